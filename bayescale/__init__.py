@@ -1,0 +1,117 @@
+"""Bayesian scaling laws: from training runs to compute-optimal plans with honest uncertainty.
+
+The public surface is loaded on first use, so that `import bayescale` is quick and does not
+import PyMC.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bayescale._version import __version__
+
+if TYPE_CHECKING:
+    from bayescale import costs, laws, plots
+    from bayescale.allocation import Plan, allocate
+    from bayescale.constants import Constants, EmpiricalFrontier, published
+    from bayescale.diagnostics import Diagnostics
+    from bayescale.errors import (
+        AmountError,
+        BayescaleError,
+        BayescaleWarning,
+        CardError,
+        FitFileError,
+        RunsError,
+        SamplingError,
+        UnknownNameError,
+    )
+    from bayescale.fitting import Fit, fit
+    from bayescale.laws import law
+    from bayescale.listing import datasets, models
+    from bayescale.model import Model, Noise, load_model
+    from bayescale.prediction import predict
+    from bayescale.priors import Gamma, HalfNormal, LogNormal
+    from bayescale.reading import load_runs
+    from bayescale.reports import report
+    from bayescale.runs import Runs
+    from bayescale.storage import load_fit
+
+_HOME = {
+    "allocation": ("Plan", "allocate"),
+    "constants": ("Constants", "EmpiricalFrontier", "published"),
+    "diagnostics": ("Diagnostics",),
+    "errors": (
+        "AmountError",
+        "BayescaleError",
+        "BayescaleWarning",
+        "CardError",
+        "FitFileError",
+        "RunsError",
+        "SamplingError",
+        "UnknownNameError",
+    ),
+    "fitting": ("Fit", "fit"),
+    "laws": ("law",),
+    "listing": ("datasets", "models"),
+    "model": ("Model", "Noise", "load_model"),
+    "prediction": ("predict",),
+    "priors": ("Gamma", "HalfNormal", "LogNormal"),
+    "reading": ("load_runs",),
+    "reports": ("report",),
+    "runs": ("Runs",),
+    "storage": ("load_fit",),
+}
+# Modules have names of their own, never that of a public function: importing a submodule binds
+# it on the package and would hide the function.
+_SUBMODULES = ("costs", "laws", "plots")
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "AmountError",
+    "BayescaleError",
+    "BayescaleWarning",
+    "CardError",
+    "Constants",
+    "Diagnostics",
+    "EmpiricalFrontier",
+    "Fit",
+    "FitFileError",
+    "Gamma",
+    "HalfNormal",
+    "LogNormal",
+    "Model",
+    "Noise",
+    "Plan",
+    "Runs",
+    "RunsError",
+    "SamplingError",
+    "UnknownNameError",
+    "__version__",
+    "allocate",
+    "costs",
+    "datasets",
+    "fit",
+    "law",
+    "laws",
+    "load_fit",
+    "load_model",
+    "load_runs",
+    "models",
+    "plots",
+    "predict",
+    "published",
+    "report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f"bayescale.{name}")
+    if name in _MODULE_OF:
+        value = getattr(import_module(f"bayescale.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'bayescale' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

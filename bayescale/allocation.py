@@ -1,0 +1,260 @@
+"""The compute-optimal allocation, draw by draw."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale.constants import Constants, EmpiricalFrontier
+from bayescale.costs import ProductCost, six_nd
+from bayescale.diagnostics import Diagnostics, diagnose_quantities
+from bayescale.fitting import Fit
+from bayescale.prediction import law_and_draws, simulate_runs
+from bayescale.tables import flag_failure, interval_columns, tail_quantiles
+from bayescale.units import (
+    format_compute,
+    format_count,
+    format_number,
+    parse_amounts,
+)
+
+FAR = 10.0
+"""Budgets more than this many times the largest run are called far extrapolations."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The compute-optimal allocation at one or more budgets, with uncertainty.
+
+    Attributes
+    ----------
+    draws
+        Dims ``chain``, ``draw``, ``compute`` (FLOP). Three losses are kept apart:
+        ``loss_opt``, at each draw's own optimum; ``loss_plan``, at the one plan recommended for
+        the budget; and ``loss_run``, what one new run of that plan would show. Also ``n_opt``,
+        ``d_opt`` and ``tokens_per_param``.
+    source
+        What it was computed from: a fit, or published constants (a single draw).
+    cost
+        The rule of compute.
+    """
+
+    draws: xr.Dataset
+    source: Fit | Constants
+    cost: ProductCost
+
+    @property
+    def compute(self) -> np.ndarray:
+        """The budgets, in FLOP."""
+        return self.draws["compute"].to_numpy()
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics | None:
+        """The gates of the fit and of ln N_opt at each budget; None for published constants."""
+        if not isinstance(self.source, Fit):
+            return None
+        log_n = np.log(self.draws[["n_opt"]]).rename(n_opt="ln n_opt")
+        return self.source.diagnostics.and_also(diagnose_quantities(log_n))
+
+    @property
+    def recommended(self) -> pd.DataFrame:
+        """One plan a budget: the median of N_opt, and the tokens that spend the rest.
+
+        N_opt and D_opt are perfectly anti-correlated at a fixed budget, so they are recommended
+        as a pair that meets it.
+        """
+        n_params = np.exp(np.log(self.draws["n_opt"]).median(("chain", "draw"))).to_numpy()
+        n_tokens = self.compute / (self.cost.flop_per_param_token * n_params)
+        return pd.DataFrame(
+            {"n_params": n_params, "n_tokens": n_tokens},
+            index=pd.Index(self.compute, name="compute"),
+        )
+
+    @property
+    def extrapolation(self) -> pd.DataFrame:
+        """How many times the largest run each budget is: in compute, size and tokens."""
+        plan = self.recommended
+        if not isinstance(self.source, Fit):
+            return pd.DataFrame(index=plan.index)
+        runs = self.source.runs
+        return pd.DataFrame(
+            {
+                "compute": self.compute / runs.compute.max(),
+                "n_params": plan["n_params"] / runs.n_params.max(),
+                "n_tokens": plan["n_tokens"] / runs.n_tokens.max(),
+            },
+            index=plan.index,
+        )
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Sentences on how far these numbers may be believed, the gravest first."""
+        found = []
+        if self.diagnostics is not None and not self.diagnostics.ok:
+            found.append(self.diagnostics.status)
+        if isinstance(self.source, Fit):
+            far = self.extrapolation["compute"]
+            far = far[far > FAR]
+            if len(far):
+                worst = ", ".join(
+                    f"{format_compute(float(c))} is {format_number(float(f), 2)} times"
+                    for c, f in far.items()
+                )
+                found.append(
+                    f"Far beyond the data: {worst} the largest run. The intervals assume that "
+                    "the law holds that far; they do not include its being wrong."
+                )
+            if len(self.source.runs.families) > 1:
+                found.append(
+                    f"{len(self.source.runs.families)} families of runs are fitted by one curve, "
+                    "as if they were one."
+                )
+        if law_and_draws(self.source)[0].caveat:
+            found.append(law_and_draws(self.source)[0].caveat)
+        return tuple(found)
+
+    def table(self, prob: float = 0.9) -> pd.DataFrame:
+        """Return medians and equal-tailed intervals at each budget.
+
+        Parameters
+        ----------
+        prob
+            Probability inside the interval.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by compute in FLOP. For each of ``n_opt``, ``d_opt``, ``tokens_per_param``,
+            ``loss_opt``, ``loss_plan`` and ``loss_run``: the median under that name, and
+            ``_lower`` and ``_upper``.
+        """
+        columns = interval_columns(self.draws, prob, "compute")
+        return flag_failure(columns, self.diagnostics)
+
+    def text_table(self, prob: float = 0.9) -> pd.DataFrame:
+        """Return the same as people read it: ``72.0B [60.1B, 86.4B]``."""
+        numbers = interval_columns(self.draws, prob, "compute")
+        single = self.draws.sizes["chain"] * self.draws.sizes["draw"] == 1
+
+        def shown(name: str, style: object) -> list[str]:
+            assert callable(style)
+            triples = numbers[[name, f"{name}_lower", f"{name}_upper"]].to_numpy()
+            if single:
+                return [style(m) for m, _, _ in triples]
+            return [f"{style(m)} [{style(lo)}, {style(hi)}]" for m, lo, hi in triples]
+
+        def loss(value: float) -> str:
+            return format_number(value, 4)
+
+        return pd.DataFrame(
+            {
+                "N_opt": shown("n_opt", format_count),
+                "D_opt (tokens)": shown("d_opt", format_count),
+                "D/N": shown("tokens_per_param", format_number),
+                "loss": shown("loss_opt", loss),
+                "loss of a run": shown("loss_run", loss),
+            },
+            index=pd.Index([format_compute(c) for c in self.compute], name="compute"),
+        )
+
+    def __str__(self) -> str:
+        return "\n".join([*self.caveats, self.text_table().to_string()])
+
+    def __repr__(self) -> str:
+        return f"<Plan at {', '.join(format_compute(c) for c in self.compute)}>\n{self}"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        caveats = "".join(f"<p>{escape(c)}</p>" for c in self.caveats)
+        return caveats + self.text_table().to_html()
+
+
+def allocate(
+    source: Fit | Constants,
+    *,
+    compute: object,
+    cost: ProductCost = six_nd,
+) -> Plan:
+    """Find the size and tokens of least loss at given budgets, for every posterior draw.
+
+    Parameters
+    ----------
+    source
+        A fit, or published constants.
+    compute
+        One budget or several: FLOP, or text such as ``"5.76e23"`` or ``"100 PF-days"``. This is
+        compute as spent, never Kaplan's batch-adjusted C_min.
+    cost
+        The rule that ties compute to size and tokens.
+
+    Returns
+    -------
+    Plan
+        Draws of the optimum, and tables of them.
+
+    Raises
+    ------
+    AmountError
+        If a budget is not a positive amount.
+    TypeError
+        If `source` is Kaplan's empirical frontier, which is in C_min.
+
+    Notes
+    -----
+    Under C = k N D the optimum of each law here has a closed form (Hoffmann et al. 2022,
+    equation 4, for the two-term laws). Each draw gets its own optimum: logarithms of A and alpha
+    are correlated so strongly that the optimum at their posterior means is not its mean.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> plan = bs.allocate(bs.published("besiroglu2024"), compute="5.76e23")
+    >>> round(float(plan.table()["tokens_per_param"].iloc[0]), 4)
+    18.3912
+    """
+    if isinstance(source, EmpiricalFrontier):
+        raise TypeError(
+            f"{source.name} is in batch-adjusted compute C_min, not in compute as spent; ask it "
+            "with .at(compute_min=...)."
+        )
+    budgets = parse_amounts(compute, "compute", "compute")
+    law, parameters = law_and_draws(source)
+    axis = xr.DataArray(budgets, dims="compute", coords={"compute": budgets})
+    log_product = np.log(axis / cost.flop_per_param_token)
+    log_n = law.optimal_log_params(parameters, log_product).transpose("chain", "draw", "compute")
+    log_d = log_product - log_n
+    draws = xr.Dataset(
+        {
+            "n_opt": np.exp(log_n),
+            "d_opt": np.exp(log_d),
+            "tokens_per_param": np.exp(log_d - log_n),
+            "loss_opt": law.formula({"n_params": log_n, "n_tokens": log_d}, parameters),
+        }
+    )
+    plan_log_n = log_n.median(("chain", "draw"))
+    loss_plan = law.formula(
+        {"n_params": plan_log_n, "n_tokens": log_product - plan_log_n}, parameters
+    )
+    draws["loss_plan"] = loss_plan
+    draws = draws.transpose("chain", "draw", "compute")
+    draws["loss_run"] = (
+        simulate_runs(source, draws["loss_plan"])
+        if isinstance(source, Fit)
+        else draws["loss_plan"].copy()
+    )
+    return Plan(draws, source, cost)
+
+
+def optimal_sizes(
+    source: Fit | Constants, compute: Iterable[float], prob: float, cost: ProductCost = six_nd
+) -> xr.DataArray:
+    """Return quantiles of N_opt over a grid of budgets, dims ``quantile`` and ``compute``."""
+    law, parameters = law_and_draws(source)
+    grid = np.asarray(list(compute))
+    axis = xr.DataArray(grid, dims="compute", coords={"compute": grid})
+    log_n = law.optimal_log_params(parameters, np.log(axis / cost.flop_per_param_token))
+    return np.exp(log_n.quantile(tail_quantiles(prob), dim=("chain", "draw")))

@@ -1,0 +1,197 @@
+"""From (Model, Runs) to a PyMC model, and from its unconstrained draws back to parameters.
+
+The PyMC model is free of scale: sizes, tokens and losses enter as logarithms relative to the
+centre of the runs. One compiled model therefore serves every table of runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.laws import UNIT_REFERENCE, Law, Value, Values
+from bayescale.model import Model
+from bayescale.runs import Runs
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+DATA = "runs"
+"""Name of the data container: rows ln N / N0, ln D / D0, ln L / L0; one column a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The centre of a table of runs: reference size and tokens, and the typical loss there."""
+
+    n_params: float
+    n_tokens: float
+    loss: float
+
+    @classmethod
+    def of(cls, runs: Runs) -> "Scale":
+        """Return the geometric centre, and the median loss of the quarter of runs nearest it."""
+        log_n, log_d = np.log(runs.n_params), np.log(runs.n_tokens)
+        spread_n, spread_d = (max(float(v.std()), 1e-12) for v in (log_n, log_d))
+        distance = np.hypot((log_n - log_n.mean()) / spread_n, (log_d - log_d.mean()) / spread_d)
+        nearest = np.argsort(distance, kind="stable")[: max(5, len(runs) // 4)]
+        return cls(
+            n_params=float(np.exp(log_n.mean())),
+            n_tokens=float(np.exp(log_d.mean())),
+            loss=float(np.median(runs.loss[nearest])),
+        )
+
+    @property
+    def reference(self) -> dict[str, float]:
+        """The reference point of the law's coordinates."""
+        return {"n_params": self.n_params, "n_tokens": self.n_tokens}
+
+
+def design_matrix(runs: Runs, scale: Scale) -> NDArray[np.float64]:
+    """Return what the model observes: 3 rows (see `DATA`), one column a run."""
+    return np.log(
+        np.array(
+            [
+                runs.n_params / scale.n_params,
+                runs.n_tokens / scale.n_tokens,
+                runs.loss / scale.loss,
+            ]
+        )
+    )
+
+
+def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
+    """Return the PyMC model of log loss.
+
+    Parameters
+    ----------
+    model
+        Law, priors and noise.
+    data
+        The matrix of `design_matrix`; its number of columns may change later.
+
+    Notes
+    -----
+    Exponents are not sampled themselves. With e the elasticity of a term and s its share of the
+    loss at the reference point, the exponent is e / s, and the shares live on a simplex whose
+    remainder is the floor (or, for a law without one, the data term). The law's constraint then
+    holds for every value that the sampler can propose, where priors on the exponents would need
+    a wall. The priors are stated on the exponents all the same: the Jacobian of (ln exponents)
+    in the logits of the shares is the remainder.
+    """
+    import pymc as pm
+
+    law = model.formula
+    with pm.Model() as built:
+        runs = pm.Data(DATA, data)
+        log_n, log_d, log_loss = runs[0], runs[1], runs[2]
+        free: dict[str, Any] = {
+            name: prior.variable(name)
+            for name, prior in model.priors.items()
+            if name not in law.shares
+        }
+        free |= {logit_name(name): pm.Flat(logit_name(name)) for name in law.shares}
+        coordinates, log_remainder = coordinates_of(law, free)
+        for name in law.shares:
+            exponent = coordinates[name]
+            pm.Potential(
+                f"prior_{name}", model.priors[name].log_density(exponent) + np.log(exponent)
+            )
+        pm.Potential("shares_jacobian", log_remainder)
+        noise = {name: prior.variable(name) for name, prior in model.noise.priors.items()}
+        centred = law.from_reference(coordinates, UNIT_REFERENCE)
+        mean = np.log(law.formula({"n_params": log_n, "n_tokens": log_d}, centred))
+        if model.noise.kind == "student-t":
+            pm.StudentT("log_loss", nu=noise["nu"], mu=mean, sigma=noise["sigma"], observed=log_loss)
+        else:
+            pm.Normal("log_loss", mu=mean, sigma=noise["sigma"], observed=log_loss)
+    return built
+
+
+def logit_name(exponent: str) -> str:
+    """Return the name of the sampled variable behind an exponent."""
+    return f"logit_share_{exponent}"
+
+
+def coordinates_of(law: Law, free: Values) -> tuple[dict[str, Value], Value]:
+    """Return the law's coordinates and the log of the simplex remainder, from sampled values."""
+    weights = {name: np.exp(free[logit_name(name)]) for name in law.shares}
+    total = 1.0 + sum(weights.values())
+    coordinates = {
+        name: free[law.shares[name]] * total / weights[name] if name in weights else free[name]
+        for name in law.coordinates
+    }
+    return coordinates, -np.log(total)
+
+
+def starting_point(model: Model) -> dict[str, float]:
+    """Return typical prior values of the unconstrained variables, by value-variable name."""
+    law = model.formula
+    start = {
+        name: float(np.log(prior.typical - prior.lower))
+        for name, prior in {**model.priors, **model.noise.priors}.items()
+        if name not in law.shares
+    }
+    shares = {
+        name: model.priors[elasticity].typical / model.priors[name].typical
+        for name, elasticity in law.shares.items()
+    }
+    remainder = max(1.0 - sum(shares.values()), 0.1)
+    return start | {logit_name(n): float(np.log(s / remainder)) for n, s in shares.items()}
+
+
+def parameters_from_draws(
+    model: Model, scale: Scale, draws: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return natural parameters, coordinates and noise parameters from unconstrained draws.
+
+    Parameters
+    ----------
+    model, scale
+        What was sampled, and the scale of its runs.
+    draws
+        One array of draws for each variable of `starting_point`.
+    """
+    law = model.formula
+    free = {
+        name: draws[name] if name.startswith("logit_share_") else _constrain(model, name, draws)
+        for name in draws
+    }
+    coordinates, _ = coordinates_of(law, free)
+    in_units = {
+        name: value * scale.loss if law.coordinates[name].unit else value
+        for name, value in coordinates.items()
+    }
+    natural = law.from_reference(in_units, scale.reference)
+    noise = {name: free[name] for name in model.noise.priors}
+    return {**natural, **in_units, **noise}
+
+
+def _constrain(
+    model: Model, name: str, draws: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    prior = {**model.priors, **model.noise.priors}[name]
+    return np.asarray(prior.lower + np.exp(draws[name]))
+
+
+def draw_prior(model: Model, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
+    """Return draws of the coordinates (losses relative to the observed) and noise from the prior.
+
+    Draws that leave no remainder for the floor are rejected, as the model excludes them; PyMC's
+    own prior sampler does not see that constraint.
+    """
+    law = model.formula
+    kept: list[dict[str, NDArray[np.float64]]] = []
+    count = 0
+    while count < size:
+        drawn = {
+            name: prior.draw(rng, size)
+            for name, prior in {**model.priors, **model.noise.priors}.items()
+        }
+        shares = sum(drawn[elasticity] / drawn[name] for name, elasticity in law.shares.items())
+        inside = np.broadcast_to(np.asarray(shares) < 1.0, (size,))
+        kept.append({name: values[inside] for name, values in drawn.items()})
+        count += int(inside.sum())
+    return {name: np.concatenate([k[name] for k in kept])[:size] for name in kept[0]}

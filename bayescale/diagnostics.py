@@ -1,0 +1,143 @@
+"""Gates a posterior must pass before its numbers are shown without a warning."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+R_HAT = 1.01
+ESS = 400.0
+ESS_PER_CHAIN = 100.0
+E_BFMI = 0.3
+DIVERGENT_SHARE = 0.001
+"""More divergent draws than this fail; any at all are reported."""
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What the gates found.
+
+    Attributes
+    ----------
+    table
+        One row a quantity: ``r_hat`` (rank-normalised), ``ess_bulk``, ``ess_tail``.
+    failures
+        A sentence for each gate that was not passed.
+    remarks
+        Sentences on what passed but deserves a look.
+    """
+
+    table: pd.DataFrame
+    failures: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every gate was passed."""
+        return not self.failures
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Failures first, then remarks."""
+        return self.failures + self.remarks
+
+    @property
+    def status(self) -> str:
+        """One line: passed, with the worst values, or failed, with the first reasons."""
+        if self.ok:
+            return (
+                f"All gates passed: R-hat at most {self.table['r_hat'].max():.4f}, effective "
+                f"samples at least {self.worst_ess:.0f}."
+                + (f" {' '.join(self.remarks)}" if self.remarks else "")
+            )
+        rest = len(self.failures) - 2
+        return (
+            "THIS FIT FAILED ITS GATES, do not use its numbers: "
+            + " ".join(self.failures[:2])
+            + (f" And {rest} more." if rest > 0 else "")
+        )
+
+    @property
+    def worst_ess(self) -> float:
+        """Least effective sample size, bulk or tail, over all quantities."""
+        return float(self.table[["ess_bulk", "ess_tail"]].min().min())
+
+    def and_also(self, other: "Diagnostics") -> "Diagnostics":
+        """Return the diagnostics of both."""
+        return Diagnostics(
+            pd.concat([self.table, other.table]),
+            self.failures + other.failures,
+            self.remarks + other.remarks,
+        )
+
+
+def diagnose_quantities(draws: xr.Dataset) -> Diagnostics:
+    """Gate R-hat and effective sample sizes of every variable, element by element.
+
+    Parameters
+    ----------
+    draws
+        Variables with dims chain and draw, and perhaps more.
+    """
+    import arviz_stats as azs
+
+    measures = {
+        "r_hat": azs.rhat(draws),
+        "ess_bulk": azs.ess(draws, method="bulk"),
+        "ess_tail": azs.ess(draws, method="tail"),
+    }
+    rows = {
+        _label(name, point): {
+            measure: float(result[name].sel(point)) for measure, result in measures.items()
+        }
+        for name in draws.data_vars
+        for point in _points(draws[name])
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.index.name = "quantity"
+    needed = max(ESS, ESS_PER_CHAIN * draws.sizes["chain"])
+    failures = []
+    for quantity, row in table.iterrows():
+        # Written so that a NaN (a constant chain, an infinite draw) fails.
+        if not row["r_hat"] < R_HAT:
+            failures.append(f"R-hat of {quantity} is {row['r_hat']:.3f}, expected below {R_HAT}.")
+        ess = min(row["ess_bulk"], row["ess_tail"])
+        if not ess > needed:
+            failures.append(
+                f"Effective samples of {quantity}: {ess:.0f}, expected above {needed:.0f}; draw "
+                "more, or look for a parameter the runs do not determine."
+            )
+    return Diagnostics(table, tuple(failures))
+
+
+def diagnose_sampling(stats: xr.Dataset) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return failures and remarks on divergences, energy and tree depth."""
+    failures, remarks = [], []
+    divergent = int(stats["diverging"].sum())
+    total = stats["diverging"].size
+    if divergent:
+        sentence = f"{divergent} of {total} draws diverged."
+        (failures if divergent / total > DIVERGENT_SHARE else remarks).append(sentence)
+    energy = stats["energy"].transpose("chain", "draw").to_numpy()
+    e_bfmi = np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)
+    if not e_bfmi.min() > E_BFMI:
+        failures.append(f"E-BFMI is {e_bfmi.min():.2f}, expected above {E_BFMI}.")
+    deep = int(stats["maxdepth_reached"].sum())
+    if deep:
+        failures.append(f"{deep} of {total} draws reached the greatest tree depth.")
+    return tuple(failures), tuple(remarks)
+
+
+def _points(variable: xr.DataArray) -> list[dict[Hashable, object]]:
+    extra = [dim for dim in variable.dims if dim not in ("chain", "draw")]
+    points: list[dict[Hashable, object]] = [{}]
+    for dim in extra:
+        points = [{**p, dim: value} for p in points for value in variable[dim].to_numpy()]
+    return points
+
+
+def _label(name: Hashable, point: dict[Hashable, object]) -> str:
+    inside = ", ".join(f"{value:g}" for value in point.values())
+    return f"{name}[{inside}]" if inside else str(name)

@@ -1,0 +1,62 @@
+"""The errors and the warning that bayescale raises.
+
+Each message has three parts: what was found (with its place), what was expected, what to do.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BayescaleError(Exception):
+    """Base of every error that bayescale raises on purpose."""
+
+
+class AmountError(BayescaleError, ValueError):
+    """A number with a unit, such as a budget, that cannot be read or is not positive."""
+
+
+class RunsError(BayescaleError, ValueError):
+    """A table of runs that cannot be used, or that cannot identify the law to be fitted."""
+
+
+class CardError(BayescaleError, ValueError):
+    """A model or dataset card, or a model built in Python, that does not make sense."""
+
+
+class UnknownNameError(BayescaleError, KeyError):
+    """A law, card, dataset or constant set that does not exist."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument; this is a sentence.
+        return str(self.args[0])
+
+
+class FitFileError(BayescaleError, ValueError):
+    """A saved fit that cannot be read, or that belongs to another law."""
+
+
+class SamplingError(BayescaleError, RuntimeError):
+    """The sampler could not start or could not finish."""
+
+
+class BayescaleWarning(UserWarning):
+    """Something that changes how far a result may be believed."""
+
+
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], *, plural: str | None = None
+) -> UnknownNameError:
+    """Return the error for a misspelt name: what exists, and the nearest of it."""
+    names = sorted(known)
+    nearest = nearest_name(name, names)
+    hint = f" Did you mean {nearest!r}?" if nearest else ""
+    return UnknownNameError(
+        f"There is no {kind} called {name!r}; the {plural or kind + 's'} are {', '.join(names)}."
+        + hint
+    )
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name closest to `name`, if one is close."""
+    matches = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None

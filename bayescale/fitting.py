@@ -1,0 +1,299 @@
+"""fit: a model and runs to a posterior. Fit: the posterior with everything it came from."""
+
+import os
+import platform
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale.build import (
+    DATA,
+    Scale,
+    build,
+    design_matrix,
+    parameters_from_draws,
+    starting_point,
+)
+from bayescale.diagnostics import Diagnostics, diagnose_quantities, diagnose_sampling
+from bayescale.errors import BayescaleWarning
+from bayescale.identifiability import check_identifiable, design_warnings
+from bayescale.laws import Law
+from bayescale.model import DEFAULT_CARD, Model, load_model
+from bayescale.progress import stages
+from bayescale.reading import load_runs
+from bayescale.runs import Runs
+from bayescale.sampler import CompiledLogp, Settings, compile_logp
+from bayescale.tables import flag_failure, summarise
+
+DEFAULT_TUNE = 400
+"""Warm-up draws a chain: effective samples no longer rise with more (benchmarks/warmup.py)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A posterior, with the model, the runs, the sampler's statistics and the provenance.
+
+    Attributes
+    ----------
+    model, runs, scale
+        What was fitted, to what, and the centre of the runs.
+    posterior
+        Draws of the law's natural parameters, of its coordinates at the centre of the runs, and
+        of the noise parameters; dims ``chain`` and ``draw``.
+    sample_stats
+        The sampler's statistics of each draw.
+    provenance
+        Seed, sampler settings, versions, seconds, fingerprint of the runs.
+    """
+
+    model: Model
+    runs: Runs
+    scale: Scale
+    posterior: xr.Dataset
+    sample_stats: xr.Dataset
+    provenance: Mapping[str, Any]
+
+    @property
+    def law(self) -> Law:
+        """The law that was fitted."""
+        return self.model.formula
+
+    @property
+    def seed(self) -> int:
+        """The seed of the draws, and of the noise of predicted runs."""
+        return int(self.provenance["sampler"]["seed"])
+
+    @property
+    def parameters(self) -> dict[str, xr.DataArray]:
+        """Draws of the law's natural parameters."""
+        return {name: self.posterior[name] for name in self.law.parameters}
+
+    @cached_property
+    def quantities(self) -> xr.Dataset:
+        """Draws of all that is reported: elasticities, exponents, parameters and noise.
+
+        ``a`` and ``b`` are the exponents of N_opt and D_opt in compute, ``g`` that of the
+        reducible loss.
+        """
+        posterior = self.posterior.assign(self.law.frontier_exponents(self.parameters))
+        first = [*self.law.coordinates, "a", "b", "g"]
+        order = dict.fromkeys([*first, *self.law.parameters, *self.model.noise.priors])
+        return posterior[list(order)]
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """The gates, over every reported quantity."""
+        quantities = diagnose_quantities(self.quantities)
+        failures, remarks = diagnose_sampling(self.sample_stats)
+        return Diagnostics(quantities.table, failures + quantities.failures, remarks)
+
+    def summary(self, prob: float = 0.9) -> pd.DataFrame:
+        """Return medians and equal-tailed intervals of every reported quantity.
+
+        Parameters
+        ----------
+        prob
+            Probability inside the interval.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by quantity: ``median``, ``lower``, ``upper``, ``sd``, ``meaning``, and the
+            gates ``r_hat``, ``ess_bulk``, ``ess_tail``. If the fit failed its gates, the header
+            of the table says so and a BayescaleWarning is given.
+        """
+        table = summarise(self.quantities, prob)
+        meanings = {
+            **{name: p.meaning for name, p in self.law.coordinates.items()},
+            **{name: p.meaning for name, p in self.law.parameters.items()},
+            "a": "exponent of N_opt in compute",
+            "b": "exponent of D_opt in compute",
+            "g": "exponent of the reducible loss in compute",
+            "sigma": "scale of the scatter of log loss",
+            "nu": "degrees of freedom of the scatter",
+        }
+        table["meaning"] = [meanings[str(name)] for name in table.index]
+        return flag_failure(table.join(self.diagnostics.table), self.diagnostics)
+
+    def save(self, path: str | Path) -> None:
+        """Write the whole fit to one netCDF file, which `bayescale.load_fit` reads back.
+
+        The file appears complete or not at all; an older one stays until then.
+        """
+        from bayescale.storage import save_fit
+
+        save_fit(self, path)
+
+    @property
+    def headline(self) -> str:
+        """One line: what was fitted to what, and whether it may be believed."""
+        return (
+            f"{self.law.name} law ({self.model.id} card) on {len(self.runs)} runs of "
+            f"{self.runs.name}, {self.posterior.sizes['chain']} chains of "
+            f"{self.posterior.sizes['draw']} draws. {self.diagnostics.status}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Fit {self.headline}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BayescaleWarning)  # the headline says it
+            table = self.summary()
+        return f"<p>{escape(self.headline)}</p>" + table.to_html(float_format="{:.4g}".format)
+
+
+def fit(
+    model: str | Path | Model = DEFAULT_CARD,
+    runs: str | Path | pd.DataFrame | Runs = "chinchilla",
+    *,
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    cores: int | None = None,
+    seed: int | None = None,
+    target_accept: float = 0.9,
+    progress: bool = True,
+) -> Fit:
+    """Fit a scaling law to runs with NUTS.
+
+    Parameters
+    ----------
+    model
+        A card id, the path of a card, or a `Model`.
+    runs
+        Whatever `load_runs` takes, or its result.
+    draws, chains
+        Kept draws of each chain, and the number of chains.
+    tune
+        Warm-up draws of each chain; 400 unless given.
+    cores
+        Chains run at the same time; as many as there are processors unless given.
+    seed
+        Makes the fit reproducible on one machine and one set of versions. One is drawn and
+        recorded unless given.
+    target_accept
+        Acceptance that the step size aims at; nearer one for a difficult posterior.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Fit
+        The posterior. Look at ``fit.diagnostics`` first: a fit that failed its gates says so
+        at the head of every table.
+
+    Raises
+    ------
+    RunsError
+        If the runs cannot be used, or cannot identify the law. Raised before sampling.
+    CardError, UnknownNameError
+        If the card cannot be used.
+    SamplingError
+        If the sampler cannot start.
+    KeyboardInterrupt
+        If interrupted; nothing is kept or written.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> fit.diagnostics.ok
+    True
+    >>> round(float(fit.posterior["alpha"].median()), 2)
+    0.35
+    """
+    _check_counts(draws=draws, tune=tune, chains=chains, cores=cores)
+    with stages(progress) as shown:
+        shown.stage("reading")
+        model = load_model(model)
+        table = runs if isinstance(runs, Runs) else load_runs(runs)
+        check_identifiable(model, table)
+        for sentence in design_warnings(table):
+            warnings.warn(f"{table.name}: {sentence}", BayescaleWarning, stacklevel=2)
+        scale = Scale.of(table)
+        settings = Settings(
+            draws=draws,
+            tune=DEFAULT_TUNE if tune is None else tune,
+            chains=chains,
+            cores=min(chains, cores or os.process_cpu_count() or 1),
+            seed=_fresh_seed() if seed is None else seed,
+            target_accept=target_accept,
+        )
+        shown.stage("compiling the model")
+        started = time.perf_counter()
+        compiled = compiled_logp(model)
+        compiled_after = time.perf_counter()
+        shown.stage(f"sampling, {chains} chains")
+        positions, stats = compiled.sample(design_matrix(table, scale), settings, shown.count)
+        sampled_after = time.perf_counter()
+        shown.stage("checking")
+        posterior = xr.Dataset(
+            {
+                name: (("chain", "draw"), values)
+                for name, values in parameters_from_draws(model, scale, positions).items()
+            },
+            coords={"chain": np.arange(chains), "draw": np.arange(draws)},
+        )
+        result = Fit(
+            model=model,
+            runs=table,
+            scale=scale,
+            posterior=posterior,
+            sample_stats=stats,
+            provenance={
+                "fingerprint": table.fingerprint,
+                "sampler": {"name": "nutpie NUTS, low-rank adaptation", **asdict(settings)},
+                "seconds": {
+                    "compile": round(compiled_after - started, 3),
+                    "sample": round(sampled_after - compiled_after, 3),
+                },
+                "versions": _versions(),
+            },
+        )
+        # Gates are looked at before results, so they are computed while the bar still shows.
+        _ = result.diagnostics
+    return result
+
+
+def compiled_logp(model: Model) -> CompiledLogp:
+    """Return the compiled log density of a model, compiling it at most once a process."""
+    return _compiled_card(model.to_toml())
+
+
+@lru_cache(maxsize=32)
+def _compiled_card(card: str) -> CompiledLogp:
+    import tomllib
+
+    model = Model.from_dict(tomllib.loads(card))
+    # Any data will do: the graph depends on the number of rows only.
+    placeholder = np.zeros((3, 2))
+    return compile_logp(build(model, placeholder), starting_point(model), DATA)
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+            raise ValueError(f"{name}: found {value!r}, expected a whole number of at least 1.")
+    if (counts["draws"] or 0) < 10:
+        raise ValueError(f"draws: found {counts['draws']}, expected at least 10.")
+
+
+def _fresh_seed() -> int:
+    return int(np.random.default_rng().integers(2**32))
+
+
+def _versions() -> dict[str, str]:
+    packages = ("bayescale", "pymc", "pytensor", "nutpie", "numba", "numpy", "xarray")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

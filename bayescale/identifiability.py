@@ -1,0 +1,81 @@
+"""Can these runs tell the terms of a law apart? Asked before sampling."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.errors import RunsError
+from bayescale.model import Model
+from bayescale.runs import Runs
+from bayescale.units import format_count, format_number
+
+SAME = 0.01
+"""Sizes whose logarithms differ by less are one size; digitised sizes jitter by 0.1 %."""
+
+SAME_RATIO = 0.05
+"""Ranges of ln D/N below this are one ratio: rounding of tokens, not design."""
+
+
+def check_identifiable(model: Model, runs: Runs) -> None:
+    """Raise RunsError for a table from which no posterior could be learnt.
+
+    Raises
+    ------
+    RunsError
+        If there are fewer runs than sampled parameters, or if all runs share one size, one
+        number of tokens, or one number of tokens per parameter.
+    """
+    if len(runs) < model.n_free:
+        raise RunsError(
+            f"{runs.name}: found {len(runs)} runs, expected at least {model.n_free}, the number "
+            f"of parameters of {model.id}. Add runs."
+        )
+    ratio = runs.n_tokens / runs.n_params
+    if _span(ratio) < SAME_RATIO:
+        raise RunsError(
+            f"{runs.name}: every run has about {format_number(float(np.median(ratio)))} tokens "
+            "per parameter. Along one ratio the size term and the data term are two power laws "
+            "in the same variable and can be swapped, so their exponents and the optimum stay "
+            "at the prior. Add runs well above and below that ratio."
+        )
+    for what, term, values in (
+        ("n_params", "size", runs.n_params),
+        ("n_tokens", "data", runs.n_tokens),
+    ):
+        if _span(values) < SAME:
+            raise RunsError(
+                f"{runs.name}: every run has {what} = {format_count(float(values[0]))}, so the "
+                f"{term} term cannot be told from the floor. Add runs at other values."
+            )
+
+
+def design_warnings(runs: Runs) -> tuple[str, ...]:
+    """Return sentences on a design that identifies a law only weakly."""
+    found = []
+    sizes = count_distinct(runs.n_params)
+    if sizes < 5:
+        found.append(
+            f"Only {sizes} distinct sizes: the size exponent rests on few points and on its prior."
+        )
+    for what, values in (("sizes", runs.n_params), ("tokens", runs.n_tokens)):
+        decades = _span(values) / np.log(10)
+        if decades < 1:
+            found.append(
+                f"The {what} span {decades:.1f} decades, less than one: the exponent is weakly "
+                "determined."
+            )
+    spread = _span(runs.n_tokens / runs.n_params)
+    if spread < np.log(4):
+        found.append(
+            f"Tokens per parameter vary by a factor {format_number(float(np.exp(spread)), 2)} "
+            "only: size and data effects are hard to tell apart."
+        )
+    return tuple(found)
+
+
+def count_distinct(values: NDArray[np.float64]) -> int:
+    """Return the number of distinct amounts, up to a relative tolerance of `SAME`."""
+    return int(1 + np.sum(np.diff(np.sort(np.log(values))) > SAME))
+
+
+def _span(values: NDArray[np.float64]) -> float:
+    return float(np.ptp(np.log(values)))

@@ -1,0 +1,91 @@
+"""Kaplan's joint law L(N, D)."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from bayescale.laws.base import Law, Parameter, Value, Values
+
+
+class KaplanND(Law):
+    """L = [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D (Kaplan et al. 2020, equation 1.5).
+
+    Made for early-stopped runs, with N counted without embeddings. It has no floor: the loss
+    goes to zero with both N and D. The compute-optimal exponent of this law, about 0.58, is not
+    Kaplan's well-known 0.73, which comes from L(N, S) and the critical batch size.
+    """
+
+    name = "kaplan-nd"
+    title = "early-stopped loss in size and data, no floor"
+    latex = r"L = \left[(N_c/N)^{\alpha_N/\alpha_D} + D_c/D\right]^{\alpha_D}"
+    sources = ("Kaplan et al. 2020, arXiv:2001.08361, equation 1.5",)
+    caveat = (
+        "Kaplan's L(N, D) was made for early-stopped runs with N counted without embeddings; on "
+        "single-epoch runs with total N it is used outside that setting."
+    )
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "N_c": Parameter(meaning="scale of size", symbol="N_c", unit="parameters"),
+        "D_c": Parameter(meaning="scale of data", symbol="D_c", unit="tokens"),
+        "alpha_N": Parameter(meaning="size exponent", symbol=r"\alpha_N"),
+        "alpha_D": Parameter(meaning="data exponent", symbol=r"\alpha_D"),
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        "loss_ref": Parameter(
+            meaning="loss at the reference point", symbol=r"L_\mathrm{ref}", unit="nats/token"
+        ),
+        "e_n": Parameter(meaning="elasticity in size at the reference point", symbol="e_N"),
+        "e_d": Parameter(meaning="elasticity in data at the reference point", symbol="e_D"),
+        "alpha_N": parameters["alpha_N"],
+    }
+    # The remainder is the share of the data term, so alpha_D = e_d / (1 - share) follows.
+    shares: ClassVar[Mapping[str, str]] = {"alpha_N": "e_n"}
+
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        p = parameters
+        ratio = p["alpha_N"] / p["alpha_D"]
+        inner = np.exp(ratio * (np.log(p["N_c"]) - log_inputs["n_params"])) + np.exp(
+            np.log(p["D_c"]) - log_inputs["n_tokens"]
+        )
+        return np.exp(p["alpha_D"] * np.log(inner))
+
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p = parameters
+        ratio = p["alpha_N"] / p["alpha_D"]
+        size_term = np.exp(ratio * (np.log(p["N_c"]) - np.log(reference["n_params"])))
+        data_term = p["D_c"] / reference["n_tokens"]
+        size_share = size_term / (size_term + data_term)
+        return {
+            "loss_ref": np.exp(p["alpha_D"] * np.log(size_term + data_term)),
+            "e_n": p["alpha_N"] * size_share,
+            "e_d": p["alpha_D"] * (1.0 - size_share),
+            "alpha_N": p["alpha_N"],
+        }
+
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        size_share = c["e_n"] / c["alpha_N"]
+        alpha_D = c["e_d"] / (1.0 - size_share)
+        log_inner = np.log(c["loss_ref"]) / alpha_D
+        return {
+            "N_c": reference["n_params"]
+            * np.exp((np.log(size_share) + log_inner) * alpha_D / c["alpha_N"]),
+            "D_c": reference["n_tokens"] * (1.0 - size_share) * np.exp(log_inner),
+            "alpha_N": c["alpha_N"],
+            "alpha_D": alpha_D,
+        }
+
+    def optimal_log_params(self, parameters: Values, log_product: Value) -> Value:
+        p = parameters
+        ratio = p["alpha_N"] / p["alpha_D"]
+        return (np.log(ratio) + ratio * np.log(p["N_c"]) + log_product - np.log(p["D_c"])) / (
+            1.0 + ratio
+        )
+
+    def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
+        ratio = parameters["alpha_N"] / parameters["alpha_D"]
+        return {
+            "a": 1.0 / (1.0 + ratio),
+            "b": ratio / (1.0 + ratio),
+            "g": parameters["alpha_N"] / (1.0 + ratio),
+        }

@@ -1,0 +1,229 @@
+"""Model: a law with priors and noise, and its TOML card, both ways."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bayescale.catalogue import find_model_card
+from bayescale.errors import CardError, nearest_name
+from bayescale.laws import Law
+from bayescale.laws import law as find_law
+from bayescale.priors import Prior, prior_from_dict
+
+NOISES: Mapping[str, tuple[str, ...]] = {"student-t": ("sigma", "nu"), "normal": ("sigma",)}
+"""Noise on log loss, and the parameters that each kind has."""
+
+DEFAULT_CARD = "chinchilla"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Scatter of log loss about the law.
+
+    Attributes
+    ----------
+    kind
+        ``"student-t"`` (scale sigma, degrees of freedom nu) or ``"normal"`` (sigma).
+    priors
+        A prior for each parameter of that kind.
+    """
+
+    kind: str
+    priors: Mapping[str, Prior]
+
+    def __post_init__(self) -> None:
+        if self.kind not in NOISES:
+            raise CardError(f"noise: found kind {self.kind!r}, expected {' or '.join(NOISES)}.")
+        _check_priors("noise", f"{self.kind} noise", NOISES[self.kind], self.priors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A complete, citable modelling decision: a law, priors with reasons, and noise.
+
+    Attributes
+    ----------
+    law
+        Name of a law (`bayescale.laws`).
+    priors
+        A prior for each coordinate of the law's reference parametrisation. The reference point
+        is the geometric centre of the runs, so the elasticities are those inside the data.
+    noise
+        Scatter about the law.
+    id, title, references
+        How it is called and cited.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such law.
+    CardError
+        If a prior is missing, or is on a parameter that the law does not have.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> from dataclasses import replace
+    >>> model = bs.load_model("chinchilla")
+    >>> wide = bs.LogNormal(median=0.4, log_sd=0.9, why="twice as wide")
+    >>> replace(model, priors={**model.priors, "alpha": wide}).priors["alpha"].log_sd
+    0.9
+    """
+
+    law: str
+    priors: Mapping[str, Prior]
+    noise: Noise
+    id: str = "unnamed"
+    title: str = ""
+    references: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        coordinates = self.formula.coordinates
+        _check_priors("priors", f"the law {self.law}", tuple(coordinates), self.priors)
+        for name, prior in self.priors.items():
+            expected = "observed-loss" if coordinates[name].unit == "nats/token" else ""
+            if prior.relative_to != expected:
+                raise CardError(
+                    f"priors.{name}: found relative_to = {prior.relative_to!r}, expected "
+                    f"{expected!r}. Losses are stated relative to the observed loss, so that "
+                    "their unit does not matter; nothing else is."
+                )
+
+    @property
+    def formula(self) -> Law:
+        """The law itself."""
+        return find_law(self.law)
+
+    @property
+    def n_free(self) -> int:
+        """How many quantities are sampled."""
+        return len(self.priors) + len(self.noise.priors)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the card as nested dictionaries, in the order of a card file."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "law": self.law,
+            "references": list(self.references),
+            "priors": {name: prior.to_dict() for name, prior in self.priors.items()},
+            "noise": {
+                "kind": self.noise.kind,
+                **{name: prior.to_dict() for name, prior in self.noise.priors.items()},
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str = "card") -> "Model":
+        """Build a model from a card's content; unknown keys raise CardError."""
+        known = {f.name for f in fields(cls)}
+        _refuse_unknown(content, known, where)
+        for key, kind in (("law", str), ("priors", Mapping), ("noise", Mapping)):
+            if not isinstance(content.get(key), kind):
+                raise CardError(
+                    f"{where}: found {key} = {content.get(key)!r}, expected "
+                    f"{'a name' if kind is str else 'a table'}."
+                )
+        noise = dict(content["noise"])
+        kind = noise.pop("kind", None)
+        # The vocabulary is checked before the values, so that a misspelt name is what is reported.
+        if kind in NOISES:
+            _refuse_unknown(noise, set(NOISES[kind]) | {"kind"}, f"{where}: noise")
+        return cls(
+            law=content["law"],
+            priors={
+                name: prior_from_dict(prior, f"{where}: priors.{name}")
+                for name, prior in content["priors"].items()
+            },
+            noise=Noise(
+                kind=str(kind),
+                priors={
+                    name: prior_from_dict(prior, f"{where}: noise.{name}")
+                    for name, prior in noise.items()
+                },
+            ),
+            id=content.get("id", "unnamed"),
+            title=content.get("title", ""),
+            references=tuple(content.get("references", ())),
+        )
+
+    def to_toml(self) -> str:
+        """Return the card as TOML; `load_model` on it gives an equal model."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    def __repr__(self) -> str:
+        return f"<Model {self.id}: law {self.law}, {self.noise.kind} noise on log loss>"
+
+
+def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:
+    """Load a model card.
+
+    Parameters
+    ----------
+    source
+        A card id (see `bayescale.models`), or the path of a .toml card. A Model is returned as
+        it is. The default is the default card.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such card.
+    CardError
+        If the card cannot be read or does not make sense; the message says where.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> bs.load_model("kaplan-nd")
+    <Model kaplan-nd: law kaplan-nd, student-t noise on log loss>
+    """
+    if isinstance(source, Model):
+        return source
+    path = Path(source)
+    if path.suffix != ".toml":
+        path = find_model_card(str(source))
+    elif not path.is_file():
+        raise CardError(f"{path}: there is no such card. Give its path, or the id of a card.")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CardError(f"{path}: not valid TOML ({error}). Correct the card.") from None
+    model = Model.from_dict(content, path.name)
+    return replace(model, id=path.stem) if model.id == "unnamed" else model
+
+
+def _check_priors(
+    where: str, owner: str, expected: tuple[str, ...], priors: Mapping[str, Prior]
+) -> None:
+    for name, prior in priors.items():
+        if name not in expected:
+            nearest = nearest_name(name, expected)
+            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            raise CardError(
+                f"{where}: found a prior on {name!r}, which {owner} does not have; it has "
+                f"{', '.join(expected)}.{hint}"
+            )
+        if not isinstance(prior, Prior):
+            raise CardError(f"{where}.{name}: found {prior!r}, expected a prior.")
+    missing = [name for name in expected if name not in priors]
+    if missing:
+        raise CardError(f"{where}: no prior on {', '.join(missing)}; {owner} needs one on each.")
+
+
+def _refuse_unknown(content: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in content:
+        if key not in known:
+            nearest = nearest_name(key, known)
+            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            raise CardError(
+                f"{where}: found the unknown key {key!r}; the keys are "
+                f"{', '.join(sorted(known))}.{hint}"
+            )

@@ -1,0 +1,78 @@
+"""The least loss that a budget can buy."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bayescale.allocation import allocate
+from bayescale.costs import ProductCost, six_nd
+from bayescale.fitting import Fit
+from bayescale.plots.style import BLUE, GREY, compute_axis, log_grid, loss_axis, new_axes, tidy
+from bayescale.tables import quantiles
+
+
+def frontier(
+    fit: Fit,
+    compute: np.ndarray | None = None,
+    prob: float = 0.9,
+    ax: Axes | None = None,
+    cost: ProductCost = six_nd,
+) -> Axes:
+    """Draw the frontier L(C): the law's band, the band of new runs, the data and their range.
+
+    Parameters
+    ----------
+    fit
+        A posterior.
+    compute
+        Budgets to reach and to mark, in FLOP.
+    prob
+        Probability inside the bands.
+    ax
+        Where to draw; new Axes unless given.
+    cost
+        The rule of compute.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax)
+    runs = fit.runs
+    marked = np.asarray([] if compute is None else compute, dtype=float)
+    reach = np.append(marked, runs.compute)
+    grid = log_grid(reach.min(), reach.max() * 2)
+    found = quantiles(allocate(fit, compute=grid, cost=cost).draws, prob)
+    low, high = runs.compute.min(), runs.compute.max()
+    ax.axvspan(low, high, color=GREY, alpha=0.10, linewidth=0, label="range of the runs")
+    ax.plot(runs.compute, runs.loss, ".", color=GREY, markersize=3, alpha=0.5, label="runs")
+    for name, alpha, label in (
+        ("loss_run", 0.18, f"a new optimal run, {prob:.0%}"),
+        ("loss_opt", 0.35, f"optimum of the law, {prob:.0%}"),
+    ):
+        lower, _, upper = found[name].to_numpy()
+        ax.fill_between(grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=label)
+    ax.plot(grid, found["loss_opt"][1], color=BLUE, linewidth=1.4)
+    if len(marked):
+        at = allocate(fit, compute=marked, cost=cost).draws["loss_opt"].median(("chain", "draw"))
+        ax.plot(marked, at, "D", color="black", markersize=5, label="asked budgets")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    compute_axis(ax.xaxis)
+    loss_axis(ax.yaxis)
+    loss_axis_minor(ax)
+    ax.set_xlabel("training compute C (FLOP)")
+    ax.set_ylabel(f"loss ({runs.loss_unit})")
+    ax.legend(fontsize=8)
+    tidy(ax)
+    return ax
+
+
+def loss_axis_minor(ax: Axes) -> None:
+    """Label a log axis of loss between its decades too: a frontier seldom spans one."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    from bayescale.units import format_number
+
+    ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: format_number(y, 2)))
+    ax.yaxis.set_minor_locator(NullLocator())

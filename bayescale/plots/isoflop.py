@@ -1,0 +1,103 @@
+"""Loss against size at fixed compute, with the runs that were made there."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from bayescale.allocation import allocate
+from bayescale.costs import ProductCost, six_nd
+from bayescale.fitting import Fit
+from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, count_axis, new_axes, tidy
+from bayescale.tables import tail_quantiles
+from bayescale.units import format_compute
+
+NEAR = 1.3
+"""Runs whose compute is within this factor of a budget are drawn with its curve."""
+
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
+_MARKERS = ("o", "s", "^", "D", "v")
+
+
+def isoflop(
+    fit: Fit,
+    compute: np.ndarray | None = None,
+    prob: float = 0.9,
+    ax: Axes | None = None,
+    cost: ProductCost = six_nd,
+) -> Axes:
+    """Draw loss against size at fixed budgets: bands of the law, runs, and the optimum.
+
+    Parameters
+    ----------
+    fit
+        A posterior.
+    compute
+        Budgets in FLOP, five at most; four across the data unless given.
+    prob
+        Probability inside the bands, and inside the bar across each optimum.
+    ax
+        Where to draw; new Axes unless given.
+    cost
+        The rule of compute.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax)
+    runs = fit.runs
+    budgets = _budgets_in_data(runs.compute) if compute is None else np.asarray(compute)[:5]
+    plan = allocate(fit, compute=budgets, cost=cost)
+    ends = tail_quantiles(prob)
+    for i, budget in enumerate(budgets):
+        near = np.abs(np.log(runs.compute / budget)) < np.log(NEAR)
+        centre = float(plan.recommended["n_params"].iloc[i])
+        sizes = np.append(runs.n_params[near], centre)
+        size = xr.DataArray(np.geomspace(sizes.min() / 1.5, sizes.max() * 1.5, 60), dims="size")
+        loss = fit.law.formula(
+            {
+                "n_params": np.log(size),
+                "n_tokens": np.log(budget / (cost.flop_per_param_token * size)),
+            },
+            fit.parameters,
+        ).quantile(ends, dim=("chain", "draw"))
+        colour = _COLOURS[i]
+        ax.fill_between(size, loss[0], loss[2], color=colour, alpha=0.25, linewidth=0)
+        ax.plot(size, loss[1], color=colour, linewidth=1.4, label=format_compute(budget, 2))
+        ax.plot(
+            runs.n_params[near],
+            runs.loss[near],
+            _MARKERS[i],
+            color=colour,
+            markersize=3.5,
+            alpha=0.8,
+        )
+        low, middle, high = plan.draws["n_opt"].isel(compute=i).quantile(ends).to_numpy()
+        level = float(plan.draws["loss_opt"].isel(compute=i).median())
+        ax.plot([low, high], [level, level], color="black", linewidth=2.2, solid_capstyle="butt")
+        ax.plot(middle, level, "|", color="black", markersize=9, markeredgewidth=1.6)
+    ax.set_xscale("log")
+    count_axis(ax.xaxis)
+    ax.set_xlabel("parameters N")
+    ax.set_ylabel(f"loss ({runs.loss_unit})")
+    ax.legend(title=f"budget; {prob:.0%} bands,\nblack: {prob:.0%} of N_opt", fontsize=8)
+    tidy(ax)
+    return ax
+
+
+def _budgets_in_data(compute: np.ndarray, most: int = 4) -> np.ndarray:
+    """Return the budgets, about evenly spaced, at which the most runs were made."""
+    chosen: list[float] = []
+    low, high = np.log(compute.min()), np.log(compute.max())
+    edges = np.linspace(low, high, most + 1)
+    for start, end in zip(edges[:-1], edges[1:], strict=True):
+        inside = compute[(np.log(compute) >= start) & (np.log(compute) <= end)]
+        if not len(inside):
+            continue
+        company = np.array(
+            [(np.abs(np.log(compute / c)) < np.log(NEAR)).sum() for c in inside], dtype=float
+        )
+        best = float(inside[int(np.argmax(company))])
+        if all(abs(np.log(best / other)) > 2 * np.log(NEAR) for other in chosen):
+            chosen.append(best)
+    return np.array(chosen)

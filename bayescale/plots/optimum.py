@@ -1,0 +1,96 @@
+"""The compute-optimal size against the budget, with what papers say."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bayescale.allocation import optimal_sizes
+from bayescale.constants import EmpiricalFrontier, published
+from bayescale.costs import ProductCost, six_nd
+from bayescale.fitting import Fit
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    compute_axis,
+    count_axis,
+    log_grid,
+    new_axes,
+    tidy,
+)
+
+OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")
+
+
+def optimal_size(
+    fit: Fit,
+    compute: np.ndarray | None = None,
+    ax: Axes | None = None,
+    overlays: Sequence[str] = OVERLAYS,
+    cost: ProductCost = six_nd,
+) -> Axes:
+    """Draw the fan of N_opt(C): 50 % and 90 % bands, the data range, and published laws.
+
+    Parameters
+    ----------
+    fit
+        A posterior.
+    compute
+        Budgets to reach and to mark, in FLOP.
+    ax
+        Where to draw; new Axes unless given.
+    overlays
+        Names of published constants (`bayescale.published`). Kaplan's frontier is in the
+        batch-adjusted C_min, and its label says so.
+    cost
+        The rule of compute.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax)
+    runs = fit.runs
+    marked = np.asarray([] if compute is None else compute, dtype=float)
+    reach = np.append(marked, runs.compute)
+    grid = log_grid(reach.min(), reach.max() * 2)
+    ax.axvspan(
+        runs.compute.min(),
+        runs.compute.max(),
+        color=GREY,
+        alpha=0.10,
+        linewidth=0,
+        label="range of the runs",
+    )
+    for prob, alpha in ((0.9, 0.22), (0.5, 0.4)):
+        lower, middle, upper = optimal_sizes(fit, grid, prob, cost).to_numpy()
+        ax.fill_between(
+            grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=f"{prob:.0%} of N_opt"
+        )
+    ax.plot(grid, middle, color=BLUE, linewidth=1.5)
+    styles = zip(overlays, (ORANGE, GREEN, PURPLE, "black"), ("--", "-.", ":", "--"), strict=False)
+    for name, colour, line in styles:
+        constants = published(name)
+        if isinstance(constants, EmpiricalFrontier):
+            sizes = np.array([constants.at(compute_min=float(c))["n_params"] for c in grid])
+            label = f"{name} (in C_min)"
+        else:
+            sizes = optimal_sizes(constants, grid, 0.9, cost).to_numpy()[1]
+            label = name
+        ax.plot(grid, sizes, line, color=colour, linewidth=1.3, label=label)
+    if len(marked):
+        at = optimal_sizes(fit, marked, 0.9, cost).to_numpy()
+        ax.vlines(marked, at[0], at[2], color="black", linewidth=2.2)
+        ax.plot(marked, at[1], "D", color="black", markersize=5, label="asked budgets, 90 %")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    compute_axis(ax.xaxis)
+    count_axis(ax.yaxis)
+    ax.set_xlabel("training compute C (FLOP)")
+    ax.set_ylabel("compute-optimal parameters N_opt")
+    ax.legend(fontsize=8)
+    tidy(ax)
+    return ax

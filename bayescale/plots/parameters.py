@@ -1,0 +1,83 @@
+"""Posterior of elasticities and exponents, beside their priors."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from bayescale.build import draw_prior
+from bayescale.fitting import Fit
+from bayescale.laws import UNIT_REFERENCE
+from bayescale.plots.style import BLUE, GREY
+from bayescale.tables import tail_quantiles
+from bayescale.units import format_number
+
+PRIOR_DRAWS = 4000
+MOST = 6
+
+
+def shown_quantities(fit: Fit) -> list[str]:
+    """Return what is drawn: elasticities, the law's exponents, then the frontier's."""
+    coordinates = [name for name in fit.law.coordinates if name != "loss_ref"]
+    return [*coordinates[: MOST - 2], "a", "g"]
+
+
+def parameters(fit: Fit, prob: float = 0.9, axes: np.ndarray | None = None) -> np.ndarray:
+    """Draw posterior densities with medians and intervals, the prior as an outline.
+
+    Parameters
+    ----------
+    fit
+        A posterior.
+    prob
+        Probability inside the marked interval.
+    axes
+        Six Axes in any shape; a new figure of two rows unless given.
+
+    Returns
+    -------
+    ndarray of Axes
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        axes = plt.subplots(2, 3, figsize=(8.4, 4.6), layout="constrained")[1]
+    names = shown_quantities(fit)
+    prior = _prior_quantities(fit)
+    flat: list[Axes] = list(np.ravel(axes))
+    for ax, name in zip(flat, names, strict=False):
+        _density(ax, name, fit.quantities[name].to_numpy().ravel(), prior[name], prob)
+    for ax in flat[len(names) :]:
+        ax.set_axis_off()
+    flat[0].legend(fontsize=7, loc="upper left", frameon=False)
+    return axes
+
+
+def _density(
+    ax: Axes, name: str, posterior: np.ndarray, prior: np.ndarray, prob: float
+) -> None:
+    low, middle, high = np.quantile(posterior, tail_quantiles(prob))
+    left, right = np.quantile(posterior, [0.0005, 0.9995])
+    margin = 0.6 * (right - left)
+    edges = np.linspace(max(left - margin, 0.0), right + margin, 60)
+    ax.hist(posterior, edges, density=True, color=BLUE, alpha=0.5, label="posterior")
+    counts, _ = np.histogram(prior, edges)
+    # Of all prior draws, not of those in view: the outline is then the prior's own density.
+    ax.stairs(counts / (len(prior) * np.diff(edges)), edges, color=GREY, label="prior")
+    bottom = -0.04 * ax.get_ylim()[1]
+    ax.plot([low, high], [bottom, bottom], color="black", linewidth=2.5, solid_capstyle="butt")
+    ax.set_title(
+        f"{name} = {format_number(middle)} [{format_number(low)}, {format_number(high)}]",
+        fontsize=9,
+    )
+    ax.set_yticks([])
+    ax.tick_params(labelsize=8)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _prior_quantities(fit: Fit) -> dict[str, np.ndarray]:
+    """Return prior draws of what the figure shows; exponents do not depend on the reference."""
+    drawn = draw_prior(fit.model, np.random.default_rng(0), PRIOR_DRAWS)
+    coordinates = {name: xr.DataArray(drawn[name], dims="draw") for name in fit.law.coordinates}
+    natural = fit.law.from_reference(coordinates, UNIT_REFERENCE)
+    exponents = fit.law.frontier_exponents(natural)
+    return {name: value.to_numpy() for name, value in {**coordinates, **exponents}.items()}

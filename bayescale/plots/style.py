@@ -1,0 +1,57 @@
+"""What the figures share: colours that survive colour blindness, human ticks, fresh Axes."""
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from bayescale.units import format_count, format_number, format_scientific
+
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#7A4FA3", "#6b6b6b"
+"""Okabe and Ito's palette, and a grey."""
+
+LINES = ("-", "--", "-.", ":")
+
+
+def new_axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:
+    """Return the Axes given, or those of a new figure."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def tidy(ax: Axes) -> None:
+    """Take away what carries no information."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.25, linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def count_axis(axis: Axis) -> None:
+    """Label a log axis of parameters or tokens as people say it: 70M, 1B, 1T."""
+    _log_axis(axis, lambda x: format_count(x, 1))
+
+
+def compute_axis(axis: Axis) -> None:
+    """Label a log axis of compute: 1e21."""
+    _log_axis(axis, lambda x: format_scientific(x, 1))
+
+
+def loss_axis(axis: Axis) -> None:
+    """Label an axis of loss with plain numbers."""
+    axis.set_major_formatter(FuncFormatter(lambda x, _: format_number(x, 3)))
+
+
+def _log_axis(axis: Axis, show: Callable[[float], str]) -> None:
+    axis.set_major_locator(LogLocator(base=10, numticks=9))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: show(x)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def log_grid(low: float, high: float, points: int = 80) -> np.ndarray:
+    """Return evenly spaced amounts on the log scale."""
+    return np.geomspace(low, high, points)

@@ -1,0 +1,215 @@
+"""The few prior distributions a card can name.
+
+Each knows its density as a PyMC distribution and how to draw from it with NumPy, and carries
+the reason for its numbers.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.errors import CardError, nearest_name
+
+type RelativeTo = Literal["", "observed-loss"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior(ABC):
+    """A prior on one positive quantity, with the reason for it.
+
+    Attributes
+    ----------
+    why
+        Why these numbers; required.
+    relative_to
+        ``"observed-loss"`` if the quantity is a loss in units of the typical observed one, so
+        that a change of unit (nats, bits per byte) changes nothing.
+    """
+
+    kind: ClassVar[str]
+
+    why: str
+    relative_to: RelativeTo = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.why, str) or not self.why.strip():
+            raise CardError(f"A {self.kind} prior without a reason; state it in `why`.")
+        if self.relative_to not in ("", "observed-loss"):
+            raise CardError(
+                f"relative_to: found {self.relative_to!r}, expected 'observed-loss' or nothing."
+            )
+        for name, value in self.numbers().items():
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise CardError(f"{self.kind} prior: {name} = {value!r}, expected a number.")
+            if not math.isfinite(value) or (value <= 0 and name != "lower"):
+                raise CardError(
+                    f"{self.kind} prior: {name} = {value!r}, expected a positive finite number."
+                )
+
+    @property
+    def lower(self) -> float:
+        """The least value the quantity can take."""
+        return 0.0
+
+    @property
+    @abstractmethod
+    def typical(self) -> float:
+        """A central value, where chains may start."""
+
+    @abstractmethod
+    def distribution(self) -> tuple[Any, dict[str, float]]:
+        """Return the PyMC distribution class and its arguments."""
+
+    def variable(self, name: str) -> Any:
+        """Add the quantity to the PyMC model in context, sampled as ln(x - lower)."""
+        from pymc.distributions.transforms import Interval
+
+        cls, arguments = self.distribution()
+        # A bound is only a transform: its constant does not depend on any parameter.
+        return cls(name, **arguments, default_transform=Interval(lower=self.lower, upper=None))
+
+    def log_density(self, value: Any) -> Any:
+        """Return the log density of a PyTensor value, on the value's own scale."""
+        import pymc as pm
+
+        cls, arguments = self.distribution()
+        return pm.logp(cls.dist(**arguments), value)
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        """Return independent draws."""
+
+    def numbers(self) -> dict[str, float]:
+        """Return the parameters of the distribution."""
+        return {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in ("why", "relative_to")
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prior as a card states it."""
+        relative = {"relative_to": self.relative_to} if self.relative_to else {}
+        return {"distribution": self.kind, **self.numbers(), **relative, "why": self.why}
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name} {value:g}" for name, value in self.numbers().items())
+        return f"{self.kind}({inside})" + (" x observed loss" if self.relative_to else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogNormal(Prior):
+    """ln x ~ Normal(ln median, log_sd)."""
+
+    kind = "lognormal"
+
+    median: float
+    log_sd: float
+
+    @property
+    def typical(self) -> float:
+        return self.median
+
+    def distribution(self) -> tuple[Any, dict[str, float]]:
+        import pymc as pm
+
+        return pm.LogNormal, {"mu": math.log(self.median), "sigma": self.log_sd}
+
+    def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        return self.median * np.exp(self.log_sd * rng.standard_normal(size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfNormal(Prior):
+    """|Normal(0, scale)|."""
+
+    kind = "halfnormal"
+
+    scale: float
+
+    @property
+    def typical(self) -> float:
+        return self.scale
+
+    def distribution(self) -> tuple[Any, dict[str, float]]:
+        import pymc as pm
+
+        return pm.HalfNormal, {"sigma": self.scale}
+
+    def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        return self.scale * np.abs(rng.standard_normal(size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gamma(Prior):
+    """Gamma(shape, rate), restricted to x > lower."""
+
+    kind = "gamma"
+
+    shape: float
+    rate: float
+    lower: float = 0.0  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lower < 0:
+            raise CardError(f"gamma prior: lower = {self.lower}, expected 0 or more.")
+
+    @property
+    def typical(self) -> float:
+        return self.lower + self.shape / self.rate
+
+    def distribution(self) -> tuple[Any, dict[str, float]]:
+        import pymc as pm
+
+        return pm.Gamma, {"alpha": self.shape, "beta": self.rate}
+
+    def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        from scipy.stats import gamma
+
+        below = gamma.cdf(self.lower, self.shape, scale=1 / self.rate)
+        uniform = rng.uniform(below, 1.0, size)
+        return np.asarray(gamma.ppf(uniform, self.shape, scale=1 / self.rate))
+
+
+PRIORS: Mapping[str, type[Prior]] = {
+    prior.kind: prior for prior in (LogNormal, HalfNormal, Gamma)
+}
+
+
+def prior_from_dict(content: object, where: str) -> Prior:
+    """Build a prior from a card's table; anything unknown raises CardError with its place."""
+    if not isinstance(content, Mapping):
+        raise CardError(f"{where}: found {content!r}, expected a table with `distribution`.")
+    kind = content.get("distribution")
+    if kind not in PRIORS:
+        hint = _hint(str(kind), PRIORS)
+        raise CardError(
+            f"{where}: found distribution {kind!r}, expected one of {', '.join(PRIORS)}.{hint}"
+        )
+    cls = PRIORS[kind]
+    known = {f.name: f for f in fields(cls)}
+    given = {key: value for key, value in content.items() if key != "distribution"}
+    for key in given:
+        if key not in known:
+            raise CardError(
+                f"{where}: found the unknown key {key!r}; a {kind} prior takes "
+                f"{', '.join(known)}.{_hint(key, known)}"
+            )
+    missing = [n for n, f in known.items() if n not in given and f.default is MISSING]
+    if missing:
+        raise CardError(f"{where}: {', '.join(missing)} missing from the {kind} prior.")
+    try:
+        return cls(**given)
+    except CardError as error:
+        raise CardError(f"{where}: {error}") from None
+
+
+def _hint(name: str, known: Mapping[str, object]) -> str:
+    nearest = nearest_name(name, known)
+    return f" Did you mean {nearest!r}?" if nearest else ""

@@ -1,0 +1,440 @@
+"""From what people have (a dataset id, a folder, a file, a DataFrame) to validated Runs."""
+
+import csv
+import logging
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale.catalogue import CARD_NAME, find_dataset
+from bayescale.costs import six_nd
+from bayescale.dataset_card import DatasetCard
+from bayescale.errors import AmountError, BayescaleWarning, RunsError, nearest_name
+from bayescale.runs import AMOUNTS, OBSERVED, Runs
+from bayescale.units import format_number, format_scientific, parse_amount
+
+logger = logging.getLogger(__name__)
+
+ALIASES: Mapping[str, frozenset[str]] = {
+    name: frozenset(aliases.split())
+    for name, aliases in {
+        "run": "run run_name run_id name id",
+        "family": "family corpus recipe",
+        "n_params": "n_params n parameters params num_params n_parameters num_parameters "
+        "model_size size model_params total_params params_total",
+        "n_tokens": "n_tokens d tokens num_tokens train_tokens training_tokens tokens_seen "
+        "total_tokens tokens_processed dataset_size",
+        "compute": "compute c flops flop training_flops training_flop train_flops total_flops "
+        "compute_flops",
+        "loss": "loss l loss_nats val_loss validation_loss final_loss eval_loss test_loss "
+        "valid_loss",
+    }.items()
+}
+"""Names people give these columns, compared without case, spaces and hyphens."""
+
+TOLERANCE = 0.05
+"""Relative difference between the given compute and 6ND that is still called agreement."""
+
+
+def load_runs(
+    source: str | Path | pd.DataFrame,
+    *,
+    columns: Mapping[str, str] | None = None,
+    keep_outliers: bool = False,
+    vocabulary_size: int | None = None,
+    tolerance: float = TOLERANCE,
+) -> Runs:
+    """Read and validate a table of training runs.
+
+    Parameters
+    ----------
+    source
+        A dataset id (see `bayescale.datasets`), a folder with ``runs.csv`` and perhaps
+        ``card.toml``, a path ending in .csv, .tsv, .parquet or .jsonl, or a DataFrame.
+    columns
+        Which column holds what, as ``{"n_params": "my column", ...}``, for names that are not
+        recognised by themselves or that are ambiguous. The common names (N, params, D, tokens,
+        C, flops, L, loss, ...) need no mapping.
+    keep_outliers
+        Keep the rows that a 0/1 column ``outlier`` flags. They are left out by default.
+    vocabulary_size
+        Size of the tokeniser's vocabulary. A loss above its logarithm is worse than a uniform
+        guess and is refused. Taken from the card where that states it.
+    tolerance
+        Where N, D and C are all given, the relative difference between C and 6ND above which a
+        warning names the rows.
+
+    Returns
+    -------
+    Runs
+        Loss and two of N, D and C as given, the third by C = 6ND if it is missing. What was
+        derived or left out is in ``notes``.
+
+    Raises
+    ------
+    RunsError
+        If the file is missing, empty or damaged; if a column is missing; if a value is not a
+        positive finite number; if a loss is above a uniform guess; if a run is listed twice.
+    UnknownNameError
+        If the source looks like a dataset id and there is none of that name.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> len(bs.load_runs("chinchilla")), len(bs.load_runs("chinchilla", keep_outliers=True))
+    (240, 245)
+    >>> import pandas as pd
+    >>> mine = pd.DataFrame({"N": ["70M", "160M"], "D": ["1.4B", "3.2B"], "loss": [3.9, 3.5]})
+    >>> bs.load_runs(mine).compute
+    array([5.880e+17, 3.072e+18])
+    """
+    raw = _read_source(source)
+    frame = _name_columns(raw, columns or {})
+    notes: list[str] = []
+    frame, left_out = _drop_outliers(frame, raw, keep_outliers)
+    notes.extend(left_out)
+    for name in OBSERVED:
+        if name in frame:
+            frame[name] = _numbers(frame[name], name, raw)
+    derived = dict(raw.card.derived) if raw.card else {}
+    notes.extend(_complete(frame, derived, raw, tolerance))
+    size = vocabulary_size or (raw.card.vocabulary_size if raw.card else None)
+    if size is not None:
+        _refuse_above_uniform(frame["loss"], size, raw)
+    _refuse_duplicates(frame, raw)
+    for note in notes:
+        logger.info("%s: %s", raw.name, note)
+    leading = [c for c in ("run", "family", *OBSERVED) if c in frame]
+    others = [c for c in frame.columns if c not in leading]
+    table = frame[leading + others].reset_index(drop=True)
+    return Runs(table, raw.name, tuple(notes), derived, raw.card)
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """A table as read, its texts untouched, and how to name one of its rows in a message."""
+
+    frame: pd.DataFrame
+    name: str
+    card: DatasetCard | None
+    row_word: str
+    first_row: int
+
+    def place(self, row: int, column: str) -> str:
+        read_as = self.original.get(column, column)
+        shown = f"{read_as!r}" + (f" (read as {column})" if read_as != column else "")
+        return f"{self.name}, {self.row_word} {row + self.first_row}, column {shown}"
+
+    @property
+    def original(self) -> dict[str, str]:
+        return dict(self.frame.attrs.get("original", {}))
+
+
+def _read_source(source: str | Path | pd.DataFrame) -> _Raw:
+    if isinstance(source, pd.DataFrame):
+        if source.columns.duplicated().any():
+            raise RunsError(_duplicate_header("the DataFrame", list(map(str, source.columns))))
+        frame = source.reset_index(drop=True)
+        frame.columns = frame.columns.map(str)
+        return _checked(_Raw(frame, "DataFrame", None, "row", 0))
+    path = Path(source)
+    if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
+        path = find_dataset(source)
+    if path.is_dir():
+        return _read_folder(path)
+    return _checked(_read_file(path, path.name, None))
+
+
+def _checked(raw: _Raw) -> _Raw:
+    if raw.frame.empty:
+        raise RunsError(f"{raw.name}: found no runs, expected a header and one row for each run.")
+    return raw
+
+
+def _read_folder(folder: Path) -> _Raw:
+    card_path = folder / CARD_NAME
+    card = DatasetCard.read(card_path) if card_path.is_file() else None
+    for suffix in _READERS:
+        path = folder / f"runs{suffix}"
+        if path.is_file():
+            if card:
+                card.check_file(path)
+            return _checked(_read_file(path, card.id if card else folder.name, card))
+    raise RunsError(
+        f"{folder}: found no runs in it, expected a file runs.csv, runs.parquet or runs.jsonl."
+    )
+
+
+def _read_file(path: Path, name: str, card: DatasetCard | None) -> _Raw:
+    if not path.is_file():
+        raise RunsError(
+            f"{path}: there is no such file. Give a path to a table of runs, or a dataset id "
+            "(`bayescale datasets` lists them)."
+        )
+    if path.stat().st_size == 0:
+        raise RunsError(f"{path}: the file is empty, expected a header and one row for each run.")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise RunsError(
+            f"{path}: found a {path.suffix or 'nameless'} file, expected one of "
+            f"{', '.join(_READERS)}."
+        )
+    try:
+        frame = reader(path)
+    except RunsError:
+        raise
+    except (ValueError, OSError, UnicodeError) as error:  # includes pandas and pyarrow errors
+        raise RunsError(f"{path}: could not be read as {path.suffix} ({error}).") from None
+    text = path.suffix.lower() in (".csv", ".tsv")
+    return _Raw(frame, name, card, "line" if text else "row", 2 if text else 1)
+
+
+def _read_delimited(path: Path) -> pd.DataFrame:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file, delimiter=delimiter), [])
+    names = [name.strip() for name in header]
+    if len(set(names)) < len(names):
+        raise RunsError(_duplicate_header(str(path), names))
+    # Everything stays text, so that a message can show what the file says.
+    frame = pd.read_csv(
+        path,
+        sep=delimiter,
+        dtype=str,
+        keep_default_na=False,
+        skipinitialspace=True,
+        encoding="utf-8-sig",
+        index_col=False,
+        skip_blank_lines=False,
+        on_bad_lines="error",
+    )
+    frame.columns = pd.Index(names)
+    blank = (frame.isna() | (frame == "")).all(axis=1)
+    # Trailing blank lines are harmless; one in the middle keeps its place and is reported.
+    last = int(np.max(np.flatnonzero(~blank.to_numpy()), initial=-1))
+    return frame.iloc[: last + 1]
+
+
+def _duplicate_header(where: str, names: Sequence[str]) -> str:
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    return f"{where}: found the column {', '.join(map(repr, twice))} twice. Name each column once."
+
+
+def _read_json_lines(path: Path) -> pd.DataFrame:
+    return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+
+
+_READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": _read_delimited,
+    ".tsv": _read_delimited,
+    ".parquet": pd.read_parquet,
+    ".jsonl": _read_json_lines,
+}
+
+
+def _name_columns(raw: _Raw, mapping: Mapping[str, str]) -> pd.DataFrame:
+    """Rename the recognised columns to the vocabulary; the rest keep their names."""
+    present = list(raw.frame.columns)
+    known = list(ALIASES)
+    chosen: dict[str, str] = {}
+    for name, column in mapping.items():
+        if name not in ALIASES:
+            nearest = nearest_name(name, known)
+            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            raise RunsError(
+                f"columns={{{name!r}: ...}}: expected one of {', '.join(known)}.{hint}"
+            )
+        if column not in present:
+            nearest = nearest_name(column, present)
+            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            raise RunsError(
+                f"{raw.name}: found no column {column!r} for {name}; the columns are "
+                f"{', '.join(present)}.{hint}"
+            )
+        chosen[name] = column
+    for name, aliases in ALIASES.items():
+        if name in chosen:
+            continue
+        candidates = [c for c in present if _key(c) in aliases and c not in chosen.values()]
+        if len(candidates) > 1 and name in candidates:
+            candidates = [name]
+        if len(candidates) > 1:
+            raise RunsError(
+                f"{raw.name}: the columns {', '.join(map(repr, candidates))} could each be {name}. "
+                f"Say which with columns={{{name!r}: ...}} (--column {name}=NAME)."
+            )
+        if candidates:
+            chosen[name] = candidates[0]
+    amounts = [name for name in AMOUNTS if name in chosen]
+    if "loss" not in chosen or len(amounts) < 2:
+        wanted = (
+            "loss"
+            if "loss" not in chosen
+            else "two of n_params, n_tokens and compute (found "
+            + (", ".join(amounts) or "none")
+            + ")"
+        )
+        raise RunsError(
+            f"{raw.name}: the column for {wanted} is missing; the columns are "
+            f"{', '.join(present)}. Name it with columns= (--column n_params=NAME)."
+        )
+    frame = raw.frame.copy()
+    clashes = [n for n, c in chosen.items() if n != c and n in present]
+    frame = frame.drop(columns=clashes).rename(columns={c: n for n, c in chosen.items()})
+    raw.frame.attrs["original"] = chosen
+    if "run" not in frame:
+        frame["run"] = [f"{raw.row_word} {i + raw.first_row}" for i in range(len(frame))]
+    if "family" not in frame and raw.card and raw.card.family:
+        frame["family"] = raw.card.family
+    for name in frame.columns:
+        if name not in ALIASES:
+            frame[name] = _numeric_if_possible(frame[name])
+    return frame
+
+
+def _key(column: str) -> str:
+    return column.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _numeric_if_possible(column: "pd.Series[object]") -> "pd.Series[object]":
+    try:
+        return pd.to_numeric(column)
+    except (ValueError, TypeError):
+        return column
+
+
+def _drop_outliers(
+    frame: pd.DataFrame, raw: _Raw, keep: bool
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    column = raw.card.outliers.get("column", "outlier") if raw.card else "outlier"
+    if column not in frame:
+        return frame, ()
+    texts = frame[column].astype(str).str.strip().str.lower()
+    flags = texts.map({"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False})
+    if flags.isna().any():
+        row = int(np.flatnonzero(flags.isna())[0])
+        raise RunsError(
+            f"{raw.place(row, column)}: found {raw.frame[column].iloc[row]!r}, expected 0 or 1."
+        )
+    flagged = flags.to_numpy(dtype=bool)
+    count = int(flagged.sum())
+    if not count:
+        return frame, ()
+    if keep:
+        return frame, (f"{count} flagged outliers kept",)
+    if count == len(frame):
+        raise RunsError(f"{raw.name}: every row is flagged as an outlier; none is left to fit.")
+    why = f" ({raw.card.outliers['why']})" if raw.card and "why" in raw.card.outliers else ""
+    note = f"{count} flagged outliers left out{why}; keep_outliers=True keeps them"
+    return frame[~flagged], (note,)
+
+
+def _numbers(column: "pd.Series[object]", name: str, raw: _Raw) -> NDArray[np.float64]:
+    """Parse a column of amounts or losses; the first bad values are named with their rows."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, copy=True)
+    is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)
+    doubtful = np.flatnonzero(~np.isfinite(values) | (values <= 0) | is_bool)
+    wrong: list[str] = []
+    for i in doubtful:
+        row = int(column.index[i])
+        found = column.iloc[i]
+        if name != "loss":
+            quantity = "compute" if name == "compute" else "count"
+            try:
+                values[i] = parse_amount(found, quantity, raw.place(row, name))
+            except AmountError as error:
+                wrong.append(str(error))
+        else:
+            shown = "nothing" if found is None or found != found or found == "" else repr(found)
+            wrong.append(
+                f"{raw.place(row, name)}: found {shown}, expected a positive finite loss."
+            )
+    if wrong:
+        raise RunsError(_first_few(wrong) + " Correct or remove the row.")
+    return values
+
+
+def _first_few(messages: Sequence[str], most: int = 3) -> str:
+    shown = " ".join(messages[:most])
+    rest = len(messages) - most
+    return shown + (f" And {rest} more like these." if rest > 0 else "")
+
+
+def _complete(
+    frame: pd.DataFrame, derived: dict[str, str], raw: _Raw, tolerance: float
+) -> list[str]:
+    """Fill in the missing one of N, D and C, or compare all three."""
+    k = six_nd.flop_per_param_token
+    if "compute" not in frame:
+        frame["compute"] = six_nd(frame["n_params"], frame["n_tokens"])
+        derived["compute"] = "6 n_params n_tokens"
+    elif "n_tokens" not in frame:
+        frame["n_tokens"] = frame["compute"] / (k * frame["n_params"])
+        derived["n_tokens"] = "compute / (6 n_params)"
+    elif "n_params" not in frame:
+        frame["n_params"] = frame["compute"] / (k * frame["n_tokens"])
+        derived["n_params"] = "compute / (6 n_tokens)"
+    else:
+        _warn_if_inconsistent(frame, raw, tolerance)
+    return [
+        f"{name} derived as {rule}" for name, rule in derived.items() if name in AMOUNTS
+    ]
+
+
+def _warn_if_inconsistent(frame: pd.DataFrame, raw: _Raw, tolerance: float) -> None:
+    ratio = (frame["compute"] / six_nd(frame["n_params"], frame["n_tokens"])).to_numpy()
+    off = np.flatnonzero(np.abs(ratio - 1) > tolerance)
+    if len(off):
+        rows = ", ".join(
+            f"{raw.row_word} {int(frame.index[i]) + raw.first_row} (C / 6ND = "
+            f"{format_number(float(ratio[i]), 3)})"
+            for i in off[:5]
+        )
+        more = f" and {len(off) - 5} more" if len(off) > 5 else ""
+        warnings.warn(
+            f"{raw.name}: compute differs from 6ND by more than {tolerance:.0%} in {len(off)} of "
+            f"{len(frame)} runs: {rows}{more}. Sizes and tokens are fitted as given; check how "
+            "compute or parameters were counted.",
+            BayescaleWarning,
+            stacklevel=4,
+        )
+
+
+def _refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: _Raw) -> None:
+    if size < 2:
+        raise RunsError(f"vocabulary_size: found {size}, expected at least 2.")
+    limit = math.log(size)
+    above = loss[loss > limit]
+    if len(above):
+        wrong = [
+            f"{raw.place(int(row), 'loss')}: found {value:g} nats/token, expected at most "  # type: ignore[call-overload]
+            f"ln({size}) = {limit:.3f}, the loss of a uniform guess."
+            for row, value in above.items()
+        ]
+        raise RunsError(
+            _first_few(wrong) + " Check the unit, or leave out runs that diverged."
+        )
+
+
+def _refuse_duplicates(frame: pd.DataFrame, raw: _Raw) -> None:
+    same = [c for c in ("family", "n_params", "n_tokens", "loss", "seed") if c in frame]
+    twice = frame.duplicated(same, keep=False)
+    if twice.any():
+        groups = frame[twice].groupby(same, sort=False).groups
+        pairs = [
+            f"{raw.row_word}s {' and '.join(str(int(r) + raw.first_row) for r in rows)}"
+            for rows in groups.values()
+        ]
+        first = frame[twice].iloc[0]
+        raise RunsError(
+            f"{raw.name}: found the same run more than once ({_first_few(pairs)}; N = "
+            f"{format_scientific(float(first['n_params']))}, D = "
+            f"{format_scientific(float(first['n_tokens']))}, loss = {float(first['loss']):g}). "
+            "Keep one of each; if they are repeats, tell them apart in a column seed."
+        )

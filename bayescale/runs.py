@@ -1,0 +1,163 @@
+"""Runs: one validated table of training runs, and a fingerprint of what was observed."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from bayescale.dataset_card import DatasetCard
+from bayescale.errors import RunsError
+from bayescale.units import format_compute, format_count, format_number
+
+AMOUNTS = ("n_params", "n_tokens", "compute")
+OBSERVED = (*AMOUNTS, "loss")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A validated table of training runs, one row a run. Made by `bayescale.load_runs`.
+
+    Attributes
+    ----------
+    table
+        DataFrame with ``run`` (label), ``n_params``, ``n_tokens``, ``compute`` (FLOP), ``loss``,
+        ``family`` where known, and whatever else the source holds.
+    name
+        Dataset id or file name.
+    notes
+        What reading did to the table: rows left out, columns derived.
+    derived
+        Columns that were computed, and how.
+    card
+        The dataset's card, if it has one.
+    """
+
+    table: pd.DataFrame
+    name: str
+    notes: tuple[str, ...] = ()
+    derived: Mapping[str, str] = field(default_factory=dict)
+    card: DatasetCard | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def n_params(self) -> NDArray[np.float64]:
+        """Size of each run, in parameters."""
+        return self._column("n_params")
+
+    @property
+    def n_tokens(self) -> NDArray[np.float64]:
+        """Tokens processed by each run."""
+        return self._column("n_tokens")
+
+    @property
+    def compute(self) -> NDArray[np.float64]:
+        """Training compute of each run, in FLOP."""
+        return self._column("compute")
+
+    @property
+    def loss(self) -> NDArray[np.float64]:
+        """Observed loss of each run."""
+        return self._column("loss")
+
+    @property
+    def loss_unit(self) -> str:
+        """Unit of the loss, as the card states it."""
+        return self.card.units.get("loss", "nats/token") if self.card else "nats/token"
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the families of runs, sorted; empty where the table has none."""
+        if "family" not in self.table:
+            return ()
+        return tuple(sorted(self.table["family"].astype(str).unique()))
+
+    def _column(self, name: str) -> NDArray[np.float64]:
+        return self.table[name].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of what a fit observes: size, tokens, loss and family, in any row order."""
+        observed = self.table[["n_params", "n_tokens", "loss"]].to_numpy(dtype="<f8")
+        families = self.table["family"].astype(str) if "family" in self.table else [""] * len(self)
+        rows = sorted(
+            row.tobytes() + family.encode() for row, family in zip(observed, families, strict=True)
+        )
+        return hashlib.sha256(b"\n".join(rows)).hexdigest()
+
+    def where(self, condition: str | ArrayLike, why: str = "") -> "Runs":
+        """Return the runs that meet a condition.
+
+        Parameters
+        ----------
+        condition
+            A pandas query such as ``"family == 'c4' and compute < 1e20"``, or a boolean for each
+            run.
+        why
+            Recorded in the notes in place of the condition.
+
+        Raises
+        ------
+        RunsError
+            If the condition cannot be read or leaves no run.
+
+        Examples
+        --------
+        >>> import bayescale as bs
+        >>> len(bs.load_runs("overtraining").where("family == 'c4'"))
+        34
+        """
+        if isinstance(condition, str):
+            try:
+                mask = np.asarray(self.table.eval(condition))
+            except Exception as error:
+                raise RunsError(
+                    f"{self.name}: the condition {condition!r} could not be read ({error}); the "
+                    f"columns are {', '.join(self.table.columns)}."
+                ) from None
+        else:
+            mask = np.asarray(condition)
+        if mask.dtype != np.bool_ or mask.shape != (len(self),):
+            raise RunsError(
+                f"{self.name}: the condition gave {mask.dtype} values of shape {mask.shape}, "
+                f"expected one true or false for each of the {len(self)} runs."
+            )
+        kept = int(mask.sum())
+        if not kept:
+            raise RunsError(f"{self.name}: no run meets the condition {why or condition!r}.")
+        reason = why or (condition if isinstance(condition, str) else "selected rows")
+        return replace(
+            self,
+            table=self.table[mask].reset_index(drop=True),
+            notes=(*self.notes, f"{kept} of {len(self)} runs kept: {reason}"),
+        )
+
+    def describe(self) -> str:
+        """Return one line: how many runs, and over what ranges."""
+
+        def span(values: NDArray[np.float64], show: object) -> str:
+            assert callable(show)
+            return f"{show(values.min())} to {show(values.max())}"
+
+        return (
+            f"{self.name}: {len(self)} runs, N {span(self.n_params, format_count)}, "
+            f"D {span(self.n_tokens, format_count)}, C {span(self.compute, format_compute)}, "
+            f"loss {span(self.loss, lambda x: format_number(x, 4))} {self.loss_unit}"
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<Runs {self.describe()}>", *(f"  {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        notes = "".join(f"<br>{escape(note)}" for note in self.notes)
+        columns = [c for c in ("run", "family", *OBSERVED) if c in self.table]
+        return f"<p>{escape(self.describe())}{notes}</p>" + self.table[columns].head(8).to_html(
+            index=False
+        )

@@ -1,0 +1,248 @@
+"""The sampler's boundary: a PyMC model compiled once, sampled with nutpie as often as needed.
+
+`nutpie.compile_pymc_model` compiles generic wrappers around the log density, which takes twice
+as long as everything else in a cold start. All our data are one matrix and we store nothing but
+the unconstrained position, so the wrappers here are a few lines, and compile in a tenth of that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.errors import SamplingError
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+
+type ProgressCallback = Callable[[int, int], None]
+"""Called with the draws done and the draws to do, over all chains, warm-up included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to sample.
+
+    Attributes
+    ----------
+    draws, tune, chains
+        Kept draws and warm-up draws of each chain, and the number of chains.
+    cores
+        Chains that run at the same time.
+    seed
+        Makes the draws reproducible, for the same versions and machine.
+    target_accept, maxdepth
+        NUTS's step-size target and the limit on its doublings.
+    """
+
+    draws: int
+    tune: int
+    chains: int
+    cores: int
+    seed: int
+    target_accept: float = 0.9
+    maxdepth: int = 10
+
+
+@dataclass(frozen=True)
+class CompiledLogp:
+    """A compiled log density over unconstrained variables, whose data can be swapped."""
+
+    names: tuple[str, ...]
+    start: NDArray[np.float64]
+    data_rows: int
+    # Kept alive here: nutpie holds only their addresses.
+    _logp: Any
+    _expand: Any
+
+    def sample(
+        self,
+        data: NDArray[np.float64],
+        settings: Settings,
+        progress: ProgressCallback | None = None,
+    ) -> tuple[dict[str, NDArray[np.float64]], "xr.Dataset"]:
+        """Draw from the posterior given a data matrix.
+
+        Returns
+        -------
+        draws
+            Arrays of shape (chain, draw), by name of the unconstrained variable.
+        sample_stats
+            nutpie's statistics of each draw, dims chain and draw.
+
+        Raises
+        ------
+        SamplingError
+            If no chain finds a finite log density to start from.
+        KeyboardInterrupt
+            If interrupted; the draws so far are discarded.
+        """
+        import nutpie
+
+        if data.shape[0] != self.data_rows:
+            raise ValueError(f"data: found {data.shape[0]} rows, expected {self.data_rows}")
+        model = self._nutpie_model(data)
+        total = settings.chains * (settings.tune + settings.draws)
+        sampler = nutpie.sample(
+            model,
+            draws=settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores,
+            seed=settings.seed,
+            target_accept=settings.target_accept,
+            maxdepth=settings.maxdepth,
+            adaptation="low_rank",
+            save_warmup=False,
+            progress_bar=False,
+            progress_callback=progress
+            and (lambda chains: progress(sum(c.finished_draws for c in chains), total)),
+            blocking=False,
+        )
+        try:
+            tree = _wait(sampler)
+        except RuntimeError as error:
+            raise SamplingError(self._explain(data, error)) from None
+        posterior = tree["posterior"].dataset
+        draws = {name: posterior[name].to_numpy() for name in self.names}
+        return draws, _statistics(tree["sample_stats"].to_dataset())
+
+    def _nutpie_model(self, data: NDArray[np.float64]) -> Any:
+        from nutpie.compile_pymc import CompiledPyMCModel
+
+        n = len(self.names)
+
+        def start(seed: int) -> NDArray[np.float64]:
+            # Apart by more than any well-determined posterior is wide, so that R-hat can tell
+            # chains that have not met.
+            return self.start + np.random.default_rng(seed).uniform(-1.0, 1.0, n)
+
+        return CompiledPyMCModel(
+            dims={},
+            reparameterized_names=[],
+            compiled_logp_func=self._logp,
+            compiled_expand_func=self._expand,
+            initial_point_func=start,
+            shared_data={},
+            shared_var_keys={},
+            user_data=_pack(data),
+            n_expanded=n,
+            shape_info=(list(self.names), [slice(i, i + 1) for i in range(n)], [()] * n),
+            logp_func=None,
+            expand_func=None,
+            _n_dim=n,
+            _shapes=dict.fromkeys(self.names, ()),
+            _coords={},
+        )
+
+    def log_density(
+        self, position: NDArray[np.float64], data: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Return the log density and its gradient at one unconstrained position."""
+        x = np.ascontiguousarray(position, dtype=np.float64)
+        gradient, value, packed = np.empty_like(x), np.empty(1), _pack(data)
+        self._logp.ctypes(
+            len(x), _pointer(x), _pointer(gradient), _pointer(value), packed.ctypes.data
+        )
+        return float(value[0]), gradient
+
+    def _explain(self, data: NDArray[np.float64], error: Exception) -> str:
+        value, gradient = self.log_density(self.start, data)
+        bad = [n for n, g in zip(self.names, gradient, strict=True) if not np.isfinite(g)]
+        return (
+            f"The sampler stopped: {str(error).splitlines()[0]}. At typical prior values the log "
+            f"density is {value:g}"
+            + (f" and its gradient is not finite in {', '.join(bad)}" if bad else "")
+            + ". Check the runs for values far out of line, and the priors."
+        )
+
+
+def compile_logp(built: "pm.Model", start: dict[str, float], data_name: str) -> CompiledLogp:
+    """Compile the log density of a PyMC model whose only data is one matrix of floats.
+
+    Parameters
+    ----------
+    built
+        The PyMC model; its free variables are scalars.
+    start
+        Unconstrained starting value of each free variable, by variable name.
+    data_name
+        Name of the `pymc.Data` container.
+    """
+    import numba
+    import pytensor.tensor as pt
+    from numba import types
+    from pymc.pytensorf import compile as compile_graph
+    from pytensor.graph import clone_replace
+
+    names = tuple(variable.name for variable in built.free_RVs)
+    values = [built.rvs_to_values[variable] for variable in built.free_RVs]
+    log_density = built.logp()
+    gradient = pt.stack(pt.grad(log_density, values))
+    position = pt.vector("position", shape=(len(values),))
+    entries = {value: position[i] for i, value in enumerate(values)}
+    outputs = clone_replace([log_density, gradient], entries)
+    with built:
+        function = compile_graph([position], outputs, mode="NUMBA")
+    shared = [variable.name for variable in function.get_shared()]
+    if shared != [data_name]:
+        raise ValueError(f"expected the data {data_name} alone, found {shared}")
+    evaluate = function.vm.jit_fn
+    n, rows = len(names), int(built[data_name].get_value().shape[0])
+
+    pointer = types.CPointer(types.double)
+
+    @numba.cfunc(types.int64(types.uint64, pointer, pointer, pointer, types.voidptr))
+    def logp(dim, position, gradient, value, packed):  # type: ignore[no-untyped-def]
+        columns = int(numba.carray(packed, (1,), np.float64)[0])
+        flat = numba.carray(packed, (1 + rows * columns,), np.float64)
+        result, slope = evaluate(
+            numba.carray(position, (n,)), flat[1:].reshape((rows, columns))
+        )
+        value[0] = result[()]
+        finite = np.isfinite(value[0])
+        # Loops, not slices: Numba spends seconds compiling the error branch of an assignment.
+        for i in range(n):
+            gradient[i] = slope[i]
+            finite = finite and np.isfinite(slope[i])
+        return 0 if finite else 3
+
+    @numba.cfunc(types.int64(types.uint64, types.uint64, pointer, pointer, types.voidptr))
+    def expand(dim, n_out, position, out, packed):  # type: ignore[no-untyped-def]
+        for i in range(n):
+            out[i] = position[i]
+        return 0
+
+    return CompiledLogp(names, np.array([start[name] for name in names]), rows, logp, expand)
+
+
+def _wait(sampler: Any) -> Any:
+    """Return the result; look up often enough that Ctrl-C is answered at once."""
+    try:
+        while True:
+            try:
+                return sampler.wait(timeout=0.1)
+            except TimeoutError:
+                continue
+    except BaseException:
+        sampler.cancel()
+        raise
+
+
+def _pack(data: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the number of columns followed by the matrix, row by row: what `logp` reads."""
+    return np.concatenate([[float(data.shape[1])], np.ascontiguousarray(data).ravel()])
+
+
+def _pointer(array: NDArray[np.float64]) -> Any:
+    import ctypes
+
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+
+
+def _statistics(stats: "xr.Dataset") -> "xr.Dataset":
+    """Keep the statistics that diagnostics read, under one set of names for any sampler."""
+    return stats[["diverging", "energy", "n_steps", "depth", "maxdepth_reached", "step_size"]]

@@ -1,0 +1,164 @@
+"""Amounts people write ("70B", "1.4T tokens", "100 PF-days") to numbers, and back.
+
+Inside bayescale every amount is a float in base units: parameters, tokens, FLOP.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from numbers import Real
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.errors import AmountError
+
+type Quantity = Literal["count", "compute"]
+type Amount = float | str
+
+SECONDS_PER_DAY = 86_400.0
+PF_DAY = 1e15 * SECONDS_PER_DAY
+"""One petaFLOP/s sustained for a day, in FLOP: 8.64e19 (Kaplan et al. 2020)."""
+
+_SHORT_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
+_SI = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21, "y": 1e24}
+_COUNT_NOUNS = "param|params|parameter|parameters|token|tokens|tok|step|steps"
+
+_NUMBER = r"(?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)?(?:\.\d*)?(?:e[+-]?\d+)?)"
+_PATTERNS = {
+    "count": re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmbgt]?)\s*(?:{_COUNT_NOUNS})?"),
+    "compute": re.compile(
+        rf"{_NUMBER}\s*(?P<prefix>[kmgtpezy]?)(?:\s*(?P<unit>flops?(?:/s)?-?days?|f(?:/s)?-days?|flops?))?"
+    ),
+}
+_EXPECTED = {
+    "count": 'a positive amount such as 7e9, "70B" or "1.4T"',
+    "compute": 'a positive amount of FLOP such as 5.76e23, "5.76e23 FLOP" or "100 PF-days"',
+}
+
+
+def parse_amount(value: object, quantity: Quantity, what: str = "the amount") -> float:
+    """Read one positive amount.
+
+    Parameters
+    ----------
+    value
+        A number, or text: digits with an optional suffix (K, M, B or G, T) for counts; FLOP,
+        an SI multiple of it, or PF-days for compute. Case does not matter.
+    quantity
+        ``"count"`` (parameters, tokens, steps) or ``"compute"``.
+    what
+        What is being read, for the error message.
+
+    Returns
+    -------
+    float
+        The amount in base units (a count, or FLOP).
+
+    Raises
+    ------
+    AmountError
+        If it cannot be read, or is not finite and positive.
+
+    Examples
+    --------
+    >>> parse_amount("1.4T tokens", "count")
+    1400000000000.0
+    >>> parse_amount("100 PF-days", "compute") == 100 * 8.64e19
+    True
+    """
+    number = _read(value, quantity)
+    if number is None or not math.isfinite(number) or number <= 0:
+        raise AmountError(f"{what}: found {value!r}, expected {_EXPECTED[quantity]}.")
+    return number
+
+
+def _read(value: object, quantity: Quantity) -> float | None:
+    if isinstance(value, bool | np.bool_):
+        return None
+    if isinstance(value, Real):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    match = _PATTERNS[quantity].fullmatch(value.strip().lower())
+    if match is None or not any(c.isdigit() for c in match["number"]):
+        return None
+    try:
+        number = float(match["number"].replace(",", "").replace("_", ""))
+    except ValueError:
+        return None
+    if quantity == "count":
+        return number * _SHORT_SCALE[match["prefix"]]
+    unit = match["unit"]
+    if match["prefix"] and unit is None:
+        return None  # "5P" of what?
+    return number * _SI[match["prefix"]] * (SECONDS_PER_DAY if unit and "day" in unit else 1.0)
+
+
+def parse_amounts(
+    values: object, quantity: Quantity, what: str = "the amount"
+) -> NDArray[np.float64]:
+    """Read one amount or several into a one-dimensional array."""
+    if isinstance(values, str) or not isinstance(values, Iterable) or np.ndim(values) == 0:  # type: ignore[arg-type]
+        items: list[object] = [values]
+    else:
+        items = list(values)
+    if not items:
+        raise AmountError(f"{what}: found none, expected at least one: {_EXPECTED[quantity]}.")
+    return np.array([parse_amount(item, quantity, what) for item in items], dtype=np.float64)
+
+
+def format_count(value: float, digits: int = 3) -> str:
+    """Return a count as people write it.
+
+    >>> format_count(7.224e10), format_count(1.4e12), format_count(512.0)
+    ('72.2B', '1.40T', '512')
+    """
+    return _format_scaled(value, ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")), digits)
+
+
+def format_compute(value: float, digits: int = 3) -> str:
+    """Return an amount of compute in FLOP.
+
+    >>> format_compute(5.76e23), format_compute(1e21)
+    ('5.76e23 FLOP', '1e21 FLOP')
+    """
+    return f"{format_scientific(value, digits)} FLOP"
+
+
+def format_scientific(value: float, digits: int = 3) -> str:
+    """Return a number as mantissa and exponent, without padding: ``5.76e23``."""
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def format_number(value: float, digits: int = 3) -> str:
+    """Return a plain number with so many significant digits, and no exponent in between.
+
+    >>> format_number(18.3912), format_number(92.6474), format_number(1.97444, 4)
+    ('18.4', '92.6', '1.974')
+    """
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    if not -4 <= magnitude < 7:
+        return format_scientific(value, digits)
+    return f"{value:,.{max(0, digits - 1 - magnitude)}f}"
+
+
+def _format_scaled(value: float, scales: tuple[tuple[float, str], ...], digits: int) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    # Round first, so that 999.96e6 becomes 1.00B and not 1000M.
+    rounded = float(f"{value:.{digits - 1}e}")
+    for scale, suffix in scales:
+        if abs(rounded) >= scale:
+            if rounded / scale >= 1e4:
+                return format_scientific(value, digits)
+            return f"{format_number(rounded / scale, digits)}{suffix}"
+    return format_number(rounded, digits)
