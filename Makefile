@@ -1,0 +1,56 @@
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+export MPLBACKEND := Agg
+
+.PHONY: help demo test quick lint wheel bench notebooks readme constraints clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: ## fit the shipped Chinchilla runs, print the plans, write the report
+	@tools/venv.sh
+	@mkdir -p demo
+	@$(BIN)/bayescale fit chinchilla chinchilla --seed 1 \
+		--compute 1e21 --compute 5.76e23 --compute 1e25 \
+		--out demo/chinchilla.nc --report demo/report.html
+
+test: ## run the whole test suite
+	@tools/venv.sh dev
+	@$(BIN)/pytest
+
+quick: ## run the tests that take seconds
+	@tools/venv.sh dev
+	@$(BIN)/pytest -m "not slow"
+
+lint: ## check style and types
+	@tools/venv.sh dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+wheel: ## build the wheel and ask it, outside the checkout, for every dataset and card
+	@tools/venv.sh dev
+	@tools/check-wheel.sh
+
+bench: ## compare speed with pm.sample and NumPyro on the reference problem
+	@tools/venv.sh dev
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	@$(BIN)/python benchmarks/speed.py
+
+notebooks: ## execute the notebooks in place
+	@tools/venv.sh dev
+	@$(BIN)/python tools/execute_notebooks.py
+
+readme: demo ## put the demo's figure and table into the README
+	@$(BIN)/python tools/update_readme.py
+
+constraints: ## resolve the versions that CI tests with anew
+	@tools/venv.sh dev
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile pyproject.toml --group dev --group bench --universal \
+		--python-version 3.12 --strip-extras --no-annotate --no-header --quiet \
+		--upgrade --output-file constraints.txt
+
+clean: ## remove everything that was made
+	@rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

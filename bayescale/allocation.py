@@ -1,6 +1,6 @@
 """The compute-optimal allocation, draw by draw."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import ProductCost, six_nd
-from bayescale.diagnostics import Diagnostics, diagnose_quantities
+from bayescale.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
 from bayescale.fitting import Fit
 from bayescale.prediction import law_and_draws, simulate_runs
 from bayescale.tables import flag_failure, interval_columns, tail_quantiles
@@ -23,6 +23,21 @@ from bayescale.units import (
 
 FAR = 10.0
 """Budgets more than this many times the largest run are called far extrapolations."""
+
+
+def _format_loss(value: float) -> str:
+    return format_number(value, 4)
+
+
+TEXT_COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "N_opt": ("n_opt", format_count),
+    "D_opt (tokens)": ("d_opt", format_count),
+    "D/N": ("tokens_per_param", format_number),
+    "loss at optimum": ("loss_opt", _format_loss),
+    "loss of plan": ("loss_plan", _format_loss),
+    "loss of next run": ("loss_run", _format_loss),
+}
+"""Headings of the table for people, with the variable and the style of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +71,7 @@ class Plan:
         """The gates of the fit and of ln N_opt at each budget; None for published constants."""
         if not isinstance(self.source, Fit):
             return None
-        log_n = np.log(self.draws[["n_opt"]]).rename(n_opt="ln n_opt")
+        log_n = xr.Dataset({"ln n_opt": np.log(self.draws["n_opt"])})
         return self.source.diagnostics.and_also(diagnose_quantities(log_n))
 
     @property
@@ -66,7 +81,8 @@ class Plan:
         N_opt and D_opt are perfectly anti-correlated at a fixed budget, so they are recommended
         as a pair that meets it.
         """
-        n_params = np.exp(np.log(self.draws["n_opt"]).median(("chain", "draw"))).to_numpy()
+        log_n = np.log(self.draws["n_opt"].to_numpy())
+        n_params = np.exp(np.median(log_n, axis=(0, 1)))
         n_tokens = self.compute / (self.cost.flop_per_param_token * n_params)
         return pd.DataFrame(
             {"n_params": n_params, "n_tokens": n_tokens},
@@ -90,18 +106,23 @@ class Plan:
         )
 
     @property
+    def headline(self) -> str:
+        """What the plan rests on, led by the failure if the gates were not passed."""
+        if not isinstance(self.source, Fit) or self.diagnostics is None:
+            return f"{self.source.name}: {self.source.source}."  # type: ignore[union-attr]
+        return lead_with_status(self.source.description, self.diagnostics)
+
+    @property
     def caveats(self) -> tuple[str, ...]:
-        """Sentences on how far these numbers may be believed, the gravest first."""
+        """Sentences on how far these numbers may be believed, beyond the gates."""
         found = []
-        if self.diagnostics is not None and not self.diagnostics.ok:
-            found.append(self.diagnostics.status)
         if isinstance(self.source, Fit):
             far = self.extrapolation["compute"]
             far = far[far > FAR]
             if len(far):
                 worst = ", ".join(
                     f"{format_compute(float(c))} is {format_number(float(f), 2)} times"
-                    for c, f in far.items()
+                    for c, f in zip(far.index, far, strict=True)
                 )
                 found.append(
                     f"Far beyond the data: {worst} the largest run. The intervals assume that "
@@ -139,29 +160,21 @@ class Plan:
         numbers = interval_columns(self.draws, prob, "compute")
         single = self.draws.sizes["chain"] * self.draws.sizes["draw"] == 1
 
-        def shown(name: str, style: object) -> list[str]:
-            assert callable(style)
-            triples = numbers[[name, f"{name}_lower", f"{name}_upper"]].to_numpy()
-            if single:
-                return [style(m) for m, _, _ in triples]
-            return [f"{style(m)} [{style(lo)}, {style(hi)}]" for m, lo, hi in triples]
-
-        def loss(value: float) -> str:
-            return format_number(value, 4)
+        def text(row: "pd.Series[float]", name: str, style: Callable[[float], str]) -> str:
+            middle = style(row[name])
+            ends = f" [{style(row[f'{name}_lower'])}, {style(row[f'{name}_upper'])}]"
+            return middle if single else middle + ends
 
         return pd.DataFrame(
             {
-                "N_opt": shown("n_opt", format_count),
-                "D_opt (tokens)": shown("d_opt", format_count),
-                "D/N": shown("tokens_per_param", format_number),
-                "loss": shown("loss_opt", loss),
-                "loss of a run": shown("loss_run", loss),
+                heading: [text(row, name, style) for _, row in numbers.iterrows()]
+                for heading, (name, style) in TEXT_COLUMNS.items()
             },
             index=pd.Index([format_compute(c) for c in self.compute], name="compute"),
         )
 
     def __str__(self) -> str:
-        return "\n".join([*self.caveats, self.text_table().to_string()])
+        return "\n".join([self.headline, *self.caveats, self.text_table().to_string()])
 
     def __repr__(self) -> str:
         return f"<Plan at {', '.join(format_compute(c) for c in self.compute)}>\n{self}"
@@ -169,12 +182,12 @@ class Plan:
     def _repr_html_(self) -> str:
         from html import escape
 
-        caveats = "".join(f"<p>{escape(c)}</p>" for c in self.caveats)
+        caveats = "".join(f"<p>{escape(c)}</p>" for c in (self.headline, *self.caveats))
         return caveats + self.text_table().to_html()
 
 
 def allocate(
-    source: Fit | Constants,
+    source: Fit | Constants | EmpiricalFrontier,
     *,
     compute: object,
     cost: ProductCost = six_nd,
@@ -257,4 +270,5 @@ def optimal_sizes(
     grid = np.asarray(list(compute))
     axis = xr.DataArray(grid, dims="compute", coords={"compute": grid})
     log_n = law.optimal_log_params(parameters, np.log(axis / cost.flop_per_param_token))
-    return np.exp(log_n.quantile(tail_quantiles(prob), dim=("chain", "draw")))
+    found: xr.DataArray = np.exp(log_n.quantile(tail_quantiles(prob), dim=("chain", "draw")))
+    return found

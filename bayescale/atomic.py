@@ -14,10 +14,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     A file that was at `path` stays untouched until the new one is complete.
     """
     target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder; give the path of a file.")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"The folder {target.parent} does not exist; make it first.")
+    refuse_unwritable(target)
     handle, name = tempfile.mkstemp(
         dir=target.parent, prefix=f".{target.name}.", suffix=f".part{target.suffix}"
     )
@@ -32,3 +29,14 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def refuse_unwritable(path: str | Path) -> None:
+    """Raise OSError if a file could not be made at `path`: no such folder, or itself a folder."""
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; give the path of a file.")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"The folder {target.parent} does not exist; make it first.")
+    if not os.access(target.parent, os.W_OK):
+        raise PermissionError(f"The folder {target.parent} cannot be written to.")

@@ -104,7 +104,9 @@ def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
         centred = law.from_reference(coordinates, UNIT_REFERENCE)
         mean = np.log(law.formula({"n_params": log_n, "n_tokens": log_d}, centred))
         if model.noise.kind == "student-t":
-            pm.StudentT("log_loss", nu=noise["nu"], mu=mean, sigma=noise["sigma"], observed=log_loss)
+            pm.StudentT(
+                "log_loss", nu=noise["nu"], mu=mean, sigma=noise["sigma"], observed=log_loss
+            )
         else:
             pm.Normal("log_loss", mu=mean, sigma=noise["sigma"], observed=log_loss)
     return built

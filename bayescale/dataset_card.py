@@ -52,7 +52,11 @@ class DatasetCard:
         ]
         if missing:
             raise CardError(f"{where}: {', '.join(missing)} missing; a dataset card needs them.")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in content.items()
+        }
+        return cls(**values)
 
     @classmethod
     def read(cls, path: Path) -> "DatasetCard":

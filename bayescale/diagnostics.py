@@ -73,6 +73,12 @@ class Diagnostics:
         )
 
 
+def lead_with_status(description: str, diagnostics: Diagnostics) -> str:
+    """Return the status and the description, a failure first."""
+    parts = (description, diagnostics.status)
+    return " ".join(parts if diagnostics.ok else reversed(parts))
+
+
 def diagnose_quantities(draws: xr.Dataset) -> Diagnostics:
     """Gate R-hat and effective sample sizes of every variable, element by element.
 
@@ -114,7 +120,8 @@ def diagnose_quantities(draws: xr.Dataset) -> Diagnostics:
 
 def diagnose_sampling(stats: xr.Dataset) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return failures and remarks on divergences, energy and tree depth."""
-    failures, remarks = [], []
+    failures: list[str] = []
+    remarks: list[str] = []
     divergent = int(stats["diverging"].sum())
     total = stats["diverging"].size
     if divergent:

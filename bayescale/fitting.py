@@ -23,7 +23,12 @@ from bayescale.build import (
     parameters_from_draws,
     starting_point,
 )
-from bayescale.diagnostics import Diagnostics, diagnose_quantities, diagnose_sampling
+from bayescale.diagnostics import (
+    Diagnostics,
+    diagnose_quantities,
+    diagnose_sampling,
+    lead_with_status,
+)
 from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
@@ -134,13 +139,18 @@ class Fit:
         save_fit(self, path)
 
     @property
-    def headline(self) -> str:
-        """One line: what was fitted to what, and whether it may be believed."""
+    def description(self) -> str:
+        """One line: what was fitted to what."""
         return (
             f"{self.law.name} law ({self.model.id} card) on {len(self.runs)} runs of "
             f"{self.runs.name}, {self.posterior.sizes['chain']} chains of "
-            f"{self.posterior.sizes['draw']} draws. {self.diagnostics.status}"
+            f"{self.posterior.sizes['draw']} draws."
         )
+
+    @property
+    def headline(self) -> str:
+        """Whether the fit may be believed if it may not, and what was fitted to what."""
+        return lead_with_status(self.description, self.diagnostics)
 
     def __repr__(self) -> str:
         return f"<Fit {self.headline}>"

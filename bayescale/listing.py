@@ -34,6 +34,6 @@ def models() -> pd.DataFrame:
                 "references": "; ".join(model.references),
             }
         )
-    return pd.DataFrame(
-        rows, columns=["model", "title", "law", "noise", "references"]
-    ).set_index("model")
+    return pd.DataFrame(rows, columns=["model", "title", "law", "noise", "references"]).set_index(
+        "model"
+    )

@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, override
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,14 +112,17 @@ class LogNormal(Prior):
     log_sd: float
 
     @property
+    @override
     def typical(self) -> float:
         return self.median
 
+    @override
     def distribution(self) -> tuple[Any, dict[str, float]]:
         import pymc as pm
 
         return pm.LogNormal, {"mu": math.log(self.median), "sigma": self.log_sd}
 
+    @override
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         return self.median * np.exp(self.log_sd * rng.standard_normal(size))
 
@@ -133,14 +136,17 @@ class HalfNormal(Prior):
     scale: float
 
     @property
+    @override
     def typical(self) -> float:
         return self.scale
 
+    @override
     def distribution(self) -> tuple[Any, dict[str, float]]:
         import pymc as pm
 
         return pm.HalfNormal, {"sigma": self.scale}
 
+    @override
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         return self.scale * np.abs(rng.standard_normal(size))
 
@@ -153,7 +159,7 @@ class Gamma(Prior):
 
     shape: float
     rate: float
-    lower: float = 0.0  # type: ignore[misc]
+    lower: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -161,14 +167,17 @@ class Gamma(Prior):
             raise CardError(f"gamma prior: lower = {self.lower}, expected 0 or more.")
 
     @property
+    @override
     def typical(self) -> float:
         return self.lower + self.shape / self.rate
 
+    @override
     def distribution(self) -> tuple[Any, dict[str, float]]:
         import pymc as pm
 
         return pm.Gamma, {"alpha": self.shape, "beta": self.rate}
 
+    @override
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         from scipy.stats import gamma
 
@@ -177,18 +186,16 @@ class Gamma(Prior):
         return np.asarray(gamma.ppf(uniform, self.shape, scale=1 / self.rate))
 
 
-PRIORS: Mapping[str, type[Prior]] = {
-    prior.kind: prior for prior in (LogNormal, HalfNormal, Gamma)
-}
+PRIORS: Mapping[str, type[Prior]] = {prior.kind: prior for prior in (LogNormal, HalfNormal, Gamma)}
 
 
 def prior_from_dict(content: object, where: str) -> Prior:
     """Build a prior from a card's table; anything unknown raises CardError with its place."""
     if not isinstance(content, Mapping):
         raise CardError(f"{where}: found {content!r}, expected a table with `distribution`.")
-    kind = content.get("distribution")
+    kind = str(content.get("distribution"))
     if kind not in PRIORS:
-        hint = _hint(str(kind), PRIORS)
+        hint = _hint(kind, PRIORS)
         raise CardError(
             f"{where}: found distribution {kind!r}, expected one of {', '.join(PRIORS)}.{hint}"
         )

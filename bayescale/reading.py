@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,13 @@ from bayescale.costs import six_nd
 from bayescale.dataset_card import DatasetCard
 from bayescale.errors import AmountError, BayescaleWarning, RunsError, nearest_name
 from bayescale.runs import AMOUNTS, OBSERVED, Runs
-from bayescale.units import format_number, format_scientific, parse_amount
+from bayescale.units import (
+    Quantity,
+    format_number,
+    format_scientific,
+    format_share,
+    parse_amount,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -247,9 +254,7 @@ def _name_columns(raw: _Raw, mapping: Mapping[str, str]) -> pd.DataFrame:
         if name not in ALIASES:
             nearest = nearest_name(name, known)
             hint = f" Did you mean {nearest!r}?" if nearest else ""
-            raise RunsError(
-                f"columns={{{name!r}: ...}}: expected one of {', '.join(known)}.{hint}"
-            )
+            raise RunsError(f"columns={{{name!r}: ...}}: expected one of {', '.join(known)}.{hint}")
         if column not in present:
             nearest = nearest_name(column, present)
             hint = f" Did you mean {nearest!r}?" if nearest else ""
@@ -302,7 +307,7 @@ def _key(column: str) -> str:
     return column.strip().lower().replace(" ", "_").replace("-", "_")
 
 
-def _numeric_if_possible(column: "pd.Series[object]") -> "pd.Series[object]":
+def _numeric_if_possible(column: "pd.Series[Any]") -> "pd.Series[Any]":
     try:
         return pd.to_numeric(column)
     except (ValueError, TypeError):
@@ -316,7 +321,9 @@ def _drop_outliers(
     if column not in frame:
         return frame, ()
     texts = frame[column].astype(str).str.strip().str.lower()
-    flags = texts.map({"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False})
+    flags = texts.map(
+        {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
+    )
     if flags.isna().any():
         row = int(np.flatnonzero(flags.isna())[0])
         raise RunsError(
@@ -335,26 +342,24 @@ def _drop_outliers(
     return frame[~flagged], (note,)
 
 
-def _numbers(column: "pd.Series[object]", name: str, raw: _Raw) -> NDArray[np.float64]:
+def _numbers(column: "pd.Series[Any]", name: str, raw: _Raw) -> NDArray[np.float64]:
     """Parse a column of amounts or losses; the first bad values are named with their rows."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, copy=True)
     is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)
     doubtful = np.flatnonzero(~np.isfinite(values) | (values <= 0) | is_bool)
     wrong: list[str] = []
-    for i in doubtful:
+    for i in map(int, doubtful):
         row = int(column.index[i])
         found = column.iloc[i]
         if name != "loss":
-            quantity = "compute" if name == "compute" else "count"
+            quantity: Quantity = "compute" if name == "compute" else "count"
             try:
                 values[i] = parse_amount(found, quantity, raw.place(row, name))
             except AmountError as error:
                 wrong.append(str(error))
         else:
             shown = "nothing" if found is None or found != found or found == "" else repr(found)
-            wrong.append(
-                f"{raw.place(row, name)}: found {shown}, expected a positive finite loss."
-            )
+            wrong.append(f"{raw.place(row, name)}: found {shown}, expected a positive finite loss.")
     if wrong:
         raise RunsError(_first_few(wrong) + " Correct or remove the row.")
     return values
@@ -382,9 +387,7 @@ def _complete(
         derived["n_params"] = "compute / (6 n_tokens)"
     else:
         _warn_if_inconsistent(frame, raw, tolerance)
-    return [
-        f"{name} derived as {rule}" for name, rule in derived.items() if name in AMOUNTS
-    ]
+    return [f"{name} derived as {rule}" for name, rule in derived.items() if name in AMOUNTS]
 
 
 def _warn_if_inconsistent(frame: pd.DataFrame, raw: _Raw, tolerance: float) -> None:
@@ -398,9 +401,9 @@ def _warn_if_inconsistent(frame: pd.DataFrame, raw: _Raw, tolerance: float) -> N
         )
         more = f" and {len(off) - 5} more" if len(off) > 5 else ""
         warnings.warn(
-            f"{raw.name}: compute differs from 6ND by more than {tolerance:.0%} in {len(off)} of "
-            f"{len(frame)} runs: {rows}{more}. Sizes and tokens are fitted as given; check how "
-            "compute or parameters were counted.",
+            f"{raw.name}: compute differs from 6ND by more than {format_share(tolerance)} in "
+            f"{len(off)} of {len(frame)} runs: {rows}{more}. Sizes and tokens are fitted as "
+            "given; check how compute or parameters were counted.",
             BayescaleWarning,
             stacklevel=4,
         )
@@ -417,9 +420,7 @@ def _refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: _Raw) -> Non
             f"ln({size}) = {limit:.3f}, the loss of a uniform guess."
             for row, value in above.items()
         ]
-        raise RunsError(
-            _first_few(wrong) + " Check the unit, or leave out runs that diverged."
-        )
+        raise RunsError(_first_few(wrong) + " Check the unit, or leave out runs that diverged.")
 
 
 def _refuse_duplicates(frame: pd.DataFrame, raw: _Raw) -> None:

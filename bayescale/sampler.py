@@ -86,6 +86,11 @@ class CompiledLogp:
             raise ValueError(f"data: found {data.shape[0]} rows, expected {self.data_rows}")
         model = self._nutpie_model(data)
         total = settings.chains * (settings.tune + settings.draws)
+
+        def report(chains: list[Any]) -> None:
+            if progress is not None:
+                progress(sum(chain.finished_draws for chain in chains), total)
+
         sampler = nutpie.sample(
             model,
             draws=settings.draws,
@@ -98,8 +103,7 @@ class CompiledLogp:
             adaptation="low_rank",
             save_warmup=False,
             progress_bar=False,
-            progress_callback=progress
-            and (lambda chains: progress(sum(c.finished_draws for c in chains), total)),
+            progress_callback=report,
             blocking=False,
         )
         try:
@@ -176,12 +180,14 @@ def compile_logp(built: "pm.Model", start: dict[str, float], data_name: str) -> 
     import pytensor.tensor as pt
     from numba import types
     from pymc.pytensorf import compile as compile_graph
-    from pytensor.graph import clone_replace
+    from pytensor.gradient import grad
+    from pytensor.graph.replace import clone_replace
 
     names = tuple(variable.name for variable in built.free_RVs)
     values = [built.rvs_to_values[variable] for variable in built.free_RVs]
     log_density = built.logp()
-    gradient = pt.stack(pt.grad(log_density, values))
+    slopes: Any = grad(log_density, values)
+    gradient = pt.stack(slopes)
     position = pt.vector("position", shape=(len(values),))
     entries = {value: position[i] for i, value in enumerate(values)}
     outputs = clone_replace([log_density, gradient], entries)
@@ -199,9 +205,7 @@ def compile_logp(built: "pm.Model", start: dict[str, float], data_name: str) -> 
     def logp(dim, position, gradient, value, packed):  # type: ignore[no-untyped-def]
         columns = int(numba.carray(packed, (1,), np.float64)[0])
         flat = numba.carray(packed, (1 + rows * columns,), np.float64)
-        result, slope = evaluate(
-            numba.carray(position, (n,)), flat[1:].reshape((rows, columns))
-        )
+        result, slope = evaluate(numba.carray(position, (n,)), flat[1:].reshape((rows, columns)))
         value[0] = result[()]
         finite = np.isfinite(value[0])
         # Loops, not slices: Numba spends seconds compiling the error branch of an assignment.

@@ -72,7 +72,10 @@ def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
     Examples
     --------
     >>> import bayescale as bs
-    >>> bs.load_fit("chin.nc", law="chinchilla").seed  # doctest: +SKIP
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     bs.fit("chinchilla", "chinchilla", seed=1, progress=False).save(f"{folder}/fit.nc")
+    ...     bs.load_fit(f"{folder}/fit.nc", law="chinchilla").seed
     1
     """
     path = Path(path)
@@ -156,7 +159,9 @@ def _table_to_dataset(table: pd.DataFrame) -> xr.Dataset:
         if values.dtype.kind in "iuf":
             columns[name] = ("row", values.to_numpy())
         else:
-            texts = ["" if missing else str(v) for v, missing in zip(values, values.isna(), strict=True)]
+            texts = [
+                "" if missing else str(v) for v, missing in zip(values, values.isna(), strict=True)
+            ]
             columns[name] = ("row", np.array(texts, dtype=object))
     return xr.Dataset(columns)
 

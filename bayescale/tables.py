@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayescale.diagnostics import Diagnostics
 from bayescale.errors import BayescaleWarning
+from bayescale.units import format_share
 
 
 def tail_quantiles(prob: float) -> list[float]:
@@ -45,12 +46,12 @@ def summarise(draws: xr.Dataset, prob: float) -> pd.DataFrame:
         for name in draws.data_vars
     }
     table = pd.DataFrame.from_dict(rows, orient="index")
-    table.index.name = f"{prob:.0%} interval"
+    table.index.name = f"{format_share(prob)} interval"
     return table
 
 
 def interval_columns(draws: xr.Dataset, prob: float, index: str) -> pd.DataFrame:
-    """Return three columns a variable (``x``, ``x_lower``, ``x_upper``), one row for each `index`."""
+    """Return ``x``, ``x_lower`` and ``x_upper`` for each variable, one row for each `index`."""
     found = quantiles(draws, prob)
     columns: dict[str, object] = {}
     for name in draws.data_vars:

@@ -135,6 +135,11 @@ def format_scientific(value: float, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def format_share(value: float) -> str:
+    """Return a probability or a share as a percentage: ``90 %``."""
+    return f"{100 * value:g} %"
+
+
 def format_number(value: float, digits: int = 3) -> str:
     """Return a plain number with so many significant digits, and no exponent in between.
 

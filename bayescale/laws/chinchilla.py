@@ -1,7 +1,7 @@
 """Chinchilla's law, and the coupled law that has it and Kaplan's L(N, D) as corners."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, override
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Chinchilla(Law):
     }
     shares: ClassVar[Mapping[str, str]] = {"alpha": "e_n", "beta": "e_d"}
 
+    @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
         p = parameters
         return (
@@ -47,6 +48,7 @@ class Chinchilla(Law):
             + p["B"] * np.exp(-p["beta"] * log_inputs["n_tokens"])
         )
 
+    @override
     def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
         p = parameters
         size_term = p["A"] * np.exp(-p["alpha"] * np.log(reference["n_params"]))
@@ -60,6 +62,7 @@ class Chinchilla(Law):
             "beta": p["beta"],
         }
 
+    @override
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         c = coordinates
         size_term = c["loss_ref"] * c["e_n"] / c["alpha"]
@@ -72,9 +75,11 @@ class Chinchilla(Law):
             "beta": c["beta"],
         }
 
+    @override
     def optimal_log_params(self, parameters: Values, log_product: Value) -> Value:
         return _two_power_optimum(parameters, log_product)
 
+    @override
     def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
         return _two_power_exponents(parameters)
 
@@ -108,6 +113,7 @@ class Coupled(Law):
     }
     shares: ClassVar[Mapping[str, str]] = {"k_alpha": "e_n", "k_beta": "e_d"}
 
+    @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
         p = parameters
         inner = p["A"] * np.exp(-p["alpha"] * log_inputs["n_params"]) + p["B"] * np.exp(
@@ -115,6 +121,7 @@ class Coupled(Law):
         )
         return p["E"] + np.exp(p["k"] * np.log(inner))
 
+    @override
     def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
         p = parameters
         size_term = p["A"] * np.exp(-p["alpha"] * np.log(reference["n_params"]))
@@ -132,6 +139,7 @@ class Coupled(Law):
             "k": p["k"],
         }
 
+    @override
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         c = coordinates
         size_share, data_share = c["e_n"] / c["k_alpha"], c["e_d"] / c["k_beta"]
@@ -151,10 +159,12 @@ class Coupled(Law):
             "k": c["k"],
         }
 
+    @override
     def optimal_log_params(self, parameters: Values, log_product: Value) -> Value:
         # A power of the sum is least where the sum is least: the optimum does not depend on k.
         return _two_power_optimum(parameters, log_product)
 
+    @override
     def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
         additive = _two_power_exponents(parameters)
         return {**additive, "g": parameters["k"] * additive["g"]}

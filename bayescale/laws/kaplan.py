@@ -1,7 +1,7 @@
 """Kaplan's joint law L(N, D)."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, override
 
 import numpy as np
 
@@ -41,14 +41,17 @@ class KaplanND(Law):
     # The remainder is the share of the data term, so alpha_D = e_d / (1 - share) follows.
     shares: ClassVar[Mapping[str, str]] = {"alpha_N": "e_n"}
 
+    @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
         p = parameters
-        ratio = p["alpha_N"] / p["alpha_D"]
-        inner = np.exp(ratio * (np.log(p["N_c"]) - log_inputs["n_params"])) + np.exp(
-            np.log(p["D_c"]) - log_inputs["n_tokens"]
-        )
-        return np.exp(p["alpha_D"] * np.log(inner))
+        size_term = (p["alpha_N"] / p["alpha_D"]) * (np.log(p["N_c"]) - log_inputs["n_params"])
+        data_term = np.log(p["D_c"]) - log_inputs["n_tokens"]
+        # ln(exp x + exp y) without overflow, in functions that PyTensor dispatches too.
+        gap = np.abs(size_term - data_term)
+        log_inner = 0.5 * (size_term + data_term + gap) + np.log1p(np.exp(-gap))
+        return np.exp(p["alpha_D"] * log_inner)
 
+    @override
     def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
         p = parameters
         ratio = p["alpha_N"] / p["alpha_D"]
@@ -62,6 +65,7 @@ class KaplanND(Law):
             "alpha_N": p["alpha_N"],
         }
 
+    @override
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         c = coordinates
         size_share = c["e_n"] / c["alpha_N"]
@@ -75,6 +79,7 @@ class KaplanND(Law):
             "alpha_D": alpha_D,
         }
 
+    @override
     def optimal_log_params(self, parameters: Values, log_product: Value) -> Value:
         p = parameters
         ratio = p["alpha_N"] / p["alpha_D"]
@@ -82,6 +87,7 @@ class KaplanND(Law):
             1.0 + ratio
         )
 
+    @override
     def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
         ratio = parameters["alpha_N"] / parameters["alpha_D"]
         return {

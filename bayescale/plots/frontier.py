@@ -8,6 +8,7 @@ from bayescale.costs import ProductCost, six_nd
 from bayescale.fitting import Fit
 from bayescale.plots.style import BLUE, GREY, compute_axis, log_grid, loss_axis, new_axes, tidy
 from bayescale.tables import quantiles
+from bayescale.units import format_share
 
 
 def frontier(
@@ -46,8 +47,8 @@ def frontier(
     ax.axvspan(low, high, color=GREY, alpha=0.10, linewidth=0, label="range of the runs")
     ax.plot(runs.compute, runs.loss, ".", color=GREY, markersize=3, alpha=0.5, label="runs")
     for name, alpha, label in (
-        ("loss_run", 0.18, f"a new optimal run, {prob:.0%}"),
-        ("loss_opt", 0.35, f"optimum of the law, {prob:.0%}"),
+        ("loss_run", 0.18, f"a new optimal run, {format_share(prob)}"),
+        ("loss_opt", 0.35, f"optimum of the law, {format_share(prob)}"),
     ):
         lower, _, upper = found[name].to_numpy()
         ax.fill_between(grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=label)
@@ -59,20 +60,8 @@ def frontier(
     ax.set_yscale("log")
     compute_axis(ax.xaxis)
     loss_axis(ax.yaxis)
-    loss_axis_minor(ax)
     ax.set_xlabel("training compute C (FLOP)")
     ax.set_ylabel(f"loss ({runs.loss_unit})")
     ax.legend(fontsize=8)
     tidy(ax)
     return ax
-
-
-def loss_axis_minor(ax: Axes) -> None:
-    """Label a log axis of loss between its decades too: a frontier seldom spans one."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    from bayescale.units import format_number
-
-    ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: format_number(y, 2)))
-    ax.yaxis.set_minor_locator(NullLocator())

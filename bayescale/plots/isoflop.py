@@ -1,5 +1,7 @@
 """Loss against size at fixed compute, with the runs that were made there."""
 
+import itertools
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -9,7 +11,7 @@ from bayescale.costs import ProductCost, six_nd
 from bayescale.fitting import Fit
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, count_axis, new_axes, tidy
 from bayescale.tables import tail_quantiles
-from bayescale.units import format_compute
+from bayescale.units import format_compute, format_share
 
 NEAR = 1.3
 """Runs whose compute is within this factor of a budget are drawn with its curve."""
@@ -80,7 +82,10 @@ def isoflop(
     count_axis(ax.xaxis)
     ax.set_xlabel("parameters N")
     ax.set_ylabel(f"loss ({runs.loss_unit})")
-    ax.legend(title=f"budget; {prob:.0%} bands,\nblack: {prob:.0%} of N_opt", fontsize=8)
+    ax.legend(
+        title=f"budget; {format_share(prob)} bands,\nblack: {format_share(prob)} of N_opt",
+        fontsize=8,
+    )
     tidy(ax)
     return ax
 
@@ -90,7 +95,7 @@ def _budgets_in_data(compute: np.ndarray, most: int = 4) -> np.ndarray:
     chosen: list[float] = []
     low, high = np.log(compute.min()), np.log(compute.max())
     edges = np.linspace(low, high, most + 1)
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in itertools.pairwise(edges):
         inside = compute[(np.log(compute) >= start) & (np.log(compute) <= end)]
         if not len(inside):
             continue

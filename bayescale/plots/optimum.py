@@ -21,6 +21,7 @@ from bayescale.plots.style import (
     new_axes,
     tidy,
 )
+from bayescale.units import format_share
 
 OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")
 
@@ -68,7 +69,13 @@ def optimal_size(
     for prob, alpha in ((0.9, 0.22), (0.5, 0.4)):
         lower, middle, upper = optimal_sizes(fit, grid, prob, cost).to_numpy()
         ax.fill_between(
-            grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=f"{prob:.0%} of N_opt"
+            grid,
+            lower,
+            upper,
+            color=BLUE,
+            alpha=alpha,
+            linewidth=0,
+            label=f"{format_share(prob)} of N_opt",
         )
     ax.plot(grid, middle, color=BLUE, linewidth=1.5)
     styles = zip(overlays, (ORANGE, GREEN, PURPLE, "black"), ("--", "-.", ":", "--"), strict=False)

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from bayescale.build import draw_prior
 from bayescale.fitting import Fit
@@ -52,13 +53,11 @@ def parameters(fit: Fit, prob: float = 0.9, axes: np.ndarray | None = None) -> n
     return axes
 
 
-def _density(
-    ax: Axes, name: str, posterior: np.ndarray, prior: np.ndarray, prob: float
-) -> None:
+def _density(ax: Axes, name: str, posterior: np.ndarray, prior: np.ndarray, prob: float) -> None:
     low, middle, high = np.quantile(posterior, tail_quantiles(prob))
     left, right = np.quantile(posterior, [0.0005, 0.9995])
     margin = 0.6 * (right - left)
-    edges = np.linspace(max(left - margin, 0.0), right + margin, 60)
+    edges = np.linspace(max(left - margin, 0.0), right + margin, 60).tolist()
     ax.hist(posterior, edges, density=True, color=BLUE, alpha=0.5, label="posterior")
     counts, _ = np.histogram(prior, edges)
     # Of all prior draws, not of those in view: the outline is then the prior's own density.
@@ -70,6 +69,7 @@ def _density(
         fontsize=9,
     )
     ax.set_yticks([])
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.tick_params(labelsize=8)
     ax.spines[["top", "right", "left"]].set_visible(False)
 

@@ -5,14 +5,12 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from bayescale.units import format_count, format_number, format_scientific
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#7A4FA3", "#6b6b6b"
 """Okabe and Ito's palette, and a grey."""
-
-LINES = ("-", "--", "-.", ":")
 
 
 def new_axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:
@@ -42,8 +40,10 @@ def compute_axis(axis: Axis) -> None:
 
 
 def loss_axis(axis: Axis) -> None:
-    """Label an axis of loss with plain numbers."""
-    axis.set_major_formatter(FuncFormatter(lambda x, _: format_number(x, 3)))
+    """Label a log axis of loss inside its decades too: a frontier seldom spans one."""
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
+    axis.set_major_formatter(FuncFormatter(lambda y, _: format_number(y, 2)))
+    axis.set_minor_locator(NullLocator())
 
 
 def _log_axis(axis: Axis, show: Callable[[float], str]) -> None:

@@ -1,0 +1,381 @@
+"""The command line: parse, call the library, print. Exit code 2 and one sentence for bad input."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from bayescale._version import __version__
+from bayescale.errors import BayescaleError
+from bayescale.units import format_share
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayescale.allocation import Plan
+    from bayescale.constants import Constants, EmpiricalFrontier
+    from bayescale.fitting import Fit
+    from bayescale.runs import Runs
+
+type Arguments = argparse.Namespace
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    warnings.showwarning = _show_warning
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+        logging.basicConfig(format="%(message)s", level=logging.WARNING)
+        options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe went away; not our failure, and nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (BayescaleError, OSError, ValueError, TypeError) as error:
+        if os.environ.get("BAYESCALE_DEBUG"):
+            raise
+        return _complain(_sentence(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        return _complain(
+            "interrupted; nothing was written, and any older file is as it was.", INTERRUPTED
+        )
+    return 0
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"bayescale: {sentence}", file=sys.stderr)
+    return code
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. Nothing was written."
+    return " ".join(str(error).split())
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"bayescale: {message}; see {self.prog} --help.\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="bayescale",
+        description="Fit scaling laws to training runs and plan with their uncertainty.",
+    )
+    parser.add_argument("--version", action="version", version=f"bayescale {__version__}")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def verb(name: str, run: Callable[[Arguments], None], about: str) -> argparse.ArgumentParser:
+        child = verbs.add_parser(name, help=about, description=about)
+        child.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        child.set_defaults(run=run)
+        return child
+
+    for name, about in (
+        ("datasets", "List the datasets that can be fitted by name."),
+        ("laws", "List the scaling laws."),
+        ("models", "List the model cards."),
+    ):
+        verb(name, _list, about).set_defaults(listing=name)
+
+    check = verb("check", _check, "Validate a table of runs and say what can be learnt from it.")
+    _add_runs(check)
+    check.add_argument("--model", default="chinchilla", help="card it is to be fitted with")
+
+    fit = verb("fit", _fit, "Fit a model card to runs, and save the posterior.")
+    fit.add_argument("model", help="id of a model card, or the path of one")
+    _add_runs(fit)
+    fit.add_argument("--out", type=Path, help="netCDF file to save the fit in")
+    fit.add_argument("--report", type=Path, help="HTML file to write the report in")
+    _add_budgets(fit, required=False)
+    fit.add_argument("--seed", type=int, help="makes the fit reproducible")
+    fit.add_argument("--draws", type=int, default=1000, help="kept draws a chain (1000)")
+    fit.add_argument("--tune", type=int, help="warm-up draws a chain (400)")
+    fit.add_argument("--chains", type=int, default=4, help="number of chains (4)")
+    fit.add_argument("--cores", type=int, help="chains run at the same time (all processors)")
+    fit.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    allocate = verb("allocate", _allocate, "Print the compute-optimal size and tokens.")
+    allocate.add_argument("fit", help="saved fit, or the name of published constants")
+    _add_budgets(allocate, required=True)
+
+    predict = verb("predict", _predict, "Print the predicted loss of plans.")
+    predict.add_argument("fit", type=Path, help="saved fit")
+    predict.add_argument("--n-params", action="append", required=True, help="size, such as 7B")
+    predict.add_argument("--n-tokens", action="append", required=True, help="tokens, such as 2T")
+    _add_prob(predict)
+
+    report = verb("report", _report, "Write the report of a saved fit as one HTML file.")
+    report.add_argument("fit", type=Path, help="saved fit")
+    report.add_argument("--out", type=Path, required=True, help="HTML file to write")
+    _add_budgets(report, required=True)
+    return parser
+
+
+def _add_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", help="dataset id, folder, or csv, tsv, parquet or jsonl file")
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="which column holds what, such as n_params=size; may be repeated",
+    )
+    parser.add_argument("--keep-outliers", action="store_true", help="keep flagged rows")
+    parser.add_argument("--vocabulary-size", type=int, help="refuse losses above its logarithm")
+
+
+def _add_budgets(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--compute",
+        action="append",
+        required=required,
+        metavar="FLOP",
+        help="budget, such as 5.76e23 or '100 PF-days'; may be repeated",
+    )
+    _add_prob(parser)
+
+
+def _add_prob(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prob", type=float, default=0.9, help="probability inside intervals")
+
+
+def _list(options: Arguments) -> None:
+    import bayescale as bs
+
+    table: pd.DataFrame = getattr(bs, options.listing)()
+    if options.json:
+        _print_json(_records(table))
+        return
+    brief = {
+        "datasets": ["title", "licence"],
+        "laws": ["formula", "source"],
+        "models": ["law", "noise", "title"],
+    }[options.listing]
+    print(_text(table[brief]))
+
+
+def _check(options: Arguments) -> None:
+    from bayescale.identifiability import check_identifiable, design_warnings
+    from bayescale.model import load_model
+
+    model = load_model(options.model)
+    runs = _load(options)
+    check_identifiable(model, runs)
+    cautions = design_warnings(runs)
+    if options.json:
+        _print_json(
+            {
+                "name": runs.name,
+                "runs": len(runs),
+                "fingerprint": runs.fingerprint,
+                "notes": list(runs.notes),
+                "cautions": list(cautions),
+            }
+        )
+        return
+    print(runs.describe())
+    for note in runs.notes:
+        print(f"  {note}")
+    for sentence in cautions:
+        print(f"  caution: {sentence}")
+    print(f"  fingerprint {runs.fingerprint[:16]}; ready to be fitted with {model.id}.")
+
+
+def _fit(options: Arguments) -> None:
+    # What can be refused is refused before anything is sampled.
+    from bayescale.atomic import refuse_unwritable
+    from bayescale.fitting import fit
+    from bayescale.model import load_model
+    from bayescale.tables import tail_quantiles
+    from bayescale.units import parse_amounts
+
+    tail_quantiles(options.prob)
+    if options.compute:
+        parse_amounts(options.compute, "compute", "--compute")
+    elif options.report:
+        raise ValueError("--report: a report is about budgets; give one or more --compute.")
+    for path in (options.out, options.report):
+        if path is not None:
+            refuse_unwritable(path)
+    result = fit(
+        load_model(options.model),
+        _load(options),
+        draws=options.draws,
+        tune=options.tune,
+        chains=options.chains,
+        cores=options.cores,
+        seed=options.seed,
+        progress=not (options.quiet or options.json),
+    )
+    if options.out:
+        result.save(options.out)
+    if options.compute:
+        from bayescale.allocation import allocate
+
+        plan = allocate(result, compute=options.compute)
+        if options.report:
+            from bayescale.reports import report
+
+            report(result, options.report, compute=options.compute, prob=options.prob)
+    else:
+        plan = None
+    if options.json:
+        _print_json(_fit_facts(result, plan, options))
+        return
+    print(plan.headline if plan else result.headline)
+    for note in result.runs.notes:
+        print(f"  {note}")
+    if plan:
+        _print_plan(plan, options.prob)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the headline says it
+            table = result.summary(options.prob)
+        print(_text(table[["median", "lower", "upper", "sd", "r_hat", "ess_bulk", "ess_tail"]]))
+    for what, path in (("fit", options.out), ("report", options.report)):
+        if path is not None:
+            print(f"{what}: {path}")
+
+
+def _fit_facts(result: "Fit", plan: "Plan | None", options: Arguments) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "passed" and "status" say it
+        return {
+            "passed": result.diagnostics.ok,
+            "status": result.diagnostics.status,
+            "headline": result.headline,
+            "summary": _records(result.summary(options.prob)),
+            "allocation": _records(plan.table(options.prob)) if plan else None,
+            "caveats": list(plan.caveats) if plan else None,
+            "provenance": dict(result.provenance),
+            "out": str(options.out) if options.out else None,
+            "report": str(options.report) if options.report else None,
+        }
+
+
+def _allocate(options: Arguments) -> None:
+    from bayescale.allocation import allocate
+
+    plan = allocate(_fit_or_constants(options.fit), compute=options.compute)
+    if options.json:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = plan.table(options.prob)
+        passed = plan.diagnostics.ok if plan.diagnostics else None
+        _print_json(
+            {"passed": passed, "caveats": list(plan.caveats), "allocation": _records(table)}
+        )
+        return
+    print(plan.headline)
+    _print_plan(plan, options.prob)
+
+
+def _print_plan(plan: "Plan", prob: float) -> None:
+    for sentence in plan.caveats:
+        print(sentence)
+    print(f"Median and {format_share(prob)} equal-tailed interval:")
+    print(_text(plan.text_table(prob)))
+
+
+def _predict(options: Arguments) -> None:
+    from bayescale.prediction import predict
+    from bayescale.storage import load_fit
+    from bayescale.tables import interval_columns
+
+    fit = load_fit(options.fit)
+    draws = predict(fit, n_params=options.n_params, n_tokens=options.n_tokens)
+    table = interval_columns(draws, options.prob, "plan")
+    table.insert(0, "n_params", draws["n_params"].to_numpy())
+    table.insert(1, "n_tokens", draws["n_tokens"].to_numpy())
+    if options.json:
+        _print_json({"passed": fit.diagnostics.ok, "predictions": _records(table)})
+        return
+    if not fit.diagnostics.ok:
+        print(fit.diagnostics.status)
+    print(f"Median and {format_share(options.prob)} equal-tailed interval:")
+    print(_text(table))
+
+
+def _report(options: Arguments) -> None:
+    from bayescale.reports import report
+    from bayescale.storage import load_fit
+
+    fit = load_fit(options.fit)
+    report(fit, options.out, compute=options.compute, prob=options.prob)
+    if options.json:
+        _print_json({"passed": fit.diagnostics.ok, "report": str(options.out)})
+        return
+    print(fit.headline)
+    print(f"report: {options.out}")
+
+
+def _load(options: Arguments) -> "Runs":
+    from bayescale.reading import load_runs
+
+    columns = {}
+    for entry in options.column:
+        name, separator, column = entry.partition("=")
+        if not separator or not column:
+            raise ValueError(f"--column: found {entry!r}, expected NAME=COLUMN.")
+        columns[name.strip()] = column.strip()
+    return load_runs(
+        options.runs,
+        columns=columns,
+        keep_outliers=options.keep_outliers,
+        vocabulary_size=options.vocabulary_size,
+    )
+
+
+def _fit_or_constants(name: str) -> "Fit | Constants | EmpiricalFrontier":
+    from bayescale.constants import PUBLISHED
+
+    if name in PUBLISHED:
+        return PUBLISHED[name]
+    from bayescale.storage import load_fit
+
+    return load_fit(name)
+
+
+def _text(table: "pd.DataFrame") -> str:
+    shown = table.reset_index()
+    shown.columns.name = table.columns.name
+    return shown.to_string(index=False, float_format="{:.4g}".format)
+
+
+def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    return [
+        {str(key): None if value != value else value for key, value in row.items()}
+        for row in table.reset_index().to_dict("records")
+    ]
+
+
+def _print_json(content: object) -> None:
+    print(json.dumps(content, indent=2, default=float))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

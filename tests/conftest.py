@@ -1,0 +1,43 @@
+"""Fixtures that are dear to make, made once."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import bayescale as bs
+from bayescale.build import Scale
+
+
+@pytest.fixture(scope="session")
+def chinchilla_runs() -> bs.Runs:
+    return bs.load_runs("chinchilla")
+
+
+@pytest.fixture(scope="session")
+def fit(chinchilla_runs) -> bs.Fit:
+    """A real posterior: Chinchilla's law on the shipped runs."""
+    return bs.fit("chinchilla", chinchilla_runs, seed=1, progress=False)
+
+
+@pytest.fixture(scope="session")
+def failed_fit(fit) -> bs.Fit:
+    """A fit whose chains disagree, made from a good one by moving a chain away."""
+    posterior = fit.posterior.copy(deep=True)
+    apart = xr.DataArray([0.0, 0.0, 0.0, 0.2], dims="chain")
+    posterior["alpha"] = posterior["alpha"] + apart
+    return bs.Fit(fit.model, fit.runs, fit.scale, posterior, fit.sample_stats, fit.provenance)
+
+
+@pytest.fixture(scope="session")
+def handmade_draws(chinchilla_runs) -> dict[str, xr.DataArray]:
+    """Draws of Chinchilla parameters about the replication's, for plumbing that needs no fit."""
+    rng = np.random.default_rng(5)
+    centre = bs.law("chinchilla").to_reference(
+        bs.published("besiroglu2024").parameters, Scale.of(chinchilla_runs).reference
+    )
+    return {
+        name: xr.DataArray(
+            value * np.exp(0.02 * rng.standard_normal((2, 50))), dims=("chain", "draw")
+        )
+        for name, value in centre.items()
+    }

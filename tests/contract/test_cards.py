@@ -1,0 +1,167 @@
+"""What every model card and dataset card must satisfy."""
+
+import dataclasses
+import tomllib
+
+import numpy as np
+import pytest
+
+import bayescale as bs
+from bayescale.build import (
+    DATA,
+    Scale,
+    build,
+    coordinates_of,
+    design_matrix,
+    draw_prior,
+    logit_name,
+    parameters_from_draws,
+    starting_point,
+)
+from bayescale.catalogue import dataset_folders, model_cards
+from bayescale.fitting import compiled_logp
+from bayescale.laws import UNIT_REFERENCE
+from bayescale.model import load_model
+
+every_card = pytest.mark.parametrize("card", sorted(model_cards()))
+every_dataset = pytest.mark.parametrize("dataset", sorted(dataset_folders()))
+
+
+@every_card
+def test_card_round_trips_to_toml(card, tmp_path):
+    model = load_model(card)
+    assert model.id == card
+    copy = tmp_path / f"{card}.toml"
+    copy.write_text(model.to_toml(), encoding="utf-8")
+    assert load_model(copy) == model
+    assert tomllib.loads(model.to_toml()) == model.to_dict()
+
+
+@every_card
+def test_every_prior_has_a_reason(card):
+    model = load_model(card)
+    for prior in (*model.priors.values(), *model.noise.priors.values()):
+        assert len(prior.why.split()) >= 2
+
+
+@every_card
+def test_prior_losses_are_plausible(card):
+    model = load_model(card)
+    law, size = model.formula, 20_000
+    drawn = draw_prior(model, np.random.default_rng(1), size)
+    natural = law.from_reference({name: drawn[name] for name in law.coordinates}, UNIT_REFERENCE)
+    if "E" in natural:
+        assert np.all(natural["E"] > 0)
+    # Relative to the typical loss, three decades of size and tokens around the reference.
+    for log_n in (-3.5, 0.0, 3.5):
+        for log_d in (-3.5, 0.0, 3.5):
+            loss = law.formula({"n_params": log_n, "n_tokens": log_d}, natural)
+            assert np.all(loss > 0)
+            inside = np.mean((loss > 0.2) & (loss < 6.0))
+            assert inside > 0.95, (log_n, log_d)
+
+
+@every_card
+def test_prior_of_the_allocation_is_wide(card):
+    """A posterior that is narrow must owe it to data: 95 % of D/N spans over two decades."""
+    model = load_model(card)
+    law = model.formula
+    drawn = draw_prior(model, np.random.default_rng(1), 20_000)
+    reference = {"n_params": 1e9, "n_tokens": 2e10}
+    natural = law.from_reference({name: drawn[name] for name in law.coordinates}, reference)
+    log_product = np.log(5.76e23 / 6)
+    log_ratio = log_product - 2 * law.optimal_log_params(natural, log_product)
+    low, high = np.quantile(log_ratio, [0.025, 0.975])
+    assert (high - low) / np.log(10) > 2
+
+
+@every_card
+def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
+    """Against SciPy, written out anew: priors on exponents, Jacobian, Student-t."""
+    from scipy import stats
+
+    model = load_model(card)
+    law = model.formula
+    scale = Scale.of(chinchilla_runs)
+    data = design_matrix(chinchilla_runs, scale)
+    compiled = compiled_logp(model)
+    rng = np.random.default_rng(3)
+
+    def expected(position: np.ndarray) -> float:
+        free = dict(zip(compiled.names, position, strict=True))
+        priors = {**model.priors, **model.noise.priors}
+        values = {
+            name: free[name]
+            if name.startswith("logit_")
+            else priors[name].lower + np.exp(free[name])
+            for name in free
+        }
+        coordinates, log_remainder = coordinates_of(law, values)
+        total = log_remainder
+        for name, prior in priors.items():
+            value = coordinates.get(name, values.get(name))
+            density = {
+                "lognormal": lambda p: stats.lognorm(p.log_sd, scale=p.median),
+                "halfnormal": lambda p: stats.halfnorm(scale=p.scale),
+                "gamma": lambda p: stats.gamma(p.shape, scale=1 / p.rate),
+            }[prior.kind](prior)
+            total += density.logpdf(value) + np.log(value - prior.lower)
+        natural = law.from_reference(coordinates, UNIT_REFERENCE)
+        mean = np.log(law.formula({"n_params": data[0], "n_tokens": data[1]}, natural))
+        return total + stats.t(values["nu"], mean, values["sigma"]).logpdf(data[2]).sum()
+
+    differences = []
+    for _ in range(4):
+        position = compiled.start + rng.uniform(-0.5, 0.5, len(compiled.start))
+        value, gradient = compiled.log_density(position, data)
+        assert np.all(np.isfinite(gradient))
+        differences.append(value - expected(position))
+        for i in range(len(position)):
+            step = np.zeros(len(position))
+            step[i] = 1e-6
+            numerical = (expected(position + step) - expected(position - step)) / 2e-6
+            assert gradient[i] == pytest.approx(numerical, rel=1e-4, abs=1e-2)
+    # PyMC may leave out constants; a difference that varies would be another posterior.
+    np.testing.assert_allclose(differences, differences[0], atol=1e-6)
+
+
+@every_card
+def test_starting_point_and_transform_agree_with_the_model(card, chinchilla_runs):
+    model = load_model(card)
+    scale = Scale.of(chinchilla_runs)
+    start = starting_point(model)
+    found = parameters_from_draws(model, scale, {n: np.array([v]) for n, v in start.items()})
+    for name, prior in model.priors.items():
+        if name not in model.formula.shares and not prior.relative_to:
+            assert found[name] == pytest.approx(prior.typical)
+    assert set(found) == {
+        *model.formula.parameters,
+        *model.formula.coordinates,
+        *model.noise.priors,
+    }
+
+
+@every_card
+def test_graph_has_one_data_container_and_scalar_unknowns(card, chinchilla_runs):
+    model = load_model(card)
+    built = build(model, design_matrix(chinchilla_runs, Scale.of(chinchilla_runs)))
+    names = {variable.name for variable in built.free_RVs}
+    assert names == set(starting_point(model))
+    assert {logit_name(name) for name in model.formula.shares} <= names
+    assert [variable.name for variable in built.data_vars] == [DATA]
+    assert len(names) == model.n_free
+
+
+@every_dataset
+def test_dataset_loads_with_its_card(dataset):
+    runs = bs.load_runs(dataset)
+    card = runs.card
+    assert card is not None
+    assert card.id == dataset
+    assert card.licence and card.source and card.citation and card.known_issues
+    assert set(card.units) <= set(card.columns)
+    assert set(runs.table.columns) <= {*card.columns, "family"}
+    assert np.all(np.isfinite(runs.table[["n_params", "n_tokens", "compute", "loss"]]))
+    ratio = runs.compute / (6 * runs.n_params * runs.n_tokens)
+    np.testing.assert_allclose(ratio, 1.0, atol=2e-4)
+    assert dataclasses.asdict(card)["checksum"].startswith("sha256:")

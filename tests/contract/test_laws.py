@@ -1,0 +1,199 @@
+"""What every law must satisfy, whatever it says."""
+
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bayescale.errors import AmountError, CardError
+from bayescale.laws import LAWS, UNIT_REFERENCE, Law
+
+REFERENCE = {"n_params": 1e9, "n_tokens": 2e10}
+
+every_law = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
+
+
+def positive(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(np.log(low), np.log(high)).map(np.exp).map(float)
+
+
+@st.composite
+def coordinates(draw, law: Law) -> dict[str, float]:
+    """Coordinates that satisfy the law's constraint: shares that leave a remainder."""
+    values = {name: draw(positive(0.3, 3.0)) for name in law.coordinates}
+    weights = {name: draw(positive(0.02, 5.0)) for name in law.shares}
+    total = 1.0 + sum(weights.values())
+    # Without a floor the remainder is the data term, and e_d is its exponent times that share.
+    values["e_d"] = draw(positive(0.1, 1.0)) / total
+    for exponent, elasticity in law.shares.items():
+        values[exponent] = draw(positive(0.1, 1.0))
+        values[elasticity] = values[exponent] * weights[exponent] / total
+    return values
+
+
+@every_law
+def test_round_trip_of_the_reference_parametrisation(law):
+    @settings(max_examples=60, deadline=None)
+    @given(coordinates(law), positive(1e6, 1e12), positive(1e8, 1e14))
+    def check(values, n_params, n_tokens):
+        reference = {"n_params": n_params, "n_tokens": n_tokens}
+        natural = law.from_reference(values, reference)
+        back = law.to_reference(natural, reference)
+        for name, value in values.items():
+            assert back[name] == pytest.approx(value, rel=1e-7), name
+        at_reference = {name: np.log(amount) for name, amount in reference.items()}
+        assert law.formula(at_reference, natural) == pytest.approx(values["loss_ref"], rel=1e-8)
+
+    check()
+
+
+@every_law
+def test_the_reference_point_does_not_matter(law):
+    @settings(max_examples=40, deadline=None)
+    # Not further: where one term has all but vanished, its share cannot be told from rounding.
+    @given(coordinates(law), positive(5e8, 2e9), positive(1e10, 4e10))
+    def check(values, n_params, n_tokens):
+        natural = law.from_reference(values, REFERENCE)
+        moved = {"n_params": n_params, "n_tokens": n_tokens}
+        again = law.from_reference(law.to_reference(natural, moved), moved)
+        inputs = {"n_params": np.log(3e9), "n_tokens": np.log(7e10)}
+        assert law.formula(inputs, again) == pytest.approx(law.formula(inputs, natural), rel=1e-7)
+        centred = law.from_reference(values, UNIT_REFERENCE)
+        shifted = {name: value - np.log(REFERENCE[name]) for name, value in inputs.items()}
+        assert law.formula(shifted, centred) == pytest.approx(
+            law.formula(inputs, natural), rel=1e-7
+        )
+
+    check()
+
+
+@every_law
+def test_elasticities_are_slopes_of_log_loss(law):
+    values = typical(law)
+    natural = law.from_reference(values, REFERENCE)
+    step = 1e-5
+    for name, elasticity in (("n_params", "e_n"), ("n_tokens", "e_d")):
+        at = {key: np.log(amount) for key, amount in REFERENCE.items()}
+        up = np.log(law.formula(at | {name: at[name] + step}, natural))
+        down = np.log(law.formula(at | {name: at[name] - step}, natural))
+        assert -(up - down) / (2 * step) == pytest.approx(values[elasticity], rel=1e-6)
+
+
+@every_law
+def test_one_formula_on_floats_arrays_draws_and_graphs(law):
+    natural = law.from_reference(typical(law), REFERENCE)
+    sizes, tokens = np.geomspace(1e7, 1e11, 6), np.geomspace(1e9, 1e13, 6)
+    floats = np.array(
+        [
+            law.formula({"n_params": np.log(n), "n_tokens": np.log(d)}, natural)
+            for n, d in zip(sizes, tokens, strict=True)
+        ]
+    )
+    arrays = law.formula({"n_params": np.log(sizes), "n_tokens": np.log(tokens)}, natural)
+    np.testing.assert_allclose(arrays, floats, rtol=1e-14)
+
+    labelled = {
+        "n_params": xr.DataArray(np.log(sizes), dims="plan"),
+        "n_tokens": xr.DataArray(np.log(tokens), dims="plan"),
+    }
+    draws = {
+        name: xr.DataArray(np.full((2, 3), v), dims=("chain", "draw"))
+        for name, v in natural.items()
+    }
+    predicted = law.formula(labelled, draws)
+    assert dict(predicted.sizes) == {"chain": 2, "draw": 3, "plan": 6}
+    np.testing.assert_allclose(predicted.isel(chain=0, draw=0), floats, rtol=1e-14)
+
+    symbols = {name: pt.dscalar(name) for name in natural}
+    graph = law.formula(
+        {"n_params": pt.log(pt.constant(sizes)), "n_tokens": pt.log(pt.constant(tokens))}, symbols
+    )
+    np.testing.assert_allclose(
+        graph.eval({symbols[name]: value for name, value in natural.items()}), floats, rtol=1e-12
+    )
+
+
+@every_law
+def test_monotone_in_size_and_tokens(law):
+    @settings(max_examples=40, deadline=None)
+    @given(coordinates(law))
+    def check(values):
+        natural = law.from_reference(values, REFERENCE)
+        grid = np.linspace(np.log(1e6), np.log(1e12), 30)
+        along_size = law.formula({"n_params": grid, "n_tokens": np.log(2e10)}, natural)
+        along_tokens = law.formula({"n_params": np.log(1e9), "n_tokens": grid + 3}, natural)
+        rounding = 1e-13 * values["loss_ref"]
+        assert np.all(np.diff(along_size) <= rounding)
+        assert np.all(np.diff(along_tokens) <= rounding)
+        assert np.all(along_size >= natural.get("E", 0.0) - rounding)
+
+    check()
+
+
+@every_law
+def test_optimum_is_least_and_on_the_budget(law):
+    @settings(max_examples=60, deadline=None)
+    @given(coordinates(law), positive(1e18, 1e27))
+    def check(values, compute):
+        natural = law.from_reference(values, REFERENCE)
+        log_product = np.log(compute / 6)
+        log_n = law.optimal_log_params(natural, log_product)
+        around = log_n + np.array([-0.3, -0.05, 0.0, 0.05, 0.3])
+        loss = law.formula({"n_params": around, "n_tokens": log_product - around}, natural)
+        assert loss[2] <= loss.min() * (1 + 1e-12)
+        exponents = law.frontier_exponents(natural)
+        assert exponents["a"] + exponents["b"] == pytest.approx(1.0, abs=1e-12)
+        slope = (law.optimal_log_params(natural, log_product + 1.0) - log_n) / 1.0
+        assert slope == pytest.approx(exponents["a"], rel=1e-9)
+
+    check()
+
+
+@every_law
+def test_frontier_exponent_is_the_slope_of_the_reducible_loss(law):
+    natural = law.from_reference(typical(law), REFERENCE)
+    reducible = []
+    for log_product in (50.0, 51.0):
+        log_n = law.optimal_log_params(natural, log_product)
+        loss = law.formula({"n_params": log_n, "n_tokens": log_product - log_n}, natural)
+        reducible.append(loss - natural.get("E", 0.0))
+    g = law.frontier_exponents(natural)["g"]
+    assert np.log(reducible[0] / reducible[1]) == pytest.approx(g, rel=1e-9)
+
+
+@every_law
+def test_facts_are_complete(law):
+    assert law.name and law.title and law.latex and law.sources
+    assert set(law.shares) <= set(law.coordinates)
+    assert set(law.shares.values()) <= set(law.coordinates)
+    for parameter in (*law.parameters.values(), *law.coordinates.values()):
+        assert parameter.meaning and parameter.symbol
+
+
+@every_law
+def test_loss_reads_amounts_and_refuses_nonsense(law):
+    natural = law.from_reference(typical(law), REFERENCE)
+    expected = law.loss(n_params=7e10, n_tokens=1.4e12, **natural)
+    assert law.loss(n_params="70B", n_tokens="1.4T", **natural) == expected
+    listed = law.loss(n_params=["70B", 1e9], n_tokens=1.4e12, **natural)
+    assert listed.shape == (2,)
+    assert listed[0] == expected
+    for wrong in ("many", 0, -1.0, np.array([1e9, np.nan])):
+        with pytest.raises(AmountError, match="n_params"):
+            law.loss(n_params=wrong, n_tokens=1e9, **natural)
+    first, *rest = natural
+    with pytest.raises(CardError, match=f"missing {first}"):
+        law.loss(n_params=1e9, n_tokens=1e9, **{name: natural[name] for name in rest})
+    with pytest.raises(CardError, match="unknown gamma"):
+        law.loss(n_params=1e9, n_tokens=1e9, **natural, gamma=1.0)
+
+
+def typical(law: Law) -> dict[str, float]:
+    values = {name: 1.0 for name in law.coordinates} | {
+        "loss_ref": 2.6,
+        "e_n": 0.05,
+        "e_d": 0.045,
+    }
+    return values | {name: values[elasticity] / 0.15 for name, elasticity in law.shares.items()}

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Build the wheel, install it outside the checkout, and ask it there for every dataset and card.
+set -eu
+cd "$(dirname "$0")/.."
+checkout=$PWD
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+.venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir "$place" .
+.venv/bin/python -m venv "$place/venv"
+"$place/venv/bin/python" -m pip install --quiet --constraint constraints.txt "$place"/bayescale-*.whl
+cd "$place"
+"$place/venv/bin/python" - "$checkout" <<'PYTHON'
+import sys
+from pathlib import Path
+
+import bayescale as bs
+
+checkout = Path(sys.argv[1])
+assert checkout not in Path(bs.__file__).resolve().parents, "the checkout was imported"
+datasets = sorted(folder.name for folder in (checkout / "datasets").iterdir())
+cards = sorted(card.stem for card in (checkout / "models").glob("*.toml"))
+assert sorted(bs.datasets().index) == datasets, bs.datasets()
+assert sorted(bs.models().index) == cards, bs.models()
+for name in datasets:
+    print(bs.load_runs(name))
+for name in cards:
+    print(bs.load_model(name))
+PYTHON
+"$place/venv/bin/bayescale" models
+echo "The wheel has every dataset and card."

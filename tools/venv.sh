@@ -1,0 +1,45 @@
+#!/bin/sh
+# Make .venv and install bayescale into it: `tools/venv.sh` for use, `tools/venv.sh dev` for work.
+# Says one sentence and stops where no Python is new enough. Safe to run again, or after a failure.
+set -eu
+cd "$(dirname "$0")/.."
+purpose=${1:-use}
+stamp=.venv/.installed-$purpose
+
+if [ -f "$stamp" ] && [ -z "$(find pyproject.toml constraints.txt hatch_build.py -newer "$stamp")" ] &&
+    .venv/bin/python -c "" 2>/dev/null; then
+    exit 0
+fi
+
+new_enough='import sys; sys.exit(sys.version_info < (3, 12))'
+if ! .venv/bin/python -c "$new_enough" 2>/dev/null; then
+    python=
+    for candidate in ${PYTHON:-} python3 python3.13 python3.14 python3.12 python; do
+        # A name on the PATH may be a shim of a version that is not there, so each is tried.
+        if "$candidate" -c "$new_enough" 2>/dev/null; then
+            python=$candidate
+            break
+        fi
+    done
+    if [ -z "$python" ]; then
+        echo "bayescale needs Python 3.12 or newer and found none; install one, or name it: make PYTHON=/path/to/python3." >&2
+        exit 1
+    fi
+    rm -rf .venv
+    if ! "$python" -m venv .venv; then
+        echo "$python could not make a virtual environment; install its venv package (python3-venv on Debian)." >&2
+        rm -rf .venv
+        exit 1
+    fi
+fi
+
+echo "Installing bayescale into .venv (about a minute the first time) ..." >&2
+# The pip that comes with Python may be too old for dependency groups.
+.venv/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+if [ "$purpose" = dev ]; then
+    .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+    touch .venv/.installed-use
+else
+    .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+fi
+touch "$stamp"
