@@ -160,7 +160,19 @@ def _add_budgets(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def _add_prob(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--prob", type=float, default=0.9, help="probability inside intervals")
+    parser.add_argument(
+        "--prob", type=_probability, default=0.9, help="probability inside intervals (0.9)"
+    )
+
+
+def _probability(text: str) -> float:
+    from bayescale.tables import tail_quantiles
+
+    try:
+        tail_quantiles(float(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return float(text)
 
 
 def _list(options: Arguments) -> None:
@@ -210,10 +222,8 @@ def _fit(options: Arguments) -> None:
     from bayescale.atomic import refuse_unwritable
     from bayescale.fitting import fit
     from bayescale.model import load_model
-    from bayescale.tables import tail_quantiles
     from bayescale.units import parse_amounts
 
-    tail_quantiles(options.prob)
     if options.compute:
         parse_amounts(options.compute, "compute", "--compute")
     elif options.report:

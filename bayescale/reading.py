@@ -125,18 +125,17 @@ def load_runs(
 
 @dataclass(frozen=True)
 class _Raw:
-    """A table as read, its texts untouched, and how to name one of its rows in a message."""
+    """A table as read, its texts untouched; the index is how people count its rows."""
 
     frame: pd.DataFrame
     name: str
     card: DatasetCard | None
     row_word: str
-    first_row: int
 
     def place(self, row: int, column: str) -> str:
         read_as = self.original.get(column, column)
         shown = f"{read_as!r}" + (f" (read as {column})" if read_as != column else "")
-        return f"{self.name}, {self.row_word} {row + self.first_row}, column {shown}"
+        return f"{self.name}, {self.row_word} {row}, column {shown}"
 
     @property
     def original(self) -> dict[str, str]:
@@ -149,7 +148,7 @@ def _read_source(source: str | Path | pd.DataFrame) -> _Raw:
             raise RunsError(_duplicate_header("the DataFrame", list(map(str, source.columns))))
         frame = source.reset_index(drop=True)
         frame.columns = frame.columns.map(str)
-        return _checked(_Raw(frame, "DataFrame", None, "row", 0))
+        return _checked(_Raw(frame, "DataFrame", None, "row"))
     path = Path(source)
     if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
         path = find_dataset(source)
@@ -196,36 +195,32 @@ def _read_file(path: Path, name: str, card: DatasetCard | None) -> _Raw:
         frame = reader(path)
     except RunsError:
         raise
-    except (ValueError, OSError, UnicodeError) as error:  # includes pandas and pyarrow errors
+    except (ValueError, OSError) as error:  # pandas, pyarrow and Unicode errors are ValueErrors
         raise RunsError(f"{path}: could not be read as {path.suffix} ({error}).") from None
-    text = path.suffix.lower() in (".csv", ".tsv")
-    return _Raw(frame, name, card, "line" if text else "row", 2 if text else 1)
+    frame.columns = frame.columns.map(str)
+    return _Raw(frame, name, card, "line" if reader is _read_delimited else "row")
 
 
 def _read_delimited(path: Path) -> pd.DataFrame:
+    """Read text as text, so that a message can show what the file says, and in which line."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file, delimiter=delimiter), [])
+        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+        try:
+            lines = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
+        except csv.Error as error:
+            raise RunsError(f"{path}, line {reader.line_num}: {error}. Correct the line.") from None
+    header, *rows = [row for _, row in lines] or [[]]
     names = [name.strip() for name in header]
     if len(set(names)) < len(names):
         raise RunsError(_duplicate_header(str(path), names))
-    # Everything stays text, so that a message can show what the file says.
-    frame = pd.read_csv(
-        path,
-        sep=delimiter,
-        dtype=str,
-        keep_default_na=False,
-        skipinitialspace=True,
-        encoding="utf-8-sig",
-        index_col=False,
-        skip_blank_lines=False,
-        on_bad_lines="error",
-    )
-    frame.columns = pd.Index(names)
-    blank = (frame.isna() | (frame == "")).all(axis=1)
-    # Trailing blank lines are harmless; one in the middle keeps its place and is reported.
-    last = int(np.max(np.flatnonzero(~blank.to_numpy()), initial=-1))
-    return frame.iloc[: last + 1]
+    for (line, _), row in zip(lines[1:], rows, strict=True):
+        if len(row) != len(names):
+            raise RunsError(
+                f"{path}, line {line}: found {len(row)} fields, expected {len(names)} as in the "
+                "header. Correct the line; a field with a comma needs quotes."
+            )
+    return pd.DataFrame(rows, columns=names, index=[line for line, _ in lines[1:]], dtype=str)
 
 
 def _duplicate_header(where: str, names: Sequence[str]) -> str:
@@ -233,14 +228,22 @@ def _duplicate_header(where: str, names: Sequence[str]) -> str:
     return f"{where}: found the column {', '.join(map(repr, twice))} twice. Name each column once."
 
 
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return _counted_from_one(pd.read_parquet(path))
+
+
+def _counted_from_one(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.set_axis(range(1, len(frame) + 1))
+
+
 def _read_json_lines(path: Path) -> pd.DataFrame:
-    return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+    return _counted_from_one(pd.read_json(path, lines=True, dtype=False))
 
 
 _READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": _read_delimited,
     ".tsv": _read_delimited,
-    ".parquet": pd.read_parquet,
+    ".parquet": _read_parquet,
     ".jsonl": _read_json_lines,
 }
 
@@ -294,7 +297,7 @@ def _name_columns(raw: _Raw, mapping: Mapping[str, str]) -> pd.DataFrame:
     frame = frame.drop(columns=clashes).rename(columns={c: n for n, c in chosen.items()})
     raw.frame.attrs["original"] = chosen
     if "run" not in frame:
-        frame["run"] = [f"{raw.row_word} {i + raw.first_row}" for i in range(len(frame))]
+        frame["run"] = [f"{raw.row_word} {i}" for i in frame.index]
     if "family" not in frame and raw.card and raw.card.family:
         frame["family"] = raw.card.family
     for name in frame.columns:
@@ -325,9 +328,9 @@ def _drop_outliers(
         {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
     )
     if flags.isna().any():
-        row = int(np.flatnonzero(flags.isna())[0])
+        row = int(flags.index[flags.isna()][0])
         raise RunsError(
-            f"{raw.place(row, column)}: found {raw.frame[column].iloc[row]!r}, expected 0 or 1."
+            f"{raw.place(row, column)}: found {raw.frame[column].loc[row]!r}, expected 0 or 1."
         )
     flagged = flags.to_numpy(dtype=bool)
     count = int(flagged.sum())
@@ -395,8 +398,7 @@ def _warn_if_inconsistent(frame: pd.DataFrame, raw: _Raw, tolerance: float) -> N
     off = np.flatnonzero(np.abs(ratio - 1) > tolerance)
     if len(off):
         rows = ", ".join(
-            f"{raw.row_word} {int(frame.index[i]) + raw.first_row} (C / 6ND = "
-            f"{format_number(float(ratio[i]), 3)})"
+            f"{raw.row_word} {frame.index[i]} (C / 6ND = {format_number(float(ratio[i]), 3)})"
             for i in off[:5]
         )
         more = f" and {len(off) - 5} more" if len(off) > 5 else ""
@@ -429,8 +431,7 @@ def _refuse_duplicates(frame: pd.DataFrame, raw: _Raw) -> None:
     if twice.any():
         groups = frame[twice].groupby(same, sort=False).groups
         pairs = [
-            f"{raw.row_word}s {' and '.join(str(int(r) + raw.first_row) for r in rows)}"
-            for rows in groups.values()
+            f"{raw.row_word}s {' and '.join(str(r) for r in rows)}" for rows in groups.values()
         ]
         first = frame[twice].iloc[0]
         raise RunsError(

@@ -191,7 +191,7 @@ def test_loss_reads_amounts_and_refuses_nonsense(law):
 
 
 def typical(law: Law) -> dict[str, float]:
-    values = {name: 1.0 for name in law.coordinates} | {
+    values = dict.fromkeys(law.coordinates, 1.0) | {
         "loss_ref": 2.6,
         "e_n": 0.05,
         "e_d": 0.045,

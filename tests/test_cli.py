@@ -1,0 +1,237 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import pytest
+
+from bayescale.cli import main
+from bayescale.errors import BayescaleWarning
+
+
+@pytest.fixture(scope="module")
+def saved(fit, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "fit.nc"
+    fit.save(path)
+    return str(path)
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments: str) -> tuple[int, str, str]:
+        try:
+            # What the command line shows of warnings is a matter of these tests.
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", BayescaleWarning)
+                code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def refused(result, *words: str) -> None:
+    code, out, err = result
+    assert code == 2
+    assert out == ""
+    assert err.startswith("bayescale: ")
+    assert err.count("\n") == 1, "one sentence"
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("datasets", "none stated"), ("models", "kaplan-nd"), ("laws", r"\beta")],
+)
+def test_listings(run, command, words):
+    code, out, _ = run(command)
+    assert code == 0
+    assert words in out
+    code, out, _ = run(command, "--json")
+    assert code == 0
+    assert len(json.loads(out)) >= 2
+
+
+def test_check(run, tmp_path):
+    code, out, _ = run("check", "chinchilla")
+    assert code == 0
+    assert "240 runs" in out
+    assert "5 flagged outliers left out" in out
+    facts = json.loads(run("check", "chinchilla", "--keep-outliers", "--json")[1])
+    assert facts["runs"] == 245
+    table = tmp_path / "mine.csv"
+    table.write_text("size,D,loss\n1e9,2e10,3\n", encoding="utf-8")
+    refused(run("check", str(table)), "found 1 runs")
+    refused(run("check", str(table), "--column", "n_params"), "expected NAME=COLUMN")
+    refused(run("check", str(table), "--column", "n_params=N"), "no column 'N'")
+
+
+def test_fit_allocate_predict_report(run, tmp_path):
+    out_file, page = str(tmp_path / "fit.nc"), str(tmp_path / "report.html")
+    code, out, err = run(
+        *("fit", "chinchilla", "chinchilla", "--seed", "1", "--out", out_file),
+        *("--compute", "1e21", "--compute", "5.76e23", "--report", page),
+    )
+    assert code == 0
+    assert "All gates passed" in out.splitlines()[0]
+    assert f"fit: {out_file}" in out
+    assert f"report: {page}" in out
+    assert "sampling, 4 chains" in err, "the progress bar"
+    assert "71." in out
+
+    code, out, _ = run("allocate", out_file, "--compute", "5.76e23", "--prob", "0.5")
+    assert code == 0
+    assert "Median and 50 % equal-tailed interval" in out
+    code, out, _ = run("predict", out_file, "--n-params", "7B", "--n-tokens", "2T")
+    assert code == 0
+    assert "2.06" in out
+    code, out, _ = run("report", out_file, "--compute", "1e22", "--out", page)
+    assert code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["fit.nc", "report.html"]
+
+
+def test_json_everywhere(run, saved, tmp_path):
+    code, out, err = run(
+        "fit", "chinchilla", "chinchilla", "--seed", "1", "--json", "--compute", "1e22"
+    )
+    assert code == 0
+    facts = json.loads(out)
+    assert facts["passed"] is True
+    assert facts["allocation"][0]["compute"] == 1e22
+    assert err == ""
+    facts = json.loads(run("allocate", saved, "--compute", "1e21", "--json")[1])
+    assert facts["allocation"][0]["n_opt_lower"] < facts["allocation"][0]["n_opt"]
+    facts = json.loads(run("predict", saved, "--n-params", "7B", "--n-tokens", "2T", "--json")[1])
+    assert facts["predictions"][0]["n_tokens"] == 2e12
+    page = str(tmp_path / "r.html")
+    facts = json.loads(run("report", saved, "--compute", "1e22", "--out", page, "--json")[1])
+    assert facts == {"passed": True, "report": page}
+
+
+def test_published_constants_can_be_asked(run):
+    code, out, _ = run("allocate", "hoffmann2022", "--compute", "5.76e23")
+    assert code == 0
+    assert "32.2B" in out
+    refused(run("allocate", "kaplan2020-frontier", "--compute", "1e21"), "C_min")
+
+
+def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
+    path = str(tmp_path / "bad.nc")
+    failed_fit.save(path)
+    page = str(tmp_path / "r.html")
+    for arguments in (
+        ("allocate", path, "--compute", "1e21"),
+        ("predict", path, "--n-params", "7B", "--n-tokens", "2T"),
+        ("report", path, "--compute", "1e21", "--out", page),
+    ):
+        code, out, _ = run(*arguments)
+        assert code == 0
+        assert out.startswith("THIS FIT FAILED ITS GATES"), arguments
+    assert json.loads(run("allocate", path, "--compute", "1e21", "--json")[1])["passed"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "chinchila", "chinchilla"), "Did you mean 'chinchilla'"),
+        (("fit", "chinchilla", "chinchila"), "no dataset called 'chinchila'"),
+        (("fit", "chinchilla", "nothing.csv"), "no such file"),
+        (("fit", "nothing.toml", "chinchilla"), "no such card"),
+        (("fit", "chinchilla", "chinchilla", "--compute", "lots"), "found 'lots'"),
+        (("fit", "chinchilla", "chinchilla", "--compute=-1e21"), "expected a positive amount"),
+        (("fit", "chinchilla", "chinchilla", "--prob", "1.5"), "expected a probability"),
+        (("fit", "chinchilla", "chinchilla", "--out", "no/such/fit.nc"), "does not exist"),
+        (("fit", "chinchilla", "chinchilla", "--out", "."), "is a folder"),
+        (("fit", "chinchilla", "chinchilla", "--report", "r.html"), "give one or more --compute"),
+        (("fit", "chinchilla", "chinchilla", "--draws", "0"), "draws: found 0"),
+        (("fit", "chinchilla"), "required"),
+        (("allocate", "nothing.nc", "--compute", "1e21"), "no such file"),
+        (("predict", "nothing.nc", "--n-params", "7B", "--n-tokens", "2T"), "no such file"),
+        (("dance",), "invalid choice"),
+        ((), "required"),
+    ],
+    ids=lambda value: " ".join(value) or "nothing" if isinstance(value, tuple) else None,
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(run, arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(run(*arguments), words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_plans_and_budgets_of_a_saved_fit(run, saved, tmp_path):
+    refused(run("allocate", saved, "--compute", "0"), "found '0'")
+    refused(run("predict", saved, "--n-params", "x", "--n-tokens", "2T"), "n_params: found 'x'")
+    refused(run("allocate", saved, "--compute", "1e21", "--prob", "0"), "prob: found 0.0")
+    page = tmp_path / "r.html"
+    refused(run("report", saved, "--compute", "x", "--out", str(page)), "found 'x'")
+    assert not page.exists()
+
+
+def test_a_full_disk_is_one_sentence(run, saved, tmp_path, monkeypatch):
+    from pathlib import Path
+
+    def full(self, *args, **kwargs):
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    page = tmp_path / "r.html"
+    refused(
+        run("report", saved, "--compute", "1e21", "--out", str(page)), "No space left on device"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_warnings_are_shown_plainly(run, tmp_path):
+    table = tmp_path / "m.csv"
+    rows = [f"{n:g},{d:g},{6 * n * d * 1.5:g},{3 - i / 9}" for i, (n, d) in enumerate(
+        (n, d) for n in (1e8, 3e8, 1e9, 3e9, 1e10) for d in (1e9, 1e10, 1e11))]  # fmt: skip
+    table.write_text("N,D,C,loss\n" + "\n".join(rows), encoding="utf-8")
+    code, out, err = run("check", str(table))
+    assert code == 0
+    assert "ready to be fitted" in out
+    assert err.startswith("warning: m.csv: compute differs from 6ND")
+
+
+def test_version(run):
+    from bayescale import __version__
+
+    assert run("--version") == (0, f"bayescale {__version__}\n", "")
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_message_and_the_older_file(tmp_path):
+    out = tmp_path / "fit.nc"
+    out.write_bytes(b"older")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "bayescale", "fit", "chinchilla", "chinchilla"),
+            *("--draws", "3000000", "--out", str(out)),
+        ],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    time.sleep(15)
+    process.send_signal(signal.SIGINT)
+    printed, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert printed == ""
+    assert "bayescale: interrupted; nothing was written" in said
+    assert "Traceback" not in said
+    assert out.read_bytes() == b"older"
+    assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
+
+
+@pytest.mark.slow
+def test_a_closed_pipe_is_quiet():
+    shell = f"{sys.executable} -m bayescale laws | head -c 1"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -1,0 +1,76 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import bayescale as bs
+
+BUDGETS = np.array([1e21, 5.76e23, 1e25])
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def labels(ax) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_isoflop(fit):
+    ax = bs.plots.isoflop(fit)
+    assert len(labels(ax)) == 4
+    assert all(label.endswith("FLOP") for label in labels(ax))
+    assert ax.get_xscale() == "log"
+    assert len(ax.collections) == 4, "a band for each budget"
+    chosen = bs.plots.isoflop(fit, compute=np.array([1e20, 1e21]), ax=Figure().subplots())
+    assert labels(chosen) == ["1e20 FLOP", "1e21 FLOP"]
+    # The bar across the optimum lies at the least of the curve it belongs to.
+    curve, _runs, _bar, mark = chosen.lines[:4]
+    least = curve.get_xdata()[np.argmin(curve.get_ydata())]
+    assert mark.get_xdata()[0] == pytest.approx(least, rel=0.1)
+
+
+def test_frontier(fit):
+    ax = bs.plots.frontier(fit, BUDGETS)
+    assert {"range of the runs", "runs", "asked budgets"} <= set(labels(ax))
+    assert ax.get_xlim()[1] > 1e25
+    marked = ax.lines[-1]
+    np.testing.assert_allclose(marked.get_xdata(), BUDGETS)
+    expected = bs.allocate(fit, compute=BUDGETS).draws["loss_opt"].median(("chain", "draw"))
+    np.testing.assert_allclose(marked.get_ydata(), expected)
+    assert "asked budgets" not in labels(bs.plots.frontier(fit))
+
+
+def test_optimal_size(fit):
+    ax = bs.plots.optimal_size(fit, BUDGETS)
+    found = labels(ax)
+    assert {"90 % of N_opt", "50 % of N_opt", "hoffmann2022-tex"} <= set(found)
+    assert "kaplan2020-frontier (in C_min)" in found
+    alone = bs.plots.optimal_size(fit, overlays=())
+    assert not any("2022" in label for label in labels(alone))
+
+
+def test_parameters(fit):
+    axes = bs.plots.parameters(fit)
+    titles = [ax.get_title().split(" = ")[0] for ax in axes.ravel()]
+    assert titles == ["e_n", "e_d", "alpha", "beta", "a", "g"]
+    low, high = axes[0, 2].get_xlim()
+    assert low < float(fit.posterior["alpha"].median()) < high
+
+
+def test_ticks_are_human(fit):
+    ax = bs.plots.optimal_size(fit, BUDGETS)
+    ax.figure.canvas.draw()
+    texts = {t.get_text() for t in ax.get_yticklabels()} | {
+        t.get_text() for t in ax.get_xticklabels()
+    }
+    assert {"1B", "100B", "1e21"} <= texts
+
+
+def test_given_axes_are_used(fit):
+    for draw in (bs.plots.isoflop, bs.plots.frontier, bs.plots.optimal_size):
+        ax = Figure().subplots()
+        assert draw(fit, ax=ax) is ax
+    assert plt.get_fignums() == []
