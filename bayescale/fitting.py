@@ -40,7 +40,7 @@ from bayescale.sampler import CompiledLogp, Settings, compile_logp
 from bayescale.tables import flag_failure, summarise
 
 DEFAULT_TUNE = 400
-"""Warm-up draws a chain: effective samples no longer rise with more (benchmarks/warmup.py)."""
+"""Warm-up draws a chain; twice as many buy nothing (benchmarks/sampler_choices.py)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,103 @@
+"""Why the sampler is set up as it is: parametrisation, warm-up, step-size target.
+
+    python benchmarks/sampler_choices.py
+
+Two parametrisations of the same posterior of Chinchilla's law, on all 240 shipped runs and on
+small designs drawn from those below 1e20 FLOP, where the floor is hardly determined:
+
+wall
+    ln alpha and ln beta are sampled, and E > 0 is a wall of zero density;
+shares
+    the logits of the terms' shares of the loss are sampled, and E > 0 holds by construction.
+
+Reported: divergences over ten seeds, gradient evaluations for each effective sample of the worst
+quantity, and the posterior mean and sd of ln alpha, which must agree.
+"""
+
+import numpy as np
+import xarray as xr
+
+import bayescale as bs
+from bayescale.build import DATA, Scale, build, design_matrix, logit_name, starting_point
+from bayescale.laws import UNIT_REFERENCE
+from bayescale.sampler import CompiledLogp, Settings, compile_logp
+
+SEEDS = range(10)
+
+
+def walled(model: bs.Model) -> CompiledLogp:
+    """The plain parametrisation: priors as they are stated, and a wall."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    law = model.formula
+    with pm.Model() as built:
+        runs = pm.Data(DATA, np.zeros((3, 2)))
+        coordinates = {name: prior.variable(name) for name, prior in model.priors.items()}
+        noise = {name: prior.variable(name) for name, prior in model.noise.priors.items()}
+        centred = law.from_reference(coordinates, UNIT_REFERENCE)
+        pm.Potential("wall", pt.switch(centred["E"] > 0, 0.0, -np.inf))
+        mean = pt.log(law.formula({"n_params": runs[0], "n_tokens": runs[1]}, centred))
+        pm.StudentT("log_loss", nu=noise["nu"], mu=mean, sigma=noise["sigma"], observed=runs[2])
+    start = {
+        name: float(np.log(prior.typical - prior.lower))
+        for name, prior in {**model.priors, **model.noise.priors}.items()
+    }
+    return compile_logp(built, start, DATA)
+
+
+def shares(model: bs.Model) -> CompiledLogp:
+    """The parametrisation in use."""
+    return compile_logp(build(model, np.zeros((3, 2))), starting_point(model), DATA)
+
+
+def log_alpha(draws: dict[str, np.ndarray]) -> np.ndarray:
+    """ln alpha from the draws of either parametrisation."""
+    if "alpha" in draws:
+        return draws["alpha"]
+    weights = [np.exp(draws[logit_name(name)]) for name in ("alpha", "beta")]
+    return draws["e_n"] + np.log1p(sum(weights)) - draws[logit_name("alpha")]
+
+
+def describe(compiled: CompiledLogp, data: np.ndarray, tune: int, target: float) -> str:
+    import arviz_stats as azs
+
+    divergences, cost, kept = 0, [], []
+    for seed in SEEDS:
+        settings = Settings(
+            draws=1000, tune=tune, chains=4, cores=2, seed=seed, target_accept=target
+        )
+        draws, stats = compiled.sample(data, settings)
+        divergences += int(stats["diverging"].sum())
+        values = xr.Dataset({name: (("chain", "draw"), v) for name, v in draws.items()})
+        ess = azs.ess(values, method="bulk")
+        worst = min(float(ess[name]) for name in ess.data_vars)
+        cost.append(float(stats["n_steps"].sum()) * (1 + tune / 1000) / worst)
+        kept.append(log_alpha(draws))
+    return f"{divergences:12d}{np.median(cost):12.1f}{np.mean(kept):12.3f}{np.std(kept):10.3f}"
+
+
+def main() -> None:
+    model, runs = bs.load_model("chinchilla"), bs.load_runs("chinchilla")
+    small = runs.where("compute < 1e20")
+    rng = np.random.default_rng(1)
+    designs = {"240 runs": runs} | {
+        f"{n} runs": small.where(np.isin(np.arange(len(small)), rng.permutation(len(small))[:n]))
+        for n in (25, 10)
+    }
+    compiled = {"wall": walled(model), "shares": shares(model)}
+    print(f"{'design':10}{'form':8}{'tune':>6}{'target':>8}{'divergences':>12}{'grad/ess':>12}"
+          f"{'ln alpha':>12}{'sd':>10}")  # fmt: skip
+    for design, table in designs.items():
+        data = design_matrix(table, Scale.of(table))
+        for form in compiled:
+            for tune, target in (
+                (400, 0.9),
+                *(((200, 0.9), (800, 0.9), (400, 0.8)) if form == "shares" else ()),
+            ):
+                line = describe(compiled[form], data, tune, target)
+                print(f"{design:10}{form:8}{tune:6d}{target:8.2f}{line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

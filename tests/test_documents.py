@@ -1,0 +1,133 @@
+"""README, notebooks, docs and the Makefile say what is so."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bayescale as bs
+from bayescale.cli import main
+from bayescale.units import parse_amount
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def table_rows() -> list[list[str]]:
+    block = README.split("<!-- demo table -->")[1].split("<!-- end -->")[0]
+    lines = [line for line in block.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_readme_table_is_the_demo(fit):
+    """Medians and ends within Monte Carlo error of a fit made now."""
+    header, _, *rows = table_rows()
+    assert len(rows) == 3
+    plan = bs.allocate(fit, compute=[row[0] for row in rows])
+    fresh = plan.text_table().reset_index()
+    assert header == list(fresh.columns)
+    for row, now in zip(rows, fresh.to_numpy().tolist(), strict=True):
+        assert row[0] == now[0]
+        for cell, expected in zip(row[1:], now[1:], strict=True):
+            read = [parse_amount(text, "count") for text in re.findall(r"[\d.]+[KMBT]?", cell)]
+            made = [parse_amount(text, "count") for text in re.findall(r"[\d.]+[KMBT]?", expected)]
+            assert read == pytest.approx(made, rel=0.03), (row[0], cell, expected)
+
+
+def test_the_readme_python_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(compile(block, "README.md", "exec"), {})
+    assert "All gates passed" in capsys.readouterr().out
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_the_readme_commands_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runs = bs.load_runs("chinchilla").table
+    runs[["n_params", "n_tokens", "loss"]].to_csv("my_runs.csv", index=False)
+    lines = re.findall(r"^    \.venv/bin/bayescale (.*)$", README, flags=re.MULTILINE)
+    assert len(lines) == 5
+    import shlex
+
+    for line in lines:
+        assert main(shlex.split(line)) == 0, line
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_files_the_documents_link_to_exist():
+    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = document.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (document.parent / target).exists(), (document.name, target)
+
+
+def test_make_targets_in_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"make ([a-z]+)", README))
+    assert {"demo", "test"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the bootstrap is a POSIX shell script")
+def test_without_a_new_enough_python_the_bootstrap_says_so_and_stops(tmp_path):
+    """In a checkout of its own, on a PATH where every Python is too old."""
+    (tmp_path / "tools").mkdir()
+    script = tmp_path / "tools" / "venv.sh"
+    script.write_bytes((ROOT / "tools" / "venv.sh").read_bytes())
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("dirname", "find", "rm", "sh"):
+        found = subprocess.run(
+            ["sh", "-c", f"command -v {name}"], capture_output=True, text=True, check=True
+        )
+        (tools / name).symlink_to(found.stdout.strip())
+    for name in ("python3", "python3.12", "python"):
+        (tools / name).write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+        (tools / name).chmod(0o755)
+    done = subprocess.run(
+        [str(tools / "sh"), str(script)],
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "needs Python 3.12 or newer and found none" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_execute(path):
+    code = (
+        "import sys; sys.path.insert(0, 'tools'); from pathlib import Path; "
+        "from execute_notebooks import execute; execute(Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_committed_executed(path):
+    import json
+
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert not any(out["output_type"] == "error" for cell in code for out in cell["outputs"])
+    assert "**Question.**" in "".join(cells[0]["source"])
+    assert "What was learnt" in "".join(cells[-1]["source"])
