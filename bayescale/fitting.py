@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,9 +64,25 @@ class Fit:
     model: Model
     runs: Runs
     scale: Scale
-    posterior: xr.Dataset
-    sample_stats: xr.Dataset
+    _posterior: xr.Dataset
+    _sample_stats: xr.Dataset
     provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for dataset in (self._posterior, self._sample_stats):
+            for variable in dataset.variables.values():
+                variable.to_numpy().flags.writeable = False
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """The draws; the dataset is a copy, its arrays are read-only."""
+        return self._posterior.copy()
+
+    @property
+    def sample_stats(self) -> xr.Dataset:
+        """The sampler's statistics; the dataset is a copy, its arrays are read-only."""
+        return self._sample_stats.copy()
 
     @property
     def law(self) -> Law:
@@ -237,7 +254,7 @@ def fit(
             draws=draws,
             tune=DEFAULT_TUNE if tune is None else tune,
             chains=chains,
-            cores=min(chains, cores or os.process_cpu_count() or 1),
+            cores=min(chains, cores or _processors()),
             seed=_fresh_seed() if seed is None else seed,
             target_accept=target_accept,
         )
@@ -260,8 +277,8 @@ def fit(
             model=model,
             runs=table,
             scale=scale,
-            posterior=posterior,
-            sample_stats=stats,
+            _posterior=posterior,
+            _sample_stats=stats,
             provenance={
                 "fingerprint": table.fingerprint,
                 "sampler": {"name": "nutpie NUTS, low-rank adaptation", **asdict(settings)},
@@ -298,6 +315,12 @@ def _check_counts(**counts: int | None) -> None:
             raise ValueError(f"{name}: found {value!r}, expected a whole number of at least 1.")
     if (counts["draws"] or 0) < 10:
         raise ValueError(f"draws: found {counts['draws']}, expected at least 10.")
+
+
+def _processors() -> int:
+    # From Python 3.13 there is a count that knows of a process's limits.
+    count: int | None = getattr(os, "process_cpu_count", os.cpu_count)()
+    return count or 1
 
 
 def _fresh_seed() -> int:

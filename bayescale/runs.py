@@ -36,14 +36,19 @@ class Runs:
         The dataset's card, if it has one.
     """
 
-    table: pd.DataFrame
+    _table: pd.DataFrame
     name: str
     notes: tuple[str, ...] = ()
     derived: Mapping[str, str] = field(default_factory=dict)
     card: DatasetCard | None = None
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self._table)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The runs; a copy, so that nothing done to it reaches them."""
+        return self._table.copy(deep=False)
 
     @property
     def n_params(self) -> NDArray[np.float64]:
@@ -73,18 +78,20 @@ class Runs:
     @property
     def families(self) -> tuple[str, ...]:
         """Names of the families of runs, sorted; empty where the table has none."""
-        if "family" not in self.table:
+        if "family" not in self._table:
             return ()
-        return tuple(sorted(self.table["family"].astype(str).unique()))
+        return tuple(sorted(self._table["family"].astype(str).unique()))
 
     def _column(self, name: str) -> NDArray[np.float64]:
-        return self.table[name].to_numpy(dtype=np.float64)
+        return self._table[name].to_numpy(dtype=np.float64)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of what a fit observes: size, tokens, loss and family, in any row order."""
-        observed = self.table[["n_params", "n_tokens", "loss"]].to_numpy(dtype="<f8")
-        families = self.table["family"].astype(str) if "family" in self.table else [""] * len(self)
+        observed = self._table[["n_params", "n_tokens", "loss"]].to_numpy(dtype="<f8")
+        families = (
+            self._table["family"].astype(str) if "family" in self._table else [""] * len(self)
+        )
         rows = sorted(
             row.tobytes() + family.encode() for row, family in zip(observed, families, strict=True)
         )
@@ -114,11 +121,11 @@ class Runs:
         """
         if isinstance(condition, str):
             try:
-                mask = np.asarray(self.table.eval(condition))
+                mask = np.asarray(self._table.eval(condition))
             except Exception as error:
                 raise RunsError(
                     f"{self.name}: the condition {condition!r} could not be read ({error}); the "
-                    f"columns are {', '.join(self.table.columns)}."
+                    f"columns are {', '.join(self._table.columns)}."
                 ) from None
         else:
             mask = np.asarray(condition)
@@ -133,7 +140,7 @@ class Runs:
         reason = why or (condition if isinstance(condition, str) else "selected rows")
         return replace(
             self,
-            table=self.table[mask].reset_index(drop=True),
+            _table=self._table[mask].reset_index(drop=True),
             notes=(*self.notes, f"{kept} of {len(self)} runs kept: {reason}"),
         )
 
@@ -157,7 +164,7 @@ class Runs:
         from html import escape
 
         notes = "".join(f"<br>{escape(note)}" for note in self.notes)
-        columns = [c for c in ("run", "family", *OBSERVED) if c in self.table]
-        return f"<p>{escape(self.describe())}{notes}</p>" + self.table[columns].head(8).to_html(
+        columns = [c for c in ("run", "family", *OBSERVED) if c in self._table]
+        return f"<p>{escape(self.describe())}{notes}</p>" + self._table[columns].head(8).to_html(
             index=False
         )

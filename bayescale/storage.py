@@ -115,8 +115,8 @@ def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
         model=model,
         runs=_runs(tree["runs"].to_dataset(), facts["runs"]),
         scale=Scale(**facts["scale"]),
-        posterior=tree["posterior"].to_dataset(),
-        sample_stats=tree["sample_stats"].to_dataset(),
+        _posterior=tree["posterior"].to_dataset(),
+        _sample_stats=tree["sample_stats"].to_dataset(),
         provenance=facts["provenance"],
     )
     _check_whole(result, path)
@@ -143,7 +143,7 @@ def _runs(dataset: xr.Dataset, facts: dict[str, Any]) -> Runs:
     table = pd.DataFrame({str(name): dataset[name].to_numpy() for name in dataset.data_vars})
     card = facts["card"]
     return Runs(
-        table=table,
+        _table=table,
         name=facts["name"],
         notes=tuple(facts["notes"]),
         derived=facts["derived"],

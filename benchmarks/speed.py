@@ -44,7 +44,7 @@ def main() -> None:
         return
     rows = {name: measure(name, options.repeats) for name in CONTENDERS}
     show(rows)
-    facts = {"cores": os.process_cpu_count(), "python": sys.version.split()[0], "rows": rows}
+    facts = {"cores": os.cpu_count(), "python": sys.version.split()[0], "rows": rows}
     path = Path(__file__).with_suffix(".json")
     path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 

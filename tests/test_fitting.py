@@ -49,6 +49,23 @@ def test_draws_satisfy_the_exact_transform(fit):
     assert float(fit.posterior["nu"].min()) > 1
 
 
+def test_a_fit_cannot_be_changed(fit):
+    before = fit.posterior.copy(deep=True)
+    fit.posterior["alpha"] = 0.0 * fit.posterior["alpha"]
+    with pytest.raises(ValueError, match="read-only"):
+        fit.posterior["alpha"].to_numpy()[:] = 0.0
+    with pytest.raises(TypeError):
+        fit.provenance["seed"] = 2
+    with pytest.raises(AttributeError):
+        fit.model = None
+    table = fit.runs.table
+    table.loc[0, "loss"] = 99.0
+    table["n_params"] = 1.0
+    assert fit.posterior.identical(before)
+    assert fit.runs.loss.max() < 4
+    assert fit.runs.n_params.min() > 1
+
+
 def test_summary(fit):
     table = fit.summary(prob=0.5)
     assert table.index.name == "50 % interval"
