@@ -24,16 +24,16 @@ if TYPE_CHECKING:
         SamplingError,
         UnknownNameError,
     )
-    from bayescale.fitting import Fit, fit
+    from bayescale.fitting import fit
     from bayescale.laws import law
     from bayescale.listing import datasets, models
     from bayescale.model import Model, Noise, load_model
+    from bayescale.posterior import Fit, load_fit
     from bayescale.prediction import predict
     from bayescale.priors import Gamma, HalfNormal, LogNormal
     from bayescale.reading import load_runs
     from bayescale.reports import report
     from bayescale.runs import Runs
-    from bayescale.storage import load_fit
 
 _HOME = {
     "allocation": ("Plan", "allocate"),
@@ -49,16 +49,16 @@ _HOME = {
         "SamplingError",
         "UnknownNameError",
     ),
-    "fitting": ("Fit", "fit"),
+    "fitting": ("fit",),
     "laws": ("law",),
     "listing": ("datasets", "models"),
     "model": ("Model", "Noise", "load_model"),
+    "posterior": ("Fit", "load_fit"),
     "prediction": ("predict",),
     "priors": ("Gamma", "HalfNormal", "LogNormal"),
     "reading": ("load_runs",),
     "reports": ("report",),
     "runs": ("Runs",),
-    "storage": ("load_fit",),
 }
 # Modules have names of their own, never that of a public function: importing a submodule binds
 # it on the package and would hide the function.

@@ -11,7 +11,7 @@ import xarray as xr
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import ProductCost, six_nd
 from bayescale.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
-from bayescale.fitting import Fit
+from bayescale.posterior import Fit
 from bayescale.prediction import law_and_draws, simulate_runs
 from bayescale.tables import flag_failure, interval_columns, tail_quantiles
 from bayescale.units import (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bayescale.allocation import Plan
     from bayescale.constants import Constants, EmpiricalFrontier
-    from bayescale.fitting import Fit
+    from bayescale.posterior import Fit
     from bayescale.runs import Runs
 
 type Arguments = argparse.Namespace
@@ -312,8 +312,8 @@ def _print_plan(plan: "Plan", prob: float) -> None:
 
 
 def _predict(options: Arguments) -> None:
+    from bayescale.posterior import load_fit
     from bayescale.prediction import predict
-    from bayescale.storage import load_fit
     from bayescale.tables import interval_columns
 
     fit = load_fit(options.fit)
@@ -331,8 +331,8 @@ def _predict(options: Arguments) -> None:
 
 
 def _report(options: Arguments) -> None:
+    from bayescale.posterior import load_fit
     from bayescale.reports import report
-    from bayescale.storage import load_fit
 
     fit = load_fit(options.fit)
     report(fit, options.out, compute=options.compute, prob=options.prob)
@@ -365,7 +365,7 @@ def _fit_or_constants(name: str) -> "Fit | Constants | EmpiricalFrontier":
 
     if name in PUBLISHED:
         return PUBLISHED[name]
-    from bayescale.storage import load_fit
+    from bayescale.posterior import load_fit
 
     return load_fit(name)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bayescale.errors import CardError, RunsError, nearest_name
+from bayescale.errors import CardError, RunsError, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,7 @@ class DatasetCard:
         fields = {f.name: f for f in dataclasses.fields(cls)}
         for key in content:
             if key not in fields:
-                nearest = nearest_name(key, fields)
-                hint = f" Did you mean {nearest!r}?" if nearest else ""
+                hint = did_you_mean(key, fields)
                 raise CardError(f"{where}: found the unknown key {key!r}.{hint}")
         missing = [
             name

@@ -43,20 +43,16 @@ class BayescaleWarning(UserWarning):
     """Something that changes how far a result may be believed."""
 
 
-def unknown_name(
-    kind: str, name: str, known: Iterable[str], *, plural: str | None = None
-) -> UnknownNameError:
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for a misspelt name: what exists, and the nearest of it."""
     names = sorted(known)
-    nearest = nearest_name(name, names)
-    hint = f" Did you mean {nearest!r}?" if nearest else ""
     return UnknownNameError(
-        f"There is no {kind} called {name!r}; the {plural or kind + 's'} are {', '.join(names)}."
-        + hint
+        f"There is no {kind} called {name!r}; the {kind}s are {', '.join(names)}."
+        + did_you_mean(name, names)
     )
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name closest to `name`, if one is close."""
-    matches = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return matches[0] if matches else None
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question that suggests the nearest known name, or nothing if none is near."""
+    nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""

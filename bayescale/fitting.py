@@ -1,16 +1,13 @@
-"""fit: a model and runs to a posterior. Fit: the posterior with everything it came from."""
+"""fit: a model and runs to a posterior."""
 
 import os
 import platform
 import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from dataclasses import asdict
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,161 +21,17 @@ from bayescale.build import (
     parameters_from_draws,
     starting_point,
 )
-from bayescale.diagnostics import (
-    Diagnostics,
-    diagnose_quantities,
-    diagnose_sampling,
-    lead_with_status,
-)
 from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
-from bayescale.laws import Law
 from bayescale.model import DEFAULT_CARD, Model, load_model
+from bayescale.posterior import Fit
 from bayescale.progress import stages
 from bayescale.reading import load_runs
 from bayescale.runs import Runs
 from bayescale.sampler import CompiledLogp, Settings, compile_logp
-from bayescale.tables import flag_failure, summarise
 
 DEFAULT_TUNE = 400
 """Warm-up draws a chain; twice as many buy nothing (benchmarks/sampler_choices.py)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A posterior, with the model, the runs, the sampler's statistics and the provenance.
-
-    Attributes
-    ----------
-    model, runs, scale
-        What was fitted, to what, and the centre of the runs.
-    posterior
-        Draws of the law's natural parameters, of its coordinates at the centre of the runs, and
-        of the noise parameters; dims ``chain`` and ``draw``.
-    sample_stats
-        The sampler's statistics of each draw.
-    provenance
-        Seed, sampler settings, versions, seconds, fingerprint of the runs.
-    """
-
-    model: Model
-    runs: Runs
-    scale: Scale
-    _posterior: xr.Dataset
-    _sample_stats: xr.Dataset
-    provenance: Mapping[str, Any]
-
-    def __post_init__(self) -> None:
-        for dataset in (self._posterior, self._sample_stats):
-            for variable in dataset.variables.values():
-                variable.to_numpy().flags.writeable = False
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
-
-    @property
-    def posterior(self) -> xr.Dataset:
-        """The draws; the dataset is a copy, its arrays are read-only."""
-        return self._posterior.copy()
-
-    @property
-    def sample_stats(self) -> xr.Dataset:
-        """The sampler's statistics; the dataset is a copy, its arrays are read-only."""
-        return self._sample_stats.copy()
-
-    @property
-    def law(self) -> Law:
-        """The law that was fitted."""
-        return self.model.formula
-
-    @property
-    def seed(self) -> int:
-        """The seed of the draws, and of the noise of predicted runs."""
-        return int(self.provenance["sampler"]["seed"])
-
-    @property
-    def parameters(self) -> dict[str, xr.DataArray]:
-        """Draws of the law's natural parameters."""
-        return {name: self.posterior[name] for name in self.law.parameters}
-
-    @cached_property
-    def quantities(self) -> xr.Dataset:
-        """Draws of all that is reported: elasticities, exponents, parameters and noise.
-
-        ``a`` and ``b`` are the exponents of N_opt and D_opt in compute, ``g`` that of the
-        reducible loss.
-        """
-        posterior = self.posterior.assign(self.law.frontier_exponents(self.parameters))
-        first = [*self.law.coordinates, "a", "b", "g"]
-        order = dict.fromkeys([*first, *self.law.parameters, *self.model.noise.priors])
-        return posterior[list(order)]
-
-    @cached_property
-    def diagnostics(self) -> Diagnostics:
-        """The gates, over every reported quantity."""
-        quantities = diagnose_quantities(self.quantities)
-        failures, remarks = diagnose_sampling(self.sample_stats)
-        return Diagnostics(quantities.table, failures + quantities.failures, remarks)
-
-    def summary(self, prob: float = 0.9) -> pd.DataFrame:
-        """Return medians and equal-tailed intervals of every reported quantity.
-
-        Parameters
-        ----------
-        prob
-            Probability inside the interval.
-
-        Returns
-        -------
-        DataFrame
-            Indexed by quantity: ``median``, ``lower``, ``upper``, ``sd``, ``meaning``, and the
-            gates ``r_hat``, ``ess_bulk``, ``ess_tail``. If the fit failed its gates, the header
-            of the table says so and a BayescaleWarning is given.
-        """
-        table = summarise(self.quantities, prob)
-        meanings = {
-            **{name: p.meaning for name, p in self.law.coordinates.items()},
-            **{name: p.meaning for name, p in self.law.parameters.items()},
-            "a": "exponent of N_opt in compute",
-            "b": "exponent of D_opt in compute",
-            "g": "exponent of the reducible loss in compute",
-            "sigma": "scale of the scatter of log loss",
-            "nu": "degrees of freedom of the scatter",
-        }
-        table["meaning"] = [meanings[str(name)] for name in table.index]
-        return flag_failure(table.join(self.diagnostics.table), self.diagnostics)
-
-    def save(self, path: str | Path) -> None:
-        """Write the whole fit to one netCDF file, which `bayescale.load_fit` reads back.
-
-        The file appears complete or not at all; an older one stays until then.
-        """
-        from bayescale.storage import save_fit
-
-        save_fit(self, path)
-
-    @property
-    def description(self) -> str:
-        """One line: what was fitted to what."""
-        return (
-            f"{self.law.name} law ({self.model.id} card) on {len(self.runs)} runs of "
-            f"{self.runs.name}, {self.posterior.sizes['chain']} chains of "
-            f"{self.posterior.sizes['draw']} draws."
-        )
-
-    @property
-    def headline(self) -> str:
-        """Whether the fit may be believed if it may not, and what was fitted to what."""
-        return lead_with_status(self.description, self.diagnostics)
-
-    def __repr__(self) -> str:
-        return f"<Fit {self.headline}>"
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BayescaleWarning)  # the headline says it
-            table = self.summary()
-        return f"<p>{escape(self.headline)}</p>" + table.to_html(float_format="{:.4g}".format)
 
 
 def fit(

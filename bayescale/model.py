@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bayescale.catalogue import find_model_card
-from bayescale.errors import CardError, nearest_name
+from bayescale.errors import CardError, did_you_mean
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.priors import Prior, prior_from_dict
@@ -205,8 +205,7 @@ def _check_priors(
 ) -> None:
     for name, prior in priors.items():
         if name not in expected:
-            nearest = nearest_name(name, expected)
-            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            hint = did_you_mean(name, expected)
             raise CardError(
                 f"{where}: found a prior on {name!r}, which {owner} does not have; it has "
                 f"{', '.join(expected)}.{hint}"
@@ -221,8 +220,7 @@ def _check_priors(
 def _refuse_unknown(content: Mapping[str, Any], known: set[str], where: str) -> None:
     for key in content:
         if key not in known:
-            nearest = nearest_name(key, known)
-            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            hint = did_you_mean(key, known)
             raise CardError(
                 f"{where}: found the unknown key {key!r}; the keys are "
                 f"{', '.join(sorted(known))}.{hint}"

@@ -7,9 +7,9 @@ import xarray as xr
 
 from bayescale.constants import Constants
 from bayescale.errors import AmountError
-from bayescale.fitting import Fit
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
+from bayescale.posterior import Fit
 from bayescale.units import parse_amounts
 
 _RUN_NOISE_STREAM = 1

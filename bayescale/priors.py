@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, override
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.errors import CardError, nearest_name
+from bayescale.errors import CardError, did_you_mean
 
 type RelativeTo = Literal["", "observed-loss"]
 
@@ -195,7 +195,7 @@ def prior_from_dict(content: object, where: str) -> Prior:
         raise CardError(f"{where}: found {content!r}, expected a table with `distribution`.")
     kind = str(content.get("distribution"))
     if kind not in PRIORS:
-        hint = _hint(kind, PRIORS)
+        hint = did_you_mean(kind, PRIORS)
         raise CardError(
             f"{where}: found distribution {kind!r}, expected one of {', '.join(PRIORS)}.{hint}"
         )
@@ -206,7 +206,7 @@ def prior_from_dict(content: object, where: str) -> Prior:
         if key not in known:
             raise CardError(
                 f"{where}: found the unknown key {key!r}; a {kind} prior takes "
-                f"{', '.join(known)}.{_hint(key, known)}"
+                f"{', '.join(known)}.{did_you_mean(key, known)}"
             )
     missing = [n for n, f in known.items() if n not in given and f.default is MISSING]
     if missing:
@@ -215,8 +215,3 @@ def prior_from_dict(content: object, where: str) -> Prior:
         return cls(**given)
     except CardError as error:
         raise CardError(f"{where}: {error}") from None
-
-
-def _hint(name: str, known: Mapping[str, object]) -> str:
-    nearest = nearest_name(name, known)
-    return f" Did you mean {nearest!r}?" if nearest else ""

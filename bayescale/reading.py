@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bayescale.catalogue import CARD_NAME, find_dataset
 from bayescale.costs import six_nd
 from bayescale.dataset_card import DatasetCard
-from bayescale.errors import AmountError, BayescaleWarning, RunsError, nearest_name
+from bayescale.errors import AmountError, BayescaleWarning, RunsError, did_you_mean
 from bayescale.runs import AMOUNTS, OBSERVED, Runs
 from bayescale.units import (
     Quantity,
@@ -255,12 +255,10 @@ def _name_columns(raw: _Raw, mapping: Mapping[str, str]) -> pd.DataFrame:
     chosen: dict[str, str] = {}
     for name, column in mapping.items():
         if name not in ALIASES:
-            nearest = nearest_name(name, known)
-            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            hint = did_you_mean(name, known)
             raise RunsError(f"columns={{{name!r}: ...}}: expected one of {', '.join(known)}.{hint}")
         if column not in present:
-            nearest = nearest_name(column, present)
-            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            hint = did_you_mean(column, present)
             raise RunsError(
                 f"{raw.name}: found no column {column!r} for {name}; the columns are "
                 f"{', '.join(present)}.{hint}"

@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 
 from bayescale.allocation import allocate
 from bayescale.costs import ProductCost, six_nd
-from bayescale.fitting import Fit
 from bayescale.plots.style import BLUE, GREY, compute_axis, log_grid, loss_axis, new_axes, tidy
+from bayescale.posterior import Fit
 from bayescale.tables import quantiles
 from bayescale.units import format_share
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 
 from bayescale.allocation import allocate
 from bayescale.costs import ProductCost, six_nd
-from bayescale.fitting import Fit
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, count_axis, new_axes, tidy
+from bayescale.posterior import Fit
 from bayescale.tables import tail_quantiles
 from bayescale.units import format_compute, format_share
 

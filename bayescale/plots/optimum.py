@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from bayescale.allocation import optimal_sizes
 from bayescale.constants import EmpiricalFrontier, published
 from bayescale.costs import ProductCost, six_nd
-from bayescale.fitting import Fit
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -21,6 +20,7 @@ from bayescale.plots.style import (
     new_axes,
     tidy,
 )
+from bayescale.posterior import Fit
 from bayescale.units import format_share
 
 OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bayescale.build import draw_prior
-from bayescale.fitting import Fit
 from bayescale.laws import UNIT_REFERENCE
 from bayescale.plots.style import BLUE, GREY
+from bayescale.posterior import Fit
 from bayescale.tables import tail_quantiles
 from bayescale.units import format_number
 

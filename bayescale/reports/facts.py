@@ -7,8 +7,8 @@ from typing import Any
 from bayescale._version import __version__
 from bayescale.allocation import Plan
 from bayescale.errors import BayescaleWarning
-from bayescale.fitting import Fit
 from bayescale.identifiability import count_distinct, design_warnings
+from bayescale.posterior import Fit
 from bayescale.units import (
     format_compute,
     format_count,
@@ -42,6 +42,7 @@ class Facts:
     """Everything the report states."""
 
     title: str
+    description: str
     passed: bool
     status: str
     answers: tuple[Answer, ...]
@@ -65,6 +66,7 @@ def gather(fit: Fit, plan: Plan, prob: float) -> Facts:
         summary = fit.summary(prob)
     return Facts(
         title=f"{fit.runs.name}: compute-optimal plans",
+        description=fit.description,
         passed=diagnostics.ok,
         status=diagnostics.status,
         answers=_answers(plan, prob),

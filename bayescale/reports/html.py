@@ -11,7 +11,7 @@ import numpy as np
 from bayescale.allocation import allocate
 from bayescale.atomic import whole_file
 from bayescale.costs import ProductCost, six_nd
-from bayescale.fitting import Fit
+from bayescale.posterior import Fit
 from bayescale.reports.facts import gather
 from bayescale.units import format_share
 

@@ -1,0 +1,264 @@
+"""Fit: a posterior with everything it came from, in memory and in one file."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from bayescale.build import Scale
+from bayescale.dataset_card import DatasetCard
+from bayescale.diagnostics import (
+    Diagnostics,
+    diagnose_quantities,
+    diagnose_sampling,
+    lead_with_status,
+)
+from bayescale.errors import BayescaleError, BayescaleWarning, FitFileError
+from bayescale.laws import Law
+from bayescale.laws import law as find_law
+from bayescale.model import Model
+from bayescale.runs import Runs
+from bayescale.storage import dataset_to_table, read_groups, table_to_dataset, write_groups
+from bayescale.tables import flag_failure, summarise
+
+_GROUPS = ("posterior", "sample_stats", "runs")
+_FACTS = ("model", "scale", "runs", "provenance")
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A posterior, with the model, the runs, the sampler's statistics and the provenance.
+
+    Attributes
+    ----------
+    model, runs, scale
+        What was fitted, to what, and the centre of the runs.
+    posterior
+        Draws of the law's natural parameters, of its coordinates at the centre of the runs, and
+        of the noise parameters; dims ``chain`` and ``draw``.
+    sample_stats
+        The sampler's statistics of each draw.
+    provenance
+        Seed, sampler settings, versions, seconds, fingerprint of the runs.
+    """
+
+    model: Model
+    runs: Runs
+    scale: Scale
+    _posterior: xr.Dataset
+    _sample_stats: xr.Dataset
+    provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for dataset in (self._posterior, self._sample_stats):
+            for variable in dataset.variables.values():
+                variable.to_numpy().flags.writeable = False
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """The draws; the dataset is a copy, its arrays are read-only."""
+        return self._posterior.copy()
+
+    @property
+    def sample_stats(self) -> xr.Dataset:
+        """The sampler's statistics; the dataset is a copy, its arrays are read-only."""
+        return self._sample_stats.copy()
+
+    @property
+    def law(self) -> Law:
+        """The law that was fitted."""
+        return self.model.formula
+
+    @property
+    def seed(self) -> int:
+        """The seed of the draws, and of the noise of predicted runs."""
+        return int(self.provenance["sampler"]["seed"])
+
+    @property
+    def parameters(self) -> dict[str, xr.DataArray]:
+        """Draws of the law's natural parameters."""
+        return {name: self.posterior[name] for name in self.law.parameters}
+
+    @cached_property
+    def quantities(self) -> xr.Dataset:
+        """Draws of all that is reported: elasticities, exponents, parameters and noise.
+
+        ``a`` and ``b`` are the exponents of N_opt and D_opt in compute, ``g`` that of the
+        reducible loss.
+        """
+        posterior = self.posterior.assign(self.law.frontier_exponents(self.parameters))
+        first = [*self.law.coordinates, "a", "b", "g"]
+        order = dict.fromkeys([*first, *self.law.parameters, *self.model.noise.priors])
+        return posterior[list(order)]
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """The gates, over every reported quantity."""
+        quantities = diagnose_quantities(self.quantities)
+        failures, remarks = diagnose_sampling(self.sample_stats)
+        return Diagnostics(quantities.table, failures + quantities.failures, remarks)
+
+    def summary(self, prob: float = 0.9) -> pd.DataFrame:
+        """Return medians and equal-tailed intervals of every reported quantity.
+
+        Parameters
+        ----------
+        prob
+            Probability inside the interval.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by quantity: ``median``, ``lower``, ``upper``, ``sd``, ``meaning``, and the
+            gates ``r_hat``, ``ess_bulk``, ``ess_tail``. If the fit failed its gates, the header
+            of the table says so and a BayescaleWarning is given.
+        """
+        table = summarise(self.quantities, prob)
+        meanings = {
+            **{name: p.meaning for name, p in self.law.coordinates.items()},
+            **{name: p.meaning for name, p in self.law.parameters.items()},
+            "a": "exponent of N_opt in compute",
+            "b": "exponent of D_opt in compute",
+            "g": "exponent of the reducible loss in compute",
+            "sigma": "scale of the scatter of log loss",
+            "nu": "degrees of freedom of the scatter",
+        }
+        table["meaning"] = [meanings[str(name)] for name in table.index]
+        return flag_failure(table.join(self.diagnostics.table), self.diagnostics)
+
+    def save(self, path: str | Path) -> None:
+        """Write the whole fit to one netCDF file, which `bayescale.load_fit` reads back.
+
+        The file appears complete or not at all; an older one stays until then.
+        """
+        runs_facts = {
+            "name": self.runs.name,
+            "notes": list(self.runs.notes),
+            "derived": dict(self.runs.derived),
+            "card": asdict(self.runs.card) if self.runs.card else None,
+        }
+        write_groups(
+            path,
+            {
+                "posterior": self._posterior,
+                "sample_stats": self._sample_stats,
+                "runs": table_to_dataset(self.runs.table),
+            },
+            {
+                "model": self.model.to_dict(),
+                "scale": asdict(self.scale),
+                "runs": runs_facts,
+                "provenance": dict(self.provenance),
+            },
+        )
+
+    @property
+    def description(self) -> str:
+        """One line: what was fitted to what."""
+        return (
+            f"{self.law.name} law ({self.model.id} card) on {len(self.runs)} runs of "
+            f"{self.runs.name}, {self.posterior.sizes['chain']} chains of "
+            f"{self.posterior.sizes['draw']} draws."
+        )
+
+    @property
+    def headline(self) -> str:
+        """Whether the fit may be believed if it may not, and what was fitted to what."""
+        return lead_with_status(self.description, self.diagnostics)
+
+    def __repr__(self) -> str:
+        return f"<Fit {self.headline}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BayescaleWarning)  # the headline says it
+            table = self.summary()
+        return f"<p>{escape(self.headline)}</p>" + table.to_html(float_format="{:.4g}".format)
+
+
+def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
+    """Load a saved fit.
+
+    Parameters
+    ----------
+    path
+        A file that `Fit.save` wrote.
+    law
+        The law it is expected to be of; another is refused.
+
+    Returns
+    -------
+    Fit
+        With draws identical to those saved.
+
+    Raises
+    ------
+    FitFileError
+        If the file is missing, damaged, not a saved fit, or of another law.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     bs.fit("chinchilla", "chinchilla", seed=1, progress=False).save(f"{folder}/fit.nc")
+    ...     bs.load_fit(f"{folder}/fit.nc", law="chinchilla").seed
+    1
+    """
+    groups, facts = read_groups(Path(path), _GROUPS, _FACTS)
+    found = facts["model"]["law"]
+    if law is not None and found != find_law(law).name:
+        raise FitFileError(
+            f"{path}: a fit of the law {found}, expected {law}. Give another file, or ask for "
+            "that law."
+        )
+    try:
+        model = Model.from_dict(facts["model"], str(path))
+    except BayescaleError as error:
+        raise FitFileError(f"{path}: its card does not make sense here. {error}") from None
+    fit = Fit(
+        model=model,
+        runs=_runs(groups["runs"], facts["runs"]),
+        scale=Scale(**facts["scale"]),
+        _posterior=groups["posterior"],
+        _sample_stats=groups["sample_stats"],
+        provenance=facts["provenance"],
+    )
+    _check_whole(fit, path)
+    return fit
+
+
+def _check_whole(fit: Fit, path: str | Path) -> None:
+    expected = {*fit.law.parameters, *fit.law.coordinates, *fit.model.noise.priors}
+    found = set(map(str, fit.posterior.data_vars))
+    if found != expected:
+        raise FitFileError(
+            f"{path}: its draws are of {', '.join(sorted(found))}, but the law {fit.law.name} "
+            f"has {', '.join(sorted(expected))}. The file belongs to another law or version; "
+            "fit again."
+        )
+    if fit.runs.fingerprint != fit.provenance.get("fingerprint"):
+        raise FitFileError(
+            f"{path}: the runs inside do not have the recorded fingerprint, so the file was "
+            "changed after the fit. Fit again."
+        )
+
+
+def _runs(dataset: xr.Dataset, facts: dict[str, Any]) -> Runs:
+    card = facts["card"]
+    return Runs(
+        _table=dataset_to_table(dataset),
+        name=facts["name"],
+        notes=tuple(facts["notes"]),
+        derived=facts["derived"],
+        card=DatasetCard.from_dict(card, "saved card") if card else None,
+    )
