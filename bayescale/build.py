@@ -1,7 +1,7 @@
 """From (Model, Runs) to a PyMC model, and from its unconstrained draws back to parameters.
 
-The PyMC model is free of scale: sizes, tokens and losses enter as logarithms relative to the
-centre of the runs. One compiled model therefore serves every table of runs.
+The PyMC model is free of scale: inputs and losses enter as logarithms relative to the centre of
+the runs. One compiled model therefore serves every table of runs.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.laws import UNIT_REFERENCE, Law, Value, Values
+from bayescale.laws import Law, Value, Values
 from bayescale.model import Model
 from bayescale.runs import Runs
 
@@ -19,47 +19,43 @@ if TYPE_CHECKING:
     import pymc as pm
 
 DATA = "runs"
-"""Name of the data container: rows ln N / N0, ln D / D0, ln L / L0; one column a run."""
+"""Name of the data container: a row for the log of each input, relative to the reference point,
+then one for the log of the loss, relative to the typical loss; one column a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """The centre of a table of runs: reference size and tokens, and the typical loss there."""
+    """The centre of a table of runs.
 
-    n_params: float
-    n_tokens: float
+    Attributes
+    ----------
+    reference
+        Geometric centre of each input of the law.
+    loss
+        The typical loss there.
+    """
+
+    reference: dict[str, float]
     loss: float
 
     @classmethod
-    def of(cls, runs: Runs) -> "Scale":
+    def of(cls, model: Model, runs: Runs) -> "Scale":
         """Return the geometric centre, and the median loss of the quarter of runs nearest it."""
-        log_n, log_d = np.log(runs.n_params), np.log(runs.n_tokens)
-        spread_n, spread_d = (max(float(v.std()), 1e-12) for v in (log_n, log_d))
-        distance = np.hypot((log_n - log_n.mean()) / spread_n, (log_d - log_d.mean()) / spread_d)
+        logs = {name: np.log(runs.column(column)) for name, column in model.columns.items()}
+        distance = sum(
+            ((log - log.mean()) / max(float(log.std()), 1e-12)) ** 2 for log in logs.values()
+        )
         nearest = np.argsort(distance, kind="stable")[: max(5, len(runs) // 4)]
         return cls(
-            n_params=float(np.exp(log_n.mean())),
-            n_tokens=float(np.exp(log_d.mean())),
+            reference={name: float(np.exp(log.mean())) for name, log in logs.items()},
             loss=float(np.median(runs.loss[nearest])),
         )
 
-    @property
-    def reference(self) -> dict[str, float]:
-        """The reference point of the law's coordinates."""
-        return {"n_params": self.n_params, "n_tokens": self.n_tokens}
 
-
-def design_matrix(runs: Runs, scale: Scale) -> NDArray[np.float64]:
-    """Return what the model observes: 3 rows (see `DATA`), one column a run."""
-    return np.log(
-        np.array(
-            [
-                runs.n_params / scale.n_params,
-                runs.n_tokens / scale.n_tokens,
-                runs.loss / scale.loss,
-            ]
-        )
-    )
+def design_matrix(model: Model, runs: Runs, scale: Scale) -> NDArray[np.float64]:
+    """Return what the model observes, a row each (see `DATA`), one column a run."""
+    inputs = [runs.column(column) / scale.reference[name] for name, column in model.columns.items()]
+    return np.log(np.array([*inputs, runs.loss / scale.loss]))
 
 
 def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
@@ -86,7 +82,8 @@ def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
     law = model.formula
     with pm.Model() as built:
         runs = pm.Data(DATA, data)
-        log_n, log_d, log_loss = runs[0], runs[1], runs[2]
+        log_inputs = {name: runs[i] for i, name in enumerate(law.inputs)}
+        log_loss = runs[len(law.inputs)]
         free: dict[str, Any] = {
             name: prior.variable(name)
             for name, prior in model.priors.items()
@@ -99,10 +96,11 @@ def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
             pm.Potential(
                 f"prior_{name}", model.priors[name].log_density(exponent) + np.log(exponent)
             )
-        pm.Potential("shares_jacobian", log_remainder)
+        if law.shares:
+            pm.Potential("shares_jacobian", log_remainder)
         noise = {name: prior.variable(name) for name, prior in model.noise.priors.items()}
-        centred = law.from_reference(coordinates, UNIT_REFERENCE)
-        mean = np.log(law.formula({"n_params": log_n, "n_tokens": log_d}, centred))
+        centred = law.from_reference(coordinates, law.unit_reference)
+        mean = np.log(law.formula(log_inputs, centred))
         if model.noise.kind == "student-t":
             pm.StudentT(
                 "log_loss", nu=noise["nu"], mu=mean, sigma=noise["sigma"], observed=log_loss
@@ -132,8 +130,8 @@ def starting_point(model: Model) -> dict[str, float]:
     """Return typical prior values of the unconstrained variables, by value-variable name."""
     law = model.formula
     start = {
-        name: float(np.log(prior.typical - prior.lower))
-        for name, prior in {**model.priors, **model.noise.priors}.items()
+        name: prior.unconstrain(prior.typical)
+        for name, prior in model.all_priors.items()
         if name not in law.shares
     }
     shares = {
@@ -157,9 +155,10 @@ def parameters_from_draws(
         One array of draws for each variable of `starting_point`.
     """
     law = model.formula
+    priors = model.all_priors
     free = {
-        name: draws[name] if name.startswith("logit_share_") else _constrain(model, name, draws)
-        for name in draws
+        name: priors[name].constrain(values) if name in priors else values
+        for name, values in draws.items()
     }
     coordinates, _ = coordinates_of(law, free)
     in_units = {
@@ -169,13 +168,6 @@ def parameters_from_draws(
     natural = law.from_reference(in_units, scale.reference)
     noise = {name: free[name] for name in model.noise.priors}
     return {**natural, **in_units, **noise}
-
-
-def _constrain(
-    model: Model, name: str, draws: Mapping[str, NDArray[np.float64]]
-) -> NDArray[np.float64]:
-    prior = {**model.priors, **model.noise.priors}[name]
-    return np.asarray(prior.lower + np.exp(draws[name]))
 
 
 def draw_prior(model: Model, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
@@ -188,10 +180,7 @@ def draw_prior(model: Model, rng: np.random.Generator, size: int) -> dict[str, N
     kept: list[dict[str, NDArray[np.float64]]] = []
     count = 0
     while count < size:
-        drawn = {
-            name: prior.draw(rng, size)
-            for name, prior in {**model.priors, **model.noise.priors}.items()
-        }
+        drawn = {name: prior.draw(rng, size) for name, prior in model.all_priors.items()}
         shares = sum(drawn[elasticity] / drawn[name] for name, elasticity in law.shares.items())
         inside = np.broadcast_to(np.asarray(shares) < 1.0, (size,))
         kept.append({name: values[inside] for name, values in drawn.items()})

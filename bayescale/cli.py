@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bayescale.allocation import Plan
     from bayescale.constants import Constants, EmpiricalFrontier
+    from bayescale.model import Model
     from bayescale.posterior import Fit
     from bayescale.runs import Runs
 
@@ -195,9 +196,9 @@ def _check(options: Arguments) -> None:
     from bayescale.model import load_model
 
     model = load_model(options.model)
-    runs = _load(options)
+    runs = _load(options, model)
     check_identifiable(model, runs)
-    cautions = design_warnings(runs)
+    cautions = design_warnings(model, runs)
     if options.json:
         _print_json(
             {
@@ -231,9 +232,10 @@ def _fit(options: Arguments) -> None:
     for path in (options.out, options.report):
         if path is not None:
             refuse_unwritable(path)
+    model = load_model(options.model)
     result = fit(
-        load_model(options.model),
-        _load(options),
+        model,
+        _load(options, model),
         draws=options.draws,
         tune=options.tune,
         chains=options.chains,
@@ -343,7 +345,7 @@ def _report(options: Arguments) -> None:
     print(f"report: {options.out}")
 
 
-def _load(options: Arguments) -> "Runs":
+def _load(options: Arguments, model: "Model") -> "Runs":
     from bayescale.reading import load_runs
 
     columns = {}
@@ -357,6 +359,7 @@ def _load(options: Arguments) -> "Runs":
         columns=columns,
         keep_outliers=options.keep_outliers,
         vocabulary_size=options.vocabulary_size,
+        needs=tuple(model.columns.values()),
     )
 
 

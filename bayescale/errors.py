@@ -31,6 +31,10 @@ class UnknownNameError(BayescaleError, KeyError):
         return str(self.args[0])
 
 
+class NoClosedFormError(BayescaleError, NotImplementedError):
+    """A law without a closed form for what was asked."""
+
+
 class FitFileError(BayescaleError, ValueError):
     """A saved fit that cannot be read, or that belongs to another law."""
 

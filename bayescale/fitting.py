@@ -98,11 +98,12 @@ def fit(
     with stages(progress) as shown:
         shown.stage("reading")
         model = load_model(model)
-        table = runs if isinstance(runs, Runs) else load_runs(runs)
+        needs = tuple(model.columns.values())
+        table = runs if isinstance(runs, Runs) else load_runs(runs, needs=needs)
         check_identifiable(model, table)
-        for sentence in design_warnings(table):
+        for sentence in design_warnings(model, table):
             warnings.warn(f"{table.name}: {sentence}", BayescaleWarning, stacklevel=2)
-        scale = Scale.of(table)
+        scale = Scale.of(model, table)
         settings = Settings(
             draws=draws,
             tune=DEFAULT_TUNE if tune is None else tune,
@@ -116,7 +117,9 @@ def fit(
         compiled = compiled_logp(model)
         compiled_after = time.perf_counter()
         shown.stage(f"sampling, {chains} chains")
-        positions, stats = compiled.sample(design_matrix(table, scale), settings, shown.count)
+        positions, stats = compiled.sample(
+            design_matrix(model, table, scale), settings, shown.count
+        )
         sampled_after = time.perf_counter()
         shown.stage("checking")
         posterior = xr.Dataset(
@@ -158,7 +161,7 @@ def _compiled_card(card: str) -> CompiledLogp:
 
     model = Model.from_dict(tomllib.loads(card))
     # Any data will do: the graph depends on the number of rows only.
-    placeholder = np.zeros((3, 2))
+    placeholder = np.zeros((len(model.columns) + 1, 2))
     return compile_logp(build(model, placeholder), starting_point(model), DATA)
 
 

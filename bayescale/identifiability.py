@@ -29,46 +29,49 @@ def check_identifiable(model: Model, runs: Runs) -> None:
             f"{runs.name}: found {len(runs)} runs, expected at least {model.n_free}, the number "
             f"of parameters of {model.id}. Add runs."
         )
-    ratio = runs.n_tokens / runs.n_params
-    if _span(ratio) < SAME_RATIO:
-        raise RunsError(
-            f"{runs.name}: every run has about {format_number(float(np.median(ratio)))} tokens "
-            "per parameter. Along one ratio the size term and the data term are two power laws "
-            "in the same variable and can be swapped, so their exponents and the optimum stay "
-            "at the prior. Add runs well above and below that ratio."
-        )
-    for what, term, values in (
-        ("n_params", "size", runs.n_params),
-        ("n_tokens", "data", runs.n_tokens),
-    ):
+    columns = model.columns
+    if model.formula.takes_size_and_tokens:
+        ratio = runs.column(columns["n_tokens"]) / runs.column(columns["n_params"])
+        if _span(ratio) < SAME_RATIO:
+            raise RunsError(
+                f"{runs.name}: every run has about {format_number(float(np.median(ratio)))} "
+                "tokens per parameter. Along one ratio the size term and the data term are two "
+                "power laws in the same variable and can be swapped, so their exponents and the "
+                "optimum stay at the prior. Add runs well above and below that ratio."
+            )
+    for column in columns.values():
+        values = runs.column(column)
         if _span(values) < SAME:
             raise RunsError(
-                f"{runs.name}: every run has {what} = {format_count(float(values[0]))}, so the "
-                f"{term} term cannot be told from the floor. Add runs at other values."
+                f"{runs.name}: every run has {column} = {format_count(float(values[0]))}, so its "
+                "effect cannot be told from the floor. Add runs at other values."
             )
 
 
-def design_warnings(runs: Runs) -> tuple[str, ...]:
+def design_warnings(model: Model, runs: Runs) -> tuple[str, ...]:
     """Return sentences on a design that identifies a law only weakly."""
     found = []
-    sizes = count_distinct(runs.n_params)
-    if sizes < 5:
-        found.append(
-            f"Only {sizes} distinct sizes: the size exponent rests on few points and on its prior."
-        )
-    for what, values in (("sizes", runs.n_params), ("tokens", runs.n_tokens)):
-        decades = _span(values) / np.log(10)
+    for column in model.columns.values():
+        values = runs.column(column)
+        distinct, decades = count_distinct(values), _span(values) / np.log(10)
+        if distinct < 5:
+            found.append(
+                f"Only {distinct} distinct values of {column}: its exponent rests on few points "
+                "and on its prior."
+            )
         if decades < 1:
             found.append(
-                f"The {what} span {decades:.1f} decades, less than one: the exponent is weakly "
-                "determined."
+                f"The values of {column} span {decades:.1f} decades, less than one: its exponent "
+                "is weakly determined."
             )
-    spread = _span(runs.n_tokens / runs.n_params)
-    if spread < np.log(4):
-        found.append(
-            f"Tokens per parameter vary by a factor {format_number(float(np.exp(spread)), 2)} "
-            "only: size and data effects are hard to tell apart."
-        )
+    if model.formula.takes_size_and_tokens:
+        spread = _span(runs.n_tokens / runs.n_params)
+        if spread < np.log(4):
+            found.append(
+                "Tokens per parameter vary by a factor "
+                f"{format_number(float(np.exp(spread)), 2)} only: size and data effects are hard "
+                "to tell apart."
+            )
     return tuple(found)
 
 

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,9 @@ class Model:
         is the geometric centre of the runs, so the elasticities are those inside the data.
     noise
         Scatter about the law.
+    inputs
+        Which column of the runs each input of the law is, where the names differ: a law of one
+        variable needs ``{"x": "compute"}`` or the like.
     id, title, references
         How it is called and cited.
 
@@ -75,6 +78,7 @@ class Model:
     law: str
     priors: Mapping[str, Prior]
     noise: Noise
+    inputs: Mapping[str, str] = field(default_factory=dict)
     id: str = "unnamed"
     title: str = ""
     references: tuple[str, ...] = ()
@@ -90,6 +94,21 @@ class Model:
                     f"{expected!r}. Losses are stated relative to the observed loss, so that "
                     "their unit does not matter; nothing else is."
                 )
+            if prior.support != coordinates[name].support:
+                raise CardError(
+                    f"priors.{name}: found a {prior.kind} prior, which is on a {prior.support} "
+                    f"quantity, expected one on a {coordinates[name].support} quantity."
+                )
+        for name in self.inputs:
+            if name not in self.formula.inputs:
+                raise CardError(
+                    f"inputs: found {name!r}, expected one of {', '.join(self.formula.inputs)}."
+                )
+        if "x" in self.formula.inputs and "x" not in self.inputs:
+            raise CardError(
+                f"inputs: the law {self.law} is of one variable; say which column it is, as in "
+                '[inputs] x = "compute".'
+            )
 
     @property
     def formula(self) -> Law:
@@ -97,9 +116,19 @@ class Model:
         return find_law(self.law)
 
     @property
+    def columns(self) -> dict[str, str]:
+        """The column of the runs that each input of the law is."""
+        return {name: self.inputs.get(name, name) for name in self.formula.inputs}
+
+    @property
+    def all_priors(self) -> dict[str, Prior]:
+        """The priors on coordinates and on noise."""
+        return {**self.priors, **self.noise.priors}
+
+    @property
     def n_free(self) -> int:
         """How many quantities are sampled."""
-        return len(self.priors) + len(self.noise.priors)
+        return len(self.all_priors)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as nested dictionaries, in the order of a card file."""
@@ -108,6 +137,7 @@ class Model:
             "title": self.title,
             "law": self.law,
             "references": list(self.references),
+            **({"inputs": dict(self.inputs)} if self.inputs else {}),
             "priors": {name: prior.to_dict() for name, prior in self.priors.items()},
             "noise": {
                 "kind": self.noise.kind,
@@ -144,6 +174,7 @@ class Model:
                     for name, prior in noise.items()
                 },
             ),
+            inputs=content.get("inputs", {}),
             id=content.get("id", "unnamed"),
             title=content.get("title", ""),
             references=tuple(content.get("references", ())),

@@ -143,6 +143,7 @@ class Fit:
             "notes": list(self.runs.notes),
             "derived": dict(self.runs.derived),
             "card": asdict(self.runs.card) if self.runs.card else None,
+            "observed": list(self.runs.observed),
         }
         write_groups(
             path,
@@ -261,4 +262,5 @@ def _runs(dataset: xr.Dataset, facts: dict[str, Any]) -> Runs:
         notes=tuple(facts["notes"]),
         derived=facts["derived"],
         card=DatasetCard.from_dict(card, "saved card") if card else None,
+        observed=tuple(facts["observed"]),
     )

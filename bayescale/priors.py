@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from bayescale.errors import CardError, did_you_mean
 
 type RelativeTo = Literal["", "observed-loss"]
+type Support = Literal["positive", "unit", "real"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prior(ABC):
-    """A prior on one positive quantity, with the reason for it.
+    """A prior on one quantity, with the reason for it.
 
     Attributes
     ----------
@@ -32,6 +33,7 @@ class Prior(ABC):
     """
 
     kind: ClassVar[str]
+    support: ClassVar[Support] = "positive"
 
     why: str
     relative_to: RelativeTo = ""
@@ -46,14 +48,16 @@ class Prior(ABC):
         for name, value in self.numbers().items():
             if not isinstance(value, int | float) or isinstance(value, bool):
                 raise CardError(f"{self.kind} prior: {name} = {value!r}, expected a number.")
-            if not math.isfinite(value) or (value <= 0 and name != "lower"):
+            free = name in ("lower", "mean")
+            if not math.isfinite(value) or (value <= 0 and not free):
                 raise CardError(
-                    f"{self.kind} prior: {name} = {value!r}, expected a positive finite number."
+                    f"{self.kind} prior: {name} = {value!r}, expected a "
+                    f"{'finite' if free else 'positive finite'} number."
                 )
 
     @property
     def lower(self) -> float:
-        """The least value the quantity can take."""
+        """The least value that a positive quantity can take."""
         return 0.0
 
     @property
@@ -66,12 +70,35 @@ class Prior(ABC):
         """Return the PyMC distribution class and its arguments."""
 
     def variable(self, name: str) -> Any:
-        """Add the quantity to the PyMC model in context, sampled as ln(x - lower)."""
-        from pymc.distributions.transforms import Interval
+        """Add the quantity to the PyMC model in context; `constrain` undoes its transform."""
+        from pymc.distributions.transforms import Interval, logodds
 
         cls, arguments = self.distribution()
-        # A bound is only a transform: its constant does not depend on any parameter.
-        return cls(name, **arguments, default_transform=Interval(lower=self.lower, upper=None))
+        transform = {
+            # A bound is only a transform: its constant does not depend on any parameter.
+            "positive": Interval(lower=self.lower, upper=None),
+            "unit": logodds,
+            "real": None,
+        }[self.support]
+        return cls(name, **arguments, default_transform=transform)
+
+    def constrain(self, free: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the quantity from what the sampler moves: ln (x - lower), logit x, or x."""
+        if self.support == "positive":
+            return np.asarray(self.lower + np.exp(free))
+        return np.asarray(1.0 / (1.0 + np.exp(-free)) if self.support == "unit" else free)
+
+    def unconstrain(self, value: float) -> float:
+        """Return what the sampler moves, from the quantity."""
+        if self.support == "positive":
+            return math.log(value - self.lower)
+        return math.log(value / (1.0 - value)) if self.support == "unit" else value
+
+    def log_jacobian(self, value: Any) -> Any:
+        """Return ln |d quantity / d free|, for densities written out by hand."""
+        if self.support == "positive":
+            return np.log(value - self.lower)
+        return np.log(value) + np.log1p(-value) if self.support == "unit" else 0.0
 
     def log_density(self, value: Any) -> Any:
         """Return the log density of a PyTensor value, on the value's own scale."""
@@ -186,7 +213,61 @@ class Gamma(Prior):
         return np.asarray(gamma.ppf(uniform, self.shape, scale=1 / self.rate))
 
 
-PRIORS: Mapping[str, type[Prior]] = {prior.kind: prior for prior in (LogNormal, HalfNormal, Gamma)}
+@dataclass(frozen=True, kw_only=True)
+class Normal(Prior):
+    """Normal(mean, sd), for a quantity of either sign."""
+
+    kind = "normal"
+    support = "real"
+
+    mean: float
+    sd: float
+
+    @property
+    @override
+    def typical(self) -> float:
+        return self.mean
+
+    @override
+    def distribution(self) -> tuple[Any, dict[str, float]]:
+        import pymc as pm
+
+        return pm.Normal, {"mu": self.mean, "sigma": self.sd}
+
+    @override
+    def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        return self.mean + self.sd * rng.standard_normal(size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beta(Prior):
+    """Beta(a, b), for a share between 0 and 1."""
+
+    kind = "beta"
+    support = "unit"
+
+    a: float
+    b: float
+
+    @property
+    @override
+    def typical(self) -> float:
+        return self.a / (self.a + self.b)
+
+    @override
+    def distribution(self) -> tuple[Any, dict[str, float]]:
+        import pymc as pm
+
+        return pm.Beta, {"alpha": self.a, "beta": self.b}
+
+    @override
+    def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        return rng.beta(self.a, self.b, size)
+
+
+PRIORS: Mapping[str, type[Prior]] = {
+    prior.kind: prior for prior in (LogNormal, HalfNormal, Gamma, Normal, Beta)
+}
 
 
 def prior_from_dict(content: object, where: str) -> Prior:

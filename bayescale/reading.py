@@ -56,6 +56,7 @@ def load_runs(
     keep_outliers: bool = False,
     vocabulary_size: int | None = None,
     tolerance: float = TOLERANCE,
+    needs: Sequence[str] = ("n_params", "n_tokens"),
 ) -> Runs:
     """Read and validate a table of training runs.
 
@@ -76,6 +77,9 @@ def load_runs(
     tolerance
         Where N, D and C are all given, the relative difference between C and 6ND above which a
         warning names the rows.
+    needs
+        The columns that are to be fitted beside the loss; those of a model's law are
+        ``model.columns.values()``.
 
     Returns
     -------
@@ -102,11 +106,11 @@ def load_runs(
     array([5.880e+17, 3.072e+18])
     """
     raw = _read_source(source)
-    frame = _name_columns(raw, columns or {})
+    frame = _name_columns(raw, columns or {}, needs)
     notes: list[str] = []
     frame, left_out = _drop_outliers(frame, raw, keep_outliers)
     notes.extend(left_out)
-    for name in OBSERVED:
+    for name in dict.fromkeys((*OBSERVED, *needs)):
         if name in frame:
             frame[name] = _numbers(frame[name], name, raw)
     derived = dict(raw.card.derived) if raw.card else {}
@@ -114,13 +118,15 @@ def load_runs(
     size = vocabulary_size or (raw.card.vocabulary_size if raw.card else None)
     if size is not None:
         _refuse_above_uniform(frame["loss"], size, raw)
-    _refuse_duplicates(frame, raw)
+    both = ("n_params", "n_tokens")
+    observed = both if set(both) <= set(frame.columns) else tuple(needs)
+    _refuse_duplicates(frame, raw, observed)
     for note in notes:
         logger.info("%s: %s", raw.name, note)
     leading = [c for c in ("run", "family", *OBSERVED) if c in frame]
     others = [c for c in frame.columns if c not in leading]
     table = frame[leading + others].reset_index(drop=True)
-    return Runs(table, raw.name, tuple(notes), derived, raw.card)
+    return Runs(table, raw.name, tuple(notes), derived, raw.card, observed)
 
 
 @dataclass(frozen=True)
@@ -248,7 +254,7 @@ _READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
 }
 
 
-def _name_columns(raw: _Raw, mapping: Mapping[str, str]) -> pd.DataFrame:
+def _name_columns(raw: _Raw, mapping: Mapping[str, str], needs: Sequence[str]) -> pd.DataFrame:
     """Rename the recognised columns to the vocabulary; the rest keep their names."""
     present = list(raw.frame.columns)
     known = list(ALIASES)
@@ -277,17 +283,10 @@ def _name_columns(raw: _Raw, mapping: Mapping[str, str]) -> pd.DataFrame:
             )
         if candidates:
             chosen[name] = candidates[0]
-    amounts = [name for name in AMOUNTS if name in chosen]
-    if "loss" not in chosen or len(amounts) < 2:
-        wanted = (
-            "loss"
-            if "loss" not in chosen
-            else "two of n_params, n_tokens and compute (found "
-            + (", ".join(amounts) or "none")
-            + ")"
-        )
+    missing = _missing(chosen, present, needs)
+    if missing:
         raise RunsError(
-            f"{raw.name}: the column for {wanted} is missing; the columns are "
+            f"{raw.name}: the column for {missing} is missing; the columns are "
             f"{', '.join(present)}. Name it with columns= (--column n_params=NAME)."
         )
     frame = raw.frame.copy()
@@ -299,9 +298,22 @@ def _name_columns(raw: _Raw, mapping: Mapping[str, str]) -> pd.DataFrame:
     if "family" not in frame and raw.card and raw.card.family:
         frame["family"] = raw.card.family
     for name in frame.columns:
-        if name not in ALIASES:
+        if name not in ALIASES and name not in needs:
             frame[name] = _numeric_if_possible(frame[name])
     return frame
+
+
+def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[str]) -> str:
+    """Say which column is missing, if one is: two of N, D and C give the third."""
+    if "loss" not in chosen:
+        return "loss"
+    amounts = [name for name in AMOUNTS if name in chosen]
+    for name in needs:
+        if name in AMOUNTS and name not in chosen and len(amounts) < 2:
+            return f"two of n_params, n_tokens and compute (found {', '.join(amounts) or 'none'})"
+        if name not in AMOUNTS and name not in present:
+            return name
+    return ""
 
 
 def _key(column: str) -> str:
@@ -377,6 +389,8 @@ def _complete(
 ) -> list[str]:
     """Fill in the missing one of N, D and C, or compare all three."""
     k = six_nd.flop_per_param_token
+    if len([name for name in AMOUNTS if name in frame]) < 2:
+        return []
     if "compute" not in frame:
         frame["compute"] = six_nd(frame["n_params"], frame["n_tokens"])
         derived["compute"] = "6 n_params n_tokens"
@@ -423,8 +437,8 @@ def _refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: _Raw) -> Non
         raise RunsError(_first_few(wrong) + " Check the unit, or leave out runs that diverged.")
 
 
-def _refuse_duplicates(frame: pd.DataFrame, raw: _Raw) -> None:
-    same = [c for c in ("family", "n_params", "n_tokens", "loss", "seed") if c in frame]
+def _refuse_duplicates(frame: pd.DataFrame, raw: _Raw, observed: Sequence[str]) -> None:
+    same = [c for c in ("family", *observed, "loss", "seed") if c in frame]
     twice = frame.duplicated(same, keep=False)
     if twice.any():
         groups = frame[twice].groupby(same, sort=False).groups
@@ -433,8 +447,8 @@ def _refuse_duplicates(frame: pd.DataFrame, raw: _Raw) -> None:
         ]
         first = frame[twice].iloc[0]
         raise RunsError(
-            f"{raw.name}: found the same run more than once ({_first_few(pairs)}; N = "
-            f"{format_scientific(float(first['n_params']))}, D = "
-            f"{format_scientific(float(first['n_tokens']))}, loss = {float(first['loss']):g}). "
+            f"{raw.name}: found the same run more than once ({_first_few(pairs)}; "
+            + ", ".join(f"{name} = {format_scientific(float(first[name]))}" for name in observed)
+            + f", loss = {float(first['loss']):g}). "
             "Keep one of each; if they are repeats, tell them apart in a column seed."
         )

@@ -1,7 +1,7 @@
 """Runs: one validated table of training runs, and a fingerprint of what was observed."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -34,6 +34,8 @@ class Runs:
         Columns that were computed, and how.
     card
         The dataset's card, if it has one.
+    observed
+        The columns that, with the loss and the family, make up the fingerprint.
     """
 
     _table: pd.DataFrame
@@ -41,6 +43,7 @@ class Runs:
     notes: tuple[str, ...] = ()
     derived: Mapping[str, str] = field(default_factory=dict)
     card: DatasetCard | None = None
+    observed: tuple[str, ...] = ("n_params", "n_tokens")
 
     def __len__(self) -> int:
         return len(self._table)
@@ -53,22 +56,22 @@ class Runs:
     @property
     def n_params(self) -> NDArray[np.float64]:
         """Size of each run, in parameters."""
-        return self._column("n_params")
+        return self.column("n_params")
 
     @property
     def n_tokens(self) -> NDArray[np.float64]:
         """Tokens processed by each run."""
-        return self._column("n_tokens")
+        return self.column("n_tokens")
 
     @property
     def compute(self) -> NDArray[np.float64]:
         """Training compute of each run, in FLOP."""
-        return self._column("compute")
+        return self.column("compute")
 
     @property
     def loss(self) -> NDArray[np.float64]:
         """Observed loss of each run."""
-        return self._column("loss")
+        return self.column("loss")
 
     @property
     def loss_unit(self) -> str:
@@ -82,13 +85,19 @@ class Runs:
             return ()
         return tuple(sorted(self._table["family"].astype(str).unique()))
 
-    def _column(self, name: str) -> NDArray[np.float64]:
+    def column(self, name: str) -> NDArray[np.float64]:
+        """Return a column of numbers, or raise RunsError if there is none of that name."""
+        if name not in self._table:
+            raise RunsError(
+                f"{self.name}: found no column {name}; the columns are "
+                f"{', '.join(self._table.columns)}."
+            )
         return self._table[name].to_numpy(dtype=np.float64)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of what a fit observes: size, tokens, loss and family, in any row order."""
-        observed = self._table[["n_params", "n_tokens", "loss"]].to_numpy(dtype="<f8")
+        """SHA-256 of what was observed (inputs, loss and family), in any row order."""
+        observed = self._table[[*self.observed, "loss"]].to_numpy(dtype="<f8")
         families = (
             self._table["family"].astype(str) if "family" in self._table else [""] * len(self)
         )
@@ -146,16 +155,19 @@ class Runs:
 
     def describe(self) -> str:
         """Return one line: how many runs, and over what ranges."""
-
-        def span(values: NDArray[np.float64], show: object) -> str:
-            assert callable(show)
-            return f"{show(values.min())} to {show(values.max())}"
-
-        return (
-            f"{self.name}: {len(self)} runs, N {span(self.n_params, format_count)}, "
-            f"D {span(self.n_tokens, format_count)}, C {span(self.compute, format_compute)}, "
-            f"loss {span(self.loss, lambda x: format_number(x, 4))} {self.loss_unit}"
-        )
+        spans: dict[str, tuple[str, Callable[[float], str]]] = {
+            "N": ("n_params", format_count),
+            "D": ("n_tokens", format_count),
+            "C": ("compute", format_compute),
+            "loss": ("loss", lambda x: format_number(x, 4)),
+        }
+        spans |= {name: (name, format_count) for name in self.observed if name not in OBSERVED}
+        shown = [
+            f"{label} {style(self.column(name).min())} to {style(self.column(name).max())}"
+            for label, (name, style) in spans.items()
+            if name in self._table
+        ]
+        return f"{self.name}: {len(self)} runs, {', '.join(shown)} {self.loss_unit}"
 
     def __repr__(self) -> str:
         return "\n".join([f"<Runs {self.describe()}>", *(f"  {note}" for note in self.notes)])

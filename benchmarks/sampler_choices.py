@@ -19,7 +19,6 @@ import xarray as xr
 
 import bayescale as bs
 from bayescale.build import DATA, Scale, build, design_matrix, logit_name, starting_point
-from bayescale.laws import UNIT_REFERENCE
 from bayescale.sampler import CompiledLogp, Settings, compile_logp
 
 SEEDS = range(10)
@@ -35,7 +34,7 @@ def walled(model: bs.Model) -> CompiledLogp:
         runs = pm.Data(DATA, np.zeros((3, 2)))
         coordinates = {name: prior.variable(name) for name, prior in model.priors.items()}
         noise = {name: prior.variable(name) for name, prior in model.noise.priors.items()}
-        centred = law.from_reference(coordinates, UNIT_REFERENCE)
+        centred = law.from_reference(coordinates, law.unit_reference)
         pm.Potential("wall", pt.switch(centred["E"] > 0, 0.0, -np.inf))
         mean = pt.log(law.formula({"n_params": runs[0], "n_tokens": runs[1]}, centred))
         pm.StudentT("log_loss", nu=noise["nu"], mu=mean, sigma=noise["sigma"], observed=runs[2])
@@ -89,7 +88,7 @@ def main() -> None:
     print(f"{'design':10}{'form':8}{'tune':>6}{'target':>8}{'divergences':>12}{'grad/ess':>12}"
           f"{'ln alpha':>12}{'sd':>10}")  # fmt: skip
     for design, table in designs.items():
-        data = design_matrix(table, Scale.of(table))
+        data = design_matrix(model, table, Scale.of(model, table))
         for form in compiled:
             for tune, target in (
                 (400, 0.9),

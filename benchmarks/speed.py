@@ -157,10 +157,10 @@ def pymc_worker() -> None:
     from bayescale.build import Scale, build, coordinates_of, design_matrix
 
     runs, model = bs.load_runs("chinchilla"), bs.load_model("chinchilla")
-    scale, law = Scale.of(runs), bs.law("chinchilla")
+    scale, law = Scale.of(model, runs), bs.law("chinchilla")
 
     def once(seed: int) -> tuple[Any, Any]:
-        with build(model, design_matrix(runs, scale)):
+        with build(model, design_matrix(model, runs, scale)):
             tree = pm.sample(random_seed=seed, progressbar=False, quiet=True)
         free = tree["posterior"].to_dataset()
         coordinates, _ = coordinates_of(law, free)
@@ -193,10 +193,11 @@ def numpyro_worker() -> None:
     from bayescale.build import Scale, coordinates_of, design_matrix
 
     runs = bs.load_runs("chinchilla")
-    scale, law = Scale.of(runs), bs.law("chinchilla")
-    x, z, y = design_matrix(runs, scale)
+    card, law = bs.load_model("chinchilla"), bs.law("chinchilla")
+    scale = Scale.of(card, runs)
+    x, z, y = design_matrix(card, runs, scale)
 
-    def model() -> None:
+    def density() -> None:
         """The same density, in the same parametrisation."""
         ref = numpyro.sample("loss_ref", dist.LogNormal(0.0, 0.3))
         e_n = numpyro.sample("e_n", dist.LogNormal(jnp.log(0.05), 0.7))
@@ -223,7 +224,7 @@ def numpyro_worker() -> None:
         **{"loss_ref": 1.0, "e_n": 0.05, "e_d": 0.05, "sigma": 0.02, "nu_above_1": 10.0},
         **{"logit_share_alpha": -1.8, "logit_share_beta": -1.8},
     }
-    kernel = NUTS(model, dense_mass=True, init_strategy=numpyro.infer.init_to_value(values=start))
+    kernel = NUTS(density, dense_mass=True, init_strategy=numpyro.infer.init_to_value(values=start))
     mcmc = MCMC(kernel, num_warmup=1000, num_samples=1000, num_chains=4, progress_bar=False)
 
     def once(seed: int) -> tuple[Any, float]:

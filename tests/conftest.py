@@ -33,7 +33,8 @@ def handmade_draws(chinchilla_runs) -> dict[str, xr.DataArray]:
     """Draws of Chinchilla parameters about the replication's, for plumbing that needs no fit."""
     rng = np.random.default_rng(5)
     centre = bs.law("chinchilla").to_reference(
-        bs.published("besiroglu2024").parameters, Scale.of(chinchilla_runs).reference
+        bs.published("besiroglu2024").parameters,
+        Scale.of(bs.load_model("chinchilla"), chinchilla_runs).reference,
     )
     return {
         name: xr.DataArray(

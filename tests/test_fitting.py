@@ -138,7 +138,11 @@ def test_recovers_known_parameters():
 
 def test_an_interrupt_discards_the_draws_and_leaves_the_engine_usable(chinchilla_runs):
     compiled = compiled_logp(bs.load_model("chinchilla"))
-    data = design_matrix(chinchilla_runs, Scale.of(chinchilla_runs))
+    data = design_matrix(
+        bs.load_model("chinchilla"),
+        chinchilla_runs,
+        Scale.of(bs.load_model("chinchilla"), chinchilla_runs),
+    )
     endless = Settings(draws=10_000_000, tune=100, chains=2, cores=2, seed=1)
     timer = threading.Timer(0.3, _thread.interrupt_main)
     timer.start()
@@ -151,7 +155,11 @@ def test_an_interrupt_discards_the_draws_and_leaves_the_engine_usable(chinchilla
 
 def test_progress_counts_up(chinchilla_runs):
     compiled = compiled_logp(bs.load_model("chinchilla"))
-    data = design_matrix(chinchilla_runs, Scale.of(chinchilla_runs))
+    data = design_matrix(
+        bs.load_model("chinchilla"),
+        chinchilla_runs,
+        Scale.of(bs.load_model("chinchilla"), chinchilla_runs),
+    )
     seen = []
     settings = Settings(draws=4000, tune=100, chains=2, cores=2, seed=1)
     compiled.sample(data, settings, lambda done, total: seen.append((done, total)))
@@ -162,7 +170,11 @@ def test_progress_counts_up(chinchilla_runs):
 
 def test_a_sampler_that_cannot_start_says_why(chinchilla_runs):
     compiled = compiled_logp(bs.load_model("chinchilla"))
-    data = design_matrix(chinchilla_runs, Scale.of(chinchilla_runs)).copy()
+    data = design_matrix(
+        bs.load_model("chinchilla"),
+        chinchilla_runs,
+        Scale.of(bs.load_model("chinchilla"), chinchilla_runs),
+    ).copy()
     data[2, 0] = np.nan
     with pytest.raises(SamplingError, match="The sampler stopped: .*log density is nan"):
         compiled.sample(data, Settings(draws=10, tune=10, chains=1, cores=1, seed=1))

@@ -33,7 +33,10 @@ def log_posterior(theta: np.ndarray, runs: bs.Runs, scale: Scale) -> np.ndarray:
         + stats.gamma(2, scale=10).logpdf(nu)
         + log_nu
     )[:, 0]
-    x, z = np.log(runs.n_params / scale.n_params), np.log(runs.n_tokens / scale.n_tokens)
+    x, z = (
+        np.log(runs.n_params / scale.reference["n_params"]),
+        np.log(runs.n_tokens / scale.reference["n_tokens"]),
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.log(floor + size_term * np.exp(-alpha * x) + data_term * np.exp(-beta * z))
         residual = (np.log(runs.loss / scale.loss) - mean) / sigma
@@ -83,8 +86,8 @@ def test_importance_sampling_agrees(fit):
     data_term = np.exp(theta[:, 0] + theta[:, 2]) / beta * scale.loss
     log_ratio = (
         np.log(alpha * size_term / (beta * data_term))
-        + alpha * np.log(scale.n_params)
-        - beta * np.log(scale.n_tokens)
+        + alpha * np.log(scale.reference["n_params"])
+        - beta * np.log(scale.reference["n_tokens"])
     )
     expected = {
         "alpha": alpha,
@@ -113,7 +116,7 @@ def test_importance_sampling_agrees(fit):
 def test_pymc_own_nuts_agrees(fit):
     import pymc as pm
 
-    built = build(fit.model, design_matrix(fit.runs, fit.scale))
+    built = build(fit.model, design_matrix(fit.model, fit.runs, fit.scale))
     with built:
         tree = pm.sample(
             600, tune=600, chains=2, cores=1, random_seed=3, nuts_sampler="pymc", quiet=True

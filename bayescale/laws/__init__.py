@@ -9,7 +9,7 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING
 
 from bayescale.errors import unknown_name
-from bayescale.laws.base import UNIT_REFERENCE, Law, Parameter, Value, Values
+from bayescale.laws.base import Law, Parameter, Value, Values
 from bayescale.laws.chinchilla import Chinchilla, Coupled
 from bayescale.laws.kaplan import KaplanND
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAWS",
-    "UNIT_REFERENCE",
     "Law",
     "Parameter",
     "Value",

@@ -7,15 +7,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bayescale.errors import AmountError, CardError
+from bayescale.errors import AmountError, CardError, NoClosedFormError
 from bayescale.units import parse_amounts
 
 type Value = Any
 """A float, a NumPy array, an xarray DataArray of draws, or a PyTensor variable."""
 
 type Values = Mapping[str, Value]
-
-UNIT_REFERENCE: Mapping[str, float] = {"n_params": 1.0, "n_tokens": 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +23,11 @@ class Parameter:
     meaning: str
     symbol: str
     unit: str = ""
-    support: Literal["positive", "unit"] = "positive"
+    support: Literal["positive", "unit", "real"] = "positive"
 
 
 class Law(ABC):
-    r"""A scaling law for the loss as a function of model size and data.
+    r"""A scaling law for the loss as a function of what a run was given.
 
     A law is a set of facts and a formula; it knows nothing of priors, samplers or plots. The
     formula uses operators and NumPy functions that dispatch, so that the same code runs on
@@ -42,7 +40,8 @@ class Law(ABC):
     caveat
         A sentence that belongs beside every result of the law, if there is one.
     inputs
-        The amounts it takes, as column names of a runs table.
+        The amounts it takes, as column names of a runs table; ``x`` in a law of one variable,
+        which a model card ties to a column.
     parameters
         Natural parameters, as in the paper.
     coordinates
@@ -83,23 +82,41 @@ class Law(ABC):
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         """Return the natural parameters, from coordinates at a reference point."""
 
-    @abstractmethod
     def optimal_log_params(self, parameters: Values, log_product: Value) -> Value:
-        """Return ln N of the least loss under ``N D = exp(log_product)``."""
+        """Return ln N of the least loss under ``N D = exp(log_product)``, in closed form.
 
-    @abstractmethod
+        Raises
+        ------
+        NoClosedFormError
+            If the law has none; allocation then searches for it, if it is a law of N and D.
+        """
+        raise NoClosedFormError(f"The law {self.name} has no optimum in closed form.")
+
     def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
-        """Return a, b and g of the frontier: N_opt ~ C^a, D_opt ~ C^b, reducible loss ~ C^-g."""
+        """Return a, b and g of the frontier: N_opt ~ C^a, D_opt ~ C^b, reducible loss ~ C^-g.
 
-    def loss(self, *, n_params: object, n_tokens: object, **parameters: Value) -> Value:
+        Empty for a law whose frontier is not a power law in closed form.
+        """
+        return {}
+
+    @property
+    def unit_reference(self) -> dict[str, float]:
+        """The reference point at which every input is one."""
+        return dict.fromkeys(self.inputs, 1.0)
+
+    @property
+    def takes_size_and_tokens(self) -> bool:
+        """Whether compute can be split between size and tokens under this law."""
+        return set(self.inputs) == {"n_params", "n_tokens"}
+
+    def loss(self, **values: Value) -> Value:
         """Evaluate the law at given constants.
 
         Parameters
         ----------
-        n_params, n_tokens
-            Amounts: numbers, text such as ``"70B"``, arrays, or xarray objects that broadcast.
-        **parameters
-            Every natural parameter of the law, by name.
+        **values
+            Every input and every natural parameter of the law, by name. Inputs are amounts:
+            numbers, text such as ``"70B"``, arrays, or xarray objects that broadcast.
 
         Returns
         -------
@@ -109,7 +126,7 @@ class Law(ABC):
         Raises
         ------
         CardError
-            If a parameter is missing or unknown.
+            If an input or a parameter is missing or unknown.
         AmountError
             If an amount cannot be read or is not positive.
 
@@ -121,25 +138,24 @@ class Law(ABC):
         >>> round(float(chinchilla.loss(n_params="70B", n_tokens="1.4T", **printed)), 5)
         1.93665
         """
-        self.check_parameters(parameters)
-        amounts = {"n_params": n_params, "n_tokens": n_tokens}
-        return self.formula(
-            {name: np.log(_positive(amount, name)) for name, amount in amounts.items()}, parameters
-        )
+        self._check_names(values, (*self.inputs, *self.parameters))
+        log_inputs = {name: np.log(_positive(values[name], name)) for name in self.inputs}
+        return self.formula(log_inputs, {name: values[name] for name in self.parameters})
 
     def check_parameters(self, parameters: Mapping[str, object]) -> None:
         """Raise CardError unless `parameters` names exactly the law's parameters."""
-        missing = [name for name in self.parameters if name not in parameters]
-        unknown = [name for name in parameters if name not in self.parameters]
+        self._check_names(parameters, tuple(self.parameters))
+
+    def _check_names(self, given: Mapping[str, object], expected: tuple[str, ...]) -> None:
+        missing = [name for name in expected if name not in given]
+        unknown = [name for name in given if name not in expected]
         if missing or unknown:
             found = "; ".join(
                 f"{label} {', '.join(names)}"
                 for label, names in (("missing", missing), ("unknown", unknown))
                 if names
             )
-            raise CardError(
-                f"Parameters of {self.name}: {found}. Expected {', '.join(self.parameters)}."
-            )
+            raise CardError(f"The law {self.name}: {found}. Expected {', '.join(expected)}.")
 
     def __repr__(self) -> str:
         return f"<law {self.name}: {self.title}>"

@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bayescale.build import draw_prior
-from bayescale.laws import UNIT_REFERENCE
 from bayescale.plots.style import BLUE, GREY
 from bayescale.posterior import Fit
 from bayescale.tables import tail_quantiles
@@ -78,6 +77,6 @@ def _prior_quantities(fit: Fit) -> dict[str, np.ndarray]:
     """Return prior draws of what the figure shows; exponents do not depend on the reference."""
     drawn = draw_prior(fit.model, np.random.default_rng(0), PRIOR_DRAWS)
     coordinates = {name: xr.DataArray(drawn[name], dims="draw") for name in fit.law.coordinates}
-    natural = fit.law.from_reference(coordinates, UNIT_REFERENCE)
+    natural = fit.law.from_reference(coordinates, fit.law.unit_reference)
     exponents = fit.law.frontier_exponents(natural)
     return {name: value.to_numpy() for name, value in {**coordinates, **exponents}.items()}

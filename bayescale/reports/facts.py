@@ -70,7 +70,7 @@ def gather(fit: Fit, plan: Plan, prob: float) -> Facts:
         passed=diagnostics.ok,
         status=diagnostics.status,
         answers=_answers(plan, prob),
-        caveats=plan.caveats + design_warnings(fit.runs) + _standing_caveats(fit),
+        caveats=plan.caveats + design_warnings(fit.model, fit.runs) + _standing_caveats(fit),
         allocation=_allocation(plan, prob),
         extrapolation=_extrapolation(plan),
         parameters=_parameters(summary, prob),
@@ -205,7 +205,8 @@ def _method(fit: Fit, plan: Plan) -> tuple[tuple[str, str], ...]:
         ("noise", f"{fit.model.noise.kind} on log loss"),
         (
             "reference point",
-            f"N = {format_count(scale.n_params)}, D = {format_count(scale.n_tokens)}, the "
+            f"N = {format_count(scale.reference['n_params'])}, "
+            f"D = {format_count(scale.reference['n_tokens'])}, the "
             "geometric centre of the runs",
         ),
         ("compute rule", plan.cost.name),

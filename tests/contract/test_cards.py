@@ -20,7 +20,6 @@ from bayescale.build import (
 )
 from bayescale.catalogue import dataset_folders, model_cards
 from bayescale.fitting import compiled_logp
-from bayescale.laws import UNIT_REFERENCE
 from bayescale.model import load_model
 
 every_card = pytest.mark.parametrize("card", sorted(model_cards()))
@@ -49,7 +48,9 @@ def test_prior_losses_are_plausible(card):
     model = load_model(card)
     law, size = model.formula, 20_000
     drawn = draw_prior(model, np.random.default_rng(1), size)
-    natural = law.from_reference({name: drawn[name] for name in law.coordinates}, UNIT_REFERENCE)
+    natural = law.from_reference(
+        {name: drawn[name] for name in law.coordinates}, law.unit_reference
+    )
     if "E" in natural:
         assert np.all(natural["E"] > 0)
     # Relative to the typical loss, three decades of size and tokens around the reference.
@@ -82,8 +83,8 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
 
     model = load_model(card)
     law = model.formula
-    scale = Scale.of(chinchilla_runs)
-    data = design_matrix(chinchilla_runs, scale)
+    scale = Scale.of(bs.load_model("chinchilla"), chinchilla_runs)
+    data = design_matrix(bs.load_model("chinchilla"), chinchilla_runs, scale)
     compiled = compiled_logp(model)
     rng = np.random.default_rng(3)
 
@@ -106,7 +107,7 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
                 "gamma": lambda p: stats.gamma(p.shape, scale=1 / p.rate),
             }[prior.kind](prior)
             total += density.logpdf(value) + np.log(value - prior.lower)
-        natural = law.from_reference(coordinates, UNIT_REFERENCE)
+        natural = law.from_reference(coordinates, law.unit_reference)
         mean = np.log(law.formula({"n_params": data[0], "n_tokens": data[1]}, natural))
         return total + stats.t(values["nu"], mean, values["sigma"]).logpdf(data[2]).sum()
 
@@ -128,7 +129,7 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
 @every_card
 def test_starting_point_and_transform_agree_with_the_model(card, chinchilla_runs):
     model = load_model(card)
-    scale = Scale.of(chinchilla_runs)
+    scale = Scale.of(bs.load_model("chinchilla"), chinchilla_runs)
     start = starting_point(model)
     found = parameters_from_draws(model, scale, {n: np.array([v]) for n, v in start.items()})
     for name, prior in model.priors.items():
@@ -144,7 +145,14 @@ def test_starting_point_and_transform_agree_with_the_model(card, chinchilla_runs
 @every_card
 def test_graph_has_one_data_container_and_scalar_unknowns(card, chinchilla_runs):
     model = load_model(card)
-    built = build(model, design_matrix(chinchilla_runs, Scale.of(chinchilla_runs)))
+    built = build(
+        model,
+        design_matrix(
+            bs.load_model("chinchilla"),
+            chinchilla_runs,
+            Scale.of(bs.load_model("chinchilla"), chinchilla_runs),
+        ),
+    )
     names = {variable.name for variable in built.free_RVs}
     assert names == set(starting_point(model))
     assert {logit_name(name) for name in model.formula.shares} <= names

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayescale.errors import AmountError, CardError
-from bayescale.laws import LAWS, UNIT_REFERENCE, Law
+from bayescale.laws import LAWS, Law
 
 REFERENCE = {"n_params": 1e9, "n_tokens": 2e10}
 
@@ -60,7 +60,7 @@ def test_the_reference_point_does_not_matter(law):
         again = law.from_reference(law.to_reference(natural, moved), moved)
         inputs = {"n_params": np.log(3e9), "n_tokens": np.log(7e10)}
         assert law.formula(inputs, again) == pytest.approx(law.formula(inputs, natural), rel=1e-7)
-        centred = law.from_reference(values, UNIT_REFERENCE)
+        centred = law.from_reference(values, law.unit_reference)
         shifted = {name: value - np.log(REFERENCE[name]) for name, value in inputs.items()}
         assert law.formula(shifted, centred) == pytest.approx(
             law.formula(inputs, natural), rel=1e-7
