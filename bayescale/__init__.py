@@ -25,12 +25,12 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from bayescale.fitting import fit
-    from bayescale.laws import law
+    from bayescale.laws import Parameter, define_law, law
     from bayescale.listing import datasets, models
     from bayescale.model import Model, Noise, load_model
     from bayescale.posterior import Fit, load_fit
     from bayescale.prediction import predict
-    from bayescale.priors import Gamma, HalfNormal, LogNormal
+    from bayescale.priors import Beta, Gamma, HalfNormal, LogNormal, Normal
     from bayescale.reading import load_runs
     from bayescale.reports import report
     from bayescale.runs import Runs
@@ -50,12 +50,12 @@ _HOME = {
         "UnknownNameError",
     ),
     "fitting": ("fit",),
-    "laws": ("law",),
+    "laws": ("Parameter", "define_law", "law"),
     "listing": ("datasets", "models"),
     "model": ("Model", "Noise", "load_model"),
     "posterior": ("Fit", "load_fit"),
     "prediction": ("predict",),
-    "priors": ("Gamma", "HalfNormal", "LogNormal"),
+    "priors": ("Beta", "Gamma", "HalfNormal", "LogNormal", "Normal"),
     "reading": ("load_runs",),
     "reports": ("report",),
     "runs": ("Runs",),
@@ -69,6 +69,7 @@ __all__ = [
     "AmountError",
     "BayescaleError",
     "BayescaleWarning",
+    "Beta",
     "CardError",
     "Constants",
     "Diagnostics",
@@ -80,6 +81,8 @@ __all__ = [
     "LogNormal",
     "Model",
     "Noise",
+    "Normal",
+    "Parameter",
     "Plan",
     "Runs",
     "RunsError",
@@ -89,6 +92,7 @@ __all__ = [
     "allocate",
     "costs",
     "datasets",
+    "define_law",
     "fit",
     "law",
     "laws",

@@ -1,16 +1,20 @@
 """The compute-optimal allocation, draw by draw."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import ProductCost, six_nd
 from bayescale.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
+from bayescale.errors import NoClosedFormError
+from bayescale.laws import Law
 from bayescale.posterior import Fit
 from bayescale.prediction import law_and_draws, simulate_runs
 from bayescale.tables import flag_failure, interval_columns, tail_quantiles
@@ -18,8 +22,12 @@ from bayescale.units import (
     format_compute,
     format_count,
     format_number,
+    format_share,
     parse_amounts,
 )
+
+_END = 1e-3
+"""How near, in ln N, a searched optimum may come to one parameter or one token."""
 
 FAR = 10.0
 """Budgets more than this many times the largest run are called far extrapolations."""
@@ -82,7 +90,7 @@ class Plan:
         as a pair that meets it.
         """
         log_n = np.log(self.draws["n_opt"].to_numpy())
-        n_params = np.exp(np.median(log_n, axis=(0, 1)))
+        n_params = np.exp(np.nanmedian(log_n, axis=(0, 1)))
         n_tokens = self.compute / (self.cost.flop_per_param_token * n_params)
         return pd.DataFrame(
             {"n_params": n_params, "n_tokens": n_tokens},
@@ -128,6 +136,13 @@ class Plan:
                     f"Far beyond the data: {worst} the largest run. The intervals assume that "
                     "the law holds that far; they do not include its being wrong."
                 )
+            lost = np.isnan(self.draws["n_opt"].to_numpy()).mean(axis=(0, 1))
+            found += [
+                f"{format_share(round(float(share), 4))} of the draws have no optimum at "
+                f"{format_compute(float(c))}; they are left out of its medians and intervals."
+                for c, share in zip(self.compute, lost, strict=True)
+                if share > 0
+            ]
             if len(self.source.runs.families) > 1:
                 found.append(
                     f"{len(self.source.runs.families)} families of runs are fitted by one curve, "
@@ -214,13 +229,16 @@ def allocate(
     AmountError
         If a budget is not a positive amount.
     TypeError
-        If `source` is Kaplan's empirical frontier, which is in C_min.
+        If `source` is Kaplan's empirical frontier, which is in C_min, or a law that is not of
+        size and tokens.
 
     Notes
     -----
-    Under C = k N D the optimum of each law here has a closed form (Hoffmann et al. 2022,
-    equation 4, for the two-term laws). Each draw gets its own optimum: logarithms of A and alpha
-    are correlated so strongly that the optimum at their posterior means is not its mean.
+    Under C = k N D the optimum of each law that ships has a closed form (Hoffmann et al. 2022,
+    equation 4, for the two-term laws); for others it is searched for, and a draw without an
+    optimum between one parameter and one token has none (NaN). Each draw gets its own optimum:
+    logarithms of A and alpha are correlated so strongly that the optimum at their posterior
+    means is not its mean.
 
     Examples
     --------
@@ -236,9 +254,13 @@ def allocate(
         )
     budgets = parse_amounts(compute, "compute", "compute")
     law, parameters = law_and_draws(source)
-    axis = xr.DataArray(budgets, dims="compute", coords={"compute": budgets})
-    log_product = np.log(axis / cost.flop_per_param_token)
-    log_n = law.optimal_log_params(parameters, log_product).transpose("chain", "draw", "compute")
+    if not law.takes_size_and_tokens:
+        raise TypeError(
+            f"The law {law.name} is of {', '.join(law.inputs)}; compute can be split between size "
+            "and tokens only under a law of n_params and n_tokens."
+        )
+    log_product = _log_product(budgets, cost)
+    log_n = _optimal_log_params(law, parameters, log_product).transpose("chain", "draw", "compute")
     log_d = log_product - log_n
     draws = xr.Dataset(
         {
@@ -267,8 +289,53 @@ def optimal_sizes(
 ) -> xr.DataArray:
     """Return quantiles of N_opt over a grid of budgets, dims ``quantile`` and ``compute``."""
     law, parameters = law_and_draws(source)
-    grid = np.asarray(list(compute))
-    axis = xr.DataArray(grid, dims="compute", coords={"compute": grid})
-    log_n = law.optimal_log_params(parameters, np.log(axis / cost.flop_per_param_token))
-    found: xr.DataArray = np.exp(log_n.quantile(tail_quantiles(prob), dim=("chain", "draw")))
-    return found
+    log_n = _optimal_log_params(law, parameters, _log_product(np.asarray(list(compute)), cost))
+    found = log_n.quantile(tail_quantiles(prob), dim=("chain", "draw"))
+    return found.copy(data=np.exp(found.to_numpy()))
+
+
+def _log_product(budgets: NDArray[np.float64], cost: ProductCost) -> xr.DataArray:
+    """Return ln (N D) that each budget allows, along ``compute``."""
+    logs = np.log(budgets / cost.flop_per_param_token)
+    return xr.DataArray(logs, dims="compute", coords={"compute": budgets})
+
+
+def _optimal_log_params(
+    law: Law, parameters: Mapping[str, xr.DataArray], log_product: xr.DataArray
+) -> xr.DataArray:
+    """Return ln N_opt of every draw and budget: in closed form, or by a search."""
+    try:
+        return law.optimal_log_params(parameters, log_product)  # type: ignore[no-any-return]
+    except NoClosedFormError:
+        names = list(parameters)
+        found: xr.DataArray = xr.apply_ufunc(
+            partial(_search_optimum, law, names),
+            log_product,
+            *(parameters[name] for name in names),
+        )
+        return found
+
+
+def _search_optimum(
+    law: Law, names: Sequence[str], log_product: NDArray[np.float64], *values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Minimise the loss over ln N in ]0, ln P[ at fixed product P, elementwise."""
+    from scipy.optimize import elementwise
+
+    log_product, *others = np.broadcast_arrays(log_product, *values)
+
+    def loss(log_n: Any, log_product: Any, *values: Any) -> Any:
+        inputs = {"n_params": log_n, "n_tokens": log_product - log_n}
+        return law.formula(inputs, dict(zip(names, values, strict=True)))
+
+    bracket = elementwise.bracket_minimum(
+        loss,
+        0.5 * log_product,
+        xmin=np.zeros_like(log_product),
+        xmax=log_product,
+        args=(log_product, *others),
+    )
+    found = elementwise.find_minimum(loss, bracket.bracket, args=(log_product, *others))
+    # A search that ends at the end of its range has found no optimum.
+    inside = (found.x > _END) & (found.x < log_product - _END)
+    return np.where(bracket.success & found.success & inside, found.x, np.nan)

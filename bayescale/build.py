@@ -41,6 +41,8 @@ class Scale:
     @classmethod
     def of(cls, model: Model, runs: Runs) -> "Scale":
         """Return the geometric centre, and the median loss of the quarter of runs nearest it."""
+        if not model.formula.scale_free:
+            return cls(reference=model.formula.unit_reference, loss=1.0)
         logs = {name: np.log(runs.column(column)) for name, column in model.columns.items()}
         distance = sum(
             ((log - log.mean()) / max(float(log.std()), 1e-12)) ** 2 for log in logs.values()
@@ -93,8 +95,9 @@ def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
         coordinates, log_remainder = coordinates_of(law, free)
         for name in law.shares:
             exponent = coordinates[name]
+            prior = model.priors[name]
             pm.Potential(
-                f"prior_{name}", model.priors[name].log_density(exponent) + np.log(exponent)
+                f"prior_{name}", prior.log_density(exponent) + prior.log_jacobian(exponent)
             )
         if law.shares:
             pm.Potential("shares_jacobian", log_remainder)
@@ -162,7 +165,7 @@ def parameters_from_draws(
     }
     coordinates, _ = coordinates_of(law, free)
     in_units = {
-        name: value * scale.loss if law.coordinates[name].unit else value
+        name: value * scale.loss if model.priors[name].relative_to else value
         for name, value in coordinates.items()
     }
     natural = law.from_reference(in_units, scale.reference)

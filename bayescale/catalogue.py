@@ -54,9 +54,11 @@ def _first_of_each(shelf: Shelf) -> Iterator[tuple[str, Path]]:
     seen: set[str] = set()
     for root in catalogue_roots():
         pattern = "*.toml" if shelf == "models" else f"*/{CARD_NAME}"
-        for card in sorted((root / shelf).glob(pattern)):
-            entry = card if shelf == "models" else card.parent
-            name = entry.stem if shelf == "models" else entry.name
+        found = (
+            (card.stem, card) if shelf == "models" else (card.parent.name, card.parent)
+            for card in (root / shelf).glob(pattern)
+        )
+        for name, entry in sorted(found):
             if name not in seen:
                 seen.add(name)
                 yield name, entry

@@ -23,6 +23,7 @@ from bayescale.build import (
 )
 from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
+from bayescale.laws import Law
 from bayescale.model import DEFAULT_CARD, Model, load_model
 from bayescale.posterior import Fit
 from bayescale.progress import stages
@@ -152,11 +153,12 @@ def fit(
 
 def compiled_logp(model: Model) -> CompiledLogp:
     """Return the compiled log density of a model, compiling it at most once a process."""
-    return _compiled_card(model.to_toml())
+    return _compiled_card(model.to_toml(), model.formula)
 
 
 @lru_cache(maxsize=32)
-def _compiled_card(card: str) -> CompiledLogp:
+def _compiled_card(card: str, law: Law) -> CompiledLogp:
+    # The law is part of the key: a name may be defined again, with another formula.
     import tomllib
 
     model = Model.from_dict(tomllib.loads(card))

@@ -87,14 +87,17 @@ class Model:
         coordinates = self.formula.coordinates
         _check_priors("priors", f"the law {self.law}", tuple(coordinates), self.priors)
         for name, prior in self.priors.items():
-            expected = "observed-loss" if coordinates[name].unit == "nats/token" else ""
+            relative = self.formula.scale_free and coordinates[name].unit == "nats/token"
+            expected = "observed-loss" if relative else ""
             if prior.relative_to != expected:
                 raise CardError(
                     f"priors.{name}: found relative_to = {prior.relative_to!r}, expected "
                     f"{expected!r}. Losses are stated relative to the observed loss, so that "
                     "their unit does not matter; nothing else is."
                 )
-            if prior.support != coordinates[name].support:
+            # A prior on part of the support is a restriction one may want: of either sign, say,
+            # to positive.
+            if coordinates[name].support not in (prior.support, "real"):
                 raise CardError(
                     f"priors.{name}: found a {prior.kind} prior, which is on a {prior.support} "
                     f"quantity, expected one on a {coordinates[name].support} quantity."

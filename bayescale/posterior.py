@@ -93,8 +93,9 @@ class Fit:
         ``a`` and ``b`` are the exponents of N_opt and D_opt in compute, ``g`` that of the
         reducible loss.
         """
-        posterior = self.posterior.assign(self.law.frontier_exponents(self.parameters))
-        first = [*self.law.coordinates, "a", "b", "g"]
+        exponents = self.law.frontier_exponents(self.parameters)
+        posterior = self.posterior.assign(exponents)
+        first = [*self.law.coordinates, *exponents]
         order = dict.fromkeys([*first, *self.law.parameters, *self.model.noise.priors])
         return posterior[list(order)]
 
@@ -103,6 +104,11 @@ class Fit:
         """The gates, over every reported quantity."""
         quantities = diagnose_quantities(self.quantities)
         failures, remarks = diagnose_sampling(self.sample_stats)
+        largest = {
+            name: float(self.runs.column(column).max())
+            for name, column in self.model.columns.items()
+        }
+        remarks += self.law.remarks(self.parameters, largest)
         return Diagnostics(quantities.table, failures + quantities.failures, remarks)
 
     def summary(self, prob: float = 0.9) -> pd.DataFrame:
@@ -122,11 +128,11 @@ class Fit:
         """
         table = summarise(self.quantities, prob)
         meanings = {
-            **{name: p.meaning for name, p in self.law.coordinates.items()},
-            **{name: p.meaning for name, p in self.law.parameters.items()},
             "a": "exponent of N_opt in compute",
             "b": "exponent of D_opt in compute",
             "g": "exponent of the reducible loss in compute",
+            **{name: p.meaning for name, p in self.law.coordinates.items()},
+            **{name: p.meaning for name, p in self.law.parameters.items()},
             "sigma": "scale of the scatter of log loss",
             "nu": "degrees of freedom of the scatter",
         }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayescale.constants import Constants
 from bayescale.errors import AmountError
@@ -16,8 +17,15 @@ _RUN_NOISE_STREAM = 1
 """Second word of the seed of simulated run noise, apart from the sampler's stream."""
 
 
-def predict(fit: Fit, *, n_params: object, n_tokens: object, seed: int | None = None) -> xr.Dataset:
-    """Predict the loss of plans, each a size and a number of tokens.
+def predict(
+    fit: Fit,
+    *,
+    n_params: object = None,
+    n_tokens: object = None,
+    inputs: Mapping[str, object] | None = None,
+    seed: int | None = None,
+) -> xr.Dataset:
+    """Predict the loss of plans.
 
     Parameters
     ----------
@@ -25,20 +33,22 @@ def predict(fit: Fit, *, n_params: object, n_tokens: object, seed: int | None = 
         A posterior.
     n_params, n_tokens
         Amounts, or lists of amounts of equal length; one amount goes with every other.
+    inputs
+        The same for a law of other inputs, by column of the runs: ``{"compute": ["1e21"]}``.
     seed
         Seed of the simulated scatter of new runs; the fit's own unless given.
 
     Returns
     -------
     Dataset
-        Dims ``chain``, ``draw``, ``plan``; coordinates ``n_params``, ``n_tokens`` on ``plan``.
-        ``loss`` is the posterior of the law's value there. ``loss_run`` is what one new run
-        would show: the law and the scatter of runs. Both are in the unit of the runs' loss.
+        Dims ``chain``, ``draw``, ``plan``; the inputs are coordinates on ``plan``. ``loss`` is
+        the posterior of the law's value there. ``loss_run`` is what one new run would show: the
+        law and the scatter of runs. Both are in the unit of the runs' loss.
 
     Raises
     ------
     AmountError
-        If an amount cannot be read, or the lists differ in length.
+        If an amount is missing or cannot be read, or the lists differ in length.
 
     Examples
     --------
@@ -48,30 +58,44 @@ def predict(fit: Fit, *, n_params: object, n_tokens: object, seed: int | None = 
     >>> bool(abs(loss.median() - 1.97) < 0.02)
     True
     """
-    size, tokens = parse_plans(n_params, n_tokens)
-    plans = {
-        "n_params": xr.DataArray(size, dims="plan"),
-        "n_tokens": xr.DataArray(tokens, dims="plan"),
+    named = {"n_params": n_params, "n_tokens": n_tokens}
+    given = {name: value for name, value in named.items() if value is not None} | dict(inputs or {})
+    columns = fit.model.columns
+    plans = parse_plans(given, tuple(columns.values()))
+    log_inputs = {
+        name: xr.DataArray(np.log(plans[column]), dims="plan") for name, column in columns.items()
     }
-    loss = fit.law.formula({k: np.log(v) for k, v in plans.items()}, fit.parameters)
-    loss = loss.transpose("chain", "draw", "plan")
+    loss = fit.law.formula(log_inputs, fit.parameters).transpose("chain", "draw", "plan")
+    count = loss.sizes["plan"]
+    coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
     return xr.Dataset(
         {"loss": loss, "loss_run": simulate_runs(fit, loss, seed)},
-        coords={"plan": np.arange(len(size)), **plans},
+        coords={"plan": np.arange(count), **coordinates},
     )
 
 
-def parse_plans(n_params: object, n_tokens: object) -> tuple[np.ndarray, np.ndarray]:
-    """Read sizes and tokens into arrays of one length."""
-    size = parse_amounts(n_params, "count", "n_params")
-    tokens = parse_amounts(n_tokens, "count", "n_tokens")
-    if 1 not in (len(size), len(tokens)) and len(size) != len(tokens):
+def parse_plans(
+    given: Mapping[str, object], columns: tuple[str, ...]
+) -> dict[str, NDArray[np.float64]]:
+    """Read amounts into arrays of one length, one for each column."""
+    missing = [name for name in columns if name not in given]
+    unknown = [name for name in given if name not in columns]
+    if missing or unknown:
         raise AmountError(
-            f"n_params and n_tokens: found {len(size)} and {len(tokens)} amounts, expected as "
-            "many of one as of the other, or one of either."
+            f"plans: found {', '.join(given) or 'nothing'}, expected {', '.join(columns)}."
         )
-    size, tokens = np.broadcast_arrays(size, tokens)
-    return size, tokens
+    amounts = {
+        name: parse_amounts(given[name], "compute" if name == "compute" else "count", name)
+        for name in columns
+    }
+    lengths = {len(values) for values in amounts.values()} - {1}
+    if len(lengths) > 1:
+        counts = " and ".join(f"{len(values)} of {name}" for name, values in amounts.items())
+        raise AmountError(
+            f"plans: found {counts}, expected as many of one as of the other, or one of either."
+        )
+    length = max(map(len, amounts.values()))
+    return {name: np.broadcast_to(values, (length,)) for name, values in amounts.items()}
 
 
 def simulate_runs(fit: Fit, loss: xr.DataArray, seed: int | None = None) -> xr.DataArray:

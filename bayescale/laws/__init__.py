@@ -4,14 +4,17 @@ This package imports NumPy and pandas only. `LAWS` is the whole list.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bayescale.errors import unknown_name
+from bayescale.errors import CardError, unknown_name
 from bayescale.laws.base import Law, Parameter, Value, Values
+from bayescale.laws.broken import BrokenPowerLaw
 from bayescale.laws.chinchilla import Chinchilla, Coupled
-from bayescale.laws.kaplan import KaplanND
+from bayescale.laws.kaplan import KaplanND, KaplanNDWithFloor
+from bayescale.laws.power import PowerLaw, PowerLawWithFloor, ShiftedPowerLaw
+from bayescale.laws.user import law_of_function
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,13 +25,31 @@ __all__ = [
     "Parameter",
     "Value",
     "Values",
+    "define_law",
     "law",
     "laws",
 ]
 
+type Formula = Callable[..., Any]
+
 LAWS: Mapping[str, Law] = MappingProxyType(
-    {law.name: law for law in (Chinchilla(), Coupled(), KaplanND())}
+    {
+        law.name: law
+        for law in (
+            Chinchilla(),
+            Coupled(),
+            KaplanND(),
+            KaplanNDWithFloor(),
+            PowerLaw(),
+            PowerLawWithFloor(),
+            ShiftedPowerLaw(),
+            *(BrokenPowerLaw(breaks) for breaks in (1, 2, 3)),
+        )
+    }
 )
+"""The laws that ship."""
+
+_DEFINED: dict[str, Law] = {}
 
 
 def law(name: str) -> Law:
@@ -44,10 +65,54 @@ def law(name: str) -> Law:
     >>> law("kaplan-nd").inputs
     ('n_params', 'n_tokens')
     """
-    try:
-        return LAWS[name]
-    except KeyError:
-        raise unknown_name("law", name, LAWS) from None
+    found = LAWS.get(name) or _DEFINED.get(name)
+    if found is None:
+        raise unknown_name("law", name, (*LAWS, *_DEFINED))
+    return found
+
+
+def define_law(name: str, *, source: str = "defined by the user") -> Callable[[Formula], Formula]:
+    """Make a law of a Python function; decorate the function with it.
+
+    The function takes its inputs first (column names of the runs), without annotation, then its
+    parameters, each annotated with a `Parameter`, and returns the loss. It may use operators and
+    the NumPy functions that PyTensor and xarray understand (exp, log, log1p, sqrt, abs, tanh,
+    power), and it is evaluated on all of them. From then on the name works wherever a law's
+    name does: in `Model` and cards, `fit`, `predict`, `allocate` (by a numerical optimum, for a
+    law of ``n_params`` and ``n_tokens``) and reports. Check it with
+    `bayescale.testing.check_law`.
+
+    Parameters
+    ----------
+    name
+        What the law is to be called; defining it again replaces it.
+    source
+        Where it comes from, for tables and reports.
+
+    Raises
+    ------
+    CardError
+        If the name is that of a law that ships, or the signature cannot be read.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> import numpy as np
+    >>> positive = bs.Parameter(meaning="level", symbol="a")
+    >>> @bs.define_law("decay")
+    ... def decay(n_tokens, a: positive, k: positive):
+    ...     return a * np.exp(-k * np.log(n_tokens))
+    >>> round(float(bs.law("decay").loss(n_tokens=1e9, a=30.0, k=0.1)), 3)
+    3.777
+    """
+    if name in LAWS:
+        raise CardError(f"The law {name} ships with bayescale; give yours another name.")
+
+    def define(function: Formula) -> Formula:
+        _DEFINED[name] = law_of_function(function, name, source)
+        return function
+
+    return define
 
 
 def laws() -> "pd.DataFrame":
@@ -62,7 +127,7 @@ def laws() -> "pd.DataFrame":
             "parameters": ", ".join(entry.parameters),
             "source": "; ".join(entry.sources),
         }
-        for entry in LAWS.values()
+        for entry in (*LAWS.values(), *_DEFINED.values())
     ]
     return pd.DataFrame(rows).set_index("law")
 

@@ -39,6 +39,9 @@ class Law(ABC):
         How it is called, described, written and cited.
     caveat
         A sentence that belongs beside every result of the law, if there is one.
+    scale_free
+        Whether the coordinates are at a reference point and losses in them relative, so that
+        the same priors serve any units; a law of a user's own is in its own units.
     inputs
         The amounts it takes, as column names of a runs table; ``x`` in a law of one variable,
         which a model card ties to a column.
@@ -65,6 +68,7 @@ class Law(ABC):
     latex: ClassVar[str]
     sources: ClassVar[tuple[str, ...]]
     caveat: ClassVar[str] = ""
+    scale_free: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("n_params", "n_tokens")
     parameters: ClassVar[Mapping[str, Parameter]]
     coordinates: ClassVar[Mapping[str, Parameter]]
@@ -98,6 +102,18 @@ class Law(ABC):
         Empty for a law whose frontier is not a power law in closed form.
         """
         return {}
+
+    def remarks(self, parameters: Values, largest: Mapping[str, float]) -> tuple[str, ...]:
+        """Return sentences on what a posterior leaves open.
+
+        Parameters
+        ----------
+        parameters
+            Draws of the natural parameters.
+        largest
+            The largest of each input among the runs.
+        """
+        return ()
 
     @property
     def unit_reference(self) -> dict[str, float]:

@@ -95,3 +95,67 @@ class KaplanND(Law):
             "b": ratio / (1.0 + ratio),
             "g": parameters["alpha_N"] / (1.0 + ratio),
         }
+
+
+class KaplanNDWithFloor(Law):
+    """L = E + [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D: Kaplan's L(N, D) and a floor.
+
+    It tells whether a law like Kaplan's fails on some runs for want of a floor or for the way it
+    couples size and data. It is the coupled law with beta = 1.
+    """
+
+    name = "kaplan-nd-floor"
+    title = "Kaplan's L(N, D) and a floor"
+    latex = r"L = E + \left[(N_c/N)^{\alpha_N/\alpha_D} + D_c/D\right]^{\alpha_D}"
+    sources = ("Kaplan et al. 2020, arXiv:2001.08361, equation 1.5, with an offset",)
+    caveat = KaplanND.caveat
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "E": Parameter(meaning="irreducible loss", symbol="E", unit="nats/token"),
+        **KaplanND.parameters,
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        **KaplanND.coordinates,
+        "alpha_D": KaplanND.parameters["alpha_D"],
+    }
+    shares: ClassVar[Mapping[str, str]] = {"alpha_N": "e_n", "alpha_D": "e_d"}
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        return parameters["E"] + _WITHOUT_FLOOR.formula(log_inputs, parameters)
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        reducible = _WITHOUT_FLOOR.to_reference(parameters, reference)
+        loss_ref = parameters["E"] + reducible["loss_ref"]
+        share = reducible["loss_ref"] / loss_ref
+        return {
+            "loss_ref": loss_ref,
+            "e_n": reducible["e_n"] * share,
+            "e_d": reducible["e_d"] * share,
+            "alpha_N": parameters["alpha_N"],
+            "alpha_D": parameters["alpha_D"],
+        }
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        share = c["e_n"] / c["alpha_N"] + c["e_d"] / c["alpha_D"]
+        reducible = {
+            "loss_ref": c["loss_ref"] * share,
+            "e_n": c["e_n"] / share,
+            "e_d": c["e_d"] / share,
+            "alpha_N": c["alpha_N"],
+        }
+        natural = _WITHOUT_FLOOR.from_reference(reducible, reference)
+        return {"E": c["loss_ref"] * (1.0 - share), **natural}
+
+    @override
+    def optimal_log_params(self, parameters: Values, log_product: Value) -> Value:
+        return _WITHOUT_FLOOR.optimal_log_params(parameters, log_product)
+
+    @override
+    def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
+        return _WITHOUT_FLOOR.frontier_exponents(parameters)
+
+
+_WITHOUT_FLOOR = KaplanND()

@@ -18,7 +18,8 @@ MOST = 6
 def shown_quantities(fit: Fit) -> list[str]:
     """Return what is drawn: elasticities, the law's exponents, then the frontier's."""
     coordinates = [name for name in fit.law.coordinates if name != "loss_ref"]
-    return [*coordinates[: MOST - 2], "a", "g"]
+    exponents = [name for name in fit.law.frontier_exponents(fit.parameters) if name in ("a", "g")]
+    return [*coordinates[: MOST - len(exponents)], *exponents]
 
 
 def parameters(fit: Fit, prob: float = 0.9, axes: np.ndarray | None = None) -> np.ndarray:

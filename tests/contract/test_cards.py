@@ -1,6 +1,7 @@
 """What every model card and dataset card must satisfy."""
 
 import dataclasses
+import itertools
 import tomllib
 
 import numpy as np
@@ -51,15 +52,16 @@ def test_prior_losses_are_plausible(card):
     natural = law.from_reference(
         {name: drawn[name] for name in law.coordinates}, law.unit_reference
     )
-    if "E" in natural:
-        assert np.all(natural["E"] > 0)
-    # Relative to the typical loss, three decades of size and tokens around the reference.
-    for log_n in (-3.5, 0.0, 3.5):
-        for log_d in (-3.5, 0.0, 3.5):
-            loss = law.formula({"n_params": log_n, "n_tokens": log_d}, natural)
-            assert np.all(loss > 0)
-            inside = np.mean((loss > 0.2) & (loss < 6.0))
-            assert inside > 0.95, (log_n, log_d)
+    for floor in {"E", "a"} & set(natural):
+        assert np.all(natural[floor] > 0)
+    # Relative to the typical loss, over three decades of each input around the reference. Breaks
+    # are for curves that fall far, so their prior is wider.
+    low, high = (0.02, 50.0) if "broken" in card else (0.2, 6.0)
+    for corner in itertools.product((-3.5, 0.0, 3.5), repeat=len(law.inputs)):
+        loss = law.formula(dict(zip(law.inputs, corner, strict=True)), natural)
+        assert np.all(loss > 0)
+        inside = np.mean((loss > low) & (loss < high))
+        assert inside > 0.95, corner
 
 
 @every_card
@@ -67,6 +69,8 @@ def test_prior_of_the_allocation_is_wide(card):
     """A posterior that is narrow must owe it to data: 95 % of D/N spans over two decades."""
     model = load_model(card)
     law = model.formula
+    if not law.takes_size_and_tokens:
+        return
     drawn = draw_prior(model, np.random.default_rng(1), 20_000)
     reference = {"n_params": 1e9, "n_tokens": 2e10}
     natural = law.from_reference({name: drawn[name] for name in law.coordinates}, reference)
@@ -83,8 +87,8 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
 
     model = load_model(card)
     law = model.formula
-    scale = Scale.of(bs.load_model("chinchilla"), chinchilla_runs)
-    data = design_matrix(bs.load_model("chinchilla"), chinchilla_runs, scale)
+    scale = Scale.of(model, chinchilla_runs)
+    data = design_matrix(model, chinchilla_runs, scale)
     compiled = compiled_logp(model)
     rng = np.random.default_rng(3)
 
@@ -92,9 +96,7 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
         free = dict(zip(compiled.names, position, strict=True))
         priors = {**model.priors, **model.noise.priors}
         values = {
-            name: free[name]
-            if name.startswith("logit_")
-            else priors[name].lower + np.exp(free[name])
+            name: free[name] if name.startswith("logit_") else priors[name].constrain(free[name])
             for name in free
         }
         coordinates, log_remainder = coordinates_of(law, values)
@@ -105,11 +107,14 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
                 "lognormal": lambda p: stats.lognorm(p.log_sd, scale=p.median),
                 "halfnormal": lambda p: stats.halfnorm(scale=p.scale),
                 "gamma": lambda p: stats.gamma(p.shape, scale=1 / p.rate),
+                "normal": lambda p: stats.norm(p.mean, p.sd),
+                "beta": lambda p: stats.beta(p.a, p.b),
             }[prior.kind](prior)
-            total += density.logpdf(value) + np.log(value - prior.lower)
+            total += density.logpdf(value) + prior.log_jacobian(value)
         natural = law.from_reference(coordinates, law.unit_reference)
-        mean = np.log(law.formula({"n_params": data[0], "n_tokens": data[1]}, natural))
-        return total + stats.t(values["nu"], mean, values["sigma"]).logpdf(data[2]).sum()
+        inputs = dict(zip(law.inputs, data, strict=False))
+        mean = np.log(law.formula(inputs, natural))
+        return total + stats.t(values["nu"], mean, values["sigma"]).logpdf(data[-1]).sum()
 
     differences = []
     for _ in range(4):
@@ -129,7 +134,7 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
 @every_card
 def test_starting_point_and_transform_agree_with_the_model(card, chinchilla_runs):
     model = load_model(card)
-    scale = Scale.of(bs.load_model("chinchilla"), chinchilla_runs)
+    scale = Scale.of(model, chinchilla_runs)
     start = starting_point(model)
     found = parameters_from_draws(model, scale, {n: np.array([v]) for n, v in start.items()})
     for name, prior in model.priors.items():
@@ -147,11 +152,7 @@ def test_graph_has_one_data_container_and_scalar_unknowns(card, chinchilla_runs)
     model = load_model(card)
     built = build(
         model,
-        design_matrix(
-            bs.load_model("chinchilla"),
-            chinchilla_runs,
-            Scale.of(bs.load_model("chinchilla"), chinchilla_runs),
-        ),
+        design_matrix(model, chinchilla_runs, Scale.of(model, chinchilla_runs)),
     )
     names = {variable.name for variable in built.free_RVs}
     assert names == set(starting_point(model))

@@ -216,3 +216,83 @@ def test_every_draw_gets_its_own_optimum(handmade_draws):
     nearby = closed + xr.DataArray([-1e-3, 0.0, 1e-3], dims="step")
     loss = law.formula({"n_params": nearby, "n_tokens": axis - nearby}, natural)
     assert bool((loss.argmin("step") == 1).all())
+
+
+@pytest.mark.parametrize(
+    ("x", "loss"), [(100, 2.180981023), (928, 0.5625980687), (2000, 0.415728005)]
+)
+def test_broken_power_law_of_the_released_example(x, loss):  # check 24
+    constants = bs.published("caballero2022-toy")
+    found = bs.law(constants.law).loss(x=x, **constants.parameters)
+    assert found == close(loss, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "loss"),
+    [
+        ("kaplan2020-n", 8.8e13, 1.0),
+        ("kaplan2020-n", 1e9, 2.37564),
+        ("kaplan2020-d", 2.2e10, 2.09917),
+        ("kaplan2020-c-min", 8.64e19, 2.65808),
+    ],
+)
+def test_kaplan_one_variable_laws(name, x, loss):
+    constants = bs.published(name)
+    found = bs.law(constants.law).loss(x=x, **constants.parameters)
+    assert found == close(loss, rel=1e-5)
+    scale, exponent = constants.parameters["x_c"], constants.parameters["alpha"]
+    assert found == close((scale / x) ** exponent, rel=1e-12)
+
+
+def test_kaplan_batch_adjusted_law_and_frontier_agree():
+    law = bs.law("power-law")
+    parameters = bs.published("kaplan2020-c-min").parameters
+    for compute in (1e18, 1e21, 1e25):
+        frontier = bs.published("kaplan2020-frontier").at(compute_min=compute)["loss"]
+        assert law.loss(x=compute, **parameters) == close(frontier, rel=1e-12)
+
+
+def test_kaplan_with_a_floor_is_the_coupled_law_with_beta_one():
+    p = {"E": 1.5, "N_c": 2e9, "D_c": 9e9, "alpha_N": 0.35, "alpha_D": 0.4}
+    ratio = p["alpha_N"] / p["alpha_D"]
+    coupled = {
+        "E": 1.5,
+        "A": p["N_c"] ** ratio,
+        "B": p["D_c"],
+        "alpha": ratio,
+        "beta": 1.0,
+        "k": 0.4,
+    }
+    at = {"n_params": np.geomspace(1e7, 1e11, 9), "n_tokens": 2e10}
+    np.testing.assert_allclose(
+        bs.law("kaplan-nd-floor").loss(**at, **p),
+        bs.law("coupled").loss(**at, **coupled),
+        rtol=1e-12,
+    )
+    np.testing.assert_allclose(
+        bs.law("kaplan-nd-floor").optimal_log_params(p, np.log(1e22)),
+        bs.law("coupled").optimal_log_params(coupled, np.log(1e22)),
+        rtol=1e-12,
+    )
+
+
+def test_a_plateau_of_zero_is_a_power_law():
+    plain = bs.law("power-law").loss(x=1e9, x_c=1e13, alpha=0.1)
+    level = 1e13**0.1
+    assert bs.law("power-law-plateau").loss(x=1e9, b=level, gamma=1e-30, c=0.1) == close(plain)
+
+
+def test_a_break_of_no_change_is_no_break():
+    p = {"a": 1.5, "b": 40.0, "c0": 0.2, "c1": 0.0, "d1": 1e9, "f1": 0.3}
+    floor = {"E": 1.5, "x_c": 40.0 ** (1 / 0.2), "alpha": 0.2}
+    for x in (1e6, 1e9, 1e13):
+        broken = bs.law("broken-power-law-1").loss(x=x, **p)
+        assert broken == close(bs.law("power-law-floor").loss(x=x, **floor), rel=1e-12)
+
+
+def test_slopes_far_from_a_break():
+    law, p = bs.law("broken-power-law-1"), dict(bs.published("caballero2022-toy").parameters)
+    p["a"] = 0.0
+    for x, slope in ((1e-4, p["c0"]), (1e8, p["c0"] + p["c1"])):
+        drop = np.log(law.loss(x=x, **p) / law.loss(x=x * np.e, **p))
+        assert drop == close(slope, rel=1e-6)

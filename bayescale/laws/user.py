@@ -1,0 +1,79 @@
+"""Laws of the user's own: a Python function with typed parameters."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, override
+
+import numpy as np
+
+from bayescale.errors import CardError
+from bayescale.laws.base import Law, Parameter, Value, Values
+
+
+class FunctionLaw(Law):
+    """A law given as a function of its inputs and parameters. Made by `bayescale.define_law`.
+
+    Its coordinates are its parameters, in the function's own units: priors are stated on them
+    directly, and nothing is relative to the observed loss.
+    """
+
+    scale_free = False
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str,
+        inputs: tuple[str, ...],
+        parameters: Mapping[str, Parameter],
+        source: str,
+    ) -> None:
+        self.function = function
+        self.name = name  # type: ignore[misc]
+        self.title = (inspect.getdoc(function) or name).splitlines()[0]  # type: ignore[misc]
+        self.latex = rf"\mathrm{{{name}}}({', '.join((*inputs, *parameters))})"  # type: ignore[misc]
+        self.sources = (source,)  # type: ignore[misc]
+        self.inputs = inputs  # type: ignore[misc]
+        self.parameters = dict(parameters)  # type: ignore[misc]
+        self.coordinates = self.parameters  # type: ignore[misc]
+        self.shares = {}  # type: ignore[misc]
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        inputs = {name: np.exp(log_inputs[name]) for name in self.inputs}
+        return self.function(**inputs, **{name: parameters[name] for name in self.parameters})
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        return dict(parameters)
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        return dict(coordinates)
+
+
+def law_of_function(function: Callable[..., Any], name: str, source: str) -> FunctionLaw:
+    """Read inputs and parameters off a function's signature.
+
+    Raises
+    ------
+    CardError
+        If an argument is neither a plain input nor a parameter annotated with a `Parameter`.
+    """
+    inputs: list[str] = []
+    parameters: dict[str, Parameter] = {}
+    for argument in inspect.signature(function).parameters.values():
+        if isinstance(argument.annotation, Parameter):
+            parameters[argument.name] = argument.annotation
+        elif argument.annotation is inspect.Parameter.empty and not parameters:
+            inputs.append(argument.name)
+        else:
+            raise CardError(
+                f"{name}: found the argument {argument}; expected inputs first, without "
+                "annotation, then parameters, each annotated with a bayescale.Parameter."
+            )
+    if not inputs or not parameters:
+        raise CardError(f"{name}: a law needs at least one input and one parameter.")
+    return FunctionLaw(
+        function, name=name, inputs=tuple(inputs), parameters=parameters, source=source
+    )
