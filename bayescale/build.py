@@ -48,8 +48,10 @@ class Scale:
             ((log - log.mean()) / max(float(log.std()), 1e-12)) ** 2 for log in logs.values()
         )
         nearest = np.argsort(distance, kind="stable")[: max(5, len(runs) // 4)]
+        reference = {name: float(np.exp(log.mean())) for name, log in logs.items()}
+        reference |= {name: reference[as_] for name, as_ in model.formula.same_scale.items()}
         return cls(
-            reference={name: float(np.exp(log.mean())) for name, log in logs.items()},
+            reference=reference,
             loss=float(np.median(runs.loss[nearest])),
         )
 

@@ -148,6 +148,20 @@ _ENTRIES: tuple[Constants | EmpiricalFrontier, ...] = (
         )
     ),
     Constants(
+        name="muennighoff2023",
+        law="data-constrained",
+        parameters={
+            "E": float(np.exp(0.6254804)),
+            "A": float(np.exp(6.255414)),
+            "B": float(np.exp(7.3049974)),
+            "alpha": 0.3526596,
+            "beta": 0.3526596,
+            "R_D": 15.387756,
+            "R_N": 5.309743,
+        },
+        source="Muennighoff et al. 2023, arXiv:2305.16264, unrounded values of the C4 fit",
+    ),
+    Constants(
         name="caballero2022-toy",
         law="broken-power-law-1",
         parameters={

@@ -39,6 +39,9 @@ ALIASES: Mapping[str, frozenset[str]] = {
         "total_tokens tokens_processed dataset_size",
         "compute": "compute c flops flop training_flops training_flop train_flops total_flops "
         "compute_flops",
+        "n_unique_tokens": "n_unique_tokens unique_tokens unique_data u",
+        "n_steps": "n_steps steps s optimizer_steps optimiser_steps",
+        "batch_tokens": "batch_tokens tokens_per_step batch_size_tokens",
         "loss": "loss l loss_nats val_loss validation_loss final_loss eval_loss test_loss "
         "valid_loss",
     }.items()
@@ -118,8 +121,8 @@ def load_runs(
     size = vocabulary_size or (raw.card.vocabulary_size if raw.card else None)
     if size is not None:
         _refuse_above_uniform(frame["loss"], size, raw)
-    both = ("n_params", "n_tokens")
-    observed = both if set(both) <= set(frame.columns) else tuple(needs)
+    always = [name for name in ("n_params", "n_tokens") if name in frame]
+    observed = tuple(dict.fromkeys([*(always if len(always) == 2 else []), *needs]))
     _refuse_duplicates(frame, raw, observed)
     for note in notes:
         logger.info("%s: %s", raw.name, note)
@@ -257,10 +260,10 @@ _READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
 def _name_columns(raw: _Raw, mapping: Mapping[str, str], needs: Sequence[str]) -> pd.DataFrame:
     """Rename the recognised columns to the vocabulary; the rest keep their names."""
     present = list(raw.frame.columns)
-    known = list(ALIASES)
+    known = list(dict.fromkeys((*ALIASES, *needs)))
     chosen: dict[str, str] = {}
     for name, column in mapping.items():
-        if name not in ALIASES:
+        if name not in known:
             hint = did_you_mean(name, known)
             raise RunsError(f"columns={{{name!r}: ...}}: expected one of {', '.join(known)}.{hint}")
         if column not in present:
@@ -298,7 +301,7 @@ def _name_columns(raw: _Raw, mapping: Mapping[str, str], needs: Sequence[str]) -
     if "family" not in frame and raw.card and raw.card.family:
         frame["family"] = raw.card.family
     for name in frame.columns:
-        if name not in ALIASES and name not in needs:
+        if name not in ("run", "family", *OBSERVED, *needs):
             frame[name] = _numeric_if_possible(frame[name])
     return frame
 
@@ -311,7 +314,7 @@ def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[
     for name in needs:
         if name in AMOUNTS and name not in chosen and len(amounts) < 2:
             return f"two of n_params, n_tokens and compute (found {', '.join(amounts) or 'none'})"
-        if name not in AMOUNTS and name not in present:
+        if name not in AMOUNTS and name not in chosen and name not in present:
             return name
     return ""
 

@@ -159,9 +159,9 @@ class Runs:
             "N": ("n_params", format_count),
             "D": ("n_tokens", format_count),
             "C": ("compute", format_compute),
+            **{name: (name, format_count) for name in self.observed if name not in OBSERVED},
             "loss": ("loss", lambda x: format_number(x, 4)),
         }
-        spans |= {name: (name, format_count) for name in self.observed if name not in OBSERVED}
         shown = [
             f"{label} {style(self.column(name).min())} to {style(self.column(name).max())}"
             for label, (name, style) in spans.items()

@@ -42,6 +42,7 @@ def check_law(
     """
     law = find_law(law) if isinstance(law, str) else law
     centre = dict(reference) if reference else dict.fromkeys(law.inputs, 1e9)
+    centre |= {name: centre[other] for name, other in law.same_scale.items()}
     law.check_parameters(parameters)
     assert set(centre) == set(law.inputs), f"reference: expected {law.inputs}, found {centre}"
     _check_facts(law)

@@ -1,11 +1,29 @@
 """Fixtures that are dear to make, made once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import bayescale as bs
 from bayescale.build import Scale
+
+SHARED = Path(__file__).parents[2] / "shared" / "datasets"
+"""Larger public tables that are not part of the repository, beside it where they are at hand."""
+
+
+@pytest.fixture(scope="session")
+def shared_table():
+    """Return the path of a larger public table by name, or skip the test without it."""
+
+    def find(name: str) -> Path:
+        path = SHARED / f"{name}.csv"
+        if not path.is_file():
+            pytest.skip(f"the table {path.name} is not beside the checkout")
+        return path
+
+    return find
 
 
 @pytest.fixture(scope="session")

@@ -230,3 +230,52 @@ def test_a_prior_may_restrict_a_real_coordinate_but_not_widen_one():
     share = bs.Beta(a=1.0, b=1.0, why="any")
     assert share.constrain(np.array([0.0]))[0] == 0.5
     assert share.unconstrain(0.5) == 0.0
+
+
+@pytest.mark.slow
+def test_chinchilla_on_an_exact_surface(shared_table):
+    """A table without noise: the truth to five digits, or a fit that says it failed."""
+    runs = bs.load_runs(shared_table("cs336_synthetic_isoflop"))
+    fit = bs.fit("chinchilla", runs, seed=1, tune=1000, progress=False)
+    truth = {"E": 2.69, "A": 1606.4, "B": 3210.7, "alpha": 0.34, "beta": 0.36}
+    assert fit.diagnostics.ok, fit.diagnostics.messages
+    for name, value in truth.items():
+        assert float(fit.posterior[name].median()) == pytest.approx(value, rel=1e-4), name
+
+
+@pytest.mark.slow
+def test_repeated_epochs_on_real_runs(shared_table):
+    """Muennighoff's runs on a billion unique tokens or more: repeats pay, and then stop paying."""
+    runs = bs.load_runs(
+        shared_table("datablations_runs"),
+        columns={"n_unique_tokens": "unique_tokens"},
+        needs=("n_params", "n_tokens", "n_unique_tokens"),
+    ).where("family == 'c4' and n_unique_tokens >= 1e9")
+    fit = bs.fit("data-constrained", runs, seed=1, progress=False)
+    assert fit.diagnostics.ok, fit.diagnostics.messages
+    table = fit.summary(prob=0.9)
+    # The published 15 and 5 are from a selection of these runs and from another objective; R_D
+    # moves with the selection by more than its interval.
+    assert 5 < table.loc["R_D", "lower"] < table.loc["R_D", "upper"] < 200
+    assert 1 < table.loc["R_N", "lower"] < 5.31 < table.loc["R_N", "upper"] < 20
+    assert 0.2 < table.loc["alpha", "median"] < 0.5
+    with pytest.raises(TypeError, match="only under a law of n_params and n_tokens"):
+        bs.allocate(fit, compute=1e22)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("card", ["power-law-floor", "broken-power-law-1"])
+def test_one_curve_of_a_language_model(card, shared_table):
+    """Fit the training part of a learning curve, say how far the rest is missed."""
+    runs = pd.read_csv(shared_table("revisiting_lang"))
+    curve = runs[runs["family"] == runs["family"].iloc[0]]
+    curve = curve[curve["run"] == curve["run"].iloc[0]]
+    seen = curve[curve["train_split"] == 1] if 0 in set(curve["train_split"]) else curve
+    assert len(seen) >= 10
+    model = replace(bs.load_model(card), inputs={"x": "examples"})
+    fit = bs.fit(model, seen[["examples", "loss"]], seed=1, target_accept=0.95, progress=False)
+    # Either outcome is information; a failure must be said.
+    assert fit.diagnostics.ok or fit.headline.startswith("THIS FIT FAILED")
+    at = bs.predict(fit, inputs={"examples": seen["examples"].tolist()})["loss"]
+    error = np.log(at.median(("chain", "draw")).to_numpy() / seen["loss"].to_numpy())
+    assert np.sqrt(np.mean(error**2)) < 0.03

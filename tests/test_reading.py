@@ -73,6 +73,8 @@ def test_every_alias_is_recognised():
         for alias in aliases:
             if target in ("run", "family"):
                 table = GOOD.assign(**{alias: list("abcd")})
+            elif target not in ("n_params", "n_tokens", "compute", "loss"):
+                table = GOOD.assign(**{alias: [1, 2, 3, 4]})
             else:
                 table = GOOD.assign(flops=6 * GOOD.N * GOOD.D).rename(
                     columns={

@@ -12,6 +12,7 @@ from bayescale.errors import CardError, unknown_name
 from bayescale.laws.base import Law, Parameter, Value, Values
 from bayescale.laws.broken import BrokenPowerLaw
 from bayescale.laws.chinchilla import Chinchilla, Coupled
+from bayescale.laws.data_constrained import DataConstrained
 from bayescale.laws.kaplan import KaplanND, KaplanNDWithFloor
 from bayescale.laws.power import PowerLaw, PowerLawWithFloor, ShiftedPowerLaw
 from bayescale.laws.user import law_of_function
@@ -40,6 +41,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             Coupled(),
             KaplanND(),
             KaplanNDWithFloor(),
+            DataConstrained(),
             PowerLaw(),
             PowerLawWithFloor(),
             ShiftedPowerLaw(),

@@ -39,6 +39,8 @@ class Law(ABC):
         How it is called, described, written and cited.
     caveat
         A sentence that belongs beside every result of the law, if there is one.
+    same_scale
+        Inputs that must be scaled as another is, since the formula compares the two.
     scale_free
         Whether the coordinates are at a reference point and losses in them relative, so that
         the same priors serve any units; a law of a user's own is in its own units.
@@ -69,6 +71,7 @@ class Law(ABC):
     sources: ClassVar[tuple[str, ...]]
     caveat: ClassVar[str] = ""
     scale_free: ClassVar[bool] = True
+    same_scale: ClassVar[Mapping[str, str]] = {}
     inputs: ClassVar[tuple[str, ...]] = ("n_params", "n_tokens")
     parameters: ClassVar[Mapping[str, Parameter]]
     coordinates: ClassVar[Mapping[str, Parameter]]

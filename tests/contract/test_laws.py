@@ -20,6 +20,7 @@ TYPICAL = {
         **{"E": 1.5, "N_c": 2e9, "D_c": 9e9},
         **{"alpha_N": 0.35, "alpha_D": 0.4},
     },
+    "data-constrained": bs.published("muennighoff2023").parameters,
     "power-law": bs.published("kaplan2020-c").parameters,
     "power-law-floor": {"E": 1.8, "x_c": 3e18, "alpha": 0.18},
     "power-law-plateau": {"b": 90.0, "gamma": 3e-10, "c": 0.2},
@@ -62,7 +63,11 @@ def coordinates(draw, law: Law) -> dict[str, float]:
 
 @each
 def test_the_public_battery(law):
-    at = {"x": 500.0} if law.name == "broken-power-law-1" else None
+    at = {
+        "broken-power-law-1": {"x": 500.0},
+        # Fewer parameters than the tokens can use, so that the reference is Chinchilla's.
+        "data-constrained": {"n_params": 1e8, "n_tokens": 1e10, "n_unique_tokens": 1e10},
+    }.get(law.name)
     check_law(law, TYPICAL[law.name], reference=at)
 
 

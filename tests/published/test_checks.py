@@ -296,3 +296,42 @@ def test_slopes_far_from_a_break():
     for x, slope in ((1e-4, p["c0"]), (1e8, p["c0"] + p["c1"])):
         drop = np.log(law.loss(x=x, **p) / law.loss(x=x * np.e, **p))
         assert drop == close(slope, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens", "unique", "loss"),
+    [
+        (6.34e9, 242e9, 25e9, 2.2256440889984477),
+        (8.67e9, 178e9, 25e9, 2.2269634075087867),
+    ],
+)
+def test_data_constrained_losses(size, tokens, unique, loss):  # check 19
+    constants = bs.published("muennighoff2023")
+    found = bs.law(constants.law).loss(
+        n_params=size, n_tokens=tokens, n_unique_tokens=unique, **constants.parameters
+    )
+    assert found == close(loss, rel=1e-7)
+
+
+def test_fresh_data_and_few_parameters_are_chinchilla():
+    p = dict(bs.published("muennighoff2023").parameters)
+    chinchilla = {name: p[name] for name in ("E", "A", "B", "alpha", "beta")}
+    at = {"n_params": np.geomspace(1e7, 4e8, 7), "n_tokens": 1e10}
+    for unique in (1e10, 5e10):
+        repeated = bs.law("data-constrained").loss(**at, n_unique_tokens=unique, **p)
+        fresh = bs.law("chinchilla").loss(**at, **chinchilla)
+        np.testing.assert_allclose(repeated, fresh, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "efficiency"), [(2, 0.984), (4, 0.931), (8, 0.828), (16, 0.661), (40, 0.379)]
+)
+def test_worth_of_repeated_tokens(epochs, efficiency):
+    """Of the repeated tokens, this share counts: measured through the loss itself."""
+    p = bs.published("muennighoff2023").parameters
+    law, unique = bs.law("data-constrained"), 1e10
+    at = {"n_params": 1e8, "n_unique_tokens": unique}
+    loss = law.loss(**at, n_tokens=epochs * unique, **p)
+    size_term = p["A"] * 1e8 ** -p["alpha"]
+    effective = ((loss - p["E"] - size_term) / p["B"]) ** (-1 / p["beta"])
+    assert effective / unique / epochs == close(efficiency, abs=6e-4)
