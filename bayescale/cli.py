@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -125,8 +125,15 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = verb("predict", _predict, "Print the predicted loss of plans.")
     predict.add_argument("fit", type=Path, help="saved fit")
-    predict.add_argument("--n-params", action="append", required=True, help="size, such as 7B")
-    predict.add_argument("--n-tokens", action="append", required=True, help="tokens, such as 2T")
+    predict.add_argument("--n-params", action="append", help="size, such as 7B")
+    predict.add_argument("--n-tokens", action="append", help="tokens, such as 2T")
+    predict.add_argument(
+        "--at",
+        action="append",
+        default=[],
+        metavar="NAME=AMOUNT",
+        help="another input of the law, such as compute=1e22; may be repeated",
+    )
     _add_prob(predict)
 
     report = verb("report", _report, "Write the report of a saved fit as one HTML file.")
@@ -233,6 +240,11 @@ def _fit(options: Arguments) -> None:
         if path is not None:
             refuse_unwritable(path)
     model = load_model(options.model)
+    if options.compute and not model.formula.takes_size_and_tokens:
+        raise ValueError(
+            f"--compute: the law {model.law} is of {', '.join(model.formula.inputs)}, so there is "
+            "no size and number of tokens to split a budget between."
+        )
     result = fit(
         model,
         _load(options, model),
@@ -319,10 +331,13 @@ def _predict(options: Arguments) -> None:
     from bayescale.tables import interval_columns
 
     fit = load_fit(options.fit)
-    draws = predict(fit, n_params=options.n_params, n_tokens=options.n_tokens)
+    others: dict[str, list[str]] = {}
+    for name, amount in _pairs(options.at, "--at", "NAME=AMOUNT"):
+        others.setdefault(name, []).append(amount)
+    draws = predict(fit, n_params=options.n_params, n_tokens=options.n_tokens, inputs=others)
     table = interval_columns(draws, options.prob, "plan")
-    table.insert(0, "n_params", draws["n_params"].to_numpy())
-    table.insert(1, "n_tokens", draws["n_tokens"].to_numpy())
+    for place, column in enumerate(fit.model.columns.values()):
+        table.insert(place, column, draws[column].to_numpy())
     if options.json:
         _print_json({"passed": fit.diagnostics.ok, "predictions": _records(table)})
         return
@@ -348,19 +363,21 @@ def _report(options: Arguments) -> None:
 def _load(options: Arguments, model: "Model") -> "Runs":
     from bayescale.reading import load_runs
 
-    columns = {}
-    for entry in options.column:
-        name, separator, column = entry.partition("=")
-        if not separator or not column:
-            raise ValueError(f"--column: found {entry!r}, expected NAME=COLUMN.")
-        columns[name.strip()] = column.strip()
     return load_runs(
         options.runs,
-        columns=columns,
+        columns=dict(_pairs(options.column, "--column", "NAME=COLUMN")),
         keep_outliers=options.keep_outliers,
         vocabulary_size=options.vocabulary_size,
         needs=tuple(model.columns.values()),
     )
+
+
+def _pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        name, _, value = entry.partition("=")
+        if not name or not value:
+            raise ValueError(f"{option}: found {entry!r}, expected {form}.")
+        yield name.strip(), value.strip()
 
 
 def _fit_or_constants(name: str) -> "Fit | Constants | EmpiricalFrontier":

@@ -1,10 +1,9 @@
-"""From what people have (a dataset id, a folder, a file, a DataFrame) to validated Runs."""
+"""From a raw table to validated Runs: columns named, amounts read, bad rows refused."""
 
-import csv
 import logging
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale.catalogue import CARD_NAME, find_dataset
 from bayescale.costs import six_nd
 from bayescale.dataset_card import DatasetCard
 from bayescale.errors import AmountError, BayescaleWarning, RunsError, did_you_mean
 from bayescale.runs import AMOUNTS, OBSERVED, Runs
+from bayescale.sources import RawTable, read_source
 from bayescale.units import (
     Quantity,
     format_number,
@@ -108,8 +107,9 @@ def load_runs(
     >>> bs.load_runs(mine).compute
     array([5.880e+17, 3.072e+18])
     """
-    raw = _read_source(source)
-    frame = _name_columns(raw, columns or {}, needs)
+    table = read_source(source)
+    raw = _Named(table, _find_columns(table, columns or {}, needs))
+    frame = _rename(raw, needs)
     notes: list[str] = []
     frame, left_out = _drop_outliers(frame, raw, keep_outliers)
     notes.extend(left_out)
@@ -128,137 +128,39 @@ def load_runs(
         logger.info("%s: %s", raw.name, note)
     leading = [c for c in ("run", "family", *OBSERVED) if c in frame]
     others = [c for c in frame.columns if c not in leading]
-    table = frame[leading + others].reset_index(drop=True)
-    return Runs(table, raw.name, tuple(notes), derived, raw.card, observed)
+    complete = frame[leading + others].reset_index(drop=True)
+    return Runs(complete, raw.name, tuple(notes), derived, raw.card, observed)
 
 
 @dataclass(frozen=True)
-class _Raw:
-    """A table as read, its texts untouched; the index is how people count its rows."""
+class _Named:
+    """A raw table and which of its columns is what, to name places in it in messages."""
 
-    frame: pd.DataFrame
-    name: str
-    card: DatasetCard | None
-    row_word: str
-
-    def place(self, row: int, column: str) -> str:
-        read_as = self.original.get(column, column)
-        shown = f"{read_as!r}" + (f" (read as {column})" if read_as != column else "")
-        return f"{self.name}, {self.row_word} {row}, column {shown}"
+    raw: RawTable
+    column_of: Mapping[str, str]
 
     @property
-    def original(self) -> dict[str, str]:
-        return dict(self.frame.attrs.get("original", {}))
+    def name(self) -> str:
+        return self.raw.name
+
+    @property
+    def card(self) -> DatasetCard | None:
+        return self.raw.card
+
+    @property
+    def row_word(self) -> str:
+        return self.raw.row_word
+
+    def place(self, row: int, name: str) -> str:
+        column = self.column_of.get(name, name)
+        read_as = f" (read as {name})" if column != name else ""
+        return f"{self.name}, {self.row_word} {row}, column {column!r}{read_as}"
 
 
-def _read_source(source: str | Path | pd.DataFrame) -> _Raw:
-    if isinstance(source, pd.DataFrame):
-        if source.columns.duplicated().any():
-            raise RunsError(_duplicate_header("the DataFrame", list(map(str, source.columns))))
-        frame = source.reset_index(drop=True)
-        frame.columns = frame.columns.map(str)
-        return _checked(_Raw(frame, "DataFrame", None, "row"))
-    path = Path(source)
-    if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
-        path = find_dataset(source)
-    if path.is_dir():
-        return _read_folder(path)
-    return _checked(_read_file(path, path.name, None))
-
-
-def _checked(raw: _Raw) -> _Raw:
-    if raw.frame.empty:
-        raise RunsError(f"{raw.name}: found no runs, expected a header and one row for each run.")
-    return raw
-
-
-def _read_folder(folder: Path) -> _Raw:
-    card_path = folder / CARD_NAME
-    card = DatasetCard.read(card_path) if card_path.is_file() else None
-    for suffix in _READERS:
-        path = folder / f"runs{suffix}"
-        if path.is_file():
-            if card:
-                card.check_file(path)
-            return _checked(_read_file(path, card.id if card else folder.name, card))
-    raise RunsError(
-        f"{folder}: found no runs in it, expected a file runs.csv, runs.parquet or runs.jsonl."
-    )
-
-
-def _read_file(path: Path, name: str, card: DatasetCard | None) -> _Raw:
-    if not path.is_file():
-        raise RunsError(
-            f"{path}: there is no such file. Give a path to a table of runs, or a dataset id "
-            "(`bayescale datasets` lists them)."
-        )
-    if path.stat().st_size == 0:
-        raise RunsError(f"{path}: the file is empty, expected a header and one row for each run.")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise RunsError(
-            f"{path}: found a {path.suffix or 'nameless'} file, expected one of "
-            f"{', '.join(_READERS)}."
-        )
-    try:
-        frame = reader(path)
-    except RunsError:
-        raise
-    except (ValueError, OSError) as error:  # pandas, pyarrow and Unicode errors are ValueErrors
-        raise RunsError(f"{path}: could not be read as {path.suffix} ({error}).") from None
-    frame.columns = frame.columns.map(str)
-    return _Raw(frame, name, card, "line" if reader is _read_delimited else "row")
-
-
-def _read_delimited(path: Path) -> pd.DataFrame:
-    """Read text as text, so that a message can show what the file says, and in which line."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
-        try:
-            lines = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
-        except csv.Error as error:
-            raise RunsError(f"{path}, line {reader.line_num}: {error}. Correct the line.") from None
-    header, *rows = [row for _, row in lines] or [[]]
-    names = [name.strip() for name in header]
-    if len(set(names)) < len(names):
-        raise RunsError(_duplicate_header(str(path), names))
-    for (line, _), row in zip(lines[1:], rows, strict=True):
-        if len(row) != len(names):
-            raise RunsError(
-                f"{path}, line {line}: found {len(row)} fields, expected {len(names)} as in the "
-                "header. Correct the line; a field with a comma needs quotes."
-            )
-    return pd.DataFrame(rows, columns=names, index=[line for line, _ in lines[1:]], dtype=str)
-
-
-def _duplicate_header(where: str, names: Sequence[str]) -> str:
-    twice = sorted({name for name in names if list(names).count(name) > 1})
-    return f"{where}: found the column {', '.join(map(repr, twice))} twice. Name each column once."
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    return _counted_from_one(pd.read_parquet(path))
-
-
-def _counted_from_one(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.set_axis(range(1, len(frame) + 1))
-
-
-def _read_json_lines(path: Path) -> pd.DataFrame:
-    return _counted_from_one(pd.read_json(path, lines=True, dtype=False))
-
-
-_READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": _read_delimited,
-    ".tsv": _read_delimited,
-    ".parquet": _read_parquet,
-    ".jsonl": _read_json_lines,
-}
-
-
-def _name_columns(raw: _Raw, mapping: Mapping[str, str], needs: Sequence[str]) -> pd.DataFrame:
-    """Rename the recognised columns to the vocabulary; the rest keep their names."""
+def _find_columns(
+    raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
+) -> dict[str, str]:
+    """Return which column of the table each name of the vocabulary is."""
     present = list(raw.frame.columns)
     known = list(dict.fromkeys((*ALIASES, *needs)))
     chosen: dict[str, str] = {}
@@ -277,9 +179,10 @@ def _name_columns(raw: _Raw, mapping: Mapping[str, str], needs: Sequence[str]) -
         if name in chosen:
             continue
         candidates = [c for c in present if _key(c) in aliases and c not in chosen.values()]
-        if len(candidates) > 1 and name in candidates:
+        if name in candidates:
             candidates = [name]
-        if len(candidates) > 1:
+        # Which of several is the label of a run, say, makes no difference to a fit.
+        if len(candidates) > 1 and name in (*OBSERVED, *needs):
             raise RunsError(
                 f"{raw.name}: the columns {', '.join(map(repr, candidates))} could each be {name}. "
                 f"Say which with columns={{{name!r}: ...}} (--column {name}=NAME)."
@@ -292,10 +195,15 @@ def _name_columns(raw: _Raw, mapping: Mapping[str, str], needs: Sequence[str]) -
             f"{raw.name}: the column for {missing} is missing; the columns are "
             f"{', '.join(present)}. Name it with columns= (--column n_params=NAME)."
         )
+    return chosen
+
+
+def _rename(named: _Named, needs: Sequence[str]) -> pd.DataFrame:
+    """Return the table under the vocabulary's names; other columns keep theirs."""
+    raw, chosen = named.raw, named.column_of
     frame = raw.frame.copy()
-    clashes = [n for n, c in chosen.items() if n != c and n in present]
+    clashes = [n for n, c in chosen.items() if n != c and n in frame]
     frame = frame.drop(columns=clashes).rename(columns={c: n for n, c in chosen.items()})
-    raw.frame.attrs["original"] = chosen
     if "run" not in frame:
         frame["run"] = [f"{raw.row_word} {i}" for i in frame.index]
     if "family" not in frame and raw.card and raw.card.family:
@@ -331,7 +239,7 @@ def _numeric_if_possible(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _drop_outliers(
-    frame: pd.DataFrame, raw: _Raw, keep: bool
+    frame: pd.DataFrame, raw: _Named, keep: bool
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     column = raw.card.outliers.get("column", "outlier") if raw.card else "outlier"
     if column not in frame:
@@ -343,7 +251,7 @@ def _drop_outliers(
     if flags.isna().any():
         row = int(flags.index[flags.isna()][0])
         raise RunsError(
-            f"{raw.place(row, column)}: found {raw.frame[column].loc[row]!r}, expected 0 or 1."
+            f"{raw.place(row, column)}: found {frame[column].loc[row]!r}, expected 0 or 1."
         )
     flagged = flags.to_numpy(dtype=bool)
     count = int(flagged.sum())
@@ -358,7 +266,7 @@ def _drop_outliers(
     return frame[~flagged], (note,)
 
 
-def _numbers(column: "pd.Series[Any]", name: str, raw: _Raw) -> NDArray[np.float64]:
+def _numbers(column: "pd.Series[Any]", name: str, raw: _Named) -> NDArray[np.float64]:
     """Parse a column of amounts or losses; the first bad values are named with their rows."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, copy=True)
     is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)
@@ -388,7 +296,7 @@ def _first_few(messages: Sequence[str], most: int = 3) -> str:
 
 
 def _complete(
-    frame: pd.DataFrame, derived: dict[str, str], raw: _Raw, tolerance: float
+    frame: pd.DataFrame, derived: dict[str, str], raw: _Named, tolerance: float
 ) -> list[str]:
     """Fill in the missing one of N, D and C, or compare all three."""
     k = six_nd.flop_per_param_token
@@ -408,7 +316,7 @@ def _complete(
     return [f"{name} derived as {rule}" for name, rule in derived.items() if name in AMOUNTS]
 
 
-def _warn_if_inconsistent(frame: pd.DataFrame, raw: _Raw, tolerance: float) -> None:
+def _warn_if_inconsistent(frame: pd.DataFrame, raw: _Named, tolerance: float) -> None:
     ratio = (frame["compute"] / six_nd(frame["n_params"], frame["n_tokens"])).to_numpy()
     off = np.flatnonzero(np.abs(ratio - 1) > tolerance)
     if len(off):
@@ -426,7 +334,7 @@ def _warn_if_inconsistent(frame: pd.DataFrame, raw: _Raw, tolerance: float) -> N
         )
 
 
-def _refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: _Raw) -> None:
+def _refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: _Named) -> None:
     if size < 2:
         raise RunsError(f"vocabulary_size: found {size}, expected at least 2.")
     limit = math.log(size)
@@ -440,7 +348,7 @@ def _refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: _Raw) -> Non
         raise RunsError(_first_few(wrong) + " Check the unit, or leave out runs that diverged.")
 
 
-def _refuse_duplicates(frame: pd.DataFrame, raw: _Raw, observed: Sequence[str]) -> None:
+def _refuse_duplicates(frame: pd.DataFrame, raw: _Named, observed: Sequence[str]) -> None:
     same = [c for c in ("family", *observed, "loss", "seed") if c in frame]
     twice = frame.duplicated(same, keep=False)
     if twice.any():

@@ -115,6 +115,22 @@ def test_json_everywhere(run, saved, tmp_path):
     assert facts == {"passed": True, "report": page}
 
 
+def test_a_law_of_one_variable(run, tmp_path):
+    out = str(tmp_path / "c.nc")
+    refused(
+        run("fit", "power-law-floor", "chinchilla", "--compute", "1e21", "--out", out),
+        "no size and number of tokens",
+    )
+    code, said, _ = run("fit", "power-law-floor", "chinchilla", "--seed", "1", "--out", out)
+    assert code == 0
+    assert "alpha" in said
+    code, said, _ = run("predict", out, "--at", "compute=1e21", "--at", "compute=1e22")
+    assert code == 0
+    assert said.splitlines()[-1].split()[0] == "1e+22"
+    refused(run("predict", out, "--at", "compute"), "expected NAME=AMOUNT")
+    refused(run("predict", out, "--n-params", "7B"), "plans: found n_params, expected compute")
+
+
 def test_published_constants_can_be_asked(run):
     code, out, _ = run("allocate", "hoffmann2022", "--compute", "5.76e23")
     assert code == 0
@@ -168,6 +184,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(run, arguments, words, tmp_pa
 def test_bad_plans_and_budgets_of_a_saved_fit(run, saved, tmp_path):
     refused(run("allocate", saved, "--compute", "0"), "found '0'")
     refused(run("predict", saved, "--n-params", "x", "--n-tokens", "2T"), "n_params: found 'x'")
+    refused(run("predict", saved, "--n-params", "7B"), "expected n_params, n_tokens")
     refused(run("allocate", saved, "--compute", "1e21", "--prob", "0"), "prob: found 0.0")
     page = tmp_path / "r.html"
     refused(run("report", saved, "--compute", "x", "--out", str(page)), "found 'x'")

@@ -99,6 +99,9 @@ def test_ambiguous_names_need_a_mapping():
     table = GOOD.rename(columns={"loss": "val_loss"}).assign(test_loss=1.0)
     refused(table, "'val_loss', 'test_loss' could each be loss")
     assert load_runs(table, columns={"loss": "val_loss"}).loss[0] == 3.9
+    # Nor does a table stumble over several labels, or several columns that no fit needs.
+    labelled = GOOD.assign(name=list("abcd"), id=list("efgh"), steps=1, optimizer_steps=2)
+    assert load_runs(labelled).table["run"].tolist() == list("abcd")
     # The vocabulary's own name is never ambiguous.
     assert load_runs(GOOD.assign(val_loss=9.0)).loss[0] == 3.9
 
