@@ -17,6 +17,17 @@ NOISES: Mapping[str, tuple[str, ...]] = {"student-t": ("sigma", "nu"), "normal":
 
 DEFAULT_CARD = "chinchilla"
 
+_REQUIRED = ("law", "priors", "noise")
+_CARD_KEYS: Mapping[str, tuple[type, str]] = {
+    "id": (str, "text"),
+    "title": (str, "text"),
+    "law": (str, "a name"),
+    "references": (list, "a list of texts"),
+    "inputs": (Mapping, "a table"),
+    "priors": (Mapping, "a table"),
+    "noise": (Mapping, "a table"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
@@ -153,14 +164,11 @@ class Model:
         """Build a model from a card's content; unknown keys raise CardError."""
         known = {f.name for f in fields(cls)}
         _refuse_unknown(content, known, where)
-        for key, kind in (("law", str), ("priors", Mapping), ("noise", Mapping)):
-            if not isinstance(content.get(key), kind):
-                raise CardError(
-                    f"{where}: found {key} = {content.get(key)!r}, expected "
-                    f"{'a name' if kind is str else 'a table'}."
-                )
+        for key, (expected, called) in _CARD_KEYS.items():
+            if (key in content or key in _REQUIRED) and not isinstance(content.get(key), expected):
+                raise CardError(f"{where}: found {key} = {content.get(key)!r}, expected {called}.")
         noise = dict(content["noise"])
-        kind = noise.pop("kind", None)
+        kind = str(noise.pop("kind", None))
         # The vocabulary is checked before the values, so that a misspelt name is what is reported.
         if kind in NOISES:
             _refuse_unknown(noise, set(NOISES[kind]) | {"kind"}, f"{where}: noise")
@@ -171,7 +179,7 @@ class Model:
                 for name, prior in content["priors"].items()
             },
             noise=Noise(
-                kind=str(kind),
+                kind=kind,
                 priors={
                     name: prior_from_dict(prior, f"{where}: noise.{name}")
                     for name, prior in noise.items()

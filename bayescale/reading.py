@@ -234,7 +234,7 @@ def _key(column: str) -> str:
 def _numeric_if_possible(column: "pd.Series[Any]") -> "pd.Series[Any]":
     try:
         return pd.to_numeric(column)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return column
 
 
@@ -268,7 +268,7 @@ def _drop_outliers(
 
 def _numbers(column: "pd.Series[Any]", name: str, raw: _Named) -> NDArray[np.float64]:
     """Parse a column of amounts or losses; the first bad values are named with their rows."""
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, copy=True)
+    values = np.array([_as_float(value) for value in column])
     is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)
     doubtful = np.flatnonzero(~np.isfinite(values) | (values <= 0) | is_bool)
     wrong: list[str] = []
@@ -282,11 +282,23 @@ def _numbers(column: "pd.Series[Any]", name: str, raw: _Named) -> NDArray[np.flo
             except AmountError as error:
                 wrong.append(str(error))
         else:
-            shown = "nothing" if found is None or found != found or found == "" else repr(found)
+            shown = "nothing" if _is_nothing(found) else repr(found)
             wrong.append(f"{raw.place(row, name)}: found {shown}, expected a positive finite loss.")
     if wrong:
         raise RunsError(_first_few(wrong) + " Correct or remove the row.")
     return values
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _is_nothing(value: object) -> bool:
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or value is pd.NA or is_nan or value == ""
 
 
 def _first_few(messages: Sequence[str], most: int = 3) -> str:

@@ -1,5 +1,7 @@
 """One netCDF file of groups and facts, written whole or not at all, and read back or refused."""
 
+import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +15,9 @@ from bayescale.errors import FitFileError
 
 FORMAT = 1
 _FORMAT_KEY = "bayescale_format"
+_SEAL = b"\nbayescale sha256 "
+"""Begins the last line of a file, which holds the digest of all before it. HDF5 readers ignore
+what follows their own end, so the file stays plain netCDF for everybody else."""
 
 
 def write_groups(
@@ -22,9 +27,9 @@ def write_groups(
     tree = xr.DataTree.from_dict(dict(groups))
     tree.attrs = {_FORMAT_KEY: FORMAT} | {name: json.dumps(fact) for name, fact in facts.items()}
     # Through memory: HDF5 on a full disk leaves files it cannot close, and crashes at exit.
-    content = tree.to_netcdf(engine="h5netcdf")
+    content = bytes(tree.to_netcdf(engine="h5netcdf"))
     with whole_file(path) as part:
-        part.write_bytes(content)
+        part.write_bytes(seal(content))
 
 
 def read_groups(
@@ -33,30 +38,34 @@ def read_groups(
     """Read what `write_groups` wrote; anything else raises FitFileError."""
     if not path.is_file():
         raise FitFileError(f"{path}: there is no such file. Give the path of a saved fit.")
-    try:
-        tree = xr.load_datatree(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    content = _unseal(path.read_bytes(), path)
+    tree = xr.load_datatree(io.BytesIO(content), engine="h5netcdf")
+    if tree.attrs.get(_FORMAT_KEY) != FORMAT:
         raise FitFileError(
-            f"{path}: could not be read as netCDF ({reason}). The file is damaged, cut short, or "
-            "something else; fit again and save."
-        ) from None
-    lacking = [name for name in (_FORMAT_KEY, *facts) if name not in tree.attrs]
-    lacking += [name for name in groups if name not in tree.children]
-    if lacking:
-        raise FitFileError(
-            f"{path}: not a saved fit of bayescale ({', '.join(lacking)} missing). Give a file "
-            "that `Fit.save` or `bayescale fit --out` wrote."
-        )
-    if int(tree.attrs[_FORMAT_KEY]) != FORMAT:
-        raise FitFileError(
-            f"{path}: found format {tree.attrs[_FORMAT_KEY]}, expected {FORMAT}. It was written "
-            "by another version of bayescale; fit again."
+            f"{path}: found format {tree.attrs.get(_FORMAT_KEY)}, expected {FORMAT}. It was "
+            "written by another version of bayescale; fit again."
         )
     return (
         {name: tree[name].to_dataset() for name in groups},
         {name: json.loads(tree.attrs[name]) for name in facts},
     )
+
+
+def seal(content: bytes) -> bytes:
+    """Return the content of a file with its digest as the last line."""
+    return content + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def _unseal(sealed: bytes, path: Path) -> bytes:
+    # Checked before HDF5 sees the file: its readers do not take damage quietly.
+    content, _, _ = sealed.rpartition(_SEAL)
+    if not content or seal(content) != sealed:
+        raise FitFileError(
+            f"{path}: not a saved fit of bayescale, or damaged or cut short: its last line is not "
+            "the digest of its content. Give a file that `Fit.save` or `bayescale fit --out` "
+            "wrote, or fit again."
+        )
+    return content
 
 
 def table_to_dataset(table: pd.DataFrame) -> xr.Dataset:

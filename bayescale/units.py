@@ -78,7 +78,10 @@ def _read(value: object, quantity: Quantity) -> float | None:
     if isinstance(value, bool | np.bool_):
         return None
     if isinstance(value, Real):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return None
     if not isinstance(value, str):
         return None
     match = _PATTERNS[quantity].fullmatch(value.strip().lower())

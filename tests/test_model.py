@@ -59,6 +59,9 @@ def test_default_card():
         ('relative_to = "observed-loss"', "", "relative_to = '', expected 'observed-loss'"),
         ('law = "chinchilla"', "law = 3", "found law = 3, expected a name"),
         ("[priors.beta]", "[elsewhere.beta]", "unknown key 'elsewhere'"),
+        ('title = "', 'title = 3 # "', "found title = 3, expected text"),
+        ("references = [", "references = 1 # [", "not valid TOML|expected a list of texts"),
+        ('kind = "student-t"', "kind = []", "noise: found kind"),
         ("=", "", "not valid TOML"),
     ],
 )  # fmt: skip

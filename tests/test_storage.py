@@ -12,6 +12,7 @@ import xarray as xr
 import bayescale as bs
 from bayescale.atomic import whole_file
 from bayescale.errors import FitFileError
+from bayescale.storage import seal
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +23,11 @@ def saved(fit, tmp_path_factory):
 
 
 def copy_with(saved, tmp_path, **attributes):
+    """A file that is whole, its seal included, but says something else."""
     tree = xr.load_datatree(saved, engine="h5netcdf")
     tree.attrs |= attributes
     path = tmp_path / "changed.nc"
-    tree.to_netcdf(path, engine="h5netcdf")
+    path.write_bytes(seal(bytes(tree.to_netcdf(engine="h5netcdf"))))
     return path
 
 
@@ -89,13 +91,39 @@ def test_truncated_files_are_refused(saved, tmp_path, share):
     whole = saved.read_bytes()
     path = tmp_path / "cut.nc"
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(FitFileError, match="could not be read as netCDF"):
+    with pytest.raises(FitFileError, match="not a saved fit of bayescale, or damaged or cut short"):
         bs.load_fit(path)
+
+
+def test_any_damage_is_noticed(saved, tmp_path):
+    whole = saved.read_bytes()
+    rng = np.random.default_rng(6)
+    for place in (0, len(whole) - 1, *rng.integers(len(whole), size=25)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x5A
+        (tmp_path / "damaged.nc").write_bytes(damaged)
+        with pytest.raises(FitFileError, match="damaged or cut short"):
+            bs.load_fit(tmp_path / "damaged.nc")
+
+
+def test_others_can_read_the_file_as_plain_netcdf(saved, fit):
+    tree = xr.load_datatree(saved, engine="h5netcdf")
+    assert set(tree.children) == {"posterior", "sample_stats", "runs"}
+    np.testing.assert_array_equal(tree["posterior"]["alpha"], fit.posterior["alpha"])
+
+
+def test_a_damaged_file_is_one_sentence_on_the_command_line(saved, tmp_path):
+    (tmp_path / "cut.nc").write_bytes(saved.read_bytes()[:100_000])
+    command = [sys.executable, "-m", "bayescale", "allocate", "cut.nc", "--compute", "1e21"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
 
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.nc").write_text("not netCDF", encoding="utf-8")
-    with pytest.raises(FitFileError, match="could not be read as netCDF"):
+    with pytest.raises(FitFileError, match="not a saved fit of bayescale"):
         bs.load_fit(tmp_path / "text.nc")
     xr.Dataset({"x": ("y", [1.0])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
     with pytest.raises(FitFileError, match="not a saved fit of bayescale"):
