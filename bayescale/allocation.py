@@ -1,20 +1,17 @@
 """The compute-optimal allocation, draw by draw."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import ProductCost, six_nd
 from bayescale.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
-from bayescale.errors import NoClosedFormError
-from bayescale.laws import Law
+from bayescale.optimum import log_product_of, optimal_log_params
 from bayescale.posterior import Fit
 from bayescale.prediction import law_and_draws, simulate_runs
 from bayescale.tables import flag_failure, interval_columns, tail_quantiles
@@ -25,9 +22,6 @@ from bayescale.units import (
     format_share,
     parse_amounts,
 )
-
-_END = 1e-3
-"""How near, in ln N, a searched optimum may come to one parameter or one token."""
 
 FAR = 10.0
 """Budgets more than this many times the largest run are called far extrapolations."""
@@ -103,12 +97,10 @@ class Plan:
         plan = self.recommended
         if not isinstance(self.source, Fit):
             return pd.DataFrame(index=plan.index)
-        runs = self.source.runs
         return pd.DataFrame(
             {
-                "compute": self.compute / runs.compute.max(),
-                "n_params": plan["n_params"] / runs.n_params.max(),
-                "n_tokens": plan["n_tokens"] / runs.n_tokens.max(),
+                "compute": self.compute / self.source.runs.compute.max(),
+                **{name: plan[name] / values.max() for name, values in self.source.inputs.items()},
             },
             index=plan.index,
         )
@@ -259,8 +251,8 @@ def allocate(
             f"The law {law.name} is of {', '.join(law.inputs)}; compute can be split between size "
             "and tokens only under a law of n_params and n_tokens."
         )
-    log_product = _log_product(budgets, cost)
-    log_n = _optimal_log_params(law, parameters, log_product).transpose("chain", "draw", "compute")
+    log_product = log_product_of(budgets, cost)
+    log_n = optimal_log_params(law, parameters, log_product).transpose("chain", "draw", "compute")
     log_d = log_product - log_n
     draws = xr.Dataset(
         {
@@ -289,53 +281,6 @@ def optimal_sizes(
 ) -> xr.DataArray:
     """Return quantiles of N_opt over a grid of budgets, dims ``quantile`` and ``compute``."""
     law, parameters = law_and_draws(source)
-    log_n = _optimal_log_params(law, parameters, _log_product(np.asarray(list(compute)), cost))
+    log_n = optimal_log_params(law, parameters, log_product_of(np.asarray(list(compute)), cost))
     found = log_n.quantile(tail_quantiles(prob), dim=("chain", "draw"))
     return found.copy(data=np.exp(found.to_numpy()))
-
-
-def _log_product(budgets: NDArray[np.float64], cost: ProductCost) -> xr.DataArray:
-    """Return ln (N D) that each budget allows, along ``compute``."""
-    logs = np.log(budgets / cost.flop_per_param_token)
-    return xr.DataArray(logs, dims="compute", coords={"compute": budgets})
-
-
-def _optimal_log_params(
-    law: Law, parameters: Mapping[str, xr.DataArray], log_product: xr.DataArray
-) -> xr.DataArray:
-    """Return ln N_opt of every draw and budget: in closed form, or by a search."""
-    try:
-        return law.optimal_log_params(parameters, log_product)  # type: ignore[no-any-return]
-    except NoClosedFormError:
-        names = list(parameters)
-        found: xr.DataArray = xr.apply_ufunc(
-            partial(_search_optimum, law, names),
-            log_product,
-            *(parameters[name] for name in names),
-        )
-        return found
-
-
-def _search_optimum(
-    law: Law, names: Sequence[str], log_product: NDArray[np.float64], *values: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Minimise the loss over ln N in ]0, ln P[ at fixed product P, elementwise."""
-    from scipy.optimize import elementwise
-
-    log_product, *others = np.broadcast_arrays(log_product, *values)
-
-    def loss(log_n: Any, log_product: Any, *values: Any) -> Any:
-        inputs = {"n_params": log_n, "n_tokens": log_product - log_n}
-        return law.formula(inputs, dict(zip(names, values, strict=True)))
-
-    bracket = elementwise.bracket_minimum(
-        loss,
-        0.5 * log_product,
-        xmin=np.zeros_like(log_product),
-        xmax=log_product,
-        args=(log_product, *others),
-    )
-    found = elementwise.find_minimum(loss, bracket.bracket, args=(log_product, *others))
-    # A search that ends at the end of its range has found no optimum.
-    inside = (found.x > _END) & (found.x < log_product - _END)
-    return np.where(bracket.success & found.success & inside, found.x, np.nan)

@@ -65,7 +65,8 @@ def design_warnings(model: Model, runs: Runs) -> tuple[str, ...]:
                 "is weakly determined."
             )
     if model.formula.takes_size_and_tokens:
-        spread = _span(runs.n_tokens / runs.n_params)
+        columns = model.columns
+        spread = _span(runs.column(columns["n_tokens"]) / runs.column(columns["n_params"]))
         if spread < np.log(4):
             found.append(
                 "Tokens per parameter vary by a factor "

@@ -8,8 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayescale.build import Scale
 from bayescale.dataset_card import DatasetCard
@@ -86,6 +88,11 @@ class Fit:
         """Draws of the law's natural parameters."""
         return {name: self.posterior[name] for name in self.law.parameters}
 
+    @property
+    def inputs(self) -> dict[str, NDArray[np.float64]]:
+        """What the law was given: its inputs, one value a run."""
+        return {name: self.runs.column(column) for name, column in self.model.columns.items()}
+
     @cached_property
     def quantities(self) -> xr.Dataset:
         """Draws of all that is reported: elasticities, exponents, parameters and noise.
@@ -104,10 +111,7 @@ class Fit:
         """The gates, over every reported quantity."""
         quantities = diagnose_quantities(self.quantities)
         failures, remarks = diagnose_sampling(self.sample_stats)
-        largest = {
-            name: float(self.runs.column(column).max())
-            for name, column in self.model.columns.items()
-        }
+        largest = {name: float(values.max()) for name, values in self.inputs.items()}
         remarks += self.law.remarks(self.parameters, largest)
         return Diagnostics(quantities.table, failures + quantities.failures, remarks)
 

@@ -60,6 +60,20 @@ def test_the_variable_may_be_any_column():
         bs.fit(model, table.assign(n_examples=1e9), progress=False)
 
 
+def test_size_may_be_counted_another_way():
+    """The law's inputs are whatever columns the model says, in plans too."""
+    base = bs.load_model("chinchilla")
+    model = replace(base, inputs={"n_params": "n_params_nonembedding"})
+    runs = bs.load_runs("overtraining").where("family == 'c4'")
+    fit = bs.fit(model, runs, seed=1, progress=False)
+    largest = runs.column("n_params_nonembedding").max()
+    assert fit.inputs["n_params"].max() == largest
+    plan = bs.allocate(fit, compute=1e22)
+    factor = plan.recommended["n_params"].iloc[0] / largest
+    assert plan.extrapolation["n_params"].iloc[0] == pytest.approx(factor)
+    assert fit.scale.reference["n_params"] < np.exp(np.log(runs.n_params).mean())
+
+
 def test_a_law_of_one_variable_needs_a_column():
     with pytest.raises(CardError, match="say which column it is"):
         replace(bs.load_model("power-law"), inputs={})

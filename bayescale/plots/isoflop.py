@@ -47,14 +47,14 @@ def isoflop(
     Axes
     """
     ax = new_axes(ax)
-    runs = fit.runs
+    runs, run_sizes = fit.runs, fit.inputs["n_params"]
     budgets = _budgets_in_data(runs.compute) if compute is None else np.asarray(compute)[:5]
     plan = allocate(fit, compute=budgets, cost=cost)
     ends = tail_quantiles(prob)
     for i, budget in enumerate(budgets):
         near = np.abs(np.log(runs.compute / budget)) < np.log(NEAR)
         centre = float(plan.recommended["n_params"].iloc[i])
-        sizes = np.append(runs.n_params[near], centre)
+        sizes = np.append(run_sizes[near], centre)
         size = xr.DataArray(np.geomspace(sizes.min() / 1.5, sizes.max() * 1.5, 60), dims="size")
         loss = fit.law.formula(
             {
@@ -67,7 +67,7 @@ def isoflop(
         ax.fill_between(size, loss[0], loss[2], color=colour, alpha=0.25, linewidth=0)
         ax.plot(size, loss[1], color=colour, linewidth=1.4, label=format_compute(budget, 2))
         ax.plot(
-            runs.n_params[near],
+            run_sizes[near],
             runs.loss[near],
             _MARKERS[i],
             color=colour,

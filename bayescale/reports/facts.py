@@ -180,7 +180,7 @@ def _data(fit: Fit) -> tuple[tuple[str, str], ...]:
     runs, card = fit.runs, fit.runs.card
     rows = [
         ("runs", runs.describe()),
-        ("distinct sizes", str(count_distinct(runs.n_params))),
+        ("distinct sizes", str(count_distinct(fit.inputs["n_params"]))),
         *(("note", note) for note in runs.notes),
     ]
     if card:
