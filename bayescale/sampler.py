@@ -1,8 +1,8 @@
 """The sampler's boundary: a PyMC model compiled once, sampled with nutpie as often as needed.
 
-`nutpie.compile_pymc_model` compiles generic wrappers around the log density, which takes twice
-as long as everything else in a cold start. All our data are one matrix and we store nothing but
-the unconstrained position, so the wrappers here are a few lines, and compile in a tenth of that.
+`nutpie.compile_pymc_model` wraps the log density generically, and compiling its wrappers takes
+most of the time of a start. All our data are one matrix and nothing but the unconstrained position
+is stored, so the wrappers here are a few lines and compile in a fraction of that.
 """
 
 from collections.abc import Callable

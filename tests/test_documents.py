@@ -129,5 +129,8 @@ def test_notebooks_are_committed_executed(path):
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
     assert not any(out["output_type"] == "error" for cell in code for out in cell["outputs"])
+    shown = [data for cell in code for out in cell["outputs"] for data in out.get("data", ())]
+    drawn = sum("bs.plots." in "".join(cell["source"]) for cell in code)
+    assert shown.count("image/png") == drawn > 0
     assert "**Question.**" in "".join(cells[0]["source"])
     assert "What was learnt" in "".join(cells[-1]["source"])
