@@ -118,9 +118,13 @@ def fit(
         compiled = compiled_logp(model)
         compiled_after = time.perf_counter()
         shown.stage(f"sampling, {chains} chains")
-        positions, stats = compiled.sample(
-            design_matrix(model, table, scale), settings, shown.count
-        )
+        data = design_matrix(model, table, scale)
+        try:
+            positions, stats = compiled.sample(data, settings, shown.count)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                "The fit was interrupted before it was complete; nothing was kept or written."
+            ) from None
         sampled_after = time.perf_counter()
         shown.stage("checking")
         posterior = xr.Dataset(

@@ -149,6 +149,11 @@ def test_an_interrupt_discards_the_draws_and_leaves_the_engine_usable(chinchilla
     with pytest.raises(KeyboardInterrupt):
         compiled.sample(data, endless)
     timer.join()
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt, match="nothing was kept or written"):
+        bs.fit("chinchilla", chinchilla_runs, draws=10_000_000, chains=2, progress=False)
+    timer.join()
     draws, _ = compiled.sample(data, Settings(draws=20, tune=50, chains=1, cores=1, seed=1))
     assert draws["loss_ref"].shape == (1, 20)
 
