@@ -12,7 +12,7 @@ _FRESH = Chinchilla()
 
 
 class DataConstrained(Law):
-    """Chinchilla's law in effective size and tokens (Muennighoff et al. 2023, equations 5 and 6).
+    """Chinchilla's law in effective size and tokens (Muennighoff et al. 2023).
 
     With U unique tokens, D - U repeated ones count as U R_D (1 - exp(-(D/U - 1) / R_D)); and
     parameters beyond those that U tokens can use, U_N, as U_N R_N (1 - exp(-(N/U_N - 1) / R_N)).
@@ -24,7 +24,7 @@ class DataConstrained(Law):
     name = "data-constrained"
     title = "Chinchilla's law in effective size and tokens, for repeated epochs"
     latex = r"L = E + A N'^{-\alpha} + B D'^{-\beta},\; D' = U\,[1 + R_D(1 - e^{-(D/U-1)/R_D})]"
-    sources = ("Muennighoff et al. 2023, arXiv:2305.16264, equations 5 and 6",)
+    sources = ("Muennighoff et al. 2023, arXiv:2305.16264",)
     inputs = ("n_params", "n_tokens", "n_unique_tokens")
     same_scale: ClassVar[Mapping[str, str]] = {"n_unique_tokens": "n_tokens"}
     parameters: ClassVar[Mapping[str, Parameter]] = {
