@@ -200,7 +200,7 @@ def test_bad_settings_are_refused(options):
         bs.fit("chinchilla", "chinchilla", progress=False, **options)
 
 
-def test_normal_noise_and_other_laws(chinchilla_runs):
+def test_normal_noise_and_other_laws(chinchilla_runs, fit):
     from dataclasses import replace
 
     from bayescale.model import Noise
@@ -213,6 +213,6 @@ def test_normal_noise_and_other_laws(chinchilla_runs):
     kaplan = bs.fit("kaplan-nd", chinchilla_runs, seed=1, progress=False)
     assert kaplan.diagnostics.ok
     assert "E" not in kaplan.posterior
-    assert (
-        float(kaplan.posterior["sigma"].median()) > 2 * float(found.posterior["sigma"].median()) / 2
-    )
+    # Without a floor the law leaves more of these runs unexplained.
+    scatter = float(kaplan.posterior["sigma"].median())
+    assert scatter > 2 * float(fit.posterior["sigma"].median())

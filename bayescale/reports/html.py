@@ -114,7 +114,7 @@ def _figures(fit: Fit, compute: np.ndarray, prob: float, cost: ProductCost) -> l
             "lines for the published laws of Hoffmann, Besiroglu and Kaplan.",
         ),
         Figure(
-            source=_draw_grid(lambda axes: plots.parameters(fit, prob, axes)),
+            source=_draw(lambda axes: plots.parameters(fit, prob, axes), rows=2, columns=3),
             caption="Elasticities and exponents: posterior, and prior as an outline",
             description="Six histograms of posterior draws: the elasticities in size and data, "
             f"the exponents, and the exponents of the frontier, each with its {share} interval.",
@@ -122,19 +122,11 @@ def _figures(fit: Fit, compute: np.ndarray, prob: float, cost: ProductCost) -> l
     ]
 
 
-def _draw(draw: Callable[..., object]) -> str:
+def _draw(draw: Callable[..., object], rows: int = 1, columns: int = 1) -> str:
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(6.4, 4.2), layout="constrained")
-    draw(canvas.subplots())
-    return _inline(canvas)
-
-
-def _draw_grid(draw: Callable[..., object]) -> str:
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(6.4, 4.2), layout="constrained")
-    draw(canvas.subplots(2, 3))
+    draw(canvas.subplots(rows, columns))
     return _inline(canvas)
 
 
