@@ -140,8 +140,9 @@ class Plan:
                     f"{len(self.source.runs.families)} families of runs are fitted by one curve, "
                     "as if they were one."
                 )
-        if law_and_draws(self.source)[0].caveat:
-            found.append(law_and_draws(self.source)[0].caveat)
+        law, _ = law_and_draws(self.source)
+        if law.caveat:
+            found.append(law.caveat)
         return tuple(found)
 
     def table(self, prob: float = 0.9) -> pd.DataFrame:

@@ -86,7 +86,7 @@ class Fit:
     @property
     def parameters(self) -> dict[str, xr.DataArray]:
         """Draws of the law's natural parameters."""
-        return {name: self.posterior[name] for name in self.law.parameters}
+        return {name: self._posterior[name] for name in self.law.parameters}
 
     @property
     def inputs(self) -> dict[str, NDArray[np.float64]]:

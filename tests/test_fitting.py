@@ -136,13 +136,16 @@ def test_recovers_known_parameters():
     assert table.loc["alpha", "upper"] - table.loc["alpha", "lower"] < 0.1
 
 
-def test_an_interrupt_discards_the_draws_and_leaves_the_engine_usable(chinchilla_runs):
-    compiled = compiled_logp(bs.load_model("chinchilla"))
-    data = design_matrix(
-        bs.load_model("chinchilla"),
-        chinchilla_runs,
-        Scale.of(bs.load_model("chinchilla"), chinchilla_runs),
-    )
+@pytest.fixture(scope="module")
+def engine(chinchilla_runs):
+    """The compiled log density of the reference problem, and its data."""
+    model = bs.load_model("chinchilla")
+    data = design_matrix(model, chinchilla_runs, Scale.of(model, chinchilla_runs))
+    return compiled_logp(model), data
+
+
+def test_an_interrupt_discards_the_draws_and_leaves_the_engine_usable(engine):
+    compiled, data = engine
     endless = Settings(draws=10_000_000, tune=100, chains=2, cores=2, seed=1)
     timer = threading.Timer(0.3, _thread.interrupt_main)
     timer.start()
@@ -162,13 +165,8 @@ def test_an_interrupted_fit_says_that_nothing_was_kept(chinchilla_runs, monkeypa
         bs.fit("chinchilla", chinchilla_runs, progress=False)
 
 
-def test_progress_counts_up(chinchilla_runs):
-    compiled = compiled_logp(bs.load_model("chinchilla"))
-    data = design_matrix(
-        bs.load_model("chinchilla"),
-        chinchilla_runs,
-        Scale.of(bs.load_model("chinchilla"), chinchilla_runs),
-    )
+def test_progress_counts_up(engine):
+    compiled, data = engine
     seen = []
     settings = Settings(draws=4000, tune=100, chains=2, cores=2, seed=1)
     compiled.sample(data, settings, lambda done, total: seen.append((done, total)))
@@ -177,13 +175,8 @@ def test_progress_counts_up(chinchilla_runs):
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-def test_a_sampler_that_cannot_start_says_why(chinchilla_runs):
-    compiled = compiled_logp(bs.load_model("chinchilla"))
-    data = design_matrix(
-        bs.load_model("chinchilla"),
-        chinchilla_runs,
-        Scale.of(bs.load_model("chinchilla"), chinchilla_runs),
-    ).copy()
+def test_a_sampler_that_cannot_start_says_why(engine):
+    compiled, data = engine[0], engine[1].copy()
     data[2, 0] = np.nan
     with pytest.raises(SamplingError, match="The sampler stopped: .*log density is nan"):
         compiled.sample(data, Settings(draws=10, tune=10, chains=1, cores=1, seed=1))
