@@ -1,6 +1,8 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 export MPLBACKEND := Agg
+# Two processes, each with a compiled engine of its own, are worth it; more seldom are.
+WORKERS := --numprocesses 2 --dist worksteal
 
 .PHONY: help demo test quick lint wheel bench notebooks readme constraints clean
 
@@ -16,11 +18,11 @@ demo: ## fit the shipped Chinchilla runs, print the plans, write the report
 
 test: ## run the whole test suite
 	@tools/venv.sh dev
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(WORKERS)
 
 quick: ## run the tests that take seconds
 	@tools/venv.sh dev
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest $(WORKERS) -m "not slow"
 
 lint: ## check style and types
 	@tools/venv.sh dev

@@ -1,6 +1,6 @@
 """From (Model, Runs) to a PyMC model, and from its unconstrained draws back to parameters.
 
-The PyMC model is free of scale: inputs and losses enter as logarithms relative to the centre of
+The PyMC model is free of scale: inputs and responses enter as logarithms relative to the centre of
 the runs. One compiled model therefore serves every table of runs.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DATA = "runs"
 """Name of the data container: a row for the log of each input, relative to the reference point,
-then one for the log of the loss, relative to the typical loss; one column a run."""
+then one for the log of the response, relative to the typical one; one column a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,39 +31,40 @@ class Scale:
     ----------
     reference
         Geometric centre of each input of the law.
-    loss
-        The typical loss there.
+    response
+        The typical response (loss, mostly) there.
     """
 
     reference: dict[str, float]
-    loss: float
+    response: float
 
     @classmethod
     def of(cls, model: Model, runs: Runs) -> "Scale":
-        """Return the geometric centre, and the median loss of the quarter of runs nearest it."""
-        if not model.formula.scale_free:
-            return cls(reference=model.formula.unit_reference, loss=1.0)
+        """Return the geometric centre, and the median response of the runs nearest to it."""
+        law = model.formula
+        if not law.scale_free:
+            return cls(reference=law.unit_reference, response=1.0)
         logs = {name: np.log(runs.column(column)) for name, column in model.columns.items()}
         distance = sum(
             ((log - log.mean()) / max(float(log.std()), 1e-12)) ** 2 for log in logs.values()
         )
         nearest = np.argsort(distance, kind="stable")[: max(5, len(runs) // 4)]
         reference = {name: float(np.exp(log.mean())) for name, log in logs.items()}
-        reference |= {name: reference[as_] for name, as_ in model.formula.same_scale.items()}
-        return cls(
-            reference=reference,
-            loss=float(np.median(runs.loss[nearest])),
-        )
+        reference |= {name: reference[as_] for name, as_ in law.same_scale.items()}
+        reference |= dict.fromkeys(law.absolute, 1.0)
+        typical = float(np.median(runs.column(law.response)[nearest]))
+        return cls(reference=reference, response=typical)
 
 
 def design_matrix(model: Model, runs: Runs, scale: Scale) -> NDArray[np.float64]:
     """Return what the model observes, a row each (see `DATA`), one column a run."""
     inputs = [runs.column(column) / scale.reference[name] for name, column in model.columns.items()]
-    return np.log(np.array([*inputs, runs.loss / scale.loss]))
+    observed = runs.column(model.formula.response) / scale.response
+    return np.log(np.array([*inputs, observed]))
 
 
 def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
-    """Return the PyMC model of log loss.
+    """Return the PyMC model of the log of the response.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
     Notes
     -----
     Exponents are not sampled themselves. With e the elasticity of a term and s its share of the
-    loss at the reference point, the exponent is e / s, and the shares live on a simplex whose
+    response at the reference point, the exponent is e / s, and the shares live on a simplex whose
     remainder is the floor (or, for a law without one, the data term). The law's constraint then
     holds for every value that the sampler can propose, where priors on the exponents would need
     a wall. The priors are stated on the exponents all the same: the Jacobian of (ln exponents)
@@ -87,7 +88,7 @@ def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
     with pm.Model() as built:
         runs = pm.Data(DATA, data)
         log_inputs = {name: runs[i] for i, name in enumerate(law.inputs)}
-        log_loss = runs[len(law.inputs)]
+        log_response = runs[len(law.inputs)]
         free: dict[str, Any] = {
             name: prior.variable(name)
             for name, prior in model.priors.items()
@@ -108,10 +109,14 @@ def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
         mean = np.log(law.formula(log_inputs, centred))
         if model.noise.kind == "student-t":
             pm.StudentT(
-                "log_loss", nu=noise["nu"], mu=mean, sigma=noise["sigma"], observed=log_loss
+                "log_response",
+                nu=noise["nu"],
+                mu=mean,
+                sigma=noise["sigma"],
+                observed=log_response,
             )
         else:
-            pm.Normal("log_loss", mu=mean, sigma=noise["sigma"], observed=log_loss)
+            pm.Normal("log_response", mu=mean, sigma=noise["sigma"], observed=log_response)
     return built
 
 
@@ -125,7 +130,9 @@ def coordinates_of(law: Law, free: Values) -> tuple[dict[str, Value], Value]:
     weights = {name: np.exp(free[logit_name(name)]) for name in law.shares}
     total = 1.0 + sum(weights.values())
     coordinates = {
-        name: free[law.shares[name]] * total / weights[name] if name in weights else free[name]
+        name: sum(free[e] for e in law.shares[name]) * total / weights[name]
+        if name in weights
+        else free[name]
         for name in law.coordinates
     }
     return coordinates, -np.log(total)
@@ -140,8 +147,8 @@ def starting_point(model: Model) -> dict[str, float]:
         if name not in law.shares
     }
     shares = {
-        name: model.priors[elasticity].typical / model.priors[name].typical
-        for name, elasticity in law.shares.items()
+        name: sum(model.priors[e].typical for e in elasticities) / model.priors[name].typical
+        for name, elasticities in law.shares.items()
     }
     remainder = max(1.0 - sum(shares.values()), 0.1)
     return start | {logit_name(n): float(np.log(s / remainder)) for n, s in shares.items()}
@@ -167,7 +174,7 @@ def parameters_from_draws(
     }
     coordinates, _ = coordinates_of(law, free)
     in_units = {
-        name: value * scale.loss if model.priors[name].relative_to else value
+        name: value * scale.response if model.priors[name].relative_to else value
         for name, value in coordinates.items()
     }
     natural = law.from_reference(in_units, scale.reference)
@@ -176,7 +183,7 @@ def parameters_from_draws(
 
 
 def draw_prior(model: Model, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
-    """Return draws of the coordinates (losses relative to the observed) and noise from the prior.
+    """Return draws of coordinates (the level relative to the observed) and noise from the prior.
 
     Draws that leave no remainder for the floor are rejected, as the model excludes them; PyMC's
     own prior sampler does not see that constraint.
@@ -186,7 +193,10 @@ def draw_prior(model: Model, rng: np.random.Generator, size: int) -> dict[str, N
     count = 0
     while count < size:
         drawn = {name: prior.draw(rng, size) for name, prior in model.all_priors.items()}
-        shares = sum(drawn[elasticity] / drawn[name] for name, elasticity in law.shares.items())
+        shares = sum(
+            sum(drawn[e] for e in elasticities) / drawn[name]
+            for name, elasticities in law.shares.items()
+        )
         inside = np.broadcast_to(np.asarray(shares) < 1.0, (size,))
         kept.append({name: values[inside] for name, values in drawn.items()})
         count += int(inside.sum())

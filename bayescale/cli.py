@@ -369,6 +369,7 @@ def _load(options: Arguments, model: "Model") -> "Runs":
         keep_outliers=options.keep_outliers,
         vocabulary_size=options.vocabulary_size,
         needs=tuple(model.columns.values()),
+        response=model.formula.response,
     )
 
 

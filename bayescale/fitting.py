@@ -99,8 +99,10 @@ def fit(
     with stages(progress) as shown:
         shown.stage("reading")
         model = load_model(model)
-        needs = tuple(model.columns.values())
-        table = runs if isinstance(runs, Runs) else load_runs(runs, needs=needs)
+        law, needs = model.formula, tuple(model.columns.values())
+        if not isinstance(runs, Runs):
+            runs = load_runs(runs, needs=needs, response=law.response)
+        table = runs.for_law(needs, law.response)
         check_identifiable(model, table)
         for sentence in design_warnings(model, table):
             warnings.warn(f"{table.name}: {sentence}", BayescaleWarning, stacklevel=2)

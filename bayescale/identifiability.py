@@ -39,9 +39,9 @@ def check_identifiable(model: Model, runs: Runs) -> None:
                 "power laws in the same variable and can be swapped, so their exponents and the "
                 "optimum stay at the prior. Add runs well above and below that ratio."
             )
-    for column in columns.values():
+    for name, column in columns.items():
         values = runs.column(column)
-        if _span(values) < SAME:
+        if _span(values) < SAME and name not in model.formula.absolute:
             raise RunsError(
                 f"{runs.name}: every run has {column} = {format_count(float(values[0]))}, so its "
                 "effect cannot be told from the floor. Add runs at other values."
@@ -51,9 +51,16 @@ def check_identifiable(model: Model, runs: Runs) -> None:
 def design_warnings(model: Model, runs: Runs) -> tuple[str, ...]:
     """Return sentences on a design that identifies a law only weakly."""
     found = []
-    for column in model.columns.values():
+    for name, column in model.columns.items():
         values = runs.column(column)
         distinct, decades = count_distinct(values), _span(values) / np.log(10)
+        if name in model.formula.absolute:
+            if distinct == 1:
+                found.append(
+                    f"Every run has {column} = {format_count(float(values[0]))}: "
+                    f"{model.formula.absolute[name]} rests on its prior."
+                )
+            continue
         if distinct < 5:
             found.append(
                 f"Only {distinct} distinct values of {column}: its exponent rests on few points "

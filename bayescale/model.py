@@ -13,7 +13,7 @@ from bayescale.laws import law as find_law
 from bayescale.priors import Prior, prior_from_dict
 
 NOISES: Mapping[str, tuple[str, ...]] = {"student-t": ("sigma", "nu"), "normal": ("sigma",)}
-"""Noise on log loss, and the parameters that each kind has."""
+"""Noise on the log of the response, and the parameters that each kind has."""
 
 DEFAULT_CARD = "chinchilla"
 
@@ -31,7 +31,7 @@ _CARD_KEYS: Mapping[str, tuple[type, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """Scatter of log loss about the law.
+    """Scatter of the log of the response (loss, mostly) about the law.
 
     Attributes
     ----------
@@ -98,13 +98,13 @@ class Model:
         coordinates = self.formula.coordinates
         _check_priors("priors", f"the law {self.law}", tuple(coordinates), self.priors)
         for name, prior in self.priors.items():
-            relative = self.formula.scale_free and coordinates[name].unit == "nats/token"
-            expected = "observed-loss" if relative else ""
+            relative = self.formula.scale_free and name == self.formula.level
+            expected = "observed" if relative else ""
             if prior.relative_to != expected:
                 raise CardError(
                     f"priors.{name}: found relative_to = {prior.relative_to!r}, expected "
-                    f"{expected!r}. Losses are stated relative to the observed loss, so that "
-                    "their unit does not matter; nothing else is."
+                    f"{expected!r}. The level of a law is stated relative to what was "
+                    "observed, so that its unit does not matter; nothing else is."
                 )
             # A prior on part of the support is a restriction one may want: of either sign, say,
             # to positive.
@@ -198,7 +198,8 @@ class Model:
         return tomli_w.dumps(self.to_dict())
 
     def __repr__(self) -> str:
-        return f"<Model {self.id}: law {self.law}, {self.noise.kind} noise on log loss>"
+        noise = f"{self.noise.kind} noise on log {self.formula.response}"
+        return f"<Model {self.id}: law {self.law}, {noise}>"
 
 
 def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:

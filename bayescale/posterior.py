@@ -97,12 +97,12 @@ class Fit:
     def quantities(self) -> xr.Dataset:
         """Draws of all that is reported: elasticities, exponents, parameters and noise.
 
-        ``a`` and ``b`` are the exponents of N_opt and D_opt in compute, ``g`` that of the
-        reducible loss.
+        For a law of size and tokens, ``a`` and ``b`` are the exponents of N_opt and D_opt in
+        compute, ``g`` that of the reducible loss.
         """
-        exponents = self.law.frontier_exponents(self.parameters)
-        posterior = self.posterior.assign(exponents)
-        first = [*self.law.coordinates, *exponents]
+        derived = self.law.derived(self.parameters)
+        posterior = self.posterior.assign(derived)
+        first = [*self.law.coordinates, *derived]
         order = dict.fromkeys([*first, *self.law.parameters, *self.model.noise.priors])
         return posterior[list(order)]
 
@@ -132,12 +132,10 @@ class Fit:
         """
         table = summarise(self.quantities, prob)
         meanings = {
-            "a": "exponent of N_opt in compute",
-            "b": "exponent of D_opt in compute",
-            "g": "exponent of the reducible loss in compute",
+            **self.law.derived_meanings,
             **{name: p.meaning for name, p in self.law.coordinates.items()},
             **{name: p.meaning for name, p in self.law.parameters.items()},
-            "sigma": "scale of the scatter of log loss",
+            "sigma": f"scale of the scatter of log {self.law.response}",
             "nu": "degrees of freedom of the scatter",
         }
         table["meaning"] = [meanings[str(name)] for name in table.index]
@@ -154,6 +152,7 @@ class Fit:
             "derived": dict(self.runs.derived),
             "card": asdict(self.runs.card) if self.runs.card else None,
             "observed": list(self.runs.observed),
+            "response": self.runs.response,
         }
         write_groups(
             path,
@@ -273,4 +272,5 @@ def _runs(dataset: xr.Dataset, facts: dict[str, Any]) -> Runs:
         derived=facts["derived"],
         card=DatasetCard.from_dict(card, "saved card") if card else None,
         observed=tuple(facts["observed"]),
+        response=facts["response"],
     )

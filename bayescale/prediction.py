@@ -1,4 +1,4 @@
-"""The loss that a posterior predicts at given sizes and tokens."""
+"""What a posterior predicts for given plans: the loss, or whatever else the law is of."""
 
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ def predict(
     inputs: Mapping[str, object] | None = None,
     seed: int | None = None,
 ) -> xr.Dataset:
-    """Predict the loss of plans.
+    """Predict the loss (or other response) of plans.
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ def predict(
     Dataset
         Dims ``chain``, ``draw``, ``plan``; the inputs are coordinates on ``plan``. ``loss`` is
         the posterior of the law's value there. ``loss_run`` is what one new run would show: the
-        law and the scatter of runs. Both are in the unit of the runs' loss.
+        law and the scatter of runs. Both are in the unit of the runs' loss; for a law of
+        something else they carry its name, as ``bleu`` and ``bleu_run``.
 
     Raises
     ------
@@ -65,11 +66,12 @@ def predict(
     log_inputs = {
         name: xr.DataArray(np.log(plans[column]), dims="plan") for name, column in columns.items()
     }
-    loss = fit.law.formula(log_inputs, fit.parameters).transpose("chain", "draw", "plan")
-    count = loss.sizes["plan"]
+    mean = fit.law.formula(log_inputs, fit.parameters).transpose("chain", "draw", "plan")
+    name = fit.law.response
+    count = mean.sizes["plan"]
     coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
     return xr.Dataset(
-        {"loss": loss, "loss_run": simulate_runs(fit, loss, seed)},
+        {name: mean, f"{name}_run": simulate_runs(fit, mean, seed)},
         coords={"plan": np.arange(count), **coordinates},
     )
 
@@ -98,17 +100,17 @@ def parse_plans(
     return {name: np.broadcast_to(values, (length,)) for name, values in amounts.items()}
 
 
-def simulate_runs(fit: Fit, loss: xr.DataArray, seed: int | None = None) -> xr.DataArray:
-    """Return what new runs would show where the law says `loss`, one for each draw and plan."""
+def simulate_runs(fit: Fit, mean: xr.DataArray, seed: int | None = None) -> xr.DataArray:
+    """Return what new runs would show where the law says `mean`, one for each draw and plan."""
     rng = np.random.default_rng([fit.seed if seed is None else seed, _RUN_NOISE_STREAM])
     if fit.model.noise.kind == "student-t":
-        nu = fit.posterior["nu"].broadcast_like(loss).transpose(*loss.dims)
+        nu = fit.posterior["nu"].broadcast_like(mean).transpose(*mean.dims)
         scatter = rng.standard_t(nu.to_numpy())
     else:
-        scatter = rng.standard_normal(loss.shape)
-    # The scatter is on log loss, and a Student-t tail may be long enough to overflow.
+        scatter = rng.standard_normal(mean.shape)
+    # The scatter is on the logarithm, and a Student-t tail may be long enough to overflow.
     with np.errstate(over="ignore"):
-        return loss * np.exp(fit.posterior["sigma"] * xr.DataArray(scatter, dims=loss.dims))
+        return mean * np.exp(fit.posterior["sigma"] * xr.DataArray(scatter, dims=mean.dims))
 
 
 def law_and_draws(source: Fit | Constants) -> tuple[Law, Mapping[str, xr.DataArray]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bayescale.errors import CardError, did_you_mean
 
-type RelativeTo = Literal["", "observed-loss"]
+type RelativeTo = Literal["", "observed"]
 type Support = Literal["positive", "unit", "real"]
 
 
@@ -28,8 +28,8 @@ class Prior(ABC):
     why
         Why these numbers; required.
     relative_to
-        ``"observed-loss"`` if the quantity is a loss in units of the typical observed one, so
-        that a change of unit (nats, bits per byte) changes nothing.
+        ``"observed"`` if the quantity is a loss (or other response) in units of the typical
+        observed one, so that a change of unit (nats, bits per byte) changes nothing.
     """
 
     kind: ClassVar[str]
@@ -41,9 +41,9 @@ class Prior(ABC):
     def __post_init__(self) -> None:
         if not isinstance(self.why, str) or not self.why.strip():
             raise CardError(f"A {self.kind} prior without a reason; state it in `why`.")
-        if self.relative_to not in ("", "observed-loss"):
+        if self.relative_to not in ("", "observed"):
             raise CardError(
-                f"relative_to: found {self.relative_to!r}, expected 'observed-loss' or nothing."
+                f"relative_to: found {self.relative_to!r}, expected 'observed' or nothing."
             )
         for name, value in self.numbers().items():
             if not isinstance(value, int | float) or isinstance(value, bool):
@@ -126,7 +126,7 @@ class Prior(ABC):
 
     def __str__(self) -> str:
         inside = ", ".join(f"{name} {value:g}" for name, value in self.numbers().items())
-        return f"{self.kind}({inside})" + (" x observed loss" if self.relative_to else "")
+        return f"{self.kind}({inside})" + (" x observed" if self.relative_to else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,9 +43,14 @@ ALIASES: Mapping[str, frozenset[str]] = {
         "batch_tokens": "batch_tokens tokens_per_step batch_size_tokens",
         "loss": "loss l loss_nats val_loss validation_loss final_loss eval_loss test_loss "
         "valid_loss",
+        "error": "error error_rate err",
+        "bleu": "bleu bleu_score sacrebleu",
     }.items()
 }
 """Names people give these columns, compared without case, spaces and hyphens."""
+
+MEASURED = frozenset({"loss", "error", "bleu"})
+"""Columns of measurements: plain numbers, where the others are amounts such as ``"70B"``."""
 
 TOLERANCE = 0.05
 """Relative difference between the given compute and 6ND that is still called agreement."""
@@ -59,6 +64,7 @@ def load_runs(
     vocabulary_size: int | None = None,
     tolerance: float = TOLERANCE,
     needs: Sequence[str] = ("n_params", "n_tokens"),
+    response: str = "loss",
 ) -> Runs:
     """Read and validate a table of training runs.
 
@@ -80,8 +86,10 @@ def load_runs(
         Where N, D and C are all given, the relative difference between C and 6ND above which a
         warning names the rows.
     needs
-        The columns that are to be fitted beside the loss; those of a model's law are
+        The columns that are to be fitted beside the response; those of a model's law are
         ``model.columns.values()``.
+    response
+        The column that was measured, for a law that is not of the loss: ``model.formula.response``.
 
     Returns
     -------
@@ -108,28 +116,29 @@ def load_runs(
     array([5.880e+17, 3.072e+18])
     """
     table = read_source(source)
-    raw = _Named(table, _find_columns(table, columns or {}, needs))
-    frame = _rename(raw, needs)
+    wanted = tuple(dict.fromkeys((*needs, response)))
+    raw = _Named(table, _find_columns(table, columns or {}, wanted))
+    frame = _rename(raw, wanted)
     notes: list[str] = []
     frame, left_out = _drop_outliers(frame, raw, keep_outliers)
     notes.extend(left_out)
-    for name in dict.fromkeys((*OBSERVED, *needs)):
+    for name in dict.fromkeys((*OBSERVED, *wanted)):
         if name in frame:
             frame[name] = _numbers(frame[name], name, raw)
     derived = dict(raw.card.derived) if raw.card else {}
     notes.extend(_complete(frame, derived, raw, tolerance))
     size = vocabulary_size or (raw.card.vocabulary_size if raw.card else None)
-    if size is not None:
+    if size is not None and "loss" in frame:
         _refuse_above_uniform(frame["loss"], size, raw)
     always = [name for name in ("n_params", "n_tokens") if name in frame]
     observed = tuple(dict.fromkeys([*(always if len(always) == 2 else []), *needs]))
-    _refuse_duplicates(frame, raw, observed)
+    _refuse_duplicates(frame, raw, observed, response)
     for note in notes:
         logger.info("%s: %s", raw.name, note)
     leading = [c for c in ("run", "family", *OBSERVED) if c in frame]
     others = [c for c in frame.columns if c not in leading]
     complete = frame[leading + others].reset_index(drop=True)
-    return Runs(complete, raw.name, tuple(notes), derived, raw.card, observed)
+    return Runs(complete, raw.name, tuple(notes), derived, raw.card, observed, response)
 
 
 @dataclass(frozen=True)
@@ -216,8 +225,6 @@ def _rename(named: _Named, needs: Sequence[str]) -> pd.DataFrame:
 
 def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[str]) -> str:
     """Say which column is missing, if one is: two of N, D and C give the third."""
-    if "loss" not in chosen:
-        return "loss"
     amounts = [name for name in AMOUNTS if name in chosen]
     for name in needs:
         if name in AMOUNTS and name not in chosen and len(amounts) < 2:
@@ -275,7 +282,7 @@ def _numbers(column: "pd.Series[Any]", name: str, raw: _Named) -> NDArray[np.flo
     for i in map(int, doubtful):
         row = int(column.index[i])
         found = column.iloc[i]
-        if name != "loss":
+        if name not in MEASURED:
             quantity: Quantity = "compute" if name == "compute" else "count"
             try:
                 values[i] = parse_amount(found, quantity, raw.place(row, name))
@@ -283,7 +290,9 @@ def _numbers(column: "pd.Series[Any]", name: str, raw: _Named) -> NDArray[np.flo
                 wrong.append(str(error))
         else:
             shown = "nothing" if _is_nothing(found) else repr(found)
-            wrong.append(f"{raw.place(row, name)}: found {shown}, expected a positive finite loss.")
+            wrong.append(
+                f"{raw.place(row, name)}: found {shown}, expected a positive finite {name}."
+            )
     if wrong:
         raise RunsError(_first_few(wrong) + " Correct or remove the row.")
     return values
@@ -360,8 +369,10 @@ def _refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: _Named) -> N
         raise RunsError(_first_few(wrong) + " Check the unit, or leave out runs that diverged.")
 
 
-def _refuse_duplicates(frame: pd.DataFrame, raw: _Named, observed: Sequence[str]) -> None:
-    same = [c for c in ("family", *observed, "loss", "seed") if c in frame]
+def _refuse_duplicates(
+    frame: pd.DataFrame, raw: _Named, observed: Sequence[str], response: str
+) -> None:
+    same = [c for c in ("family", *observed, response, "seed") if c in frame]
     twice = frame.duplicated(same, keep=False)
     if twice.any():
         groups = frame[twice].groupby(same, sort=False).groups
@@ -372,6 +383,6 @@ def _refuse_duplicates(frame: pd.DataFrame, raw: _Named, observed: Sequence[str]
         raise RunsError(
             f"{raw.name}: found the same run more than once ({_first_few(pairs)}; "
             + ", ".join(f"{name} = {format_scientific(float(first[name]))}" for name in observed)
-            + f", loss = {float(first['loss']):g}). "
+            + f", {response} = {float(first[response]):g}). "
             "Keep one of each; if they are repeats, tell them apart in a column seed."
         )

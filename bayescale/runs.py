@@ -1,7 +1,7 @@
 """Runs: one validated table of training runs, and a fingerprint of what was observed."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -34,8 +34,9 @@ class Runs:
         Columns that were computed, and how.
     card
         The dataset's card, if it has one.
-    observed
-        The columns that, with the loss and the family, make up the fingerprint.
+    observed, response
+        The columns that were set, and the one that was measured: with the family they make up
+        the fingerprint.
     """
 
     _table: pd.DataFrame
@@ -44,6 +45,7 @@ class Runs:
     derived: Mapping[str, str] = field(default_factory=dict)
     card: DatasetCard | None = None
     observed: tuple[str, ...] = ("n_params", "n_tokens")
+    response: str = "loss"
 
     def __len__(self) -> int:
         return len(self._table)
@@ -92,12 +94,37 @@ class Runs:
                 f"{self.name}: found no column {name}; the columns are "
                 f"{', '.join(self._table.columns)}."
             )
-        return self._table[name].to_numpy(dtype=np.float64)
+        try:
+            return self._table[name].to_numpy(dtype=np.float64)
+        except (ValueError, TypeError):
+            raise RunsError(
+                f"{self.name}: the column {name} holds {self._table[name].dtype} values, expected "
+                "numbers. Load the runs with needs= naming it, which reads amounts as text."
+            ) from None
+
+    def for_law(self, inputs: Sequence[str], response: str) -> "Runs":
+        """Return the runs as a law sees them: what it takes and what it is of.
+
+        Raises
+        ------
+        RunsError
+            If a column is missing, or holds anything but positive finite numbers.
+        """
+        for name in (*inputs, response):
+            values = self.column(name)
+            wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+            if len(wrong):
+                raise RunsError(
+                    f"{self.name}, row {wrong[0]}, column {name!r}: found {values[wrong[0]]:g}, "
+                    "expected a positive finite number. Correct or remove the row."
+                )
+        observed = tuple(dict.fromkeys((*self.observed, *inputs)))
+        return replace(self, observed=observed, response=response)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of what was observed (inputs, loss and family), in any row order."""
-        observed = self._table[[*self.observed, "loss"]].to_numpy(dtype="<f8")
+        """SHA-256 of what was observed (inputs, response and family), in any row order."""
+        observed = self._table[[*self.observed, self.response]].to_numpy(dtype="<f8")
         families = (
             self._table["family"].astype(str) if "family" in self._table else [""] * len(self)
         )
@@ -161,13 +188,15 @@ class Runs:
             "C": ("compute", format_compute),
             **{name: (name, format_count) for name in self.observed if name not in OBSERVED},
             "loss": ("loss", lambda x: format_number(x, 4)),
+            **{self.response: (self.response, lambda x: format_number(x, 4))},
         }
         shown = [
             f"{label} {style(self.column(name).min())} to {style(self.column(name).max())}"
             for label, (name, style) in spans.items()
             if name in self._table
         ]
-        return f"{self.name}: {len(self)} runs, {', '.join(shown)} {self.loss_unit}"
+        unit = f" {self.loss_unit}" if self.response == "loss" else ""
+        return f"{self.name}: {len(self)} runs, {', '.join(shown)}{unit}"
 
     def __repr__(self) -> str:
         return "\n".join([f"<Runs {self.describe()}>", *(f"  {note}" for note in self.notes)])
@@ -176,7 +205,7 @@ class Runs:
         from html import escape
 
         notes = "".join(f"<br>{escape(note)}" for note in self.notes)
-        columns = [c for c in ("run", "family", *OBSERVED) if c in self._table]
+        columns = [c for c in ("run", "family", *AMOUNTS, self.response) if c in self._table]
         return f"<p>{escape(self.describe())}{notes}</p>" + self._table[columns].head(8).to_html(
             index=False
         )

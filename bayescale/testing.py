@@ -57,8 +57,10 @@ def check_law(
 def _check_facts(law: Law) -> None:
     for attribute in ("name", "title", "latex", "sources", "inputs", "parameters", "coordinates"):
         assert getattr(law, attribute), f"{attribute} is empty"
-    for exponent, elasticity in law.shares.items():
-        assert {exponent, elasticity} <= set(law.coordinates), f"shares: {exponent}, {elasticity}"
+    for exponent, elasticities in law.shares.items():
+        assert {exponent, *elasticities} <= set(law.coordinates), f"shares: {exponent}"
+    if law.scale_free:
+        assert law.level in law.coordinates, f"there is no coordinate {law.level}"
     for name, parameter in {**law.parameters, **law.coordinates}.items():
         assert parameter.meaning, f"{name} has no meaning"
         assert parameter.symbol, f"{name} has no symbol"
@@ -124,7 +126,7 @@ def _check_reference(
     for name, value in parameters.items():
         _same(f"{name}, there and back", back[name], value)
     at_centre = {name: np.log(value) for name, value in centre.items()}
-    _same("the loss at the reference", law.formula(at_centre, back), coordinates["loss_ref"])
+    _same("the level at the reference", law.formula(at_centre, back), coordinates[law.level])
     moved = {name: 1.7 * value for name, value in centre.items()}
     again = law.from_reference(law.to_reference(parameters, moved), moved)
     arrays = _around(centre)
@@ -146,7 +148,7 @@ def _check_optimum(law: Law, parameters: Mapping[str, float], centre: Mapping[st
     around = log_n + np.array([0.0, -0.3, -0.03, 0.03, 0.3])
     loss = law.formula({"n_params": around, "n_tokens": log_product - around}, parameters)
     assert np.all(loss[0] <= loss[1:]), f"the optimum is not the least loss: {loss}"
-    exponents = law.frontier_exponents(parameters)
+    exponents = law.derived(parameters)
     if exponents:
         slope = law.optimal_log_params(parameters, log_product + 1.0) - log_n
         _same("a, the slope of the optimum", exponents["a"], slope)

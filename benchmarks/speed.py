@@ -164,7 +164,7 @@ def pymc_worker() -> None:
             tree = pm.sample(random_seed=seed, progressbar=False, quiet=True)
         free = tree["posterior"].to_dataset()
         coordinates, _ = coordinates_of(law, free)
-        coordinates["loss_ref"] = coordinates["loss_ref"] * scale.loss
+        coordinates["loss_ref"] = coordinates["loss_ref"] * scale.response
         natural = law.from_reference(coordinates, scale.reference)
         return tree, with_optimum(law, natural, {name: free[name] for name in model.noise.priors})
 
@@ -234,7 +234,7 @@ def numpyro_worker() -> None:
             name: xr.DataArray(np.asarray(v), dims=("chain", "draw")) for name, v in drawn.items()
         }
         coordinates, _ = coordinates_of(law, free)
-        coordinates["loss_ref"] = coordinates["loss_ref"] * scale.loss
+        coordinates["loss_ref"] = coordinates["loss_ref"] * scale.response
         natural = law.from_reference(coordinates, scale.reference)
         noise = {"sigma": free["sigma"], "nu": 1 + free["nu_above_1"]}
         steps = float(np.sum(mcmc.get_extra_fields()["num_steps"]))

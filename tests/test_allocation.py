@@ -120,7 +120,7 @@ def test_predict(fit):
     found = bs.predict(fit, n_params=["7B", "70B"], n_tokens=["2T", "1.4T"])
     assert dict(found.sizes) == {"chain": 4, "draw": 1000, "plan": 2}
     assert found["n_params"].to_numpy().tolist() == [7e9, 7e10]
-    expected = fit.law.loss(n_params=7e9, n_tokens=2e12, **fit.parameters)
+    expected = fit.law.evaluate(n_params=7e9, n_tokens=2e12, **fit.parameters)
     np.testing.assert_allclose(found["loss"].isel(plan=0), expected, rtol=1e-12)
     again = bs.predict(fit, n_params=["7B", "70B"], n_tokens=["2T", "1.4T"])
     assert found.identical(again)

@@ -126,7 +126,7 @@ def test_recovers_known_parameters():
     truth = bs.published("besiroglu2024").parameters
     law, rng = bs.law("chinchilla"), np.random.default_rng(11)
     runs = bs.load_runs("chinchilla")
-    loss = law.loss(n_params=runs.n_params, n_tokens=runs.n_tokens, **truth)
+    loss = law.evaluate(n_params=runs.n_params, n_tokens=runs.n_tokens, **truth)
     noisy = loss * np.exp(0.004 * rng.standard_t(5, len(runs)))
     simulated = runs.table[["n_params", "n_tokens"]].assign(loss=noisy)
     found = bs.fit("chinchilla", simulated, seed=2, progress=False)

@@ -12,7 +12,7 @@ MODEL = bs.load_model("chinchilla")
 def runs_at(n_params, n_tokens) -> bs.Runs:
     n_params, n_tokens = np.broadcast_arrays(n_params, n_tokens)
     parameters = bs.published("besiroglu2024").parameters
-    loss = bs.law("chinchilla").loss(n_params=n_params, n_tokens=n_tokens, **parameters)
+    loss = bs.law("chinchilla").evaluate(n_params=n_params, n_tokens=n_tokens, **parameters)
     return bs.load_runs(pd.DataFrame({"N": n_params, "D": n_tokens, "loss": loss}))
 
 

@@ -39,7 +39,7 @@ def log_posterior(theta: np.ndarray, runs: bs.Runs, scale: Scale) -> np.ndarray:
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.log(floor + size_term * np.exp(-alpha * x) + data_term * np.exp(-beta * z))
-        residual = (np.log(runs.loss / scale.loss) - mean) / sigma
+        residual = (np.log(runs.loss / scale.response) - mean) / sigma
         likelihood = (stats.t.logpdf(residual, nu) - log_sigma).sum(axis=1)
     return np.where(floor[:, 0] > 0, prior + likelihood, -np.inf)
 
@@ -82,8 +82,8 @@ def test_importance_sampling_agrees(fit):
     assert effective > 10_000
 
     alpha, beta = np.exp(theta[:, 3]), np.exp(theta[:, 4])
-    size_term = np.exp(theta[:, 0] + theta[:, 1]) / alpha * scale.loss
-    data_term = np.exp(theta[:, 0] + theta[:, 2]) / beta * scale.loss
+    size_term = np.exp(theta[:, 0] + theta[:, 1]) / alpha * scale.response
+    data_term = np.exp(theta[:, 0] + theta[:, 2]) / beta * scale.response
     log_ratio = (
         np.log(alpha * size_term / (beta * data_term))
         + alpha * np.log(scale.reference["n_params"])
@@ -92,7 +92,7 @@ def test_importance_sampling_agrees(fit):
     expected = {
         "alpha": alpha,
         "beta": beta,
-        "E": scale.loss * np.exp(theta[:, 0]) - size_term - data_term,
+        "E": scale.response * np.exp(theta[:, 0]) - size_term - data_term,
         "sigma": np.exp(theta[:, 5]),
         "nu": 1 + np.exp(theta[:, 6]),
         "ln n_opt": (log_ratio + beta * np.log(5.76e23 / 6)) / (alpha + beta),

@@ -13,7 +13,7 @@ from bayescale.testing import check_law
 
 def curve(law: str, parameters, x, noise=0.003, seed=1) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    loss = bs.law(law).loss(x=x, **parameters)
+    loss = bs.law(law).evaluate(x=x, **parameters)
     return pd.DataFrame({"compute": x, "loss": loss * np.exp(noise * rng.standard_normal(len(x)))})
 
 
@@ -37,7 +37,7 @@ def test_laws_of_one_variable_recover_their_truth(law, truth):
     fit = bs.fit(law, runs, seed=1, progress=False)
     covers(fit, truth)
     found = bs.predict(fit, inputs={"compute": ["1e21", 1e22]})
-    expected = bs.law(law).loss(x=1e22, **truth)
+    expected = bs.law(law).evaluate(x=1e22, **truth)
     assert float(found["loss"].isel(plan=1).median()) == pytest.approx(expected, rel=0.01)
     with pytest.raises(TypeError, match="only under a law of n_params and n_tokens"):
         bs.allocate(fit, compute=1e22)
@@ -85,7 +85,7 @@ def test_a_law_of_one_variable_needs_a_column():
 def test_a_break_is_found():
     truth = {"a": 0.9, "b": 8.0, "c0": 0.05, "c1": 0.25, "d1": 1e19, "f1": 0.3}
     x = np.geomspace(1e16, 1e22, 60)
-    truth["b"] = 2.2 / float(bs.law("broken-power-law-1").loss(x=1e16, **truth) - 0.9) * 8.0
+    truth["b"] = 2.2 / float(bs.law("broken-power-law-1").evaluate(x=1e16, **truth) - 0.9) * 8.0
     fit = bs.fit(
         "broken-power-law-1", curve("broken-power-law-1", truth, x), seed=2, progress=False
     )

@@ -73,13 +73,15 @@ def law(name: str) -> Law:
     return found
 
 
-def define_law(name: str, *, source: str = "defined by the user") -> Callable[[Formula], Formula]:
+def define_law(
+    name: str, *, source: str = "defined by the user", response: str = "loss"
+) -> Callable[[Formula], Formula]:
     """Make a law of a Python function; decorate the function with it.
 
     The function takes its inputs first (column names of the runs), without annotation, then its
-    parameters, each annotated with a `Parameter`, and returns the loss. It may use operators and
-    the NumPy functions that PyTensor and xarray understand (exp, log, log1p, sqrt, abs, tanh,
-    power), and it is evaluated on all of them. From then on the name works wherever a law's
+    parameters, each annotated with a `Parameter`, and returns the response. It may use operators
+    and the NumPy functions that PyTensor and xarray understand (exp, log, log1p, sqrt, abs,
+    tanh, power), and it is evaluated on all of them. From then on the name works wherever a law's
     name does: in `Model` and cards, `fit`, `predict`, `allocate` (by a numerical optimum, for a
     law of ``n_params`` and ``n_tokens``) and reports. Check it with
     `bayescale.testing.check_law`.
@@ -90,6 +92,8 @@ def define_law(name: str, *, source: str = "defined by the user") -> Callable[[F
         What the law is to be called; defining it again replaces it.
     source
         Where it comes from, for tables and reports.
+    response
+        The column of the runs that it is a law of.
 
     Raises
     ------
@@ -104,27 +108,28 @@ def define_law(name: str, *, source: str = "defined by the user") -> Callable[[F
     >>> @bs.define_law("decay")
     ... def decay(n_tokens, a: positive, k: positive):
     ...     return a * np.exp(-k * np.log(n_tokens))
-    >>> round(float(bs.law("decay").loss(n_tokens=1e9, a=30.0, k=0.1)), 3)
+    >>> round(float(bs.law("decay").evaluate(n_tokens=1e9, a=30.0, k=0.1)), 3)
     3.777
     """
     if name in LAWS:
         raise CardError(f"The law {name} ships with bayescale; give yours another name.")
 
     def define(function: Formula) -> Formula:
-        _DEFINED[name] = law_of_function(function, name, source)
+        _DEFINED[name] = law_of_function(function, name, source, response)
         return function
 
     return define
 
 
 def laws() -> "pd.DataFrame":
-    """Return a table of the laws: formula, inputs, parameters and source, indexed by name."""
+    """Return a table of the laws: formula, response, inputs, parameters, source; by name."""
     import pandas as pd
 
     rows = [
         {
             "law": entry.name,
             "formula": entry.latex,
+            "response": entry.response,
             "inputs": ", ".join(entry.inputs),
             "parameters": ", ".join(entry.parameters),
             "source": "; ".join(entry.sources),

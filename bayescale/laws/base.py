@@ -27,7 +27,7 @@ class Parameter:
 
 
 class Law(ABC):
-    r"""A scaling law for the loss as a function of what a run was given.
+    r"""A scaling law: what is observed, most often the loss, as a function of what a run was given.
 
     A law is a set of facts and a formula; it knows nothing of priors, samplers or plots. The
     formula uses operators and NumPy functions that dispatch, so that the same code runs on
@@ -39,24 +39,40 @@ class Law(ABC):
         How it is called, described, written and cited.
     caveat
         A sentence that belongs beside every result of the law, if there is one.
-    same_scale
-        Inputs that must be scaled as another is, since the formula compares the two.
-    scale_free
-        Whether the coordinates are at a reference point and losses in them relative, so that
-        the same priors serve any units; a law of a user's own is in its own units.
+    response, response_unit
+        What the law is a law of, as a column name of a runs table: ``loss`` unless said
+        otherwise; and its unit.
     inputs
         The amounts it takes, as column names of a runs table; ``x`` in a law of one variable,
         which a model card ties to a column.
+    rises_in
+        Inputs in which the response rises; it falls in the others.
+    monotone
+        Whether it rises or falls everywhere; a broken law need not.
+    scale_free
+        Whether the coordinates are at a reference point and responses in them relative, so that
+        the same priors serve any units; a law of a user's own is in its own units.
+    same_scale
+        Inputs that must be scaled as another is, since the formula compares the two.
+    absolute
+        Inputs that enter in their own unit, each with what it tells of. Priors on that are in
+        the same unit, and carry a table in which the input does not vary.
     parameters
         Natural parameters, as in the paper.
     coordinates
-        Reference parametrisation: the loss at a reference point (N0, D0), its elasticities
-        there, and exponents. Priors are stated on these, because data inside the range of the
-        reference point determine them one by one.
+        Reference parametrisation: the response at a reference point (N0, D0), called `level`,
+        its elasticities there, and exponents. Priors are stated on these, because data inside
+        the range of the reference point determine them one by one.
     shares
-        Exponents that are an elasticity divided by a share of the loss at the reference:
-        ``{"alpha": "e_n"}`` says ``alpha = e_n / s`` with ``s`` the share of the size term.
-        Shares are positive and leave a positive remainder; that is the law's only constraint.
+        Exponents that are elasticities divided by a share of the response at the reference:
+        ``{"alpha": ("e_n",)}`` says ``alpha = e_n / s`` with ``s`` the share of the size term;
+        with several elasticities it is their sum. Shares are positive and leave a positive
+        remainder; that is the law's only constraint.
+    modes
+        Names of the separate places where a posterior of the law may have its mass, each with
+        coordinates to start from; empty for a law that has one.
+    derived_meanings
+        What each quantity of `derived` means.
 
     Notes
     -----
@@ -70,16 +86,27 @@ class Law(ABC):
     latex: ClassVar[str]
     sources: ClassVar[tuple[str, ...]]
     caveat: ClassVar[str] = ""
+    response: ClassVar[str] = "loss"
+    response_unit: ClassVar[str] = "nats/token"
+    inputs: ClassVar[tuple[str, ...]] = ("n_params", "n_tokens")
+    rises_in: ClassVar[frozenset[str]] = frozenset()
+    monotone: ClassVar[bool] = True
     scale_free: ClassVar[bool] = True
     same_scale: ClassVar[Mapping[str, str]] = {}
-    inputs: ClassVar[tuple[str, ...]] = ("n_params", "n_tokens")
+    absolute: ClassVar[Mapping[str, str]] = {}
     parameters: ClassVar[Mapping[str, Parameter]]
     coordinates: ClassVar[Mapping[str, Parameter]]
-    shares: ClassVar[Mapping[str, str]]
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    modes: ClassVar[Mapping[str, Values]] = {}
+    derived_meanings: ClassVar[Mapping[str, str]] = {
+        "a": "exponent of N_opt in compute",
+        "b": "exponent of D_opt in compute",
+        "g": "exponent of the reducible loss in compute",
+    }
 
     @abstractmethod
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
-        """Return the loss at natural logarithms of the inputs."""
+        """Return the response at natural logarithms of the inputs."""
 
     @abstractmethod
     def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
@@ -99,10 +126,11 @@ class Law(ABC):
         """
         raise NoClosedFormError(f"The law {self.name} has no optimum in closed form.")
 
-    def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
-        """Return a, b and g of the frontier: N_opt ~ C^a, D_opt ~ C^b, reducible loss ~ C^-g.
+    def derived(self, parameters: Values) -> dict[str, Value]:
+        """Return what planners read off the parameters, beside the parameters themselves.
 
-        Empty for a law whose frontier is not a power law in closed form.
+        For a law of size and tokens whose frontier is a power law: a, b and g, of
+        N_opt ~ C^a, D_opt ~ C^b and reducible loss ~ C^-g.
         """
         return {}
 
@@ -119,6 +147,11 @@ class Law(ABC):
         return ()
 
     @property
+    def level(self) -> str:
+        """Name of the coordinate that is the response at the reference point."""
+        return f"{self.response}_ref"
+
+    @property
     def unit_reference(self) -> dict[str, float]:
         """The reference point at which every input is one."""
         return dict.fromkeys(self.inputs, 1.0)
@@ -126,9 +159,9 @@ class Law(ABC):
     @property
     def takes_size_and_tokens(self) -> bool:
         """Whether compute can be split between size and tokens under this law."""
-        return set(self.inputs) == {"n_params", "n_tokens"}
+        return self.response == "loss" and set(self.inputs) == {"n_params", "n_tokens"}
 
-    def loss(self, **values: Value) -> Value:
+    def evaluate(self, **values: Value) -> Value:
         """Evaluate the law at given constants.
 
         Parameters
@@ -140,7 +173,7 @@ class Law(ABC):
         Returns
         -------
         float, array or DataArray
-            The loss, in the unit of the law's level parameters.
+            The loss (or other response), in the unit of the law's level parameters.
 
         Raises
         ------
@@ -154,7 +187,7 @@ class Law(ABC):
         >>> from bayescale.laws import law
         >>> chinchilla = law("chinchilla")
         >>> printed = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
-        >>> round(float(chinchilla.loss(n_params="70B", n_tokens="1.4T", **printed)), 5)
+        >>> round(float(chinchilla.evaluate(n_params="70B", n_tokens="1.4T", **printed)), 5)
         1.93665
         """
         self._check_names(values, (*self.inputs, *self.parameters))

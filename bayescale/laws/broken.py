@@ -1,7 +1,7 @@
 """Broken power laws of one variable, with ordered breaks."""
 
 from collections.abc import Mapping
-from typing import ClassVar, override
+from typing import override
 
 import numpy as np
 
@@ -11,7 +11,7 @@ _LOSS = "nats/token"
 
 
 class BrokenPowerLaw(Law):
-    """A smoothly broken power law (Caballero et al. 2022, equation 1).
+    """A smoothly broken power law (Caballero et al. 2022).
 
     L = a + b x^(-c0) prod_i (1 + (x / d_i)^(1 / f_i))^(-c_i f_i): on log axes the reducible loss
     has slope -c0 before the first break, -(c0 + c1) after it, and so on; a small f_i makes the
@@ -30,10 +30,9 @@ class BrokenPowerLaw(Law):
     relative to the reference point.
     """
 
-    sources = ("Caballero et al. 2022, arXiv:2210.14891, equation 1",)
+    sources = ("Caballero et al. 2022, arXiv:2210.14891",)
     latex = r"L = a + b\,x^{-c_0} \prod_i \left(1 + (x/d_i)^{1/f_i}\right)^{-c_i f_i}"
     inputs = ("x",)
-    shares: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, breaks: int) -> None:
         numbers = range(1, breaks + 1)

@@ -19,12 +19,12 @@ _REFERENCE = {
 
 
 class Chinchilla(Law):
-    """L = E + A N^-alpha + B D^-beta (Hoffmann et al. 2022, section 3.3, approach 3)."""
+    """L = E + A N^-alpha + B D^-beta (Hoffmann et al. 2022, equation 2, approach 3)."""
 
     name = "chinchilla"
     title = "sum of a floor, a size term and a data term"
     latex = r"L = E + A N^{-\alpha} + B D^{-\beta}"
-    sources = ("Hoffmann et al. 2022, arXiv:2203.15556, section 3.3",)
+    sources = ("Hoffmann et al. 2022, arXiv:2203.15556, equation 2",)
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "E": Parameter(meaning="irreducible loss", symbol="E", unit=_LOSS),
         "A": Parameter(meaning="size term at N = 1", symbol="A", unit=_LOSS),
@@ -37,7 +37,7 @@ class Chinchilla(Law):
         "alpha": parameters["alpha"],
         "beta": parameters["beta"],
     }
-    shares: ClassVar[Mapping[str, str]] = {"alpha": "e_n", "beta": "e_d"}
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e_n",), "beta": ("e_d",)}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -80,7 +80,7 @@ class Chinchilla(Law):
         return _two_power_optimum(parameters, log_product)
 
     @override
-    def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
+    def derived(self, parameters: Values) -> dict[str, Value]:
         return _two_power_exponents(parameters)
 
 
@@ -111,7 +111,7 @@ class Coupled(Law):
         "k_beta": Parameter(meaning="marginal data exponent, k beta", symbol=r"k\beta"),
         "k": parameters["k"],
     }
-    shares: ClassVar[Mapping[str, str]] = {"k_alpha": "e_n", "k_beta": "e_d"}
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"k_alpha": ("e_n",), "k_beta": ("e_d",)}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -165,7 +165,7 @@ class Coupled(Law):
         return _two_power_optimum(parameters, log_product)
 
     @override
-    def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
+    def derived(self, parameters: Values) -> dict[str, Value]:
         additive = _two_power_exponents(parameters)
         return {**additive, "g": parameters["k"] * additive["g"]}
 

@@ -39,7 +39,7 @@ class KaplanND(Law):
         "alpha_N": parameters["alpha_N"],
     }
     # The remainder is the share of the data term, so alpha_D = e_d / (1 - share) follows.
-    shares: ClassVar[Mapping[str, str]] = {"alpha_N": "e_n"}
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha_N": ("e_n",)}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -88,7 +88,7 @@ class KaplanND(Law):
         )
 
     @override
-    def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
+    def derived(self, parameters: Values) -> dict[str, Value]:
         ratio = parameters["alpha_N"] / parameters["alpha_D"]
         return {
             "a": 1.0 / (1.0 + ratio),
@@ -117,7 +117,7 @@ class KaplanNDWithFloor(Law):
         **KaplanND.coordinates,
         "alpha_D": KaplanND.parameters["alpha_D"],
     }
-    shares: ClassVar[Mapping[str, str]] = {"alpha_N": "e_n", "alpha_D": "e_d"}
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha_N": ("e_n",), "alpha_D": ("e_d",)}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -154,8 +154,8 @@ class KaplanNDWithFloor(Law):
         return _WITHOUT_FLOOR.optimal_log_params(parameters, log_product)
 
     @override
-    def frontier_exponents(self, parameters: Values) -> dict[str, Value]:
-        return _WITHOUT_FLOOR.frontier_exponents(parameters)
+    def derived(self, parameters: Values) -> dict[str, Value]:
+        return _WITHOUT_FLOOR.derived(parameters)
 
 
 _WITHOUT_FLOOR = KaplanND()

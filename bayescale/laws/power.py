@@ -40,7 +40,6 @@ class PowerLaw(Law):
     }
     # Without a floor the elasticity is the exponent, everywhere.
     coordinates: ClassVar[Mapping[str, Parameter]] = {"loss_ref": _LOSS_REF, "e": _ELASTICITY}
-    shares: ClassVar[Mapping[str, str]] = {}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -82,7 +81,7 @@ class PowerLawWithFloor(Law):
         "e": _ELASTICITY,
         "alpha": parameters["alpha"],
     }
-    shares: ClassVar[Mapping[str, str]] = {"alpha": "e"}
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e",)}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -137,7 +136,7 @@ class ShiftedPowerLaw(Law):
         "c": parameters["c"],
     }
     # The share here is that of 1/x in the sum; its remainder is the plateau's.
-    shares: ClassVar[Mapping[str, str]] = {"c": "e"}
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"c": ("e",)}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:

@@ -27,6 +27,7 @@ class FunctionLaw(Law):
         inputs: tuple[str, ...],
         parameters: Mapping[str, Parameter],
         source: str,
+        response: str,
     ) -> None:
         self.function = function
         self.name = name  # type: ignore[misc]
@@ -36,7 +37,9 @@ class FunctionLaw(Law):
         self.inputs = inputs  # type: ignore[misc]
         self.parameters = dict(parameters)  # type: ignore[misc]
         self.coordinates = self.parameters  # type: ignore[misc]
-        self.shares = {}  # type: ignore[misc]
+        self.response = response  # type: ignore[misc]
+        self.response_unit = ""  # type: ignore[misc]
+        self.monotone = False  # type: ignore[misc]
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -52,7 +55,9 @@ class FunctionLaw(Law):
         return dict(coordinates)
 
 
-def law_of_function(function: Callable[..., Any], name: str, source: str) -> FunctionLaw:
+def law_of_function(
+    function: Callable[..., Any], name: str, source: str, response: str
+) -> FunctionLaw:
     """Read inputs and parameters off a function's signature.
 
     Raises
@@ -75,5 +80,10 @@ def law_of_function(function: Callable[..., Any], name: str, source: str) -> Fun
     if not inputs or not parameters:
         raise CardError(f"{name}: a law needs at least one input and one parameter.")
     return FunctionLaw(
-        function, name=name, inputs=tuple(inputs), parameters=parameters, source=source
+        function,
+        name=name,
+        inputs=tuple(inputs),
+        parameters=parameters,
+        source=source,
+        response=response,
     )

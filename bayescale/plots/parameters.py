@@ -17,8 +17,8 @@ MOST = 6
 
 def shown_quantities(fit: Fit) -> list[str]:
     """Return what is drawn: elasticities, the law's exponents, then the frontier's."""
-    coordinates = [name for name in fit.law.coordinates if name != "loss_ref"]
-    exponents = [name for name in fit.law.frontier_exponents(fit.parameters) if name in ("a", "g")]
+    coordinates = [name for name in fit.law.coordinates if name != fit.law.level]
+    exponents = [name for name in fit.law.derived(fit.parameters) if name in ("a", "g")]
     return [*coordinates[: MOST - len(exponents)], *exponents]
 
 
@@ -79,5 +79,5 @@ def _prior_quantities(fit: Fit) -> dict[str, np.ndarray]:
     drawn = draw_prior(fit.model, np.random.default_rng(0), PRIOR_DRAWS)
     coordinates = {name: xr.DataArray(drawn[name], dims="draw") for name in fit.law.coordinates}
     natural = fit.law.from_reference(coordinates, fit.law.unit_reference)
-    exponents = fit.law.frontier_exponents(natural)
+    exponents = fit.law.derived(natural)
     return {name: value.to_numpy() for name, value in {**coordinates, **exponents}.items()}

@@ -55,9 +55,11 @@ def coordinates(draw, law: Law) -> dict[str, float]:
     total = 1.0 + sum(weights.values())
     # Without a floor the remainder is the data term, and e_d is its exponent times that share.
     values["e_d"] = draw(positive(0.1, 1.0)) / total
-    for exponent, elasticity in law.shares.items():
+    for exponent, elasticities in law.shares.items():
         values[exponent] = draw(positive(0.1, 1.0))
-        values[elasticity] = values[exponent] * weights[exponent] / total
+        for elasticity in elasticities:
+            part = values[exponent] * weights[exponent] / total
+            values[elasticity] = part / len(elasticities)
     return values
 
 
@@ -166,7 +168,7 @@ def test_optimum_is_least_and_on_the_budget(law):
         around = log_n + np.array([-0.3, -0.05, 0.0, 0.05, 0.3])
         loss = law.formula({"n_params": around, "n_tokens": log_product - around}, natural)
         assert loss[2] <= loss.min() * (1 + 1e-12)
-        exponents = law.frontier_exponents(natural)
+        exponents = law.derived(natural)
         assert exponents["a"] + exponents["b"] == pytest.approx(1.0, abs=1e-12)
         slope = (law.optimal_log_params(natural, log_product + 1.0) - log_n) / 1.0
         assert slope == pytest.approx(exponents["a"], rel=1e-9)
@@ -182,26 +184,26 @@ def test_frontier_exponent_is_the_slope_of_the_reducible_loss(law):
         log_n = law.optimal_log_params(natural, log_product)
         loss = law.formula({"n_params": log_n, "n_tokens": log_product - log_n}, natural)
         reducible.append(loss - natural.get("E", 0.0))
-    g = law.frontier_exponents(natural)["g"]
+    g = law.derived(natural)["g"]
     assert np.log(reducible[0] / reducible[1]) == pytest.approx(g, rel=1e-9)
 
 
 @every_law
 def test_loss_reads_amounts_and_refuses_nonsense(law):
     natural = law.from_reference(typical(law), REFERENCE)
-    expected = law.loss(n_params=7e10, n_tokens=1.4e12, **natural)
-    assert law.loss(n_params="70B", n_tokens="1.4T", **natural) == expected
-    listed = law.loss(n_params=["70B", 1e9], n_tokens=1.4e12, **natural)
+    expected = law.evaluate(n_params=7e10, n_tokens=1.4e12, **natural)
+    assert law.evaluate(n_params="70B", n_tokens="1.4T", **natural) == expected
+    listed = law.evaluate(n_params=["70B", 1e9], n_tokens=1.4e12, **natural)
     assert listed.shape == (2,)
     assert listed[0] == expected
     for wrong in ("many", 0, -1.0, np.array([1e9, np.nan])):
         with pytest.raises(AmountError, match="n_params"):
-            law.loss(n_params=wrong, n_tokens=1e9, **natural)
+            law.evaluate(n_params=wrong, n_tokens=1e9, **natural)
     first, *rest = natural
     with pytest.raises(CardError, match=f"missing {first}"):
-        law.loss(n_params=1e9, n_tokens=1e9, **{name: natural[name] for name in rest})
+        law.evaluate(n_params=1e9, n_tokens=1e9, **{name: natural[name] for name in rest})
     with pytest.raises(CardError, match="unknown gamma"):
-        law.loss(n_params=1e9, n_tokens=1e9, **natural, gamma=1.0)
+        law.evaluate(n_params=1e9, n_tokens=1e9, **natural, gamma=1.0)
 
 
 def typical(law: Law) -> dict[str, float]:
@@ -210,4 +212,7 @@ def typical(law: Law) -> dict[str, float]:
         "e_n": 0.05,
         "e_d": 0.045,
     }
-    return values | {name: values[elasticity] / 0.15 for name, elasticity in law.shares.items()}
+    return values | {
+        name: sum(values[e] for e in elasticities) / (0.15 * len(elasticities))
+        for name, elasticities in law.shares.items()
+    }

@@ -39,9 +39,9 @@ def test_optimum_of_published_chinchilla_constants(
 
 def test_exponents_of_published_constants():
     law = bs.law("chinchilla")
-    printed = law.frontier_exponents(bs.published("hoffmann2022").parameters)
+    printed = law.derived(bs.published("hoffmann2022").parameters)
     assert printed["a"] == close(0.4516129, rel=1e-6)
-    replicated = law.frontier_exponents(bs.published("besiroglu2024").parameters)
+    replicated = law.derived(bs.published("besiroglu2024").parameters)
     assert replicated["a"] == close(0.5126121, rel=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_size_term_share_of_reducible_loss_at_the_optimum(compute):  # check 5
 )
 def test_frontier_coefficient_and_exponent(constants, coefficient, exponent):  # check 6
     p = bs.published(constants).parameters
-    g = bs.law("chinchilla").frontier_exponents(p)["g"]
+    g = bs.law("chinchilla").derived(p)["g"]
     assert g == close(exponent, rel=1e-6)
     for compute in (1e19, 1e24):
         reducible = optimum(constants, compute)["loss_opt"] - p["E"]
@@ -107,9 +107,9 @@ def test_kaplan_empirical_power_laws(compute_min, n_params, batch, steps, tokens
 
 def test_kaplan_joint_law_and_its_limits():  # check 15
     law, p = bs.law("kaplan-nd"), bs.published("kaplan2020-nd").parameters
-    assert law.loss(n_params=1e9, n_tokens=2.2e10, **p) == close(2.369316, rel=1e-6)
-    assert law.loss(n_params=1e9, n_tokens=1e60, **p) == close(2.318834, rel=1e-6)
-    assert law.loss(n_params=1e60, n_tokens=2.2e10, **p) == close(1.995370, rel=1e-6)
+    assert law.evaluate(n_params=1e9, n_tokens=2.2e10, **p) == close(2.369316, rel=1e-6)
+    assert law.evaluate(n_params=1e9, n_tokens=1e60, **p) == close(2.318834, rel=1e-6)
+    assert law.evaluate(n_params=1e60, n_tokens=2.2e10, **p) == close(1.995370, rel=1e-6)
 
 
 def as_coupled(constants: bs.Constants) -> dict[str, float]:
@@ -130,8 +130,8 @@ def as_coupled(constants: bs.Constants) -> dict[str, float]:
 def test_kaplan_and_chinchilla_are_corners_of_the_coupled_law(name):  # check 31
     constants = bs.published(name)
     size, tokens = np.meshgrid(np.geomspace(1e6, 1e13, 15), np.geomspace(1e8, 1e14, 15))
-    own = bs.law(constants.law).loss(n_params=size, n_tokens=tokens, **constants.parameters)
-    coupled = bs.law("coupled").loss(n_params=size, n_tokens=tokens, **as_coupled(constants))
+    own = bs.law(constants.law).evaluate(n_params=size, n_tokens=tokens, **constants.parameters)
+    coupled = bs.law("coupled").evaluate(n_params=size, n_tokens=tokens, **as_coupled(constants))
     np.testing.assert_allclose(coupled, own, rtol=1e-12)
     for compute in (1e19, 1e24):
         log_product = np.log(compute / 6)
@@ -152,7 +152,7 @@ def test_coupled_optimum_does_not_depend_on_k():  # check 31
 
 def test_kaplan_joint_law_optimum_grows_as_compute_to_the_0_575():
     p = bs.published("kaplan2020-nd").parameters
-    assert bs.law("kaplan-nd").frontier_exponents(p)["a"] == close(0.5754, abs=5e-5)
+    assert bs.law("kaplan-nd").derived(p)["a"] == close(0.5754, abs=5e-5)
 
 
 @pytest.mark.parametrize("factor", [1 / np.log(2), 0.29, 1000.0])
@@ -161,9 +161,9 @@ def test_a_change_of_loss_unit_leaves_the_allocation_alone(factor):  # check 34
     changed = p | {name: factor * p[name] for name in ("E", "A", "B")}
     before = law.optimal_log_params(p, np.log(1e23))
     assert law.optimal_log_params(changed, np.log(1e23)) == close(before, rel=1e-12)
-    assert law.frontier_exponents(changed) == close(law.frontier_exponents(p), rel=1e-12)
-    assert law.loss(n_params=1e9, n_tokens=2e10, **changed) == close(
-        factor * law.loss(n_params=1e9, n_tokens=2e10, **p), rel=1e-12
+    assert law.derived(changed) == close(law.derived(p), rel=1e-12)
+    assert law.evaluate(n_params=1e9, n_tokens=2e10, **changed) == close(
+        factor * law.evaluate(n_params=1e9, n_tokens=2e10, **p), rel=1e-12
     )
 
 
@@ -183,7 +183,7 @@ def test_elasticities_of_published_constants_at_the_usual_reference():
 def test_loss_of_the_70b_plan():
     law = bs.law("chinchilla")
     for name, loss in (("hoffmann2022", 1.93665), ("besiroglu2024", 1.97388)):
-        found = law.loss(n_params="70B", n_tokens="1.4T", **bs.published(name).parameters)
+        found = law.evaluate(n_params="70B", n_tokens="1.4T", **bs.published(name).parameters)
         assert found == close(loss, abs=6e-6)
 
 
@@ -223,7 +223,7 @@ def test_every_draw_gets_its_own_optimum(handmade_draws):
 )
 def test_broken_power_law_of_the_released_example(x, loss):  # check 24
     constants = bs.published("caballero2022-toy")
-    found = bs.law(constants.law).loss(x=x, **constants.parameters)
+    found = bs.law(constants.law).evaluate(x=x, **constants.parameters)
     assert found == close(loss, rel=1e-9)
 
 
@@ -238,7 +238,7 @@ def test_broken_power_law_of_the_released_example(x, loss):  # check 24
 )
 def test_kaplan_one_variable_laws(name, x, loss):
     constants = bs.published(name)
-    found = bs.law(constants.law).loss(x=x, **constants.parameters)
+    found = bs.law(constants.law).evaluate(x=x, **constants.parameters)
     assert found == close(loss, rel=1e-5)
     scale, exponent = constants.parameters["x_c"], constants.parameters["alpha"]
     assert found == close((scale / x) ** exponent, rel=1e-12)
@@ -249,7 +249,7 @@ def test_kaplan_batch_adjusted_law_and_frontier_agree():
     parameters = bs.published("kaplan2020-c-min").parameters
     for compute in (1e18, 1e21, 1e25):
         frontier = bs.published("kaplan2020-frontier").at(compute_min=compute)["loss"]
-        assert law.loss(x=compute, **parameters) == close(frontier, rel=1e-12)
+        assert law.evaluate(x=compute, **parameters) == close(frontier, rel=1e-12)
 
 
 def test_kaplan_with_a_floor_is_the_coupled_law_with_beta_one():
@@ -265,8 +265,8 @@ def test_kaplan_with_a_floor_is_the_coupled_law_with_beta_one():
     }
     at = {"n_params": np.geomspace(1e7, 1e11, 9), "n_tokens": 2e10}
     np.testing.assert_allclose(
-        bs.law("kaplan-nd-floor").loss(**at, **p),
-        bs.law("coupled").loss(**at, **coupled),
+        bs.law("kaplan-nd-floor").evaluate(**at, **p),
+        bs.law("coupled").evaluate(**at, **coupled),
         rtol=1e-12,
     )
     np.testing.assert_allclose(
@@ -277,24 +277,24 @@ def test_kaplan_with_a_floor_is_the_coupled_law_with_beta_one():
 
 
 def test_a_plateau_of_zero_is_a_power_law():
-    plain = bs.law("power-law").loss(x=1e9, x_c=1e13, alpha=0.1)
+    plain = bs.law("power-law").evaluate(x=1e9, x_c=1e13, alpha=0.1)
     level = 1e13**0.1
-    assert bs.law("power-law-plateau").loss(x=1e9, b=level, gamma=1e-30, c=0.1) == close(plain)
+    assert bs.law("power-law-plateau").evaluate(x=1e9, b=level, gamma=1e-30, c=0.1) == close(plain)
 
 
 def test_a_break_of_no_change_is_no_break():
     p = {"a": 1.5, "b": 40.0, "c0": 0.2, "c1": 0.0, "d1": 1e9, "f1": 0.3}
     floor = {"E": 1.5, "x_c": 40.0 ** (1 / 0.2), "alpha": 0.2}
     for x in (1e6, 1e9, 1e13):
-        broken = bs.law("broken-power-law-1").loss(x=x, **p)
-        assert broken == close(bs.law("power-law-floor").loss(x=x, **floor), rel=1e-12)
+        broken = bs.law("broken-power-law-1").evaluate(x=x, **p)
+        assert broken == close(bs.law("power-law-floor").evaluate(x=x, **floor), rel=1e-12)
 
 
 def test_slopes_far_from_a_break():
     law, p = bs.law("broken-power-law-1"), dict(bs.published("caballero2022-toy").parameters)
     p["a"] = 0.0
     for x, slope in ((1e-4, p["c0"]), (1e8, p["c0"] + p["c1"])):
-        drop = np.log(law.loss(x=x, **p) / law.loss(x=x * np.e, **p))
+        drop = np.log(law.evaluate(x=x, **p) / law.evaluate(x=x * np.e, **p))
         assert drop == close(slope, rel=1e-6)
 
 
@@ -307,7 +307,7 @@ def test_slopes_far_from_a_break():
 )
 def test_data_constrained_losses(size, tokens, unique, loss):  # check 19
     constants = bs.published("muennighoff2023")
-    found = bs.law(constants.law).loss(
+    found = bs.law(constants.law).evaluate(
         n_params=size, n_tokens=tokens, n_unique_tokens=unique, **constants.parameters
     )
     assert found == close(loss, rel=1e-7)
@@ -318,8 +318,8 @@ def test_fresh_data_and_few_parameters_are_chinchilla():
     chinchilla = {name: p[name] for name in ("E", "A", "B", "alpha", "beta")}
     at = {"n_params": np.geomspace(1e7, 4e8, 7), "n_tokens": 1e10}
     for unique in (1e10, 5e10):
-        repeated = bs.law("data-constrained").loss(**at, n_unique_tokens=unique, **p)
-        fresh = bs.law("chinchilla").loss(**at, **chinchilla)
+        repeated = bs.law("data-constrained").evaluate(**at, n_unique_tokens=unique, **p)
+        fresh = bs.law("chinchilla").evaluate(**at, **chinchilla)
         np.testing.assert_allclose(repeated, fresh, rtol=1e-12)
 
 
@@ -331,7 +331,7 @@ def test_worth_of_repeated_tokens(epochs, efficiency):
     p = bs.published("muennighoff2023").parameters
     law, unique = bs.law("data-constrained"), 1e10
     at = {"n_params": 1e8, "n_unique_tokens": unique}
-    loss = law.loss(**at, n_tokens=epochs * unique, **p)
+    loss = law.evaluate(**at, n_tokens=epochs * unique, **p)
     size_term = p["A"] * 1e8 ** -p["alpha"]
     effective = ((loss - p["E"] - size_term) / p["B"]) ** (-1 / p["beta"])
     assert effective / unique / epochs == close(efficiency, abs=6e-4)
