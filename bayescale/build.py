@@ -51,7 +51,7 @@ class Scale:
         nearest = np.argsort(distance, kind="stable")[: max(5, len(runs) // 4)]
         reference = {name: float(np.exp(log.mean())) for name, log in logs.items()}
         reference |= {name: reference[as_] for name, as_ in law.same_scale.items()}
-        reference |= dict.fromkeys(law.absolute, 1.0)
+        reference |= law.fixed_reference
         typical = float(np.median(runs.column(law.response)[nearest]))
         return cls(reference=reference, response=typical)
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bayescale.errors import unknown_name
+from bayescale.errors import AmountError, unknown_name
 from bayescale.laws import law
 from bayescale.units import PF_DAY, Amount, parse_amounts
 
@@ -37,31 +37,49 @@ class Constants:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmpiricalFrontier:
-    """Kaplan's empirical power laws in the batch-adjusted compute C_min, one for each quantity.
+    """Power laws in compute that a paper gives for the optimum itself, one for each quantity.
 
-    These are separate fits, not the optimum of a law, and they are in C_min: the compute that
-    the same loss would have taken far below the critical batch size. At the critical batch size
-    the compute actually spent is twice C_min.
+    These are separate fits, not the optimum of a law. Those of Kaplan et al. are in C_min, the
+    compute that the same loss would have taken far below the critical batch size; at the
+    critical batch size the compute actually spent is twice C_min.
+
+    Attributes
+    ----------
+    variable
+        ``"compute"`` or ``"compute_min"``: never one for the other.
+    coefficients
+        Scale and exponent of each quantity, in PF-days.
+    loss
+        The same for the loss, (scale / C)^exponent; None where the paper gives none.
     """
 
     name: str
     source: str
+    variable: str
     coefficients: Mapping[str, tuple[float, float]]
-    loss: tuple[float, float]
+    loss: tuple[float, float] | None = None
 
-    def at(self, *, compute_min: Amount) -> dict[str, float]:
-        """Return size, batch, steps, tokens and loss at a batch-adjusted compute.
+    def at(
+        self, *, compute: Amount | None = None, compute_min: Amount | None = None
+    ) -> dict[str, float]:
+        """Return size, and batch, steps, tokens and loss where the paper gives them.
 
         Parameters
         ----------
-        compute_min
-            C_min, in FLOP or as text such as ``"1 PF-days"``.
+        compute, compute_min
+            Compute as spent, or batch-adjusted, in FLOP or as text such as ``"1 PF-days"``: the
+            one that the frontier is in.
 
         Returns
         -------
         dict
-            ``n_params``, ``batch_tokens``, ``n_steps`` (S_min), ``n_tokens`` and ``loss``
-            (nats/token).
+            Of ``n_params``, ``batch_tokens``, ``n_steps`` (S_min), ``n_tokens`` and ``loss``
+            (nats/token) those that the paper gives.
+
+        Raises
+        ------
+        AmountError
+            If the other compute is given, or neither.
 
         Examples
         --------
@@ -70,8 +88,14 @@ class EmpiricalFrontier:
         >>> f"{frontier.at(compute_min='1 PF-days')['n_params']:.3g}"
         '1.3e+09'
         """
-        c = float(parse_amounts(compute_min, "compute", "compute_min")[0]) / PF_DAY
+        given = {"compute": compute, "compute_min": compute_min}
+        amount = given.pop(self.variable)
+        if amount is None or any(other is not None for other in given.values()):
+            raise AmountError(f"{self.name} is in {self.variable}; give that, and only that.")
+        c = float(parse_amounts(amount, "compute", self.variable)[0]) / PF_DAY
         point = {name: float(k * c**power) for name, (k, power) in self.coefficients.items()}
+        if self.loss is None:
+            return point
         scale, exponent = self.loss
         return {**point, "loss": float((scale / c) ** exponent)}
 
@@ -176,9 +200,93 @@ _ENTRIES: tuple[Constants | EmpiricalFrontier, ...] = (
         note="ground truth of four-digit addition; x is the number of training examples",
         inputs={"x": "n_examples"},
     ),
+    Constants(
+        name="kaplan2020-ns",
+        law="kaplan-ns",
+        parameters={
+            **{"N_c": 6.5e13, "S_c": 2.1e3, "alpha_N": 0.077, "alpha_S": 0.76},
+            **{"B_star": 2.1e8, "alpha_B": 0.21},
+        },
+        source=f"{_KAPLAN}, table 3 and the summary of power laws",
+        note="N without embeddings; equation 1.4 has B_star 2e8",
+    ),
+    *(
+        Constants(
+            name=f"gadre2024-{corpus}",
+            law="over-training",
+            parameters={"E": floor, "a": a, "b": b, "eta": eta},
+            source="Gadre et al. 2024, arXiv:2403.08540, the law for loss",
+            note="loss on C4's validation set; N total; confirmed from the released runs",
+        )
+        for corpus, floor, a, b, eta in (
+            ("c4", 1.51, 141.0, 190.0, 0.121),
+            ("redpajama", 1.84, 212.0, 367.0, 0.136),
+            ("refinedweb", 1.73, 157.0, 246.0, 0.127),
+        )
+    ),
+    Constants(
+        name="gadre2024-refinedweb-error",
+        law="error-from-loss",
+        parameters={"epsilon": 0.865, "k": 2.21, "gamma": 0.707},
+        source="Gadre et al. 2024, arXiv:2403.08540, the law for error",
+        note="average top-1 error on 17 tasks; confirmed from the released runs",
+    ),
+    Constants(
+        name="ludziejewski2025",
+        law="mixture-of-experts",
+        parameters={
+            **{"a": 35.91, "alpha": 0.1889, "gamma": 0.0098, "delta": -0.2285},
+            **{"b": 35.98, "beta": 0.1775, "zeta": -0.0259, "omega": 0.5529},
+            **{"E_start": 2.0732, "E_max": 290.4521, "c": 1.3637},
+        },
+        source="Ludziejewski et al. 2025, arXiv:2502.05172, table 3",
+        note="active parameters with embeddings; up to 32 experts",
+    ),
+    *(
+        Constants(
+            name=f"henighan2020-{domain}-n",
+            law="power-law-floor" if floor else "power-law",
+            parameters={**({"E": floor} if floor else {}), "x_c": scale, "alpha": exponent},
+            source="Henighan et al. 2020, arXiv:2010.14701, table 1",
+            inputs={"x": "n_params"},
+        )
+        for domain, floor, scale, exponent in (
+            ("language", 0.0, 1.47e14, 0.070),
+            ("image-8x8", 3.12, 80.0, 0.24),
+            ("image-32x32", 2.20, 63.0, 0.13),
+            ("video", 1.01, 3.7e4, 0.24),
+        )
+    ),
+    Constants(
+        name="zhai2022",
+        law="power-law-saturating",
+        parameters={
+            "E": 0.09,
+            "x_c": float(0.26 ** (1 / 0.35)),
+            "x_0": 0.01,
+            "alpha": 0.35,
+        },
+        source="Zhai et al. 2022, arXiv:2106.04560, as quoted by secondary sources",
+        note="error rate on ImageNet after fine-tuning; x is compute in TPUv3 core-days",
+        inputs={"x": "core_days"},
+    ),
+    *(
+        Constants(
+            name=f"hernandez2021-{source}",
+            law="effective-data-transferred",
+            parameters={"k": k, "alpha": alpha, "beta": 0.38},
+            source="Hernandez et al. 2021, arXiv:2102.01293, as quoted by secondary sources",
+            note=f"from {pretrained} to Python; both amounts of data in one unit",
+        )
+        for source, pretrained, k, alpha in (
+            ("text", "text", 1.9e4, 0.18),
+            ("text-and-code", "text and other code", 2.1e5, 0.096),
+        )
+    ),
     EmpiricalFrontier(
         name="kaplan2020-frontier",
         source=f"{_KAPLAN}, summary of power laws, in C_min",
+        variable="compute_min",
         coefficients={
             "n_params": (1.3e9, 0.73),
             "batch_tokens": (2.0e6, 0.24),
@@ -186,6 +294,18 @@ _ENTRIES: tuple[Constants | EmpiricalFrontier, ...] = (
             "n_tokens": (2.0e10, 0.27),
         },
         loss=(3.1e8, 0.050),
+    ),
+    EmpiricalFrontier(
+        name="kaplan2020-fixed-batch",
+        source=f"{_KAPLAN}, figure 14: at the batch size of most runs, 2^19 tokens",
+        variable="compute",
+        coefficients={"n_params": (1.6e9, 0.88)},
+    ),
+    EmpiricalFrontier(
+        name="henighan2020-frontier",
+        source="Henighan et al. 2020, arXiv:2010.14701, the trend over all domains",
+        variable="compute",
+        coefficients={"n_params": (5e-12**-0.7, 0.7)},
     ),
 )
 

@@ -41,7 +41,7 @@ def check_identifiable(model: Model, runs: Runs) -> None:
             )
     for name, column in columns.items():
         values = runs.column(column)
-        if _span(values) < SAME and name not in model.formula.absolute:
+        if _span(values) < SAME and name not in model.formula.fixed_reference:
             raise RunsError(
                 f"{runs.name}: every run has {column} = {format_count(float(values[0]))}, so its "
                 "effect cannot be told from the floor. Add runs at other values."
@@ -54,11 +54,11 @@ def design_warnings(model: Model, runs: Runs) -> tuple[str, ...]:
     for name, column in model.columns.items():
         values = runs.column(column)
         distinct, decades = count_distinct(values), _span(values) / np.log(10)
-        if name in model.formula.absolute:
+        if name in model.formula.fixed_reference:
             if distinct == 1:
                 found.append(
-                    f"Every run has {column} = {format_count(float(values[0]))}: "
-                    f"{model.formula.absolute[name]} rests on its prior."
+                    f"Every run has {column} = {format_count(float(values[0]))}: what depends "
+                    "on it rests on its prior."
                 )
             continue
         if distinct < 5:

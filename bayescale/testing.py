@@ -22,8 +22,9 @@ def check_law(
     Checked, at the given parameters: the facts are complete; the formula gives the same numbers
     on floats, NumPy arrays, xarray draws and PyTensor graphs, broadcasts by name, and has a
     finite gradient; the reference parametrisation goes there and back, gives the loss that it
-    names, and does not depend on where the reference point is; and, for a law of size and tokens
-    with an optimum in closed form, that optimum is the least loss on the budget.
+    names, and does not depend on where the reference point is; the response rises or falls in
+    each input, as the law says; and, for a law of size and tokens with an optimum in closed form,
+    that optimum is the least loss on the budget.
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ def check_law(
     law = find_law(law) if isinstance(law, str) else law
     centre = dict(reference) if reference else dict.fromkeys(law.inputs, 1e9)
     centre |= {name: centre[other] for name, other in law.same_scale.items()}
+    centre |= law.fixed_reference
     law.check_parameters(parameters)
     assert set(centre) == set(law.inputs), f"reference: expected {law.inputs}, found {centre}"
     _check_facts(law)
@@ -50,6 +52,8 @@ def check_law(
     _check_gradient(law, parameters, centre)
     if law.scale_free:
         _check_reference(law, parameters, centre)
+    if law.monotone:
+        _check_directions(law, parameters, centre)
     if law.takes_size_and_tokens:
         _check_optimum(law, parameters, centre)
 
@@ -127,7 +131,7 @@ def _check_reference(
         _same(f"{name}, there and back", back[name], value)
     at_centre = {name: np.log(value) for name, value in centre.items()}
     _same("the level at the reference", law.formula(at_centre, back), coordinates[law.level])
-    moved = {name: 1.7 * value for name, value in centre.items()}
+    moved = {name: 1.7 * value for name, value in centre.items()} | dict(law.fixed_reference)
     again = law.from_reference(law.to_reference(parameters, moved), moved)
     arrays = _around(centre)
     expected = law.formula(arrays, parameters)
@@ -135,6 +139,21 @@ def _check_reference(
     centred = law.from_reference(coordinates, law.unit_reference)
     shifted = {name: values - np.log(centre[name]) for name, values in arrays.items()}
     _same("centred inputs", law.formula(shifted, centred), expected)
+
+
+def _check_directions(
+    law: Law, parameters: Mapping[str, float], centre: Mapping[str, float]
+) -> None:
+    at = {name: np.log(value) for name, value in centre.items()}
+    for name in law.inputs:
+        response = law.formula(at | {name: at[name] + np.linspace(-1.5, 1.5, 31)}, parameters)
+        word, sign = ("rise", 1.0) if name in law.rises_in else ("fall", -1.0)
+        # Flat in places is allowed: unique tokens beyond those processed change nothing.
+        steps = sign * np.diff(response)
+        assert np.all(steps > -_RTOL * np.abs(response[:-1])), (
+            f"the response does not {word} in {name} everywhere"
+        )
+        assert steps.sum() > 0, f"the response does not depend on {name}"
 
 
 def _check_optimum(law: Law, parameters: Mapping[str, float], centre: Mapping[str, float]) -> None:

@@ -13,8 +13,20 @@ from bayescale.laws.base import Law, Parameter, Value, Values
 from bayescale.laws.broken import BrokenPowerLaw
 from bayescale.laws.chinchilla import Chinchilla, Coupled
 from bayescale.laws.data_constrained import DataConstrained
+from bayescale.laws.encoder_decoder import EncoderDecoder
+from bayescale.laws.from_loss import BleuFromLoss, ErrorFromLoss
 from bayescale.laws.kaplan import KaplanND, KaplanNDWithFloor
-from bayescale.laws.power import PowerLaw, PowerLawWithFloor, ShiftedPowerLaw
+from bayescale.laws.kaplan_ns import KaplanNS
+from bayescale.laws.mixture_of_experts import MixtureOfExperts
+from bayescale.laws.over_training import OverTraining
+from bayescale.laws.power import (
+    PowerLaw,
+    PowerLawWithFloor,
+    SaturatingPowerLaw,
+    ShiftedPowerLaw,
+    SigmoidPowerLaw,
+)
+from bayescale.laws.transfer import EffectiveDataTransferred
 from bayescale.laws.user import law_of_function
 
 if TYPE_CHECKING:
@@ -41,11 +53,20 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             Coupled(),
             KaplanND(),
             KaplanNDWithFloor(),
+            KaplanNS(),
+            OverTraining(),
             DataConstrained(),
+            MixtureOfExperts(),
             PowerLaw(),
             PowerLawWithFloor(),
             ShiftedPowerLaw(),
+            SigmoidPowerLaw(),
+            SaturatingPowerLaw(),
             *(BrokenPowerLaw(breaks) for breaks in (1, 2, 3)),
+            EncoderDecoder(),
+            EffectiveDataTransferred(),
+            ErrorFromLoss(),
+            BleuFromLoss(),
         )
     }
 )

@@ -54,9 +54,9 @@ class Law(ABC):
         the same priors serve any units; a law of a user's own is in its own units.
     same_scale
         Inputs that must be scaled as another is, since the formula compares the two.
-    absolute
-        Inputs that enter in their own unit, each with what it tells of. Priors on that are in
-        the same unit, and carry a table in which the input does not vary.
+    fixed_reference
+        Inputs whose reference amount is the law's own, not the centre of the runs. What depends
+        on them has a prior in their unit, which carries a table in which they do not vary.
     parameters
         Natural parameters, as in the paper.
     coordinates
@@ -93,7 +93,7 @@ class Law(ABC):
     monotone: ClassVar[bool] = True
     scale_free: ClassVar[bool] = True
     same_scale: ClassVar[Mapping[str, str]] = {}
-    absolute: ClassVar[Mapping[str, str]] = {}
+    fixed_reference: ClassVar[Mapping[str, float]] = {}
     parameters: ClassVar[Mapping[str, Parameter]]
     coordinates: ClassVar[Mapping[str, Parameter]]
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {}

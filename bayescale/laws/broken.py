@@ -6,6 +6,7 @@ from typing import override
 import numpy as np
 
 from bayescale.laws.base import Law, Parameter, Value, Values
+from bayescale.laws.dispatch import softplus
 
 _LOSS = "nats/token"
 
@@ -33,6 +34,8 @@ class BrokenPowerLaw(Law):
     sources = ("Caballero et al. 2022, arXiv:2210.14891",)
     latex = r"L = a + b\,x^{-c_0} \prod_i \left(1 + (x/d_i)^{1/f_i}\right)^{-c_i f_i}"
     inputs = ("x",)
+    # A segment may rise, if the prior on its slope allows.
+    monotone = False
 
     def __init__(self, breaks: int) -> None:
         numbers = range(1, breaks + 1)
@@ -100,9 +103,7 @@ class BrokenPowerLaw(Law):
         log_shape = -p["c0"] * log_inputs["x"]
         for i in range(1, self.breaks + 1):
             z = (log_inputs["x"] - np.log(p[f"d{i}"])) / p[f"f{i}"]
-            # ln(1 + exp z), without overflow for a sharp break far behind.
-            softplus = 0.5 * (z + np.abs(z)) + np.log1p(np.exp(-np.abs(z)))
-            log_shape = log_shape - p[f"c{i}"] * p[f"f{i}"] * softplus
+            log_shape = log_shape - p[f"c{i}"] * p[f"f{i}"] * softplus(z)
         return log_shape
 
     @override

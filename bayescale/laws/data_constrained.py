@@ -7,6 +7,7 @@ import numpy as np
 
 from bayescale.laws.base import Law, Parameter, Value, Values
 from bayescale.laws.chinchilla import Chinchilla
+from bayescale.laws.dispatch import smaller
 
 _FRESH = Chinchilla()
 
@@ -43,13 +44,13 @@ class DataConstrained(Law):
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
         p = parameters
         log_n, log_d = log_inputs["n_params"], log_inputs["n_tokens"]
-        log_unique = _smaller(log_inputs["n_unique_tokens"], log_d)
+        log_unique = smaller(log_inputs["n_unique_tokens"], log_d)
         # Where size and data terms balance for the unique tokens: the optimum for them.
         log_usable = (
             np.log(p["alpha"] * p["A"]) - np.log(p["beta"] * p["B"]) + p["beta"] * log_unique
         ) / p["alpha"]
         effective = {
-            "n_params": _effective(log_n, _smaller(log_n, log_usable), p["R_N"]),
+            "n_params": _effective(log_n, smaller(log_n, log_usable), p["R_N"]),
             "n_tokens": _effective(log_d, log_unique, p["R_D"]),
         }
         return _FRESH.formula(effective, p)
@@ -69,8 +70,3 @@ def _effective(log_total: Value, log_base: Value, scale: Value) -> Value:
     """Return ln of a base and what repeating it is worth."""
     repeats = np.expm1(log_total - log_base)
     return log_base + np.log1p(-scale * np.expm1(-repeats / scale))
-
-
-def _smaller(first: Value, second: Value) -> Value:
-    # The minimum, in functions that PyTensor dispatches too.
-    return 0.5 * (first + second - np.abs(first - second))

@@ -6,6 +6,7 @@ from typing import ClassVar, override
 import numpy as np
 
 from bayescale.laws.base import Law, Parameter, Value, Values
+from bayescale.laws.dispatch import log_add
 
 
 class KaplanND(Law):
@@ -46,10 +47,7 @@ class KaplanND(Law):
         p = parameters
         size_term = (p["alpha_N"] / p["alpha_D"]) * (np.log(p["N_c"]) - log_inputs["n_params"])
         data_term = np.log(p["D_c"]) - log_inputs["n_tokens"]
-        # ln(exp x + exp y) without overflow, in functions that PyTensor dispatches too.
-        gap = np.abs(size_term - data_term)
-        log_inner = 0.5 * (size_term + data_term + gap) + np.log1p(np.exp(-gap))
-        return np.exp(p["alpha_D"] * log_inner)
+        return np.exp(p["alpha_D"] * log_add(size_term, data_term))
 
     @override
     def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:

@@ -10,8 +10,12 @@ from typing import ClassVar, override
 import numpy as np
 
 from bayescale.laws.base import Law, Parameter, Value, Values
+from bayescale.laws.dispatch import larger, log_add, sigmoid, smaller, softplus
 
 _LOSS = "nats/token"
+
+_NEWTON_STEPS = 6
+"""Enough for an error below 1e-12 wherever the exponents are in use."""
 
 _LOSS_REF = Parameter(meaning="loss at the reference point", symbol=r"L_\mathrm{ref}", unit=_LOSS)
 _ELASTICITY = Parameter(meaning="elasticity at the reference point", symbol="e")
@@ -163,3 +167,134 @@ class ShiftedPowerLaw(Law):
             "gamma": total - 1.0 / reference["x"],
             "c": c["c"],
         }
+
+
+class SaturatingPowerLaw(Law):
+    """L = E + (x_c / (x + x_0))^alpha (Zhai et al. 2022, section 2.2).
+
+    It bends at both ends: to the floor E as x grows, and, through the shift x_0, to the loss of
+    a model that has learnt nothing as x goes to zero. The elasticity among the coordinates is
+    that in x + x_0.
+    """
+
+    name = "power-law-saturating"
+    title = "a floor and one power of a shifted variable, bounded at both ends"
+    latex = r"L = E + (x_c/(x + x_0))^{\alpha}"
+    sources = ("Zhai et al. 2022, arXiv:2106.04560",)
+    inputs = ("x",)
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "E": _FLOOR,
+        "x_c": _SCALE,
+        "x_0": Parameter(meaning="x below which nothing is learnt", symbol="x_0", unit="unit of x"),
+        "alpha": Parameter(meaning="exponent of the reducible loss", symbol=r"\alpha"),
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        "loss_ref": _LOSS_REF,
+        "e": Parameter(meaning="elasticity in x + x_0 at the reference point", symbol="e"),
+        "alpha": parameters["alpha"],
+        "shift": Parameter(
+            meaning="x_0 relative to the reference point", symbol=r"x_0/x_\mathrm{ref}"
+        ),
+    }
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e",)}
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        p = parameters
+        log_shifted = log_add(log_inputs["x"], np.log(p["x_0"]))
+        return p["E"] + np.exp(p["alpha"] * (np.log(p["x_c"]) - log_shifted))
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p = parameters
+        shifted = reference["x"] + p["x_0"]
+        plain = {"E": p["E"], "x_c": p["x_c"], "alpha": p["alpha"]}
+        at_shifted = _WITH_FLOOR.to_reference(plain, {"x": shifted})
+        return {**at_shifted, "shift": p["x_0"] / reference["x"]}
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        shifted = reference["x"] * (1.0 + c["shift"])
+        plain = _WITH_FLOOR.from_reference(c, {"x": shifted})
+        return {
+            "E": plain["E"],
+            "x_c": plain["x_c"],
+            "x_0": reference["x"] * c["shift"],
+            "alpha": plain["alpha"],
+        }
+
+
+class SigmoidPowerLaw(Law):
+    """(L - E) / (L_0 - L)^alpha = b x^-c (Alabdulmohsin et al. 2022, M4).
+
+    On log axes a curve that starts at the level of a guess, L_0, falls as a power of x and bends
+    to its floor E. The formula solves for L. The elasticity among the coordinates is what it
+    would be far below L_0. With alpha = 0 it would be M2.
+    """
+
+    name = "power-law-sigmoid"
+    title = "a power of one variable between the level of a guess and a floor"
+    latex = r"\frac{L - E}{(L_0 - L)^{\alpha}} = b\,x^{-c}"
+    sources = ("Alabdulmohsin et al. 2022, arXiv:2209.06640 (M4)",)
+    inputs = ("x",)
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "E": _FLOOR,
+        "L_0": Parameter(meaning="loss of a guess", symbol="L_0", unit=_LOSS),
+        "b": Parameter(meaning="level", symbol="b"),
+        "c": Parameter(meaning="exponent far below the guess", symbol="c"),
+        "alpha": Parameter(meaning="slowness of leaving the guess", symbol=r"\alpha"),
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        "loss_ref": _LOSS_REF,
+        "e": Parameter(meaning="elasticity at the reference, were L_0 far above", symbol="e"),
+        "c": parameters["c"],
+        "alpha": parameters["alpha"],
+        "headroom": Parameter(
+            meaning="distance from the guess, relative to the loss, at the reference",
+            symbol=r"L_0/L_\mathrm{ref} - 1",
+        ),
+    }
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"c": ("e",)}
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        p = parameters
+        span = p["L_0"] - p["E"]
+        target = np.log(p["b"]) - p["c"] * log_inputs["x"] - (1.0 - p["alpha"]) * np.log(span)
+        # With L = E + span sigmoid(t): alpha softplus(t) - softplus(-t) = target, convex or
+        # concave in t as alpha is above one or below; from its asymptotes Newton cannot miss.
+        t = larger(target, 0.0) / p["alpha"] + smaller(target, 0.0)
+        for _ in range(_NEWTON_STEPS):
+            gap = target - p["alpha"] * softplus(t) + softplus(-t)
+            t = t + gap / (p["alpha"] * sigmoid(t) + sigmoid(-t))
+        return p["E"] + span * sigmoid(t)
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p = parameters
+        loss_ref = self.formula({"x": np.log(reference["x"])}, p)
+        return {
+            "loss_ref": loss_ref,
+            "e": p["c"] * (loss_ref - p["E"]) / loss_ref,
+            "c": p["c"],
+            "alpha": p["alpha"],
+            "headroom": (p["L_0"] - loss_ref) / loss_ref,
+        }
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        reducible = c["loss_ref"] * c["e"] / c["c"]
+        above = c["loss_ref"] * c["headroom"]
+        log_b = np.log(reducible) - c["alpha"] * np.log(above) + c["c"] * np.log(reference["x"])
+        return {
+            "E": c["loss_ref"] - reducible,
+            "L_0": c["loss_ref"] + above,
+            "b": np.exp(log_b),
+            "c": c["c"],
+            "alpha": c["alpha"],
+        }
+
+
+_WITH_FLOOR = PowerLawWithFloor()

@@ -20,10 +20,15 @@ TYPICAL = {
         **{"E": 1.5, "N_c": 2e9, "D_c": 9e9},
         **{"alpha_N": 0.35, "alpha_D": 0.4},
     },
+    "kaplan-ns": bs.published("kaplan2020-ns").parameters,
+    "over-training": bs.published("gadre2024-refinedweb").parameters,
     "data-constrained": bs.published("muennighoff2023").parameters,
+    "mixture-of-experts": bs.published("ludziejewski2025").parameters,
     "power-law": bs.published("kaplan2020-c").parameters,
     "power-law-floor": {"E": 1.8, "x_c": 3e18, "alpha": 0.18},
     "power-law-plateau": {"b": 90.0, "gamma": 3e-10, "c": 0.2},
+    "power-law-sigmoid": {"E": 0.3, "L_0": 1.0, "b": 90.0, "c": 0.25, "alpha": 0.7},
+    "power-law-saturating": {"E": 1.8, "x_c": 3e7, "x_0": 1e8, "alpha": 0.3},
     "broken-power-law-1": bs.published("caballero2022-toy").parameters,
     "broken-power-law-2": {
         **{"a": 1.0, "b": 9.0, "c0": 0.1, "c1": 0.2, "c2": -0.25},
@@ -33,8 +38,23 @@ TYPICAL = {
         **{"a": 1.0, "b": 9.0, "c0": 0.1, "c1": 0.2, "c2": -0.25, "c3": 0.1},
         **{"d1": 3e8, "d2": 2e9, "d3": 4e9, "f1": 0.3, "f2": 0.5, "f3": 0.2},
     },
+    "encoder-decoder": {"E": 1.2, "A": 900.0, "p_e": 0.15, "p_d": 0.2},
+    "effective-data-transferred": bs.published("hernandez2021-text").parameters,
+    "error-from-loss": bs.published("gadre2024-refinedweb-error").parameters,
+    "bleu-from-loss": {"C": 80.0, "k": 0.5},
 }
 """Typical parameters of each law, from a paper where there is one."""
+
+TYPICAL_INPUTS = {
+    "broken-power-law-1": {"x": 500.0},
+    "kaplan-ns": {"n_params": 1e9, "n_steps": 1e5, "batch_tokens": 2.0**19},
+    # Fewer parameters than the tokens can use, so that the reference is Chinchilla's.
+    "data-constrained": {"n_params": 1e8, "n_tokens": 1e10, "n_unique_tokens": 1e10},
+    "mixture-of-experts": {"n_params": 1e9, "n_tokens": 2e10, "n_experts": 1.0},
+    "error-from-loss": {"loss": 3.0},
+    "bleu-from-loss": {"loss": 2.0},
+}
+"""Where to evaluate a law whose inputs are not about a billion."""
 
 each = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
 of_size_and_tokens = {name: law for name, law in LAWS.items() if law.takes_size_and_tokens}
@@ -65,12 +85,7 @@ def coordinates(draw, law: Law) -> dict[str, float]:
 
 @each
 def test_the_public_battery(law):
-    at = {
-        "broken-power-law-1": {"x": 500.0},
-        # Fewer parameters than the tokens can use, so that the reference is Chinchilla's.
-        "data-constrained": {"n_params": 1e8, "n_tokens": 1e10, "n_unique_tokens": 1e10},
-    }.get(law.name)
-    check_law(law, TYPICAL[law.name], reference=at)
+    check_law(law, TYPICAL[law.name], reference=TYPICAL_INPUTS.get(law.name))
 
 
 def test_the_public_battery_finds_faults():
@@ -83,6 +98,12 @@ def test_the_public_battery_finds_faults():
 
     with pytest.raises(AssertionError, match="there and back"):
         check_law(Wrong(), TYPICAL["chinchilla"])
+
+    class Backwards(type(LAWS["chinchilla"])):
+        rises_in = frozenset({"n_tokens"})
+
+    with pytest.raises(AssertionError, match="does not rise in n_tokens"):
+        check_law(Backwards(), TYPICAL["chinchilla"])
 
     class Lost(type(LAWS["chinchilla"])):
         def optimal_log_params(self, parameters, log_product):
@@ -216,3 +237,70 @@ def typical(law: Law) -> dict[str, float]:
         name: sum(values[e] for e in elasticities) / (0.15 * len(elasticities))
         for name, elasticities in law.shares.items()
     }
+
+
+FAR = 1e90
+"""An amount beyond every scale, where floats still have room."""
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "limit"),
+    [
+        ("chinchilla", {"n_params": FAR, "n_tokens": FAR}, lambda p: p["E"]),
+        ("coupled", {"n_params": FAR, "n_tokens": FAR}, lambda p: p["E"]),
+        ("kaplan-nd", {"n_params": FAR, "n_tokens": 1e10}, lambda p: (p["D_c"] / 1e10) ** 0.103),
+        ("kaplan-nd-floor", {"n_params": FAR, "n_tokens": FAR}, lambda p: p["E"]),
+        (
+            "kaplan-ns",
+            {"n_params": 1e9, "n_steps": FAR, "batch_tokens": 1e6},
+            lambda p: (p["N_c"] / 1e9) ** p["alpha_N"],
+        ),
+        (
+            "kaplan-ns",
+            {"n_params": 1e9, "n_steps": 1e5, "batch_tokens": FAR},
+            lambda p: (p["N_c"] / 1e9) ** p["alpha_N"] + (p["S_c"] / 1e5) ** p["alpha_S"],
+        ),
+        ("over-training", {"n_params": FAR, "n_tokens": FAR}, lambda p: p["E"]),
+        (
+            # Tokens seen without end are worth 1 + R_D times the unique ones.
+            "data-constrained",
+            {"n_params": 1e8, "n_tokens": FAR, "n_unique_tokens": 1e10},
+            lambda p: (
+                p["E"]
+                + p["A"] * 1e8 ** -p["alpha"]
+                + p["B"] * (1e10 * (1 + p["R_D"])) ** -p["beta"]
+            ),
+        ),
+        (
+            "mixture-of-experts",
+            {"n_params": FAR, "n_tokens": FAR, "n_experts": 8.0},
+            lambda p: p["c"],
+        ),
+        ("power-law-floor", {"x": FAR}, lambda p: p["E"]),
+        ("power-law-plateau", {"x": FAR}, lambda p: p["b"] * p["gamma"] ** p["c"]),
+        ("power-law-sigmoid", {"x": FAR}, lambda p: p["E"]),
+        ("power-law-sigmoid", {"x": 1 / FAR}, lambda p: p["L_0"]),
+        ("power-law-saturating", {"x": FAR}, lambda p: p["E"]),
+        (
+            "power-law-saturating",
+            {"x": 1 / FAR},
+            lambda p: p["E"] + (p["x_c"] / p["x_0"]) ** p["alpha"],
+        ),
+        ("broken-power-law-1", {"x": FAR}, lambda p: p["a"]),
+        ("broken-power-law-2", {"x": FAR}, lambda p: p["a"]),
+        ("broken-power-law-3", {"x": FAR}, lambda p: p["a"]),
+        (
+            "encoder-decoder",
+            {"n_encoder_params": 1e8, "n_decoder_params": FAR},
+            lambda p: p["E"],
+        ),
+        ("error-from-loss", {"loss": FAR}, lambda p: p["epsilon"]),
+        ("bleu-from-loss", {"loss": 1 / FAR}, lambda p: p["C"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_limits(name, inputs, limit):
+    p = TYPICAL[name]
+    found = LAWS[name].evaluate(**inputs, **p)
+    assert found == pytest.approx(limit(p), rel=2e-3)
+    assert np.isfinite(found)

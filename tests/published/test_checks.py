@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.optimize import elementwise
+from scipy.optimize import brentq, elementwise
 
 import bayescale as bs
+from bayescale.errors import AmountError
 
 close = pytest.approx
 
@@ -335,3 +336,199 @@ def test_worth_of_repeated_tokens(epochs, efficiency):
     size_term = p["A"] * 1e8 ** -p["alpha"]
     effective = ((loss - p["E"] - size_term) / p["B"]) ** (-1 / p["beta"])
     assert effective / unique / epochs == close(efficiency, abs=6e-4)
+
+
+KAPLAN_NS = bs.published("kaplan2020-ns").parameters
+kaplan_ns = bs.law("kaplan-ns")
+BATCH = 2.0**19
+
+
+def test_stopping_early_against_training_to_convergence():  # check 13
+    found = kaplan_ns.against_convergence(KAPLAN_NS, within=0.02)
+    assert found == {
+        "n_params": close(2.70782, rel=1e-5),
+        "n_steps": close(0.130817, rel=1e-5),
+        "compute": close(0.354228, rel=1e-5),
+    }
+
+
+def test_critical_batch_and_what_it_makes_of_steps_and_compute():  # check 17
+    rounded = {**KAPLAN_NS, "B_star": 2e8}
+    assert kaplan_ns.critical_batch(3.0, rounded) == close(1_069_114, rel=1e-6)
+    # The size at which this many steps end at a loss of three.
+    size = brentq(
+        lambda n: kaplan_ns.evaluate(n_params=n, n_steps=1e5, batch_tokens=BATCH, **rounded) - 3.0,
+        1e6,
+        1e10,
+        xtol=1e-3,
+    )
+    found = kaplan_ns.batch_adjusted(rounded, n_params=size, n_steps=1e5, batch_tokens=BATCH)
+    assert found["loss"] == close(3.0, rel=1e-9)
+    assert found["n_steps_min"] / 1e5 == close(0.329037, abs=5e-7)
+    assert found["compute_min"] / found["compute"] == close(0.670963, abs=5e-7)
+
+
+def test_loss_of_a_run_of_fixed_batch():
+    loss = kaplan_ns.evaluate(n_params=1e9, n_steps=2.5e5, batch_tokens=BATCH, **KAPLAN_NS)
+    assert loss == close(2.457596, rel=1e-6)
+    # It solves the equation as printed, with the loss on both sides.
+    p = KAPLAN_NS
+    steps_min = 2.5e5 / (1 + p["B_star"] / loss ** (1 / p["alpha_B"]) / BATCH)
+    size_term, step_term = (p["N_c"] / 1e9) ** p["alpha_N"], (p["S_c"] / steps_min) ** p["alpha_S"]
+    assert loss == close(size_term + step_term, rel=1e-13)
+
+
+def test_optimum_at_a_fixed_batch():
+    found = kaplan_ns.fixed_batch_optimum(KAPLAN_NS, compute=1e19, batch_tokens=BATCH)
+    assert found["n_params"] == close(1.00501e8, rel=1e-5)
+    assert found["loss"] == close(3.08560, abs=6e-6)
+    assert 6 * found["n_params"] * found["n_steps"] * BATCH == close(1e19, rel=1e-12)
+    with pytest.raises(ValueError, match="no optimum"):
+        kaplan_ns.fixed_batch_optimum(KAPLAN_NS, compute=1e9, batch_tokens=BATCH)
+
+
+@pytest.mark.parametrize("compute_min", [1e18, 1e21, 1e24])
+def test_efficient_frontier(compute_min):
+    """Appendix B: its identities, and that it is where the loss is least."""
+    p = KAPLAN_NS
+    point = kaplan_ns.efficient_frontier(p, compute_min=compute_min)
+    spent = 6 * point["n_params"] * point["batch_tokens"] * point["n_steps"]
+    assert spent == close(compute_min, rel=1e-10)
+    converged = (p["N_c"] / point["n_params"]) ** p["alpha_N"]
+    assert point["loss"] == close((1 + p["alpha_N"] / p["alpha_S"]) * converged, rel=1e-10)
+    # At B = B_crit twice the steps are taken; the formula must give this loss.
+    run = {**point, "n_steps": 2 * point["n_steps"]}
+    again = kaplan_ns.evaluate(**{name: run[name] for name in kaplan_ns.inputs}, **p)
+    assert again == close(point["loss"], rel=1e-10)
+
+    def compute_for_this_loss(n_params: float) -> float:
+        left = point["loss"] - (p["N_c"] / n_params) ** p["alpha_N"]
+        steps = p["S_c"] * left ** (-1 / p["alpha_S"])
+        return 6 * n_params * kaplan_ns.critical_batch(point["loss"], p) * steps
+
+    for factor in (0.5, 0.95, 1.05, 2.0):
+        assert compute_for_this_loss(factor * point["n_params"]) > compute_min
+    slope = kaplan_ns.derived(p)
+    ten = kaplan_ns.efficient_frontier(p, compute_min=10 * compute_min)
+    assert np.log10(ten["n_params"] / point["n_params"]) == close(slope["a_min"], rel=1e-10)
+    assert np.log10(point["loss"] / ten["loss"]) == close(slope["g_min"], rel=1e-10)
+
+
+def test_fixed_batch_frontier_is_in_compute_as_spent():
+    frontier = bs.published("kaplan2020-fixed-batch")
+    assert frontier.at(compute="1 PF-days") == {"n_params": close(1.6e9)}
+    with pytest.raises(AmountError, match="is in compute; give that"):
+        frontier.at(compute_min="1 PF-days")
+    with pytest.raises(AmountError, match="is in compute_min"):
+        bs.published("kaplan2020-frontier").at(compute=1e21)
+
+
+def test_henighan_frontier():  # check 35
+    found = bs.published("henighan2020-frontier").at(compute=1.0)["n_params"]
+    assert found == close(9.01906e-7, rel=1e-6)
+
+
+@pytest.mark.parametrize(("compute", "error"), [(0.2, 0.538949), (10, 0.206097), (1e4, 0.100351)])
+def test_zhai(compute, error):  # check 35
+    constants = bs.published("zhai2022")
+    found = bs.law(constants.law).evaluate(x=compute, **constants.parameters)
+    assert found == close(error, abs=5e-7)
+
+
+@pytest.mark.parametrize(("source", "amount"), [("text", 4.93649e8), ("text-and-code", 1.05878e9)])
+def test_effective_data_transferred(source, amount):  # check 36
+    constants = bs.published(f"hernandez2021-{source}")
+    found = bs.law(constants.law).evaluate(
+        n_finetuning_tokens=3e8, n_params=4e7, **constants.parameters
+    )
+    assert found == close(amount, rel=1e-5)
+
+
+@pytest.mark.parametrize("corpus", ["c4", "redpajama", "refinedweb"])
+def test_over_training_is_chinchilla_with_one_exponent(corpus):
+    p = bs.published(f"gadre2024-{corpus}").parameters
+    law = bs.law("over-training")
+    size, tokens = np.geomspace(1e7, 1e11, 9), np.geomspace(1e9, 1e13, 9)[:, None]
+    compute, ratio = 6 * size * tokens, tokens / size
+    printed = (
+        p["E"] + (p["a"] * ratio ** p["eta"] + p["b"] * ratio ** -p["eta"]) * compute ** -p["eta"]
+    )
+    own = law.evaluate(n_params=size, n_tokens=tokens, **p)
+    np.testing.assert_allclose(own, printed, rtol=1e-12)
+    chinchilla = {
+        "E": p["E"],
+        "A": p["a"] * 6 ** -p["eta"],
+        "B": p["b"] * 6 ** -p["eta"],
+        **{"alpha": 2 * p["eta"], "beta": 2 * p["eta"]},
+    }
+    same = bs.law("chinchilla").evaluate(n_params=size, n_tokens=tokens, **chinchilla)
+    np.testing.assert_allclose(own, same, rtol=1e-12)
+    # The best ratio is sqrt(b / a)^(1 / eta) at every budget.
+    for budget in (1e20, 1e24):
+        log_n = law.optimal_log_params(p, np.log(budget / 6))
+        assert np.exp(np.log(budget / 6) - 2 * log_n) == close(
+            (p["b"] / p["a"]) ** (1 / (2 * p["eta"])), rel=1e-10
+        )
+
+
+def test_error_from_loss():
+    p = bs.published("gadre2024-refinedweb-error").parameters
+    law = bs.law("error-from-loss")
+    assert law.evaluate(loss=3.0, **p) == close(0.865 - 2.21 * np.exp(-0.707 * 3.0), rel=1e-12)
+    assert law.evaluate(loss=100.0, **p) == close(0.865, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("experts", "size_level", "size_slope", "data_level", "data_slope"),
+    [(1, 30.3640, -0.1817, 53.9838, -0.1965), (32, 16.5424, -0.1557, 234.6726, -0.2652)],
+)
+def test_mixture_of_experts_for_a_number_of_experts(
+    experts, size_level, size_slope, data_level, data_slope
+):
+    """Table 4 of Ludziejewski et al., to the digits that table 3 allows."""
+    constants = bs.published("ludziejewski2025")
+    law, p = bs.law(constants.law), constants.parameters
+
+    def term(n_params: float, n_tokens: float) -> float:
+        return law.evaluate(n_params=n_params, n_tokens=n_tokens, n_experts=experts, **p) - p["c"]
+
+    for at, level, slope in (
+        (lambda v: term(v, 1e300), size_level, size_slope),
+        (lambda v: term(1e300, v), data_level, data_slope),
+    ):
+        assert np.log(at(np.e * 1e9) / at(1e9)) == close(slope, abs=2e-4)
+        assert at(1.0) == close(level, rel=3e-3)
+
+
+def test_the_sigmoid_law_solves_its_equation():
+    p = {"E": 0.3, "L_0": 1.0, "b": 90.0, "c": 0.25, "alpha": 0.7}
+    x = np.geomspace(1e3, 1e14, 23)
+    loss = bs.law("power-law-sigmoid").evaluate(x=x, **p)
+    left = (loss - p["E"]) / (p["L_0"] - loss) ** p["alpha"]
+    np.testing.assert_allclose(left, p["b"] * x ** -p["c"], rtol=1e-8)
+    # With alpha near zero it is M2, below the guess.
+    flat = bs.law("power-law-sigmoid").evaluate(x=x[-6:], **{**p, "alpha": 1e-4})
+    np.testing.assert_allclose(flat, p["E"] + p["b"] * x[-6:] ** -p["c"], rtol=1e-4)
+
+
+def test_the_decoders_share_is_where_the_loss_is_least():
+    p = {"E": 1.2, "A": 900.0, "p_e": 0.15, "p_d": 0.2}
+    law = bs.law("encoder-decoder")
+    share = law.derived(p)["decoder_share"]
+    assert share == close(0.2 / 0.35)
+
+    def loss(s: float) -> float:
+        return law.evaluate(n_encoder_params=(1 - s) * 1e9, n_decoder_params=s * 1e9, **p)
+
+    assert all(loss(share) < loss(share + step) for step in (-0.2, -0.01, 0.01, 0.2))
+
+
+def test_henighan_one_variable_laws():
+    for name, x, loss in (
+        ("henighan2020-language-n", 1.47e14, 1.0),
+        ("henighan2020-image-32x32-n", 63.0, 3.20),
+        ("henighan2020-video-n", 3.7e4, 2.01),
+    ):
+        constants = bs.published(name)
+        found = bs.law(constants.law).evaluate(x=x, **constants.parameters)
+        assert found == close(loss, rel=1e-12)

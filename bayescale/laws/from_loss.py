@@ -1,0 +1,106 @@
+"""What people care about as a function of the loss: error rate on tasks, BLEU."""
+
+from collections.abc import Mapping
+from typing import ClassVar, override
+
+import numpy as np
+
+from bayescale.laws.base import Law, Parameter, Value, Values
+
+
+class ErrorFromLoss(Law):
+    """Err = epsilon - k exp(-gamma L) (Gadre et al. 2024, equation 5).
+
+    The average error rate on a set of tasks falls with the loss, from that of a guess, epsilon.
+    The coordinates are the error at a reference loss, its elasticity in the loss there, and
+    gamma times that loss; the law holds for any positive values of them.
+    """
+
+    name = "error-from-loss"
+    title = "error rate on tasks as a function of the loss"
+    latex = r"\mathrm{Err} = \epsilon - k\, e^{-\gamma L}"
+    sources = ("Gadre et al. 2024, arXiv:2403.08540, equation 5",)
+    caveat = "Of one task the error need not fall smoothly with the loss; averages over many do."
+    response = "error"
+    response_unit = "share of answers"
+    inputs = ("loss",)
+    rises_in = frozenset({"loss"})
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "epsilon": Parameter(meaning="error rate of a guess", symbol=r"\epsilon"),
+        "k": Parameter(meaning="how far below the guess at a loss of zero", symbol="k"),
+        "gamma": Parameter(meaning="rate", symbol=r"\gamma", unit="1 / unit of loss"),
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        "error_ref": Parameter(
+            meaning="error at the reference loss", symbol=r"\mathrm{Err}_\mathrm{ref}"
+        ),
+        "e_l": Parameter(meaning="elasticity of the error in the loss there", symbol="e_L"),
+        "steepness": Parameter(
+            meaning="gamma times the reference loss", symbol=r"\gamma L_\mathrm{ref}"
+        ),
+    }
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        p = parameters
+        return p["epsilon"] - p["k"] * np.exp(-p["gamma"] * np.exp(log_inputs["loss"]))
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p = parameters
+        steepness = p["gamma"] * reference["loss"]
+        below = p["k"] * np.exp(-steepness)
+        error_ref = p["epsilon"] - below
+        return {
+            "error_ref": error_ref,
+            "e_l": steepness * below / error_ref,
+            "steepness": steepness,
+        }
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        below = c["error_ref"] * c["e_l"] / c["steepness"]
+        return {
+            "epsilon": c["error_ref"] + below,
+            "k": below * np.exp(c["steepness"]),
+            "gamma": c["steepness"] / reference["loss"],
+        }
+
+
+class BleuFromLoss(Law):
+    """BLEU = C exp(-k L) (Gordon, Duh and Kaplan 2021)."""
+
+    name = "bleu-from-loss"
+    title = "BLEU of translations as a function of the loss"
+    latex = r"\mathrm{BLEU} = C\, e^{-k L}"
+    sources = ("Gordon, Duh and Kaplan 2021, Data and Parameter Scaling Laws for NMT, EMNLP",)
+    response = "bleu"
+    response_unit = "BLEU points"
+    inputs = ("loss",)
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "C": Parameter(meaning="BLEU at a loss of zero", symbol="C", unit="BLEU points"),
+        "k": Parameter(meaning="rate", symbol="k", unit="1 / unit of loss"),
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        "bleu_ref": Parameter(
+            meaning="BLEU at the reference loss",
+            symbol=r"\mathrm{BLEU}_\mathrm{ref}",
+            unit="BLEU points",
+        ),
+        "e_l": Parameter(meaning="elasticity of BLEU in the loss there", symbol="e_L"),
+    }
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        return parameters["C"] * np.exp(-parameters["k"] * np.exp(log_inputs["loss"]))
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        e_l = parameters["k"] * reference["loss"]
+        return {"bleu_ref": parameters["C"] * np.exp(-e_l), "e_l": e_l}
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        return {"C": c["bleu_ref"] * np.exp(c["e_l"]), "k": c["e_l"] / reference["loss"]}

@@ -1,0 +1,262 @@
+"""Kaplan's law L(N, S): training with a finite batch, where the loss stands on both sides."""
+
+from collections.abc import Mapping
+from typing import ClassVar, override
+
+import numpy as np
+
+from bayescale.laws.base import Law, Parameter, Value, Values
+from bayescale.laws.dispatch import larger, log_add, sigmoid, softplus
+
+_NEWTON_STEPS = 6
+"""The equation is convex in ln L and is started below its root, so that Newton's steps cannot
+miss; six leave an error below 1e-12 for exponents and batches far beyond any in use."""
+
+_FLOP_PER_PARAM_TOKEN = 6.0
+
+
+class KaplanNS(Law):
+    r"""L = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S (Kaplan et al. 2020, equation 1.6).
+
+    S_min = S / (1 + B_crit / B) is the number of steps that would have been enough at a very
+    large batch (equation 5.4), and B_crit = B_* / L^(1 / alpha_B) the critical batch size
+    (equation 1.4). Since B_crit depends on the loss, L stands on both sides; the formula solves
+    for it, in fits as in predictions, so that a noisy loss is never put into its own explanation.
+
+    The coordinates are at the reference size, steps and a batch of 2^19 tokens: the loss, its
+    elasticities in N and in S_min (each with the other held), the share of the size term, and
+    the critical batch there in units of 2^19 tokens. There is no floor, so the two shares make
+    up the whole loss: alpha_N = e_n / share and alpha_S = e_s / (1 - share).
+
+    Curves can often be explained in two ways, with alpha_S above alpha_N (Kaplan's) or below
+    it; these are the law's two modes.
+    """
+
+    name = "kaplan-ns"
+    title = "loss in size and steps, with the critical batch size"
+    latex = (
+        r"L = (N_c/N)^{\alpha_N} + (S_c/S_\mathrm{min})^{\alpha_S},\;"
+        r" S_\mathrm{min} = \frac{S}{1 + B_\mathrm{crit}(L)/B},\;"
+        r" B_\mathrm{crit} = B_*/L^{1/\alpha_B}"
+    )
+    sources = ("Kaplan et al. 2020, arXiv:2001.08361, equations 1.4 and 1.6",)
+    caveat = (
+        "Kaplan's L(N, S) was made for runs on fresh data with N counted without embeddings; "
+        "under a decaying learning rate steps and decay cannot be told apart."
+    )
+    inputs = ("n_params", "n_steps", "batch_tokens")
+    fixed_reference: ClassVar[Mapping[str, float]] = {"batch_tokens": 2.0**19}
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "N_c": Parameter(meaning="scale of size", symbol="N_c", unit="parameters"),
+        "S_c": Parameter(meaning="scale of steps", symbol="S_c", unit="steps"),
+        "alpha_N": Parameter(meaning="size exponent", symbol=r"\alpha_N"),
+        "alpha_S": Parameter(meaning="step exponent", symbol=r"\alpha_S"),
+        "B_star": Parameter(meaning="critical batch at a loss of one", symbol="B_*", unit="tokens"),
+        "alpha_B": Parameter(
+            meaning="exponent of the loss in the critical batch", symbol=r"\alpha_B"
+        ),
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        "loss_ref": Parameter(
+            meaning="loss at the reference point", symbol=r"L_\mathrm{ref}", unit="nats/token"
+        ),
+        "e_n": Parameter(meaning="elasticity in size at the reference point", symbol="e_N"),
+        "e_s": Parameter(meaning="elasticity in S_min at the reference point", symbol="e_S"),
+        "size_share": Parameter(
+            meaning="share of the size term in the loss there", symbol="s_N", support="unit"
+        ),
+        "batch_ratio": Parameter(
+            meaning="critical batch at the reference loss",
+            symbol=r"B_\mathrm{crit}/2^{19}",
+            unit="2^19 tokens",
+        ),
+        "alpha_B": parameters["alpha_B"],
+    }
+    modes: ClassVar[Mapping[str, Values]] = {
+        "alpha_S above alpha_N": {"size_share": 0.95},
+        "alpha_N above alpha_S": {"size_share": 0.2},
+    }
+    derived_meanings: ClassVar[Mapping[str, str]] = {
+        "a_min": "exponent of N_opt in batch-adjusted compute",
+        "g_min": "exponent of the loss in batch-adjusted compute",
+    }
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        p = parameters
+        size = p["alpha_N"] * (np.log(p["N_c"]) - log_inputs["n_params"])
+        steps = p["alpha_S"] * (np.log(p["S_c"]) - log_inputs["n_steps"])
+        batch = np.log(p["B_star"]) - log_inputs["batch_tokens"]
+        # Solve ln L = ln(size term + step term(L)). Two bounds from below: no batch penalty at
+        # all; and nothing but the penalty, in its limit of small batches.
+        slope = 1.0 / p["alpha_B"]
+        log_loss = larger(
+            log_add(size, steps), (steps + p["alpha_S"] * batch) / (1.0 + p["alpha_S"] * slope)
+        )
+        for _ in range(_NEWTON_STEPS):
+            excess = batch - slope * log_loss
+            step_term = steps + p["alpha_S"] * softplus(excess)
+            gap = log_add(size, step_term) - log_loss
+            share = sigmoid(step_term - size)
+            log_loss = log_loss + gap / (1.0 + share * p["alpha_S"] * slope * sigmoid(excess))
+        return np.exp(log_loss)
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p = parameters
+        loss_ref = self.formula({name: np.log(reference[name]) for name in self.inputs}, p)
+        size_term = np.exp(p["alpha_N"] * (np.log(p["N_c"]) - np.log(reference["n_params"])))
+        size_share = size_term / loss_ref
+        critical = self.critical_batch(loss_ref, p)
+        return {
+            "loss_ref": loss_ref,
+            "e_n": p["alpha_N"] * size_share,
+            "e_s": p["alpha_S"] * (1.0 - size_share),
+            "size_share": size_share,
+            "batch_ratio": critical / reference["batch_tokens"],
+            "alpha_B": p["alpha_B"],
+        }
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        log_loss = np.log(c["loss_ref"])
+        alpha_n = c["e_n"] / c["size_share"]
+        alpha_s = c["e_s"] / (1.0 - c["size_share"])
+        log_size = log_loss + np.log(c["size_share"])
+        log_step = log_loss + np.log1p(-c["size_share"])
+        steps_min = reference["n_steps"] / (1.0 + c["batch_ratio"])
+        return {
+            "N_c": reference["n_params"] * np.exp(log_size / alpha_n),
+            "S_c": steps_min * np.exp(log_step / alpha_s),
+            "alpha_N": alpha_n,
+            "alpha_S": alpha_s,
+            "B_star": c["batch_ratio"]
+            * reference["batch_tokens"]
+            * np.exp(log_loss / c["alpha_B"]),
+            "alpha_B": c["alpha_B"],
+        }
+
+    @override
+    def derived(self, parameters: Values) -> dict[str, Value]:
+        p = parameters
+        g_min = 1.0 / (1.0 / p["alpha_S"] + 1.0 / p["alpha_B"] + 1.0 / p["alpha_N"])
+        return {"a_min": g_min / p["alpha_N"], "g_min": g_min}
+
+    def critical_batch(self, loss: Value, parameters: Values) -> Value:
+        """Return B_crit at a loss, in tokens (equation 1.4)."""
+        return parameters["B_star"] * np.exp(-np.log(loss) / parameters["alpha_B"])
+
+    def batch_adjusted(
+        self, parameters: Values, *, n_params: Value, n_steps: Value, batch_tokens: Value
+    ) -> dict[str, Value]:
+        """Return what a run would have needed far from its critical batch size.
+
+        Returns
+        -------
+        dict
+            ``loss``; ``batch_critical`` (tokens) at that loss; ``n_steps_min``, the steps at a
+            very large batch; ``compute`` as spent, 6 N B S, and ``compute_min``, at a very small
+            batch (FLOP; Kaplan et al. 2020, equations 5.4 and 5.5). The shares
+            ``n_steps_min / n_steps`` and ``compute_min / compute`` add up to one.
+        """
+        loss = self.evaluate(
+            n_params=n_params, n_steps=n_steps, batch_tokens=batch_tokens, **parameters
+        )
+        ratio = self.critical_batch(loss, parameters) / batch_tokens
+        compute = _FLOP_PER_PARAM_TOKEN * n_params * batch_tokens * n_steps
+        return {
+            "loss": loss,
+            "batch_critical": ratio * batch_tokens,
+            "n_steps_min": n_steps / (1.0 + ratio),
+            "compute": compute,
+            "compute_min": compute / (1.0 + 1.0 / ratio),
+        }
+
+    def efficient_frontier(self, parameters: Values, *, compute_min: Value) -> dict[str, Value]:
+        """Return the compute-efficient frontier at a batch that follows the critical one.
+
+        Parameters
+        ----------
+        compute_min
+            Batch-adjusted compute, 6 N B_crit(L) S_min, in FLOP.
+
+        Returns
+        -------
+        dict
+            ``n_params``, ``n_steps`` (S_min), ``batch_tokens`` and ``loss``, in closed form
+            (Kaplan et al. 2020, appendix B). The loss is 1 + alpha_N / alpha_S times that of
+            the same size trained to convergence.
+        """
+        p = parameters
+        r = p["alpha_N"] / p["alpha_S"]
+        g = self.derived(p)["g_min"]
+        over_s, over_n = 1.0 / p["alpha_S"], 1.0 / p["alpha_N"]
+        unit = _FLOP_PER_PARAM_TOKEN * p["N_c"] * p["B_star"]
+        log_scale = np.log(unit * p["S_c"]) + (over_s + over_n) * np.log1p(r) - over_s * np.log(r)
+        relative = np.log(compute_min) - log_scale
+        loss = np.exp(-g * relative)
+        return {
+            "n_params": p["N_c"] * np.exp(g * over_n * relative + over_n * np.log1p(r)),
+            "n_steps": np.exp(log_scale + g * over_s * relative - over_n * np.log1p(r)) / unit,
+            "batch_tokens": self.critical_batch(loss, p),
+            "loss": loss,
+        }
+
+    def fixed_batch_optimum(
+        self, parameters: Values, *, compute: float, batch_tokens: float
+    ) -> dict[str, float]:
+        """Return the size of least loss at a fixed batch and compute as spent, by a search.
+
+        Returns
+        -------
+        dict
+            ``n_params``, ``n_steps`` and ``loss``.
+
+        Raises
+        ------
+        ValueError
+            If no optimum lies between one parameter and one step.
+        """
+        from scipy.optimize import minimize_scalar
+
+        log_product = float(np.log(compute / (_FLOP_PER_PARAM_TOKEN * batch_tokens)))
+        log_batch = float(np.log(batch_tokens))
+
+        def log_loss(log_n: float) -> float:
+            inputs = {"n_params": log_n, "n_steps": log_product - log_n, "batch_tokens": log_batch}
+            return float(np.log(self.formula(inputs, parameters)))
+
+        found = minimize_scalar(
+            log_loss, bounds=(0.0, log_product), method="bounded", options={"xatol": 1e-10}
+        )
+        if not 1e-3 < found.x < log_product - 1e-3:
+            raise ValueError(
+                f"compute = {compute:g} at {batch_tokens:g} tokens a step: no optimum between "
+                "one parameter and one step."
+            )
+        return {
+            "n_params": float(np.exp(found.x)),
+            "n_steps": float(np.exp(log_product - found.x)),
+            "loss": float(np.exp(found.fun)),
+        }
+
+    def against_convergence(self, parameters: Values, *, within: float = 0.02) -> dict[str, Value]:
+        """Compare stopping early, as the frontier does, with training nearly to convergence.
+
+        Parameters
+        ----------
+        within
+            How near to the converged loss the other run is trained, as a share of it.
+
+        Returns
+        -------
+        dict
+            Ratios of ``n_params``, ``n_steps`` and ``compute``, frontier over nearly converged,
+            at one loss (Kaplan et al. 2020, appendix B).
+        """
+        p = parameters
+        r = p["alpha_N"] / p["alpha_S"]
+        size = np.exp((np.log1p(r) - np.log1p(within)) / p["alpha_N"])
+        steps = np.exp((np.log1p(1.0 / r) - np.log1p(1.0 / within)) / p["alpha_S"])
+        return {"n_params": size, "n_steps": steps, "compute": size * steps}
