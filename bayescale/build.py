@@ -138,11 +138,20 @@ def coordinates_of(law: Law, free: Values) -> tuple[dict[str, Value], Value]:
     return coordinates, -np.log(total)
 
 
-def starting_point(model: Model) -> dict[str, float]:
-    """Return typical prior values of the unconstrained variables, by value-variable name."""
+def starting_point(model: Model, instead: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Return typical prior values of the unconstrained variables, by value-variable name.
+
+    Parameters
+    ----------
+    model
+        The model.
+    instead
+        Coordinates that are to be elsewhere; none that is sampled as a share.
+    """
     law = model.formula
+    instead = instead or {}
     start = {
-        name: prior.unconstrain(prior.typical)
+        name: prior.unconstrain(instead.get(name, prior.typical))
         for name, prior in model.all_priors.items()
         if name not in law.shares
     }

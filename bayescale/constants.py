@@ -210,6 +210,13 @@ _ENTRIES: tuple[Constants | EmpiricalFrontier, ...] = (
         source=f"{_KAPLAN}, table 3 and the summary of power laws",
         note="N without embeddings; equation 1.4 has B_star 2e8",
     ),
+    Constants(
+        name="kaplan2020-ns-min",
+        law="kaplan-ns-min",
+        parameters={"N_c": 6.5e13, "S_c": 2.1e3, "alpha_N": 0.077, "alpha_S": 0.76},
+        source=f"{_KAPLAN}, table 3",
+        note="N without embeddings; steps adjusted to a very large batch",
+    ),
     *(
         Constants(
             name=f"gadre2024-{corpus}",

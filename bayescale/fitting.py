@@ -25,6 +25,7 @@ from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
 from bayescale.model import DEFAULT_CARD, Model, load_model
+from bayescale.modes import explore
 from bayescale.posterior import Fit
 from bayescale.progress import stages
 from bayescale.reading import load_runs
@@ -119,10 +120,13 @@ def fit(
         started = time.perf_counter()
         compiled = compiled_logp(model)
         compiled_after = time.perf_counter()
-        shown.stage(f"sampling, {chains} chains")
         data = design_matrix(model, table, scale)
         try:
-            positions, stats = compiled.sample(data, settings, shown.count)
+            shown.stage("looking for modes")
+            exploration = explore(model, compiled, data, scale, settings)
+            shown.stage(f"sampling, {chains} chains")
+            starts = exploration.starts if exploration else None
+            positions, stats = compiled.sample(data, settings, shown.count, starts)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 "The fit was interrupted before it was complete; nothing was kept or written."
@@ -149,6 +153,7 @@ def fit(
                     "compile": round(compiled_after - started, 3),
                     "sample": round(sampled_after - compiled_after, 3),
                 },
+                **({"modes": dict(exploration.log_evidence)} if exploration else {}),
                 "versions": _versions(),
             },
         )

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from bayescale.errors import RunsError
 from bayescale.model import Model
-from bayescale.runs import Runs
+from bayescale.runs import MEASURED, Runs
 from bayescale.units import format_count, format_number
 
 SAME = 0.01
@@ -66,7 +66,8 @@ def design_warnings(model: Model, runs: Runs) -> tuple[str, ...]:
                 f"Only {distinct} distinct values of {column}: its exponent rests on few points "
                 "and on its prior."
             )
-        if decades < 1:
+        # A loss is not an amount: laws of it are of its differences.
+        if decades < 1 and column not in MEASURED:
             found.append(
                 f"The values of {column} span {decades:.1f} decades, less than one: its exponent "
                 "is weakly determined."

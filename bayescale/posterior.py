@@ -25,6 +25,7 @@ from bayescale.errors import BayescaleError, BayescaleWarning, FitFileError
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.model import Model
+from bayescale.modes import describe_modes
 from bayescale.runs import Runs
 from bayescale.storage import dataset_to_table, read_groups, table_to_dataset, write_groups
 from bayescale.tables import flag_failure, summarise
@@ -113,7 +114,13 @@ class Fit:
         failures, remarks = diagnose_sampling(self.sample_stats)
         largest = {name: float(values.max()) for name, values in self.inputs.items()}
         remarks += self.law.remarks(self.parameters, largest)
-        return Diagnostics(quantities.table, failures + quantities.failures, remarks)
+        failures += quantities.failures
+        if "modes" in self.provenance:
+            sentence, won = describe_modes(self.provenance["modes"])
+            remarks, failures = (
+                ((sentence, *remarks), failures) if won else (remarks, (sentence, *failures))
+            )
+        return Diagnostics(quantities.table, failures, remarks)
 
     def summary(self, prob: float = 0.9) -> pd.DataFrame:
         """Return medians and equal-tailed intervals of every reported quantity.

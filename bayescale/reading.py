@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bayescale.costs import six_nd
 from bayescale.dataset_card import DatasetCard
 from bayescale.errors import AmountError, BayescaleWarning, RunsError, did_you_mean
-from bayescale.runs import AMOUNTS, OBSERVED, Runs
+from bayescale.runs import AMOUNTS, MEASURED, OBSERVED, Runs
 from bayescale.sources import RawTable, read_source
 from bayescale.units import (
     Quantity,
@@ -48,9 +48,6 @@ ALIASES: Mapping[str, frozenset[str]] = {
     }.items()
 }
 """Names people give these columns, compared without case, spaces and hyphens."""
-
-MEASURED = frozenset({"loss", "error", "bleu"})
-"""Columns of measurements: plain numbers, where the others are amounts such as ``"70B"``."""
 
 TOLERANCE = 0.05
 """Relative difference between the given compute and 6ND that is still called agreement."""

@@ -16,6 +16,9 @@ from bayescale.units import format_compute, format_count, format_number
 AMOUNTS = ("n_params", "n_tokens", "compute")
 OBSERVED = (*AMOUNTS, "loss")
 
+MEASURED = frozenset({"loss", "error", "bleu"})
+"""Columns of measurements: plain numbers, where the others are amounts such as ``"70B"``."""
+
 
 @dataclass(frozen=True)
 class Runs:

@@ -63,8 +63,16 @@ class CompiledLogp:
         data: NDArray[np.float64],
         settings: Settings,
         progress: ProgressCallback | None = None,
+        starts: NDArray[np.float64] | None = None,
     ) -> tuple[dict[str, NDArray[np.float64]], "xr.Dataset"]:
         """Draw from the posterior given a data matrix.
+
+        Parameters
+        ----------
+        data, settings, progress
+            The matrix, how to sample, and what to call as draws are done.
+        starts
+            Positions at which chains start, a row each; around typical prior values unless given.
 
         Returns
         -------
@@ -84,7 +92,7 @@ class CompiledLogp:
 
         if data.shape[0] != self.data_rows:
             raise ValueError(f"data: found {data.shape[0]} rows, expected {self.data_rows}")
-        model = self._nutpie_model(data)
+        model = self._nutpie_model(data, starts)
         total = settings.chains * (settings.tune + settings.draws)
 
         def report(chains: list[Any]) -> None:
@@ -114,15 +122,18 @@ class CompiledLogp:
         draws = {name: posterior[name].to_numpy() for name in self.names}
         return draws, _statistics(tree["sample_stats"].to_dataset())
 
-    def _nutpie_model(self, data: NDArray[np.float64]) -> Any:
+    def _nutpie_model(self, data: NDArray[np.float64], starts: NDArray[np.float64] | None) -> Any:
         from nutpie.compile_pymc import CompiledPyMCModel
 
         n = len(self.names)
 
         def start(seed: int) -> NDArray[np.float64]:
+            rng = np.random.default_rng(seed)
+            if starts is not None:
+                return np.asarray(starts[rng.integers(len(starts))])
             # Apart by more than any well-determined posterior is wide, so that R-hat can tell
             # chains that have not met.
-            return self.start + np.random.default_rng(seed).uniform(-1.0, 1.0, n)
+            return self.start + rng.uniform(-1.0, 1.0, n)
 
         return CompiledPyMCModel(
             dims={},

@@ -168,7 +168,7 @@ def _check_optimum(law: Law, parameters: Mapping[str, float], centre: Mapping[st
     loss = law.formula({"n_params": around, "n_tokens": log_product - around}, parameters)
     assert np.all(loss[0] <= loss[1:]), f"the optimum is not the least loss: {loss}"
     exponents = law.derived(parameters)
-    if exponents:
+    if "a" in exponents:
         slope = law.optimal_log_params(parameters, log_product + 1.0) - log_n
         _same("a, the slope of the optimum", exponents["a"], slope)
         _same("a + b", exponents["a"] + exponents["b"], 1.0)

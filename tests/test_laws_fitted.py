@@ -90,7 +90,7 @@ def test_a_break_is_found():
         "broken-power-law-1", curve("broken-power-law-1", truth, x), seed=2, progress=False
     )
     covers(fit, {name: truth[name] for name in ("d1", "c0")})
-    assert fit.diagnostics.remarks == ()
+    assert not any("beyond" in remark for remark in fit.diagnostics.remarks)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from bayescale.laws.data_constrained import DataConstrained
 from bayescale.laws.encoder_decoder import EncoderDecoder
 from bayescale.laws.from_loss import BleuFromLoss, ErrorFromLoss
 from bayescale.laws.kaplan import KaplanND, KaplanNDWithFloor
-from bayescale.laws.kaplan_ns import KaplanNS
+from bayescale.laws.kaplan_ns import KaplanNS, KaplanNSmin
 from bayescale.laws.mixture_of_experts import MixtureOfExperts
 from bayescale.laws.over_training import OverTraining
 from bayescale.laws.power import (
@@ -53,6 +53,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             Coupled(),
             KaplanND(),
             KaplanNDWithFloor(),
+            KaplanNSmin(),
             KaplanNS(),
             OverTraining(),
             DataConstrained(),

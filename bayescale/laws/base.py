@@ -1,7 +1,7 @@
 """What a scaling law is: inputs, parameters, one formula, and a reference parametrisation."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -68,9 +68,6 @@ class Law(ABC):
         ``{"alpha": ("e_n",)}`` says ``alpha = e_n / s`` with ``s`` the share of the size term;
         with several elasticities it is their sum. Shares are positive and leave a positive
         remainder; that is the law's only constraint.
-    modes
-        Names of the separate places where a posterior of the law may have its mass, each with
-        coordinates to start from; empty for a law that has one.
     derived_meanings
         What each quantity of `derived` means.
 
@@ -97,7 +94,6 @@ class Law(ABC):
     parameters: ClassVar[Mapping[str, Parameter]]
     coordinates: ClassVar[Mapping[str, Parameter]]
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    modes: ClassVar[Mapping[str, Values]] = {}
     derived_meanings: ClassVar[Mapping[str, str]] = {
         "a": "exponent of N_opt in compute",
         "b": "exponent of D_opt in compute",
@@ -145,6 +141,26 @@ class Law(ABC):
             The largest of each input among the runs.
         """
         return ()
+
+    def starts(self, ends: Mapping[str, tuple[float, float]]) -> Sequence[Mapping[str, float]]:
+        """Return coordinates from which chains must start, for a posterior of several modes.
+
+        Parameters
+        ----------
+        ends
+            Logarithms of the least and the largest of each input, relative to the reference.
+
+        Returns
+        -------
+        sequence of dict
+            The coordinates that are not to be at typical values of their priors, for each place;
+            empty for a law with one mode.
+        """
+        return ()
+
+    def mode_of(self, parameters: Mapping[str, float]) -> str:
+        """Return a name for the mode in which a set of natural parameters lies."""
+        return "one mode"
 
     @property
     def level(self) -> str:

@@ -1,6 +1,7 @@
 """Broken power laws of one variable, with ordered breaks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import override
 
 import numpy as np
@@ -141,6 +142,25 @@ class BrokenPowerLaw(Law):
         reducible = c["loss_ref"] * (1.0 - c["floor_share"])
         natural["b"] = reducible * np.exp(-self._log_shape(at, natural))
         return {name: natural[name] for name in self.parameters}
+
+    @override
+    def starts(self, ends: Mapping[str, tuple[float, float]]) -> Sequence[Mapping[str, float]]:
+        # Breaks may sit at any of a few places along the data; a chain that starts with them
+        # elsewhere may never find the way.
+        low, high = ends["x"]
+        places = np.linspace(low, high, self.breaks + 4)[1:-1]
+        return tuple(
+            {
+                "break1": float(chosen[0]),
+                **{f"gap{i + 1}": float(chosen[i] - chosen[i - 1]) for i in range(1, self.breaks)},
+            }
+            for chosen in combinations(places, self.breaks)
+        )
+
+    @override
+    def mode_of(self, parameters: Mapping[str, float]) -> str:
+        places = ", ".join(f"{parameters[f'd{i}']:.2g}" for i in range(1, self.breaks + 1))
+        return f"break{'s' * (self.breaks > 1)} at {places}"
 
     @override
     def remarks(self, parameters: Values, largest: Mapping[str, float]) -> tuple[str, ...]:

@@ -16,12 +16,25 @@ def softplus(z: Value) -> Value:
 
 def sigmoid(z: Value) -> Value:
     """Return 1 / (1 + exp -z), the slope of `softplus`, without overflow."""
-    return 0.5 * (1.0 + np.tanh(0.5 * z))
+    return np.exp(z - softplus(z))
 
 
 def log_add(first: Value, second: Value) -> Value:
     """Return ln(exp first + exp second), without overflow."""
     return second + softplus(first - second)
+
+
+def detached(value: Value) -> Value:
+    """Return a value through which no gradient is taken.
+
+    One Newton step from a solution, with the solution held fixed, has the exact derivative of
+    the solution; differentiating every step before it would give the same at many times the cost.
+    """
+    if type(value).__module__.startswith("pytensor."):
+        from pytensor.gradient import disconnected_grad
+
+        return disconnected_grad(value)  # type: ignore[no-untyped-call]
+    return value
 
 
 def smaller(first: Value, second: Value) -> Value:

@@ -1,12 +1,12 @@
 """Kaplan's law L(N, S): training with a finite batch, where the loss stands on both sides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, override
 
 import numpy as np
 
 from bayescale.laws.base import Law, Parameter, Value, Values
-from bayescale.laws.dispatch import larger, log_add, sigmoid, softplus
+from bayescale.laws.dispatch import detached, larger, log_add, sigmoid, softplus
 
 _NEWTON_STEPS = 6
 """The equation is convex in ln L and is started below its root, so that Newton's steps cannot
@@ -14,47 +14,35 @@ miss; six leave an error below 1e-12 for exponents and batches far beyond any in
 
 _FLOP_PER_PARAM_TOKEN = 6.0
 
+_CAVEAT = (
+    "Kaplan's L(N, S) was made for runs on fresh data with N counted without embeddings; under a "
+    "decaying learning rate steps and decay cannot be told apart."
+)
 
-class KaplanNS(Law):
-    r"""L = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S (Kaplan et al. 2020, equation 1.6).
 
-    S_min = S / (1 + B_crit / B) is the number of steps that would have been enough at a very
-    large batch (equation 5.4), and B_crit = B_* / L^(1 / alpha_B) the critical batch size
-    (equation 1.4). Since B_crit depends on the loss, L stands on both sides; the formula solves
-    for it, in fits as in predictions, so that a noisy loss is never put into its own explanation.
+class KaplanNSmin(Law):
+    """L = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S (Kaplan et al. 2020, equation 1.6).
 
-    The coordinates are at the reference size, steps and a batch of 2^19 tokens: the loss, its
-    elasticities in N and in S_min (each with the other held), the share of the size term, and
-    the critical batch there in units of 2^19 tokens. There is no floor, so the two shares make
-    up the whole loss: alpha_N = e_n / share and alpha_S = e_s / (1 - share).
+    S_min is the number of steps that would have been enough at a very large batch. It is an
+    input here: computed beforehand, or the steps themselves where every batch was far above the
+    critical size, or where one batch size says nothing about it.
 
-    Curves can often be explained in two ways, with alpha_S above alpha_N (Kaplan's) or below
-    it; these are the law's two modes.
+    There is no floor, so the shares of the two terms make up the whole loss: alpha_N is
+    e_n / share and alpha_S is e_s / (1 - share). Curves can often be explained in two ways, with
+    alpha_S above alpha_N (Kaplan's) or below it; these are the law's two modes.
     """
 
-    name = "kaplan-ns"
-    title = "loss in size and steps, with the critical batch size"
-    latex = (
-        r"L = (N_c/N)^{\alpha_N} + (S_c/S_\mathrm{min})^{\alpha_S},\;"
-        r" S_\mathrm{min} = \frac{S}{1 + B_\mathrm{crit}(L)/B},\;"
-        r" B_\mathrm{crit} = B_*/L^{1/\alpha_B}"
-    )
-    sources = ("Kaplan et al. 2020, arXiv:2001.08361, equations 1.4 and 1.6",)
-    caveat = (
-        "Kaplan's L(N, S) was made for runs on fresh data with N counted without embeddings; "
-        "under a decaying learning rate steps and decay cannot be told apart."
-    )
-    inputs = ("n_params", "n_steps", "batch_tokens")
-    fixed_reference: ClassVar[Mapping[str, float]] = {"batch_tokens": 2.0**19}
+    name = "kaplan-ns-min"
+    title = "loss in size and batch-adjusted steps"
+    latex = r"L = (N_c/N)^{\alpha_N} + (S_c/S_\mathrm{min})^{\alpha_S}"
+    sources = ("Kaplan et al. 2020, arXiv:2001.08361, equation 1.6",)
+    caveat = _CAVEAT
+    inputs = ("n_params", "n_steps_min")
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "N_c": Parameter(meaning="scale of size", symbol="N_c", unit="parameters"),
         "S_c": Parameter(meaning="scale of steps", symbol="S_c", unit="steps"),
         "alpha_N": Parameter(meaning="size exponent", symbol=r"\alpha_N"),
         "alpha_S": Parameter(meaning="step exponent", symbol=r"\alpha_S"),
-        "B_star": Parameter(meaning="critical batch at a loss of one", symbol="B_*", unit="tokens"),
-        "alpha_B": Parameter(
-            meaning="exponent of the loss in the critical batch", symbol=r"\alpha_B"
-        ),
     }
     coordinates: ClassVar[Mapping[str, Parameter]] = {
         "loss_ref": Parameter(
@@ -65,16 +53,94 @@ class KaplanNS(Law):
         "size_share": Parameter(
             meaning="share of the size term in the loss there", symbol="s_N", support="unit"
         ),
+    }
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        p = parameters
+        size = p["alpha_N"] * (np.log(p["N_c"]) - log_inputs["n_params"])
+        steps = p["alpha_S"] * (np.log(p["S_c"]) - log_inputs["n_steps_min"])
+        return np.exp(size) + np.exp(steps)
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p = parameters
+        loss_ref = self.formula({name: np.log(reference[name]) for name in self.inputs}, p)
+        size_term = np.exp(p["alpha_N"] * (np.log(p["N_c"]) - np.log(reference["n_params"])))
+        size_share = size_term / loss_ref
+        return {
+            "loss_ref": loss_ref,
+            "e_n": p["alpha_N"] * size_share,
+            "e_s": p["alpha_S"] * (1.0 - size_share),
+            "size_share": size_share,
+        }
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        log_loss = np.log(c["loss_ref"])
+        alpha_n = c["e_n"] / c["size_share"]
+        alpha_s = c["e_s"] / (1.0 - c["size_share"])
+        log_size = log_loss + np.log(c["size_share"])
+        log_step = log_loss + np.log1p(-c["size_share"])
+        return {
+            "N_c": reference["n_params"] * np.exp(log_size / alpha_n),
+            "S_c": reference["n_steps_min"] * np.exp(log_step / alpha_s),
+            "alpha_N": alpha_n,
+            "alpha_S": alpha_s,
+        }
+
+    @override
+    def starts(self, ends: Mapping[str, tuple[float, float]]) -> Sequence[Mapping[str, float]]:
+        return ({"size_share": 0.95}, {"size_share": 0.2})
+
+    @override
+    def mode_of(self, parameters: Mapping[str, float]) -> str:
+        kaplans = parameters["alpha_S"] > parameters["alpha_N"]
+        return "alpha_S above alpha_N" if kaplans else "alpha_N above alpha_S"
+
+
+class KaplanNS(Law):
+    """Kaplan's L(N, S_min) with S_min = S / (1 + B_crit(L) / B) inside (Kaplan et al. 2020).
+
+    Equations 1.6 and 5.4, where B_crit = B_* / L^(1 / alpha_B) is the critical batch size
+    (equation 1.4). Since B_crit depends on the loss, L stands on both sides; the formula solves
+    for it, in fits as in predictions, so that a noisy loss is never put into its own explanation.
+
+    The coordinates are at the reference size, steps and a batch of 2^19 tokens: the loss, its
+    elasticities in N and in S_min (each with the other held), the share of the size term, and
+    the critical batch there in units of 2^19 tokens. Modes are as without the batch.
+
+    Runs of one batch size tell of B_crit only through the curvature that it gives to learning
+    curves, and so through anything else that bends them.
+    """
+
+    name = "kaplan-ns"
+    title = "loss in size and steps, with the critical batch size"
+    latex = (
+        r"L = (N_c/N)^{\alpha_N} + (S_c/S_\mathrm{min})^{\alpha_S},\;"
+        r" S_\mathrm{min} = \frac{S}{1 + B_\mathrm{crit}(L)/B},\;"
+        r" B_\mathrm{crit} = B_*/L^{1/\alpha_B}"
+    )
+    sources = ("Kaplan et al. 2020, arXiv:2001.08361, equations 1.4 and 1.6",)
+    caveat = _CAVEAT
+    inputs = ("n_params", "n_steps", "batch_tokens")
+    fixed_reference: ClassVar[Mapping[str, float]] = {"batch_tokens": 2.0**19}
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        **KaplanNSmin.parameters,
+        "B_star": Parameter(meaning="critical batch at a loss of one", symbol="B_*", unit="tokens"),
+        "alpha_B": Parameter(
+            meaning="exponent of the loss in the critical batch", symbol=r"\alpha_B"
+        ),
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        **KaplanNSmin.coordinates,
         "batch_ratio": Parameter(
             meaning="critical batch at the reference loss",
             symbol=r"B_\mathrm{crit}/2^{19}",
             unit="2^19 tokens",
         ),
         "alpha_B": parameters["alpha_B"],
-    }
-    modes: ClassVar[Mapping[str, Values]] = {
-        "alpha_S above alpha_N": {"size_share": 0.95},
-        "alpha_N above alpha_S": {"size_share": 0.2},
     }
     derived_meanings: ClassVar[Mapping[str, str]] = {
         "a_min": "exponent of N_opt in batch-adjusted compute",
@@ -94,48 +160,46 @@ class KaplanNS(Law):
             log_add(size, steps), (steps + p["alpha_S"] * batch) / (1.0 + p["alpha_S"] * slope)
         )
         for _ in range(_NEWTON_STEPS):
+            log_loss = detached(log_loss)
             excess = batch - slope * log_loss
             step_term = steps + p["alpha_S"] * softplus(excess)
             gap = log_add(size, step_term) - log_loss
-            share = sigmoid(step_term - size)
-            log_loss = log_loss + gap / (1.0 + share * p["alpha_S"] * slope * sigmoid(excess))
+            fall = sigmoid(step_term - size) * p["alpha_S"] * slope * sigmoid(excess)
+            log_loss = log_loss + gap / (1.0 + detached(fall))
         return np.exp(log_loss)
 
     @override
     def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
         p = parameters
         loss_ref = self.formula({name: np.log(reference[name]) for name in self.inputs}, p)
-        size_term = np.exp(p["alpha_N"] * (np.log(p["N_c"]) - np.log(reference["n_params"])))
-        size_share = size_term / loss_ref
-        critical = self.critical_batch(loss_ref, p)
+        ratio = self.critical_batch(loss_ref, p) / reference["batch_tokens"]
+        steps_min = reference["n_steps"] / (1.0 + ratio)
+        at = {"n_params": reference["n_params"], "n_steps_min": steps_min}
         return {
-            "loss_ref": loss_ref,
-            "e_n": p["alpha_N"] * size_share,
-            "e_s": p["alpha_S"] * (1.0 - size_share),
-            "size_share": size_share,
-            "batch_ratio": critical / reference["batch_tokens"],
+            **_ADJUSTED.to_reference(p, at),
+            "batch_ratio": ratio,
             "alpha_B": p["alpha_B"],
         }
 
     @override
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         c = coordinates
-        log_loss = np.log(c["loss_ref"])
-        alpha_n = c["e_n"] / c["size_share"]
-        alpha_s = c["e_s"] / (1.0 - c["size_share"])
-        log_size = log_loss + np.log(c["size_share"])
-        log_step = log_loss + np.log1p(-c["size_share"])
         steps_min = reference["n_steps"] / (1.0 + c["batch_ratio"])
+        at = {"n_params": reference["n_params"], "n_steps_min": steps_min}
+        critical = c["batch_ratio"] * reference["batch_tokens"]
         return {
-            "N_c": reference["n_params"] * np.exp(log_size / alpha_n),
-            "S_c": steps_min * np.exp(log_step / alpha_s),
-            "alpha_N": alpha_n,
-            "alpha_S": alpha_s,
-            "B_star": c["batch_ratio"]
-            * reference["batch_tokens"]
-            * np.exp(log_loss / c["alpha_B"]),
+            **_ADJUSTED.from_reference(c, at),
+            "B_star": critical * np.exp(np.log(c["loss_ref"]) / c["alpha_B"]),
             "alpha_B": c["alpha_B"],
         }
+
+    @override
+    def starts(self, ends: Mapping[str, tuple[float, float]]) -> Sequence[Mapping[str, float]]:
+        return _ADJUSTED.starts(ends)
+
+    @override
+    def mode_of(self, parameters: Mapping[str, float]) -> str:
+        return _ADJUSTED.mode_of(parameters)
 
     @override
     def derived(self, parameters: Values) -> dict[str, Value]:
@@ -260,3 +324,6 @@ class KaplanNS(Law):
         size = np.exp((np.log1p(r) - np.log1p(within)) / p["alpha_N"])
         steps = np.exp((np.log1p(1.0 / r) - np.log1p(1.0 / within)) / p["alpha_S"])
         return {"n_params": size, "n_steps": steps, "compute": size * steps}
+
+
+_ADJUSTED = KaplanNSmin()

@@ -35,6 +35,11 @@ class OverTraining(Law):
         **{name: Chinchilla.coordinates[name] for name in ("loss_ref", "e_n", "e_d")},
         "two_eta": Parameter(meaning="exponent of size and of data", symbol=r"2\eta"),
     }
+    # The exponents of N_opt and D_opt in compute are one half by construction.
+    derived_meanings: ClassVar[Mapping[str, str]] = {
+        "tokens_per_param": "optimal tokens per parameter, at every budget",
+        "g": Chinchilla.derived_meanings["g"],
+    }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"two_eta": ("e_n", "e_d")}
 
     @override
@@ -69,7 +74,9 @@ class OverTraining(Law):
 
     @override
     def derived(self, parameters: Values) -> dict[str, Value]:
-        return _TWO_TERMS.derived(self.as_chinchilla(parameters))
+        p = parameters
+        ratio = np.exp((np.log(p["b"]) - np.log(p["a"])) / (2.0 * p["eta"]))
+        return {"tokens_per_param": ratio, "g": p["eta"]}
 
     def as_chinchilla(self, parameters: Values) -> dict[str, Value]:
         """Return the parameters of Chinchilla's law that is the same law."""

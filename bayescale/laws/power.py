@@ -10,7 +10,7 @@ from typing import ClassVar, override
 import numpy as np
 
 from bayescale.laws.base import Law, Parameter, Value, Values
-from bayescale.laws.dispatch import larger, log_add, sigmoid, smaller, softplus
+from bayescale.laws.dispatch import detached, larger, log_add, sigmoid, smaller, softplus
 
 _LOSS = "nats/token"
 
@@ -266,8 +266,9 @@ class SigmoidPowerLaw(Law):
         # concave in t as alpha is above one or below; from its asymptotes Newton cannot miss.
         t = larger(target, 0.0) / p["alpha"] + smaller(target, 0.0)
         for _ in range(_NEWTON_STEPS):
+            t = detached(t)
             gap = target - p["alpha"] * softplus(t) + softplus(-t)
-            t = t + gap / (p["alpha"] * sigmoid(t) + sigmoid(-t))
+            t = t + gap / detached(p["alpha"] * sigmoid(t) + sigmoid(-t))
         return p["E"] + span * sigmoid(t)
 
     @override
