@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bayescale.reading import load_runs
     from bayescale.reports import report
     from bayescale.runs import Runs
+    from bayescale.scoring import Score, compare_breaks, hold_out, score
 
 _HOME = {
     "allocation": ("Plan", "allocate"),
@@ -59,6 +60,7 @@ _HOME = {
     "reading": ("load_runs",),
     "reports": ("report",),
     "runs": ("Runs",),
+    "scoring": ("Score", "compare_breaks", "hold_out", "score"),
 }
 # Modules have names of their own, never that of a public function: importing a submodule binds
 # it on the package and would hide the function.
@@ -87,13 +89,16 @@ __all__ = [
     "Runs",
     "RunsError",
     "SamplingError",
+    "Score",
     "UnknownNameError",
     "__version__",
     "allocate",
+    "compare_breaks",
     "costs",
     "datasets",
     "define_law",
     "fit",
+    "hold_out",
     "law",
     "laws",
     "load_fit",
@@ -104,6 +109,7 @@ __all__ = [
     "predict",
     "published",
     "report",
+    "score",
 ]
 
 

@@ -87,7 +87,9 @@ def test_a_missing_prior_is_refused():
 def test_unknown_names_suggest_the_nearest(tmp_path):
     with pytest.raises(UnknownNameError, match="no model card called 'chinchila'"):
         load_model("chinchila")
-    with pytest.raises(UnknownNameError, match="no law called 'chinchlla'.*Did you mean 'chinchilla'"):
+    with pytest.raises(
+        UnknownNameError, match="no law called 'chinchlla'.*Did you mean 'chinchilla'"
+    ):
         replace(load_model("chinchilla"), law="chinchlla")
     with pytest.raises(UnknownNameError, match="no published set"):
         bs.published("hoffman")

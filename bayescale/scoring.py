@@ -1,0 +1,317 @@
+"""How well a posterior predicts runs that it has not seen."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from bayescale.errors import BayescaleWarning, RunsError, SamplingError
+from bayescale.fitting import fit as fit_model
+from bayescale.identifiability import check_identifiable
+from bayescale.model import Model, load_model
+from bayescale.posterior import Fit
+from bayescale.prediction import simulate_runs
+from bayescale.runs import Runs
+from bayescale.tables import tail_quantiles
+
+BREAK_CARDS = (
+    "power-law-floor",
+    "broken-power-law-1",
+    "broken-power-law-2",
+    "broken-power-law-3",
+)
+"""Cards of none to three breaks."""
+
+RUNS_PER_SEGMENT = 5
+"""Fewer runs than this for each segment cannot carry its slope, its break and its sharpness."""
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """A posterior against runs it has not seen.
+
+    Attributes
+    ----------
+    pointwise
+        A row for each run: ``elpd``, the log predictive density of the log response; ``error``,
+        the log of observed over median predicted; ``pit``, the probability that the posterior
+        predictive gave to a lower value; and ``width_90``, the width of its 90 % interval on
+        the log scale.
+    """
+
+    pointwise: pd.DataFrame
+
+    @property
+    def elpd(self) -> float:
+        """Sum of the log predictive densities."""
+        return float(self.pointwise["elpd"].sum())
+
+    @property
+    def rmsle(self) -> float:
+        """Root mean square of the log errors of the median."""
+        return float(np.sqrt(np.mean(self.pointwise["error"] ** 2)))
+
+    def coverage(self, prob: float = 0.9) -> float:
+        """Share of the runs inside the equal-tailed predictive interval."""
+        low, _, high = tail_quantiles(prob)
+        return float(self.pointwise["pit"].between(low, high).mean())
+
+    def summary(self) -> dict[str, float]:
+        """Return the number of runs, elpd, rmsle, bias, coverages and width."""
+        return {
+            "n_test": len(self.pointwise),
+            "elpd": self.elpd,
+            "rmsle": self.rmsle,
+            "bias": float(self.pointwise["error"].mean()),
+            "coverage_50": self.coverage(0.5),
+            "coverage_90": self.coverage(0.9),
+            "width_90": float(self.pointwise["width_90"].mean()),
+        }
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {value:.4g}" for name, value in self.summary().items())
+        return f"<Score {parts}>"
+
+
+def score(fit: Fit, runs: Runs) -> Score:
+    """Score a posterior on runs that it has not seen.
+
+    Parameters
+    ----------
+    fit
+        A posterior.
+    runs
+        Other runs, with the columns of the fit's model.
+
+    Returns
+    -------
+    Score
+
+    Raises
+    ------
+    RunsError
+        If a column is missing or holds anything but positive numbers.
+
+    Notes
+    -----
+    Densities and widths are of the log response, as the noise is; subtract the sum of the log
+    responses from ``elpd`` for the density of the responses themselves.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> fit = bs.fit("chinchilla", runs.where("compute < 1e21"), seed=1, progress=False)
+    >>> larger = bs.score(fit, runs.where("compute >= 1e21"))
+    >>> larger.coverage(0.9) < 0.8
+    True
+    """
+    from scipy import stats
+
+    columns = fit.model.columns
+    runs = runs.for_law(tuple(columns.values()), fit.law.response)
+    log_inputs = {
+        name: xr.DataArray(np.log(runs.column(column)), dims="run")
+        for name, column in columns.items()
+    }
+    mean = fit.law.formula(log_inputs, fit.parameters).transpose("chain", "draw", "run")
+    observed = np.log(runs.column(fit.law.response))
+    posterior = fit.posterior
+    residual = (observed - np.log(mean)) / posterior["sigma"]
+    spread = posterior["sigma"].to_numpy()[..., None]
+    heavy = fit.model.noise.kind == "student-t"
+    # The Normal is the Student-t of infinitely many degrees.
+    shape = stats.t(posterior["nu"].to_numpy()[..., None] if heavy else np.inf)
+    density = shape.logpdf(residual.to_numpy()) - np.log(spread)
+    draws = density.shape[0] * density.shape[1]
+    simulated = np.log(simulate_runs(fit, mean))
+    low, middle, high = np.quantile(simulated, tail_quantiles(0.9), axis=(0, 1))
+    return Score(
+        pd.DataFrame(
+            {
+                "elpd": np.logaddexp.reduce(density, axis=(0, 1)) - np.log(draws),
+                "error": observed - middle,
+                "pit": shape.cdf(residual.to_numpy()).mean(axis=(0, 1)),
+                "width_90": high - low,
+            }
+        )
+    )
+
+
+def hold_out(
+    models: Sequence[str | Path | Model],
+    runs: Runs,
+    train: str | ArrayLike,
+    *,
+    seed: int | None = None,
+    draws: int = 1000,
+    target_accept: float = 0.9,
+) -> pd.DataFrame:
+    """Fit several models to part of the runs and score each on the rest.
+
+    Parameters
+    ----------
+    models
+        Card ids, paths of cards, or models.
+    runs
+        All runs.
+    train
+        Which to fit, as in `Runs.where`: a query or a boolean for each run.
+    seed, draws, target_accept
+        As in `fit`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each model, best first: ``n_train`` and what `Score.summary` has;
+        ``elpd_diff`` to the best and its standard error ``se_diff``; whether the fit passed its
+        gates (``ok``), its worst ``r_hat`` and ``ess``; and its ``status``, or why there is none.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> table = bs.hold_out(["chinchilla", "kaplan-nd"], runs, "compute < 1e21", seed=1)
+    >>> table.index[0]
+    'chinchilla'
+    """
+    loaded = [load_model(entry) for entry in models]
+    return _hold_out(loaded, runs, train, {}, seed, draws, target_accept)
+
+
+def compare_breaks(
+    runs: Runs,
+    x: str,
+    *,
+    most: int = 3,
+    last: float = 0.25,
+    seed: int | None = None,
+    draws: int = 1000,
+    target_accept: float = 0.9,
+) -> pd.DataFrame:
+    """Compare power laws of none, one and more breaks by how they predict the last runs.
+
+    Parameters
+    ----------
+    runs
+        A curve: one value of `x` a run.
+    x
+        The column that is the variable.
+    most
+        The largest number of breaks, at most three. One that has fewer than five runs for each
+        of its segments to learn from is left out, with the reason.
+    last
+        Share of the runs, those of largest `x`, that are predicted.
+    seed, draws, target_accept
+        As in `fit`.
+
+    Returns
+    -------
+    DataFrame
+        As `hold_out`; the index is the cards' names.
+
+    Notes
+    -----
+    Leaving points out one by one would reward a break between neighbours; what matters is what
+    the law says beyond. No comparison can foresee a break that has not been seen: the status
+    says how probable it is that a fitted one lies beyond the runs.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> import numpy as np, pandas as pd
+    >>> x = np.geomspace(1e6, 1e12, 30)
+    >>> curve = pd.DataFrame({"examples": x, "loss": 1 + 40 * x**-0.3})
+    >>> noise = np.exp(0.005 * np.random.default_rng(1).standard_normal(30))
+    >>> runs = bs.load_runs(curve.assign(loss=curve.loss * noise), needs=["examples"])
+    >>> table = bs.compare_breaks(runs, "examples", most=1, seed=1)
+    >>> sorted(table.index)
+    ['broken-power-law-1', 'power-law-floor']
+    """
+    if not 0 <= most < len(BREAK_CARDS):
+        raise ValueError(f"most: found {most}, expected 0 to {len(BREAK_CARDS) - 1} breaks.")
+    if not 0.0 < last < 1.0:
+        raise ValueError(f"last: found {last}, expected a share between 0 and 1.")
+    values = runs.column(x)
+    train = values < np.quantile(values, 1.0 - last)
+    models = [replace(load_model(card), inputs={"x": x}) for card in BREAK_CARDS[: most + 1]]
+    count = int(train.sum())
+    check_identifiable(models[0], runs.where(train))
+    skipped = {
+        model.id: f"left out: {count} runs are too few for its segments"
+        for breaks, model in enumerate(models)
+        if count < max(RUNS_PER_SEGMENT * (breaks + 1), model.n_free)
+    }
+    return _hold_out(models, runs, train, skipped, seed, draws, target_accept)
+
+
+def _hold_out(
+    models: Sequence[Model],
+    runs: Runs,
+    train: str | ArrayLike,
+    skipped: Mapping[str, str],
+    seed: int | None,
+    draws: int,
+    target_accept: float,
+) -> pd.DataFrame:
+    seen = runs.where(train, "to be fitted")
+    mask = runs.table.eval(train) if isinstance(train, str) else np.asarray(train)
+    unseen = runs.where(~np.asarray(mask), "held out")
+    rows: dict[str, dict[str, Any]] = {}
+    densities: dict[str, pd.Series[float]] = {}
+    for model in models:
+        if model.id in rows:
+            raise ValueError(f"models: found {model.id} twice; give each a name of its own (id).")
+        row = {"n_train": len(seen)}
+        if model.id in skipped:
+            rows[model.id] = {**row, "ok": False, "status": skipped[model.id]}
+            continue
+        try:
+            with warnings.catch_warnings():
+                # What a fit says of itself is in its row.
+                warnings.simplefilter("ignore", BayescaleWarning)
+                found = fit_model(
+                    model,
+                    seen,
+                    seed=seed,
+                    draws=draws,
+                    target_accept=target_accept,
+                    progress=False,
+                )
+        except (RunsError, SamplingError) as error:
+            rows[model.id] = {**row, "ok": False, "status": str(error)}
+            continue
+        scored = score(found, unseen)
+        diagnostics = found.diagnostics
+        densities[model.id] = scored.pointwise["elpd"]
+        rows[model.id] = {
+            **row,
+            **scored.summary(),
+            "ok": diagnostics.ok,
+            "r_hat": float(diagnostics.table["r_hat"].max()),
+            "ess": diagnostics.worst_ess,
+            "status": diagnostics.status,
+        }
+    return _ranked(rows, densities)
+
+
+def _ranked(
+    rows: Mapping[str, Mapping[str, Any]], densities: "Mapping[str, pd.Series[float]]"
+) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="model"))
+    if not densities:
+        return table
+    best = max(densities, key=lambda name: float(densities[name].sum()))
+    for name, density in densities.items():
+        difference = density - densities[best]
+        table.loc[name, "elpd_diff"] = difference.sum()
+        table.loc[name, "se_diff"] = float(np.sqrt(len(difference)) * difference.std(ddof=1))
+    first = ["n_train", "n_test", "elpd", "elpd_diff", "se_diff"]
+    order = [*first, *(c for c in table.columns if c not in first)]
+    return table[order].sort_values("elpd", ascending=False)
