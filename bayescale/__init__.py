@@ -12,6 +12,7 @@ from bayescale._version import __version__
 if TYPE_CHECKING:
     from bayescale import costs, laws, plots
     from bayescale.allocation import Plan, allocate
+    from bayescale.approaches import Frontier, envelope, isoflop_parabolas
     from bayescale.constants import Constants, EmpiricalFrontier, published
     from bayescale.diagnostics import Diagnostics
     from bayescale.errors import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "allocation": ("Plan", "allocate"),
+    "approaches": ("Frontier", "envelope", "isoflop_parabolas"),
     "constants": ("Constants", "EmpiricalFrontier", "published"),
     "diagnostics": ("Diagnostics",),
     "errors": (
@@ -78,6 +80,7 @@ __all__ = [
     "EmpiricalFrontier",
     "Fit",
     "FitFileError",
+    "Frontier",
     "Gamma",
     "HalfNormal",
     "LogNormal",
@@ -97,8 +100,10 @@ __all__ = [
     "costs",
     "datasets",
     "define_law",
+    "envelope",
     "fit",
     "hold_out",
+    "isoflop_parabolas",
     "law",
     "laws",
     "load_fit",

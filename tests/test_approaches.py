@@ -1,0 +1,131 @@
+"""Hoffmann's approaches 1 and 2, against surfaces whose optimum is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayescale as bs
+from bayescale.approaches import parabola_bias
+from bayescale.errors import RunsError
+
+LAW = bs.law("chinchilla")
+TRUTH = bs.published("besiroglu2024-log").parameters
+BUDGETS = np.array([6e18, 3e19, 1e20, 3e20, 1e21, 3e21])
+
+
+def surface(size, tokens, noise=0.0, seed=1, **more) -> bs.Runs:
+    loss = LAW.evaluate(n_params=size, n_tokens=tokens, **TRUTH)
+    scatter = noise * np.random.default_rng(seed).standard_normal(len(loss))
+    table = pd.DataFrame({"n_params": size, "n_tokens": tokens, "loss": loss * np.exp(scatter)})
+    return bs.load_runs(table.assign(**more))
+
+
+def isoflops(width: float = 3.0, points: int = 9, off: float = 1.0, noise=0.0, seed=1) -> bs.Runs:
+    best = np.exp(LAW.optimal_log_params(TRUTH, np.log(BUDGETS / 6)))
+    steps = np.geomspace(off / width, off * width, points)
+    size = (best[:, None] * steps).ravel()
+    return surface(size, np.repeat(BUDGETS, points) / (6 * size), noise, seed)
+
+
+@pytest.mark.parametrize(("width", "missed"), [(2, -0.0033), (4, -0.0130)])
+def test_bias_of_the_printed_surface(width, missed):
+    """The published misses of the token optimum on grids of two and four times either way."""
+    grid = np.linspace(-np.log(width), np.log(width), 15)
+    bias = parabola_bias(grid, 0.0, alpha=0.34, beta=0.28)
+    assert np.expm1(-bias) == pytest.approx(missed, abs=1e-4)
+    t2, t4 = np.mean(grid**2), np.mean(grid**4)
+    assert bias == pytest.approx((0.34 - 0.28) * t4 / (6 * t2), rel=0.05)
+
+
+def test_equal_exponents_and_a_centred_grid_have_no_bias():
+    assert parabola_bias(np.linspace(-1, 1, 9), 0.0, 0.3, 0.3) == pytest.approx(0.0, abs=1e-12)
+    assert abs(parabola_bias(np.linspace(-0.2, 1.8, 9), 0.0, 0.3, 0.3)) > 0.003
+
+
+@pytest.mark.parametrize("off", [1.0, 1.8])
+def test_parabolas_miss_by_what_they_say(off):
+    runs = isoflops(off=off)
+    frontier = bs.isoflop_parabolas(runs)
+    best = LAW.optimal_log_params(TRUTH, np.log(BUDGETS / 6))
+    missed = np.log(frontier.budgets["n_opt"].to_numpy()) - best
+    np.testing.assert_allclose(frontier.budgets["bias"], missed, rtol=0.06, atol=1e-4)
+    assert frontier.exponents().loc["a", "median"] == pytest.approx(
+        LAW.derived(TRUTH)["a"], abs=1e-4
+    )
+    assert f"{np.expm1(frontier.budgets['bias'].min()):+.2%}" in frontier.caveats[0]
+
+
+def test_parabolas_cover_the_exponent():
+    """Over noisy sweeps the nominal 90 % interval holds the truth about as often as it says."""
+    a = LAW.derived(TRUTH)["a"]
+    inside = []
+    for seed in range(60):
+        row = bs.isoflop_parabolas(isoflops(noise=0.003, seed=seed)).exponents().loc["a"]
+        inside.append(row["lower"] < a < row["upper"])
+    # 60 trials at 0.9: fewer than 46 has probability below 0.001.
+    assert sum(inside) >= 46
+
+
+def test_parabolas_say_what_they_leave_out():
+    runs = isoflops().table
+    flat = runs["compute"] < 1e19
+    runs.loc[flat, "loss"] = 5.0 + 0.01 * np.log(runs.loc[flat, "n_params"]) ** 0.5
+    frontier = bs.isoflop_parabolas(bs.load_runs(runs))
+    assert len(frontier.budgets) == len(BUDGETS) - 1
+    assert any("left out" in caveat for caveat in frontier.caveats)
+    far = bs.isoflop_parabolas(isoflops(width=2.0, off=6.0))
+    assert any("outside the sizes that were run" in caveat for caveat in far.caveats)
+
+
+def test_a_sweep_that_cannot_be_read_is_refused(chinchilla_runs):
+    with pytest.raises(RunsError, match="found 0 budgets"):
+        bs.isoflop_parabolas(isoflops(points=3))
+    with pytest.raises(RunsError, match="found 1 budgets"):
+        bs.isoflop_parabolas(isoflops(), budgets=["1e21", "7e25"])
+    with pytest.raises(TypeError, match="found 'kaplan2020-nd'"):
+        bs.isoflop_parabolas(isoflops(), surface="kaplan2020-nd")
+    with pytest.raises(RunsError, match="no column curve_id"):
+        bs.envelope(chinchilla_runs, curve="curve_id")
+    with pytest.raises(RunsError, match="found 0 curves"):
+        bs.envelope(chinchilla_runs)
+
+
+def curves(noise: float = 0.0) -> bs.Runs:
+    size = np.geomspace(5e7, 5e9, 25)
+    tokens = np.geomspace(2e9, 5e11, 40)
+    all_sizes, all_tokens = (grid.ravel() for grid in np.meshgrid(size, tokens))
+    return surface(all_sizes, all_tokens, noise, run=[f"{n:.3g}" for n in all_sizes])
+
+
+def test_the_envelope_of_curves_finds_the_exponent():
+    frontier = bs.envelope(curves(), resamples=100)
+    truth = LAW.derived(TRUTH)["a"]
+    row = frontier.exponents().loc["a"]
+    assert row["lower"] < truth < row["upper"]
+    assert row["median"] == pytest.approx(truth, abs=0.05)
+    inner = frontier.budgets
+    assert "left out" in frontier.caveats[1]
+    best = np.exp(LAW.optimal_log_params(TRUTH, np.log(inner.index.to_numpy() / 6)))
+    np.testing.assert_allclose(inner["n_opt"], best, rtol=0.25)
+    noisy = bs.envelope(curves(noise=0.01), resamples=20)
+    # The least of several noisy curves lies below the frontier.
+    at = noisy.budgets.index.intersection(frontier.budgets.index)
+    assert len(at) > 15
+    least, exact = (found.budgets.loc[at, "loss_opt"] for found in (noisy, frontier))
+    assert (least < exact).mean() > 0.9
+
+
+def test_what_a_frontier_shows():
+    frontier = bs.isoflop_parabolas(isoflops(noise=0.002))
+    text = str(frontier)
+    assert "approach 2" in text
+    assert "a = 0.5" in text
+    assert "90 % intervals" in text
+    assert "&lt;" not in frontier._repr_html_()
+    at = frontier.at(["1e21", 5.76e23])
+    np.testing.assert_allclose(6 * at["n_opt"] * at["d_opt"], [1e21, 5.76e23], rtol=1e-12)
+    assert (at["n_opt_lower"] < at["n_opt"]).all()
+    widths = np.log(at["n_opt_upper"] / at["n_opt_lower"]).to_numpy()
+    assert widths[1] > 2 * widths[0]
+    again = bs.isoflop_parabolas(isoflops(noise=0.002))
+    pd.testing.assert_frame_equal(again.draws, frontier.draws)
