@@ -4,10 +4,10 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick lint wheel bench notebooks readme constraints clean
+.PHONY: help demo test quick lint wheel bench real-data notebooks readme constraints clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: ## fit the shipped Chinchilla runs, print the plans, write the report
 	@tools/venv.sh
@@ -38,6 +38,10 @@ bench: ## compare speed with pm.sample and NumPyro on the reference problem
 	@tools/venv.sh dev
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	@$(BIN)/python benchmarks/speed.py
+
+real-data: ## fit every law to the larger public tables in TABLES, for docs/real-data.md
+	@tools/venv.sh dev
+	@$(BIN)/python benchmarks/real_data.py $(TABLES)
 
 notebooks: ## execute the notebooks in place
 	@tools/venv.sh dev

@@ -57,6 +57,8 @@ class Diagnostics:
             "THIS FIT FAILED ITS GATES, do not use its numbers: "
             + " ".join(self.failures[:2])
             + (f" And {rest} more." if rest > 0 else "")
+            # Remarks often say why: a break beyond the data, modes that both fit.
+            + (f" {' '.join(self.remarks)}" if self.remarks else "")
         )
 
     @property

@@ -112,8 +112,8 @@ class Fit:
         """The gates, over every reported quantity."""
         quantities = diagnose_quantities(self.quantities)
         failures, remarks = diagnose_sampling(self.sample_stats)
-        largest = {name: float(values.max()) for name, values in self.inputs.items()}
-        remarks += self.law.remarks(self.parameters, largest)
+        ends = {name: (float(x.min()), float(x.max())) for name, x in self.inputs.items()}
+        remarks += self.law.remarks(self.parameters, ends)
         failures += quantities.failures
         if "modes" in self.provenance:
             sentence, won = describe_modes(self.provenance["modes"])

@@ -130,7 +130,9 @@ def score(fit: Fit, runs: Runs) -> Score:
     shape = stats.t(posterior["nu"].to_numpy()[..., None] if heavy else np.inf)
     density = shape.logpdf(residual.to_numpy()) - np.log(spread)
     draws = density.shape[0] * density.shape[1]
-    simulated = np.log(simulate_runs(fit, mean))
+    # A Student-t tail may be long enough to underflow; its quantiles do not mind.
+    with np.errstate(divide="ignore"):
+        simulated = np.log(simulate_runs(fit, mean))
     low, middle, high = np.quantile(simulated, tail_quantiles(0.9), axis=(0, 1))
     return Score(
         pd.DataFrame(

@@ -130,15 +130,17 @@ class Law(ABC):
         """
         return {}
 
-    def remarks(self, parameters: Values, largest: Mapping[str, float]) -> tuple[str, ...]:
+    def remarks(
+        self, parameters: Values, ends: Mapping[str, tuple[float, float]]
+    ) -> tuple[str, ...]:
         """Return sentences on what a posterior leaves open.
 
         Parameters
         ----------
         parameters
             Draws of the natural parameters.
-        largest
-            The largest of each input among the runs.
+        ends
+            The least and the largest of each input among the runs.
         """
         return ()
 

@@ -11,6 +11,9 @@ from bayescale.laws.dispatch import softplus
 
 _LOSS = "nats/token"
 
+_NOTABLE = 0.05
+"""A break is said to be outside the data from this probability."""
+
 
 class BrokenPowerLaw(Law):
     """A smoothly broken power law (Caballero et al. 2022).
@@ -163,13 +166,22 @@ class BrokenPowerLaw(Law):
         return f"break{'s' * (self.breaks > 1)} at {places}"
 
     @override
-    def remarks(self, parameters: Values, largest: Mapping[str, float]) -> tuple[str, ...]:
+    def remarks(
+        self, parameters: Values, ends: Mapping[str, tuple[float, float]]
+    ) -> tuple[str, ...]:
+        smallest, largest = ends["x"]
         found = []
         for i in range(1, self.breaks + 1):
-            beyond = float(np.mean(np.asarray(parameters[f"d{i}"]) > largest["x"]))
-            if beyond > 0.05:
+            position = np.asarray(parameters[f"d{i}"])
+            before, beyond = float(np.mean(position < smallest)), float(np.mean(position > largest))
+            if beyond > _NOTABLE:
                 found.append(
                     f"Break {i} lies beyond the data with probability {beyond:.2f}: what follows "
                     "it is the prior's word, and no fit can foresee a break it has not seen."
+                )
+            if before > _NOTABLE:
+                found.append(
+                    f"Break {i} lies before the data with probability {before:.2f}: the runs do "
+                    "not need it."
                 )
         return tuple(found)

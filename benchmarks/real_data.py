@@ -1,0 +1,290 @@
+"""Fit every law to real runs and write what it found to docs/real-data.md.
+
+    python benchmarks/real_data.py TABLES
+
+TABLES is a folder with the larger public tables that the text of the page names; the tables that
+ship are used from the package. Laws for which there is no public table at hand are listed as such.
+"""
+
+import argparse
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import bayescale as bs
+from bayescale.errors import BayescaleWarning
+from bayescale.laws import LAWS
+
+PAGE = Path(__file__).parents[1] / "docs" / "real-data.md"
+SEED = 1
+
+CURVE_CARDS = (
+    "power-law",
+    "power-law-floor",
+    "power-law-plateau",
+    "power-law-sigmoid",
+    "power-law-saturating",
+    "broken-power-law-1",
+    "broken-power-law-2",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A law, the runs it is fitted to, and those it is to predict."""
+
+    card: str
+    data: str
+    runs: Callable[["Tables"], bs.Runs]
+    train: str
+
+
+class Tables:
+    """The larger tables, under the names that laws use."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, name: str, **columns: str) -> pd.DataFrame:
+        table = pd.read_csv(self.folder / f"{name}.csv")
+        return table.rename(columns={old: new for new, old in columns.items()})
+
+    def gemstones(self) -> bs.Runs:
+        table = self.read("gemstones", n_params="params_nonembed", n_steps="steps")
+        kept = table[(table["family"] == "hot") & (table["val_data"] == "dolma")]
+        return load(kept[["run", "n_params", "n_steps", "tokens", "batch_tokens", "loss"]])
+
+    def routed(self, dense: bool) -> bs.Runs:
+        table = self.read("routed_lm_curves", n_params="params", n_steps="steps")
+        table = table[(table["flop_increase"].fillna(1) == 1) & (table["seed"] == 42)]
+        if dense:
+            table = table[table["family"] == "dense"]
+        else:
+            standard = (table["routing_frequency"] == 0.5) & (table["k"] == 1)
+            table = table[standard & table["family"].isin(["dense", "s-base"])]
+        columns = ["run", "n_params", "n_steps", "tokens", "batch_tokens", "num_experts", "loss"]
+        return load(table[columns].rename(columns={"num_experts": "n_experts"}))
+
+    def datablations(self, condition: str) -> bs.Runs:
+        table = self.read("datablations_runs", n_params="params", n_unique_tokens="unique_tokens")
+        table = table[(table["family"] == "c4") & table["seed"].isna() & table["variant"].isna()]
+        columns = ["run", "n_params", "tokens", "n_unique_tokens", "epochs", "loss"]
+        return load(table.query(condition)[columns])
+
+    def best_of_unique(self) -> bs.Runs:
+        """Kaplan's setting: the least loss over durations at each size and unique tokens."""
+        table = self.datablations("epochs > 0").table
+        best = table.loc[table.groupby(["n_params", "n_unique_tokens"])["loss"].idxmin()]
+        return load(
+            best.assign(tokens=best["n_unique_tokens"])[["run", "n_params", "tokens", "loss"]]
+        )
+
+    def curves(self) -> Iterator[tuple[str, bs.Runs]]:
+        table = self.read("revisiting_lang")
+        for name, curve in table.groupby("run", sort=False):
+            columns = curve[["examples", "loss", "train_split"]]
+            yield str(name), load(columns, needs=("examples",))
+
+
+def load(table: pd.DataFrame, needs: tuple[str, ...] = ("n_params", "n_tokens")) -> bs.Runs:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BayescaleWarning)
+        return bs.load_runs(table.reset_index(drop=True), needs=needs)
+
+
+def chinchilla(_: Tables) -> bs.Runs:
+    return bs.load_runs("chinchilla")
+
+
+def over_trained(_: Tables) -> bs.Runs:
+    return bs.load_runs("overtraining").where("family == 'c4'")
+
+
+BELOW = "compute < 1e21"
+CASES = (
+    *(
+        Case(card=card, data="chinchilla (ships)", runs=chinchilla, train=BELOW)
+        for card in ("chinchilla", "coupled", "kaplan-nd", "kaplan-nd-floor")
+    ),
+    Case(
+        card="chinchilla",
+        data="cs336_synthetic_isoflop (exact surface)",
+        runs=lambda t: load(t.read("cs336_synthetic_isoflop")),
+        train=BELOW,
+    ),
+    *(
+        Case(
+            card=card,
+            data="overtraining, c4 (ships)",
+            runs=over_trained,
+            train="compute < 1e20",
+        )
+        for card in ("over-training", "chinchilla")
+    ),
+    Case(
+        card="kaplan-nd",
+        data="datablations_runs, c4, one epoch",
+        runs=lambda t: t.datablations("epochs == 1"),
+        train="compute < 3e20",
+    ),
+    Case(
+        card="kaplan-nd",
+        data="datablations_runs, c4, best duration, D = unique tokens",
+        runs=Tables.best_of_unique,
+        train="n_params < 2e9",
+    ),
+    Case(
+        card="data-constrained",
+        data="datablations_runs, c4, 1e9 unique tokens or more",
+        runs=lambda t: t.datablations("n_unique_tokens >= 1e9"),
+        train="compute < 1e21",
+    ),
+    *(
+        Case(
+            card=card,
+            data="gemstones, constant learning rate, to 350B tokens",
+            runs=Tables.gemstones,
+            train="n_tokens < 1.01e11",
+        )
+        for card in ("kaplan-ns-min", "kaplan-ns")
+    ),
+    *(
+        Case(
+            card=card,
+            data="routed_lm_curves, dense",
+            runs=lambda t: t.routed(dense=True),
+            train="n_steps <= 150000",
+        )
+        for card in ("kaplan-ns-min", "kaplan-ns")
+    ),
+    Case(
+        card="mixture-of-experts",
+        data="routed_lm_curves, dense and s-base",
+        runs=lambda t: t.routed(dense=False),
+        train="n_steps <= 150000",
+    ),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tables", type=Path, help="folder of the larger public tables")
+    tables = Tables(parser.parse_args().tables)
+    rows = [fitted_row(case, tables) for case in CASES]
+    names, scores = curve_scores(tables)
+    PAGE.write_text(page(rows, names, scores), encoding="utf-8")
+
+
+def fitted_row(case: Case, tables: Tables) -> dict[str, str]:
+    runs = case.runs(tables)
+    seen = runs.where(case.train)
+    unseen = runs.where(~runs.table.eval(case.train).to_numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BayescaleWarning)
+        fit = bs.fit(case.card, seen, seed=SEED, tune=1000, progress=False)
+        summary = fit.summary(prob=0.9)
+    inside, beyond = bs.score(fit, seen), bs.score(fit, unseen)
+    print(case.card, case.data, fit.diagnostics.ok, beyond, flush=True)
+    diagnostics = fit.diagnostics
+    parameters = [
+        f"{name} {row['median']:.3g} [{row['lower']:.3g}, {row['upper']:.3g}]"
+        for name, row in summary.loc[list(fit.law.parameters)].iterrows()
+    ]
+    status = "; ".join(diagnostics.remarks) if diagnostics.ok else diagnostics.status
+    return {
+        "law": f"`{case.card}`",
+        "runs": f"{case.data}; `{case.train}` fitted",
+        "n": f"{len(seen)} / {len(unseen)}",
+        "parameters, 90 % intervals": "<br>".join(parameters),
+        "R-hat": f"{diagnostics.table['r_hat'].max():.3f}",
+        "ESS": f"{diagnostics.worst_ess:.0f}",
+        "RMSE": f"{inside.rmsle:.4f}",
+        "held-out RMSE": f"{beyond.rmsle:.4f}",
+        "held-out bias": f"{beyond.summary()['bias']:+.4f}",
+        "50 % / 90 % cover": f"{beyond.coverage(0.5):.2f} / {beyond.coverage(0.9):.2f}",
+        "what the fit says": status or "all gates passed",
+    }
+
+
+def curve_scores(tables: Tables) -> tuple[list[str], dict[str, dict[str, pd.Series]]]:
+    """Return the names of the curves, and how each card scores on the part held out."""
+    scores: dict[str, dict[str, pd.Series]] = {card: {} for card in CURVE_CARDS}
+    names = []
+    for name, runs in tables.curves():
+        names.append(name)
+        models = [replace(bs.load_model(card), inputs={"x": "examples"}) for card in CURVE_CARDS]
+        table = bs.hold_out(models, runs, "train_split == 1", seed=SEED, target_accept=0.95)
+        for card in CURVE_CARDS:
+            scores[card][name] = table.loc[card]
+        print(name, table["rmsle"].round(4).to_dict(), flush=True)
+    return names, scores
+
+
+def page(
+    rows: list[dict[str, str]], names: list[str], scores: dict[str, dict[str, pd.Series]]
+) -> str:
+    fitted = {row["law"].strip("`") for row in rows} | set(CURVE_CARDS)
+    without = [name for name in LAWS if name not in fitted]
+    parts = [
+        "# Every law on real runs",
+        "",
+        "Made by `make real-data TABLES=folder` "
+        f"(bayescale {bs.__version__.split('+')[0]}, seed {SEED}); do not edit.",
+        "",
+        "Each law is fitted to part of a public table with its card as it ships, and predicts the "
+        "rest. RMSE is of log loss, of the posterior median; cover is the share of held-out runs "
+        "inside the predictive interval of that probability; bias is the mean of log observed "
+        "over predicted. R-hat is the greatest and ESS the least over all reported quantities. "
+        "A fit that failed its gates says so and is left as it is: failing is information.",
+        "",
+        markdown(pd.DataFrame(rows)),
+        "",
+        "No public table at hand serves "
+        + ", ".join(f"`{name}`" for name in without)
+        + ": they are recovered from simulated runs in the tests.",
+        "",
+        "## Curves of one variable",
+        "",
+        "The language part of the benchmark of Alabdulmohsin et al. 2022 (`revisiting_lang`): "
+        "RMSE of log loss on the extrapolation part / share of it inside the 90 % predictive "
+        "interval. A star marks a fit that failed its gates.",
+        "",
+        markdown(curve_table(names, scores)),
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def curve_table(names: list[str], scores: dict[str, dict[str, pd.Series]]) -> pd.DataFrame:
+    table = pd.DataFrame({"curve": names})
+    for card, found in scores.items():
+        table[f"`{card}`"] = [curve_cell(found[name]) for name in names]
+    medians = {"curve": "median RMSE / mean cover"}
+    for card, found in scores.items():
+        rmsle = np.nanmedian([found[name]["rmsle"] for name in names])
+        cover = np.nanmean([found[name]["coverage_90"] for name in names])
+        medians[f"`{card}`"] = f"{rmsle:.4f} / {cover:.2f}"
+    return pd.concat([table, pd.DataFrame([medians])], ignore_index=True)
+
+
+def curve_cell(row: pd.Series) -> str:
+    if np.isnan(row["rmsle"]):
+        return "too few runs"
+    star = "" if row["ok"] else "\\*"
+    return f"{row['rmsle']:.4f} / {row['coverage_90']:.2f}{star}"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    body = [line([str(cell) for cell in row]) for row in table.to_numpy()]
+    return "\n".join([line(list(table.columns)), "|" + " --- |" * table.shape[1], *body])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Laws on larger public tables, which are not part of the repository: skipped where absent."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayescale as bs
+from bayescale.errors import BayescaleWarning
+
+
+@pytest.mark.slow
+def test_chinchilla_on_an_exact_surface(shared_table):
+    """A table without noise: the truth to five digits, or a fit that says it failed."""
+    runs = bs.load_runs(shared_table("cs336_synthetic_isoflop"))
+    fit = bs.fit("chinchilla", runs, seed=1, tune=1000, progress=False)
+    truth = {"E": 2.69, "A": 1606.4, "B": 3210.7, "alpha": 0.34, "beta": 0.36}
+    assert fit.diagnostics.ok, fit.diagnostics.messages
+    for name, value in truth.items():
+        assert float(fit.posterior[name].median()) == pytest.approx(value, rel=1e-4), name
+
+
+@pytest.mark.slow
+def test_repeated_epochs_on_real_runs(shared_table):
+    """Muennighoff's runs on a billion unique tokens or more: repeats pay, and then stop paying."""
+    runs = bs.load_runs(
+        shared_table("datablations_runs"),
+        columns={"n_unique_tokens": "unique_tokens"},
+        needs=("n_params", "n_tokens", "n_unique_tokens"),
+    ).where("family == 'c4' and n_unique_tokens >= 1e9")
+    fit = bs.fit("data-constrained", runs, seed=1, progress=False)
+    assert fit.diagnostics.ok, fit.diagnostics.messages
+    table = fit.summary(prob=0.9)
+    # The published 15 and 5 are from a selection of these runs and from another objective; R_D
+    # moves with the selection by more than its interval.
+    assert 5 < table.loc["R_D", "lower"] < table.loc["R_D", "upper"] < 200
+    assert 1 < table.loc["R_N", "lower"] < 5.31 < table.loc["R_N", "upper"] < 20
+    assert 0.2 < table.loc["alpha", "median"] < 0.5
+    with pytest.raises(TypeError, match="only under a law of n_params and n_tokens"):
+        bs.allocate(fit, compute=1e22)
+
+
+def load(table: pd.DataFrame, *needs: str) -> bs.Runs:
+    return bs.load_runs(table.reset_index(drop=True), needs=needs)
+
+
+def gemstones(shared_table) -> bs.Runs:
+    """Constant learning rate, to 100B tokens, N without embeddings."""
+    table = pd.read_csv(shared_table("gemstones"))
+    kept = (table["family"] == "hot") & (table["val_data"] == "dolma") & (table["tokens"] < 1.01e11)
+    table = table[kept].rename(columns={"params_nonembed": "n_params"})
+    columns = ["run", "n_params", "steps", "tokens", "batch_tokens", "loss"]
+    return load(table[columns], "n_params", "n_steps", "batch_tokens")
+
+
+def routed(shared_table) -> bs.Runs:
+    """Dense models only."""
+    table = pd.read_csv(shared_table("routed_lm_curves"))
+    kept = (table["family"] == "dense") & (table["flop_increase"] == 1)
+    columns = ["run", "seed", "params", "steps", "tokens", "batch_tokens", "loss"]
+    return load(table.loc[kept, columns], "n_params", "n_steps", "batch_tokens")
+
+
+@pytest.mark.slow
+def test_learning_curves_at_a_constant_rate_are_kaplans(shared_table):
+    """His exponents, 0.077 and 0.76, and his mode."""
+    fit = bs.fit("kaplan-ns-min", gemstones(shared_table), seed=1, progress=False)
+    assert fit.diagnostics.ok, fit.diagnostics.messages
+    table = fit.summary(prob=0.9)
+    assert 0.05 < table.loc["alpha_N", "lower"] < table.loc["alpha_N", "upper"] < 0.08
+    assert 0.65 < table.loc["alpha_S", "lower"] < 0.76 < table.loc["alpha_S", "upper"] < 0.85
+    # Against a point fit made elsewhere: 0.0615, 0.761, 595 steps.
+    assert table.loc["alpha_N", "median"] == pytest.approx(0.0615, abs=0.002)
+    assert table.loc["S_c", "median"] == pytest.approx(595, rel=0.05)
+    assert any("alpha_S above alpha_N" in remark for remark in fit.diagnostics.remarks)
+
+
+@pytest.mark.slow
+def test_learning_curves_under_a_cosine_are_in_the_other_mode(shared_table):
+    fit = bs.fit("kaplan-ns-min", routed(shared_table), seed=1, progress=False)
+    assert fit.diagnostics.ok, fit.diagnostics.messages
+    medians = fit.summary()["median"]
+    assert medians["alpha_N"] == pytest.approx(0.164, abs=0.01)
+    assert medians["alpha_S"] == pytest.approx(0.069, abs=0.01)
+    assert any("alpha_N above alpha_S" in remark for remark in fit.diagnostics.remarks)
+
+
+@pytest.mark.slow
+def test_one_batch_size_says_that_the_critical_batch_rests_on_its_prior(shared_table):
+    """It fits better, since anything that bends the curves is taken for the critical batch."""
+    runs = routed(shared_table)
+    with pytest.warns(BayescaleWarning, match="Every run has batch_tokens = 524K"):
+        inside = bs.fit("kaplan-ns", runs, seed=1, progress=False)
+    given = bs.fit("kaplan-ns-min", runs, seed=1, progress=False)
+    assert bs.score(inside, runs).rmsle < 0.8 * bs.score(given, runs).rmsle
+
+
+@pytest.mark.slow
+def test_kaplans_joint_law_on_the_data_it_is_about(shared_table):
+    """Size by unique tokens, at the best duration: large models over-fit, and it fits badly."""
+    table = pd.read_csv(shared_table("datablations_runs"))
+    table = table[(table["family"] == "c4") & table["seed"].isna() & table["variant"].isna()]
+    best = table.loc[table.groupby(["params", "unique_tokens"])["loss"].idxmin()]
+    best = best[["run", "params", "unique_tokens", "loss"]].rename(
+        columns={"params": "n_params", "unique_tokens": "n_tokens"}
+    )
+    runs = load(best, "n_params", "n_tokens")
+    fit = bs.fit("kaplan-nd", runs, seed=1, target_accept=0.95, progress=False)
+    assert fit.diagnostics.ok, fit.diagnostics.messages
+    assert 0.1 < bs.score(fit, runs).rmsle < 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("curve", ["lm:val_loss|4.53e+08", "nmt:log_perplexity|Dec-only"])
+def test_extrapolating_a_curve_of_a_language_model(curve, shared_table):
+    """Fit the training part; a plain power law misses the rest, laws with a floor do not."""
+    table = pd.read_csv(shared_table("revisiting_lang"))
+    table = table[table["run"] == curve]
+    runs = load(table[["examples", "loss", "train_split"]], "examples")
+    cards = ["power-law", "power-law-floor", "power-law-sigmoid", "broken-power-law-1"]
+    models = [replace(bs.load_model(card), inputs={"x": "examples"}) for card in cards]
+    scores = bs.hold_out(models, runs, "train_split == 1", seed=1, target_accept=0.95)
+    assert scores.index[-1] == "power-law"
+    assert (scores["rmsle"] < scores.loc["power-law", "rmsle"] / 2)[:-1].all()
+    # Either outcome is information; a failure must be said.
+    failed = scores[~scores["ok"].astype(bool)]
+    assert failed["status"].str.startswith("THIS FIT FAILED").all()
+    assert np.isfinite(scores["elpd"]).all()
