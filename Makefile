@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick lint wheel bench real-data notebooks readme constraints clean
+.PHONY: help demo test quick lint wheel bench docs real-data notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,10 @@ bench: ## compare speed with pm.sample and NumPyro on the reference problem
 	@tools/venv.sh dev
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	@$(BIN)/python benchmarks/speed.py
+
+docs: ## write docs/laws.md from what the laws say of themselves
+	@tools/venv.sh dev
+	@$(BIN)/python tools/write_law_page.py
 
 real-data: ## fit every law to the larger public tables in TABLES, for docs/real-data.md
 	@tools/venv.sh dev

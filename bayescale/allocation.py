@@ -222,8 +222,7 @@ def allocate(
     AmountError
         If a budget is not a positive amount.
     TypeError
-        If `source` is Kaplan's empirical frontier, which is in C_min, or a law that is not of
-        size and tokens.
+        If `source` is an empirical frontier, or a law that is not of size and tokens.
 
     Notes
     -----
@@ -241,9 +240,11 @@ def allocate(
     18.3912
     """
     if isinstance(source, EmpiricalFrontier):
+        spent = source.variable == "compute"
         raise TypeError(
-            f"{source.name} is in batch-adjusted compute C_min, not in compute as spent; ask it "
-            "with .at(compute_min=...)."
+            f"{source.name} is a frontier that a paper gives, not a law, and is in "
+            + ("compute as spent" if spent else "batch-adjusted compute C_min")
+            + f"; ask it with .at({source.variable}=...)."
         )
     budgets = parse_amounts(compute, "compute", "compute")
     law, parameters = law_and_draws(source)

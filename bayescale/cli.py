@@ -28,6 +28,9 @@ type Arguments = argparse.Namespace
 BAD_INPUT = 2
 INTERRUPTED = 130
 
+_PIPE_WIDTH = 140
+"""Columns of a listing that goes to a file or another program."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
@@ -192,10 +195,10 @@ def _list(options: Arguments) -> None:
         return
     brief = {
         "datasets": ["title", "licence"],
-        "laws": ["formula", "source"],
-        "models": ["law", "noise", "title"],
+        "laws": ["response", "inputs", "source"],
+        "models": ["law", "title", "references"],
     }[options.listing]
-    print(_text(table[brief]))
+    _print_listing(table[brief])
 
 
 def _check(options: Arguments) -> None:
@@ -389,6 +392,20 @@ def _fit_or_constants(name: str) -> "Fit | Constants | EmpiricalFrontier":
     from bayescale.posterior import load_fit
 
     return load_fit(name)
+
+
+def _print_listing(table: "pd.DataFrame") -> None:
+    """Print texts in columns that wrap to the terminal, or to a fixed width where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    shown = Table(box=None, pad_edge=False)
+    for place, column in enumerate((table.index.name, *table.columns)):
+        shown.add_column(str(column), no_wrap=place == 0, overflow="fold")
+    for row in table.itertuples(name=None):
+        shown.add_row(*map(str, row))
+    console.print(shown, markup=False)
 
 
 def _text(table: "pd.DataFrame") -> str:

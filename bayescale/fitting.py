@@ -25,7 +25,7 @@ from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
 from bayescale.model import DEFAULT_CARD, Model, load_model
-from bayescale.modes import explore
+from bayescale.modes import explore, places_to_look
 from bayescale.posterior import Fit
 from bayescale.progress import stages
 from bayescale.reading import load_runs
@@ -122,8 +122,11 @@ def fit(
         compiled_after = time.perf_counter()
         data = design_matrix(model, table, scale)
         try:
-            shown.stage("looking for modes")
-            exploration = explore(model, compiled, data, scale, settings)
+            exploration = None
+            places = places_to_look(model, data)
+            if places:
+                shown.stage("looking for modes")
+                exploration = explore(model, compiled, data, scale, settings, places)
             shown.stage(f"sampling, {chains} chains")
             starts = exploration.starts if exploration else None
             positions, stats = compiled.sample(data, settings, shown.count, starts)

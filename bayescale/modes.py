@@ -46,18 +46,25 @@ class Exploration:
     log_evidence: Mapping[str, float]
 
 
+def places_to_look(model: Model, data: Draws) -> list[dict[str, float]]:
+    """Return starting points, one for each place where the law may have a mode; most have one."""
+    law = model.formula
+    ends = {name: (row.min(), row.max()) for name, row in zip(law.inputs, data, strict=False)}
+    return [starting_point(model, instead) for instead in law.starts(ends)]
+
+
 def explore(
-    model: Model, compiled: CompiledLogp, data: Draws, scale: Scale, settings: Settings
-) -> Exploration | None:
-    """Start short chains wherever a law may have a mode, and weigh the modes in which they end.
+    model: Model,
+    compiled: CompiledLogp,
+    data: Draws,
+    scale: Scale,
+    settings: Settings,
+    places: Sequence[Mapping[str, float]],
+) -> Exploration:
+    """Start short chains in each of several places, and weigh the modes in which they end.
 
     The weight of a mode is its evidence, by importance sampling from a multivariate Student-t
     around its draws.
-
-    Returns
-    -------
-    Exploration or None
-        None for a law that has one mode.
 
     Raises
     ------
@@ -65,10 +72,6 @@ def explore(
         If no chain can start anywhere.
     """
     law = model.formula
-    ends = {name: (row.min(), row.max()) for name, row in zip(law.inputs, data, strict=False)}
-    places = [starting_point(model, instead) for instead in law.starts(ends)]
-    if not places:
-        return None
     rng = np.random.default_rng([settings.seed, 2])
     centres = [np.array([place[name] for name in compiled.names]) for place in places]
     modes = _merge(_pilots(compiled, data, settings, centres, rng))

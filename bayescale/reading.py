@@ -197,9 +197,10 @@ def _find_columns(
             chosen[name] = candidates[0]
     missing = _missing(chosen, present, needs)
     if missing:
+        example = missing if missing in known else "n_params"
         raise RunsError(
             f"{raw.name}: the column for {missing} is missing; the columns are "
-            f"{', '.join(present)}. Name it with columns= (--column n_params=NAME)."
+            f"{', '.join(present)}. Name it with columns= (--column {example}=NAME)."
         )
     return chosen
 

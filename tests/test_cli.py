@@ -48,7 +48,7 @@ def refused(result, *words: str) -> None:
 
 @pytest.mark.parametrize(
     ("command", "words"),
-    [("datasets", "none stated"), ("models", "kaplan-nd"), ("laws", r"\beta")],
+    [("datasets", "none stated"), ("models", "kaplan-nd"), ("laws", "n_unique_tokens")],
 )
 def test_listings(run, command, words):
     code, out, _ = run(command)

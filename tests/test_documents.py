@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,29 @@ import pytest
 
 import bayescale as bs
 from bayescale.cli import main
+from bayescale.laws import LAWS
 from bayescale.units import parse_amount
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def tool(name: str) -> dict[str, object]:
+    return runpy.run_path(str(ROOT / "tools" / f"{name}.py"))
+
+
+def test_the_page_of_laws_is_what_the_laws_say():
+    """Write it anew with `make docs`."""
+    found = (ROOT / "docs" / "laws.md").read_text(encoding="utf-8")
+    assert found == tool("write_law_page")["page"]()
+
+
+def test_the_page_of_real_data_has_every_law():
+    """Write it anew with `make real-data`."""
+    found = (ROOT / "docs" / "real-data.md").read_text(encoding="utf-8")
+    for name in bs.laws().loc[list(LAWS)].index:
+        assert f"`{name}`" in found
 
 
 def table_rows() -> list[list[str]]:

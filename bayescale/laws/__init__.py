@@ -144,12 +144,13 @@ def define_law(
 
 
 def laws() -> "pd.DataFrame":
-    """Return a table of the laws: formula, response, inputs, parameters, source; by name."""
+    """Return a table of the laws: title, formula, response, inputs, parameters, source; by name."""
     import pandas as pd
 
     rows = [
         {
             "law": entry.name,
+            "title": entry.title,
             "formula": entry.latex,
             "response": entry.response,
             "inputs": ", ".join(entry.inputs),

@@ -32,7 +32,8 @@ class FunctionLaw(Law):
         self.function = function
         self.name = name  # type: ignore[misc]
         self.title = (inspect.getdoc(function) or name).splitlines()[0]  # type: ignore[misc]
-        self.latex = rf"\mathrm{{{name}}}({', '.join((*inputs, *parameters))})"  # type: ignore[misc]
+        symbols = [_upright(given) for given in inputs] + [p.symbol for p in parameters.values()]
+        self.latex = rf"{_upright(name)}({', '.join(symbols)})"  # type: ignore[misc]
         self.sources = (source,)  # type: ignore[misc]
         self.inputs = inputs  # type: ignore[misc]
         self.parameters = dict(parameters)  # type: ignore[misc]
@@ -53,6 +54,11 @@ class FunctionLaw(Law):
     @override
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         return dict(coordinates)
+
+
+def _upright(name: str) -> str:
+    escaped = name.replace("_", r"\_")
+    return rf"\mathrm{{{escaped}}}"
 
 
 def law_of_function(

@@ -45,6 +45,7 @@ class Facts:
     description: str
     passed: bool
     status: str
+    formula: str
     answers: tuple[Answer, ...]
     caveats: tuple[str, ...]
     allocation: Table
@@ -69,6 +70,7 @@ def gather(fit: Fit, plan: Plan, prob: float) -> Facts:
         description=fit.description,
         passed=diagnostics.ok,
         status=diagnostics.status,
+        formula=fit.law.latex,
         answers=_answers(plan, prob),
         caveats=plan.caveats + design_warnings(fit.model, fit.runs) + _standing_caveats(fit),
         allocation=_allocation(plan, prob),
@@ -199,10 +201,10 @@ def _method(fit: Fit, plan: Plan) -> tuple[tuple[str, str], ...]:
     return (
         ("model card", f"{fit.model.id}: {fit.model.title}"),
         ("law", f"{law.name}: {law.title}"),
-        ("formula", law.latex),
+        ("formula (TeX)", law.latex),
         *(("law source", source) for source in law.sources),
         *(("reference", reference) for reference in fit.model.references),
-        ("noise", f"{fit.model.noise.kind} on log loss"),
+        ("noise", f"{fit.model.noise.kind} on log {law.response}"),
         (
             "reference point",
             f"N = {format_count(scale.reference['n_params'])}, "

@@ -81,7 +81,9 @@ def report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.jinja").render(
-        facts=gather(fit, plan, prob), figures=_figures(fit, plan.compute, prob, cost)
+        facts=gather(fit, plan, prob),
+        formula=_formula(fit.law.latex),
+        figures=_figures(fit, plan.compute, prob, cost),
     )
     with whole_file(path) as part:
         part.write_text(page, encoding="utf-8")
@@ -130,11 +132,24 @@ def _draw(draw: Callable[..., object], rows: int = 1, columns: int = 1) -> str:
     return _inline(canvas)
 
 
-def _inline(canvas: object) -> str:
+def _formula(latex: str) -> str:
+    """Return a formula as an inline picture; empty if it cannot be typeset."""
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(6.4, 1.0))
+    canvas.text(0.0, 0.5, f"${latex}$", fontsize=15, parse_math=True)
+    try:
+        return _inline(canvas, bbox_inches="tight", pad_inches=0.08)
+    except ValueError:
+        # A symbol of a user's own law that is not TeX; the text of the formula is there anyway.
+        return ""
+
+
+def _inline(canvas: object, **options: object) -> str:
     from matplotlib import rc_context
 
     text = io.BytesIO()
     # A fixed salt and no date make the same fit give the same bytes.
     with rc_context({"svg.hashsalt": "bayescale"}):
-        canvas.savefig(text, format="svg", metadata={"Date": None})  # type: ignore[attr-defined]
+        canvas.savefig(text, format="svg", metadata={"Date": None}, **options)  # type: ignore[attr-defined]
     return "data:image/svg+xml;base64," + base64.b64encode(text.getvalue()).decode("ascii")

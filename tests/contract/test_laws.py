@@ -307,3 +307,12 @@ def test_limits(name, inputs, limit):
     found = LAWS[name].evaluate(**inputs, **p)
     assert found == pytest.approx(limit(p), rel=2e-3)
     assert np.isfinite(found)
+
+
+@each
+def test_the_formula_and_the_symbols_can_be_typeset(law):
+    from matplotlib.mathtext import MathTextParser
+
+    parser = MathTextParser("path")
+    for latex in (law.latex, *(p.symbol for p in {**law.parameters, **law.coordinates}.values())):
+        assert parser.parse(f"${latex}$").width > 0
