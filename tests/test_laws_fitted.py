@@ -170,6 +170,8 @@ def test_a_law_of_the_users_own_gets_everything(tilted, chinchilla_runs, fit, tm
     copy.write_text(tilted.to_toml(), encoding="utf-8")
     assert bs.load_model(copy) == tilted
     assert "tilted" in bs.laws().index
+    compared = bs.hold_out([tilted, "kaplan-nd"], chinchilla_runs, "compute < 1e21", seed=1)
+    assert list(compared.index) == ["tilted", "kaplan-nd"]
 
 
 def test_defining_a_law_again_replaces_it(chinchilla_runs):

@@ -40,6 +40,13 @@ def page() -> str:
             if not isinstance(entry, Constants)
         ),
         "",
+        "## Not here",
+        "",
+        "- Precision-effective size (Kumar et al. 2024, arXiv:2411.04330): the published fit has "
+        "offsets that the printed formula has not, and their sign could not be established.",
+        "- Fitted constants of the encoder/decoder law and of BLEU from loss: none could be "
+        "verified. The forms are here.",
+        "",
     ]
     return "\n".join(lines)
 
