@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bayescale import costs, laws, plots
     from bayescale.allocation import Plan, allocate
     from bayescale.approaches import Frontier, envelope, isoflop_parabolas
+    from bayescale.calibration import leave_scale_out
     from bayescale.constants import Constants, EmpiricalFrontier, published
     from bayescale.diagnostics import Diagnostics
     from bayescale.errors import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _HOME = {
     "allocation": ("Plan", "allocate"),
     "approaches": ("Frontier", "envelope", "isoflop_parabolas"),
+    "calibration": ("leave_scale_out",),
     "constants": ("Constants", "EmpiricalFrontier", "published"),
     "diagnostics": ("Diagnostics",),
     "errors": (
@@ -106,6 +108,7 @@ __all__ = [
     "isoflop_parabolas",
     "law",
     "laws",
+    "leave_scale_out",
     "load_fit",
     "load_model",
     "load_runs",

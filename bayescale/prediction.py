@@ -102,15 +102,20 @@ def parse_plans(
 
 def simulate_runs(fit: Fit, mean: xr.DataArray, seed: int | None = None) -> xr.DataArray:
     """Return what new runs would show where the law says `mean`, one for each draw and plan."""
+    # A Student-t tail may be long enough to overflow.
+    with np.errstate(over="ignore"):
+        return mean * np.exp(scatter_of_runs(fit, mean, seed))
+
+
+def scatter_of_runs(fit: Fit, like: xr.DataArray, seed: int | None = None) -> xr.DataArray:
+    """Return scatter of the log response, one for each draw and plan of `like`."""
     rng = np.random.default_rng([fit.seed if seed is None else seed, _RUN_NOISE_STREAM])
     if fit.model.noise.kind == "student-t":
-        nu = fit.posterior["nu"].broadcast_like(mean).transpose(*mean.dims)
-        scatter = rng.standard_t(nu.to_numpy())
+        nu = fit.posterior["nu"].broadcast_like(like).transpose(*like.dims)
+        standard = rng.standard_t(nu.to_numpy())
     else:
-        scatter = rng.standard_normal(mean.shape)
-    # The scatter is on the logarithm, and a Student-t tail may be long enough to overflow.
-    with np.errstate(over="ignore"):
-        return mean * np.exp(fit.posterior["sigma"] * xr.DataArray(scatter, dims=mean.dims))
+        standard = rng.standard_normal(like.shape)
+    return fit.posterior["sigma"] * xr.DataArray(standard, dims=like.dims)
 
 
 def law_and_draws(source: Fit | Constants) -> tuple[Law, Mapping[str, xr.DataArray]]:

@@ -16,7 +16,7 @@ from bayescale.fitting import fit as fit_model
 from bayescale.identifiability import check_identifiable
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
-from bayescale.prediction import simulate_runs
+from bayescale.prediction import scatter_of_runs
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
 
@@ -41,11 +41,16 @@ class Score:
     pointwise
         A row for each run: ``elpd``, the log predictive density of the log response; ``error``,
         the log of observed over median predicted; ``pit``, the probability that the posterior
-        predictive gave to a lower value; and ``width_90``, the width of its 90 % interval on
-        the log scale.
+        predictive gave to a lower value; ``width_90``, the width of its 90 % interval;
+        ``interval_score_90``, that width and twenty times the distance by which the run lies
+        outside; and ``crps``, the continuous ranked probability score. All are on the log scale.
+    joint_elpd
+        Log predictive density of all runs together, which sees that errors of one posterior
+        draw go together.
     """
 
     pointwise: pd.DataFrame
+    joint_elpd: float
 
     @property
     def elpd(self) -> float:
@@ -63,15 +68,16 @@ class Score:
         return float(self.pointwise["pit"].between(low, high).mean())
 
     def summary(self) -> dict[str, float]:
-        """Return the number of runs, elpd, rmsle, bias, coverages and width."""
+        """Return the number of runs, densities, errors, coverages, and mean scores and width."""
+        mean = self.pointwise.mean()
         return {
             "n_test": len(self.pointwise),
             "elpd": self.elpd,
+            "joint_elpd": self.joint_elpd,
             "rmsle": self.rmsle,
-            "bias": float(self.pointwise["error"].mean()),
-            "coverage_50": self.coverage(0.5),
-            "coverage_90": self.coverage(0.9),
-            "width_90": float(self.pointwise["width_90"].mean()),
+            "bias": float(mean["error"]),
+            **{f"coverage_{p}": self.coverage(p / 100) for p in (50, 80, 90, 95)},
+            **{name: float(mean[name]) for name in ("width_90", "interval_score_90", "crps")},
         }
 
     def __repr__(self) -> str:
@@ -130,20 +136,23 @@ def score(fit: Fit, runs: Runs) -> Score:
     shape = stats.t(posterior["nu"].to_numpy()[..., None] if heavy else np.inf)
     density = shape.logpdf(residual.to_numpy()) - np.log(spread)
     draws = density.shape[0] * density.shape[1]
-    # A Student-t tail may be long enough to underflow; its quantiles do not mind.
-    with np.errstate(divide="ignore"):
-        simulated = np.log(simulate_runs(fit, mean))
-    low, middle, high = np.quantile(simulated, tail_quantiles(0.9), axis=(0, 1))
-    return Score(
-        pd.DataFrame(
-            {
-                "elpd": np.logaddexp.reduce(density, axis=(0, 1)) - np.log(draws),
-                "error": observed - middle,
-                "pit": shape.cdf(residual.to_numpy()).mean(axis=(0, 1)),
-                "width_90": high - low,
-            }
-        )
+    simulated = np.log(mean) + scatter_of_runs(fit, mean)
+    drawn = np.sort(simulated.to_numpy().reshape(draws, -1), axis=0)
+    low, middle, high = np.quantile(drawn, tail_quantiles(0.9), axis=0)
+    outside = np.maximum(low - observed, 0.0) + np.maximum(observed - high, 0.0)
+    order = (2.0 * np.arange(1, draws + 1) - draws - 1.0) / draws**2
+    pointwise = pd.DataFrame(
+        {
+            "elpd": np.logaddexp.reduce(density, axis=(0, 1)) - np.log(draws),
+            "error": observed - middle,
+            "pit": shape.cdf(residual.to_numpy()).mean(axis=(0, 1)),
+            "width_90": high - low,
+            "interval_score_90": high - low + 2.0 / 0.1 * outside,
+            "crps": np.abs(drawn - observed).mean(axis=0) - order @ drawn,
+        }
     )
+    joint = np.logaddexp.reduce(density.sum(axis=-1), axis=None) - np.log(draws)
+    return Score(pointwise, float(joint))
 
 
 def hold_out(
@@ -253,6 +262,34 @@ def compare_breaks(
     return _hold_out(models, runs, train, skipped, seed, draws, target_accept)
 
 
+def fit_and_score(
+    model: Model, seen: Runs, unseen: Runs, *, seed: int | None, draws: int, target_accept: float
+) -> tuple[dict[str, Any], Score]:
+    """Fit a model to some runs and score it on others; what the fit says of itself is returned.
+
+    Raises
+    ------
+    RunsError, SamplingError
+        If the model cannot be fitted to these runs.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BayescaleWarning)
+        found = fit_model(
+            model, seen, seed=seed, draws=draws, target_accept=target_accept, progress=False
+        )
+    scored = score(found, unseen)
+    diagnostics = found.diagnostics
+    facts = {
+        "n_train": len(seen),
+        **scored.summary(),
+        "ok": diagnostics.ok,
+        "r_hat": float(diagnostics.table["r_hat"].max()),
+        "ess": diagnostics.worst_ess,
+        "status": diagnostics.status,
+    }
+    return facts, scored
+
+
 def _hold_out(
     models: Sequence[Model],
     runs: Runs,
@@ -270,36 +307,16 @@ def _hold_out(
     for model in models:
         if model.id in rows:
             raise ValueError(f"models: found {model.id} twice; give each a name of its own (id).")
-        row = {"n_train": len(seen)}
-        if model.id in skipped:
-            rows[model.id] = {**row, "ok": False, "status": skipped[model.id]}
-            continue
         try:
-            with warnings.catch_warnings():
-                # What a fit says of itself is in its row.
-                warnings.simplefilter("ignore", BayescaleWarning)
-                found = fit_model(
-                    model,
-                    seen,
-                    seed=seed,
-                    draws=draws,
-                    target_accept=target_accept,
-                    progress=False,
-                )
+            if model.id in skipped:
+                raise RunsError(skipped[model.id])
+            rows[model.id], scored = fit_and_score(
+                model, seen, unseen, seed=seed, draws=draws, target_accept=target_accept
+            )
         except (RunsError, SamplingError) as error:
-            rows[model.id] = {**row, "ok": False, "status": str(error)}
-            continue
-        scored = score(found, unseen)
-        diagnostics = found.diagnostics
-        densities[model.id] = scored.pointwise["elpd"]
-        rows[model.id] = {
-            **row,
-            **scored.summary(),
-            "ok": diagnostics.ok,
-            "r_hat": float(diagnostics.table["r_hat"].max()),
-            "ess": diagnostics.worst_ess,
-            "status": diagnostics.status,
-        }
+            rows[model.id] = {"n_train": len(seen), "ok": False, "status": str(error)}
+        else:
+            densities[model.id] = scored.pointwise["elpd"]
     return _ranked(rows, densities)
 
 

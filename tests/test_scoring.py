@@ -42,6 +42,9 @@ def test_a_true_law_covers_as_often_as_it_says(fitted):
         -np.log(0.005) - 0.5 * np.log(2 * np.pi * np.e), abs=0.05
     )
     assert fresh.summary()["width_90"] == pytest.approx(2 * 1.645 * 0.005, rel=0.15)
+    assert fresh.summary()["crps"] == pytest.approx(0.005 * 0.5642, rel=0.1)
+    # Of the ideal Normal interval: its width and the mean excess of both tails.
+    assert fresh.summary()["interval_score_90"] == pytest.approx(0.005 * 4.13, rel=0.1)
     assert "coverage_90" in repr(fresh)
 
 

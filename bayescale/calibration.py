@@ -1,0 +1,133 @@
+"""Do intervals cover? Asked of larger runs held out, and of simulations from the model itself."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayescale.errors import RunsError
+from bayescale.model import Model, load_model
+from bayescale.runs import Runs
+from bayescale.scoring import fit_and_score
+from bayescale.tasks import Task, run_tasks
+from bayescale.units import Amount, parse_amounts
+
+
+def leave_scale_out(
+    models: Sequence[str | Path | Model],
+    runs: Runs,
+    cuts: Sequence[Amount],
+    *,
+    by: str = "compute",
+    seed: int = 0,
+    draws: int = 1000,
+    target_accept: float = 0.9,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Fit models below each of several scales, and score them on the runs above.
+
+    Parameters
+    ----------
+    models
+        Card ids, paths of cards, or models.
+    runs
+        All runs.
+    cuts
+        Amounts of `by`: runs below a cut are fitted, the others predicted.
+    by
+        The column that is the scale: ``"compute"``, ``"n_params"``, ``"n_tokens"`` or any other.
+    seed, draws, target_accept
+        As in `fit`.
+    executor
+        Any PEP 3148 executor; a fit after the other unless given. On a process pool, laws of the
+        user's own must be defined where the workers import them.
+    store
+        A file that keeps each score as it is made, so that a run that was stopped goes on.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``model`` and ``cut``. What `Score.summary` has (densities, error, coverage at
+        50, 80, 90 and 95 %, width, interval score and CRPS), ``n_train``; ``distance``, the mean
+        of ln (scale of a held-out run / largest fitted); and of the fit ``ok``, ``r_hat``,
+        ``ess`` and ``status``. A model that could not be fitted has a status alone.
+
+    Raises
+    ------
+    RunsError
+        If a cut leaves no run on one side.
+    ValueError
+        If two models have one name.
+
+    Notes
+    -----
+    This, not the error inside the data, is what a plan beyond the data rests on. Runs above a cut
+    share the errors of the fit, so ``joint_elpd`` is the honest density.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> table = bs.leave_scale_out(["chinchilla"], runs, ["3e20", "1e21"], seed=1, progress=False)
+    >>> bool((table["coverage_90"] < 0.85).all())
+    True
+    """
+    loaded = [load_model(entry) for entry in models]
+    names = [model.id for model in loaded]
+    if len(set(names)) < len(names):
+        raise ValueError(f"models: found {', '.join(names)}; give each a name of its own (id).")
+    scale = runs.column(by)
+    places = parse_amounts(list(cuts), "compute" if by == "compute" else "count", "cuts")
+    tasks = []
+    index = []
+    for cut in map(float, places):
+        below = scale < cut
+        if not below.any() or below.all():
+            raise RunsError(
+                f"{runs.name}: found {int(below.sum())} of {len(runs)} runs with {by} below "
+                f"{cut:g}, expected some on either side. The values go from {scale.min():g} to "
+                f"{scale.max():g}."
+            )
+        distance = float(np.log(scale[~below]).mean() - np.log(scale[below].max()))
+        for model in loaded:
+            index.append((model.id, cut))
+            key = _key(model, runs, by, cut, seed, draws, target_accept)
+            options = {"seed": seed, "draws": draws, "target_accept": target_accept}
+            tasks.append(Task(key, (model, runs, below, distance, options)))
+    results = run_tasks(
+        _score_above,
+        tasks,
+        label="leaving scales out",
+        executor=executor,
+        store=store,
+        progress=progress,
+    )
+    table = pd.DataFrame(results, index=pd.MultiIndex.from_tuples(index, names=["model", "cut"]))
+    return table.sort_index()
+
+
+def _score_above(
+    model: Model,
+    runs: Runs,
+    below: "np.ndarray[Any, np.dtype[np.bool_]]",
+    distance: float,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    facts, _ = fit_and_score(
+        model, runs.where(below, "below the cut"), runs.where(~below, "above the cut"), **options
+    )
+    return {**facts, "distance": distance}
+
+
+def _key(model: Model, runs: Runs, *settings: object) -> str:
+    """Return a name for a task that another session will find again, and no other task has."""
+    whole = "\n".join([model.to_toml(), runs.fingerprint, *map(repr, settings)])
+    return f"{model.id} on {runs.name}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]
