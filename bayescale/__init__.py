@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bayescale.posterior import Fit, load_fit
     from bayescale.prediction import predict
     from bayescale.priors import Beta, Gamma, HalfNormal, LogNormal, Normal
+    from bayescale.ranks import Sbc, sbc
     from bayescale.reading import load_runs
     from bayescale.reports import report
     from bayescale.runs import Runs
@@ -61,6 +62,7 @@ _HOME = {
     "posterior": ("Fit", "load_fit"),
     "prediction": ("predict",),
     "priors": ("Beta", "Gamma", "HalfNormal", "LogNormal", "Normal"),
+    "ranks": ("Sbc", "sbc"),
     "reading": ("load_runs",),
     "reports": ("report",),
     "runs": ("Runs",),
@@ -94,6 +96,7 @@ __all__ = [
     "Runs",
     "RunsError",
     "SamplingError",
+    "Sbc",
     "Score",
     "UnknownNameError",
     "__version__",
@@ -117,6 +120,7 @@ __all__ = [
     "predict",
     "published",
     "report",
+    "sbc",
     "score",
 ]
 

@@ -4,6 +4,7 @@ import os
 import platform
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayescale.build import (
     DATA,
@@ -25,9 +27,9 @@ from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
 from bayescale.model import DEFAULT_CARD, Model, load_model
-from bayescale.modes import explore, places_to_look
+from bayescale.modes import Exploration, explore, places_to_look
 from bayescale.posterior import Fit
-from bayescale.progress import stages
+from bayescale.progress import Stages, stages
 from bayescale.reading import load_runs
 from bayescale.runs import Runs
 from bayescale.sampler import CompiledLogp, Settings, compile_logp
@@ -122,27 +124,16 @@ def fit(
         compiled_after = time.perf_counter()
         data = design_matrix(model, table, scale)
         try:
-            exploration = None
-            places = places_to_look(model, data)
-            if places:
-                shown.stage("looking for modes")
-                exploration = explore(model, compiled, data, scale, settings, places)
-            shown.stage(f"sampling, {chains} chains")
-            starts = exploration.starts if exploration else None
-            positions, stats = compiled.sample(data, settings, shown.count, starts)
+            positions, stats, exploration = draw_posterior(
+                model, compiled, data, scale, settings, shown
+            )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 "The fit was interrupted before it was complete; nothing was kept or written."
             ) from None
         sampled_after = time.perf_counter()
         shown.stage("checking")
-        posterior = xr.Dataset(
-            {
-                name: (("chain", "draw"), values)
-                for name, values in parameters_from_draws(model, scale, positions).items()
-            },
-            coords={"chain": np.arange(chains), "draw": np.arange(draws)},
-        )
+        posterior = as_dataset(parameters_from_draws(model, scale, positions))
         result = Fit(
             model=model,
             runs=table,
@@ -163,6 +154,41 @@ def fit(
         # Gates are looked at before results, so they are computed while the bar still shows.
         _ = result.diagnostics
     return result
+
+
+def draw_posterior(
+    model: Model,
+    compiled: CompiledLogp,
+    data: NDArray[np.float64],
+    scale: Scale,
+    settings: Settings,
+    shown: Stages,
+) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset, Exploration | None]:
+    """Sample a model given its data matrix, from every mode that its law may have.
+
+    Returns
+    -------
+    positions, sample_stats, exploration
+        Unconstrained draws by name, the sampler's statistics, and what was found of modes.
+    """
+    exploration = None
+    places = places_to_look(model, data)
+    if places:
+        shown.stage("looking for modes")
+        exploration = explore(model, compiled, data, scale, settings, places)
+    shown.stage(f"sampling, {settings.chains} chains")
+    starts = exploration.starts if exploration else None
+    positions, stats = compiled.sample(data, settings, shown.count, starts)
+    return positions, stats, exploration
+
+
+def as_dataset(draws: Mapping[str, NDArray[np.float64]]) -> xr.Dataset:
+    """Return arrays of shape (chain, draw) as a dataset."""
+    chains, count = next(iter(draws.values())).shape
+    return xr.Dataset(
+        {name: (("chain", "draw"), values) for name, values in draws.items()},
+        coords={"chain": np.arange(chains), "draw": np.arange(count)},
+    )
 
 
 def compiled_logp(model: Model) -> CompiledLogp:

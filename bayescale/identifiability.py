@@ -24,8 +24,15 @@ def check_identifiable(model: Model, runs: Runs) -> None:
         If there are fewer runs than sampled parameters, or if all runs share one size, one
         number of tokens, or one number of tokens per parameter.
     """
+    for sentence in unidentified(model, runs):
+        raise RunsError(sentence)
+
+
+def unidentified(model: Model, runs: Runs) -> tuple[str, ...]:
+    """Return sentences on what a table of runs leaves entirely to the prior."""
+    found = []
     if len(runs) < model.n_free:
-        raise RunsError(
+        found.append(
             f"{runs.name}: found {len(runs)} runs, expected at least {model.n_free}, the number "
             f"of parameters of {model.id}. Add runs."
         )
@@ -33,7 +40,7 @@ def check_identifiable(model: Model, runs: Runs) -> None:
     if model.formula.takes_size_and_tokens:
         ratio = runs.column(columns["n_tokens"]) / runs.column(columns["n_params"])
         if _span(ratio) < SAME_RATIO:
-            raise RunsError(
+            found.append(
                 f"{runs.name}: every run has about {format_number(float(np.median(ratio)))} "
                 "tokens per parameter. Along one ratio the size term and the data term are two "
                 "power laws in the same variable and can be swapped, so their exponents and the "
@@ -42,10 +49,11 @@ def check_identifiable(model: Model, runs: Runs) -> None:
     for name, column in columns.items():
         values = runs.column(column)
         if _span(values) < SAME and name not in model.formula.fixed_reference:
-            raise RunsError(
+            found.append(
                 f"{runs.name}: every run has {column} = {format_count(float(values[0]))}, so its "
                 "effect cannot be told from the floor. Add runs at other values."
             )
+    return tuple(found)
 
 
 def design_warnings(model: Model, runs: Runs) -> tuple[str, ...]:

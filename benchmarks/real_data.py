@@ -9,12 +9,13 @@ ship are used from the package. Laws for which there is no public table at hand 
 import argparse
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from public_tables import Tables, load, markdown
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning
@@ -42,59 +43,6 @@ class Case:
     data: str
     runs: Callable[["Tables"], bs.Runs]
     train: str
-
-
-class Tables:
-    """The larger tables, under the names that laws use."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def read(self, name: str, **columns: str) -> pd.DataFrame:
-        table = pd.read_csv(self.folder / f"{name}.csv")
-        return table.rename(columns={old: new for new, old in columns.items()})
-
-    def gemstones(self) -> bs.Runs:
-        table = self.read("gemstones", n_params="params_nonembed", n_steps="steps")
-        kept = table[(table["family"] == "hot") & (table["val_data"] == "dolma")]
-        return load(kept[["run", "n_params", "n_steps", "tokens", "batch_tokens", "loss"]])
-
-    def routed(self, dense: bool) -> bs.Runs:
-        table = self.read("routed_lm_curves", n_params="params", n_steps="steps")
-        table = table[(table["flop_increase"].fillna(1) == 1) & (table["seed"] == 42)]
-        if dense:
-            table = table[table["family"] == "dense"]
-        else:
-            standard = (table["routing_frequency"] == 0.5) & (table["k"] == 1)
-            table = table[standard & table["family"].isin(["dense", "s-base"])]
-        columns = ["run", "n_params", "n_steps", "tokens", "batch_tokens", "num_experts", "loss"]
-        return load(table[columns].rename(columns={"num_experts": "n_experts"}))
-
-    def datablations(self, condition: str) -> bs.Runs:
-        table = self.read("datablations_runs", n_params="params", n_unique_tokens="unique_tokens")
-        table = table[(table["family"] == "c4") & table["seed"].isna() & table["variant"].isna()]
-        columns = ["run", "n_params", "tokens", "n_unique_tokens", "epochs", "loss"]
-        return load(table.query(condition)[columns])
-
-    def best_of_unique(self) -> bs.Runs:
-        """Kaplan's setting: the least loss over durations at each size and unique tokens."""
-        table = self.datablations("epochs > 0").table
-        best = table.loc[table.groupby(["n_params", "n_unique_tokens"])["loss"].idxmin()]
-        return load(
-            best.assign(tokens=best["n_unique_tokens"])[["run", "n_params", "tokens", "loss"]]
-        )
-
-    def curves(self) -> Iterator[tuple[str, bs.Runs]]:
-        table = self.read("revisiting_lang")
-        for name, curve in table.groupby("run", sort=False):
-            columns = curve[["examples", "loss", "train_split"]]
-            yield str(name), load(columns, needs=("examples",))
-
-
-def load(table: pd.DataFrame, needs: tuple[str, ...] = ("n_params", "n_tokens")) -> bs.Runs:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)
-        return bs.load_runs(table.reset_index(drop=True), needs=needs)
 
 
 def chinchilla(_: Tables) -> bs.Runs:
@@ -293,14 +241,6 @@ def curve_cell(row: pd.Series) -> str:
         return "too few runs"
     star = "" if row["ok"] else "\\*"
     return f"{row['rmsle']:.4f} / {row['coverage_90']:.2f}{star}"
-
-
-def markdown(table: pd.DataFrame) -> str:
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    body = [line([str(cell) for cell in row]) for row in table.to_numpy()]
-    return "\n".join([line(list(table.columns)), "|" + " --- |" * table.shape[1], *body])
 
 
 if __name__ == "__main__":

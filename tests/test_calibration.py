@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import bayescale as bs
-from bayescale.errors import RunsError
+from bayescale.errors import BayescaleWarning, RunsError
 
 QUICK = {"seed": 1, "draws": 300, "progress": False}
 
@@ -67,3 +67,75 @@ def test_a_cut_outside_the_runs_is_refused(chinchilla_runs):
     model = bs.load_model("chinchilla")
     with pytest.raises(ValueError, match="give each a name of its own"):
         bs.leave_scale_out([model, replace(model, title="x")], chinchilla_runs, [1e21], **QUICK)
+
+
+def design(kind: str) -> pd.DataFrame:
+    size = np.geomspace(1e8, 1e10, 5)
+    if kind == "diagonal":
+        return pd.DataFrame({"n_params": size.repeat(3), "n_tokens": 20 * size.repeat(3)})
+    sizes, tokens = (grid.ravel() for grid in np.meshgrid(size, np.geomspace(1e9, 1e12, 4)))
+    return pd.DataFrame({"n_params": sizes, "n_tokens": tokens})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("card", ["chinchilla", "kaplan-nd"])
+def test_simulations_are_calibrated(card):
+    with ProcessPoolExecutor(2) as executor:
+        found = bs.sbc(card, design("grid"), 120, seed=2, executor=executor, progress=False)
+    assert found.ok(), found
+    assert {"ln n_opt", "loss_opt", "log likelihood", "sigma", "e_n"} <= set(found.ranks)
+    assert (found.sampler["effective"] > 200).mean() > 0.95
+
+
+@pytest.mark.slow
+def test_a_wrong_sampler_is_found_out(monkeypatch):
+    """Draws that are too narrow about their mean."""
+    import bayescale.ranks as ranks
+
+    def narrow(*arguments):
+        positions, *rest = draw_posterior(*arguments)
+        middle = {name: values.mean() for name, values in positions.items()}
+        half = {name: middle[name] + 0.6 * (v - middle[name]) for name, v in positions.items()}
+        return half, *rest
+
+    draw_posterior = ranks.draw_posterior
+    monkeypatch.setattr(ranks, "draw_posterior", narrow)
+    found = bs.sbc(
+        "power-law",
+        pd.DataFrame({"compute": np.geomspace(1e17, 1e21, 12)}),
+        80,
+        seed=2,
+        progress=False,
+    )
+    assert not found.ok()
+    assert found.table()["spread"].median() > 1.2
+    assert "NOT UNIFORM" in repr(found)
+
+
+def test_a_diagonal_design_is_warned_of_before_anything_is_simulated():
+    with pytest.warns(BayescaleWarning, match="20 tokens per parameter"):
+        found = bs.sbc("chinchilla", design("diagonal"), 2, progress=False)
+    assert found.ranks.shape[0] == 2
+
+
+def test_bands_hold_uniform_ranks_and_not_others():
+    rng = np.random.default_rng(4)
+
+    def made(draw) -> bs.Sbc:
+        ranks = pd.DataFrame({"q": np.clip(np.round(draw * 200), 0, 200) / 200})
+        return bs.Sbc(ranks, pd.DataFrame({"divergences": np.zeros(len(ranks))}), 200)
+
+    uniform = [made(rng.integers(0, 201, 150) / 200) for _ in range(60)]
+    p_values = np.array([one.table().loc["q", "p_value"] for one in uniform])
+    assert 0.02 < np.mean(p_values < 0.2) < 0.4
+    for wrong in (rng.beta(0.5, 0.5, 150), rng.beta(2.5, 2.5, 150), rng.beta(1, 1.8, 150)):
+        assert made(wrong).table().loc["q", "p_value"] < 0.01
+    band = uniform[0].bands(0.95)
+    assert ((band["lower"] <= band.index) & (band.index <= band["upper"])).all()
+    within = [
+        (lambda ecdf: ((band["lower"] <= ecdf) & (ecdf <= band["upper"])).all())(
+            np.array([(one.ranks["q"] < place).mean() for place in band.index])
+        )
+        for one in uniform
+    ]
+    assert np.mean(within) > 0.8

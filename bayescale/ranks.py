@@ -1,0 +1,305 @@
+"""Simulation-based calibration: where truths drawn from the prior rank in their posteriors."""
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayescale.build import Scale, design_matrix, draw_prior, parameters_from_draws
+from bayescale.costs import six_nd
+from bayescale.errors import BayescaleWarning
+from bayescale.fitting import as_dataset, compiled_logp, draw_posterior
+from bayescale.identifiability import design_warnings, unidentified
+from bayescale.model import Model, load_model
+from bayescale.optimum import log_product_of, optimal_log_params
+from bayescale.progress import Stages
+from bayescale.runs import Runs
+from bayescale.sampler import Settings
+from bayescale.tasks import Task, run_tasks
+
+_SETTINGS = Settings(draws=250, tune=300, chains=4, cores=1, seed=0)
+_RANKED = 200
+"""How many nearly independent draws the truth is ranked among."""
+
+_LENGTHEN = (1, 4, 16)
+"""Factors by which a posterior is sampled for longer, until it has that many."""
+
+_BEYOND = 10.0
+"""The budget of the derived quantities, over the largest compute of the design."""
+
+_NULL_DRAWS = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class Sbc:
+    """Ranks of the truth among posterior draws, over simulations.
+
+    Attributes
+    ----------
+    ranks
+        A row for each simulation, a column for each quantity: the share of posterior draws below
+        the truth. If model, sampler and prior agree, each column is uniform.
+    sampler
+        A row for each simulation: the least number of ``effective`` draws over what was
+        sampled, and ``divergences``.
+    ranked
+        How many draws the truth was ranked among.
+    """
+
+    ranks: pd.DataFrame
+    sampler: pd.DataFrame
+    ranked: int
+
+    def table(self) -> pd.DataFrame:
+        """Return for each quantity the mean rank and a p-value of uniformity.
+
+        Returns
+        -------
+        DataFrame
+            ``mean_rank`` (0.5 is ideal), ``spread`` (standard deviation over that of a uniform:
+            below one, intervals are too wide; above, too narrow), and ``p_value``: how often the
+            empirical distribution of uniform ranks would leave a pointwise band as narrow as the
+            one that these leave (Säilynoja, Bürkner and Vehtari 2022, arXiv:2103.10522).
+        """
+        rows = {
+            str(name): {
+                "mean_rank": float(column.mean()),
+                "spread": float(column.std(ddof=0) * np.sqrt(12.0)),
+                "p_value": float(np.mean(self._null <= self._least_tail(column.to_numpy()))),
+            }
+            for name, column in self.ranks.items()
+        }
+        found = pd.DataFrame.from_dict(rows, orient="index")
+        found.index.name = "quantity"
+        return found
+
+    def ok(self, level: float = 0.01) -> bool:
+        """Return whether no quantity departs from uniform, at a level shared between them."""
+        return bool((self.table()["p_value"] > level / self.ranks.shape[1]).all())
+
+    def bands(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return the simultaneous band of the empirical distribution of uniform ranks.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by rank: ``lower`` and ``upper`` share of simulations at or below it.
+        """
+        from scipy import stats
+
+        level = float(np.quantile(self._null, 1.0 - prob))
+        count = len(self.ranks)
+        at = stats.binom(count, self._places)
+        return pd.DataFrame(
+            {"lower": at.ppf(level / 2.0) / count, "upper": at.isf(level / 2.0) / count},
+            index=pd.Index(self._places, name="rank"),
+        )
+
+    @cached_property
+    def _places(self) -> NDArray[np.float64]:
+        return np.arange(1, self.ranked + 1) / (self.ranked + 1)
+
+    @cached_property
+    def _null(self) -> NDArray[np.float64]:
+        """Least tail probabilities of ranks that are uniform."""
+        rng = np.random.default_rng(0)
+        size = (_NULL_DRAWS, len(self.ranks))
+        uniform = rng.integers(0, self.ranked + 1, size) / self.ranked
+        return np.array([self._least_tail(ranks) for ranks in uniform])
+
+    def _least_tail(self, ranks: NDArray[np.float64]) -> float:
+        from scipy import stats
+
+        # At most k draws below the truth has probability (k + 1) / (ranked + 1).
+        counts = np.sort(np.rint(ranks * self.ranked))
+        below = np.searchsorted(counts, np.arange(self.ranked), side="right")
+        at = stats.binom(len(ranks), self._places)
+        return float(2.0 * np.minimum(at.cdf(below), at.sf(below - 1)).min())
+
+    def __repr__(self) -> str:
+        table = self.table()
+        verdict = "uniform" if self.ok() else "NOT UNIFORM"
+        return f"<Sbc {len(self.ranks)} simulations, {verdict}>\n{table.to_string()}"
+
+
+def sbc(
+    model: str | Path | Model,
+    design: pd.DataFrame,
+    n: int = 200,
+    *,
+    seed: int = 0,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> Sbc:
+    """Simulate runs from the prior, fit them, and rank the truth among the draws.
+
+    Parameters
+    ----------
+    model
+        A card id, the path of a card, or a model.
+    design
+        Where the runs are: a column for each input of the model, a row a run.
+    n
+        Number of simulations.
+    seed
+        Of the simulations and the samplers.
+    executor, store, progress
+        As in `leave_scale_out`.
+
+    Returns
+    -------
+    Sbc
+        Ranks of the coordinates, natural and noise parameters, of the joint log likelihood and,
+        for a law of size and tokens, of ln N_opt and the loss there at ten times the largest
+        compute.
+
+    Warns
+    -----
+    BayescaleWarning
+        If the design leaves parameters to the prior. Calibration holds there all the same, so
+        what `fit` would refuse is only warned of.
+
+    Notes
+    -----
+    The level of the loss is drawn relative to one, and the reference point is the centre of the
+    design; both are as in a fit, but do not depend on the simulated losses.
+
+    Source: Talts et al. 2018, arXiv:1804.06788; Modrák et al. 2023, arXiv:2211.02383, for the
+    likelihood as a quantity.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> import pandas as pd
+    >>> design = pd.DataFrame({"compute": [1e18, 3e18, 1e19, 3e19, 1e20, 3e20, 1e21]})
+    >>> bs.sbc("power-law", design, n=20, progress=False).ranks.shape
+    (20, 7)
+    """
+    model = load_model(model)
+    law = model.formula
+    needs = tuple(model.columns.values())
+    table = design[list(needs)].assign(**{law.response: 1.0})
+    runs = Runs(table, "design", observed=needs).for_law(needs, law.response)
+    for sentence in (*unidentified(model, runs), *design_warnings(model, runs)):
+        warnings.warn(sentence, BayescaleWarning, stacklevel=2)
+    whole = "\n".join([model.to_toml(), runs.fingerprint, str(seed)])
+    key = f"{model.id}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]
+    tasks = [Task(f"{key}, {i}", (model, runs, seed, i)) for i in range(n)]
+    results = run_tasks(
+        _rank_once,
+        tasks,
+        label="simulating",
+        executor=executor,
+        store=store,
+        progress=progress,
+    )
+    failed = [result["status"] for result in results if "status" in result]
+    if failed:
+        warnings.warn(
+            f"{len(failed)} of {n} simulations could not be fitted and are left out: {failed[0]}",
+            BayescaleWarning,
+            stacklevel=2,
+        )
+    found = pd.DataFrame([result for result in results if "status" not in result])
+    sampler = ["effective", "divergences"]
+    return Sbc(found.drop(columns=sampler), found[sampler], _RANKED)
+
+
+def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
+    rng = np.random.default_rng([seed, i])
+    scale = Scale.of(model, runs)
+    law = model.formula
+    drawn = {name: values[:1] for name, values in draw_prior(model, rng, 1).items()}
+    coordinates = {name: drawn[name] for name in law.coordinates}
+    noise = {name: drawn[name] for name in model.noise.priors}
+    truth = {**law.from_reference(coordinates, scale.reference), **coordinates, **noise}
+    data = design_matrix(model, runs, scale)
+    log_inputs = {name: np.log(runs.column(column)) for name, column in model.columns.items()}
+    mean = np.log(law.formula(log_inputs, truth))
+    heavy = model.noise.kind == "student-t"
+    degrees = noise["nu"] if heavy else np.inf
+    scatter = rng.standard_t(degrees, len(runs)) if heavy else rng.standard_normal(len(runs))
+    data[-1] = mean + noise["sigma"] * scatter
+    positions, effective, divergences = _enough_draws(model, data, scale, rng)
+    thin = next(iter(positions.values())).size // _RANKED
+    thinned = {name: values[:, ::thin] for name, values in positions.items()}
+    posterior = as_dataset(parameters_from_draws(model, scale, thinned))
+    true = as_dataset({name: np.reshape(value, (1, 1)) for name, value in truth.items()})
+    largest = float((6.0 * runs.n_params * runs.n_tokens).max()) if _planned(model) else np.nan
+    below = {}
+    drawn_quantities = _quantities(model, posterior, runs, data[-1], largest)
+    for name, value in _quantities(model, true, runs, data[-1], largest).items():
+        below[name] = float((drawn_quantities[name] < value.item()).mean())
+    return {**below, "effective": effective, "divergences": divergences}
+
+
+def _enough_draws(
+    model: Model, data: NDArray[np.float64], scale: Scale, rng: np.random.Generator
+) -> tuple[dict[str, NDArray[np.float64]], float, int]:
+    """Return draws, the least effective number of them, and how many diverged.
+
+    Ranks among dependent draws are not uniform, however right the sampler; a posterior that
+    mixes slowly, as that of a diagonal design, is therefore sampled for longer.
+    """
+    import arviz_stats as azs
+
+    compiled = compiled_logp(model)
+    for factor in _LENGTHEN:
+        settings = replace(
+            _SETTINGS,
+            draws=_SETTINGS.draws * factor,
+            tune=_SETTINGS.tune * (2 if factor > 1 else 1),
+            seed=int(rng.integers(2**32)),
+        )
+        positions, stats, _ = draw_posterior(model, compiled, data, scale, settings, Stages())
+        found = azs.ess(as_dataset(positions), sample_dims=["chain", "draw"])
+        effective = min(float(found[name]) for name in positions)
+        if effective > _RANKED:
+            break
+    return positions, effective, int(stats["diverging"].sum())
+
+
+def _planned(model: Model) -> bool:
+    return model.formula.takes_size_and_tokens
+
+
+def _quantities(
+    model: Model,
+    draws: xr.Dataset,
+    runs: Runs,
+    log_response: NDArray[np.float64],
+    largest: float,
+) -> Mapping[str, xr.DataArray]:
+    """Return all that is ranked."""
+    from scipy import stats
+
+    law = model.formula
+    found: dict[str, Any] = {str(name): draws[name] for name in draws.data_vars}
+    parameters = {name: found[name] for name in law.parameters}
+    log_inputs = {
+        name: xr.DataArray(np.log(runs.column(column)), dims="run")
+        for name, column in model.columns.items()
+    }
+    mean = np.log(law.formula(log_inputs, parameters)).transpose("chain", "draw", "run")
+    residual = (log_response - mean) / draws["sigma"]
+    heavy = model.noise.kind == "student-t"
+    shape = stats.t(draws["nu"].to_numpy()[..., None] if heavy else np.inf)
+    density = shape.logpdf(residual.to_numpy()) - np.log(draws["sigma"].to_numpy())[..., None]
+    found["log likelihood"] = draws["sigma"].copy(data=density.sum(axis=-1))
+    if _planned(model):
+        log_product = log_product_of(np.array([_BEYOND * largest]), six_nd)
+        log_n = optimal_log_params(law, parameters, log_product)
+        inputs = {"n_params": log_n, "n_tokens": log_product - log_n}
+        found["ln n_opt"] = log_n.isel(compute=0)
+        found["loss_opt"] = law.formula(inputs, parameters).isel(compute=0)
+    return found
