@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -108,22 +108,12 @@ class Sbc:
     def _places(self) -> NDArray[np.float64]:
         return np.arange(1, self.ranked + 1) / (self.ranked + 1)
 
-    @cached_property
+    @property
     def _null(self) -> NDArray[np.float64]:
-        """Least tail probabilities of ranks that are uniform."""
-        rng = np.random.default_rng(0)
-        size = (_NULL_DRAWS, len(self.ranks))
-        uniform = rng.integers(0, self.ranked + 1, size) / self.ranked
-        return np.array([self._least_tail(ranks) for ranks in uniform])
+        return _null_tails(len(self.ranks), self.ranked)
 
     def _least_tail(self, ranks: NDArray[np.float64]) -> float:
-        from scipy import stats
-
-        # At most k draws below the truth has probability (k + 1) / (ranked + 1).
-        counts = np.sort(np.rint(ranks * self.ranked))
-        below = np.searchsorted(counts, np.arange(self.ranked), side="right")
-        at = stats.binom(len(ranks), self._places)
-        return float(2.0 * np.minimum(at.cdf(below), at.sf(below - 1)).min())
+        return float(_least_tails(np.rint(ranks * self.ranked)[None, :], self.ranked)[0])
 
     def __repr__(self) -> str:
         table = self.table()
@@ -213,6 +203,27 @@ def sbc(
     found = pd.DataFrame([result for result in results if "status" not in result])
     sampler = ["effective", "divergences"]
     return Sbc(found.drop(columns=sampler), found[sampler], _RANKED)
+
+
+@lru_cache(maxsize=16)
+def _null_tails(count: int, ranked: int) -> NDArray[np.float64]:
+    """Return the least tail probabilities of sets of `count` ranks that are uniform."""
+    rng = np.random.default_rng(0)
+    return _least_tails(rng.integers(0, ranked + 1, (_NULL_DRAWS, count)), ranked)
+
+
+def _least_tails(below: NDArray[Any], ranked: int) -> NDArray[np.float64]:
+    """Return, for each row of numbers of draws below the truth, the least binomial tail."""
+    from scipy import stats
+
+    rows = np.arange(len(below))[:, None]
+    counts = np.zeros((len(below), ranked + 1))
+    np.add.at(counts, (rows, below.astype(int)), 1.0)
+    # At most k draws below the truth has probability (k + 1) / (ranked + 1).
+    at_most = counts.cumsum(axis=1)[:, :-1]
+    at = stats.binom(below.shape[1], np.arange(1, ranked + 1) / (ranked + 1))
+    tails = 2.0 * np.minimum(at.cdf(at_most), at.sf(at_most - 1))
+    return np.asarray(tails.min(axis=1))
 
 
 def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
