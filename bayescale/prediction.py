@@ -1,6 +1,7 @@
 """What a posterior predicts for given plans: the loss, or whatever else the law is of."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,6 +11,7 @@ from bayescale.constants import Constants
 from bayescale.errors import AmountError
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
+from bayescale.model import Model
 from bayescale.posterior import Fit
 from bayescale.units import parse_amounts
 
@@ -116,6 +118,19 @@ def scatter_of_runs(fit: Fit, like: xr.DataArray, seed: int | None = None) -> xr
     else:
         standard = rng.standard_normal(like.shape)
     return fit.posterior["sigma"] * xr.DataArray(standard, dims=like.dims)
+
+
+def noise_of_runs(model: Model, draws: xr.Dataset) -> tuple[Any, NDArray[np.float64]]:
+    """Return the distribution of the scatter in units of its scale, and the scale, by draw.
+
+    The last axis of both is left for the runs.
+    """
+    from scipy import stats
+
+    heavy = model.noise.kind == "student-t"
+    # The Normal is the Student-t of infinitely many degrees.
+    degrees = draws["nu"].to_numpy()[..., None] if heavy else np.inf
+    return stats.t(degrees), draws["sigma"].to_numpy()[..., None]
 
 
 def law_and_draws(source: Fit | Constants) -> tuple[Law, Mapping[str, xr.DataArray]]:

@@ -21,6 +21,7 @@ from bayescale.fitting import as_dataset, compiled_logp, draw_posterior
 from bayescale.identifiability import design_warnings, unidentified
 from bayescale.model import Model, load_model
 from bayescale.optimum import log_product_of, optimal_log_params
+from bayescale.prediction import noise_of_runs
 from bayescale.progress import Stages
 from bayescale.runs import Runs
 from bayescale.sampler import Settings
@@ -292,8 +293,6 @@ def _quantities(
     largest: float,
 ) -> Mapping[str, xr.DataArray]:
     """Return all that is ranked."""
-    from scipy import stats
-
     law = model.formula
     found: dict[str, Any] = {str(name): draws[name] for name in draws.data_vars}
     parameters = {name: found[name] for name in law.parameters}
@@ -302,10 +301,8 @@ def _quantities(
         for name, column in model.columns.items()
     }
     mean = np.log(law.formula(log_inputs, parameters)).transpose("chain", "draw", "run")
-    residual = (log_response - mean) / draws["sigma"]
-    heavy = model.noise.kind == "student-t"
-    shape = stats.t(draws["nu"].to_numpy()[..., None] if heavy else np.inf)
-    density = shape.logpdf(residual.to_numpy()) - np.log(draws["sigma"].to_numpy())[..., None]
+    shape, spread = noise_of_runs(model, draws)
+    density = shape.logpdf((log_response - mean.to_numpy()) / spread) - np.log(spread)
     found["log likelihood"] = draws["sigma"].copy(data=density.sum(axis=-1))
     if _planned(model):
         log_product = log_product_of(np.array([_BEYOND * largest]), six_nd)

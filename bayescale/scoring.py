@@ -16,7 +16,7 @@ from bayescale.fitting import fit as fit_model
 from bayescale.identifiability import check_identifiable
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
-from bayescale.prediction import scatter_of_runs
+from bayescale.prediction import noise_of_runs, scatter_of_runs
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
 
@@ -118,8 +118,6 @@ def score(fit: Fit, runs: Runs) -> Score:
     >>> larger.coverage(0.9) < 0.8
     True
     """
-    from scipy import stats
-
     columns = fit.model.columns
     runs = runs.for_law(tuple(columns.values()), fit.law.response)
     log_inputs = {
@@ -128,13 +126,9 @@ def score(fit: Fit, runs: Runs) -> Score:
     }
     mean = fit.law.formula(log_inputs, fit.parameters).transpose("chain", "draw", "run")
     observed = np.log(runs.column(fit.law.response))
-    posterior = fit.posterior
-    residual = (observed - np.log(mean)) / posterior["sigma"]
-    spread = posterior["sigma"].to_numpy()[..., None]
-    heavy = fit.model.noise.kind == "student-t"
-    # The Normal is the Student-t of infinitely many degrees.
-    shape = stats.t(posterior["nu"].to_numpy()[..., None] if heavy else np.inf)
-    density = shape.logpdf(residual.to_numpy()) - np.log(spread)
+    shape, spread = noise_of_runs(fit.model, fit.posterior)
+    residual = (observed - np.log(mean.to_numpy())) / spread
+    density = shape.logpdf(residual) - np.log(spread)
     draws = density.shape[0] * density.shape[1]
     simulated = np.log(mean) + scatter_of_runs(fit, mean)
     drawn = np.sort(simulated.to_numpy().reshape(draws, -1), axis=0)
@@ -145,7 +139,7 @@ def score(fit: Fit, runs: Runs) -> Score:
         {
             "elpd": np.logaddexp.reduce(density, axis=(0, 1)) - np.log(draws),
             "error": observed - middle,
-            "pit": shape.cdf(residual.to_numpy()).mean(axis=(0, 1)),
+            "pit": shape.cdf(residual).mean(axis=(0, 1)),
             "width_90": high - low,
             "interval_score_90": high - low + 2.0 / 0.1 * outside,
             "crps": np.abs(drawn - observed).mean(axis=0) - order @ drawn,
