@@ -166,10 +166,7 @@ def curve_scores(tables: Tables) -> tuple[list[str], dict[str, dict[str, pd.Seri
     for name, runs in tables.curves():
         names.append(name)
         models = [replace(bs.load_model(card), inputs={"x": "examples"}) for card in CURVE_CARDS]
-        # Ridges between floor, slopes and break mix slowly; the draws are cheap.
-        table = bs.hold_out(
-            models, runs, "train_split == 1", seed=SEED, draws=4000, target_accept=0.95
-        )
+        table = bs.hold_out(models, runs, "train_split == 1", seed=SEED, target_accept=0.95)
         for card in CURVE_CARDS:
             scores[card][name] = table.loc[card]
         print(name, table["rmsle"].round(4).to_dict(), flush=True)
