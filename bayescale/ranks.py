@@ -247,11 +247,11 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     thinned = {name: values[:, ::thin] for name, values in positions.items()}
     posterior = as_dataset(parameters_from_draws(model, scale, thinned))
     true = as_dataset({name: np.reshape(value, (1, 1)) for name, value in truth.items()})
-    largest = float((6.0 * runs.n_params * runs.n_tokens).max()) if _planned(model) else np.nan
-    below = {}
-    drawn_quantities = _quantities(model, posterior, runs, data[-1], largest)
-    for name, value in _quantities(model, true, runs, data[-1], largest).items():
-        below[name] = float((drawn_quantities[name] < value.item()).mean())
+    ranked = _quantities(model, posterior, runs, data[-1])
+    below = {
+        name: float((ranked[name] < value.item()).mean())
+        for name, value in _quantities(model, true, runs, data[-1]).items()
+    }
     return {**below, "effective": effective, "divergences": divergences}
 
 
@@ -281,16 +281,8 @@ def _enough_draws(
     return positions, effective, int(stats["diverging"].sum())
 
 
-def _planned(model: Model) -> bool:
-    return model.formula.takes_size_and_tokens
-
-
 def _quantities(
-    model: Model,
-    draws: xr.Dataset,
-    runs: Runs,
-    log_response: NDArray[np.float64],
-    largest: float,
+    model: Model, draws: xr.Dataset, runs: Runs, log_response: NDArray[np.float64]
 ) -> Mapping[str, xr.DataArray]:
     """Return all that is ranked."""
     law = model.formula
@@ -304,8 +296,10 @@ def _quantities(
     shape, spread = noise_of_runs(model, draws)
     density = shape.logpdf((log_response - mean.to_numpy()) / spread) - np.log(spread)
     found["log likelihood"] = draws["sigma"].copy(data=density.sum(axis=-1))
-    if _planned(model):
-        log_product = log_product_of(np.array([_BEYOND * largest]), six_nd)
+    if law.takes_size_and_tokens:
+        size, tokens = (runs.column(model.columns[name]) for name in ("n_params", "n_tokens"))
+        budget = _BEYOND * six_nd(size, tokens).max()
+        log_product = log_product_of(np.array([budget]), six_nd)
         log_n = optimal_log_params(law, parameters, log_product)
         inputs = {"n_params": log_n, "n_tokens": log_product - log_n}
         found["ln n_opt"] = log_n.isel(compute=0)

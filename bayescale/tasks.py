@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def run_tasks(
 
 def _results(
     work: Callable[..., Result], tasks: Sequence[Task], executor: Executor | None
-) -> "Any":
+) -> Iterator[tuple[Task, Result]]:
     if executor is None:
         for task in tasks:
             yield task, _attempt(work, task)
@@ -138,8 +139,11 @@ def _read(store: str | Path | None) -> dict[str, Result]:
 def _append(store: str | Path | None, key: str, result: Result) -> None:
     if store is None:
         return
-    path = Path(store)
-    # A damaged last line must not swallow the next one.
-    torn = path.is_file() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("\n" if torn else "") + json.dumps({"key": key, "result": result}) + "\n")
+    line = json.dumps({"key": key, "result": result}).encode() + b"\n"
+    with Path(store).open("a+b") as file:
+        # A damaged last line must not swallow the next one.
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(line)
