@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bayescale.calibration import leave_scale_out
     from bayescale.constants import Constants, EmpiricalFrontier, published
     from bayescale.diagnostics import Diagnostics
+    from bayescale.discrepancy import Drift
     from bayescale.errors import (
         AmountError,
         BayescaleError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from bayescale.model import Model, Noise, load_model
     from bayescale.posterior import Fit, load_fit
     from bayescale.prediction import predict
-    from bayescale.priors import Beta, Gamma, HalfNormal, LogNormal, Normal
+    from bayescale.priors import Beta, Gamma, HalfCauchy, HalfNormal, LogNormal, Normal
     from bayescale.ranks import Sbc, sbc
     from bayescale.reading import load_runs
     from bayescale.reports import report
@@ -45,6 +46,7 @@ _HOME = {
     "calibration": ("leave_scale_out",),
     "constants": ("Constants", "EmpiricalFrontier", "published"),
     "diagnostics": ("Diagnostics",),
+    "discrepancy": ("Drift",),
     "errors": (
         "AmountError",
         "BayescaleError",
@@ -61,7 +63,7 @@ _HOME = {
     "model": ("Model", "Noise", "load_model"),
     "posterior": ("Fit", "load_fit"),
     "prediction": ("predict",),
-    "priors": ("Beta", "Gamma", "HalfNormal", "LogNormal", "Normal"),
+    "priors": ("Beta", "Gamma", "HalfCauchy", "HalfNormal", "LogNormal", "Normal"),
     "ranks": ("Sbc", "sbc"),
     "reading": ("load_runs",),
     "reports": ("report",),
@@ -81,11 +83,13 @@ __all__ = [
     "CardError",
     "Constants",
     "Diagnostics",
+    "Drift",
     "EmpiricalFrontier",
     "Fit",
     "FitFileError",
     "Frontier",
     "Gamma",
+    "HalfCauchy",
     "HalfNormal",
     "LogNormal",
     "Model",

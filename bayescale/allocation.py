@@ -11,9 +11,9 @@ import xarray as xr
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import ProductCost, six_nd
 from bayescale.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
-from bayescale.optimum import log_product_of, optimal_log_params
+from bayescale.optimum import log_product_of
 from bayescale.posterior import Fit
-from bayescale.prediction import law_and_draws, simulate_runs
+from bayescale.prediction import curve_of, simulate_runs
 from bayescale.tables import flag_failure, interval_columns, tail_quantiles
 from bayescale.units import (
     format_compute,
@@ -125,8 +125,14 @@ class Plan:
                     for c, f in zip(far.index, far, strict=True)
                 )
                 found.append(
-                    f"Far beyond the data: {worst} the largest run. The intervals assume that "
-                    "the law holds that far; they do not include its being wrong."
+                    f"Far beyond the data: {worst} the largest run. "
+                    + (
+                        "The intervals let the elasticities drift that far as they do inside the "
+                        "data."
+                        if self.source.model.discrepancy
+                        else "The intervals assume that the law holds that far; they do not "
+                        "include its being wrong."
+                    )
                 )
             lost = np.isnan(self.draws["n_opt"].to_numpy()).mean(axis=(0, 1))
             found += [
@@ -140,7 +146,7 @@ class Plan:
                     f"{len(self.source.runs.families)} families of runs are fitted by one curve, "
                     "as if they were one."
                 )
-        law, _ = law_and_draws(self.source)
+        law = curve_of(self.source).law
         if law.caveat:
             found.append(law.caveat)
         return tuple(found)
@@ -247,31 +253,31 @@ def allocate(
             + f"; ask it with .at({source.variable}=...)."
         )
     budgets = parse_amounts(compute, "compute", "compute")
-    law, parameters = law_and_draws(source)
+    curve = curve_of(source)
+    law = curve.law
     if not law.takes_size_and_tokens:
         raise TypeError(
             f"The law {law.name} is of {', '.join(law.inputs)}; compute can be split between size "
             "and tokens only under a law of n_params and n_tokens."
         )
     log_product = log_product_of(budgets, cost)
-    log_n = optimal_log_params(law, parameters, log_product).transpose("chain", "draw", "compute")
+    log_n = curve.optimal_log_params(log_product).transpose("chain", "draw", "compute")
     log_d = log_product - log_n
     draws = xr.Dataset(
         {
             "n_opt": np.exp(log_n),
             "d_opt": np.exp(log_d),
             "tokens_per_param": np.exp(log_d - log_n),
-            "loss_opt": law.formula({"n_params": log_n, "n_tokens": log_d}, parameters),
+            "loss_opt": curve.response({"n_params": log_n, "n_tokens": log_d}),
         }
     )
     plan_log_n = log_n.median(("chain", "draw"))
-    loss_plan = law.formula(
-        {"n_params": plan_log_n, "n_tokens": log_product - plan_log_n}, parameters
+    draws["loss_plan"] = curve.response(
+        {"n_params": plan_log_n, "n_tokens": log_product - plan_log_n}
     )
-    draws["loss_plan"] = loss_plan
     draws = draws.transpose("chain", "draw", "compute")
     draws["loss_run"] = (
-        simulate_runs(source, draws["loss_plan"])
+        simulate_runs(source, draws["loss_plan"], {"n_params": np.exp(plan_log_n.to_numpy())})
         if isinstance(source, Fit)
         else draws["loss_plan"].copy()
     )
@@ -282,7 +288,7 @@ def optimal_sizes(
     source: Fit | Constants, compute: Iterable[float], prob: float, cost: ProductCost = six_nd
 ) -> xr.DataArray:
     """Return quantiles of N_opt over a grid of budgets, dims ``quantile`` and ``compute``."""
-    law, parameters = law_and_draws(source)
-    log_n = optimal_log_params(law, parameters, log_product_of(np.asarray(list(compute)), cost))
+    log_product = log_product_of(np.asarray(list(compute)), cost)
+    log_n = curve_of(source).optimal_log_params(log_product)
     found = log_n.quantile(tail_quantiles(prob), dim=("chain", "draw"))
     return found.copy(data=np.exp(found.to_numpy()))

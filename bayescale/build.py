@@ -5,65 +5,28 @@ the runs. One compiled model therefore serves every table of runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale.design import Design, Scale, Sizes
+from bayescale.discrepancy import MODES, walk_name
+from bayescale.groups import effect_name, level_dim
 from bayescale.laws import Law, Value, Values
 from bayescale.model import Model
-from bayescale.runs import Runs
 
 if TYPE_CHECKING:
     import pymc as pm
 
 DATA = "runs"
-"""Name of the data container: a row for the log of each input, relative to the reference point,
-then one for the log of the response, relative to the typical one; one column a run."""
+"""Name of the data container: the matrix of a `Design`."""
+
+_LOGIT = "logit_share_"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """The centre of a table of runs.
-
-    Attributes
-    ----------
-    reference
-        Geometric centre of each input of the law.
-    response
-        The typical response (loss, mostly) there.
-    """
-
-    reference: dict[str, float]
-    response: float
-
-    @classmethod
-    def of(cls, model: Model, runs: Runs) -> "Scale":
-        """Return the geometric centre, and the median response of the runs nearest to it."""
-        law = model.formula
-        if not law.scale_free:
-            return cls(reference=law.unit_reference, response=1.0)
-        logs = {name: np.log(runs.column(column)) for name, column in model.columns.items()}
-        distance = sum(
-            ((log - log.mean()) / max(float(log.std()), 1e-12)) ** 2 for log in logs.values()
-        )
-        nearest = np.argsort(distance, kind="stable")[: max(5, len(runs) // 4)]
-        reference = {name: float(np.exp(log.mean())) for name, log in logs.items()}
-        reference |= {name: reference[as_] for name, as_ in law.same_scale.items()}
-        reference |= law.fixed_reference
-        typical = float(np.median(runs.column(law.response)[nearest]))
-        return cls(reference=reference, response=typical)
-
-
-def design_matrix(model: Model, runs: Runs, scale: Scale) -> NDArray[np.float64]:
-    """Return what the model observes, a row each (see `DATA`), one column a run."""
-    inputs = [runs.column(column) / scale.reference[name] for name, column in model.columns.items()]
-    observed = runs.column(model.formula.response) / scale.response
-    return np.log(np.array([*inputs, observed]))
-
-
-def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
+def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Model":
     """Return the PyMC model of the log of the response.
 
     Parameters
@@ -71,7 +34,9 @@ def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
     model
         Law, priors and noise.
     data
-        The matrix of `design_matrix`; its number of columns may change later.
+        The matrix of a `Design`; its number of columns may change later.
+    sizes
+        Its room for levels.
 
     Notes
     -----
@@ -81,6 +46,10 @@ def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
     holds for every value that the sampler can propose, where priors on the exponents would need
     a wall. The priors are stated on the exponents all the same: the Jacobian of (ln exponents)
     in the logits of the shares is the remainder.
+
+    The steps of walks and the shared effects are sampled halfway between themselves and
+    themselves over their scale: the first is easy where runs determine them, the second where
+    they do not, and within one fit some are determined and some are not.
     """
     import pymc as pm
 
@@ -104,25 +73,38 @@ def build(model: Model, data: NDArray[np.float64]) -> "pm.Model":
             )
         if law.shares:
             pm.Potential("shares_jacobian", log_remainder)
-        noise = {name: prior.variable(name) for name, prior in model.noise.priors.items()}
+        others = {name: prior.variable(name) for name, prior in model.other_priors.items()}
+        departures = {}
+        for name, (prior, scale) in model.step_scales(others).items():
+            half = np.sqrt(scale / prior.typical)
+            steps = pm.Normal(name, sigma=half, shape=steps_of(model, sizes)[name])
+            departures[name] = prior.typical * half * steps
         centred = law.from_reference(coordinates, law.unit_reference)
         mean = np.log(law.formula(log_inputs, centred))
+        row = len(law.inputs) + 1
+        for column in model.shared:
+            mean = mean + departures[effect_name(column)][runs[row].astype("int64")]
+            row += 1
+        if model.discrepancy is not None:
+            for axis in model.discrepancy.axes:
+                mean = mean + departures[walk_name(axis)] @ runs[row : row + MODES]
+                row += MODES
         if model.noise.kind == "student-t":
             pm.StudentT(
                 "log_response",
-                nu=noise["nu"],
+                nu=others["nu"],
                 mu=mean,
-                sigma=noise["sigma"],
+                sigma=others["sigma"],
                 observed=log_response,
             )
         else:
-            pm.Normal("log_response", mu=mean, sigma=noise["sigma"], observed=log_response)
+            pm.Normal("log_response", mu=mean, sigma=others["sigma"], observed=log_response)
     return built
 
 
 def logit_name(exponent: str) -> str:
     """Return the name of the sampled variable behind an exponent."""
-    return f"logit_share_{exponent}"
+    return f"{_LOGIT}{exponent}"
 
 
 def coordinates_of(law: Law, free: Values) -> tuple[dict[str, Value], Value]:
@@ -138,7 +120,16 @@ def coordinates_of(law: Law, free: Values) -> tuple[dict[str, Value], Value]:
     return coordinates, -np.log(total)
 
 
-def starting_point(model: Model, instead: Mapping[str, float] | None = None) -> dict[str, float]:
+def steps_of(model: Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the standard normal variables of a model, by name."""
+    axes = model.discrepancy.axes if model.discrepancy else ()
+    walks = {walk_name(axis): (MODES,) for axis in axes}
+    return {**walks, **{effect_name(column): (size,) for column, size in sizes}}
+
+
+def starting_point(
+    model: Model, instead: Mapping[str, float] | None = None, sizes: Sizes = ()
+) -> dict[str, Any]:
     """Return typical prior values of the unconstrained variables, by value-variable name.
 
     Parameters
@@ -147,6 +138,8 @@ def starting_point(model: Model, instead: Mapping[str, float] | None = None) -> 
         The model.
     instead
         Coordinates that are to be elsewhere; none that is sampled as a share.
+    sizes
+        Room for levels, as that of a `Design`.
     """
     law = model.formula
     instead = instead or {}
@@ -160,13 +153,15 @@ def starting_point(model: Model, instead: Mapping[str, float] | None = None) -> 
         for name, elasticities in law.shares.items()
     }
     remainder = max(1.0 - sum(shares.values()), 0.1)
-    return start | {logit_name(n): float(np.log(s / remainder)) for n, s in shares.items()}
+    logits = {logit_name(n): float(np.log(s / remainder)) for n, s in shares.items()}
+    steps = {name: np.zeros(shape) for name, shape in steps_of(model, sizes).items()}
+    return {**start, **logits, **steps}
 
 
 def parameters_from_draws(
     model: Model, scale: Scale, draws: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return natural parameters, coordinates and noise parameters from unconstrained draws.
+    """Return natural parameters, coordinates and all other unknowns from unconstrained draws.
 
     Parameters
     ----------
@@ -181,18 +176,50 @@ def parameters_from_draws(
         name: priors[name].constrain(values) if name in priors else values
         for name, values in draws.items()
     }
+    for name, (prior, scale_of_steps) in model.step_scales(free).items():
+        free[name] = free[name] / np.sqrt(scale_of_steps / prior.typical)[..., None]
     coordinates, _ = coordinates_of(law, free)
     in_units = {
         name: value * scale.response if model.priors[name].relative_to else value
         for name, value in coordinates.items()
     }
     natural = law.from_reference(in_units, scale.reference)
-    noise = {name: free[name] for name in model.noise.priors}
-    return {**natural, **in_units, **noise}
+    others = {name: value for name, value in free.items() if not name.startswith(_LOGIT)}
+    return {**natural, **others, **in_units}
 
 
-def draw_prior(model: Model, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
-    """Return draws of coordinates (the level relative to the observed) and noise from the prior.
+def labelled(
+    design: Design,
+    found: Mapping[str, NDArray[np.float64]],
+    rng: np.random.Generator,
+) -> xr.Dataset:
+    """Return all that draws say, from what `parameters_from_draws` returns.
+
+    Of the effects that a compiled model has room for, those of the levels are kept. The modes of
+    a walk that the runs cannot see were not sampled: they are drawn here, from the prior that is
+    their posterior.
+    """
+    chains, count = next(iter(found.values())).shape[:2]
+    coordinates: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(count)}
+    columns: dict[str, tuple[tuple[str, ...], NDArray[np.float64]]] = {
+        name: (("chain", "draw"), x) for name, x in found.items() if x.ndim == 2
+    }
+    for column, levels in design.levels.items():
+        name, dim = effect_name(column), level_dim(column)
+        coordinates[dim] = levels.labels
+        columns[name] = (("chain", "draw", dim), found[name][..., : len(levels)])
+    for axis, turn in design.turns.items():
+        name = walk_name(axis)
+        unseen = rng.standard_normal((chains, count, len(turn) - MODES))
+        steps = np.concatenate([found[name], unseen], axis=-1) @ turn.T
+        columns[name] = (("chain", "draw", "cell"), steps)
+    return xr.Dataset(columns, coords=coordinates)
+
+
+def draw_prior(
+    model: Model, rng: np.random.Generator, size: int, sizes: Sizes = ()
+) -> dict[str, NDArray[np.float64]]:
+    """Return draws of coordinates (the level relative to the observed) and the rest from the prior.
 
     Draws that leave no remainder for the floor are rejected, as the model excludes them; PyMC's
     own prior sampler does not see that constraint.
@@ -209,4 +236,6 @@ def draw_prior(model: Model, rng: np.random.Generator, size: int) -> dict[str, N
         inside = np.broadcast_to(np.asarray(shares) < 1.0, (size,))
         kept.append({name: values[inside] for name, values in drawn.items()})
         count += int(inside.sum())
-    return {name: np.concatenate([k[name] for k in kept])[:size] for name in kept[0]}
+    drawn = {name: np.concatenate([k[name] for k in kept])[:size] for name in kept[0]}
+    steps = steps_of(model, sizes)
+    return drawn | {name: rng.standard_normal((size, *shape)) for name, shape in steps.items()}

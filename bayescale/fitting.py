@@ -4,7 +4,6 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
@@ -17,12 +16,13 @@ from numpy.typing import NDArray
 
 from bayescale.build import (
     DATA,
-    Scale,
     build,
-    design_matrix,
+    labelled,
     parameters_from_draws,
     starting_point,
 )
+from bayescale.design import Design, Scale, Sizes
+from bayescale.discrepancy import MODES
 from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
@@ -33,6 +33,9 @@ from bayescale.progress import Stages, stages
 from bayescale.reading import load_runs
 from bayescale.runs import Runs
 from bayescale.sampler import CompiledLogp, Settings, compile_logp
+
+_UNSEEN_STREAM = 3
+"""Second word of the seed of what no run sees, apart from the sampler's stream."""
 
 DEFAULT_TUNE = 400
 """Warm-up draws a chain; twice as many buy nothing (benchmarks/sampler_choices.py)."""
@@ -109,7 +112,7 @@ def fit(
         check_identifiable(model, table)
         for sentence in design_warnings(model, table):
             warnings.warn(f"{table.name}: {sentence}", BayescaleWarning, stacklevel=2)
-        scale = Scale.of(model, table)
+        design = Design.of(model, table)
         settings = Settings(
             draws=draws,
             tune=DEFAULT_TUNE if tune is None else tune,
@@ -120,12 +123,11 @@ def fit(
         )
         shown.stage("compiling the model")
         started = time.perf_counter()
-        compiled = compiled_logp(model)
+        compiled = compiled_logp(model, design.sizes)
         compiled_after = time.perf_counter()
-        data = design_matrix(model, table, scale)
         try:
             positions, stats, exploration = draw_posterior(
-                model, compiled, data, scale, settings, shown
+                model, compiled, design.matrix, design.scale, settings, shown
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
@@ -133,11 +135,12 @@ def fit(
             ) from None
         sampled_after = time.perf_counter()
         shown.stage("checking")
-        posterior = as_dataset(parameters_from_draws(model, scale, positions))
+        unseen = np.random.default_rng([settings.seed, _UNSEEN_STREAM])
+        posterior = labelled(design, parameters_from_draws(model, design.scale, positions), unseen)
         result = Fit(
             model=model,
             runs=table,
-            scale=scale,
+            scale=design.scale,
             _posterior=posterior,
             _sample_stats=stats,
             provenance={
@@ -182,29 +185,21 @@ def draw_posterior(
     return positions, stats, exploration
 
 
-def as_dataset(draws: Mapping[str, NDArray[np.float64]]) -> xr.Dataset:
-    """Return arrays of shape (chain, draw) as a dataset."""
-    chains, count = next(iter(draws.values())).shape
-    return xr.Dataset(
-        {name: (("chain", "draw"), values) for name, values in draws.items()},
-        coords={"chain": np.arange(chains), "draw": np.arange(count)},
-    )
-
-
-def compiled_logp(model: Model) -> CompiledLogp:
+def compiled_logp(model: Model, sizes: Sizes = ()) -> CompiledLogp:
     """Return the compiled log density of a model, compiling it at most once a process."""
-    return _compiled_card(model.to_toml(), model.formula)
+    return _compiled_card(model.to_toml(), model.formula, sizes)
 
 
 @lru_cache(maxsize=32)
-def _compiled_card(card: str, law: Law) -> CompiledLogp:
+def _compiled_card(card: str, law: Law, sizes: Sizes) -> CompiledLogp:
     # The law is part of the key: a name may be defined again, with another formula.
     import tomllib
 
     model = Model.from_dict(tomllib.loads(card))
     # Any data will do: the graph depends on the number of rows only.
-    placeholder = np.zeros((len(model.columns) + 1, 2))
-    return compile_logp(build(model, placeholder), starting_point(model), DATA)
+    axes = model.discrepancy.axes if model.discrepancy else ()
+    placeholder = np.zeros((len(model.columns) + 1 + len(sizes) + MODES * len(axes), 2))
+    return compile_logp(build(model, placeholder, sizes), starting_point(model, sizes=sizes), DATA)
 
 
 def _check_counts(**counts: int | None) -> None:

@@ -4,12 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayescale.errors import RunsError
+from bayescale.groups import SAME
 from bayescale.model import Model
 from bayescale.runs import MEASURED, Runs
 from bayescale.units import format_count, format_number
-
-SAME = 0.01
-"""Sizes whose logarithms differ by less are one size; digitised sizes jitter by 0.1 %."""
 
 SAME_RATIO = 0.05
 """Ranges of ln D/N below this are one ratio: rounding of tokens, not design."""

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bayescale.catalogue import find_model_card
+from bayescale.discrepancy import Drift, walk_name
 from bayescale.errors import CardError, did_you_mean
+from bayescale.groups import effect_name, spread_name
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.priors import Prior, prior_from_dict
@@ -26,6 +28,8 @@ _CARD_KEYS: Mapping[str, tuple[type, str]] = {
     "inputs": (Mapping, "a table"),
     "priors": (Mapping, "a table"),
     "noise": (Mapping, "a table"),
+    "discrepancy": (Mapping, "a table"),
+    "shared": (Mapping, "a table"),
 }
 
 
@@ -63,6 +67,11 @@ class Model:
         is the geometric centre of the runs, so the elasticities are those inside the data.
     noise
         Scatter about the law.
+    discrepancy
+        How the law itself may be wrong; not at all unless given.
+    shared
+        Columns whose equal values mark runs that share an effect on the log of the response
+        (one size, one curve), each with a prior of the effects' standard deviation.
     inputs
         Which column of the runs each input of the law is, where the names differ: a law of one
         variable needs ``{"x": "compute"}`` or the like.
@@ -89,6 +98,8 @@ class Model:
     law: str
     priors: Mapping[str, Prior]
     noise: Noise
+    discrepancy: Drift | None = None
+    shared: Mapping[str, Prior] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     id: str = "unnamed"
     title: str = ""
@@ -118,6 +129,13 @@ class Model:
                 raise CardError(
                     f"inputs: found {name!r}, expected one of {', '.join(self.formula.inputs)}."
                 )
+        if self.discrepancy is not None:
+            self.discrepancy.check(self.formula)
+        for column, spread in self.shared.items():
+            if not isinstance(spread, Prior) or spread.support != "positive":
+                raise CardError(
+                    f"shared.{column}: found {spread!r}, expected a prior on a standard deviation."
+                )
         if "x" in self.formula.inputs and "x" not in self.inputs:
             raise CardError(
                 f"inputs: the law {self.law} is of one variable; say which column it is, as in "
@@ -135,14 +153,40 @@ class Model:
         return {name: self.inputs.get(name, name) for name in self.formula.inputs}
 
     @property
+    def other_priors(self) -> dict[str, Prior]:
+        """The priors on noise, discrepancy and shared effects."""
+        return {
+            **self.noise.priors,
+            **(self.discrepancy.priors if self.discrepancy else {}),
+            **{spread_name(column): prior for column, prior in self.shared.items()},
+        }
+
+    @property
     def all_priors(self) -> dict[str, Prior]:
-        """The priors on coordinates and on noise."""
-        return {**self.priors, **self.noise.priors}
+        """The priors on coordinates, and on all others."""
+        return {**self.priors, **self.other_priors}
+
+    def step_scales(self, values: Mapping[str, Any]) -> dict[str, tuple[Prior, Any]]:
+        """Return the scale of each set of standard normal steps, and the prior of such a scale.
+
+        Parameters
+        ----------
+        values
+            The unknowns of `other_priors`, by name.
+        """
+        scales: dict[str, tuple[Prior, Any]] = {}
+        for column, prior in self.shared.items():
+            scales[effect_name(column)] = (prior, values[spread_name(column)])
+        if self.discrepancy is not None:
+            for axis in self.discrepancy.axes:
+                scale = self.discrepancy.along(axis, values)
+                scales[walk_name(axis)] = (self.discrepancy.scale, scale)
+        return scales
 
     @property
     def n_free(self) -> int:
-        """How many quantities are sampled."""
-        return len(self.all_priors)
+        """How many quantities the runs must determine."""
+        return len(self.priors) + len(self.noise.priors)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as nested dictionaries, in the order of a card file."""
@@ -157,6 +201,8 @@ class Model:
                 "kind": self.noise.kind,
                 **{name: prior.to_dict() for name, prior in self.noise.priors.items()},
             },
+            **({"discrepancy": self.discrepancy.to_dict()} if self.discrepancy else {}),
+            **({"shared": {n: p.to_dict() for n, p in self.shared.items()}} if self.shared else {}),
         }
 
     @classmethod
@@ -185,6 +231,13 @@ class Model:
                     for name, prior in noise.items()
                 },
             ),
+            discrepancy=Drift.from_dict(content["discrepancy"], f"{where}: discrepancy")
+            if "discrepancy" in content
+            else None,
+            shared={
+                column: prior_from_dict(prior, f"{where}: shared.{column}")
+                for column, prior in content.get("shared", {}).items()
+            },
             inputs=content.get("inputs", {}),
             id=content.get("id", "unnamed"),
             title=content.get("title", ""),

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.build import Scale, parameters_from_draws, starting_point
+from bayescale.build import parameters_from_draws, starting_point
+from bayescale.design import Scale
 from bayescale.errors import SamplingError
 from bayescale.model import Model
 from bayescale.sampler import CompiledLogp, Settings
@@ -73,7 +74,8 @@ def explore(
     """
     law = model.formula
     rng = np.random.default_rng([settings.seed, 2])
-    centres = [np.array([place[name] for name in compiled.names]) for place in places]
+    elsewhere = compiled.unpack(compiled.start)
+    centres = [compiled.pack({**elsewhere, **place}) for place in places]
     modes = _merge(_pilots(compiled, data, settings, centres, rng))
     evidence = np.array([_log_evidence(compiled, data, draws, rng) for draws in modes])
     weights = np.exp(evidence - np.logaddexp.reduce(evidence))
@@ -85,8 +87,8 @@ def explore(
     ]
     names: dict[str, float] = {}
     for i in order:
-        middle = dict(zip(compiled.names, np.median(modes[i], axis=0), strict=True))
-        found = parameters_from_draws(model, scale, {k: np.array(v) for k, v in middle.items()})
+        middle = compiled.unpack(np.median(modes[i], axis=0))
+        found = parameters_from_draws(model, scale, middle)
         label = law.mode_of({name: float(found[name]) for name in law.parameters})
         repeats = sum(name.startswith(label) for name in names)
         unique = f"{label} ({repeats + 1})" if repeats else label
@@ -131,7 +133,7 @@ def _pilots(
         except SamplingError as error:
             failures.append(error)
         else:
-            found += list(np.stack([draws[name] for name in compiled.names], axis=2))
+            found += list(compiled.pack(draws))
     if not found:
         raise failures[0]
     return found

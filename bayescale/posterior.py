@@ -13,15 +13,18 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.build import Scale
+from bayescale.curve import Curve
 from bayescale.dataset_card import DatasetCard
+from bayescale.design import Scale
 from bayescale.diagnostics import (
     Diagnostics,
     diagnose_quantities,
     diagnose_sampling,
     lead_with_status,
 )
+from bayescale.discrepancy import walk_name
 from bayescale.errors import BayescaleError, BayescaleWarning, FitFileError
+from bayescale.groups import effect_name, spread_name
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.model import Model
@@ -89,6 +92,11 @@ class Fit:
         """Draws of the law's natural parameters."""
         return {name: self._posterior[name] for name in self.law.parameters}
 
+    @cached_property
+    def curve(self) -> Curve:
+        """The response at any inputs, draw by draw: the law with its discrepancy."""
+        return Curve.of(self.model, self.scale, self._posterior)
+
     @property
     def inputs(self) -> dict[str, NDArray[np.float64]]:
         """What the law was given: its inputs, one value a run."""
@@ -104,7 +112,8 @@ class Fit:
         derived = self.law.derived(self.parameters)
         posterior = self.posterior.assign(derived)
         first = [*self.law.coordinates, *derived]
-        order = dict.fromkeys([*first, *self.law.parameters, *self.model.noise.priors])
+        rest = set(self.model.all_priors) - set(self.law.coordinates)
+        order = dict.fromkeys([*first, *self.law.parameters, *sorted(rest)])
         return posterior[list(order)]
 
     @cached_property
@@ -144,6 +153,11 @@ class Fit:
             **{name: p.meaning for name, p in self.law.parameters.items()},
             "sigma": f"scale of the scatter of log {self.law.response}",
             "nu": "degrees of freedom of the scatter",
+            **(self.model.discrepancy.meanings if self.model.discrepancy else {}),
+            **{
+                spread_name(column): f"scale of the effects that runs of one {column} share"
+                for column in self.model.shared
+            },
         }
         table["meaning"] = [meanings[str(name)] for name in table.index]
         return flag_failure(table.join(self.diagnostics.table), self.diagnostics)
@@ -255,7 +269,10 @@ def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
 
 
 def _check_whole(fit: Fit, path: str | Path) -> None:
-    expected = {*fit.law.parameters, *fit.law.coordinates, *fit.model.noise.priors}
+    expected = {*fit.law.parameters, *fit.model.all_priors}
+    if fit.model.discrepancy is not None:
+        expected |= {walk_name(axis) for axis in fit.model.discrepancy.axes}
+    expected |= {effect_name(column) for column in fit.model.shared}
     found = set(map(str, fit.posterior.data_vars))
     if found != expected:
         raise FitFileError(

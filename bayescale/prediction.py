@@ -5,18 +5,18 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bayescale.constants import Constants
+from bayescale.curve import Curve
 from bayescale.errors import AmountError
-from bayescale.laws import Law
-from bayescale.laws import law as find_law
+from bayescale.groups import Levels, effect_name, level_dim, spread_name
 from bayescale.model import Model
 from bayescale.posterior import Fit
 from bayescale.units import parse_amounts
 
-_RUN_NOISE_STREAM = 1
-"""Second word of the seed of simulated run noise, apart from the sampler's stream."""
+_RUN_NOISE_STREAM, _EFFECT_STREAM = 1, 2
+"""Second words of the seeds of what is simulated, apart from the sampler's stream."""
 
 
 def predict(
@@ -68,12 +68,12 @@ def predict(
     log_inputs = {
         name: xr.DataArray(np.log(plans[column]), dims="plan") for name, column in columns.items()
     }
-    mean = fit.law.formula(log_inputs, fit.parameters).transpose("chain", "draw", "plan")
+    mean = fit.curve.response(log_inputs).transpose("chain", "draw", "plan")
     name = fit.law.response
     count = mean.sizes["plan"]
     coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
     return xr.Dataset(
-        {name: mean, f"{name}_run": simulate_runs(fit, mean, seed)},
+        {name: mean, f"{name}_run": simulate_runs(fit, mean, plans, seed)},
         coords={"plan": np.arange(count), **coordinates},
     )
 
@@ -102,22 +102,69 @@ def parse_plans(
     return {name: np.broadcast_to(values, (length,)) for name, values in amounts.items()}
 
 
-def simulate_runs(fit: Fit, mean: xr.DataArray, seed: int | None = None) -> xr.DataArray:
-    """Return what new runs would show where the law says `mean`, one for each draw and plan."""
+def simulate_runs(
+    fit: Fit, mean: xr.DataArray, columns: Mapping[str, ArrayLike], seed: int | None = None
+) -> xr.DataArray:
+    """Return what new runs would show where the curve says `mean`, one for each draw and plan.
+
+    Parameters
+    ----------
+    fit, mean
+        A posterior, and draws of its curve; dims chain, draw and one more, along the plans.
+    columns
+        What is known of the plans, by column of the runs.
+    seed
+        The fit's own unless given.
+    """
     # A Student-t tail may be long enough to overflow.
     with np.errstate(over="ignore"):
-        return mean * np.exp(scatter_of_runs(fit, mean, seed))
+        effects = shared_effects(fit.model, fit.posterior, mean, columns, _seed(fit, seed))
+        return mean * np.exp(effects + scatter_of_runs(fit, mean, seed))
+
+
+def shared_effects(
+    model: Model,
+    draws: xr.Dataset,
+    like: xr.DataArray,
+    columns: Mapping[str, ArrayLike],
+    seed: int,
+) -> xr.DataArray:
+    """Return effects that runs share with those fitted, or with one another.
+
+    A level that was fitted has the effect that was learnt; any other a new one, which all
+    runs of that level share. A run of which the column is not known is of a level of its own.
+    """
+    rng = np.random.default_rng([seed, _EFFECT_STREAM])
+    total = xr.zeros_like(like)
+    for column in model.shared:
+        known = draws[effect_name(column)]
+        values = columns.get(column)
+        if values is None:
+            codes = -1 - np.arange(like.shape[-1])
+        else:
+            codes = Levels(column, known[level_dim(column)].to_numpy()).codes(values)
+            unseen = codes < 0
+            codes[unseen] = -1 - np.unique(np.asarray(values)[unseen], return_inverse=True)[1]
+        unknown = rng.standard_normal((*known.shape[:2], max(0, -int(codes.min()))))
+        # Level -1 is the last of all, -2 the one before it.
+        steps = np.concatenate([known.to_numpy(), unknown], axis=-1)[..., codes]
+        total = total + draws[spread_name(column)] * xr.DataArray(steps, dims=like.dims)
+    return total
 
 
 def scatter_of_runs(fit: Fit, like: xr.DataArray, seed: int | None = None) -> xr.DataArray:
     """Return scatter of the log response, one for each draw and plan of `like`."""
-    rng = np.random.default_rng([fit.seed if seed is None else seed, _RUN_NOISE_STREAM])
+    rng = np.random.default_rng([_seed(fit, seed), _RUN_NOISE_STREAM])
     if fit.model.noise.kind == "student-t":
         nu = fit.posterior["nu"].broadcast_like(like).transpose(*like.dims)
         standard = rng.standard_t(nu.to_numpy())
     else:
         standard = rng.standard_normal(like.shape)
     return fit.posterior["sigma"] * xr.DataArray(standard, dims=like.dims)
+
+
+def _seed(fit: Fit, seed: int | None) -> int:
+    return fit.seed if seed is None else seed
 
 
 def noise_of_runs(model: Model, draws: xr.Dataset) -> tuple[Any, NDArray[np.float64]]:
@@ -133,12 +180,6 @@ def noise_of_runs(model: Model, draws: xr.Dataset) -> tuple[Any, NDArray[np.floa
     return stats.t(degrees), draws["sigma"].to_numpy()[..., None]
 
 
-def law_and_draws(source: Fit | Constants) -> tuple[Law, Mapping[str, xr.DataArray]]:
-    """Return a law and draws of its parameters; published constants are a single draw."""
-    if isinstance(source, Fit):
-        return source.law, source.parameters
-    draws = {
-        name: xr.DataArray([[value]], dims=("chain", "draw"))
-        for name, value in source.parameters.items()
-    }
-    return find_law(source.law), draws
+def curve_of(source: Fit | Constants) -> Curve:
+    """Return the curve of a posterior, or of published constants."""
+    return source.curve if isinstance(source, Fit) else Curve.of_constants(source)

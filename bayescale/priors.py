@@ -69,7 +69,7 @@ class Prior(ABC):
     def distribution(self) -> tuple[Any, dict[str, float]]:
         """Return the PyMC distribution class and its arguments."""
 
-    def variable(self, name: str) -> Any:
+    def variable(self, name: str, shape: tuple[int, ...] = ()) -> Any:
         """Add the quantity to the PyMC model in context; `constrain` undoes its transform."""
         from pymc.distributions.transforms import Interval, logodds
 
@@ -80,7 +80,7 @@ class Prior(ABC):
             "unit": logodds,
             "real": None,
         }[self.support]
-        return cls(name, **arguments, default_transform=transform)
+        return cls(name, **arguments, default_transform=transform, shape=shape)
 
     def constrain(self, free: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the quantity from what the sampler moves: ln (x - lower), logit x, or x."""
@@ -179,6 +179,30 @@ class HalfNormal(Prior):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HalfCauchy(Prior):
+    """|Cauchy(0, scale)|: most often small, sometimes large, where the data say so."""
+
+    kind = "halfcauchy"
+
+    scale: float
+
+    @property
+    @override
+    def typical(self) -> float:
+        return self.scale
+
+    @override
+    def distribution(self) -> tuple[Any, dict[str, float]]:
+        import pymc as pm
+
+        return pm.HalfCauchy, {"beta": self.scale}
+
+    @override
+    def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        return self.scale * np.abs(rng.standard_cauchy(size))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gamma(Prior):
     """Gamma(shape, rate), restricted to x > lower."""
 
@@ -266,7 +290,7 @@ class Beta(Prior):
 
 
 PRIORS: Mapping[str, type[Prior]] = {
-    prior.kind: prior for prior in (LogNormal, HalfNormal, Gamma, Normal, Beta)
+    prior.kind: prior for prior in (LogNormal, HalfNormal, HalfCauchy, Gamma, Normal, Beta)
 }
 
 

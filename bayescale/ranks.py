@@ -14,14 +14,17 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.build import Scale, design_matrix, draw_prior, parameters_from_draws
+from bayescale.build import draw_prior, labelled, parameters_from_draws
 from bayescale.costs import six_nd
+from bayescale.curve import Curve
+from bayescale.design import Design
 from bayescale.errors import BayescaleWarning
-from bayescale.fitting import as_dataset, compiled_logp, draw_posterior
+from bayescale.fitting import compiled_logp, draw_posterior
+from bayescale.groups import column_of
 from bayescale.identifiability import design_warnings, unidentified
 from bayescale.model import Model, load_model
-from bayescale.optimum import log_product_of, optimal_log_params
-from bayescale.prediction import noise_of_runs
+from bayescale.optimum import log_product_of
+from bayescale.prediction import noise_of_runs, shared_effects
 from bayescale.progress import Stages
 from bayescale.runs import Runs
 from bayescale.sampler import Settings
@@ -229,34 +232,30 @@ def _least_tails(below: NDArray[Any], ranked: int) -> NDArray[np.float64]:
 
 def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     rng = np.random.default_rng([seed, i])
-    scale = Scale.of(model, runs)
-    law = model.formula
-    drawn = {name: values[:1] for name, values in draw_prior(model, rng, 1).items()}
+    law, design = model.formula, Design.of(model, runs)
+    prior = draw_prior(model, rng, 1, design.sizes)
+    drawn = {name: values[None, :1] for name, values in prior.items()}
     coordinates = {name: drawn[name] for name in law.coordinates}
-    noise = {name: drawn[name] for name in model.noise.priors}
-    truth = {**law.from_reference(coordinates, scale.reference), **coordinates, **noise}
-    data = design_matrix(model, runs, scale)
-    log_inputs = {name: np.log(runs.column(column)) for name, column in model.columns.items()}
-    mean = np.log(law.formula(log_inputs, truth))
-    heavy = model.noise.kind == "student-t"
-    degrees = noise["nu"] if heavy else np.inf
-    scatter = rng.standard_t(degrees, len(runs)) if heavy else rng.standard_normal(len(runs))
-    data[-1] = mean + noise["sigma"] * scatter
-    positions, effective, divergences = _enough_draws(model, data, scale, rng)
+    natural = law.from_reference(coordinates, design.scale.reference)
+    truth = labelled(design, {**natural, **drawn}, rng)
+    shape, spread = noise_of_runs(model, truth)
+    mean = _log_mean(model, design, truth, runs)
+    response = design.matrix[len(law.inputs)]
+    response[:] = (mean + spread * shape.rvs(mean.shape, random_state=rng))[0, 0]
+    positions, effective, divergences = _enough_draws(model, design, rng)
     thin = next(iter(positions.values())).size // _RANKED
     thinned = {name: values[:, ::thin] for name, values in positions.items()}
-    posterior = as_dataset(parameters_from_draws(model, scale, thinned))
-    true = as_dataset({name: np.reshape(value, (1, 1)) for name, value in truth.items()})
-    ranked = _quantities(model, posterior, runs, data[-1])
+    posterior = labelled(design, parameters_from_draws(model, design.scale, thinned), rng)
+    ranked = _quantities(model, design, posterior, runs, response)
     below = {
         name: float((ranked[name] < value.item()).mean())
-        for name, value in _quantities(model, true, runs, data[-1]).items()
+        for name, value in _quantities(model, design, truth, runs, response).items()
     }
     return {**below, "effective": effective, "divergences": divergences}
 
 
 def _enough_draws(
-    model: Model, data: NDArray[np.float64], scale: Scale, rng: np.random.Generator
+    model: Model, design: Design, rng: np.random.Generator
 ) -> tuple[dict[str, NDArray[np.float64]], float, int]:
     """Return draws, the least effective number of them, and how many diverged.
 
@@ -265,7 +264,7 @@ def _enough_draws(
     """
     import arviz_stats as azs
 
-    compiled = compiled_logp(model)
+    compiled = compiled_logp(model, design.sizes)
     for factor in _LENGTHEN:
         settings = replace(
             _SETTINGS,
@@ -273,35 +272,53 @@ def _enough_draws(
             tune=_SETTINGS.tune * (2 if factor > 1 else 1),
             seed=int(rng.integers(2**32)),
         )
-        positions, stats, _ = draw_posterior(model, compiled, data, scale, settings, Stages())
-        found = azs.ess(as_dataset(positions), sample_dims=["chain", "draw"])
-        effective = min(float(found[name]) for name in positions)
+        positions, stats, _ = draw_posterior(
+            model, compiled, design.matrix, design.scale, settings, Stages()
+        )
+        scalars = {name: (("chain", "draw"), x) for name, x in positions.items() if x.ndim == 2}
+        found = azs.ess(xr.Dataset(scalars), sample_dims=["chain", "draw"])
+        effective = min(float(found[name]) for name in scalars)
         if effective > _RANKED:
             break
     return positions, effective, int(stats["diverging"].sum())
 
 
-def _quantities(
-    model: Model, draws: xr.Dataset, runs: Runs, log_response: NDArray[np.float64]
-) -> Mapping[str, xr.DataArray]:
-    """Return all that is ranked."""
-    law = model.formula
-    found: dict[str, Any] = {str(name): draws[name] for name in draws.data_vars}
-    parameters = {name: found[name] for name in law.parameters}
+def _log_mean(model: Model, design: Design, draws: xr.Dataset, runs: Runs) -> NDArray[np.float64]:
+    """Return about what the log response of each run scatters, by chain, draw and run."""
     log_inputs = {
         name: xr.DataArray(np.log(runs.column(column)), dims="run")
         for name, column in model.columns.items()
     }
-    mean = np.log(law.formula(log_inputs, parameters)).transpose("chain", "draw", "run")
+    response = Curve.of(model, design.scale, draws).response(log_inputs)
+    curve = response.transpose("chain", "draw", "run")
+    columns = {column: column_of(runs, column) for column in model.shared}
+    effects = shared_effects(model, draws, curve, columns, 0)
+    return np.asarray(np.log(curve.to_numpy()) + effects.to_numpy())
+
+
+def _quantities(
+    model: Model,
+    design: Design,
+    draws: xr.Dataset,
+    runs: Runs,
+    log_response: NDArray[np.float64],
+) -> Mapping[str, xr.DataArray]:
+    """Return all that is ranked: every scalar, and what planners ask."""
+    law = model.formula
+    found: dict[str, Any] = {
+        str(name): values for name, values in draws.data_vars.items() if values.ndim == 2
+    }
+    mean = _log_mean(model, design, draws, runs)
     shape, spread = noise_of_runs(model, draws)
-    density = shape.logpdf((log_response - mean.to_numpy()) / spread) - np.log(spread)
+    density = shape.logpdf((log_response - mean) / spread) - np.log(spread)
     found["log likelihood"] = draws["sigma"].copy(data=density.sum(axis=-1))
     if law.takes_size_and_tokens:
         size, tokens = (runs.column(model.columns[name]) for name in ("n_params", "n_tokens"))
         budget = _BEYOND * six_nd(size, tokens).max()
         log_product = log_product_of(np.array([budget]), six_nd)
-        log_n = optimal_log_params(law, parameters, log_product)
+        curve = Curve.of(model, design.scale, draws)
+        log_n = curve.optimal_log_params(log_product)
         inputs = {"n_params": log_n, "n_tokens": log_product - log_n}
         found["ln n_opt"] = log_n.isel(compute=0)
-        found["loss_opt"] = law.formula(inputs, parameters).isel(compute=0)
+        found["loss_opt"] = curve.response(inputs).isel(compute=0)
     return found

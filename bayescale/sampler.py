@@ -5,12 +5,13 @@ most of the time of a start. All our data are one matrix and nothing but the unc
 is stored, so the wrappers here are a few lines and compile in a fraction of that.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bayescale.errors import SamplingError
 
@@ -49,9 +50,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class CompiledLogp:
-    """A compiled log density over unconstrained variables, whose data can be swapped."""
+    """A compiled log density over unconstrained variables, whose data can be swapped.
 
-    names: tuple[str, ...]
+    Attributes
+    ----------
+    shapes
+        Shape of each variable, in the order in which a position holds them, row by row.
+    start
+        A position around which chains may start.
+    data_rows
+        Rows of the data matrix.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
     start: NDArray[np.float64]
     data_rows: int
     # Kept alive here: nutpie holds only their addresses.
@@ -77,7 +88,7 @@ class CompiledLogp:
         Returns
         -------
         draws
-            Arrays of shape (chain, draw), by name of the unconstrained variable.
+            Arrays of shape (chain, draw) and that of the variable, by its name.
         sample_stats
             nutpie's statistics of each draw, dims chain and draw.
 
@@ -119,13 +130,13 @@ class CompiledLogp:
         except RuntimeError as error:
             raise SamplingError(self._explain(data, error)) from None
         posterior = tree["posterior"].dataset
-        draws = {name: posterior[name].to_numpy() for name in self.names}
+        draws = {name: posterior[name].to_numpy() for name in self.shapes}
         return draws, _statistics(tree["sample_stats"].to_dataset())
 
     def _nutpie_model(self, data: NDArray[np.float64], starts: NDArray[np.float64] | None) -> Any:
         from nutpie.compile_pymc import CompiledPyMCModel
 
-        n = len(self.names)
+        n, slices = len(self.start), _slices(self.shapes)
 
         def start(seed: int) -> NDArray[np.float64]:
             rng = np.random.default_rng(seed)
@@ -145,13 +156,28 @@ class CompiledLogp:
             shared_var_keys={},
             user_data=_pack(data),
             n_expanded=n,
-            shape_info=(list(self.names), [slice(i, i + 1) for i in range(n)], [()] * n),
+            shape_info=(list(self.shapes), slices, list(self.shapes.values())),
             logp_func=None,
             expand_func=None,
             _n_dim=n,
-            _shapes=dict.fromkeys(self.names, ()),
+            _shapes=dict(self.shapes),
             _coords={},
         )
+
+    def pack(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        """Return one position, or an array of them, from the values of each variable."""
+        flat = []
+        for name, shape in self.shapes.items():
+            value = np.asarray(values[name], dtype=np.float64)
+            flat.append(value.reshape((*value.shape[: value.ndim - len(shape)], math.prod(shape))))
+        return np.concatenate(flat, axis=-1)
+
+    def unpack(self, positions: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return the values of each variable; the inverse of `pack`."""
+        return {
+            name: positions[..., part].reshape((*positions.shape[:-1], *shape))
+            for (name, shape), part in zip(self.shapes.items(), _slices(self.shapes), strict=True)
+        }
 
     def log_density(
         self, position: NDArray[np.float64], data: NDArray[np.float64]
@@ -166,7 +192,8 @@ class CompiledLogp:
 
     def _explain(self, data: NDArray[np.float64], error: Exception) -> str:
         value, gradient = self.log_density(self.start, data)
-        bad = [n for n, g in zip(self.names, gradient, strict=True) if not np.isfinite(g)]
+        slopes = self.unpack(gradient)
+        bad = [name for name, slope in slopes.items() if not np.all(np.isfinite(slope))]
         return (
             f"The sampler stopped: {str(error).splitlines()[0]}. At typical prior values the log "
             f"density is {value:g}"
@@ -175,13 +202,13 @@ class CompiledLogp:
         )
 
 
-def compile_logp(built: "pm.Model", start: dict[str, float], data_name: str) -> CompiledLogp:
+def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: str) -> CompiledLogp:
     """Compile the log density of a PyMC model whose only data is one matrix of floats.
 
     Parameters
     ----------
     built
-        The PyMC model; its free variables are scalars.
+        The PyMC model.
     start
         Unconstrained starting value of each free variable, by variable name.
     data_name
@@ -194,13 +221,17 @@ def compile_logp(built: "pm.Model", start: dict[str, float], data_name: str) -> 
     from pytensor.gradient import grad
     from pytensor.graph.replace import clone_replace
 
-    names = tuple(variable.name for variable in built.free_RVs)
-    values = [built.rvs_to_values[variable] for variable in built.free_RVs]
+    values = {str(v.name): built.rvs_to_values[v] for v in built.free_RVs}
+    shapes = {name: np.shape(start[name]) for name in values}
+    slices = _slices(shapes)
     log_density = built.logp()
-    slopes: Any = grad(log_density, values)
-    gradient = pt.stack(slopes)
-    position = pt.vector("position", shape=(len(values),))
-    entries = {value: position[i] for i, value in enumerate(values)}
+    slopes: Any = grad(log_density, list(values.values()))
+    gradient: Any = pt.concatenate([slope.ravel() for slope in slopes])  # type: ignore[no-untyped-call]
+    position = pt.vector("position", shape=(slices[-1].stop,))
+    entries = {
+        value: position[part].reshape(shape) if shape else position[part.start]
+        for value, shape, part in zip(values.values(), shapes.values(), slices, strict=True)
+    }
     outputs = clone_replace([log_density, gradient], entries)
     with built:
         function = compile_graph([position], outputs, mode="NUMBA")
@@ -208,7 +239,7 @@ def compile_logp(built: "pm.Model", start: dict[str, float], data_name: str) -> 
     if shared != [data_name]:
         raise ValueError(f"expected the data {data_name} alone, found {shared}")
     evaluate = function.vm.jit_fn
-    n, rows = len(names), int(built[data_name].get_value().shape[0])
+    n, rows = slices[-1].stop, int(built[data_name].get_value().shape[0])
 
     pointer = types.CPointer(types.double)
 
@@ -231,7 +262,16 @@ def compile_logp(built: "pm.Model", start: dict[str, float], data_name: str) -> 
             out[i] = position[i]
         return 0
 
-    return CompiledLogp(names, np.array([start[name] for name in names]), rows, logp, expand)
+    flat = np.concatenate([np.ravel(start[name]) for name in values]).astype(np.float64)
+    return CompiledLogp(shapes, flat, rows, logp, expand)
+
+
+def _slices(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:
+    """Return where in a position each variable lies."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    return [
+        slice(int(b) - math.prod(s), int(b)) for b, s in zip(ends, shapes.values(), strict=True)
+    ]
 
 
 def _wait(sampler: Any) -> Any:

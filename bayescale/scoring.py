@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike
 
 from bayescale.errors import BayescaleWarning, RunsError, SamplingError
 from bayescale.fitting import fit as fit_model
+from bayescale.groups import column_of
 from bayescale.identifiability import check_identifiable
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
-from bayescale.prediction import noise_of_runs, scatter_of_runs
+from bayescale.prediction import noise_of_runs, scatter_of_runs, shared_effects
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
 
@@ -124,14 +125,19 @@ def score(fit: Fit, runs: Runs) -> Score:
         name: xr.DataArray(np.log(runs.column(column)), dims="run")
         for name, column in columns.items()
     }
-    mean = fit.law.formula(log_inputs, fit.parameters).transpose("chain", "draw", "run")
+    table = runs.table
+    curve = fit.curve.response(log_inputs).transpose("chain", "draw", "run")
+    known = {column: column_of(runs, column) for column in fit.model.shared if column in table}
+    mean: xr.DataArray = curve * np.exp(
+        shared_effects(fit.model, fit.posterior, curve, known, fit.seed)
+    )
     observed = np.log(runs.column(fit.law.response))
     shape, spread = noise_of_runs(fit.model, fit.posterior)
     residual = (observed - np.log(mean.to_numpy())) / spread
     density = shape.logpdf(residual) - np.log(spread)
     draws = density.shape[0] * density.shape[1]
-    simulated = np.log(mean) + scatter_of_runs(fit, mean)
-    drawn = np.sort(simulated.to_numpy().reshape(draws, -1), axis=0)
+    simulated = np.log(mean.to_numpy()) + scatter_of_runs(fit, mean).to_numpy()
+    drawn = np.sort(simulated.reshape(draws, -1), axis=0)
     low, middle, high = np.quantile(drawn, tail_quantiles(0.9), axis=0)
     outside = np.maximum(low - observed, 0.0) + np.maximum(observed - high, 0.0)
     order = (2.0 * np.arange(1, draws + 1) - draws - 1.0) / draws**2

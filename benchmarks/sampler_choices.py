@@ -18,7 +18,8 @@ import numpy as np
 import xarray as xr
 
 import bayescale as bs
-from bayescale.build import DATA, Scale, build, design_matrix, logit_name, starting_point
+from bayescale.build import DATA, build, logit_name, starting_point
+from bayescale.design import Design
 from bayescale.sampler import CompiledLogp, Settings, compile_logp
 
 SEEDS = range(10)
@@ -88,7 +89,7 @@ def main() -> None:
     print(f"{'design':10}{'form':8}{'tune':>6}{'target':>8}{'divergences':>12}{'grad/ess':>12}"
           f"{'ln alpha':>12}{'sd':>10}")  # fmt: skip
     for design, table in designs.items():
-        data = design_matrix(model, table, Scale.of(model, table))
+        data = Design.of(model, table).matrix
         for form in compiled:
             for tune, target in (
                 (400, 0.9),

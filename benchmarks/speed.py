@@ -154,13 +154,14 @@ def pymc_worker() -> None:
     import pymc as pm
 
     import bayescale as bs
-    from bayescale.build import Scale, build, coordinates_of, design_matrix
+    from bayescale.build import build, coordinates_of
+    from bayescale.design import Design, Scale
 
     runs, model = bs.load_runs("chinchilla"), bs.load_model("chinchilla")
     scale, law = Scale.of(model, runs), bs.law("chinchilla")
 
     def once(seed: int) -> tuple[Any, Any]:
-        with build(model, design_matrix(model, runs, scale)):
+        with build(model, Design.of(model, runs).matrix):
             tree = pm.sample(random_seed=seed, progressbar=False, quiet=True)
         free = tree["posterior"].to_dataset()
         coordinates, _ = coordinates_of(law, free)
@@ -190,12 +191,13 @@ def numpyro_worker() -> None:
     from numpyro.infer import MCMC, NUTS
 
     import bayescale as bs
-    from bayescale.build import Scale, coordinates_of, design_matrix
+    from bayescale.build import coordinates_of
+    from bayescale.design import Design, Scale
 
     runs = bs.load_runs("chinchilla")
     card, law = bs.load_model("chinchilla"), bs.law("chinchilla")
     scale = Scale.of(card, runs)
-    x, z, y = design_matrix(card, runs, scale)
+    x, z, y = Design.of(card, runs).matrix
 
     def density() -> None:
         """The same density, in the same parametrisation."""

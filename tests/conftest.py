@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import bayescale as bs
-from bayescale.build import Scale
+from bayescale.design import Scale
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 """Larger public tables that are not part of the repository, beside it where they are at hand."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import bayescale as bs
-from bayescale.build import Scale, design_matrix
+from bayescale.design import Design
 from bayescale.errors import BayescaleWarning, SamplingError
 from bayescale.fitting import compiled_logp
 from bayescale.sampler import CompiledLogp, Settings
@@ -140,7 +140,7 @@ def test_recovers_known_parameters():
 def engine(chinchilla_runs):
     """The compiled log density of the reference problem, and its data."""
     model = bs.load_model("chinchilla")
-    data = design_matrix(model, chinchilla_runs, Scale.of(model, chinchilla_runs))
+    data = Design.of(model, chinchilla_runs).matrix
     return compiled_logp(model), data
 
 

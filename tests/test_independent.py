@@ -5,7 +5,8 @@ import pytest
 from scipy import optimize, stats
 
 import bayescale as bs
-from bayescale.build import Scale, build, design_matrix
+from bayescale.build import build
+from bayescale.design import Design, Scale
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +117,7 @@ def test_importance_sampling_agrees(fit):
 def test_pymc_own_nuts_agrees(fit):
     import pymc as pm
 
-    built = build(fit.model, design_matrix(fit.model, fit.runs, fit.scale))
+    built = build(fit.model, Design.of(fit.model, fit.runs).matrix)
     with built:
         tree = pm.sample(
             600, tune=600, chains=2, cores=1, random_seed=3, nuts_sampler="pymc", quiet=True

@@ -56,12 +56,11 @@ def isoflop(
         centre = float(plan.recommended["n_params"].iloc[i])
         sizes = np.append(run_sizes[near], centre)
         size = xr.DataArray(np.geomspace(sizes.min() / 1.5, sizes.max() * 1.5, 60), dims="size")
-        loss = fit.law.formula(
+        loss = fit.curve.response(
             {
                 "n_params": np.log(size),
                 "n_tokens": np.log(budget / (cost.flop_per_param_token * size)),
-            },
-            fit.parameters,
+            }
         ).quantile(ends, dim=("chain", "draw"))
         colour = _COLOURS[i]
         ax.fill_between(size, loss[0], loss[2], color=colour, alpha=0.25, linewidth=0)

@@ -81,8 +81,7 @@ def gather(fit: Fit, plan: Plan, prob: float) -> Facts:
             caption="Priors, with their reasons",
             header=("quantity", "prior", "why"),
             rows=tuple(
-                (name, str(prior), prior.why)
-                for name, prior in {**fit.model.priors, **fit.model.noise.priors}.items()
+                (name, str(prior), prior.why) for name, prior in fit.model.all_priors.items()
             ),
         ),
         data=_data(fit),
@@ -205,6 +204,12 @@ def _method(fit: Fit, plan: Plan) -> tuple[tuple[str, str], ...]:
         *(("law source", source) for source in law.sources),
         *(("reference", reference) for reference in fit.model.references),
         ("noise", f"{fit.model.noise.kind} on log {law.response}"),
+        *(
+            [("discrepancy", f"elasticities drift along {' and '.join(drift.axes)}")]
+            if (drift := fit.model.discrepancy)
+            else []
+        ),
+        *(("shared effects", f"of runs of one {column}") for column in fit.model.shared),
         (
             "reference point",
             f"N = {format_count(scale.reference['n_params'])}, "

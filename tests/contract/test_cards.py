@@ -10,16 +10,16 @@ import pytest
 import bayescale as bs
 from bayescale.build import (
     DATA,
-    Scale,
     build,
     coordinates_of,
-    design_matrix,
     draw_prior,
     logit_name,
     parameters_from_draws,
     starting_point,
 )
 from bayescale.catalogue import dataset_folders, model_cards
+from bayescale.design import Design
+from bayescale.discrepancy import MODES
 from bayescale.fitting import compiled_logp
 from bayescale.model import load_model
 
@@ -65,7 +65,7 @@ def test_card_round_trips_to_toml(card, tmp_path):
 @every_card
 def test_every_prior_has_a_reason(card):
     model = load_model(card)
-    for prior in (*model.priors.values(), *model.noise.priors.values()):
+    for prior in model.all_priors.values():
         assert len(prior.why.split()) >= 2
 
 
@@ -121,17 +121,17 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
 
     model = load_model(card)
     law = model.formula
-    scale = Scale.of(model, chinchilla_runs)
-    data = design_matrix(model, chinchilla_runs, scale)
-    compiled = compiled_logp(model)
+    design = Design.of(model, chinchilla_runs)
+    data = design.matrix
+    compiled = compiled_logp(model, design.sizes)
     rng = np.random.default_rng(3)
 
     def expected(position: np.ndarray) -> float:
-        free = dict(zip(compiled.names, position, strict=True))
-        priors = {**model.priors, **model.noise.priors}
+        free = compiled.unpack(position)
+        priors = model.all_priors
         values = {
-            name: free[name] if name.startswith("logit_") else priors[name].constrain(free[name])
-            for name in free
+            name: priors[name].constrain(value) if name in priors else value
+            for name, value in free.items()
         }
         coordinates, log_remainder = coordinates_of(law, values)
         total = log_remainder
@@ -140,6 +140,7 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
             density = {
                 "lognormal": lambda p: stats.lognorm(p.log_sd, scale=p.median),
                 "halfnormal": lambda p: stats.halfnorm(scale=p.scale),
+                "halfcauchy": lambda p: stats.halfcauchy(scale=p.scale),
                 "gamma": lambda p: stats.gamma(p.shape, scale=1 / p.rate),
                 "normal": lambda p: stats.norm(p.mean, p.sd),
                 "beta": lambda p: stats.beta(p.a, p.b),
@@ -148,7 +149,22 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
         natural = law.from_reference(coordinates, law.unit_reference)
         inputs = dict(zip(law.inputs, data, strict=False))
         mean = np.log(law.formula(inputs, natural))
-        return total + stats.t(values["nu"], mean, values["sigma"]).logpdf(data[-1]).sum()
+        row = len(law.inputs) + 1
+        # Steps are sampled between themselves and themselves over their scale.
+        for column, prior in model.shared.items():
+            half = np.sqrt(values[f"shared_{column}"] / prior.scale)
+            total += stats.norm(0, half).logpdf(values[f"effect_{column}"]).sum()
+            effects = prior.scale * half * values[f"effect_{column}"]
+            mean = mean + effects[data[row].astype(int)]
+            row += 1
+        for axis in model.discrepancy.axes if model.discrepancy else ():
+            typical = model.discrepancy.scale.scale
+            half = np.sqrt(values["drift"] * values[f"drift_ratio_{axis}"] / typical)
+            total += stats.norm(0, half).logpdf(values[f"walk_{axis}"]).sum()
+            mean = mean + (typical * half * values[f"walk_{axis}"]) @ data[row : row + MODES]
+            row += MODES
+        observed = data[len(law.inputs)]
+        return total + stats.t(values["nu"], mean, values["sigma"]).logpdf(observed).sum()
 
     differences = []
     for _ in range(4):
@@ -168,31 +184,31 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
 @every_card
 def test_starting_point_and_transform_agree_with_the_model(card, chinchilla_runs):
     model = load_model(card)
-    scale = Scale.of(model, chinchilla_runs)
-    start = starting_point(model)
-    found = parameters_from_draws(model, scale, {n: np.array([v]) for n, v in start.items()})
+    design = Design.of(model, chinchilla_runs)
+    start = starting_point(model, sizes=design.sizes)
+    draws = {name: np.asarray(value)[None] for name, value in start.items()}
+    found = parameters_from_draws(model, design.scale, draws)
     for name, prior in model.priors.items():
         if name not in model.formula.shares and not prior.relative_to:
             assert found[name] == pytest.approx(prior.typical)
     assert set(found) == {
         *model.formula.parameters,
-        *model.formula.coordinates,
-        *model.noise.priors,
+        *model.all_priors,
+        *model.step_scales(found),
     }
 
 
 @every_card
-def test_graph_has_one_data_container_and_scalar_unknowns(card, chinchilla_runs):
+def test_graph_has_one_data_container_and_the_unknowns_of_the_card(card, chinchilla_runs):
     model = load_model(card)
-    built = build(
-        model,
-        design_matrix(model, chinchilla_runs, Scale.of(model, chinchilla_runs)),
-    )
+    design = Design.of(model, chinchilla_runs)
+    built = build(model, design.matrix, design.sizes)
     names = {variable.name for variable in built.free_RVs}
-    assert names == set(starting_point(model))
+    assert names == set(starting_point(model, sizes=design.sizes))
     assert {logit_name(name) for name in model.formula.shares} <= names
     assert [variable.name for variable in built.data_vars] == [DATA]
-    assert len(names) == model.n_free
+    steps = model.step_scales(dict.fromkeys(model.all_priors, 1.0))
+    assert len(names) == len(model.all_priors) + len(steps)
 
 
 @every_dataset

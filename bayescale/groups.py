@@ -1,0 +1,97 @@
+"""Runs that have something in common: the levels of a column, and which level a run is of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayescale.errors import RunsError
+from bayescale.runs import Runs
+
+SAME = 0.003
+"""Amounts whose logarithms differ by less are one amount: digitised sizes jitter by 0.1 %, while
+shapes that are trained to be compared may differ by 0.5 % in size."""
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The distinct values of a column, in order.
+
+    Attributes
+    ----------
+    column
+        Its name.
+    labels
+        Texts; or, of a column of amounts, the geometric mean of those that are the same.
+    """
+
+    column: str
+    labels: NDArray[np.generic]
+
+    @classmethod
+    def of(cls, runs: Runs, column: str) -> "Levels":
+        """Return the levels of a column of runs.
+
+        Raises
+        ------
+        RunsError
+            If there is no such column.
+        """
+        values = column_of(runs, column)
+        if values.dtype.kind != "f":
+            return cls(column, np.unique(values))
+        logs = np.sort(np.log(values))
+        parts = np.split(logs, np.flatnonzero(np.diff(logs) > SAME) + 1)
+        return cls(column, np.exp([part.mean() for part in parts]))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def codes(self, values: ArrayLike) -> NDArray[np.int64]:
+        """Return which level each value is, -1 for one that is none of them."""
+        values = np.asarray(values)
+        if self.labels.dtype.kind == "f":
+            apart = np.abs(np.log(values.astype(float))[:, None] - np.log(self.labels))
+            nearest = apart.argmin(axis=1)
+            # Amounts are chained together, so that a level is wider than the gap between two.
+            return np.where(apart.min(axis=1) <= 2 * SAME, nearest, -1)
+        place: Mapping[object, int] = {label: i for i, label in enumerate(self.labels.tolist())}
+        return np.array([place.get(value, -1) for value in values.astype(str).tolist()])
+
+
+def column_of(runs: Runs, column: str) -> NDArray[np.generic]:
+    """Return a column as amounts where it holds positive numbers, as texts elsewhere."""
+    if column not in runs.table:
+        raise RunsError(
+            f"{runs.name}: found no column {column!r}, by which the model groups runs; the columns "
+            f"are {', '.join(runs.table.columns)}. Add it, or use a card that does not need it."
+        )
+    values = runs.table[column]
+    if values.dtype.kind in "iuf" and bool((values > 0).all()):
+        return values.to_numpy(dtype=np.float64)
+    return values.astype(str).to_numpy(dtype=np.str_)
+
+
+def spread_name(column: str) -> str:
+    """Return the name of the standard deviation of effects that runs of one level share."""
+    return f"shared_{column}"
+
+
+def effect_name(column: str) -> str:
+    """Return the name of those effects, over their standard deviation."""
+    return f"effect_{column}"
+
+
+def level_dim(column: str) -> str:
+    """Return the name of the dimension along which those effects lie."""
+    return f"level_{column}"
+
+
+def padded(count: int) -> int:
+    """Return a number of levels, somewhat larger, that many tables share.
+
+    A compiled model has room for so many, and serves all tables that have no more; the rest are
+    draws from the prior.
+    """
+    return max(8, 1 << (count - 1).bit_length())
