@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.design import Design, Scale, Sizes
-from bayescale.discrepancy import MODES, walk_name
+from bayescale.design import Design, Sizes
+from bayescale.discrepancy import CELLS, MODES, WALKS
 from bayescale.groups import effect_name, level_dim
 from bayescale.laws import Law, Value, Values
 from bayescale.model import Model
@@ -47,11 +47,14 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     a wall. The priors are stated on the exponents all the same: the Jacobian of (ln exponents)
     in the logits of the shares is the remainder.
 
-    The steps of walks and the shared effects are sampled halfway between themselves and
-    themselves over their scale: the first is easy where runs determine them, the second where
-    they do not, and within one fit some are determined and some are not.
+    The steps of walks and the shared effects are sampled over the standard deviation that they
+    would have given the runs and nothing but themselves unknown: an effect that runs determine is
+    then sampled as it is, one that they do not over its scale, and all between as far as they do.
+    Either of the two forms alone has a funnel where the other is right (Betancourt and Girolami
+    2013, arXiv:1312.0906), and within one fit some effects are determined and some are not.
     """
     import pymc as pm
+    import pytensor.tensor as pt
 
     law = model.formula
     with pm.Model() as built:
@@ -74,21 +77,24 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         if law.shares:
             pm.Potential("shares_jacobian", log_remainder)
         others = {name: prior.variable(name) for name, prior in model.other_priors.items()}
-        departures = {}
-        for name, (prior, scale) in model.step_scales(others).items():
-            half = np.sqrt(scale / prior.typical)
-            steps = pm.Normal(name, sigma=half, shape=steps_of(model, sizes)[name])
-            departures[name] = prior.typical * half * steps
         centred = law.from_reference(coordinates, law.unit_reference)
         mean = np.log(law.formula(log_inputs, centred))
         row = len(law.inputs) + 1
-        for column in model.shared:
-            mean = mean + departures[effect_name(column)][runs[row].astype("int64")]
+        scales = model.step_scales(others)
+
+        def departure(name: str, seen: Any) -> Any:
+            told = np.sqrt(1.0 + (scales[name] / others["sigma"]) ** 2 * seen)
+            steps = pm.Normal(name, sigma=told, shape=steps_of(model, sizes)[name])
+            return scales[name] / told * steps
+
+        for column, size in sizes:
+            codes = runs[row].astype("int64")
+            counts = pt.zeros(size)[codes].inc(1.0)
+            mean = mean + departure(effect_name(column), counts)[codes]
             row += 1
         if model.discrepancy is not None:
-            for axis in model.discrepancy.axes:
-                mean = mean + departures[walk_name(axis)] @ runs[row : row + MODES]
-                row += MODES
+            rows = runs[row:]
+            mean = mean + departure(WALKS, (rows**2).sum(axis=1)) @ rows
         if model.noise.kind == "student-t":
             pm.StudentT(
                 "log_response",
@@ -122,9 +128,8 @@ def coordinates_of(law: Law, free: Values) -> tuple[dict[str, Value], Value]:
 
 def steps_of(model: Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the standard normal variables of a model, by name."""
-    axes = model.discrepancy.axes if model.discrepancy else ()
-    walks = {walk_name(axis): (MODES,) for axis in axes}
-    return {**walks, **{effect_name(column): (size,) for column, size in sizes}}
+    effects = {effect_name(column): (size,) for column, size in sizes}
+    return {**effects, **({WALKS: (MODES,)} if model.discrepancy else {})}
 
 
 def starting_point(
@@ -159,14 +164,14 @@ def starting_point(
 
 
 def parameters_from_draws(
-    model: Model, scale: Scale, draws: Mapping[str, NDArray[np.float64]]
+    model: Model, design: Design, draws: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
     """Return natural parameters, coordinates and all other unknowns from unconstrained draws.
 
     Parameters
     ----------
-    model, scale
-        What was sampled, and the scale of its runs.
+    model, design
+        What was sampled, given what.
     draws
         One array of draws for each variable of `starting_point`.
     """
@@ -176,14 +181,16 @@ def parameters_from_draws(
         name: priors[name].constrain(values) if name in priors else values
         for name, values in draws.items()
     }
-    for name, (prior, scale_of_steps) in model.step_scales(free).items():
-        free[name] = free[name] / np.sqrt(scale_of_steps / prior.typical)[..., None]
+    seen = design.seen
+    for name, scale in model.step_scales(free).items():
+        told = (scale / free["sigma"])[..., None] ** 2 * seen[name]
+        free[name] = free[name] / np.sqrt(1.0 + told)
     coordinates, _ = coordinates_of(law, free)
     in_units = {
-        name: value * scale.response if model.priors[name].relative_to else value
+        name: value * design.scale.response if model.priors[name].relative_to else value
         for name, value in coordinates.items()
     }
-    natural = law.from_reference(in_units, scale.reference)
+    natural = law.from_reference(in_units, design.scale.reference)
     others = {name: value for name, value in free.items() if not name.startswith(_LOGIT)}
     return {**natural, **others, **in_units}
 
@@ -208,11 +215,10 @@ def labelled(
         name, dim = effect_name(column), level_dim(column)
         coordinates[dim] = levels.labels
         columns[name] = (("chain", "draw", dim), found[name][..., : len(levels)])
-    for axis, turn in design.turns.items():
-        name = walk_name(axis)
-        unseen = rng.standard_normal((chains, count, len(turn) - MODES))
-        steps = np.concatenate([found[name], unseen], axis=-1) @ turn.T
-        columns[name] = (("chain", "draw", "cell"), steps)
+    if design.turn is not None:
+        unseen = rng.standard_normal((chains, count, len(design.turn) - MODES))
+        steps = np.concatenate([found[WALKS], unseen], axis=-1) @ design.turn.T
+        columns[WALKS] = (("chain", "draw", "axis", "cell"), steps.reshape(chains, count, -1, 2 * CELLS))
     return xr.Dataset(columns, coords=coordinates)
 
 

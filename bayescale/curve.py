@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayescale.constants import Constants
 from bayescale.design import Scale
-from bayescale.discrepancy import Drift
+from bayescale.discrepancy import SCALE, WALKS, Drift
 from bayescale.laws import Law, Values
 from bayescale.laws import law as find_law
 from bayescale.model import Model
@@ -29,14 +29,14 @@ class Curve:
         The law, and draws of its natural parameters.
     drift, reference, walks
         The discrepancy if the model has one, the reference point from which it grows, and draws
-        of the scaled steps along each of its axes, with the dimension ``cell``.
+        of the scaled steps along its axes, with the dimensions ``axis`` and ``cell``.
     """
 
     law: Law
     parameters: Mapping[str, xr.DataArray]
     drift: Drift | None = None
     reference: Mapping[str, float] | None = None
-    walks: Mapping[str, xr.DataArray] | None = None
+    walks: xr.DataArray | None = None
 
     @classmethod
     def of(cls, model: Model, scale: Scale, draws: xr.Dataset) -> "Curve":
@@ -47,7 +47,7 @@ class Curve:
             parameters={name: draws[name] for name in law.parameters},
             drift=drift,
             reference=scale.reference,
-            walks=drift.walks({str(name): x for name, x in draws.items()}) if drift else None,
+            walks=draws[SCALE] * draws[WALKS] if drift else None,
         )
 
     @classmethod

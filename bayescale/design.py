@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.groups import Levels, column_of, padded
+from bayescale.discrepancy import MODES, WALKS
+from bayescale.groups import Levels, column_of, effect_name, padded
 from bayescale.model import Model
 from bayescale.runs import Runs
 
@@ -58,19 +59,19 @@ class Design:
     matrix
         One column a run. Rows: the log of each input, relative to the reference point; the log
         of the response, relative to the typical one; the number of the level for each column by
-        which the model groups runs; and the modes of each axis of its discrepancy.
+        which the model groups runs; and the modes of its discrepancy.
     scale
         The centre of the runs.
     levels
         The levels of those columns.
-    turns
-        For each axis of the discrepancy the orthogonal matrix from its modes to its cells.
+    turn
+        The orthogonal matrix from the modes of the discrepancy to its cells, if there is one.
     """
 
     matrix: NDArray[np.float64]
     scale: Scale
     levels: Mapping[str, Levels]
-    turns: Mapping[str, NDArray[np.float64]]
+    turn: NDArray[np.float64] | None
 
     @classmethod
     def of(cls, model: Model, runs: Runs) -> "Design":
@@ -83,13 +84,21 @@ class Design:
         }
         response = np.log(runs.column(model.formula.response) / scale.response)
         codes = [found.codes(column_of(runs, column)) for column, found in levels.items()]
-        turns, modes = {}, []
-        if model.discrepancy is not None:
-            for axis in model.discrepancy.axes:
-                turns[axis], rows = model.discrepancy.modes(axis, inputs)
-                modes.append(rows)
+        turn, modes = model.discrepancy.modes(inputs) if model.discrepancy else (None, ())
         matrix = np.vstack([*inputs.values(), response, *codes, *modes])
-        return cls(matrix=matrix, scale=scale, levels=levels, turns=turns)
+        return cls(matrix=matrix, scale=scale, levels=levels, turn=turn)
+
+    @property
+    def seen(self) -> dict[str, NDArray[np.float64]]:
+        """For each step what the runs would say of it: the sum of squares of its weights."""
+        row = len(self.scale.reference) + 1
+        found = {}
+        for column, size in self.sizes:
+            found[effect_name(column)] = np.bincount(self.matrix[row].astype(int), minlength=size)
+            row += 1
+        if self.turn is not None:
+            found[WALKS] = (self.matrix[row : row + MODES] ** 2).sum(axis=1)
+        return found
 
     @property
     def sizes(self) -> Sizes:

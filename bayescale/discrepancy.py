@@ -21,6 +21,8 @@ from bayescale.laws import Law, Value, Values
 from bayescale.laws.dispatch import larger, smaller
 from bayescale.priors import Prior, prior_from_dict
 
+_HALF = float(np.sqrt(0.5))
+
 CELL = 1.0
 """Length, in ln units, over which the curvature is constant."""
 
@@ -28,13 +30,13 @@ CELLS = 14
 """Cells on each side of the centre: a factor of a million. Beyond, the slope stays."""
 
 AXES: Mapping[str, Mapping[str, float]] = {
-    "compute": {"n_params": 1.0, "n_tokens": 1.0},
-    "tokens_per_param": {"n_params": -1.0, "n_tokens": 1.0},
+    "compute": {"n_params": _HALF, "n_tokens": _HALF},
+    "tokens_per_param": {"n_params": -_HALF, "n_tokens": _HALF},
 }
-"""Axes that are products of inputs, with the power of each; an input is an axis of its own."""
+"""Axes that lie between inputs, with the share of each; an input is an axis of its own."""
 
-MODES = 10
-"""Modes of a walk that are sampled: the next would move no run by more than 0.01 %."""
+MODES = 20
+"""Modes of the walks that are sampled: the next would move no run by more than 0.01 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,8 @@ class Drift:
     axes
         ``"compute"``, ``"tokens_per_param"``, or inputs of the law.
     scale
-        Prior of the scale common to the axes: the standard deviation of the change of elasticity
-        over one e-fold.
-    ratio
-        Prior of the scale of one axis over the common one.
+        Prior of the scale of all walks: the standard deviation of the change of elasticity over
+        one e-fold.
 
     Examples
     --------
@@ -74,31 +74,16 @@ class Drift:
 
     axes: tuple[str, ...]
     scale: Prior
-    ratio: Prior
 
     def __post_init__(self) -> None:
         if not self.axes or len(set(self.axes)) < len(self.axes):
             raise CardError(
                 f"discrepancy: found axes = {list(self.axes)}, expected one or more, each once."
             )
-        for name, prior in (("scale", self.scale), ("ratio", self.ratio)):
-            if not isinstance(prior, Prior) or prior.support != "positive":
-                raise CardError(
-                    f"discrepancy.{name}: found {prior!r}, expected a prior on a positive quantity."
-                )
-
-    @property
-    def priors(self) -> dict[str, Prior]:
-        """The prior of each sampled scale, by name."""
-        return {COMMON: self.scale, **{ratio_name(axis): self.ratio for axis in self.axes}}
-
-    @property
-    def meanings(self) -> dict[str, str]:
-        """What each sampled scale means."""
-        return {
-            COMMON: "drift of the elasticities over one e-fold",
-            **{ratio_name(axis): f"that along {axis} over the common one" for axis in self.axes},
-        }
+        if not isinstance(self.scale, Prior) or self.scale.support != "positive":
+            raise CardError(
+                f"discrepancy.scale: found {self.scale!r}, expected a prior on a positive quantity."
+            )
 
     def check(self, law: Law) -> None:
         """Raise CardError unless every axis makes sense for a law."""
@@ -110,7 +95,7 @@ class Drift:
                     f"{law.name} is of {', '.join(law.inputs)}."
                 )
 
-    def departure(self, log_inputs: Values, walks: Values) -> Value:
+    def departure(self, log_inputs: Values, walks: xr.DataArray) -> Value:
         """Return the departure of ln L from the law.
 
         Parameters
@@ -118,15 +103,13 @@ class Drift:
         log_inputs
             Logarithms of the inputs over the reference point.
         walks
-            For each axis draws of the scale times the steps of the walk, along ``cell``: first
+            Draws of the scale times the steps of the walks, along ``axis`` and ``cell``: first
             the cells above the centre, then those below.
         """
-        return sum(_weigh(walks[axis], _position(axis, log_inputs)) for axis in self.axes)
+        return sum(_weigh(walks.isel(axis=i), _position(axis, log_inputs)) for i, axis in enumerate(self.axes))
 
-    def modes(
-        self, axis: str, log_inputs: Values
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the directions of a walk in which runs see it most.
+    def modes(self, log_inputs: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the directions of the walks in which runs see them most.
 
         Steps are independent standard normals, and so are their coordinates in any orthogonal
         basis. In that of the singular vectors of the bends at the runs, a few say all that the
@@ -135,24 +118,16 @@ class Drift:
         Returns
         -------
         turn, rows
-            The orthogonal matrix from modes to cells, and what the first `MODES` modes add at
-            each run, a row each.
+            The orthogonal matrix from modes to cells, axis by axis, and what the first `MODES`
+            modes add at each run, a row each.
         """
-        position = _position(axis, log_inputs)
         starts = CELL * np.arange(CELLS)[:, None]
-        bends = np.vstack([_bend(position - starts), _bend(-position - starts)])
+        positions = [_position(axis, log_inputs) for axis in self.axes]
+        bends = np.vstack([_bend(side * x - starts) for x in positions for side in (1.0, -1.0)])
         turn, _, _ = np.linalg.svd(bends)
         # Of either sign; chains that go on from one another need the same one.
         turn *= np.where(turn.sum(axis=0) < 0, -1.0, 1.0)
         return turn, turn[:, :MODES].T @ bends
-
-    def walks(self, values: Values) -> dict[str, Value]:
-        """Return the scaled steps along each axis, from scales and standard steps by name."""
-        return {axis: self.along(axis, values) * values[walk_name(axis)] for axis in self.axes}
-
-    def along(self, axis: str, values: Values) -> Value:
-        """Return the scale along one axis, from the sampled scales by name."""
-        return values[COMMON] * values[ratio_name(axis)]
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str) -> "Drift":
@@ -160,38 +135,26 @@ class Drift:
         axes = content.get("axes")
         if not isinstance(axes, list) or not all(isinstance(axis, str) for axis in axes):
             raise CardError(f"{where}: found axes = {axes!r}, expected a list of names of axes.")
-        unknown = set(content) - {"axes", "scale", "ratio"}
+        unknown = set(content) - {"axes", "scale"}
         if unknown:
             raise CardError(
-                f"{where}: found the unknown key {min(unknown)!r}; the keys are axes, scale, ratio."
+                f"{where}: found the unknown key {min(unknown)!r}; the keys are axes and scale."
             )
         return cls(
             axes=tuple(axes),
             scale=prior_from_dict(content.get("scale"), f"{where}.scale"),
-            ratio=prior_from_dict(content.get("ratio"), f"{where}.ratio"),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the drift as a card states it."""
-        return {
-            "axes": list(self.axes),
-            "scale": self.scale.to_dict(),
-            "ratio": self.ratio.to_dict(),
-        }
+        return {"axes": list(self.axes), "scale": self.scale.to_dict()}
 
 
-COMMON = "drift"
-"""Name of the scale common to the axes."""
+SCALE = "drift"
+"""Name of the scale of the walks."""
 
-
-def ratio_name(axis: str) -> str:
-    """Return the name of the scale of an axis over the common one."""
-    return f"drift_ratio_{axis}"
-
-
-def walk_name(axis: str) -> str:
-    """Return the name of the standardised steps along an axis."""
-    return f"walk_{axis}"
+WALKS = "walks"
+"""Name of their standardised steps."""
 
 
 def _position(axis: str, log_inputs: Values) -> Value:

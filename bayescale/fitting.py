@@ -21,7 +21,7 @@ from bayescale.build import (
     parameters_from_draws,
     starting_point,
 )
-from bayescale.design import Design, Scale, Sizes
+from bayescale.design import Design, Sizes
 from bayescale.discrepancy import MODES
 from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
@@ -127,7 +127,7 @@ def fit(
         compiled_after = time.perf_counter()
         try:
             positions, stats, exploration = draw_posterior(
-                model, compiled, design.matrix, design.scale, settings, shown
+                model, compiled, design, settings, shown
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
@@ -136,7 +136,7 @@ def fit(
         sampled_after = time.perf_counter()
         shown.stage("checking")
         unseen = np.random.default_rng([settings.seed, _UNSEEN_STREAM])
-        posterior = labelled(design, parameters_from_draws(model, design.scale, positions), unseen)
+        posterior = labelled(design, parameters_from_draws(model, design, positions), unseen)
         result = Fit(
             model=model,
             runs=table,
@@ -162,12 +162,11 @@ def fit(
 def draw_posterior(
     model: Model,
     compiled: CompiledLogp,
-    data: NDArray[np.float64],
-    scale: Scale,
+    design: Design,
     settings: Settings,
     shown: Stages,
 ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset, Exploration | None]:
-    """Sample a model given its data matrix, from every mode that its law may have.
+    """Sample a model given what it observes, from every mode that its law may have.
 
     Returns
     -------
@@ -175,13 +174,13 @@ def draw_posterior(
         Unconstrained draws by name, the sampler's statistics, and what was found of modes.
     """
     exploration = None
-    places = places_to_look(model, data)
+    places = places_to_look(model, design.matrix)
     if places:
         shown.stage("looking for modes")
-        exploration = explore(model, compiled, data, scale, settings, places)
+        exploration = explore(model, compiled, design, settings, places)
     shown.stage(f"sampling, {settings.chains} chains")
     starts = exploration.starts if exploration else None
-    positions, stats = compiled.sample(data, settings, shown.count, starts)
+    positions, stats = compiled.sample(design.matrix, settings, shown.count, starts)
     return positions, stats, exploration
 
 
@@ -197,8 +196,8 @@ def _compiled_card(card: str, law: Law, sizes: Sizes) -> CompiledLogp:
 
     model = Model.from_dict(tomllib.loads(card))
     # Any data will do: the graph depends on the number of rows only.
-    axes = model.discrepancy.axes if model.discrepancy else ()
-    placeholder = np.zeros((len(model.columns) + 1 + len(sizes) + MODES * len(axes), 2))
+    modes = MODES if model.discrepancy else 0
+    placeholder = np.zeros((len(model.columns) + 1 + len(sizes) + modes, 2))
     return compile_logp(build(model, placeholder, sizes), starting_point(model, sizes=sizes), DATA)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bayescale.catalogue import find_model_card
-from bayescale.discrepancy import Drift, walk_name
+from bayescale.discrepancy import SCALE, WALKS, Drift
 from bayescale.errors import CardError, did_you_mean
 from bayescale.groups import effect_name, spread_name
 from bayescale.laws import Law
@@ -157,7 +157,7 @@ class Model:
         """The priors on noise, discrepancy and shared effects."""
         return {
             **self.noise.priors,
-            **(self.discrepancy.priors if self.discrepancy else {}),
+            **({SCALE: self.discrepancy.scale} if self.discrepancy else {}),
             **{spread_name(column): prior for column, prior in self.shared.items()},
         }
 
@@ -166,21 +166,17 @@ class Model:
         """The priors on coordinates, and on all others."""
         return {**self.priors, **self.other_priors}
 
-    def step_scales(self, values: Mapping[str, Any]) -> dict[str, tuple[Prior, Any]]:
-        """Return the scale of each set of standard normal steps, and the prior of such a scale.
+    def step_scales(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the scale of each set of standard normal steps, by the name of the set.
 
         Parameters
         ----------
         values
             The unknowns of `other_priors`, by name.
         """
-        scales: dict[str, tuple[Prior, Any]] = {}
-        for column, prior in self.shared.items():
-            scales[effect_name(column)] = (prior, values[spread_name(column)])
+        scales = {effect_name(column): values[spread_name(column)] for column in self.shared}
         if self.discrepancy is not None:
-            for axis in self.discrepancy.axes:
-                scale = self.discrepancy.along(axis, values)
-                scales[walk_name(axis)] = (self.discrepancy.scale, scale)
+            scales[WALKS] = values[SCALE]
         return scales
 
     @property

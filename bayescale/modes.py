@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayescale.build import parameters_from_draws, starting_point
-from bayescale.design import Scale
+from bayescale.design import Design
 from bayescale.errors import SamplingError
 from bayescale.model import Model
 from bayescale.sampler import CompiledLogp, Settings
@@ -57,8 +57,7 @@ def places_to_look(model: Model, data: Draws) -> list[dict[str, float]]:
 def explore(
     model: Model,
     compiled: CompiledLogp,
-    data: Draws,
-    scale: Scale,
+    design: Design,
     settings: Settings,
     places: Sequence[Mapping[str, float]],
 ) -> Exploration:
@@ -72,7 +71,7 @@ def explore(
     SamplingError
         If no chain can start anywhere.
     """
-    law = model.formula
+    law, data = model.formula, design.matrix
     rng = np.random.default_rng([settings.seed, 2])
     elsewhere = compiled.unpack(compiled.start)
     centres = [compiled.pack({**elsewhere, **place}) for place in places]
@@ -88,7 +87,7 @@ def explore(
     names: dict[str, float] = {}
     for i in order:
         middle = compiled.unpack(np.median(modes[i], axis=0))
-        found = parameters_from_draws(model, scale, middle)
+        found = parameters_from_draws(model, design, middle)
         label = law.mode_of({name: float(found[name]) for name in law.parameters})
         repeats = sum(name.startswith(label) for name in names)
         unique = f"{label} ({repeats + 1})" if repeats else label

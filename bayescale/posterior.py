@@ -22,7 +22,7 @@ from bayescale.diagnostics import (
     diagnose_sampling,
     lead_with_status,
 )
-from bayescale.discrepancy import walk_name
+from bayescale.discrepancy import SCALE, WALKS
 from bayescale.errors import BayescaleError, BayescaleWarning, FitFileError
 from bayescale.groups import effect_name, spread_name
 from bayescale.laws import Law
@@ -153,7 +153,7 @@ class Fit:
             **{name: p.meaning for name, p in self.law.parameters.items()},
             "sigma": f"scale of the scatter of log {self.law.response}",
             "nu": "degrees of freedom of the scatter",
-            **(self.model.discrepancy.meanings if self.model.discrepancy else {}),
+            SCALE: "drift of the elasticities over one e-fold",
             **{
                 spread_name(column): f"scale of the effects that runs of one {column} share"
                 for column in self.model.shared
@@ -271,7 +271,7 @@ def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
 def _check_whole(fit: Fit, path: str | Path) -> None:
     expected = {*fit.law.parameters, *fit.model.all_priors}
     if fit.model.discrepancy is not None:
-        expected |= {walk_name(axis) for axis in fit.model.discrepancy.axes}
+        expected.add(WALKS)
     expected |= {effect_name(column) for column in fit.model.shared}
     found = set(map(str, fit.posterior.data_vars))
     if found != expected:

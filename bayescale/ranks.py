@@ -245,7 +245,7 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     positions, effective, divergences = _enough_draws(model, design, rng)
     thin = next(iter(positions.values())).size // _RANKED
     thinned = {name: values[:, ::thin] for name, values in positions.items()}
-    posterior = labelled(design, parameters_from_draws(model, design.scale, thinned), rng)
+    posterior = labelled(design, parameters_from_draws(model, design, thinned), rng)
     ranked = _quantities(model, design, posterior, runs, response)
     below = {
         name: float((ranked[name] < value.item()).mean())
@@ -273,7 +273,7 @@ def _enough_draws(
             seed=int(rng.integers(2**32)),
         )
         positions, stats, _ = draw_posterior(
-            model, compiled, design.matrix, design.scale, settings, Stages()
+            model, compiled, design, settings, Stages()
         )
         scalars = {name: (("chain", "draw"), x) for name, x in positions.items() if x.ndim == 2}
         found = azs.ess(xr.Dataset(scalars), sample_dims=["chain", "draw"])
