@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bayescale.laws import Parameter, define_law, law
     from bayescale.listing import datasets, models
     from bayescale.model import Model, Noise, load_model
+    from bayescale.pooling import Pooling
     from bayescale.posterior import Fit, load_fit
     from bayescale.prediction import predict
     from bayescale.priors import Beta, Gamma, HalfCauchy, HalfNormal, LogNormal, Normal
@@ -61,6 +62,7 @@ _HOME = {
     "laws": ("Parameter", "define_law", "law"),
     "listing": ("datasets", "models"),
     "model": ("Model", "Noise", "load_model"),
+    "pooling": ("Pooling",),
     "posterior": ("Fit", "load_fit"),
     "prediction": ("predict",),
     "priors": ("Beta", "Gamma", "HalfCauchy", "HalfNormal", "LogNormal", "Normal"),
@@ -97,6 +99,7 @@ __all__ = [
     "Normal",
     "Parameter",
     "Plan",
+    "Pooling",
     "Runs",
     "RunsError",
     "SamplingError",

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.design import Design, Sizes
+from bayescale.design import Design, Rows, Sizes, differing, moved
 from bayescale.discrepancy import CELLS, MODES, WALKS
-from bayescale.groups import effect_name, level_dim
+from bayescale.groups import level_dim
 from bayescale.laws import Law, Value, Values
 from bayescale.model import Model
 
@@ -47,20 +47,21 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     a wall. The priors are stated on the exponents all the same: the Jacobian of (ln exponents)
     in the logits of the shares is the remainder.
 
-    The steps of walks and the shared effects are sampled over the standard deviation that they
-    would have given the runs and nothing but themselves unknown: an effect that runs determine is
-    then sampled as it is, one that they do not over its scale, and all between as far as they do.
+    The steps of walks and the differences between levels are sampled over the standard deviation
+    that they would have given the runs and nothing but themselves unknown: an effect that runs
+    determine is then sampled as it is, one that they do not over its scale, and all between as
+    far as they do.
     Either of the two forms alone has a funnel where the other is right (Betancourt and Girolami
     2013, arXiv:1312.0906), and within one fit some effects are determined and some are not.
     """
     import pymc as pm
     import pytensor.tensor as pt
 
-    law = model.formula
+    law, rows = model.formula, Rows(model)
     with pm.Model() as built:
         runs = pm.Data(DATA, data)
-        log_inputs = {name: runs[i] for i, name in enumerate(law.inputs)}
-        log_response = runs[len(law.inputs)]
+        log_inputs = {name: runs[row] for name, row in rows.inputs.items()}
+        log_response = runs[rows.response]
         free: dict[str, Any] = {
             name: prior.variable(name)
             for name, prior in model.priors.items()
@@ -77,24 +78,36 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         if law.shares:
             pm.Potential("shares_jacobian", log_remainder)
         others = {name: prior.variable(name) for name, prior in model.other_priors.items()}
-        centred = law.from_reference(coordinates, law.unit_reference)
-        mean = np.log(law.formula(log_inputs, centred))
-        row = len(law.inputs) + 1
         scales = model.step_scales(others)
 
-        def departure(name: str, seen: Any) -> Any:
+        def steps(name: str, seen: Any, size: int) -> Any:
             told = np.sqrt(1.0 + (scales[name] / others["sigma"]) ** 2 * seen)
-            steps = pm.Normal(name, sigma=told, shape=steps_of(model, sizes)[name])
-            return scales[name] / told * steps
+            return scales[name] / told * pm.Normal(name, sigma=told, shape=size)
 
-        for column, size in sizes:
-            codes = runs[row].astype("int64")
-            counts = pt.zeros(size)[codes].inc(1.0)
-            mean = mean + departure(effect_name(column), counts)[codes]
-            row += 1
+        codes = {column: runs[row].astype("int64") for column, row in rows.codes.items()}
+        effects: dict[str, Any] = {}
+        for effect in model.effects:
+            of_run, size = codes[effect.by], dict(sizes)[effect.by]
+            seen = pt.zeros(size)[of_run].set(runs[rows.seen[effect.effect]])
+            at_run = steps(effect.effect, seen, size)[of_run]
+            effects[effect.of] = effects.get(effect.of, 0.0) + at_run
+        parameters = law.from_reference(coordinates, law.unit_reference)
+        differences = {name: x for name, x in effects.items() if name in law.parameters}
+        local: Values = log_inputs
+        if differences:
+            centres = {name: runs[row] for name, row in rows.centres.items()}
+            shift = {name: np.exp(centre) for name, centre in centres.items()}
+            parameters = differing(law, moved(law, parameters, shift), differences)
+            local = {name: x - centres[name] for name, x in log_inputs.items()}
+        mean = np.log(law.formula(local, parameters))
+        for name, effect_at_run in effects.items():
+            if name == law.response:
+                mean = mean + effect_at_run
+            elif name in law.inputs:
+                mean = mean + effect_at_run * log_inputs[name]
         if model.discrepancy is not None:
-            rows = runs[row:]
-            mean = mean + departure(WALKS, (rows**2).sum(axis=1)) @ rows
+            modes = runs[rows.modes]
+            mean = mean + steps(WALKS, (modes**2).sum(axis=1), MODES) @ modes
         if model.noise.kind == "student-t":
             pm.StudentT(
                 "log_response",
@@ -128,7 +141,8 @@ def coordinates_of(law: Law, free: Values) -> tuple[dict[str, Value], Value]:
 
 def steps_of(model: Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the standard normal variables of a model, by name."""
-    effects = {effect_name(column): (size,) for column, size in sizes}
+    room = dict(sizes)
+    effects = {effect.effect: (room[effect.by],) for effect in model.effects}
     return {**effects, **({WALKS: (MODES,)} if model.discrepancy else {})}
 
 
@@ -181,10 +195,12 @@ def parameters_from_draws(
         name: priors[name].constrain(values) if name in priors else values
         for name, values in draws.items()
     }
-    seen = design.seen
+    seen = design.seen(model)
     for name, scale in model.step_scales(free).items():
-        told = (scale / free["sigma"])[..., None] ** 2 * seen[name]
-        free[name] = free[name] / np.sqrt(1.0 + told)
+        scale = np.asarray(scale)[..., None]
+        told = np.sqrt(1.0 + (scale / free["sigma"][..., None]) ** 2 * seen[name])
+        # Of walks the standard steps are kept, since those that no run sees join them.
+        free[name] = free[name] / told * (1.0 if name == WALKS else scale)
     coordinates, _ = coordinates_of(law, free)
     in_units = {
         name: value * design.scale.response if model.priors[name].relative_to else value
@@ -196,6 +212,7 @@ def parameters_from_draws(
 
 
 def labelled(
+    model: Model,
     design: Design,
     found: Mapping[str, NDArray[np.float64]],
     rng: np.random.Generator,
@@ -211,14 +228,20 @@ def labelled(
     columns: dict[str, tuple[tuple[str, ...], NDArray[np.float64]]] = {
         name: (("chain", "draw"), x) for name, x in found.items() if x.ndim == 2
     }
-    for column, levels in design.levels.items():
-        name, dim = effect_name(column), level_dim(column)
-        coordinates[dim] = levels.labels
-        columns[name] = (("chain", "draw", dim), found[name][..., : len(levels)])
+    for effect in model.effects:
+        labels, dim = design.levels[effect.by].labels, level_dim(effect.by)
+        coordinates[dim] = labels
+        columns[effect.effect] = (
+            ("chain", "draw", dim),
+            found[effect.effect][..., : len(labels)],
+        )
     if design.turn is not None:
         unseen = rng.standard_normal((chains, count, len(design.turn) - MODES))
         steps = np.concatenate([found[WALKS], unseen], axis=-1) @ design.turn.T
-        columns[WALKS] = (("chain", "draw", "axis", "cell"), steps.reshape(chains, count, -1, 2 * CELLS))
+        columns[WALKS] = (
+            ("chain", "draw", "axis", "cell"),
+            steps.reshape(chains, count, -1, 2 * CELLS),
+        )
     return xr.Dataset(columns, coords=coordinates)
 
 
@@ -243,5 +266,8 @@ def draw_prior(
         kept.append({name: values[inside] for name, values in drawn.items()})
         count += int(inside.sum())
     drawn = {name: np.concatenate([k[name] for k in kept])[:size] for name in kept[0]}
-    steps = steps_of(model, sizes)
-    return drawn | {name: rng.standard_normal((size, *shape)) for name, shape in steps.items()}
+    scales = model.step_scales(drawn)
+    for name, shape in steps_of(model, sizes).items():
+        scale = 1.0 if name == WALKS else np.broadcast_to(scales[name], (size,))[:, None]
+        drawn[name] = scale * rng.standard_normal((size, *shape))
+    return drawn

@@ -106,7 +106,10 @@ class Drift:
             Draws of the scale times the steps of the walks, along ``axis`` and ``cell``: first
             the cells above the centre, then those below.
         """
-        return sum(_weigh(walks.isel(axis=i), _position(axis, log_inputs)) for i, axis in enumerate(self.axes))
+        return sum(
+            _weigh(walks.isel(axis=i), _position(axis, log_inputs))
+            for i, axis in enumerate(self.axes)
+        )
 
     def modes(self, log_inputs: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the directions of the walks in which runs see them most.

@@ -21,8 +21,7 @@ from bayescale.build import (
     parameters_from_draws,
     starting_point,
 )
-from bayescale.design import Design, Sizes
-from bayescale.discrepancy import MODES
+from bayescale.design import Design, Rows, Sizes
 from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
@@ -126,9 +125,7 @@ def fit(
         compiled = compiled_logp(model, design.sizes)
         compiled_after = time.perf_counter()
         try:
-            positions, stats, exploration = draw_posterior(
-                model, compiled, design, settings, shown
-            )
+            positions, stats, exploration = draw_posterior(model, compiled, design, settings, shown)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 "The fit was interrupted before it was complete; nothing was kept or written."
@@ -136,7 +133,7 @@ def fit(
         sampled_after = time.perf_counter()
         shown.stage("checking")
         unseen = np.random.default_rng([settings.seed, _UNSEEN_STREAM])
-        posterior = labelled(design, parameters_from_draws(model, design, positions), unseen)
+        posterior = labelled(model, design, parameters_from_draws(model, design, positions), unseen)
         result = Fit(
             model=model,
             runs=table,
@@ -196,8 +193,7 @@ def _compiled_card(card: str, law: Law, sizes: Sizes) -> CompiledLogp:
 
     model = Model.from_dict(tomllib.loads(card))
     # Any data will do: the graph depends on the number of rows only.
-    modes = MODES if model.discrepancy else 0
-    placeholder = np.zeros((len(model.columns) + 1 + len(sizes) + modes, 2))
+    placeholder = np.zeros((Rows(model).count, 2))
     return compile_logp(build(model, placeholder, sizes), starting_point(model, sizes=sizes), DATA)
 
 

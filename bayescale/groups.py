@@ -59,9 +59,20 @@ class Levels:
         place: Mapping[object, int] = {label: i for i, label in enumerate(self.labels.tolist())}
         return np.array([place.get(value, -1) for value in values.astype(str).tolist()])
 
+    def text(self, values: ArrayLike) -> list[str]:
+        """Return the label of the level of each value, as text."""
+        return [str(self.labels[code]) for code in self.codes(values)]
+
 
 def column_of(runs: Runs, column: str) -> NDArray[np.generic]:
-    """Return a column as amounts where it holds positive numbers, as texts elsewhere."""
+    """Return a column as amounts where it holds positive numbers, as texts elsewhere.
+
+    Several columns, joined by ``+``, are texts: one for each combination of their levels.
+    """
+    parts = column.split("+")
+    if len(parts) > 1:
+        texts = [Levels.of(runs, part).text(column_of(runs, part)) for part in parts]
+        return np.array([" + ".join(row) for row in zip(*texts, strict=True)], dtype=np.str_)
     if column not in runs.table:
         raise RunsError(
             f"{runs.name}: found no column {column!r}, by which the model groups runs; the columns "
@@ -73,18 +84,8 @@ def column_of(runs: Runs, column: str) -> NDArray[np.generic]:
     return values.astype(str).to_numpy(dtype=np.str_)
 
 
-def spread_name(column: str) -> str:
-    """Return the name of the standard deviation of effects that runs of one level share."""
-    return f"shared_{column}"
-
-
-def effect_name(column: str) -> str:
-    """Return the name of those effects, over their standard deviation."""
-    return f"effect_{column}"
-
-
 def level_dim(column: str) -> str:
-    """Return the name of the dimension along which those effects lie."""
+    """Return the name of the dimension along which the levels of a column lie."""
     return f"level_{column}"
 
 

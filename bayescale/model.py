@@ -9,9 +9,9 @@ from typing import Any
 from bayescale.catalogue import find_model_card
 from bayescale.discrepancy import SCALE, WALKS, Drift
 from bayescale.errors import CardError, did_you_mean
-from bayescale.groups import effect_name, spread_name
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
+from bayescale.pooling import Pooling
 from bayescale.priors import Prior, prior_from_dict
 
 NOISES: Mapping[str, tuple[str, ...]] = {"student-t": ("sigma", "nu"), "normal": ("sigma",)}
@@ -29,7 +29,7 @@ _CARD_KEYS: Mapping[str, tuple[type, str]] = {
     "priors": (Mapping, "a table"),
     "noise": (Mapping, "a table"),
     "discrepancy": (Mapping, "a table"),
-    "shared": (Mapping, "a table"),
+    "pooling": (Mapping, "a table"),
 }
 
 
@@ -69,9 +69,9 @@ class Model:
         Scatter about the law.
     discrepancy
         How the law itself may be wrong; not at all unless given.
-    shared
-        Columns whose equal values mark runs that share an effect on the log of the response
-        (one size, one curve), each with a prior of the effects' standard deviation.
+    pooling
+        Which parts of the law differ between levels of which columns: between families, or
+        between the sizes or curves whose runs err together.
     inputs
         Which column of the runs each input of the law is, where the names differ: a law of one
         variable needs ``{"x": "compute"}`` or the like.
@@ -99,7 +99,7 @@ class Model:
     priors: Mapping[str, Prior]
     noise: Noise
     discrepancy: Drift | None = None
-    shared: Mapping[str, Prior] = field(default_factory=dict)
+    pooling: tuple[Pooling, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     id: str = "unnamed"
     title: str = ""
@@ -131,11 +131,12 @@ class Model:
                 )
         if self.discrepancy is not None:
             self.discrepancy.check(self.formula)
-        for column, spread in self.shared.items():
-            if not isinstance(spread, Prior) or spread.support != "positive":
-                raise CardError(
-                    f"shared.{column}: found {spread!r}, expected a prior on a standard deviation."
-                )
+        for pooling in self.pooling:
+            pooling.check(self.formula)
+        effects = [pooling.effect for pooling in self.pooling]
+        twice = [name for name in effects if effects.count(name) > 1]
+        if twice:
+            raise CardError(f"pooling: found {twice[0]} twice, expected each once.")
         if "x" in self.formula.inputs and "x" not in self.inputs:
             raise CardError(
                 f"inputs: the law {self.law} is of one variable; say which column it is, as in "
@@ -154,17 +155,27 @@ class Model:
 
     @property
     def other_priors(self) -> dict[str, Prior]:
-        """The priors on noise, discrepancy and shared effects."""
+        """The priors on noise, discrepancy and differences between levels."""
         return {
             **self.noise.priors,
             **({SCALE: self.discrepancy.scale} if self.discrepancy else {}),
-            **{spread_name(column): prior for column, prior in self.shared.items()},
+            **{p.spread: p.sd for p in self.effects if isinstance(p.sd, Prior)},
         }
 
     @property
     def all_priors(self) -> dict[str, Prior]:
         """The priors on coordinates, and on all others."""
         return {**self.priors, **self.other_priors}
+
+    @property
+    def effects(self) -> tuple[Pooling, ...]:
+        """The parts of the law that differ between levels."""
+        return tuple(pooling for pooling in self.pooling if pooling.kind != "complete")
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The columns between whose levels parts of the law differ."""
+        return tuple(dict.fromkeys(effect.by for effect in self.effects))
 
     def step_scales(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the scale of each set of standard normal steps, by the name of the set.
@@ -174,10 +185,8 @@ class Model:
         values
             The unknowns of `other_priors`, by name.
         """
-        scales = {effect_name(column): values[spread_name(column)] for column in self.shared}
-        if self.discrepancy is not None:
-            scales[WALKS] = values[SCALE]
-        return scales
+        scales = {effect.effect: effect.scale(values) for effect in self.effects}
+        return scales | ({WALKS: values[SCALE]} if self.discrepancy else {})
 
     @property
     def n_free(self) -> int:
@@ -198,8 +207,14 @@ class Model:
                 **{name: prior.to_dict() for name, prior in self.noise.priors.items()},
             },
             **({"discrepancy": self.discrepancy.to_dict()} if self.discrepancy else {}),
-            **({"shared": {n: p.to_dict() for n, p in self.shared.items()}} if self.shared else {}),
+            **({"pooling": self._pooling_tables()} if self.pooling else {}),
         }
+
+    def _pooling_tables(self) -> dict[str, dict[str, Any]]:
+        tables: dict[str, dict[str, Any]] = {}
+        for pooling in self.pooling:
+            tables.setdefault(pooling.of, {})[pooling.by] = pooling.to_dict()
+        return tables
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str = "card") -> "Model":
@@ -230,10 +245,11 @@ class Model:
             discrepancy=Drift.from_dict(content["discrepancy"], f"{where}: discrepancy")
             if "discrepancy" in content
             else None,
-            shared={
-                column: prior_from_dict(prior, f"{where}: shared.{column}")
-                for column, prior in content.get("shared", {}).items()
-            },
+            pooling=tuple(
+                Pooling.from_dict(entry, of, by, f"{where}: pooling.{of}.{by}")
+                for of, entries in content.get("pooling", {}).items()
+                for by, entry in _table(entries, f"{where}: pooling.{of}").items()
+            ),
             inputs=content.get("inputs", {}),
             id=content.get("id", "unnamed"),
             title=content.get("title", ""),
@@ -290,6 +306,12 @@ def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:
         raise CardError(f"{path}: not valid TOML ({error}). Correct the card.") from None
     model = Model.from_dict(content, path.name)
     return replace(model, id=path.stem) if model.id == "unnamed" else model
+
+
+def _table(content: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(content, Mapping):
+        raise CardError(f"{where}: found {content!r}, expected a table for each column.")
+    return content
 
 
 def _check_priors(

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.curve import Curve
+from bayescale.curve import Curve, Groups
 from bayescale.dataset_card import DatasetCard
 from bayescale.design import Scale
 from bayescale.diagnostics import (
@@ -23,8 +23,7 @@ from bayescale.diagnostics import (
     lead_with_status,
 )
 from bayescale.discrepancy import SCALE, WALKS
-from bayescale.errors import BayescaleError, BayescaleWarning, FitFileError
-from bayescale.groups import effect_name, spread_name
+from bayescale.errors import BayescaleError, BayescaleWarning, CardError, FitFileError
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.model import Model
@@ -94,8 +93,28 @@ class Fit:
 
     @cached_property
     def curve(self) -> Curve:
-        """The response at any inputs, draw by draw: the law with its discrepancy."""
-        return Curve.of(self.model, self.scale, self._posterior)
+        """The response at any inputs, draw by draw: the law with its discrepancy.
+
+        Where parameters differ between families, it is that of a new family.
+        """
+        return self.curve_of(None)
+
+    def curve_of(self, groups: Groups | None, dim: str = "plan") -> Curve:
+        """Return the response at any inputs, of given levels of columns.
+
+        Raises
+        ------
+        CardError
+            If the model does not group runs by such a column.
+        """
+        known = self.model.groupings
+        for column in groups or {}:
+            if column not in known:
+                raise CardError(
+                    f"groups: found {column!r}, expected one of the columns by which "
+                    f"{self.model.id} groups runs: {', '.join(known) or 'none'}."
+                )
+        return Curve.of(self.model, self.scale, self._posterior, groups, dim=dim, seed=self.seed)
 
     @property
     def inputs(self) -> dict[str, NDArray[np.float64]]:
@@ -154,10 +173,7 @@ class Fit:
             "sigma": f"scale of the scatter of log {self.law.response}",
             "nu": "degrees of freedom of the scatter",
             SCALE: "drift of the elasticities over one e-fold",
-            **{
-                spread_name(column): f"scale of the effects that runs of one {column} share"
-                for column in self.model.shared
-            },
+            **{effect.spread: effect.meaning for effect in self.model.effects},
         }
         table["meaning"] = [meanings[str(name)] for name in table.index]
         return flag_failure(table.join(self.diagnostics.table), self.diagnostics)
@@ -272,7 +288,7 @@ def _check_whole(fit: Fit, path: str | Path) -> None:
     expected = {*fit.law.parameters, *fit.model.all_priors}
     if fit.model.discrepancy is not None:
         expected.add(WALKS)
-    expected |= {effect_name(column) for column in fit.model.shared}
+    expected |= {effect.effect for effect in fit.model.effects}
     found = set(map(str, fit.posterior.data_vars))
     if found != expected:
         raise FitFileError(

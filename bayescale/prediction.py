@@ -8,15 +8,14 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bayescale.constants import Constants
-from bayescale.curve import Curve
+from bayescale.curve import LEVEL_STREAM, Curve, Groups, effects_at
 from bayescale.errors import AmountError
-from bayescale.groups import Levels, effect_name, level_dim, spread_name
 from bayescale.model import Model
 from bayescale.posterior import Fit
 from bayescale.units import parse_amounts
 
-_RUN_NOISE_STREAM, _EFFECT_STREAM = 1, 2
-"""Second words of the seeds of what is simulated, apart from the sampler's stream."""
+_RUN_NOISE_STREAM = 1
+"""Second word of the seed of the scatter of runs, apart from the sampler's stream."""
 
 
 def predict(
@@ -25,6 +24,7 @@ def predict(
     n_params: object = None,
     n_tokens: object = None,
     inputs: Mapping[str, object] | None = None,
+    groups: Groups | None = None,
     seed: int | None = None,
 ) -> xr.Dataset:
     """Predict the loss (or other response) of plans.
@@ -37,6 +37,10 @@ def predict(
         Amounts, or lists of amounts of equal length; one amount goes with every other.
     inputs
         The same for a law of other inputs, by column of the runs: ``{"compute": ["1e21"]}``.
+    groups
+        For a model that pools over the levels of a column, which level the plans are of, by
+        column: ``{"family": "c4"}``, or a list with one a plan. Levels that were not fitted, or
+        are not named, are new: what differs between levels is drawn from its distribution.
     seed
         Seed of the simulated scatter of new runs; the fit's own unless given.
 
@@ -68,12 +72,13 @@ def predict(
     log_inputs = {
         name: xr.DataArray(np.log(plans[column]), dims="plan") for name, column in columns.items()
     }
-    mean = fit.curve.response(log_inputs).transpose("chain", "draw", "plan")
+    curve = fit.curve_of(groups)
+    mean = curve.response(log_inputs).transpose("chain", "draw", "plan")
     name = fit.law.response
     count = mean.sizes["plan"]
     coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
     return xr.Dataset(
-        {name: mean, f"{name}_run": simulate_runs(fit, mean, plans, seed)},
+        {name: mean, f"{name}_run": simulate_runs(fit, mean, plans, groups, seed)},
         coords={"plan": np.arange(count), **coordinates},
     )
 
@@ -103,7 +108,11 @@ def parse_plans(
 
 
 def simulate_runs(
-    fit: Fit, mean: xr.DataArray, columns: Mapping[str, ArrayLike], seed: int | None = None
+    fit: Fit,
+    mean: xr.DataArray,
+    columns: Mapping[str, ArrayLike],
+    groups: Groups | None = None,
+    seed: int | None = None,
 ) -> xr.DataArray:
     """Return what new runs would show where the curve says `mean`, one for each draw and plan.
 
@@ -112,43 +121,43 @@ def simulate_runs(
     fit, mean
         A posterior, and draws of its curve; dims chain, draw and one more, along the plans.
     columns
-        What is known of the plans, by column of the runs.
+        The inputs of the law at the plans, by column of the runs.
+    groups
+        The levels that the curve is of already.
     seed
         The fit's own unless given.
     """
     # A Student-t tail may be long enough to overflow.
     with np.errstate(over="ignore"):
-        effects = shared_effects(fit.model, fit.posterior, mean, columns, _seed(fit, seed))
+        effects = effects_of_runs(fit, mean, columns, groups, seed)
         return mean * np.exp(effects + scatter_of_runs(fit, mean, seed))
 
 
-def shared_effects(
-    model: Model,
-    draws: xr.Dataset,
+def effects_of_runs(
+    fit: Fit,
     like: xr.DataArray,
     columns: Mapping[str, ArrayLike],
-    seed: int,
+    groups: Groups | None = None,
+    seed: int | None = None,
 ) -> xr.DataArray:
-    """Return effects that runs share with those fitted, or with one another.
+    """Return by how much log responses differ because of levels that the curve is not of.
 
-    A level that was fitted has the effect that was learnt; any other a new one, which all
-    runs of that level share. A run of which the column is not known is of a level of its own.
+    They are of the sizes, runs or shapes that err together. A plan of a column that is not
+    known is of a level of its own.
     """
-    rng = np.random.default_rng([seed, _EFFECT_STREAM])
+    model, dim = fit.model, str(like.dims[-1])
     total = xr.zeros_like(like)
-    for column in model.shared:
-        known = draws[effect_name(column)]
-        values = columns.get(column)
-        if values is None:
-            codes = -1 - np.arange(like.shape[-1])
-        else:
-            codes = Levels(column, known[level_dim(column)].to_numpy()).codes(values)
-            unseen = codes < 0
-            codes[unseen] = -1 - np.unique(np.asarray(values)[unseen], return_inverse=True)[1]
-        unknown = rng.standard_normal((*known.shape[:2], max(0, -int(codes.min()))))
-        # Level -1 is the last of all, -2 the one before it.
-        steps = np.concatenate([known.to_numpy(), unknown], axis=-1)[..., codes]
-        total = total + draws[spread_name(column)] * xr.DataArray(steps, dims=like.dims)
+    for i, effect in enumerate(model.effects):
+        if effect.by in (groups or {}) or effect.of in model.formula.parameters:
+            continue
+        own = [f"plan {number}" for number in range(like.sizes[dim])]
+        rng = np.random.default_rng([_seed(fit, seed), LEVEL_STREAM, i])
+        found = effects_at(effect, fit.posterior, columns.get(effect.by, own), dim, rng)
+        if effect.of in model.formula.inputs:
+            column = model.columns[effect.of]
+            along = np.log(np.asarray(columns[column]) / fit.scale.reference[effect.of])
+            found = found * xr.DataArray(along, dims=dim)
+        total = total + found
     return total
 
 
@@ -180,6 +189,6 @@ def noise_of_runs(model: Model, draws: xr.Dataset) -> tuple[Any, NDArray[np.floa
     return stats.t(degrees), draws["sigma"].to_numpy()[..., None]
 
 
-def curve_of(source: Fit | Constants) -> Curve:
+def curve_of(source: Fit | Constants, groups: Groups | None = None) -> Curve:
     """Return the curve of a posterior, or of published constants."""
-    return source.curve if isinstance(source, Fit) else Curve.of_constants(source)
+    return source.curve_of(groups) if isinstance(source, Fit) else Curve.of_constants(source)

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from bayescale.build import draw_prior, labelled, parameters_from_draws
 from bayescale.costs import six_nd
 from bayescale.curve import Curve
-from bayescale.design import Design
+from bayescale.design import Design, Rows
 from bayescale.errors import BayescaleWarning
 from bayescale.fitting import compiled_logp, draw_posterior
 from bayescale.groups import column_of
 from bayescale.identifiability import design_warnings, unidentified
 from bayescale.model import Model, load_model
 from bayescale.optimum import log_product_of
-from bayescale.prediction import noise_of_runs, shared_effects
+from bayescale.prediction import noise_of_runs
 from bayescale.progress import Stages
 from bayescale.runs import Runs
 from bayescale.sampler import Settings
@@ -237,15 +237,15 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     drawn = {name: values[None, :1] for name, values in prior.items()}
     coordinates = {name: drawn[name] for name in law.coordinates}
     natural = law.from_reference(coordinates, design.scale.reference)
-    truth = labelled(design, {**natural, **drawn}, rng)
+    truth = labelled(model, design, {**natural, **drawn}, rng)
     shape, spread = noise_of_runs(model, truth)
     mean = _log_mean(model, design, truth, runs)
-    response = design.matrix[len(law.inputs)]
+    response = design.matrix[Rows(model).response]
     response[:] = (mean + spread * shape.rvs(mean.shape, random_state=rng))[0, 0]
     positions, effective, divergences = _enough_draws(model, design, rng)
     thin = next(iter(positions.values())).size // _RANKED
     thinned = {name: values[:, ::thin] for name, values in positions.items()}
-    posterior = labelled(design, parameters_from_draws(model, design, thinned), rng)
+    posterior = labelled(model, design, parameters_from_draws(model, design, thinned), rng)
     ranked = _quantities(model, design, posterior, runs, response)
     below = {
         name: float((ranked[name] < value.item()).mean())
@@ -272,9 +272,7 @@ def _enough_draws(
             tune=_SETTINGS.tune * (2 if factor > 1 else 1),
             seed=int(rng.integers(2**32)),
         )
-        positions, stats, _ = draw_posterior(
-            model, compiled, design, settings, Stages()
-        )
+        positions, stats, _ = draw_posterior(model, compiled, design, settings, Stages())
         scalars = {name: (("chain", "draw"), x) for name, x in positions.items() if x.ndim == 2}
         found = azs.ess(xr.Dataset(scalars), sample_dims=["chain", "draw"])
         effective = min(float(found[name]) for name in scalars)
@@ -289,11 +287,9 @@ def _log_mean(model: Model, design: Design, draws: xr.Dataset, runs: Runs) -> ND
         name: xr.DataArray(np.log(runs.column(column)), dims="run")
         for name, column in model.columns.items()
     }
-    response = Curve.of(model, design.scale, draws).response(log_inputs)
-    curve = response.transpose("chain", "draw", "run")
-    columns = {column: column_of(runs, column) for column in model.shared}
-    effects = shared_effects(model, draws, curve, columns, 0)
-    return np.asarray(np.log(curve.to_numpy()) + effects.to_numpy())
+    groups = {column: column_of(runs, column) for column in model.groupings}
+    curve = Curve.of(model, design.scale, draws, groups, dim="run")
+    return np.asarray(np.log(curve.response(log_inputs).transpose("chain", "draw", "run")))
 
 
 def _quantities(
@@ -316,7 +312,8 @@ def _quantities(
         size, tokens = (runs.column(model.columns[name]) for name in ("n_params", "n_tokens"))
         budget = _BEYOND * six_nd(size, tokens).max()
         log_product = log_product_of(np.array([budget]), six_nd)
-        curve = Curve.of(model, design.scale, draws)
+        first = {column: levels.labels[0] for column, levels in design.levels.items()}
+        curve = Curve.of(model, design.scale, draws, first)
         log_n = curve.optimal_log_params(log_product)
         inputs = {"n_params": log_n, "n_tokens": log_product - log_n}
         found["ln n_opt"] = log_n.isel(compute=0)

@@ -17,7 +17,7 @@ from bayescale.groups import column_of
 from bayescale.identifiability import check_identifiable
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
-from bayescale.prediction import noise_of_runs, scatter_of_runs, shared_effects
+from bayescale.prediction import effects_of_runs, noise_of_runs, scatter_of_runs
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
 
@@ -125,12 +125,15 @@ def score(fit: Fit, runs: Runs) -> Score:
         name: xr.DataArray(np.log(runs.column(column)), dims="run")
         for name, column in columns.items()
     }
-    table = runs.table
-    curve = fit.curve.response(log_inputs).transpose("chain", "draw", "run")
-    known = {column: column_of(runs, column) for column in fit.model.shared if column in table}
-    mean: xr.DataArray = curve * np.exp(
-        shared_effects(fit.model, fit.posterior, curve, known, fit.seed)
-    )
+    named = set(runs.table.columns)
+    groups = {
+        column: column_of(runs, column)
+        for column in fit.model.groupings
+        if named.issuperset(column.split("+"))
+    }
+    curve = fit.curve_of(groups, "run").response(log_inputs).transpose("chain", "draw", "run")
+    inputs = {column: runs.column(column) for column in columns.values()}
+    mean: xr.DataArray = curve * np.exp(effects_of_runs(fit, curve, inputs, groups))
     observed = np.log(runs.column(fit.law.response))
     shape, spread = noise_of_runs(fit.model, fit.posterior)
     residual = (observed - np.log(mean.to_numpy())) / spread

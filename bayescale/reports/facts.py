@@ -209,7 +209,10 @@ def _method(fit: Fit, plan: Plan) -> tuple[tuple[str, str], ...]:
             if (drift := fit.model.discrepancy)
             else []
         ),
-        *(("shared effects", f"of runs of one {column}") for column in fit.model.shared),
+        *(
+            ("pooling", f"{pooling.of} by {pooling.by}: {pooling.kind}")
+            for pooling in fit.model.pooling
+        ),
         (
             "reference point",
             f"N = {format_count(scale.reference['n_params'])}, "
