@@ -11,11 +11,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.design import Design, Rows, Sizes, differing, moved
+from bayescale.design import Design, Rows, Sizes, ahead_of_usual, differing, moved
 from bayescale.discrepancy import CELLS, MODES, WALKS
 from bayescale.groups import level_dim
 from bayescale.laws import Law, Value, Values
 from bayescale.model import Model
+from bayescale.pooling import Pooling
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -79,26 +80,30 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             pm.Potential("shares_jacobian", log_remainder)
         others = {name: prior.variable(name) for name, prior in model.other_priors.items()}
         scales = model.step_scales(others)
-
-        def steps(name: str, seen: Any, size: int) -> Any:
-            told = np.sqrt(1.0 + (scales[name] / others["sigma"]) ** 2 * seen)
-            return scales[name] / told * pm.Normal(name, sigma=told, shape=size)
-
         codes = {column: runs[row].astype("int64") for column, row in rows.codes.items()}
+        parameters = law.from_reference(coordinates, law.unit_reference)
+
+        def by_level(column: str, row: int) -> Any:
+            return pt.zeros(dict(sizes)[column])[codes[column]].set(runs[row])
+
+        ahead: Values = {}
+        if model.grouping:
+            centres = {name: by_level(model.grouping, row) for name, row in rows.centres.items()}
+            ahead = ahead_of_usual(model, parameters, centres)
         effects: dict[str, Any] = {}
         for effect in model.effects:
-            of_run, size = codes[effect.by], dict(sizes)[effect.by]
-            seen = pt.zeros(size)[of_run].set(runs[rows.seen[effect.effect]])
-            at_run = steps(effect.effect, seen, size)[of_run]
-            effects[effect.of] = effects.get(effect.of, 0.0) + at_run
-        parameters = law.from_reference(coordinates, law.unit_reference)
+            seen = by_level(effect.by, rows.seen[effect.effect])
+            start = ahead[effect.of] if leads(model, effect) else 0.0
+            told, lead = informed(scales[effect.effect], others["sigma"], seen, start)
+            steps = pm.Normal(effect.effect, lead, told, shape=dict(sizes)[effect.by])
+            found = scales[effect.effect] / told * (steps - lead)
+            effects[effect.of] = effects.get(effect.of, 0.0) + found[codes[effect.by]]
         differences = {name: x for name, x in effects.items() if name in law.parameters}
         local: Values = log_inputs
         if differences:
-            centres = {name: runs[row] for name, row in rows.centres.items()}
-            shift = {name: np.exp(centre) for name, centre in centres.items()}
+            shift = {name: np.exp(runs[row]) for name, row in rows.centres.items()}
             parameters = differing(law, moved(law, parameters, shift), differences)
-            local = {name: x - centres[name] for name, x in log_inputs.items()}
+            local = {name: x - runs[rows.centres[name]] for name, x in log_inputs.items()}
         mean = np.log(law.formula(local, parameters))
         for name, effect_at_run in effects.items():
             if name == law.response:
@@ -107,7 +112,8 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
                 mean = mean + effect_at_run * log_inputs[name]
         if model.discrepancy is not None:
             modes = runs[rows.modes]
-            mean = mean + steps(WALKS, (modes**2).sum(axis=1), MODES) @ modes
+            told, _ = informed(scales[WALKS], others["sigma"], (modes**2).sum(axis=1))
+            mean = mean + (scales[WALKS] / told * pm.Normal(WALKS, sigma=told, shape=MODES)) @ modes
         if model.noise.kind == "student-t":
             pm.StudentT(
                 "log_response",
@@ -119,6 +125,29 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         else:
             pm.Normal("log_response", mu=mean, sigma=others["sigma"], observed=log_response)
     return built
+
+
+def leads(model: Model, effect: Pooling) -> bool:
+    """Return whether an effect is of a parameter at the centres of the model's grouping."""
+    return effect.of in model.formula.parameters and effect.by == model.grouping
+
+
+def informed(scale: Any, sigma: Any, seen: Any, ahead: Any = 0.0) -> tuple[Any, Any]:
+    """Return the standard deviation and the mean of steps that runs tell of as far as they do.
+
+    Parameters
+    ----------
+    scale, sigma
+        Scale of the effects, and of the scatter of runs.
+    seen
+        What runs say of each effect, over the scatter squared.
+    ahead
+        By how much what the effects add to differs from its usual value. Where runs determine
+        the sum, the sum is sampled; where they do not, the effect.
+    """
+    told_squared = 1.0 + (scale / sigma) ** 2 * seen
+    told = np.sqrt(told_squared)
+    return told, (1.0 - 1.0 / told_squared) * ahead * told / scale
 
 
 def logit_name(exponent: str) -> str:
@@ -195,13 +224,23 @@ def parameters_from_draws(
         name: priors[name].constrain(values) if name in priors else values
         for name, values in draws.items()
     }
-    seen = design.seen(model)
-    for name, scale in model.step_scales(free).items():
-        scale = np.asarray(scale)[..., None]
-        told = np.sqrt(1.0 + (scale / free["sigma"][..., None]) ** 2 * seen[name])
-        # Of walks the standard steps are kept, since those that no run sees join them.
-        free[name] = free[name] / told * (1.0 if name == WALKS else scale)
     coordinates, _ = coordinates_of(law, free)
+    ahead: Values = {}
+    if model.grouping:
+        about_unit = law.from_reference(coordinates, law.unit_reference)
+        wide = {name: np.asarray(value)[..., None] for name, value in about_unit.items()}
+        ahead = ahead_of_usual(model, wide, design.centres(model))
+    seen, scales = design.seen(model), model.step_scales(free)
+    sigma = free["sigma"][..., None]
+    for effect in model.effects:
+        scale = np.asarray(scales[effect.effect])[..., None]
+        start = ahead[effect.of] if leads(model, effect) else 0.0
+        told, lead = informed(scale, sigma, seen[effect.effect], start)
+        free[effect.effect] = scale / told * (free[effect.effect] - lead)
+    if model.discrepancy is not None:
+        # Of walks the standard steps are kept, since those that no run sees join them.
+        told, _ = informed(scales[WALKS][..., None], sigma, seen[WALKS])
+        free[WALKS] = free[WALKS] / told
     in_units = {
         name: value * design.scale.response if model.priors[name].relative_to else value
         for name, value in coordinates.items()

@@ -92,7 +92,7 @@ class Curve:
                 into[name] = into.get(name, 0.0) + found
         parameters: Mapping[str, Any] = {name: draws[name] for name in law.parameters}
         if differences:
-            shift = _centre_at(scale, draws, groups.get(scale.grouping), dim)
+            shift = _centre_at(model.grouping, scale, draws, groups.get(model.grouping), dim)
             there = differing(law, moved(law, parameters, shift), differences)
             parameters = moved_back(law, there, shift)
         return cls(
@@ -200,12 +200,12 @@ def effects_at(
 
 
 def _centre_at(
-    scale: Scale, draws: xr.Dataset, levels: ArrayLike | None, dim: str
+    grouping: str, scale: Scale, draws: xr.Dataset, levels: ArrayLike | None, dim: str
 ) -> dict[str, Any]:
     """Return the reference point of levels: their own centre, or that of all runs."""
     if levels is None or scale.centres is None:
         return dict(scale.reference)
-    labels = Levels(scale.grouping, draws[level_dim(scale.grouping)].to_numpy())
+    labels = Levels(grouping, draws[level_dim(grouping)].to_numpy())
     codes = labels.codes(np.atleast_1d(np.asarray(levels)))
     centres = {
         name: np.append(values, scale.reference[name])[codes]

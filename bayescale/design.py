@@ -32,15 +32,13 @@ class Scale:
         Geometric centre of each input of the law.
     response
         The typical response (loss, mostly) there.
-    grouping
-        Of the columns by which natural parameters are pooled the one with the most levels.
     centres
-        Geometric centre of each input for each of its levels: there their parameters differ.
+        Geometric centre of each input for each level of the model's `grouping`, if it has one:
+        there the natural parameters of the levels differ.
     """
 
     reference: dict[str, float]
     response: float
-    grouping: str = ""
     centres: Mapping[str, list[float]] | None = None
 
     @classmethod
@@ -57,15 +55,13 @@ class Scale:
             typical = float(np.median(runs.column(law.response)[nearest]))
         else:
             reference, typical = law.unit_reference, 1.0
-        pooled = {effect.by for effect in model.effects if effect.of in law.parameters}
-        if not pooled:
+        if not model.grouping:
             return cls(reference=reference, response=typical)
-        levels = {column: Levels.of(runs, column) for column in sorted(pooled)}
-        grouping = max(levels, key=lambda column: len(levels[column]))
-        codes = levels[grouping].codes(column_of(runs, grouping))
-        found = [_centre(law, logs, codes == i) for i in range(len(levels[grouping]))]
+        levels = Levels.of(runs, model.grouping)
+        codes = levels.codes(column_of(runs, model.grouping))
+        found = [_centre(law, logs, codes == i) for i in range(len(levels))]
         centres = {name: [centre[name] for centre in found] for name in reference}
-        return cls(reference=reference, response=typical, grouping=grouping, centres=centres)
+        return cls(reference=reference, response=typical, centres=centres)
 
 
 def _centre(
@@ -115,7 +111,7 @@ class Design:
         codes = {name: found.codes(column_of(runs, name)) for name, found in levels.items()}
         centres: dict[str, NDArray[np.float64]] = {}
         if scale.centres is not None:
-            at = codes[scale.grouping]
+            at = codes[model.grouping]
             centres = {
                 name: np.log(np.array(scale.centres[name])[at] / scale.reference[name])
                 for name in inputs
@@ -142,6 +138,18 @@ class Design:
             found[effect.effect][codes] = self.matrix[rows.seen[effect.effect]]
         if self.turn is not None:
             found[WALKS] = (self.matrix[rows.modes] ** 2).sum(axis=1)
+        return found
+
+    def centres(self, model: Model) -> dict[str, NDArray[np.float64]]:
+        """Return the log of the centre of each input by level of the model's grouping.
+
+        Relative to the reference point, and zero for levels that there is but room for.
+        """
+        size = dict(self.sizes)[model.grouping]
+        found = {}
+        for name, values in (self.scale.centres or {}).items():
+            found[name] = np.zeros(size)
+            found[name][: len(values)] = np.log(np.array(values) / self.scale.reference[name])
         return found
 
 
@@ -173,12 +181,11 @@ class Rows:
         def take(names: Iterator[str] | tuple[str, ...]) -> dict[str, int]:
             return {name: next(following) for name in names}
 
-        pooled = any(effect.of in law.parameters for effect in model.effects)
         self.inputs = take(law.inputs)
         self.response = next(following)
         self.codes = take(model.groupings)
         self.seen = take(effect.effect for effect in model.effects)
-        self.centres = take(law.inputs if pooled else ())
+        self.centres = take(law.inputs if model.grouping else ())
         first = next(following)
         self.count = first + (MODES if model.discrepancy else 0)
         self.modes = slice(first, self.count)
@@ -203,6 +210,26 @@ def differing(law: Law, parameters: Values, differences: Values) -> dict[str, Va
     return found
 
 
+def usual_parameters(model: Model) -> dict[str, Value]:
+    """Return natural parameters at typical values of the priors, about the unit reference."""
+    law = model.formula
+    typical = {name: model.priors[name].typical for name in law.coordinates}
+    return law.from_reference(typical, law.unit_reference)
+
+
+def ahead_of_usual(model: Model, parameters: Values, centres: Values) -> dict[str, Value]:
+    """Return by how much natural parameters at the centres of levels differ from usual ones."""
+    law = model.formula
+    shift = {name: np.exp(centre) for name, centre in centres.items()}
+    here, usual = moved(law, parameters, shift), moved(law, usual_parameters(model), shift)
+    return {
+        name: np.log(here[name]) - np.log(usual[name])
+        if parameter.support == "positive"
+        else here[name] - usual[name]
+        for name, parameter in law.parameters.items()
+    }
+
+
 def seen_effects(
     model: Model,
     inputs: Mapping[str, NDArray[np.float64]],
@@ -215,8 +242,7 @@ def seen_effects(
     its priors, and the other effects of that level unknown too.
     """
     law = model.formula
-    typical = {name: model.priors[name].typical for name in law.coordinates}
-    parameters = law.from_reference(typical, law.unit_reference)
+    parameters = usual_parameters(model)
     local = {name: x - centres[name] if centres else x for name, x in inputs.items()}
 
     def log_response(of: str, difference: float) -> NDArray[np.float64]:

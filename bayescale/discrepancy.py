@@ -1,11 +1,10 @@
 """How a law may be wrong: its elasticities drift, away from the centre of the runs.
 
 Every closed-form law is wrong somewhere, and a posterior that does not know it is far too sure of
-larger runs. Here the slope of ln L along an axis (compute, tokens per parameter) takes a random
-walk away from the reference point. How far it goes per e-fold is learnt from the runs: where they
-follow the law, the walk is short; where they do not, it is long, and goes on beyond them. The axes
-share what is learnt: runs that depart from a law in their tokens per parameter, which a table
-shows, make one expect that larger ones depart from it too, which no table shows.
+larger runs. Here ln L departs smoothly from the law in every direction of (ln N, ln D): along each
+of several axes the curvature of the departure takes a random walk away from the reference point.
+How far it goes per e-fold is one scale, learnt from the runs: where they follow the law, it is
+small; where they do not, it is large, and goes on beyond them.
 """
 
 from collections.abc import Mapping
@@ -18,16 +17,16 @@ from numpy.typing import NDArray
 
 from bayescale.errors import CardError
 from bayescale.laws import Law, Value, Values
-from bayescale.laws.dispatch import larger, smaller
+from bayescale.laws.dispatch import larger
 from bayescale.priors import Prior, prior_from_dict
 
 _HALF = float(np.sqrt(0.5))
 
 CELL = 1.0
-"""Length, in ln units, over which the curvature is constant."""
+"""Length, in ln units, over which the curvature changes at one rate."""
 
 CELLS = 14
-"""Cells on each side of the centre: a factor of a million. Beyond, the slope stays."""
+"""Cells on each side of the centre: a factor of a million. Beyond, the curvature stays."""
 
 AXES: Mapping[str, Mapping[str, float]] = {
     "compute": {"n_params": _HALF, "n_tokens": _HALF},
@@ -35,25 +34,28 @@ AXES: Mapping[str, Mapping[str, float]] = {
 }
 """Axes that lie between inputs, with the share of each; an input is an axis of its own."""
 
-MODES = 20
-"""Modes of the walks that are sampled: the next would move no run by more than 0.01 %."""
+MODES = 16
+"""Modes of the walks that are sampled: on public tables the others together move no run by more
+than 0.1 % where the drift is large (0.02), and by 0.01 % where it is typical."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """A random walk of the elasticities: a smooth departure of ln L from a law.
+    """A drift of the elasticities: a smooth departure of ln L from a law.
 
-    Along each axis the curvature of the departure is constant in cells of one e-fold and
-    independent between them, so that the departure is a discrete integrated Wiener process: small
-    near the centre, where value and slope are the law's own, and growing with the distance.
+    Along each axis the curvature of the departure changes at a rate that is constant in cells of
+    one e-fold and independent between them, so that the departure is a discrete, twice integrated
+    Wiener process: nothing near the centre, where value, slope and curvature are the law's own,
+    with a standard deviation of ``scale h**2.5 / sqrt(20)`` at h e-folds along one axis. Axes in
+    evenly spaced directions add up to a field that is alike in all of them.
 
     Attributes
     ----------
     axes
         ``"compute"``, ``"tokens_per_param"``, or inputs of the law.
     scale
-        Prior of the scale of all walks: the standard deviation of the change of elasticity over
-        one e-fold.
+        Prior of the scale of all walks: the standard deviation of the change of curvature, of ln
+        L over ln units, across one e-fold.
 
     Examples
     --------
@@ -68,8 +70,9 @@ class Drift:
     Notes
     -----
     Source of the process: Wahba 1978, doi:10.1111/j.2517-6161.1978.tb01050.x (its posterior mean
-    is a cubic smoothing spline); of a discrepancy between a model and what it models: Kennedy
-    and O'Hagan 2001, doi:10.1111/1467-9868.00294.
+    is a quintic smoothing spline); of adding up lines to a field: Matheron 1973,
+    doi:10.2307/1425829; of a discrepancy between a model and what it models: Kennedy and O'Hagan
+    2001, doi:10.1111/1467-9868.00294.
     """
 
     axes: tuple[str, ...]
@@ -115,7 +118,7 @@ class Drift:
         """Return the directions of the walks in which runs see them most.
 
         Steps are independent standard normals, and so are their coordinates in any orthogonal
-        basis. In that of the singular vectors of the bends at the runs, a few say all that the
+        basis. In that of the left singular vectors of the bends at the runs, a few say all that the
         runs can see, and do not depend on one another given the runs.
 
         Returns
@@ -127,9 +130,11 @@ class Drift:
         starts = CELL * np.arange(CELLS)[:, None]
         positions = [_position(axis, log_inputs) for axis in self.axes]
         bends = np.vstack([_bend(side * x - starts) for x in positions for side in (1.0, -1.0)])
-        turn, _, _ = np.linalg.svd(bends)
+        # From the small side of the bends, since there may be thousands of runs.
+        _, ascending = np.linalg.eigh(bends @ bends.T)
+        turn = ascending[:, ::-1]
         # Of either sign; chains that go on from one another need the same one.
-        turn *= np.where(turn.sum(axis=0) < 0, -1.0, 1.0)
+        turn = turn * np.where(turn.sum(axis=0) < 0, -1.0, 1.0)
         return turn, turn[:, :MODES].T @ bends
 
     @classmethod
@@ -174,6 +179,6 @@ def _weigh(steps: xr.DataArray, position: Value) -> xr.DataArray:
 
 
 def _bend(distance: Value) -> Value:
-    """Return what unit white-noise curvature in one cell adds at a distance from its start."""
-    inside = smaller(larger(distance, 0.0), CELL)
-    return inside * (distance - 0.5 * inside) / np.sqrt(CELL)
+    """Return what a unit change of curvature over one cell adds at a distance from its start."""
+    since, after = larger(distance, 0.0), larger(distance - CELL, 0.0)
+    return (since**3 - after**3) / (6.0 * np.sqrt(CELL))

@@ -177,6 +177,15 @@ class Model:
         """The columns between whose levels parts of the law differ."""
         return tuple(dict.fromkeys(effect.by for effect in self.effects))
 
+    @property
+    def grouping(self) -> str:
+        """The column at the centres of whose levels natural parameters differ, if any do.
+
+        Where parameters are pooled by several, nested columns it is the last, the finest.
+        """
+        pooled = [effect.by for effect in self.effects if effect.of in self.formula.parameters]
+        return max(pooled, key=lambda column: (column.count("+"), pooled.index(column)), default="")
+
     def step_scales(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the scale of each set of standard normal steps, by the name of the set.
 

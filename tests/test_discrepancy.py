@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import bayescale as bs
-from bayescale.discrepancy import CELLS, MODES, Drift, ratio_name, walk_name
+from bayescale.discrepancy import CELLS, MODES, SCALE, WALKS, Drift
 from bayescale.errors import CardError, RunsError
 from bayescale.groups import Levels, padded
 from bayescale.model import load_model
@@ -28,49 +28,59 @@ def drifting(chinchilla_runs) -> bs.Fit:
 
 def departures(drift: Drift, log_inputs: dict[str, xr.DataArray], draws: int) -> xr.DataArray:
     rng = np.random.default_rng(3)
-    steps = {
-        axis: xr.DataArray(rng.standard_normal((draws, 2 * CELLS)), dims=("draw", "cell"))
-        for axis in drift.axes
-    }
-    return drift.departure(log_inputs, steps)
+    steps = rng.standard_normal((draws, len(drift.axes), 2 * CELLS))
+    return drift.departure(log_inputs, xr.DataArray(steps, dims=("draw", "axis", "cell")))
 
 
-@pytest.mark.parametrize("side", [-1.0, 1.0])
-def test_departure_is_an_integrated_random_walk(drift, side):
-    """Its variance is h^3 / 3 at h units of the scale, and it starts flat."""
-    distance = np.array([0.0, 1e-3, 4.0, 8.0])
-    along = xr.DataArray(side * distance / 2, dims="plan")
-    found = departures(drift, {"n_params": along, "n_tokens": along}, 40_000)
+def test_curvature_is_a_random_walk(drift):
+    """Its variance is h^5 / 20 at h units of the scale, and it starts flat, on either side."""
+    distance = np.array([0.0, 1e-2, 4.0, 8.0, -4.0, -8.0])
+    along = xr.DataArray(distance, dims="plan")
+    only = dataclasses.replace(drift, axes=("n_params",))
+    found = departures(only, {"n_params": along, "n_tokens": 0.0 * along}, 40_000)
     spread = found.std("draw").to_numpy()
     assert spread[0] == 0.0
     assert spread[1] < 1e-5
-    # Cells of one unit make the walk of the slope a staircase smoothed by lines: 1 % less.
-    np.testing.assert_allclose(spread[2:], np.sqrt(distance[2:] ** 3 / 3), rtol=0.03)
+    # Cells of one unit make the walk of the curvature a line between their ends: 1 % less.
+    np.testing.assert_allclose(spread[2:], np.sqrt(np.abs(distance[2:]) ** 5 / 20), rtol=0.03)
 
 
-def test_ratio_axis_does_not_move_along_compute_at_a_fixed_ratio(drift):
-    only = dataclasses.replace(drift, axes=("tokens_per_param",))
+def test_the_field_is_alike_in_all_directions(drift):
+    angle = np.linspace(0.0, np.pi, 9)
+    size = xr.DataArray(5.0 * np.cos(angle), dims="plan")
+    tokens = xr.DataArray(5.0 * np.sin(angle), dims="plan")
+    spread = departures(drift, {"n_params": size, "n_tokens": tokens}, 20_000).std("draw")
+    assert float(spread.max() / spread.min()) < 1.1
+
+
+def test_an_axis_between_inputs_sees_their_sum_or_their_ratio(drift):
     along = xr.DataArray([-3.0, 0.0, 3.0], dims="plan")
-    assert np.all(departures(only, {"n_params": along, "n_tokens": along}, 10) == 0.0)
+    ratio = dataclasses.replace(drift, axes=("tokens_per_param",))
+    assert np.all(departures(ratio, {"n_params": along, "n_tokens": along}, 10) == 0.0)
+    compute = dataclasses.replace(drift, axes=("compute",))
+    assert np.all(departures(compute, {"n_params": along, "n_tokens": -along}, 10) == 0.0)
 
 
-@pytest.mark.parametrize("axis", ["compute", "tokens_per_param"])
-def test_modes_say_what_cells_say_at_the_runs(drift, chinchilla_runs, axis):
+def test_modes_say_what_cells_say_at_the_runs(drift, chinchilla_runs):
     model = load_model("chinchilla")
     logs = {
         name: np.log(chinchilla_runs.column(name)) - np.log(chinchilla_runs.column(name)).mean()
         for name in model.columns
     }
-    turn, rows = drift.modes(axis, logs)
+    turn, rows = drift.modes(logs)
     assert rows.shape == (MODES, len(chinchilla_runs))
-    np.testing.assert_allclose(turn @ turn.T, np.eye(2 * CELLS), atol=1e-12)
-    rng = np.random.default_rng(4)
-    steps = rng.standard_normal(2 * CELLS)
-    only = dataclasses.replace(drift, axes=(axis,))
+    size = 2 * CELLS * len(drift.axes)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(size), atol=1e-12)
+    # In order of what the runs see of them, and nothing of one in another.
+    gram = rows @ rows.T
+    np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-8)
+    assert np.all(np.diff(np.diag(gram)) <= 1e-9)
+    steps = np.random.default_rng(4).standard_normal(size)
     labelled = {name: xr.DataArray(x, dims="run") for name, x in logs.items()}
-    whole = only.departure(labelled, {axis: xr.DataArray(turn @ steps, dims="cell")})
-    # A large drift is 0.02; what is left out is then below 0.02 %.
-    np.testing.assert_allclose(steps[:MODES] @ rows, whole, atol=0.01)
+    cells = xr.DataArray((turn @ steps).reshape(len(drift.axes), -1), dims=("axis", "cell"))
+    whole = drift.departure(labelled, cells)
+    # A large drift is 0.02; what is left out is then below 0.1 %.
+    np.testing.assert_allclose(steps[:MODES] @ rows, whole, atol=0.05)
 
 
 def test_intervals_grow_away_from_the_runs(fit, drifting):
@@ -108,8 +118,8 @@ def test_fit_survives_its_file(drifting, tmp_path):
     xr.testing.assert_identical(
         bs.allocate(again, compute=1e24).draws, bs.allocate(drifting, compute=1e24).draws
     )
-    assert walk_name("compute") in again.posterior
-    assert ratio_name("compute") in again.summary().index
+    assert WALKS in again.posterior
+    assert SCALE in again.summary().index
 
 
 def test_equal_sizes_share_an_effect_and_new_ones_do_not(drifting, chinchilla_runs):

@@ -1,0 +1,220 @@
+"""Parts of a law that differ between levels: cards, draws, predictions, and what pooling is for."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayescale as bs
+from bayescale.build import draw_prior
+from bayescale.curve import Curve
+from bayescale.design import Design, Rows, differing, moved, moved_back
+from bayescale.errors import CardError, RunsError
+
+SPREAD = bs.HalfNormal(scale=0.3, why="wide enough for a test")
+PUBLISHED = dict(bs.published("besiroglu2024").parameters)
+
+
+def pooled(*parts: str, by: str = "family", base: str = "chinchilla") -> bs.Model:
+    pooling = tuple(bs.Pooling(of=part, by=by, sd=SPREAD) for part in parts)
+    return dataclasses.replace(bs.load_model(base), id="pooled", pooling=pooling)
+
+
+def families(
+    differences: dict[str, dict[str, float]], runs_each: int = 30, noise: float = 0.003
+) -> pd.DataFrame:
+    """Runs of several families whose natural parameters differ as given, on the log scale."""
+    rng = np.random.default_rng(11)
+    law, tables = bs.law("chinchilla"), []
+    for family, change in differences.items():
+        parameters = differing(law, PUBLISHED, change)
+        size = np.exp(rng.uniform(np.log(5e7), np.log(5e9), runs_each))
+        tokens = np.exp(rng.uniform(np.log(1e9), np.log(3e11), runs_each))
+        loss = law.evaluate(n_params=size, n_tokens=tokens, **parameters)
+        loss = loss * np.exp(noise * rng.standard_normal(runs_each))
+        table = pd.DataFrame({"n_params": size, "n_tokens": tokens, "loss": loss})
+        tables.append(table.assign(family=family))
+    return pd.concat(tables, ignore_index=True)
+
+
+THREE = families({"a": {"E": -0.05, "A": 0.3}, "b": {"E": 0.0}, "c": {"E": 0.08, "A": -0.2}})
+
+
+@pytest.fixture(scope="module")
+def three() -> bs.Fit:
+    return bs.fit(pooled("E", "A"), bs.load_runs(THREE), seed=1, progress=False)
+
+
+@pytest.mark.parametrize("name", ["chinchilla", "coupled", "kaplan-nd"])
+def test_parameters_move_to_another_reference_point_and_back(name):
+    law = bs.law(name)
+    coordinates = {p: bs.load_model(name).priors[p].typical for p in law.coordinates}
+    natural = law.from_reference(coordinates, law.unit_reference)
+    shift = {"n_params": 7.0, "n_tokens": 0.2}
+    there = moved(law, natural, shift)
+    log_inputs = {"n_params": 1.3, "n_tokens": -0.4}
+    local = {p: x - np.log(shift[p]) for p, x in log_inputs.items()}
+    assert law.formula(local, there) == pytest.approx(law.formula(log_inputs, natural), rel=1e-12)
+    back = moved_back(law, there, shift)
+    for parameter, value in natural.items():
+        assert back[parameter] == pytest.approx(value, rel=1e-10, abs=1e-10)
+
+
+def test_a_family_has_its_own_curve(three):
+    assert three.diagnostics.ok, three.diagnostics.status
+    plan = {"n_params": "2B", "n_tokens": "40B"}
+    for family, change in {"a": {"E": -0.05, "A": 0.3}, "c": {"E": 0.08, "A": -0.2}}.items():
+        truth = bs.law("chinchilla").evaluate(
+            n_params=2e9, n_tokens=4e10, **differing(bs.law("chinchilla"), PUBLISHED, change)
+        )
+        loss = bs.predict(three, **plan, groups={"family": family})["loss"]
+        assert float(np.abs(np.log(loss.median() / truth))) < 0.004
+
+
+def test_several_families_at_once_are_each_their_own(three):
+    plan = {"n_params": "2B", "n_tokens": "40B"}
+    both = bs.predict(three, **plan, groups={"family": ["c", "a"]})["loss"]
+    assert both.sizes["plan"] == 1 or both.sizes["plan"] == 2
+    for i, family in enumerate(["c", "a"]):
+        alone = bs.predict(three, **plan, groups={"family": family})["loss"].isel(plan=0)
+        np.testing.assert_allclose(both.isel(plan=i), alone)
+
+
+def test_a_new_family_is_as_uncertain_as_families_differ(three):
+    plan = {"n_params": "2B", "n_tokens": "40B"}
+    new = bs.predict(three, **plan)["loss"]
+    known = bs.predict(three, **plan, groups={"family": "b"})["loss"]
+    assert float(np.log(new).std()) > 5 * float(np.log(known).std())
+    named = bs.predict(three, **plan, groups={"family": "never seen"})["loss"]
+    np.testing.assert_allclose(named.std(), new.std(), rtol=0.2)
+
+
+def test_unknown_grouping_is_refused(three):
+    with pytest.raises(CardError, match="found 'recipe', expected one of the columns .* family"):
+        bs.predict(three, n_params="1B", n_tokens="20B", groups={"recipe": "x"})
+    with pytest.raises(RunsError, match="found no column 'family'"):
+        bs.fit(pooled("E"), bs.load_runs(THREE.drop(columns="family")), progress=False)
+
+
+def test_what_a_fit_says_of_families_survives_its_file(three, tmp_path):
+    three.save(tmp_path / "fit.nc")
+    again = bs.load_fit(tmp_path / "fit.nc")
+    plan = {"n_params": "2B", "n_tokens": "40B", "groups": {"family": "a"}}
+    np.testing.assert_array_equal(
+        bs.predict(again, **plan)["loss_run"], bs.predict(three, **plan)["loss_run"]
+    )
+
+
+def test_graph_and_curve_agree_on_the_mean():
+    """What the sampler sees of a draw is what predictions make of it."""
+    import pymc as pm
+
+    from bayescale.build import build, logit_name
+
+    model = pooled("E", "alpha", "loss", "n_tokens")
+    runs = bs.load_runs(THREE)
+    design = Design.of(model, runs)
+    built = build(model, design.matrix, design.sizes)
+    rng = np.random.default_rng(8)
+    from bayescale.build import labelled, parameters_from_draws, starting_point
+
+    start = starting_point(model, sizes=design.sizes)
+    position = {n: np.asarray(v) + 0.1 * rng.standard_normal(np.shape(v)) for n, v in start.items()}
+    assert logit_name("alpha") in position
+    (observed,) = built.observed_RVs
+    mean = observed.owner.inputs[-2]
+    values = {built.rvs_to_values[v].name: position[v.name] for v in built.free_RVs}
+    replaced = built.replace_rvs_by_values([mean])
+    found = pm.compile_fn if hasattr(pm, "compile_fn") else pm.compile
+    evaluate = found([built.rvs_to_values[v] for v in built.free_RVs], replaced)
+    graph = evaluate(*[values[built.rvs_to_values[v].name] for v in built.free_RVs])[0]
+    draws = {n: np.asarray(v)[None, None] for n, v in position.items()}
+    dataset = labelled(model, design, parameters_from_draws(model, design, draws), rng)
+    log_inputs = {n: np.log(runs.column(n)) for n in model.columns}
+    import xarray as xr
+
+    log_inputs = {n: xr.DataArray(x, dims="run") for n, x in log_inputs.items()}
+    family = runs.table["family"].to_numpy(dtype=str)
+    curve = Curve.of(model, design.scale, dataset, {"family": family}, dim="run")
+    response = np.log(curve.response(log_inputs)).transpose("chain", "draw", "run")[0, 0]
+    np.testing.assert_allclose(response - np.log(design.scale.response), graph, atol=1e-9)
+
+
+def test_no_and_complete_pooling():
+    wide = bs.Pooling(of="E", by="family", kind="none", sd=1.0, why="each corpus its own")
+    same = bs.Pooling(of="alpha", by="family", kind="complete", why="one recipe")
+    model = dataclasses.replace(bs.load_model("chinchilla"), pooling=(wide, same))
+    assert [effect.effect for effect in model.effects] == ["E_by_family"]
+    assert "sd_E_by_family" not in model.all_priors
+    assert bs.Model.from_dict(model.to_dict()) == model
+    drawn = draw_prior(model, np.random.default_rng(1), 4000, (("family", 8),))
+    assert drawn["E_by_family"].std() == pytest.approx(1.0, rel=0.02)
+
+
+def test_several_columns_are_one_grouping():
+    table = THREE.assign(recipe=np.where(np.arange(len(THREE)) % 2, "x", "y"))
+    design = Design.of(pooled("loss", by="family+recipe"), bs.load_runs(table))
+    assert list(design.levels["family+recipe"].labels[:2]) == ["a + x", "a + y"]
+    assert len(design.levels["family+recipe"]) == 6
+
+
+def test_nested_groupings_add_up():
+    inner = bs.Pooling(of="E", by="family+recipe", sd=SPREAD)
+    outer = bs.Pooling(of="E", by="family", sd=SPREAD)
+    model = dataclasses.replace(bs.load_model("chinchilla"), pooling=(outer, inner))
+    table = THREE.assign(recipe=np.where(np.arange(len(THREE)) % 2, "x", "y"))
+    design = Design.of(model, bs.load_runs(table))
+    # Parameters differ at the centre of the finest grouping.
+    assert design.scale.grouping == "family+recipe"
+    assert design.matrix.shape == (Rows(model).count, len(table))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "some"}, "found kind 'some'"),
+        ({"sd": None}, "expected a prior on a standard deviation"),
+        ({"kind": "none", "sd": -1.0}, "expected a positive number"),
+        ({"kind": "complete", "sd": None}, "without a reason"),
+        ({"kind": "complete", "why": "same"}, "levels that do not differ"),
+    ],
+)
+def test_bad_poolings_are_refused_in_words(change, message):
+    with pytest.raises(CardError, match=message):
+        bs.Pooling(**{"of": "E", "by": "family", "sd": SPREAD, **change})
+
+
+def test_pooling_must_be_of_a_part_of_the_law():
+    with pytest.raises(
+        CardError, match="found 'alfa', expected a part of the law chinchilla.*alpha"
+    ):
+        pooled("alfa")
+    with pytest.raises(CardError, match="found E_by_family twice"):
+        pooled("E", "E")
+    with pytest.raises(CardError, match="expected a table for each column"):
+        bs.Model.from_dict({**bs.load_model("chinchilla").to_dict(), "pooling": {"E": 3}})
+
+
+@pytest.mark.slow
+def test_pooling_predicts_a_family_of_few_runs_better_than_it_could_alone():
+    """Five runs of a new family and thirty of each of three others."""
+    differences = {
+        "a": {"E": -0.05, "A": 0.3, "alpha": 0.05},
+        "b": {"E": 0.0},
+        "c": {"E": 0.08, "A": -0.2},
+        "new": {"E": 0.03, "A": 0.1, "alpha": 0.03},
+    }
+    table = families(differences)
+    small = (table["n_params"] * table["n_tokens"]).rank() / len(table)
+    new = table["family"] == "new"
+    few = table[new].assign(order=small[new]).nsmallest(8, "order").index
+    held_out = bs.load_runs(table[new & ~table.index.isin(few)])
+    together = bs.load_runs(table[~new | table.index.isin(few)])
+    alone = bs.load_runs(table.loc[few])
+    parts = ("E", "A", "B", "alpha", "beta")
+    found = bs.score(bs.fit(pooled(*parts), together, seed=1, tune=1000, progress=False), held_out)
+    by_itself = bs.score(bs.fit("chinchilla", alone, seed=1, progress=False), held_out)
+    assert found.rmsle < by_itself.rmsle
+    assert found.summary()["width_90"] < 0.5 * by_itself.summary()["width_90"]
+    assert found.coverage(0.9) > 0.75
