@@ -16,6 +16,7 @@ from bayescale.discrepancy import CELLS, MODES, WALKS
 from bayescale.groups import level_dim
 from bayescale.laws import Law, Value, Values
 from bayescale.model import Model
+from bayescale.residuals import NoiseOfRuns
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -91,7 +92,7 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             seen = pt.zeros(size)[of_run].set(runs[rows.seen[effect.effect]])
             at_run = steps(effect.effect, seen, size)[of_run]
             effects[effect.of] = effects.get(effect.of, 0.0) + at_run
-        parameters = law.from_reference(coordinates, law.unit_reference)
+        overall = parameters = law.from_reference(coordinates, law.unit_reference)
         differences = {name: x for name, x in effects.items() if name in law.parameters}
         local: Values = log_inputs
         if differences:
@@ -99,7 +100,15 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             shift = {name: np.exp(centre) for name, centre in centres.items()}
             parameters = differing(law, moved(law, parameters, shift), differences)
             local = {name: x - centres[name] for name, x in log_inputs.items()}
-        mean = np.log(law.formula(local, parameters))
+        of_law = law.formula(local, parameters)
+        amount = model.noise.amount(
+            law,
+            model.columns,
+            log_inputs,
+            {**parameters, law.response: of_law},
+            {**overall, **coordinates},
+        )
+        mean = np.log(of_law)
         for name, effect_at_run in effects.items():
             if name == law.response:
                 mean = mean + effect_at_run
@@ -108,16 +117,9 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         if model.discrepancy is not None:
             modes = runs[rows.modes]
             mean = mean + steps(WALKS, (modes**2).sum(axis=1), MODES) @ modes
-        if model.noise.kind == "student-t":
-            pm.StudentT(
-                "log_response",
-                nu=others["nu"],
-                mu=mean,
-                sigma=others["sigma"],
-                observed=log_response,
-            )
-        else:
-            pm.Normal("log_response", mu=mean, sigma=others["sigma"], observed=log_response)
+        facts = {name: runs[row] for name, row in rows.noise.items()}
+        noise = NoiseOfRuns(noise=model.noise, values=others, amount=amount, facts=facts)
+        noise.observe("log_response", mean, log_response)
     return built
 
 
