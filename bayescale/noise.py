@@ -6,16 +6,16 @@ scored, the probability of less, and simulated runs) is in `residuals`.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.errors import CardError, refuse_unknown
+from bayescale.errors import CardError, did_you_mean, refuse_unknown
 from bayescale.laws import Law, Value, Values
 from bayescale.priors import Prior, check_priors, prior_from_dict
-from bayescale.recorded import Facts, errors_of, flags_of, links_of, unlinked, widths_of
+from bayescale.recorded import Facts, errors_of, flags_of, links_of, share_of, unlinked, widths_of
 from bayescale.runs import Runs
 
 NOISES: Mapping[str, tuple[str, ...]] = {"student-t": ("sigma", "nu"), "normal": ("sigma",)}
@@ -124,8 +124,9 @@ class Noise:
         The column of the known standard error of each response, in its unit. Its square is
         added to that of the scale of the scatter.
     rounding
-        The step to which responses are rounded, in their unit, or its column. Each could be
-        anything within half a step.
+        The step to which responses are rounded, in their unit; or a share of them, as
+        ``"0.4 %"``, for levels of a logarithmic scale; or the column that holds the step. Each
+        could be anything within half a step.
     censored
         The column that marks (1 or 0) runs that diverged: their response would have been more
         than what is recorded.
@@ -159,14 +160,18 @@ class Noise:
     censored: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in NOISES:
-            raise CardError(f"noise: found kind {self.kind!r}, expected {' or '.join(NOISES)}.")
+        _check_kind("noise", self.kind)
         check_priors("noise", f"{self.kind} noise", NOISES[self.kind], self.priors)
         for name in ("standard_error", "censored"):
             _check_text(name, getattr(self, name), empty=True)
         step = self.rounding
-        if not isinstance(step, str) and not (_is_number(step) and 0.0 <= step < math.inf):
-            raise CardError(f"noise: found rounding = {step!r}, expected a step or a column.")
+        share = share_of(step) if isinstance(step, str) else 0.0
+        number = isinstance(step, int | float) and not isinstance(step, bool)
+        if not (isinstance(step, str) or (number and 0.0 <= step < math.inf)) or share >= 1.0:
+            raise CardError(
+                f"noise: found rounding = {step!r}, expected a step, a share such as '0.4 %', or "
+                "the name of a column."
+            )
         if self.inefficiency is not None:
             _check_prior("inefficiency", self.inefficiency, positive=True)
             if self.kind != "normal":
@@ -208,7 +213,8 @@ class Noise:
     def columns(self) -> tuple[str, ...]:
         """The columns of the runs that it needs beside those of the law."""
         links = (self.checkpoints.run, self.checkpoints.along) if self.checkpoints else ()
-        step = self.rounding if isinstance(self.rounding, str) else ""
+        stated = not isinstance(self.rounding, str) or share_of(self.rounding)
+        step = "" if stated else str(self.rounding)
         return tuple(filter(None, (*links, self.standard_error, step, self.censored)))
 
     @property
@@ -310,11 +316,10 @@ class Noise:
     def from_dict(cls, content: Mapping[str, Any], where: str) -> "Noise":
         """Build noise from a card's table; unknown keys raise CardError."""
         kind = str(content.get("kind"))
-        own = NOISES.get(kind, ())
+        _check_kind(where, kind)
+        own = NOISES[kind]
         # The vocabulary is checked before the values, so that a misspelt name is what is reported.
-        if own:
-            features = set(cls.__dataclass_fields__) - {"priors"}
-            refuse_unknown(content, features | set(own), where)
+        refuse_unknown(content, {f.name for f in fields(cls)} - {"priors"} | set(own), where)
         given = {name: x for name, x in content.items() if name not in own and name != "kind"}
         if "growth" in given:
             exponent = _table(given["growth"], ("along", "exponent"), f"{where}.growth")
@@ -358,6 +363,14 @@ def _table(content: object, keys: tuple[str, ...], where: str) -> dict[str, Any]
     return {**content, keys[-1]: prior}
 
 
+def _check_kind(where: str, kind: str) -> None:
+    if kind not in NOISES:
+        raise CardError(
+            f"{where}: found kind {kind!r}, expected {' or '.join(NOISES)}."
+            + did_you_mean(kind, NOISES)
+        )
+
+
 def _check_text(name: str, value: object, *, empty: bool = False) -> None:
     if not isinstance(value, str) or not (value or empty):
         raise CardError(f"noise: found {name} = {value!r}, expected the name of a column.")
@@ -367,7 +380,3 @@ def _check_prior(name: str, prior: object, *, positive: bool = False) -> None:
     if not isinstance(prior, Prior) or (positive and prior.support != "positive"):
         kind = "a prior on a positive quantity" if positive else "a prior"
         raise CardError(f"noise.{name}: found {prior!r}, expected {kind}.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -35,7 +35,9 @@ def widths_of(runs: Runs | None, rounding: str | float, count: int = 0) -> NDArr
         return np.full(count, _EXACT)
     response = runs.column(runs.response)
     what = f"a step: a finite number of at least 0 and less than the {runs.response}"
-    if isinstance(rounding, str):
+    if isinstance(rounding, str) and (share := share_of(rounding)):
+        steps = share * response
+    elif isinstance(rounding, str):
         steps = _numbers(runs, rounding, what, below=response)
     else:
         steps = np.full(len(runs), float(rounding))
@@ -47,6 +49,14 @@ def widths_of(runs: Runs | None, rounding: str | float, count: int = 0) -> NDArr
             )
     half: NDArray[np.float64] = np.maximum(np.arctanh(0.5 * steps / response), _EXACT)
     return half
+
+
+def share_of(rounding: str) -> float:
+    """Return the share that a text such as ``"0.4 %"`` states, 0 if it is no share."""
+    try:
+        return float(rounding.removesuffix("%")) / 100.0 if rounding.endswith("%") else 0.0
+    except ValueError:
+        return 0.0
 
 
 def flags_of(runs: Runs, column: str) -> NDArray[np.float64]:
@@ -136,7 +146,8 @@ def _numbers(
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         found = values.iloc[row]
-        shown = "nothing" if pd.isna(found) or found == "" else repr(found)
+        text = repr(found) if isinstance(found, str) else f"{found}"
+        shown = "nothing" if pd.isna(found) or found == "" else text
         more = f" And {int(wrong.sum()) - 1} more like it." if wrong.sum() > 1 else ""
         raise RunsError(f"{_place(runs, row, column)}: found {shown}, expected {what}.{more}")
     return numbers

@@ -46,7 +46,8 @@ class NoiseOfRuns:
     @property
     def scatter(self) -> Scatter:
         """The distribution of residuals, given what earlier checkpoints leave of them."""
-        scale, nu = self.scale, self.values.get("nu")
+        scale = self.scale
+        nu = self.values["nu"] if "nu" in self.noise.priors else None
         if self.noise.checkpoints is not None:
             gap = self.facts["gap"] / self.values[LENGTH]
             return Scatter(scale=scale * np.sqrt(-np.expm1(-2.0 * gap)), nu=nu)

@@ -28,7 +28,7 @@ def _nodes(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return 0.5 * (nodes + 1.0), np.log(0.5 * weights)
 
 
-_FEW, _MANY = _nodes(16), _nodes(48)
+_FEW, _MANY = _nodes(12), _nodes(48)
 """For an interval, and for a tail; `tests/test_noise.py` says how exact they are."""
 
 
@@ -65,11 +65,11 @@ class Scatter:
         width = np.arctan((residual + half) / (_STRETCH * self.scale)) - low
 
         def log_part(node: Value) -> Value:
-            angle = low + width * node
-            stretched = np.log(_STRETCH) - 2.0 * np.log(np.cos(angle))
-            return self._standard(_STRETCH * np.tan(angle)) + stretched
+            tangent = np.tan(low + width * node)
+            return self._standard(_STRETCH * tangent) + np.log1p(tangent * tangent)
 
-        return _log_sum(log_part, _FEW, residual) + np.log(width) - np.log(2.0 * half)
+        stretched = np.log(_STRETCH * width) - np.log(2.0 * half)
+        return _log_sum(log_part, _FEW, residual) + stretched
 
     def log_survival(self, residual: Value) -> Value:
         """Return the log of the probability of more than a residual."""
