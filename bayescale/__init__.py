@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from bayescale.fitting import fit
     from bayescale.laws import Parameter, define_law, law
     from bayescale.listing import datasets, models
-    from bayescale.model import Model, Noise, load_model
+    from bayescale.model import Model, load_model
+    from bayescale.noise import Checkpoints, Growth, Noise
     from bayescale.pooling import Pooling
     from bayescale.posterior import Fit, load_fit
     from bayescale.prediction import predict
@@ -61,7 +62,8 @@ _HOME = {
     "fitting": ("fit",),
     "laws": ("Parameter", "define_law", "law"),
     "listing": ("datasets", "models"),
-    "model": ("Model", "Noise", "load_model"),
+    "model": ("Model", "load_model"),
+    "noise": ("Checkpoints", "Growth", "Noise"),
     "pooling": ("Pooling",),
     "posterior": ("Fit", "load_fit"),
     "prediction": ("predict",),
@@ -83,6 +85,7 @@ __all__ = [
     "BayescaleWarning",
     "Beta",
     "CardError",
+    "Checkpoints",
     "Constants",
     "Diagnostics",
     "Drift",
@@ -91,6 +94,7 @@ __all__ = [
     "FitFileError",
     "Frontier",
     "Gamma",
+    "Growth",
     "HalfCauchy",
     "HalfNormal",
     "LogNormal",

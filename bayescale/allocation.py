@@ -276,11 +276,15 @@ def allocate(
         {"n_params": plan_log_n, "n_tokens": log_product - plan_log_n}
     )
     draws = draws.transpose("chain", "draw", "compute")
-    draws["loss_run"] = (
-        simulate_runs(source, draws["loss_plan"], {"n_params": np.exp(plan_log_n.to_numpy())})
-        if isinstance(source, Fit)
-        else draws["loss_plan"].copy()
-    )
+    if isinstance(source, Fit):
+        columns = source.model.columns
+        at_plans = {
+            columns["n_params"]: np.exp(plan_log_n.to_numpy()),
+            columns["n_tokens"]: np.exp((log_product - plan_log_n).to_numpy()),
+        }
+        draws["loss_run"] = simulate_runs(source, draws["loss_plan"], at_plans)
+    else:
+        draws["loss_run"] = draws["loss_plan"].copy()
     return Plan(draws, source, cost)
 
 

@@ -17,6 +17,7 @@ from bayescale.groups import level_dim
 from bayescale.laws import Law, Value, Values
 from bayescale.model import Model
 from bayescale.pooling import Pooling
+from bayescale.residuals import NoiseOfRuns
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -81,7 +82,7 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         others = {name: prior.variable(name) for name, prior in model.other_priors.items()}
         scales = model.step_scales(others)
         codes = {column: runs[row].astype("int64") for column, row in rows.codes.items()}
-        parameters = law.from_reference(coordinates, law.unit_reference)
+        overall = parameters = law.from_reference(coordinates, law.unit_reference)
 
         def by_level(column: str, row: int) -> Any:
             return pt.zeros(dict(sizes)[column])[codes[column]].set(runs[row])
@@ -104,7 +105,15 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             shift = {name: np.exp(runs[row]) for name, row in rows.centres.items()}
             parameters = differing(law, moved(law, parameters, shift), differences)
             local = {name: x - runs[rows.centres[name]] for name, x in log_inputs.items()}
-        mean = np.log(law.formula(local, parameters))
+        of_law = law.formula(local, parameters)
+        amount = model.noise.amount(
+            law,
+            model.columns,
+            log_inputs,
+            {**parameters, law.response: of_law},
+            {**overall, **coordinates},
+        )
+        mean = np.log(of_law)
         for name, effect_at_run in effects.items():
             if name == law.response:
                 mean = mean + effect_at_run
@@ -114,16 +123,9 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             modes = runs[rows.modes]
             told, _ = informed(scales[WALKS], others["sigma"], (modes**2).sum(axis=1))
             mean = mean + (scales[WALKS] / told * pm.Normal(WALKS, sigma=told, shape=MODES)) @ modes
-        if model.noise.kind == "student-t":
-            pm.StudentT(
-                "log_response",
-                nu=others["nu"],
-                mu=mean,
-                sigma=others["sigma"],
-                observed=log_response,
-            )
-        else:
-            pm.Normal("log_response", mu=mean, sigma=others["sigma"], observed=log_response)
+        facts = {name: runs[row] for name, row in rows.noise.items()}
+        noise = NoiseOfRuns(noise=model.noise, values=others, amount=amount, facts=facts)
+        noise.observe("log_response", mean, log_response)
     return built
 
 

@@ -119,7 +119,15 @@ class Design:
         seen = seen_effects(model, inputs, centres, codes)
         turn, modes = model.discrepancy.modes(inputs) if model.discrepancy else (None, ())
         matrix = np.vstack(
-            [*inputs.values(), response, *codes.values(), *seen, *centres.values(), *modes]
+            [
+                *inputs.values(),
+                response,
+                *codes.values(),
+                *seen,
+                *centres.values(),
+                *model.noise.facts(runs).values(),
+                *modes,
+            ]
         )
         return cls(matrix=matrix, scale=scale, levels=levels, turn=turn)
 
@@ -168,6 +176,8 @@ class Rows:
         For each effect, row of what all runs of that level say of it.
     centres
         If natural parameters are pooled, row of each input's centre in the level.
+    noise
+        Row of each thing that the noise needs to know of a run.
     modes
         Rows of the modes of the discrepancy.
     count
@@ -186,6 +196,7 @@ class Rows:
         self.codes = take(model.groupings)
         self.seen = take(effect.effect for effect in model.effects)
         self.centres = take(law.inputs if model.grouping else ())
+        self.noise = take(model.noise.rows)
         first = next(following)
         self.count = first + (MODES if model.discrepancy else 0)
         self.modes = slice(first, self.count)

@@ -3,7 +3,7 @@
 Each message has three parts: what was found (with its place), what was expected, what to do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -60,3 +60,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a question that suggests the nearest known name, or nothing if none is near."""
     nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def refuse_unknown(content: Iterable[str], known: Collection[str], where: str) -> None:
+    """Raise CardError for the first key that is not known, with the nearest that is."""
+    for key in content:
+        if key not in known:
+            hint = did_you_mean(key, known)
+            raise CardError(
+                f"{where}: found the unknown key {key!r}; the keys are "
+                f"{', '.join(sorted(known))}.{hint}"
+            )

@@ -4,7 +4,8 @@ import os
 import platform
 import time
 import warnings
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ from bayescale.build import (
     starting_point,
 )
 from bayescale.design import Design, Rows, Sizes
+from bayescale.diagnostics import ESS, R_HAT, diagnose_quantities
 from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
@@ -36,8 +38,12 @@ from bayescale.sampler import CompiledLogp, Settings, compile_logp
 _UNSEEN_STREAM = 3
 """Second word of the seed of what no run sees, apart from the sampler's stream."""
 
-DEFAULT_TUNE = 400
-"""Warm-up draws a chain; twice as many buy nothing (benchmarks/sampler_choices.py)."""
+DEFAULT_TUNE, TUNE_OF_EFFECTS = 400, 1000
+"""Warm-up draws a chain, of models without and with a discrepancy or differences between levels;
+twice as many buy nothing (benchmarks/sampler_choices.py)."""
+
+LENGTHEN = (1, 4)
+"""Factors by which a posterior is sampled for longer, until its draws are independent enough."""
 
 
 def fit(
@@ -63,7 +69,9 @@ def fit(
     draws, chains
         Kept draws of each chain, and the number of chains.
     tune
-        Warm-up draws of each chain; 400 unless given.
+        Warm-up draws of each chain; unless given 400, or 1000 for a model with a discrepancy or
+        with differences between levels. A posterior whose draws depend too much on one another
+        is sampled for four times as long, and one draw in four is kept.
     cores
         Chains run at the same time; as many as there are processors unless given.
     seed
@@ -114,7 +122,7 @@ def fit(
         design = Design.of(model, table)
         settings = Settings(
             draws=draws,
-            tune=DEFAULT_TUNE if tune is None else tune,
+            tune=tune or (TUNE_OF_EFFECTS if model.has_steps else DEFAULT_TUNE),
             chains=chains,
             cores=min(chains, cores or _processors()),
             seed=_fresh_seed() if seed is None else seed,
@@ -142,7 +150,11 @@ def fit(
             _sample_stats=stats,
             provenance={
                 "fingerprint": table.fingerprint,
-                "sampler": {"name": "nutpie NUTS, low-rank adaptation", **asdict(settings)},
+                "sampler": {
+                    "name": "nutpie NUTS, low-rank adaptation",
+                    **asdict(settings),
+                    **({"kept_one_draw_in": factor} if factor > 1 else {}),
+                },
                 "seconds": {
                     "compile": round(compiled_after - started, 3),
                     "sample": round(sampled_after - compiled_after, 3),
@@ -154,6 +166,52 @@ def fit(
         # Gates are looked at before results, so they are computed while the bar still shows.
         _ = result.diagnostics
     return result
+
+
+def enough_draws(
+    model: Model,
+    compiled: CompiledLogp,
+    design: Design,
+    settings: Settings,
+    shown: Stages,
+    effective: float = ESS,
+    lengthen: Sequence[int] = LENGTHEN,
+) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset, Exploration | None, int]:
+    """Sample a model, for longer where draws depend too much on one another.
+
+    Parameters
+    ----------
+    model, compiled, design, settings, shown
+        As for `draw_posterior`.
+    effective
+        How many independent draws they must be worth, and chains agree.
+    lengthen
+        Factors by which to sample for longer, one after the other.
+
+    Returns
+    -------
+    positions, sample_stats, exploration
+        As of `draw_posterior`, as many as the settings say.
+    factor
+        One draw in so many was kept.
+    """
+    for factor in lengthen:
+        longer = replace(
+            settings,
+            draws=settings.draws * factor,
+            tune=settings.tune * (2 if factor > 1 else 1),
+        )
+        positions, stats, exploration = draw_posterior(model, compiled, design, longer, shown)
+        natural = parameters_from_draws(model, design, positions)
+        scalars = xr.Dataset(
+            {name: (("chain", "draw"), x) for name, x in natural.items() if x.ndim == 2}
+        )
+        table = diagnose_quantities(scalars).table
+        least = min(float(table["ess_bulk"].min()), float(table["ess_tail"].min()))
+        if least > effective and bool((table["r_hat"] < R_HAT).all()):
+            break
+    kept = {name: values[:, ::factor] for name, values in positions.items()}
+    return kept, stats.isel(draw=slice(None, None, factor)), exploration, factor
 
 
 def draw_posterior(

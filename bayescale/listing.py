@@ -30,7 +30,7 @@ def models() -> pd.DataFrame:
                 "model": name,
                 "title": model.title,
                 "law": model.law,
-                "noise": model.noise.kind,
+                "noise": str(model.noise),
                 "references": "; ".join(model.references),
             }
         )

@@ -8,14 +8,12 @@ from typing import Any
 
 from bayescale.catalogue import find_model_card
 from bayescale.discrepancy import SCALE, WALKS, Drift
-from bayescale.errors import CardError, did_you_mean
+from bayescale.errors import CardError, refuse_unknown
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
+from bayescale.noise import Noise
 from bayescale.pooling import Pooling
-from bayescale.priors import Prior, prior_from_dict
-
-NOISES: Mapping[str, tuple[str, ...]] = {"student-t": ("sigma", "nu"), "normal": ("sigma",)}
-"""Noise on the log of the response, and the parameters that each kind has."""
+from bayescale.priors import Prior, check_priors, prior_from_dict
 
 DEFAULT_CARD = "chinchilla"
 
@@ -31,27 +29,6 @@ _CARD_KEYS: Mapping[str, tuple[type, str]] = {
     "discrepancy": (Mapping, "a table"),
     "pooling": (Mapping, "a table"),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Noise:
-    """Scatter of the log of the response (loss, mostly) about the law.
-
-    Attributes
-    ----------
-    kind
-        ``"student-t"`` (scale sigma, degrees of freedom nu) or ``"normal"`` (sigma).
-    priors
-        A prior for each parameter of that kind.
-    """
-
-    kind: str
-    priors: Mapping[str, Prior]
-
-    def __post_init__(self) -> None:
-        if self.kind not in NOISES:
-            raise CardError(f"noise: found kind {self.kind!r}, expected {' or '.join(NOISES)}.")
-        _check_priors("noise", f"{self.kind} noise", NOISES[self.kind], self.priors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +84,7 @@ class Model:
 
     def __post_init__(self) -> None:
         coordinates = self.formula.coordinates
-        _check_priors("priors", f"the law {self.law}", tuple(coordinates), self.priors)
+        check_priors("priors", f"the law {self.law}", tuple(coordinates), self.priors)
         for name, prior in self.priors.items():
             relative = self.formula.scale_free and name == self.formula.level
             expected = "observed" if relative else ""
@@ -129,6 +106,7 @@ class Model:
                 raise CardError(
                     f"inputs: found {name!r}, expected one of {', '.join(self.formula.inputs)}."
                 )
+        self.noise.check(self.formula, self.columns)
         if self.discrepancy is not None:
             self.discrepancy.check(self.formula)
         for pooling in self.pooling:
@@ -157,7 +135,7 @@ class Model:
     def other_priors(self) -> dict[str, Prior]:
         """The priors on noise, discrepancy and differences between levels."""
         return {
-            **self.noise.priors,
+            **self.noise.all_priors,
             **({SCALE: self.discrepancy.scale} if self.discrepancy else {}),
             **{p.spread: p.sd for p in self.effects if isinstance(p.sd, Prior)},
         }
@@ -171,6 +149,11 @@ class Model:
     def effects(self) -> tuple[Pooling, ...]:
         """The parts of the law that differ between levels."""
         return tuple(pooling for pooling in self.pooling if pooling.kind != "complete")
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether there is a discrepancy, or anything differs between levels."""
+        return bool(self.effects) or self.discrepancy is not None
 
     @property
     def groupings(self) -> tuple[str, ...]:
@@ -200,7 +183,7 @@ class Model:
     @property
     def n_free(self) -> int:
         """How many quantities the runs must determine."""
-        return len(self.priors) + len(self.noise.priors)
+        return len(self.priors) + len(self.noise.all_priors)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as nested dictionaries, in the order of a card file."""
@@ -211,10 +194,7 @@ class Model:
             "references": list(self.references),
             **({"inputs": dict(self.inputs)} if self.inputs else {}),
             "priors": {name: prior.to_dict() for name, prior in self.priors.items()},
-            "noise": {
-                "kind": self.noise.kind,
-                **{name: prior.to_dict() for name, prior in self.noise.priors.items()},
-            },
+            "noise": self.noise.to_dict(),
             **({"discrepancy": self.discrepancy.to_dict()} if self.discrepancy else {}),
             **({"pooling": self._pooling_tables()} if self.pooling else {}),
         }
@@ -229,28 +209,17 @@ class Model:
     def from_dict(cls, content: Mapping[str, Any], where: str = "card") -> "Model":
         """Build a model from a card's content; unknown keys raise CardError."""
         known = {f.name for f in fields(cls)}
-        _refuse_unknown(content, known, where)
+        refuse_unknown(content, known, where)
         for key, (expected, called) in _CARD_KEYS.items():
             if (key in content or key in _REQUIRED) and not isinstance(content.get(key), expected):
                 raise CardError(f"{where}: found {key} = {content.get(key)!r}, expected {called}.")
-        noise = dict(content["noise"])
-        kind = str(noise.pop("kind", None))
-        # The vocabulary is checked before the values, so that a misspelt name is what is reported.
-        if kind in NOISES:
-            _refuse_unknown(noise, set(NOISES[kind]) | {"kind"}, f"{where}: noise")
         return cls(
             law=content["law"],
             priors={
                 name: prior_from_dict(prior, f"{where}: priors.{name}")
                 for name, prior in content["priors"].items()
             },
-            noise=Noise(
-                kind=kind,
-                priors={
-                    name: prior_from_dict(prior, f"{where}: noise.{name}")
-                    for name, prior in noise.items()
-                },
-            ),
+            noise=Noise.from_dict(content["noise"], f"{where}: noise"),
             discrepancy=Drift.from_dict(content["discrepancy"], f"{where}: discrepancy")
             if "discrepancy" in content
             else None,
@@ -321,30 +290,3 @@ def _table(content: object, where: str) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise CardError(f"{where}: found {content!r}, expected a table for each column.")
     return content
-
-
-def _check_priors(
-    where: str, owner: str, expected: tuple[str, ...], priors: Mapping[str, Prior]
-) -> None:
-    for name, prior in priors.items():
-        if name not in expected:
-            hint = did_you_mean(name, expected)
-            raise CardError(
-                f"{where}: found a prior on {name!r}, which {owner} does not have; it has "
-                f"{', '.join(expected)}.{hint}"
-            )
-        if not isinstance(prior, Prior):
-            raise CardError(f"{where}.{name}: found {prior!r}, expected a prior.")
-    missing = [name for name in expected if name not in priors]
-    if missing:
-        raise CardError(f"{where}: no prior on {', '.join(missing)}; {owner} needs one on each.")
-
-
-def _refuse_unknown(content: Mapping[str, Any], known: set[str], where: str) -> None:
-    for key in content:
-        if key not in known:
-            hint = did_you_mean(key, known)
-            raise CardError(
-                f"{where}: found the unknown key {key!r}; the keys are "
-                f"{', '.join(sorted(known))}.{hint}"
-            )

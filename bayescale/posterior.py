@@ -170,8 +170,10 @@ class Fit:
             **self.law.derived_meanings,
             **{name: p.meaning for name, p in self.law.coordinates.items()},
             **{name: p.meaning for name, p in self.law.parameters.items()},
-            "sigma": f"scale of the scatter of log {self.law.response}",
-            "nu": "degrees of freedom of the scatter",
+            **{
+                name: meaning.format(response=self.law.response)
+                for name, meaning in self.model.noise.meanings.items()
+            },
             SCALE: "drift of the elasticities over one e-fold",
             **{effect.spread: effect.meaning for effect in self.model.effects},
         }

@@ -12,6 +12,8 @@ from bayescale.curve import LEVEL_STREAM, Curve, Groups, effects_at
 from bayescale.errors import AmountError
 from bayescale.model import Model
 from bayescale.posterior import Fit
+from bayescale.recorded import Facts
+from bayescale.residuals import NoiseOfRuns
 from bayescale.units import parse_amounts
 
 _RUN_NOISE_STREAM = 1
@@ -127,10 +129,19 @@ def simulate_runs(
     seed
         The fit's own unless given.
     """
+    dim, model = str(mean.dims[-1]), fit.model
+    log_inputs = {
+        name: xr.DataArray(np.log(columns[column]), dims=dim)
+        for name, column in model.columns.items()
+    }
+    curve = fit.curve_of(groups, dim)
+    facts = model.noise.facts_of_plans(mean.sizes[dim])
+    noise = noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts)
+    drawn = noise.draw(stream_of_noise(fit, seed), mean.shape)
+    effects = effects_of_runs(fit, mean, columns, groups, seed)
     # A Student-t tail may be long enough to overflow.
     with np.errstate(over="ignore"):
-        effects = effects_of_runs(fit, mean, columns, groups, seed)
-        return mean * np.exp(effects + scatter_of_runs(fit, mean, seed))
+        return mean * np.exp(effects + mean.copy(data=drawn))
 
 
 def effects_of_runs(
@@ -161,32 +172,48 @@ def effects_of_runs(
     return total
 
 
-def scatter_of_runs(fit: Fit, like: xr.DataArray, seed: int | None = None) -> xr.DataArray:
-    """Return scatter of the log response, one for each draw and plan of `like`."""
-    rng = np.random.default_rng([_seed(fit, seed), _RUN_NOISE_STREAM])
-    if fit.model.noise.kind == "student-t":
-        nu = fit.posterior["nu"].broadcast_like(like).transpose(*like.dims)
-        standard = rng.standard_t(nu.to_numpy())
-    else:
-        standard = rng.standard_normal(like.shape)
-    return fit.posterior["sigma"] * xr.DataArray(standard, dims=like.dims)
-
-
 def _seed(fit: Fit, seed: int | None) -> int:
     return fit.seed if seed is None else seed
 
 
-def noise_of_runs(model: Model, draws: xr.Dataset) -> tuple[Any, NDArray[np.float64]]:
-    """Return the distribution of the scatter in units of its scale, and the scale, by draw.
+def noise_of_runs(
+    model: Model,
+    draws: xr.Dataset,
+    curve: Curve,
+    mean: xr.DataArray,
+    log_inputs: Mapping[str, xr.DataArray],
+    facts: Facts,
+) -> NoiseOfRuns:
+    """Return the noise of runs, draw by draw.
 
-    The last axis of both is left for the runs.
+    Parameters
+    ----------
+    model, draws, curve
+        A model, draws of all its unknowns, and their curve.
+    mean
+        The curve at the runs; dims chain, draw and one more, along the runs.
+    log_inputs, facts
+        Of the runs; the facts as `Noise.facts` has them.
     """
-    from scipy import stats
+    law, noise = model.formula, model.noise
+    values = {name: draws[name].to_numpy()[..., None] for name in noise.all_priors}
+    amount: Any = 0.0
+    if noise.growth is not None:
+        reference = curve.reference or law.unit_reference
+        found = noise.amount(
+            law,
+            model.columns,
+            {name: log - np.log(reference[name]) for name, log in log_inputs.items()},
+            {**curve.parameters, law.response: law.formula(log_inputs, curve.parameters)},
+            {str(name): x for name, x in draws.data_vars.items()},
+        )
+        amount = found.broadcast_like(mean).transpose(*mean.dims).to_numpy()
+    return NoiseOfRuns(noise=noise, values=values, amount=amount, facts=facts)
 
-    heavy = model.noise.kind == "student-t"
-    # The Normal is the Student-t of infinitely many degrees.
-    degrees = draws["nu"].to_numpy()[..., None] if heavy else np.inf
-    return stats.t(degrees), draws["sigma"].to_numpy()[..., None]
+
+def stream_of_noise(fit: Fit, seed: int | None = None) -> np.random.Generator:
+    """Return the random numbers of simulated scatter, apart from all others of a fit."""
+    return np.random.default_rng([_seed(fit, seed), _RUN_NOISE_STREAM])
 
 
 def curve_of(source: Fit | Constants, groups: Groups | None = None) -> Curve:

@@ -6,7 +6,7 @@ the reason for its numbers.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Literal, override
 
@@ -320,3 +320,21 @@ def prior_from_dict(content: object, where: str) -> Prior:
         return cls(**given)
     except CardError as error:
         raise CardError(f"{where}: {error}") from None
+
+
+def check_priors(
+    where: str, owner: str, expected: Collection[str], priors: Mapping[str, Prior]
+) -> None:
+    """Raise CardError unless there is a prior on each of what is expected, and on nothing else."""
+    for name, prior in priors.items():
+        if name not in expected:
+            hint = did_you_mean(name, expected)
+            raise CardError(
+                f"{where}: found a prior on {name!r}, which {owner} does not have; it has "
+                f"{', '.join(expected)}.{hint}"
+            )
+        if not isinstance(prior, Prior):
+            raise CardError(f"{where}.{name}: found {prior!r}, expected a prior.")
+    missing = [name for name in expected if name not in priors]
+    if missing:
+        raise CardError(f"{where}: no prior on {', '.join(missing)}; {owner} needs one on each.")

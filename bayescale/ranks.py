@@ -19,13 +19,14 @@ from bayescale.costs import six_nd
 from bayescale.curve import Curve
 from bayescale.design import Design, Rows
 from bayescale.errors import BayescaleWarning
-from bayescale.fitting import compiled_logp, draw_posterior
+from bayescale.fitting import compiled_logp, enough_draws
 from bayescale.groups import column_of
 from bayescale.identifiability import design_warnings, unidentified
 from bayescale.model import Model, load_model
 from bayescale.optimum import log_product_of
 from bayescale.prediction import noise_of_runs
 from bayescale.progress import Stages
+from bayescale.residuals import NoiseOfRuns
 from bayescale.runs import Runs
 from bayescale.sampler import Settings
 from bayescale.tasks import Task, run_tasks
@@ -142,7 +143,9 @@ def sbc(
     model
         A card id, the path of a card, or a model.
     design
-        Where the runs are: a column for each input of the model, a row a run.
+        Where the runs are: a column for each input of the model, a row a run; and the columns
+        that its noise needs. Responses are about one: standard errors and rounding steps are
+        relative to them, and runs marked as censored are cut off at one.
     n
         Number of simulations.
     seed
@@ -182,7 +185,8 @@ def sbc(
     model = load_model(model)
     law = model.formula
     needs = tuple(model.columns.values())
-    table = design[list(needs)].assign(**{law.response: 1.0})
+    kept = [name for name in model.noise.columns if name in design]
+    table = design[list(dict.fromkeys((*needs, *kept)))].assign(**{law.response: 1.0})
     runs = Runs(table, "design", observed=needs).for_law(needs, law.response)
     for sentence in (*unidentified(model, runs), *design_warnings(model, runs)):
         warnings.warn(sentence, BayescaleWarning, stacklevel=2)
@@ -238,12 +242,17 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     coordinates = {name: drawn[name] for name in law.coordinates}
     natural = law.from_reference(coordinates, design.scale.reference)
     truth = labelled(model, design, {**natural, **drawn}, rng)
-    shape, spread = noise_of_runs(model, truth)
-    mean = _log_mean(model, design, truth, runs)
+    mean, noise = _at_runs(model, design, truth, runs)
     response = design.matrix[Rows(model).response]
-    response[:] = (mean + spread * shape.rvs(mean.shape, random_state=rng))[0, 0]
-    positions, effective, divergences = _enough_draws(model, design, rng)
-    thin = next(iter(positions.values())).size // _RANKED
+    response[:] = (mean + noise.draw(rng, mean.shape))[0, 0]
+    noise.record(response)
+    # Ranks among dependent draws are not uniform, however right the sampler.
+    settings = replace(_SETTINGS, seed=int(rng.integers(2**32)))
+    compiled = compiled_logp(model, design.sizes)
+    positions, stats, *_ = enough_draws(
+        model, compiled, design, settings, Stages(), _RANKED, _LENGTHEN
+    )
+    thin = settings.chains * settings.draws // _RANKED
     thinned = {name: values[:, ::thin] for name, values in positions.items()}
     posterior = labelled(model, design, parameters_from_draws(model, design, thinned), rng)
     ranked = _quantities(model, design, posterior, runs, response)
@@ -251,45 +260,33 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
         name: float((ranked[name] < value.item()).mean())
         for name, value in _quantities(model, design, truth, runs, response).items()
     }
-    return {**below, "effective": effective, "divergences": divergences}
+    divergences = int(stats["diverging"].sum())
+    return {**below, "effective": _effective(positions), "divergences": divergences}
 
 
-def _enough_draws(
-    model: Model, design: Design, rng: np.random.Generator
-) -> tuple[dict[str, NDArray[np.float64]], float, int]:
-    """Return draws, the least effective number of them, and how many diverged.
-
-    Ranks among dependent draws are not uniform, however right the sampler; a posterior that
-    mixes slowly, as that of a diagonal design, is therefore sampled for longer.
-    """
+def _effective(positions: Mapping[str, NDArray[np.float64]]) -> float:
+    """Return how many independent draws those of the worst sampled scalar are worth."""
     import arviz_stats as azs
 
-    compiled = compiled_logp(model, design.sizes)
-    for factor in _LENGTHEN:
-        settings = replace(
-            _SETTINGS,
-            draws=_SETTINGS.draws * factor,
-            tune=_SETTINGS.tune * (2 if factor > 1 else 1),
-            seed=int(rng.integers(2**32)),
-        )
-        positions, stats, _ = draw_posterior(model, compiled, design, settings, Stages())
-        scalars = {name: (("chain", "draw"), x) for name, x in positions.items() if x.ndim == 2}
-        found = azs.ess(xr.Dataset(scalars), sample_dims=["chain", "draw"])
-        effective = min(float(found[name]) for name in scalars)
-        if effective > _RANKED:
-            break
-    return positions, effective, int(stats["diverging"].sum())
+    scalars = {name: (("chain", "draw"), x) for name, x in positions.items() if x.ndim == 2}
+    found = azs.ess(xr.Dataset(scalars), sample_dims=["chain", "draw"])
+    return min(float(found[name]) for name in scalars)
 
 
-def _log_mean(model: Model, design: Design, draws: xr.Dataset, runs: Runs) -> NDArray[np.float64]:
-    """Return about what the log response of each run scatters, by chain, draw and run."""
+def _at_runs(
+    model: Model, design: Design, draws: xr.Dataset, runs: Runs
+) -> tuple[NDArray[np.float64], NoiseOfRuns]:
+    """Return about what the log response of each run scatters, and how."""
     log_inputs = {
         name: xr.DataArray(np.log(runs.column(column)), dims="run")
         for name, column in model.columns.items()
     }
     groups = {column: column_of(runs, column) for column in model.groupings}
     curve = Curve.of(model, design.scale, draws, groups, dim="run")
-    return np.asarray(np.log(curve.response(log_inputs).transpose("chain", "draw", "run")))
+    mean = curve.response(log_inputs).transpose("chain", "draw", "run")
+    facts = {name: design.matrix[row] for name, row in Rows(model).noise.items()}
+    noise = noise_of_runs(model, draws, curve, mean, log_inputs, facts)
+    return np.log(mean.to_numpy()), noise
 
 
 def _quantities(
@@ -304,9 +301,8 @@ def _quantities(
     found: dict[str, Any] = {
         str(name): values for name, values in draws.data_vars.items() if values.ndim == 2
     }
-    mean = _log_mean(model, design, draws, runs)
-    shape, spread = noise_of_runs(model, draws)
-    density = shape.logpdf((log_response - mean) / spread) - np.log(spread)
+    mean, noise = _at_runs(model, design, draws, runs)
+    density = noise.log_density(log_response - mean)
     found["log likelihood"] = draws["sigma"].copy(data=density.sum(axis=-1))
     if law.takes_size_and_tokens:
         size, tokens = (runs.column(model.columns[name]) for name in ("n_params", "n_tokens"))

@@ -183,6 +183,10 @@ class Runs:
             notes=(*self.notes, f"{kept} of {len(self)} runs kept: {reason}"),
         )
 
+    def followed_by(self, others: "Runs") -> "Runs":
+        """Return these runs and then others of the same columns, under the others' name."""
+        return replace(others, _table=pd.concat([self._table, others._table], ignore_index=True))
+
     def describe(self) -> str:
         """Return one line: how many runs, and over what ranges."""
         spans: dict[str, tuple[str, Callable[[float], str]]] = {

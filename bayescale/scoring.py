@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bayescale.errors import BayescaleWarning, RunsError, SamplingError
 from bayescale.fitting import fit as fit_model
-from bayescale.groups import column_of
+from bayescale.groups import Levels, column_of
 from bayescale.identifiability import check_identifiable
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
-from bayescale.prediction import effects_of_runs, noise_of_runs, scatter_of_runs
+from bayescale.prediction import effects_of_runs, noise_of_runs, stream_of_noise
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
 
@@ -47,7 +47,13 @@ class Score:
         outside; and ``crps``, the continuous ranked probability score. All are on the log scale.
     joint_elpd
         Log predictive density of all runs together, which sees that errors of one posterior
-        draw go together.
+        draw go together, and how much later checkpoints of a run owe to those before them.
+
+    Notes
+    -----
+    Checkpoints of a run that was fitted in part are predicted given the last fitted one before
+    them. Of a run that diverged, ``elpd`` is the log of the probability of more than what is
+    recorded, and all that compares it with a prediction is missing.
     """
 
     pointwise: pd.DataFrame
@@ -66,7 +72,7 @@ class Score:
     def coverage(self, prob: float = 0.9) -> float:
         """Share of the runs inside the equal-tailed predictive interval."""
         low, _, high = tail_quantiles(prob)
-        return float(self.pointwise["pit"].between(low, high).mean())
+        return float(self.pointwise["pit"].dropna().between(low, high).mean())
 
     def summary(self) -> dict[str, float]:
         """Return the number of runs, densities, errors, coverages, and mean scores and width."""
@@ -119,8 +125,12 @@ def score(fit: Fit, runs: Runs) -> Score:
     >>> larger.coverage(0.9) < 0.8
     True
     """
-    columns = fit.model.columns
-    runs = runs.for_law(tuple(columns.values()), fit.law.response)
+    model, law = fit.model, fit.law
+    columns = model.columns
+    runs = runs.for_law(tuple(columns.values()), law.response)
+    # What is wrong is told by the rows of these runs, before any are put in front.
+    facts = model.noise.facts(runs)
+    runs, fitted, links = _after_fitted(fit, runs)
     log_inputs = {
         name: xr.DataArray(np.log(runs.column(column)), dims="run")
         for name, column in columns.items()
@@ -128,19 +138,25 @@ def score(fit: Fit, runs: Runs) -> Score:
     named = set(runs.table.columns)
     groups = {
         column: column_of(runs, column)
-        for column in fit.model.groupings
+        for column in model.groupings
         if named.issuperset(column.split("+"))
     }
-    curve = fit.curve_of(groups, "run").response(log_inputs).transpose("chain", "draw", "run")
+    curve = fit.curve_of(groups, "run")
+    mean = curve.response(log_inputs).transpose("chain", "draw", "run")
     inputs = {column: runs.column(column) for column in columns.values()}
-    mean: xr.DataArray = curve * np.exp(effects_of_runs(fit, curve, inputs, groups))
-    observed = np.log(runs.column(fit.law.response))
-    shape, spread = noise_of_runs(fit.model, fit.posterior)
-    residual = (observed - np.log(mean.to_numpy())) / spread
-    density = shape.logpdf(residual) - np.log(spread)
+    log_mean = np.log(mean.to_numpy()) + effects_of_runs(fit, mean, inputs, groups).to_numpy()
+    observed = np.log(runs.column(law.response))
+    facts = model.noise.facts(runs, links)
+    noise = noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts)
+    residual = observed - log_mean
+    known = residual.copy()
+    known[..., fitted:] = np.nan
+    simulated = log_mean + noise.draw(stream_of_noise(fit), mean.shape, known)
+    density = noise.log_density(residual)[..., fitted:]
+    below = noise.cdf(residual)[..., fitted:].mean(axis=(0, 1))
     draws = density.shape[0] * density.shape[1]
-    simulated = np.log(mean.to_numpy()) + scatter_of_runs(fit, mean).to_numpy()
-    drawn = np.sort(simulated.reshape(draws, -1), axis=0)
+    drawn = np.sort(simulated[..., fitted:].reshape(draws, -1), axis=0)
+    observed = observed[fitted:]
     low, middle, high = np.quantile(drawn, tail_quantiles(0.9), axis=0)
     outside = np.maximum(low - observed, 0.0) + np.maximum(observed - high, 0.0)
     order = (2.0 * np.arange(1, draws + 1) - draws - 1.0) / draws**2
@@ -148,14 +164,44 @@ def score(fit: Fit, runs: Runs) -> Score:
         {
             "elpd": np.logaddexp.reduce(density, axis=(0, 1)) - np.log(draws),
             "error": observed - middle,
-            "pit": shape.cdf(residual).mean(axis=(0, 1)),
+            "pit": below,
             "width_90": high - low,
             "interval_score_90": high - low + 2.0 / 0.1 * outside,
             "crps": np.abs(drawn - observed).mean(axis=0) - order @ drawn,
         }
     )
+    if "censored" in facts:
+        # Of a bound one can say how probable it was, not how far off it is.
+        pointwise.loc[
+            facts["censored"][fitted:] > 0.5, ["error", "pit", "interval_score_90", "crps"]
+        ] = np.nan
+    if links is not None:
+        density = replace(noise, facts=model.noise.facts(runs)).log_density(residual)[..., fitted:]
     joint = np.logaddexp.reduce(density.sum(axis=-1), axis=None) - np.log(draws)
     return Score(pointwise, float(joint))
+
+
+def _after_fitted(fit: Fit, runs: Runs) -> tuple[Runs, int, dict[str, NDArray[np.float64]] | None]:
+    """Return runs with the checkpoints in front that were fitted of the same runs.
+
+    Returns
+    -------
+    runs, fitted
+        All of them, and how many were fitted.
+    links
+        For each row the last one before it that was fitted; none if runs have no checkpoints.
+    """
+    checkpoints = fit.model.noise.checkpoints
+    if checkpoints is None:
+        return runs, 0, None
+    levels = Levels.of(fit.runs, checkpoints.run)
+    ahead = levels.codes(column_of(runs, checkpoints.run))
+    same = np.isin(levels.codes(column_of(fit.runs, checkpoints.run)), ahead)
+    fitted = int(same.sum())
+    if fitted:
+        runs = fit.runs.where(same).followed_by(runs)
+    is_fitted = np.arange(len(runs)) < fitted
+    return runs, fitted, fit.model.noise.links(runs, is_fitted)
 
 
 def hold_out(

@@ -91,7 +91,7 @@ def test_simulations_are_calibrated(card):
 @pytest.mark.slow
 def test_a_wrong_sampler_is_found_out(monkeypatch):
     """Draws that are too narrow about their mean."""
-    import bayescale.ranks as ranks
+    from bayescale import fitting
 
     def narrow(*arguments):
         positions, *rest = draw_posterior(*arguments)
@@ -99,8 +99,8 @@ def test_a_wrong_sampler_is_found_out(monkeypatch):
         half = {name: middle[name] + 0.6 * (v - middle[name]) for name, v in positions.items()}
         return half, *rest
 
-    draw_posterior = ranks.draw_posterior
-    monkeypatch.setattr(ranks, "draw_posterior", narrow)
+    draw_posterior = fitting.draw_posterior
+    monkeypatch.setattr(fitting, "draw_posterior", narrow)
     found = bs.sbc(
         "power-law",
         pd.DataFrame({"compute": np.geomspace(1e17, 1e21, 12)}),

@@ -196,7 +196,7 @@ def test_bad_settings_are_refused(options):
 def test_normal_noise_and_other_laws(chinchilla_runs, fit):
     from dataclasses import replace
 
-    from bayescale.model import Noise
+    from bayescale.noise import Noise
 
     base = bs.load_model("chinchilla")
     normal = Noise(kind="normal", priors={"sigma": base.noise.priors["sigma"]})

@@ -7,7 +7,8 @@ from scipy import stats
 
 import bayescale as bs
 from bayescale.errors import CardError, UnknownNameError
-from bayescale.model import Model, Noise, load_model
+from bayescale.model import Model, load_model
+from bayescale.noise import Noise
 from bayescale.priors import Gamma, HalfNormal, LogNormal, prior_from_dict
 
 CARD = load_model("chinchilla").to_toml()

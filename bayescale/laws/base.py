@@ -170,6 +170,12 @@ class Law(ABC):
         return f"{self.response}_ref"
 
     @property
+    def floor(self) -> str:
+        """Name of the parameter that the response does not fall below, empty if there is none."""
+        floors = ("irreducible loss", "floor")
+        return next((name for name, p in self.parameters.items() if p.meaning in floors), "")
+
+    @property
     def unit_reference(self) -> dict[str, float]:
         """The reference point at which every input is one."""
         return dict.fromkeys(self.inputs, 1.0)

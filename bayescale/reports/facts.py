@@ -203,7 +203,7 @@ def _method(fit: Fit, plan: Plan) -> tuple[tuple[str, str], ...]:
         ("formula (TeX)", law.latex),
         *(("law source", source) for source in law.sources),
         *(("reference", reference) for reference in fit.model.references),
-        ("noise", f"{fit.model.noise.kind} on log {law.response}"),
+        ("noise", f"{fit.model.noise} on log {law.response}"),
         *(
             [("discrepancy", f"elasticities drift along {' and '.join(drift.axes)}")]
             if (drift := fit.model.discrepancy)

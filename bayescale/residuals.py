@@ -1,0 +1,165 @@
+"""The noise of given runs: densities, probabilities and draws of their residuals.
+
+Whatever a card says of noise comes together here, and nowhere else: what is sampled, scored,
+predicted and simulated cannot disagree.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.laws import Value, Values
+from bayescale.noise import ALIKE, GROWTH, INEFFICIENCY, LENGTH, Noise
+from bayescale.scatter import Scatter, is_graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseOfRuns:
+    """The noise of given runs at given values of its unknowns, in a graph or draw by draw.
+
+    Attributes
+    ----------
+    noise
+        What the card says.
+    values
+        The unknowns: variables, or arrays of draws with a last axis of length one.
+    amount, facts
+        `Noise.amount` and `Noise.facts` of the runs, which are along the last axis.
+    """
+
+    noise: Noise
+    values: Values
+    amount: Value
+    facts: Values
+
+    @property
+    def scale(self) -> Value:
+        """The scale of the scatter, inefficiency and earlier checkpoints apart."""
+        scale = self.values["sigma"]
+        if self.noise.growth is not None:
+            scale = scale * np.exp(self.values[GROWTH] * self.amount)
+        if self.noise.standard_error:
+            scale = np.sqrt(scale**2 + self.facts["error"] ** 2)
+        return scale
+
+    @property
+    def scatter(self) -> Scatter:
+        """The distribution of residuals, given what earlier checkpoints leave of them."""
+        scale = self.scale
+        nu = self.values["nu"] if "nu" in self.noise.priors else None
+        if self.noise.checkpoints is not None:
+            return Scatter(scale=scale * np.sqrt(-np.expm1(2.0 * self._log_kept)), nu=nu)
+        if self.noise.inefficiency is not None:
+            worse = self.values[INEFFICIENCY]
+            return Scatter(scale=np.sqrt(scale**2 + worse**2), skew=worse / scale)
+        return Scatter(scale=scale, nu=nu)
+
+    def expected(self, residual: Value) -> Value:
+        """Return what the residual of the checkpoint before leads to expect of each."""
+        if self.noise.checkpoints is None:
+            return 0.0
+        scale, before = self.scale, self._previous
+        kept = np.exp(self._log_kept)
+        if self.noise.growth is not None:
+            kept = kept * scale / scale[..., before]
+        return kept * residual[..., before]
+
+    def log_density(self, residual: Value) -> Value:
+        """Return the log density of the residual of each run, given the runs before it."""
+        scatter, rest = self.scatter, residual - self.expected(residual)
+        density = (
+            scatter.log_mean_density(rest, self.facts["half"])
+            if self.noise.rounding
+            else scatter.log_density(rest)
+        )
+        if not self.noise.censored:
+            return density
+        diverged = self.facts["censored"] > 0.5
+        if not is_graph(density):
+            return np.where(diverged, scatter.log_survival(rest), density)
+        import pytensor.tensor as pt
+
+        # A tail costs as much as fifty densities, and few runs diverge.
+        (at,) = pt.nonzero(diverged)  # type: ignore[no-untyped-call]
+        tails = scatter.at(at).log_survival(rest[at])
+        return pt.set_subtensor(density[at], tails)  # type: ignore[no-untyped-call]
+
+    def observe(self, name: str, mean: Value, observed: Value) -> None:
+        """Add the density of observed log responses about a mean to the PyMC model in context."""
+        import pymc as pm
+
+        noise = self.noise
+        if noise.rounding or noise.censored or noise.inefficiency:
+            pm.Potential(name, self.log_density(observed - mean).sum())
+            return
+        scatter, about = self.scatter, mean
+        if noise.checkpoints is not None:
+            about = mean + self.expected(observed - mean)
+        if scatter.nu is None:
+            pm.Normal(name, mu=about, sigma=scatter.scale, observed=observed)
+        else:
+            pm.StudentT(name, nu=scatter.nu, mu=about, sigma=scatter.scale, observed=observed)
+
+    def cdf(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probability of less than each residual, given the runs before it."""
+        rest = residual - self.expected(residual)
+        if self.noise.rounding:
+            return np.asarray(self.scatter.mean_cdf(rest, self.facts["half"]))
+        return self.scatter.cdf(rest)
+
+    def draw(
+        self,
+        rng: np.random.Generator,
+        shape: tuple[int, ...],
+        known: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Return residuals of runs as they would be recorded, had none diverged.
+
+        Parameters
+        ----------
+        rng, shape
+            The last axis of the shape is the runs'.
+        known
+            Residuals, NaN where they are to be drawn.
+        """
+        with np.errstate(over="ignore"):
+            drawn = self.scatter.draw(rng, shape)
+        if self.noise.rounding:
+            drawn = drawn + self.facts["half"] * rng.uniform(-1.0, 1.0, shape)
+        if known is not None:
+            drawn = np.where(np.isnan(known), drawn, known)
+        if self.noise.checkpoints is None:
+            return drawn
+        free = np.ones(shape[-1], dtype=bool) if known is None else np.isnan(known).all((0, 1))
+        for generation in _generations(self._previous):
+            mask = np.isin(np.arange(shape[-1]), generation) & free
+            drawn = np.where(mask, drawn + self.expected(drawn), drawn)
+        return drawn
+
+    def record(self, response: NDArray[np.float64], bound: float = 0.0) -> None:
+        """Cut simulated log responses off at a bound where runs may diverge, and mark them."""
+        if self.noise.censored:
+            diverged = (self.facts["censored"] > 0.5) & (response > bound)
+            self.facts["censored"][:] = diverged
+            response[diverged] = bound
+
+    @property
+    def _log_kept(self) -> Value:
+        """The log of the correlation with the checkpoint before."""
+        kept = -self.facts["gap"] / self.values[LENGTH]
+        return kept + np.log(self.values[ALIKE]) if ALIKE in self.noise.all_priors else kept
+
+    @property
+    def _previous(self) -> Value:
+        return self.facts["previous"].astype("int64")
+
+
+def _generations(previous: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the runs that follow another, those first whose predecessor comes first."""
+    depth = np.zeros(len(previous), dtype=np.int64)
+    at = np.arange(len(previous))
+    while np.any(moving := previous[at] != at):
+        depth += moving
+        at = previous[at]
+    return [np.flatnonzero(depth == d) for d in range(1, int(depth.max(initial=0)) + 1)]

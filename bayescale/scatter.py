@@ -1,0 +1,201 @@
+"""The distribution of scatter: its density and what follows from it, in graphs and on draws.
+
+Densities are needed twice, in the graph that is sampled and on the draws that are scored, and are
+stated once, in operations that PyTensor variables and arrays share. The last axis is the runs'.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.laws import Value
+from bayescale.laws.dispatch import detached, log_add
+
+_LOG_2PI = float(np.log(2.0 * np.pi))
+
+_STRETCH = 2.0
+"""Residuals over their scale are integrated over arctan(z / 2): there no density is narrow, so
+that few nodes do even where the interval is many scales wide."""
+
+
+def _nodes(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return Gauss-Legendre nodes between 0 and 1, and the logs of their weights."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return 0.5 * (nodes + 1.0), np.log(0.5 * weights)
+
+
+_FEW, _MANY = _nodes(12), _nodes(48)
+"""For an interval, and for a tail; `tests/test_noise.py` says how exact they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter:
+    """Student-t, Normal or skew-Normal residuals.
+
+    Attributes
+    ----------
+    scale
+        Of each run, or of all.
+    nu
+        Degrees of freedom of a Student-t; Normal without.
+    skew
+        Of a Normal, the scale of a half-Normal that is added over that of the Normal it is added
+        to; `scale` is then that of the sum. Source: Azzalini 1985, Scand. J. Statist. 12, 171.
+    """
+
+    scale: Value
+    nu: Value | None = None
+    skew: Value | None = None
+
+    def log_density(self, residual: Value) -> Value:
+        """Return the log density of residuals."""
+        return self._standard(residual / self.scale) - np.log(self.scale)
+
+    def log_mean_density(self, residual: Value, half: Value) -> Value:
+        """Return the log of the mean density over intervals about residuals.
+
+        It is the log density of the residual and a uniform error of at most `half` to either
+        side: of a number that was rounded.
+        """
+        low = np.arctan((residual - half) / (_STRETCH * self.scale))
+        width = np.arctan((residual + half) / (_STRETCH * self.scale)) - low
+
+        def log_part(node: Value) -> Value:
+            tangent = np.tan(low + width * node)
+            return self._standard(_STRETCH * tangent) + np.log1p(tangent * tangent)
+
+        stretched = np.log(_STRETCH * width) - np.log(2.0 * half)
+        return _log_sum(log_part, _FEW, residual) + stretched
+
+    def log_survival(self, residual: Value) -> Value:
+        """Return the log of the probability of more than a residual."""
+        z = residual / self.scale
+        if self.nu is None:
+            tail = log_normal_cdf(-z)
+            return (
+                tail if self.skew is None else log_add(tail, np.log(2.0) + _log_owen(z, self.skew))
+            )
+        # With the angle from infinity the integral is of a power of its sine; incomplete beta
+        # functions have no gradient in their order.
+        nu = self.nu
+        widest = 0.5 * np.pi - np.arctan(np.abs(z) / np.sqrt(nu))
+
+        # Nodes at squares: an order below two is steep at infinity.
+        def log_part(node: Value) -> Value:
+            sine = np.sin(widest * node * node)
+            return (nu - 1.0) * np.log(sine) + np.log(2.0 * node)
+
+        log_tail = _log_sum(log_part, _MANY, z) + np.log(widest) + _log_beta_factor(nu)
+        return _where(z > 0.0, log_tail, np.log1p(-np.exp(log_tail)))
+
+    def cdf(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probability of less than a residual."""
+        from scipy import special
+
+        z = residual / self.scale
+        if self.nu is not None:
+            return np.asarray(special.stdtr(self.nu, z))
+        below = special.ndtr(z)
+        return np.asarray(
+            below if self.skew is None else below - 2.0 * special.owens_t(z, self.skew)
+        )
+
+    def mean_cdf(self, residual: NDArray[np.float64], half: NDArray[np.float64]) -> Any:
+        """Return the probability of less, of the residual and a uniform error."""
+        nodes, log_weights = _FEW
+        weighed = zip(2.0 * nodes - 1.0, np.exp(log_weights), strict=True)
+        return sum(weight * self.cdf(residual + node * half) for node, weight in weighed)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return independent residuals."""
+        if self.nu is not None:
+            return np.asarray(self.scale * rng.standard_t(np.broadcast_to(self.nu, shape)))
+        standard = rng.standard_normal(shape)
+        if self.skew is not None:
+            above = self.skew * np.abs(rng.standard_normal(shape))
+            standard = (standard + above) / np.sqrt(1.0 + self.skew**2)
+        return np.asarray(self.scale * standard)
+
+    def at(self, index: Any) -> "Scatter":
+        """Return the scatter of some of the runs of a graph."""
+        skew = None if self.skew is None else _at(self.skew, index)
+        return replace(self, scale=_at(self.scale, index), skew=skew)
+
+    def _standard(self, z: Value) -> Value:
+        if self.nu is not None:
+            tails = 0.5 * (self.nu + 1.0) * np.log1p(z * z / self.nu)
+            return _log_beta_factor(self.nu) - 0.5 * np.log(self.nu) - tails
+        normal = -0.5 * (z * z + _LOG_2PI)
+        if self.skew is None:
+            return normal
+        return normal + np.log(2.0) + log_normal_cdf(self.skew * z)
+
+
+def log_normal_cdf(z: Value) -> Value:
+    """Return the log of the standard Normal distribution function, exact far below."""
+    if not is_graph(z):
+        from scipy.special import log_ndtr
+
+        return log_ndtr(z)
+    import pytensor.tensor as pt
+
+    half = z * np.sqrt(0.5)
+    below = pt.log(0.5 * pt.erfcx(-half)) - half * half
+    return pt.switch(z < -1.0, below, pt.log1p(-0.5 * pt.erfc(half)))
+
+
+def is_graph(value: Value) -> bool:
+    """Return whether a value is a PyTensor variable."""
+    return type(value).__module__.startswith("pytensor.")
+
+
+def _log_owen(z: Value, skew: Value) -> Value:
+    """Return the log of Owen's T, by its integral over the angle (Owen 1956)."""
+    widest = np.arctan(skew)
+
+    def log_part(node: Value) -> Value:
+        return -0.5 * (z / np.cos(widest * node)) ** 2
+
+    return _log_sum(log_part, _MANY, z) + np.log(widest) - _LOG_2PI
+
+
+def _log_beta_factor(nu: Value) -> Value:
+    """Return ln [Gamma((nu + 1) / 2) / (Gamma(nu / 2) sqrt(pi))]."""
+    if is_graph(nu):
+        from pytensor.tensor import gammaln
+    else:
+        from scipy.special import gammaln
+    return gammaln(0.5 * (nu + 1.0)) - gammaln(0.5 * nu) - 0.5 * np.log(np.pi)
+
+
+def _log_sum(
+    log_part: Callable[[Value], Value],
+    rule: tuple[NDArray[np.float64], NDArray[np.float64]],
+    like: Value,
+) -> Value:
+    """Return the log of the integral from 0 to 1 of what has the log `log_part`."""
+    nodes, log_weights = rule
+    if not is_graph(like):
+        # One node after another: all at once may be gigabytes of draws.
+        parts = (log_part(x) + w for x, w in zip(nodes, log_weights, strict=True))
+        return reduce(np.logaddexp, parts)
+    first = (len(nodes), *(1,) * like.ndim)
+    parts = log_part(nodes.reshape(first)) + log_weights.reshape(first)
+    most = detached(parts.max(axis=0))
+    return most + np.log(np.exp(parts - most).sum(axis=0))
+
+
+def _where(condition: Value, first: Value, second: Value) -> Value:
+    if not is_graph(condition):
+        return np.where(condition, first, second)
+    import pytensor.tensor as pt
+
+    return pt.switch(condition, first, second)
+
+
+def _at(value: Value, index: Any) -> Value:
+    return value[index] if np.ndim(value) else value
