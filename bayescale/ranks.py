@@ -35,6 +35,7 @@ _SETTINGS = Settings(draws=250, tune=300, chains=4, cores=1, seed=0)
 _RANKED = 200
 """How many nearly independent draws the truth is ranked among."""
 
+_R_HAT = 1.05
 _LENGTHEN = (1, 4, 16)
 """Factors by which a posterior is sampled for longer, until it has that many."""
 
@@ -250,7 +251,7 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     settings = replace(_SETTINGS, seed=int(rng.integers(2**32)))
     compiled = compiled_logp(model, design.sizes)
     positions, stats, *_ = enough_draws(
-        model, compiled, design, settings, Stages(), _RANKED, _LENGTHEN
+        model, compiled, design, settings, Stages(), _RANKED, _R_HAT, _LENGTHEN
     )
     thin = settings.chains * settings.draws // _RANKED
     thinned = {name: values[:, ::thin] for name, values in positions.items()}
