@@ -118,12 +118,14 @@ def noise_density(model, values, data, mean) -> np.ndarray:
     """The density of what was observed of each run, by hand."""
     from scipy import stats
 
-    observed = data[Rows(model).response]
-    scatter = stats.t(values["nu"], mean, values["sigma"])
+    sigma, rows = values["sigma"], Rows(model)
+    shape = stats.t(values["nu"])
+    # Below the mean, where far out probabilities are small and still differ.
+    z = -np.abs(data[rows.response] - mean) / sigma
     if not model.noise.rounding:
-        return scatter.logpdf(observed)
-    half = data[Rows(model).noise["half"]]
-    inside = scatter.cdf(observed + half) - scatter.cdf(observed - half)
+        return shape.logpdf(z) - np.log(sigma)
+    half = data[rows.noise["half"]]
+    inside = shape.cdf(z + half / sigma) - shape.cdf(z - half / sigma)
     return np.log(inside / (2 * half))
 
 
