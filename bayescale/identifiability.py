@@ -78,6 +78,7 @@ def design_warnings(model: Model, runs: Runs) -> tuple[str, ...]:
                 f"The values of {column} span {decades:.1f} decades, less than one: its exponent "
                 "is weakly determined."
             )
+    found += model.noise.warnings(runs)
     if model.formula.takes_size_and_tokens:
         columns = model.columns
         spread = _span(runs.column(columns["n_tokens"]) / runs.column(columns["n_params"]))

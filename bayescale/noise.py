@@ -282,6 +282,19 @@ class Noise:
         apart = linked.alike is None
         return links_of(runs, linked.run, linked.along, self.censored, known, apart=apart)
 
+    def warnings(self, runs: Runs) -> tuple[str, ...]:
+        """Return sentences on what these runs say nothing of."""
+        known = self.facts(runs)
+        found = []
+        if self.checkpoints is not None and not np.any(known["previous"] != np.arange(len(runs))):
+            found.append(
+                f"No two rows are checkpoints of one {self.checkpoints.run}: how they are "
+                "correlated rests on its prior."
+            )
+        if self.censored and np.all(known["censored"] > 0.5):
+            found.append("Every run diverged: nothing says how low the response lies.")
+        return tuple(found)
+
     def facts_of_plans(self, count: int) -> dict[str, NDArray[np.float64]]:
         """Return the same for runs of which nothing is recorded yet."""
         zeros = np.zeros(count)

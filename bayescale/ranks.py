@@ -191,7 +191,8 @@ def sbc(
     runs = Runs(table, "design", observed=needs).for_law(needs, law.response)
     for sentence in (*unidentified(model, runs), *design_warnings(model, runs)):
         warnings.warn(sentence, BayescaleWarning, stacklevel=2)
-    whole = "\n".join([model.to_toml(), runs.fingerprint, str(seed)])
+    noted = filter(None, [runs.digest(model.noise.columns)])
+    whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, str(seed)])
     key = f"{model.id}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]
     tasks = [Task(f"{key}, {i}", (model, runs, seed, i)) for i in range(n)]
     results = run_tasks(

@@ -136,6 +136,14 @@ class Runs:
         )
         return hashlib.sha256(b"\n".join(rows)).hexdigest()
 
+    def digest(self, columns: Sequence[str]) -> str:
+        """Return the SHA-256 of other columns, row by row; empty for none of them."""
+        known = [name for name in columns if name in self._table]
+        if not known:
+            return ""
+        rows = self._table[known].astype(str).agg("\t".join, axis=1)
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
     def where(self, condition: str | ArrayLike, why: str = "") -> "Runs":
         """Return the runs that meet a condition.
 

@@ -1,6 +1,9 @@
 """Noise: densities against SciPy, in graphs and on draws; what each kind is for; bad cards."""
 
-from dataclasses import replace
+import re
+import tomllib
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +11,7 @@ import pytest
 from scipy import stats
 
 import bayescale as bs
-from bayescale.errors import CardError, RunsError
+from bayescale.errors import BayescaleWarning, CardError, RunsError
 from bayescale.model import Model
 from bayescale.noise import Checkpoints, Growth, Noise
 from bayescale.recorded import links_of
@@ -242,6 +245,22 @@ def test_cards_round_trip(name, tmp_path):
     assert str(model.noise).startswith(model.noise.kind)
 
 
+def test_every_fragment_of_the_page_of_noise_makes_a_card():
+    page = (Path(__file__).parents[1] / "docs" / "noise.md").read_text(encoding="utf-8")
+    fragments = [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", page, re.S)]
+    assert len(fragments) == 7
+    said = set()
+    for fragment in fragments:
+        card = bs.load_model("chinchilla").to_dict()
+        noise = card["noise"] | fragment.get("noise", {})
+        if noise["kind"] == "normal":
+            del noise["nu"]
+        model = Model.from_dict({**card, **fragment, "noise": noise})
+        said |= set(model.noise.to_dict())
+        assert model.pooling or "pooling" not in fragment
+    assert said == {f.name for f in fields(Noise)} - {"priors"} | {"sigma", "nu"}
+
+
 @pytest.mark.parametrize(
     ("more", "match"),
     [
@@ -318,6 +337,25 @@ def test_checkpoints_follow_the_last_that_is_known():
     np.testing.assert_array_equal(links["previous"], [0, 0, 1, 1, 4, 5, 6, 7])
     step = np.log(100) / 3
     np.testing.assert_allclose(links["gap"][1:4], [step, step, 2 * step])
+
+
+def test_runs_that_say_nothing_of_the_noise_are_warned_of():
+    alone = grid(20).assign(diverged=1)
+    model = with_noise(normal(checkpoints=LINKED, censored="diverged"))
+    with pytest.warns(BayescaleWarning) as caught:
+        bs.fit(model, alone, draws=20, tune=50, chains=1, seed=1, progress=False)
+    texts = " ".join(str(warning.message) for warning in caught)
+    assert "No two rows are checkpoints of one run" in texts
+    assert "Every run diverged" in texts
+
+
+def test_kept_scores_know_of_the_columns_of_the_noise():
+    runs = bs.load_runs(curves())
+    changed = bs.load_runs(curves().assign(se=0.02))
+    assert runs.fingerprint == changed.fingerprint
+    assert runs.digest(("se",)) != changed.digest(("se",))
+    assert runs.digest(("step",)) == changed.digest(("step",))
+    assert runs.digest(()) == ""
 
 
 # What each is for.

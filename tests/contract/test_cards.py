@@ -141,11 +141,13 @@ def noise_density(model, values, data, residual) -> np.ndarray:
         before = data[rows["previous"]].astype(int)
         residual = residual - kept * residual[before]
         scale = scale * np.sqrt(1.0 - kept**2)
-    scatter = stats.t(values["nu"], 0.0, scale)
+    # Below the mean, where far out probabilities are small and still differ.
+    shape, z = stats.t(values["nu"]), -np.abs(residual) / scale
     if not model.noise.rounding:
-        return scatter.logpdf(residual)
+        return shape.logpdf(z) - np.log(scale)
     half = data[rows["half"]]
-    return np.log((scatter.cdf(residual + half) - scatter.cdf(residual - half)) / (2 * half))
+    inside = shape.cdf(z + half / scale) - shape.cdf(z - half / scale)
+    return np.log(inside / (2 * half))
 
 
 @every_card

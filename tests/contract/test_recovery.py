@@ -9,6 +9,7 @@ from contract.test_laws import TYPICAL
 
 import bayescale as bs
 from bayescale.catalogue import model_cards
+from bayescale.recorded import share_of
 
 SIZES = np.geomspace(2e7, 1e10, 7)
 TOKENS = np.geomspace(5e8, 5e11, 8)
@@ -62,6 +63,8 @@ def test_a_law_recovers_its_truth(card):
     noise = NOISE * np.random.default_rng(7).standard_normal(len(mean))
     table = pd.DataFrame({model.columns[name]: values for name, values in inputs.items()})
     table[law.response] = mean * np.exp(noise)
+    if step := share_of(str(model.noise.rounding)):
+        table[law.response] = np.exp(step * np.round(np.log(table[law.response]) / step))
     fit = bs.fit(model, table.drop_duplicates(), seed=1, target_accept=0.95, progress=False)
     assert fit.diagnostics.ok, fit.diagnostics.messages
     found = fit.summary(prob=0.999)
