@@ -4,7 +4,6 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -42,8 +41,9 @@ DEFAULT_TUNE, TUNE_OF_EFFECTS = 400, 1000
 """Warm-up draws a chain, of models without and with a discrepancy or differences between levels;
 twice as many buy nothing (benchmarks/sampler_choices.py)."""
 
-LENGTHEN = (1, 4)
-"""Factors by which a posterior is sampled for longer, until its draws are independent enough."""
+LONGEST = 16
+"""The largest factor by which a posterior is sampled for longer, so that enough of its draws are
+independent."""
 
 
 def fit(
@@ -71,7 +71,7 @@ def fit(
     tune
         Warm-up draws of each chain; unless given 400, or 1000 for a model with a discrepancy or
         with differences between levels. A posterior whose draws depend too much on one another
-        is sampled for four times as long, and one draw in four is kept.
+        is sampled for up to 16 times as long, and as many draws are kept.
     cores
         Chains run at the same time; as many as there are processors unless given.
     seed
@@ -178,7 +178,6 @@ def enough_draws(
     shown: Stages,
     effective: float = ESS,
     r_hat: float = R_HAT,
-    lengthen: Sequence[int] = LENGTHEN,
 ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset, Exploration | None, int]:
     """Sample a model, for longer where draws depend too much on one another.
 
@@ -188,8 +187,6 @@ def enough_draws(
         As for `draw_posterior`.
     effective, r_hat
         How many independent draws they must be worth, and how nearly chains must agree.
-    lengthen
-        Factors by which to sample for longer, one after the other.
 
     Returns
     -------
@@ -198,7 +195,8 @@ def enough_draws(
     factor
         One draw in so many was kept.
     """
-    for factor in lengthen:
+    factor = 1
+    while True:
         longer = replace(
             settings,
             draws=settings.draws * factor,
@@ -210,8 +208,11 @@ def enough_draws(
             {name: (("chain", "draw"), x) for name, x in natural.items() if x.ndim == 2}
         )
         table = diagnose_quantities(scalars).table
-        if float(table["ess_bulk"].min()) > effective and float(table["r_hat"].max()) < r_hat:
+        least = float(table["ess_bulk"].min())
+        if factor > 1 or (least > effective and float(table["r_hat"].max()) < r_hat):
             break
+        # With half as many again as that would need: what is counted is uncertain too.
+        factor = int(np.clip(1.5 * effective / max(least, 1.0), 4, LONGEST))
     kept = {name: values[:, ::factor] for name, values in positions.items()}
     return kept, stats.isel(draw=slice(None, None, factor)), exploration, factor
 

@@ -36,8 +36,7 @@ _RANKED = 200
 """How many nearly independent draws the truth is ranked among."""
 
 _R_HAT = 1.05
-_LENGTHEN = (1, 4, 16)
-"""Factors by which a posterior is sampled for longer, until it has that many."""
+"""A posterior that has fewer, or whose chains agree less, is sampled for longer."""
 
 _BEYOND = 10.0
 """The budget of the derived quantities, over the largest compute of the design."""
@@ -252,7 +251,7 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     settings = replace(_SETTINGS, seed=int(rng.integers(2**32)))
     compiled = compiled_logp(model, design.sizes)
     positions, stats, *_ = enough_draws(
-        model, compiled, design, settings, Stages(), _RANKED, _R_HAT, _LENGTHEN
+        model, compiled, design, settings, Stages(), _RANKED, _R_HAT
     )
     thin = settings.chains * settings.draws // _RANKED
     thinned = {name: values[:, ::thin] for name, values in positions.items()}
