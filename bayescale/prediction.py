@@ -71,6 +71,7 @@ def predict(
     given = {name: value for name, value in named.items() if value is not None} | dict(inputs or {})
     columns = fit.model.columns
     plans = parse_plans(given, tuple(columns.values()))
+    plans = _one_for_each_level(plans, groups or {})
     log_inputs = {
         name: xr.DataArray(np.log(plans[column]), dims="plan") for name, column in columns.items()
     }
@@ -107,6 +108,24 @@ def parse_plans(
         )
     length = max(map(len, amounts.values()))
     return {name: np.broadcast_to(values, (length,)) for name, values in amounts.items()}
+
+
+def _one_for_each_level(
+    plans: dict[str, NDArray[np.float64]], groups: Groups
+) -> dict[str, NDArray[np.float64]]:
+    """Repeat a single plan for several levels of a column; refuse lists of other lengths."""
+    count = len(next(iter(plans.values())))
+    for column, levels in groups.items():
+        listed = 1 if np.ndim(levels) == 0 else len(np.asarray(levels))
+        if np.ndim(levels) and count == 1:
+            plans = {name: np.repeat(values, listed) for name, values in plans.items()}
+            count = listed
+        elif np.ndim(levels) and listed != count:
+            raise AmountError(
+                f"groups: found {listed} levels of {column} for {count} plans, expected one for "
+                "each plan, or one for all."
+            )
+    return plans
 
 
 def simulate_runs(

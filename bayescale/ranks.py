@@ -185,7 +185,8 @@ def sbc(
     model = load_model(model)
     law = model.formula
     needs = tuple(model.columns.values())
-    kept = [name for name in model.noise.columns if name in design]
+    grouped = [part for column in model.groupings for part in column.split("+")]
+    kept = [name for name in (*model.noise.columns, *grouped) if name in design]
     table = design[list(dict.fromkeys((*needs, *kept)))].assign(**{law.response: 1.0})
     runs = Runs(table, "design", observed=needs).for_law(needs, law.response)
     for sentence in (*unidentified(model, runs), *design_warnings(model, runs)):

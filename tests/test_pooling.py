@@ -8,9 +8,8 @@ import pytest
 
 import bayescale as bs
 from bayescale.build import draw_prior
-from bayescale.curve import Curve
 from bayescale.design import Design, Rows, differing, moved, moved_back
-from bayescale.errors import CardError, RunsError
+from bayescale.errors import AmountError, CardError, RunsError
 
 SPREAD = bs.HalfNormal(scale=0.3, why="wide enough for a test")
 PUBLISHED = dict(bs.published("besiroglu2024").parameters)
@@ -75,7 +74,9 @@ def test_a_family_has_its_own_curve(three):
 def test_several_families_at_once_are_each_their_own(three):
     plan = {"n_params": "2B", "n_tokens": "40B"}
     both = bs.predict(three, **plan, groups={"family": ["c", "a"]})["loss"]
-    assert both.sizes["plan"] == 1 or both.sizes["plan"] == 2
+    assert both.sizes["plan"] == 2
+    with pytest.raises(AmountError, match="found 3 levels of family for 2 plans"):
+        bs.predict(three, n_params=["1B", "2B"], n_tokens="1T", groups={"family": ["a", "b", "c"]})
     for i, family in enumerate(["c", "a"]):
         alone = bs.predict(three, **plan, groups={"family": family})["loss"].isel(plan=0)
         np.testing.assert_allclose(both.isel(plan=i), alone)
@@ -104,41 +105,6 @@ def test_what_a_fit_says_of_families_survives_its_file(three, tmp_path):
     np.testing.assert_array_equal(
         bs.predict(again, **plan)["loss_run"], bs.predict(three, **plan)["loss_run"]
     )
-
-
-def test_graph_and_curve_agree_on_the_mean():
-    """What the sampler sees of a draw is what predictions make of it."""
-    import pymc as pm
-
-    from bayescale.build import build, logit_name
-
-    model = pooled("E", "alpha", "loss", "n_tokens")
-    runs = bs.load_runs(THREE)
-    design = Design.of(model, runs)
-    built = build(model, design.matrix, design.sizes)
-    rng = np.random.default_rng(8)
-    from bayescale.build import labelled, parameters_from_draws, starting_point
-
-    start = starting_point(model, sizes=design.sizes)
-    position = {n: np.asarray(v) + 0.1 * rng.standard_normal(np.shape(v)) for n, v in start.items()}
-    assert logit_name("alpha") in position
-    (observed,) = built.observed_RVs
-    mean = observed.owner.inputs[-2]
-    values = {built.rvs_to_values[v].name: position[v.name] for v in built.free_RVs}
-    replaced = built.replace_rvs_by_values([mean])
-    found = pm.compile_fn if hasattr(pm, "compile_fn") else pm.compile
-    evaluate = found([built.rvs_to_values[v] for v in built.free_RVs], replaced)
-    graph = evaluate(*[values[built.rvs_to_values[v].name] for v in built.free_RVs])[0]
-    draws = {n: np.asarray(v)[None, None] for n, v in position.items()}
-    dataset = labelled(model, design, parameters_from_draws(model, design, draws), rng)
-    log_inputs = {n: np.log(runs.column(n)) for n in model.columns}
-    import xarray as xr
-
-    log_inputs = {n: xr.DataArray(x, dims="run") for n, x in log_inputs.items()}
-    family = runs.table["family"].to_numpy(dtype=str)
-    curve = Curve.of(model, design.scale, dataset, {"family": family}, dim="run")
-    response = np.log(curve.response(log_inputs)).transpose("chain", "draw", "run")[0, 0]
-    np.testing.assert_allclose(response - np.log(design.scale.response), graph, atol=1e-9)
 
 
 def test_no_and_complete_pooling():
