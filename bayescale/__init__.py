@@ -28,9 +28,12 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from bayescale.fitting import fit
+    from bayescale.frontiers import frontier
     from bayescale.laws import Parameter, define_law, law
+    from bayescale.limits import Limits
     from bayescale.listing import datasets, models
     from bayescale.model import Model, Noise, load_model
+    from bayescale.needs import Needed, needed
     from bayescale.posterior import Fit, load_fit
     from bayescale.prediction import predict
     from bayescale.priors import Beta, Gamma, HalfCauchy, HalfNormal, LogNormal, Normal
@@ -58,9 +61,12 @@ _HOME = {
         "UnknownNameError",
     ),
     "fitting": ("fit",),
+    "frontiers": ("frontier",),
     "laws": ("Parameter", "define_law", "law"),
+    "limits": ("Limits",),
     "listing": ("datasets", "models"),
     "model": ("Model", "Noise", "load_model"),
+    "needs": ("Needed", "needed"),
     "posterior": ("Fit", "load_fit"),
     "prediction": ("predict",),
     "priors": ("Beta", "Gamma", "HalfCauchy", "HalfNormal", "LogNormal", "Normal"),
@@ -91,8 +97,10 @@ __all__ = [
     "Gamma",
     "HalfCauchy",
     "HalfNormal",
+    "Limits",
     "LogNormal",
     "Model",
+    "Needed",
     "Noise",
     "Normal",
     "Parameter",
@@ -111,6 +119,7 @@ __all__ = [
     "define_law",
     "envelope",
     "fit",
+    "frontier",
     "hold_out",
     "isoflop_parabolas",
     "law",
@@ -120,6 +129,7 @@ __all__ = [
     "load_model",
     "load_runs",
     "models",
+    "needed",
     "plots",
     "predict",
     "published",

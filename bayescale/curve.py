@@ -1,22 +1,26 @@
 """Curve: what draws of a posterior say of the response, anywhere: the law, and its discrepancy."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayescale.constants import Constants
+from bayescale.costs import ProductCost
 from bayescale.design import Scale
 from bayescale.discrepancy import Drift
-from bayescale.laws import Law, Values
+from bayescale.errors import NoClosedFormError
+from bayescale.laws import Law, Value, Values
 from bayescale.laws import law as find_law
 from bayescale.model import Model
-from bayescale.optimum import optimal_log_params
+from bayescale.optimum import Split, closed_form, search
+from bayescale.spending import Array, Spending
 
 _GRID = 241
-_MARGIN = 3.0
-"""How far beyond the optima of the law alone, in ln D/N, those of the curve are looked for."""
+_MARGIN = 1.5
+"""How far beyond the optima of the law alone, in ln N, those of the curve are looked for."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -74,27 +78,92 @@ class Curve:
 
         A draw whose optimum lies beyond one parameter or one token, or that has none, gives NaN.
         """
-        of_law = optimal_log_params(self.law, self.parameters, log_product)
+        product = Spending(ProductCost(1.0, "N D"), np.exp(log_product.to_numpy()))
+        return self.optimum(product).assign_coords(compute=log_product["compute"])
+
+    def optimum(
+        self, spending: Spending, fixed: Mapping[str, object] | None = None
+    ) -> xr.DataArray:
+        """Return ln N of the least loss that each budget buys, for every draw.
+
+        Parameters
+        ----------
+        spending
+            Budgets, what they are of, and the limits of plans.
+        fixed
+            Values of the law's inputs beside size and tokens.
+
+        Returns
+        -------
+        DataArray
+            Dims ``chain``, ``draw`` and ``compute``. A draw with no least loss between one
+            parameter and one token has NaN; one that a limit holds back is at the limit.
+        """
+        split = Split.of(self.law, fixed)
+        try:
+            of_law = closed_form(self.law, self.parameters, spending)
+        except NoClosedFormError:
+            of_law = search(split, self.parameters, spending)
+        of_law = of_law.transpose("chain", "draw", "compute")
         if self.drift is None:
             return of_law
         found = [
-            self._least(of_law.isel(compute=i), float(log_product[i]))
-            for i in range(log_product.sizes["compute"])
+            self._least(of_law.isel(compute=i), spending, split, i)
+            for i in range(len(spending.budgets))
         ]
-        return xr.concat(found, dim=log_product["compute"])
+        return xr.concat(found, dim=of_law["compute"]).transpose("chain", "draw", "compute")
 
-    def _least(self, of_law: xr.DataArray, log_product: float) -> xr.DataArray:
+    def loss(self, split: Split, log_n: Value, log_d: Value) -> xr.DataArray:
+        """Return the loss at logs of size and tokens."""
+        return self.response(split(log_n, log_d))
+
+    def pointwise(self, split: Split) -> Callable[[Array, Array, NDArray[np.intp]], Array]:
+        """Return the loss as a function of logs of size and tokens and of the draw's number.
+
+        All three are flat arrays of one length, as elementwise solvers pass them; draws are
+        numbered chain by chain.
+        """
+        order = ("chain", "draw")
+        flat = {
+            n: draws.transpose(*order).to_numpy().ravel() for n, draws in self.parameters.items()
+        }
+        walks = {
+            axis: np.concatenate(walk.transpose(*order, "cell").to_numpy())
+            for axis, walk in (self.walks or {}).items()
+        }
+
+        def loss(log_n: Array, log_d: Array, which: NDArray[np.intp]) -> Array:
+            inputs = split(log_n, log_d)
+            found = self.law.formula(inputs, {name: draws[which] for name, draws in flat.items()})
+            if self.drift is None or self.reference is None:
+                return np.asarray(found)
+            centred = {
+                name: xr.DataArray(np.broadcast_to(x, which.shape), dims="point")
+                - np.log(self.reference[name])
+                for name, x in inputs.items()
+            }
+            bent = {a: xr.DataArray(w[which], dims=("point", "cell")) for a, w in walks.items()}
+            return np.asarray(found * np.exp(self.drift.departure(centred, bent).to_numpy()))
+
+        return loss
+
+    def _least(
+        self, of_law: xr.DataArray, spending: Spending, split: Split, which: int
+    ) -> xr.DataArray:
         """Return ln N of the least of the curve on one budget: on a grid, then by a parabola.
 
         One grid serves all draws, so that the departure along it is a product of matrices.
         """
-        of_law_ratio = log_product - 2.0 * of_law.to_numpy()
-        low = max(float(np.nanmin(of_law_ratio)) - _MARGIN, -log_product)
-        high = min(float(np.nanmax(of_law_ratio)) + _MARGIN, log_product)
-        ratio = np.linspace(low, high, _GRID)
-        log_n = xr.DataArray(0.5 * (log_product - ratio), dims="ratio")
-        log_inputs = {"n_params": log_n, "n_tokens": log_product - log_n}
-        loss = np.log(self.response(log_inputs).transpose(*of_law.dims, "ratio").to_numpy())
+        low, high = (float(end[which]) for end in spending.ends)
+        centre = of_law.to_numpy()
+        if not np.isnan(centre).all():
+            low = max(low, float(np.nanmin(centre)) - _MARGIN)
+            high = min(high, float(np.nanmax(centre)) + _MARGIN)
+        grid = np.linspace(low, high, _GRID)
+        log_n = xr.DataArray(grid, dims="size")
+        log_d = xr.DataArray(spending.log_tokens(grid, np.full(_GRID, which)), dims="size")
+        found = self.loss(split, log_n, log_d)
+        loss = np.log(found.transpose(*of_law.dims, "size").to_numpy())
         at = loss.argmin(axis=-1)[..., None]
         inside = (at > 0) & (at < _GRID - 1)
         left, middle, right = (
@@ -104,5 +173,7 @@ class Curve:
         with np.errstate(divide="ignore", invalid="ignore"):
             offset = 0.5 * (left - right) / (left - 2.0 * middle + right)
         offset = np.clip(np.where(np.isfinite(offset), offset, 0.0), -1.0, 1.0)
-        least = ratio[at] + offset * (ratio[1] - ratio[0])
-        return of_law.copy(data=np.where(inside, 0.5 * (log_product - least), np.nan)[..., 0])
+        least = grid[at] + offset * (grid[1] - grid[0])
+        low_set, high_set = spending.limited
+        kept = np.where(at == 0, low_set & (low == spending.ends[0][which]), high_set[which])
+        return of_law.copy(data=np.where(inside, least, np.where(kept, grid[at], np.nan))[..., 0])
