@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bayescale.approaches import Frontier, envelope, isoflop_parabolas
     from bayescale.calibration import leave_scale_out
     from bayescale.constants import Constants, EmpiricalFrontier, published
+    from bayescale.decision import Decision, decide
     from bayescale.diagnostics import Diagnostics
     from bayescale.discrepancy import Drift
     from bayescale.errors import (
@@ -48,6 +49,7 @@ _HOME = {
     "approaches": ("Frontier", "envelope", "isoflop_parabolas"),
     "calibration": ("leave_scale_out",),
     "constants": ("Constants", "EmpiricalFrontier", "published"),
+    "decision": ("Decision", "decide"),
     "diagnostics": ("Diagnostics",),
     "discrepancy": ("Drift",),
     "errors": (
@@ -88,6 +90,7 @@ __all__ = [
     "Beta",
     "CardError",
     "Constants",
+    "Decision",
     "Diagnostics",
     "Drift",
     "EmpiricalFrontier",
@@ -116,6 +119,7 @@ __all__ = [
     "compare_breaks",
     "costs",
     "datasets",
+    "decide",
     "define_law",
     "envelope",
     "fit",

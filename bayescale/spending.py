@@ -41,14 +41,20 @@ class Spending:
     limits: Limits = NO_LIMITS
 
     def __post_init__(self) -> None:
-        low, high = self.ends
-        short = np.flatnonzero(~(low < high))
+        short = np.flatnonzero(~self.reach(self.cost, self.budgets, self.limits))
         if len(short):
             budget = format_budget(float(self.budgets[short[0]]), self.cost.unit)
             raise AmountError(
                 f"compute: {budget} of {self.cost.name} does not reach to any plan inside the "
                 f"limits ({self.limits}). Give a larger budget or other limits."
             )
+
+    @staticmethod
+    def reach(cost: Cost, budgets: Array, limits: Limits = NO_LIMITS) -> NDArray[np.bool_]:
+        """Return which budgets reach to any plan inside the limits."""
+        low, high = _ends(cost, budgets, limits)
+        found: NDArray[np.bool_] = low < high
+        return found
 
     @property
     def log_product(self) -> Array | None:
@@ -87,14 +93,7 @@ class Spending:
     @cached_property
     def ends(self) -> tuple[Array, Array]:
         """The least and the largest ln N that each budget and the limits allow."""
-        limits = self.limits
-        low = np.full(len(self.budgets), np.log(float(limits.min_params or 1.0)))
-        high = np.minimum(
-            self._largest(self.cost, self.budgets), np.log(float(limits.max_params or np.inf))
-        )
-        if (compute := limits.most_compute) is not None:
-            high = np.minimum(high, self._largest(self.cost.training, np.array([compute])))
-        return low, high
+        return _ends(self.cost, self.budgets, self.limits)
 
     @property
     def limited(self) -> tuple[bool, NDArray[np.bool_]]:
@@ -109,7 +108,7 @@ class Spending:
         """Logarithms of the sizes below which a limit on tokens leaves a part of the budget."""
         if not np.isfinite(self._log_most_tokens):
             return np.full(len(self.budgets), -np.inf)
-        return self._where_spent(self.cost, self.budgets, float(np.exp(self._log_most_tokens)))
+        return _where_spent(self.cost, self.budgets, float(np.exp(self._log_most_tokens)))
 
     def at_limit(self, log_n: Array) -> NDArray[np.bool_]:
         """Return which plans a limit holds back from where they would be without it."""
@@ -131,23 +130,6 @@ class Spending:
     def _log_most_tokens(self) -> float:
         most = self.limits.most_tokens
         return np.inf if most is None else float(np.log(most))
-
-    def _largest(self, cost: Cost, budgets: Array) -> Array:
-        return self._where_spent(cost, budgets, float(self.limits.min_tokens or 1.0))
-
-    @staticmethod
-    def _where_spent(cost: Cost, budgets: Array, n_tokens: float) -> Array:
-        """Return ln of the sizes at which so many tokens cost each budget; -inf if none do."""
-        if isinstance(cost, ProductCost):
-            return np.asarray(np.log(budgets / (cost.flop_per_param_token * n_tokens)))
-        from scipy.optimize import elementwise
-
-        def excess(log_n: Array, budget: Array) -> Array:
-            return np.asarray(np.log(cost(np.exp(log_n), n_tokens)) - np.log(budget))
-
-        low, high = np.full_like(budgets, -20.0), np.full_like(budgets, _LOG_MOST)
-        found = elementwise.find_root(excess, (low, high), args=(budgets,))
-        return np.where(found.success, found.x, -np.inf)
 
     def _looked_up(self, log_n: Array, which: NDArray[np.intp] | None) -> Array:
         """Return ln D from the table, by cubics that do not overshoot."""
@@ -173,3 +155,28 @@ class Spending:
         log_d = np.where(np.isfinite(log_d), log_d, 0.0)
         made = PchipInterpolator(share, log_d, axis=0).c  # in powers of the share
         return np.asarray(made / (high - low) ** np.arange(3, -1, -1)[:, None, None])
+
+
+def _ends(cost: Cost, budgets: Array, limits: Limits) -> tuple[Array, Array]:
+    n_tokens = float(limits.min_tokens or 1.0)
+    low = np.full(len(budgets), np.log(float(limits.min_params or 1.0)))
+    high = np.minimum(
+        _where_spent(cost, budgets, n_tokens), np.log(float(limits.max_params or np.inf))
+    )
+    if (compute := limits.most_compute) is not None:
+        high = np.minimum(high, _where_spent(cost.training, np.array([compute]), n_tokens))
+    return low, high
+
+
+def _where_spent(cost: Cost, budgets: Array, n_tokens: float) -> Array:
+    """Return ln of the sizes at which so many tokens cost each budget; -inf if none do."""
+    if isinstance(cost, ProductCost):
+        return np.asarray(np.log(budgets / (cost.flop_per_param_token * n_tokens)))
+    from scipy.optimize import elementwise
+
+    def excess(log_n: Array, budget: Array) -> Array:
+        return np.asarray(np.log(cost(np.exp(log_n), n_tokens)) - np.log(budget))
+
+    low, high = np.full_like(budgets, -20.0), np.full_like(budgets, _LOG_MOST)
+    found = elementwise.find_root(excess, (low, high), args=(budgets,))
+    return np.where(found.success, found.x, -np.inf)

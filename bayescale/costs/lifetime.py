@@ -113,9 +113,9 @@ class Money(Cost):
     def name(self) -> str:  # type: ignore[override]
         """How tables and reports call it."""
         if self.serving is None:
-            return "price of training"
+            return "training"
         served = format_count(float(self.serving.n_tokens))
-        return f"price of training and serving {served} tokens"
+        return f"training and serving {served} tokens"
 
     @property
     def unit(self) -> str:  # type: ignore[override]
