@@ -11,6 +11,7 @@ from bayescale._version import __version__
 
 if TYPE_CHECKING:
     from bayescale import costs, laws, plots
+    from bayescale.advice import NextRuns, next_runs, value_of_runs
     from bayescale.allocation import Plan, allocate
     from bayescale.approaches import Frontier, envelope, isoflop_parabolas
     from bayescale.calibration import leave_scale_out
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from bayescale.scoring import Score, compare_breaks, hold_out, score
 
 _HOME = {
+    "advice": ("NextRuns", "next_runs", "value_of_runs"),
     "allocation": ("Plan", "allocate"),
     "approaches": ("Frontier", "envelope", "isoflop_parabolas"),
     "calibration": ("leave_scale_out",),
@@ -104,6 +106,7 @@ __all__ = [
     "LogNormal",
     "Model",
     "Needed",
+    "NextRuns",
     "Noise",
     "Normal",
     "Parameter",
@@ -134,12 +137,14 @@ __all__ = [
     "load_runs",
     "models",
     "needed",
+    "next_runs",
     "plots",
     "predict",
     "published",
     "report",
     "sbc",
     "score",
+    "value_of_runs",
 ]
 
 

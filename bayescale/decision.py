@@ -397,6 +397,12 @@ def decide(
     )
 
 
+def least_regret(regrets: Regrets, quantile: float | None = None) -> float:
+    """Return ln of the size of least expected regret along the budget, or quantile of it."""
+    sizes = _sizes_to_compare(regrets)
+    return _least(regrets, sizes, _along(regrets, sizes), quantile)
+
+
 def _read_serving(serving: object, cost: Cost) -> Serving | None:
     if serving is None:
         # A cost of a lifetime says itself what is served.
