@@ -219,7 +219,7 @@ class Candidates:
             "serving compute": ("serving_compute", format_compute),
             "P(best)": ("p_best", percent),
             "expected regret": ("regret", percent),
-            f"at most ({format_share(prob)})": ("regret_quantile", percent),
+            f"regret below ({format_share(prob)})": ("regret_quantile", percent),
             "regret in GPU-hours": ("regret_gpu_hours", format_count),
             "regret in money": ("regret_money", text.money),
             "wasted": ("wasted", percent),

@@ -222,10 +222,11 @@ class Decision:
             )
         if self.regrets.limits:
             held = float(self.regrets.spending.at_limit(self.regrets.log_n_opt[..., None]).mean())
-            found.append(
-                f"A limit ({self.regrets.limits}) holds back {format_share(round(held, 4))} of "
-                "the draws."
-            )
+            if held > 0:
+                found.append(
+                    f"A limit ({self.regrets.limits}) holds back {format_share(round(held, 4))} "
+                    "of the draws."
+                )
         caveat = self.regrets.curve.law.caveat
         return (*found, caveat) if caveat else tuple(found)
 

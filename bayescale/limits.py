@@ -84,7 +84,10 @@ class Limits:
         return self.cluster.compute(days=float(self.max_days))
 
     def __bool__(self) -> bool:
-        return any(getattr(self, entry.name) is not None for entry in fields(self))
+        # A cluster and a batch bound nothing by themselves.
+        alone = {"cluster", "batch_tokens"}
+        given = {entry.name for entry in fields(self) if getattr(self, entry.name) is not None}
+        return bool(given - alone)
 
     def __str__(self) -> str:
         parts = [

@@ -114,11 +114,15 @@ class Spending:
         """Return which plans a limit holds back from where they would be without it."""
         low, high = self.ends
         low_set, high_set = self.limited
-        log_d = self.log_tokens(np.where(np.isnan(log_n), low, log_n))
-        found: NDArray[np.bool_] = (
+        there = np.where(np.isnan(log_n), low, log_n)
+        log_d = self.log_tokens(there)
+        compute = self.cost.training(np.exp(there), np.exp(log_d))
+        late = compute >= (self.limits.most_compute or np.inf) * (1.0 - _ON_LIMIT)
+        found: NDArray[np.bool_] = ~np.isnan(log_n) & (
             (low_set & (log_n <= low + _ON_LIMIT))
             | (high_set & (log_n >= high - _ON_LIMIT))
-            | (~np.isnan(log_n) & (log_d >= self._log_most_tokens - _ON_LIMIT))
+            | (log_d >= self._log_most_tokens - _ON_LIMIT)
+            | late
         )
         return found
 

@@ -198,8 +198,7 @@ def test_limits_are_where_a_search_and_a_closed_form_agree():
         free = bs.allocate(source, **reach)
         moved = abs(np.log(closed.draws["n_opt"] / free.draws["n_opt"])).squeeze() > 1e-9
         moved |= abs(np.log(closed.draws["d_opt"] / free.draws["d_opt"])).squeeze() > 1e-9
-        if limits.most_compute is None:
-            assert (closed.at_limit.to_numpy() == moved.to_numpy()).all(), limits
+        assert (closed.at_limit.to_numpy() == moved.to_numpy()).all(), limits
         worse = (closed.draws["loss_opt"] - free.draws["loss_opt"]).squeeze()
         assert bool((worse[moved] > 0).all()) and bool(moved.any())
 
