@@ -16,7 +16,7 @@ from bayescale.errors import AmountError
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.pool import pool_of
 from bayescale.posterior import Fit
-from bayescale.preposterior import Learning, Outcomes, choose_batch
+from bayescale.preposterior import SHRINKAGES, Learning, Outcomes, choose_batch
 from bayescale.regrets import Regrets
 from bayescale.spending import Array
 from bayescale.units import (
@@ -40,8 +40,8 @@ _MEANINGS = {
 _JUDGED = 8
 """Simulated outcomes of each judging draw."""
 
-_COPIES = 3
-"""How often one run may be repeated in a batch."""
+_APART = 10_000
+"""Of the streams of outcomes that judge from those of which the rule is made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,9 @@ class NextRuns:
             f"to cut the {what} {self.target} from {amount(self.before)} to {amount(self.after)}: "
             f"by {amount(self.reduction)}, Monte Carlo error {amount(self.mcse)}.",
         ]
-        if (saving := self.saving) is not None and self.regrets is not None:
+        if self.reduction <= 2.0 * self.mcse:
+            found.append("That is nothing, within Monte Carlo error.")
+        elif (saving := self.saving) is not None and self.regrets is not None:
             unit = self.regrets.cost.unit
             price = self._price(saving) if unit == "FLOP" else ""
             times = ""
@@ -190,6 +192,7 @@ def next_runs(
     candidates: object = None,
     objective: Objective | None = None,
     n_runs: int = 6,
+    repeats: int = 1,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     limits: Limits = NO_LIMITS,
     fixed: Mapping[str, object] | None = None,
@@ -217,6 +220,8 @@ def next_runs(
         plan in logs (the default for a plan).
     n_runs
         The most runs of a batch.
+    repeats
+        How often one candidate may be in it: more than once to learn of the scatter of runs.
     cost, limits, fixed
         As of `bayescale.decide`, for the decision; runs cost what `cost` says of training.
     cluster
@@ -241,10 +246,10 @@ def next_runs(
     Outcomes of all candidates are simulated from every draw: the curve, with its discrepancy, the
     effects that runs share, and their scatter. The batch is the one whose best linear rule from
     outcomes to the quantity of interest leaves least of its variance for the budget; half of the
-    draws choose it, and the other half judge it. For regret they do so by deciding: each judging
-    draw pays the regret of the size to which the rule would have led on its simulated outcomes.
-    An analyst who refits can do no worse than that rule, so the reduction is, but for Monte Carlo
-    error, the least that is to be expected under the model.
+    draws choose it, and how far to follow it, and the other half judge it. For regret they do so
+    by deciding: each judging draw pays the regret of the size to which the rule would have led on
+    its simulated outcomes. An analyst who refits can do no worse than that rule, so the reduction
+    is, but for Monte Carlo error, the least that is to be expected under the model.
 
     Examples
     --------
@@ -256,8 +261,9 @@ def next_runs(
     """
     question = _Question.read(fit, target, objective, as_cost(cost), limits, fixed, cluster, seed)
     most = parse_amount(budget, "compute", "budget")
-    if not isinstance(n_runs, int | np.integer) or n_runs < 1:
-        raise ValueError(f"n_runs: found {n_runs!r}, expected a whole number of at least 1.")
+    for name, count in (("n_runs", n_runs), ("repeats", repeats)):
+        if not isinstance(count, int | np.integer) or count < 1:
+            raise ValueError(f"{name}: found {count!r}, expected a whole number of at least 1.")
     pool = pool_of(fit, candidates, most, question.training, question.fixed)
     affordable = pool["compute"] <= most * (1 + 1e-9)
     if not affordable.any():
@@ -266,13 +272,13 @@ def next_runs(
             f", above the budget of {format_compute(most)}. Give cheaper ones or a larger budget."
         )
     pool = pool[affordable].reset_index(drop=True)
-    # A run may be repeated: its scatter is new, what it shares with runs of its size is not.
-    copies = pd.concat([pool] * min(n_runs, _COPIES), ignore_index=True)
+    # Of a run that is repeated the scatter is new; what it shares with runs of its size is not.
+    copies = pd.concat([pool] * min(n_runs, repeats), ignore_index=True)
     outcomes = question.outcomes(copies)
-    choosing, judging = question.halves
+    choosing, _ = question.halves
     learning = Learning.of(outcomes, question.quantity, choosing)
     batch = choose_batch(learning, copies["compute"].to_numpy(), most, n_runs)
-    return question.answer(copies, batch, learning, outcomes, judging)
+    return question.answer(copies, batch, learning, outcomes)
 
 
 def value_of_runs(
@@ -314,11 +320,11 @@ def value_of_runs(
         raise AmountError("runs: found none, expected pairs of size and tokens.")
     pool = pool_of(fit, runs, np.inf, question.training, question.fixed)
     outcomes = question.outcomes(pool)
-    choosing, judging = question.halves
+    choosing, _ = question.halves
     learning = Learning.of(outcomes, question.quantity, choosing)
     batch = choose_batch(learning, pool["compute"].to_numpy(), np.inf, len(pool))
     rest = [run for run in range(len(pool)) if run not in batch]
-    return question.answer(pool, [*batch, *rest], learning, outcomes, judging)
+    return question.answer(pool, [*batch, *rest], learning, outcomes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -404,17 +410,17 @@ class _Question:
         batch: list[int],
         learning: Learning,
         outcomes: Outcomes,
-        judging: Any,
     ) -> NextRuns:
         """Judge a batch on the draws that did not choose it."""
-        now = self._price_of(np.full(len(judging), self._best_now(learning)), judging)
-        then = np.zeros((_JUDGED, len(judging)))
-        for repeat in range(_JUDGED):
-            # Streams apart from those that chose.
-            shown = outcomes.simulate(10_000 + repeat)[judging]
-            ruled = learning.rule(batch, shown) if batch else learning.target.mean()
-            then[repeat] = self._price_of(np.broadcast_to(ruled, len(judging)), judging)
-        gain = now - then.mean(axis=0)
+        choosing, judging = self.halves
+        start = self._best_now(learning)
+        shrinkage = min(
+            SHRINKAGES,
+            key=lambda s: self._paid(start, s, batch, learning, outcomes, choosing, 1).mean(),
+        )
+        now = self._price_of(np.full(len(judging), start), judging)
+        then = self._paid(start, shrinkage, batch, learning, outcomes, judging, _JUDGED)
+        gain = now - then
         left = [
             1.0 - learning.explained(batch[: i + 1]) / learning.variance for i in range(len(batch))
         ]
@@ -430,6 +436,25 @@ class _Question:
             regrets=self.regrets,
             cluster=self.cluster,
         )
+
+    def _paid(
+        self,
+        start: float,
+        shrinkage: float,
+        batch: list[int],
+        learning: Learning,
+        outcomes: Outcomes,
+        draws: Any,
+        repeats: int,
+    ) -> Array:
+        """Return what each draw pays, on average, where the rule leads on simulated outcomes."""
+        paid = np.zeros(len(draws))
+        for repeat in range(repeats):
+            # Streams apart from those of which the rule was made.
+            shown = outcomes.simulate(_APART + repeat)[draws]
+            decided = start + shrinkage * learning.shift(batch, shown)
+            paid += self._price_of(decided, draws) / repeats
+        return paid
 
     def _best_now(self, learning: Learning) -> float:
         if self.objective != "regret" or self.regrets is None:

@@ -54,6 +54,7 @@ def add_decision_verbs(verb: Verb, add_prob: Callable[[argparse.ArgumentParser],
         "--budget", required=True, metavar="FLOP", help="compute of all new runs together"
     )
     following.add_argument("--runs", type=int, default=6, help="the most runs of a batch (6)")
+    following.add_argument("--repeats", type=int, default=1, help="how often one may be made (1)")
     following.add_argument(
         "--objective", choices=("regret", "size", "loss"), help="what is to be cut (regret)"
     )
@@ -220,6 +221,7 @@ def _next(options: Arguments) -> None:
         candidates=_candidates(options),
         objective=options.objective,
         n_runs=options.runs,
+        repeats=options.repeats,
         cost=cost_of(options, cluster),
         limits=limits_of(options, cluster),
         fixed=fixed_of(options),

@@ -18,7 +18,7 @@ from bayescale.model import Model
 from bayescale.optimum import Split, closed_form, search
 from bayescale.spending import Array, Spending
 
-_GRID = 241
+_GRID = 121
 _MARGIN = 1.5
 """How far beyond the optima of the law alone, in ln N, those of the curve are looked for."""
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from bayescale.allocation import FAR
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.diagnostics import lead_with_status
 from bayescale.errors import AmountError
+from bayescale.inverse import Inverse
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.optimum import Split
 from bayescale.posterior import Fit
@@ -29,18 +29,6 @@ from bayescale.units import (
     format_share,
     parse_amounts,
 )
-
-type Loss = Callable[[Array, Array, NDArray[np.intp]], Array]
-
-_LOG_ENDS = (0.0, 80.0)
-"""ln of the least and of the most parameters and tokens that are looked at."""
-
-_GRID = 65
-_DEAR = 1e4
-"""ln of a cost beyond any, where there is no plan; a search would stop at an infinite one."""
-
-_STEP = 1e-4
-"""In ln N, of the slope of the loss along a budget."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +208,7 @@ def needed(
     count = len(asked.labels)
     draw = np.repeat(np.arange(like.size), count)
     target = {name: np.tile(np.log(v), like.size) for name, v in asked.amounts.items()}
-    solve = _Solver(curve.pointwise(split), cost, limits, draw)
+    solve = Inverse.of(curve, split, cost, limits, draw)
     with np.errstate(all="ignore"):
         if "loss" not in target:
             log_n, log_d = solve.balanced(**target)
@@ -301,115 +289,3 @@ class _Asked:
             ("n_params",): f"The tokens for which a size is optimal, by {cost.name}.",
             ("n_tokens",): f"The size for which tokens are optimal, by {cost.name}.",
         }[tuple(self.amounts)]
-
-
-@dataclass(frozen=True)
-class _Solver:
-    """Elementwise over draws and targets, all flat arrays of logs; NaN where there is none."""
-
-    loss: Loss
-    cost: Cost
-    limits: Limits
-    draw: NDArray[np.intp]
-
-    def tokens(self, log_n: Array, log_loss: Array, draw: NDArray[np.intp]) -> Array:
-        return _root(
-            lambda log_d, log_n, log_l, i: (
-                log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp)))
-            ),
-            log_n,
-            log_loss,
-            draw,
-        )
-
-    def size(self, log_d: Array, log_loss: Array) -> Array:
-        return _root(
-            lambda log_n, log_d, log_l, i: (
-                log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp)))
-            ),
-            log_d,
-            log_loss,
-            self.draw,
-        )
-
-    def balanced(
-        self, *, n_params: Array | None = None, n_tokens: Array | None = None
-    ) -> tuple[Array, Array]:
-        """Return where the loss does not change along a budget, at a size or at tokens."""
-        if n_params is not None:
-            found = _root(
-                lambda log_d, log_n, i: -self._slope(log_n, log_d, i.astype(np.intp)),
-                n_params,
-                self.draw,
-            )
-            return n_params, found
-        assert n_tokens is not None
-        found = _root(
-            lambda log_n, log_d, i: self._slope(log_n, log_d, i.astype(np.intp)),
-            n_tokens,
-            self.draw,
-        )
-        return found, n_tokens
-
-    def _slope(self, log_n: Array, log_d: Array, draw: NDArray[np.intp]) -> Array:
-        """Return d ln L / d ln N along the budget through a point."""
-
-        def log_cost(log_n: Array, log_d: Array) -> Array:
-            return np.asarray(np.log(self.cost(np.exp(log_n), np.exp(log_d))))
-
-        in_size = log_cost(log_n + _STEP, log_d) - log_cost(log_n - _STEP, log_d)
-        in_tokens = log_cost(log_n, log_d + _STEP) - log_cost(log_n, log_d - _STEP)
-        turn = _STEP * in_size / in_tokens
-        ahead, behind = (
-            np.log(self.loss(log_n + sign * _STEP, log_d - sign * turn, draw)) for sign in (1, -1)
-        )
-        return np.asarray((ahead - behind) / (2.0 * _STEP))
-
-    def least(self, log_loss: Array) -> tuple[Array, Array]:
-        """Return size and tokens of the least cost at a loss: on a grid, then elementwise."""
-        from scipy.optimize import elementwise
-
-        limits = self.limits
-        most_tokens = np.log(limits.most_tokens or np.inf)
-        least_tokens = np.log(float(limits.min_tokens or 1.0))
-        low = np.log(float(limits.min_params or 1.0))
-        high = min(np.log(float(limits.max_params or np.inf)), _LOG_ENDS[1] / 2)
-
-        def log_cost(log_n: Any, log_l: Any, i: Any) -> Any:
-            log_d = np.maximum(self.tokens(log_n, log_l, i.astype(np.intp)), least_tokens)
-            found = np.log(self.cost(np.exp(log_n), np.exp(log_d)))
-            late = limits.most_compute is not None and self.cost.training(
-                np.exp(log_n), np.exp(log_d)
-            ) > limits.most_compute * (1.0 + 1e-9)
-            allowed = np.isfinite(found) & (log_d <= most_tokens) & ~np.asarray(late)
-            return np.where(allowed, found, _DEAR)
-
-        grid = np.linspace(low, high, _GRID)
-        costs = np.array([log_cost(np.full_like(log_loss, x), log_loss, self.draw) for x in grid])
-        at = costs.argmin(axis=0)
-        reached = costs.min(axis=0) < _DEAR
-        middle = grid[at]
-        middle = np.where(at == 0, low + _STEP, middle)
-        middle = np.where(at == _GRID - 1, high - _STEP, middle)
-        left, right = (grid[np.clip(at + i, 0, _GRID - 1)] for i in (-1, 1))
-        found = elementwise.find_minimum(
-            log_cost,
-            (left, middle, right),
-            args=(log_loss, self.draw),
-            tolerances={"xatol": 1e-8, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
-        )
-        # An end is an optimum only if it is a limit: of memory, or the least size allowed.
-        ended = ~found.success & ((at == 0) | (at == _GRID - 1))
-        kept = np.where(at == 0, limits.min_params is not None, limits.max_params is not None)
-        log_n = np.where(ended, np.where(kept, grid[at], np.nan), found.x)
-        log_n = np.where(reached, log_n, np.nan)
-        return log_n, np.maximum(self.tokens(log_n, log_loss, self.draw), least_tokens)
-
-
-def _root(function: Callable[..., Array], *args: NDArray[Any]) -> Array:
-    """Return where a function that rises changes sign, between the ends; NaN where it does not."""
-    from scipy.optimize import elementwise
-
-    low, high = (np.full(args[0].shape, end) for end in _LOG_ENDS)
-    found = elementwise.find_root(function, (low, high), args=args)
-    return np.where(found.success, found.x, np.nan)

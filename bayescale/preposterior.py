@@ -26,6 +26,13 @@ out no more weight than that."""
 
 _PASSES = 4
 
+_TAIL = 0.01
+"""Beyond these quantiles of it the quantity counts as if it were at them: a rule that squares
+distances would otherwise serve a few wild draws, of which regret, which is at most one, knows."""
+
+SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+"""How far a rule may be followed; the draws that choose the runs choose this too."""
+
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
@@ -91,7 +98,7 @@ class Learning:
     @classmethod
     def of(cls, outcomes: Outcomes, target: Array, draws: NDArray[np.intp]) -> "Learning":
         """Average covariances over simulated outcomes of the draws given by number."""
-        values = target[draws]
+        values = np.clip(target[draws], *np.quantile(target[draws], [_TAIL, 1.0 - _TAIL]))
         centred = values - values.mean()
         count = outcomes.mean.sizes["run"]
         covariance, with_target = np.zeros((count, count)), np.zeros(count)
@@ -121,10 +128,11 @@ class Learning:
         inner = self.covariance[np.ix_(batch, batch)]
         return np.asarray(np.linalg.solve(inner, self.with_target[batch]))
 
-    def rule(self, batch: list[int], shown: Array) -> Array:
-        """Return what the best linear rule makes of outcomes, one row a draw."""
-        deviation = shown[:, batch] - self.means[batch]
-        return np.asarray(self.target.mean() + deviation @ self.weights(batch))
+    def shift(self, batch: list[int], shown: Array) -> Array:
+        """Return by how much the best linear rule moves on outcomes, one row a draw."""
+        if not batch:
+            return np.zeros(len(shown))
+        return np.asarray((shown[:, batch] - self.means[batch]) @ self.weights(batch))
 
 
 def choose_batch(learning: Learning, costs: Array, budget: float, most: int) -> list[int]:

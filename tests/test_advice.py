@@ -134,7 +134,10 @@ def test_candidates_of_ones_own(fit):
     assert set(found.runs["n_params"]) <= {1e9, 1e10}
     table = pd.DataFrame({"n_params": ["1B"], "n_tokens": ["200B"]})
     only = bs.next_runs(fit, target="5.76e23", budget="3e21", candidates=table)
-    assert set(only.runs["n_tokens"]) == {2e11} and len(only.runs) == 2, "once and again"
+    assert only.runs["n_tokens"].to_list() == [2e11]
+    again = bs.next_runs(fit, target="5.76e23", budget="3e21", candidates=table, repeats=5)
+    assert again.runs["n_tokens"].to_list() == [2e11, 2e11], "as often as the budget allows"
+    assert again.after < only.after
 
 
 @pytest.mark.parametrize("objective", ["size", "loss"])
@@ -194,6 +197,7 @@ def test_failed_fits_lead_with_it(failed_fit):
         ({"objective": "luck"}, "objective: found 'luck'", ValueError),
         ({"objective": "loss"}, "expected regret or size for a budget", ValueError),
         ({"n_runs": 0}, "n_runs: found 0", ValueError),
+        ({"repeats": 1.5}, "repeats: found 1.5", ValueError),
     ],
 )
 def test_bad_questions_are_refused(fit, asked, words, error):

@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import bayescale as bs
+from bayescale.costs import six_nd
+from bayescale.curve import Curve
+from bayescale.discrepancy import CELLS
 from bayescale.errors import AmountError, BayescaleWarning
+from bayescale.optimum import Split
+from bayescale.regrets import Regrets
+from bayescale.spending import Spending
 
 
 def test_every_draw_answers_for_itself(fit):
@@ -126,3 +133,68 @@ def test_laws_of_more_inputs_need_their_values():
         bs.allocate(bs.published("besiroglu2024"), compute=1e22, fixed={"n_experts": 8})
     with pytest.raises(TypeError, match="only under a law of n_params and n_tokens"):
         bs.allocate(bs.published("kaplan2020-ns-min"), compute=1e22)
+
+
+@pytest.fixture(scope="module")
+def drifting(fit):
+    """The curve of a posterior whose elasticities drift a little, or not at all, from the law."""
+
+    def make(scale):
+        drift = bs.load_model("chinchilla-drift").discrepancy
+        rng = np.random.default_rng(2)
+        parameters = {n: x.isel(draw=slice(25)) for n, x in fit.curve.parameters.items()}
+        walks = {
+            axis: xr.DataArray(
+                scale * rng.standard_normal((4, 25, 2 * CELLS)), dims=("chain", "draw", "cell")
+            )
+            for axis in drift.axes
+        }
+        return Curve(
+            law=fit.law,
+            parameters=parameters,
+            drift=drift,
+            reference=fit.scale.reference,
+            walks=walks,
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.002])
+def test_curves_that_depart_from_their_law(drifting, scale, monkeypatch):
+    curve = drifting(scale)
+    monkeypatch.setattr("bayescale.needs.curve_of", lambda source: curve)
+    source = bs.published("besiroglu2024")  # stands in for a fit of that curve
+    split, spending = Split.of(curve.law), Spending(six_nd, np.array([1e22]))
+    log_n = curve.optimum(spending)
+    log_d = np.log(1e22 / 6) - log_n
+    best = curve.loss(split, log_n, log_d)
+    # No other size on the budget does better.
+    for step in (-0.3, -0.05, 0.05, 0.3):
+        assert bool((curve.loss(split, log_n + step, log_d - step) > best).all())
+    # What the best loss of one draw takes is the budget, under that draw.
+    found = bs.needed(source, loss=float(best[1, 3, 0])).draws
+    assert float(found["compute"][1, 3, 0]) == pytest.approx(1e22, rel=2e-3)
+    assert float(found["loss"][1, 3, 0]) == pytest.approx(float(best[1, 3, 0]), rel=1e-9)
+    tokens = bs.needed(source, n_params=float(np.exp(log_n[1, 3, 0]))).draws["n_tokens"]
+    assert float(tokens[1, 3, 0]) == pytest.approx(float(np.exp(log_d[1, 3, 0])), rel=2e-2)
+    if scale == 0.0:
+        np.testing.assert_allclose(
+            log_n.squeeze(),
+            curve.law.optimal_log_params(curve.parameters, np.log(1e22 / 6)),
+            atol=1e-3,
+        )
+    # Pointwise and labelled evaluation are one curve.
+    flat = curve.pointwise(split)(
+        log_n.to_numpy().ravel(), log_d.to_numpy().ravel(), np.arange(100)
+    )
+    np.testing.assert_allclose(flat, best.transpose("chain", "draw", "compute").to_numpy().ravel())
+
+
+def test_regret_of_a_curve_that_departs(drifting):
+    regrets = Regrets(drifting(0.002), six_nd, 1e22, {})
+    at_best = regrets.log_n_opt[..., None]
+    found = regrets.regret(regrets.log_loss(at_best, np.log(1e22 / 6) - at_best))
+    assert float(np.max(found)) < 1e-6
+    off = at_best + np.log(2.0)
+    assert float(np.min(regrets.regret(regrets.log_loss(off, np.log(1e22 / 6) - off)))) > 0.005
