@@ -118,10 +118,12 @@ class NextRuns:
 
         what = _MEANINGS[self.objective]
         count = "run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
+        verb = "is" if len(self.runs) == 1 else "are"
         found = [
-            f"The {count} ({format_compute(self.compute)}{self._price(self.compute)}) are expected "
-            f"to cut the {what} {self.target} from {amount(self.before)} to {amount(self.after)}: "
-            f"by {amount(self.reduction)}, Monte Carlo error {amount(self.mcse)}.",
+            f"The {count} ({format_compute(self.compute)}{self._price(self.compute)}) {verb} "
+            f"expected to cut the {what} {self.target} from {amount(self.before)} to "
+            f"{amount(self.after)}: by {amount(self.reduction)}, Monte Carlo error "
+            f"{amount(self.mcse)}.",
         ]
         if self.reduction <= 2.0 * self.mcse:
             found.append("That is nothing, within Monte Carlo error.")

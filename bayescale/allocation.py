@@ -126,7 +126,7 @@ class Plan:
         largest = {name: values.max() for name, values in self.source.inputs.items()}
         return pd.DataFrame(
             {
-                "compute": compute / self.source.runs.compute.max(),
+                "compute": compute / largest_compute(self.source, self.cost),
                 **{n: plan[n] / most for n, most in largest.items() if n in plan},
             },
             index=plan.index,
@@ -322,6 +322,22 @@ def allocate(
         else draws["loss_plan"].copy()
     )
     return Plan(draws, source, cost, split.fixed, limits)
+
+
+def tokens_of_runs(fit: Fit) -> NDArray[np.float64]:
+    """Return the tokens of the runs that were fitted, from steps where there are only those."""
+    runs = fit.runs
+    if "n_tokens" in runs.table:
+        return runs.n_tokens
+    return runs.column("n_steps") * runs.column("batch_tokens")
+
+
+def largest_compute(fit: Fit, cost: Cost) -> float:
+    """Return the compute of the largest run that was fitted, in FLOP."""
+    runs = fit.runs
+    if "compute" in runs.table:
+        return float(runs.compute.max())
+    return float(np.max(cost.training(runs.n_params, tokens_of_runs(fit))))
 
 
 def parse_budgets(values: object, cost: Cost) -> NDArray[np.float64]:

@@ -98,8 +98,6 @@ class Candidates:
         The best that every draw could do.
     cluster, serving
         What trains, and what is served, where they are known.
-    largest
-        Compute of the largest run that was fitted.
     """
 
     plans: Mapping[str, PlanSize]
@@ -108,7 +106,6 @@ class Candidates:
     regrets: Regrets
     cluster: Cluster | None = None
     serving: Serving | None = None
-    largest: float | None = None
 
     @property
     def text(self) -> Text:

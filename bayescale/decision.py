@@ -1,6 +1,6 @@
 """decide: the one plan to run, what it may cost to be wrong, and how the user's plans compare."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.allocation import FAR, parse_budgets
+from bayescale.allocation import FAR, largest_compute, parse_budgets
 from bayescale.candidates import OPTIMAL, Candidates, candidates_of
 from bayescale.constants import Constants
 from bayescale.costs import Cluster, Cost, Serving, as_cost, six_nd
@@ -30,6 +30,9 @@ from bayescale.units import (
 
 _SIZES = 161
 """Sizes along the budget at which regret is averaged over the draws."""
+
+_FAR_OFF = 1.0
+"""How far beyond those, in ln N, the size of a plan may be to be among them."""
 
 _ROUNDS, _CLOSER = 2, 17
 """How often, and with how many sizes, the neighbourhood of the least regret is looked at again."""
@@ -204,7 +207,7 @@ class Decision:
         row = self.plan
         if isinstance(self.source, Fit):
             compute = float(self.cost.training(row["n_params"], row["n_tokens"]))
-            times = compute / self.source.runs.compute.max()
+            times = compute / largest_compute(self.source, self.cost)
             if times > FAR:
                 found.append(
                     f"Far beyond the data: the plan is {format_number(times, 2)} times the largest "
@@ -364,7 +367,7 @@ def decide(
         limits=limits,
         most=max(spent, default=0.0),
     )
-    sizes = _sizes_to_compare(regrets)
+    sizes = _sizes_to_compare(regrets, [size for size, _ in named.values()])
     regret = _along(regrets, sizes)
     chosen = _least(regrets, sizes, regret, quantile)
     tokens = float(np.exp(regrets.spending.log_tokens(np.array([chosen]))[0]))
@@ -381,7 +384,6 @@ def decide(
         regrets=regrets,
         cluster=cluster,
         serving=serving,
-        largest=float(source.runs.compute.max()) if isinstance(source, Fit) else None,
     )
     return Decision(
         regrets=regrets,
@@ -412,8 +414,8 @@ def _read_serving(serving: object, cost: Cost) -> Serving | None:
     return serving if isinstance(serving, Serving) else Serving(n_tokens=serving)  # type: ignore[arg-type]
 
 
-def _sizes_to_compare(regrets: Regrets) -> Array:
-    """Return ln of sizes that hold the optima of nearly all draws, and somewhat beyond."""
+def _sizes_to_compare(regrets: Regrets, asked: Sequence[float] = ()) -> Array:
+    """Return ln of sizes that hold the optima of nearly all draws, and of plans not far off."""
     found = regrets.log_n_opt
     if np.isnan(found).all():
         raise AmountError(
@@ -422,10 +424,11 @@ def _sizes_to_compare(regrets: Regrets) -> Array:
         )
     low, high = np.nanquantile(found, [0.001, 0.999])
     beyond = max(0.5, 0.1 * (high - low))
+    low, high = low - beyond, high + beyond
+    near = [x for x in np.log(asked) if low - _FAR_OFF < x < high + _FAR_OFF]
+    low, high = min([low, *near]), max([high, *near])
     ends = regrets.spending.ends
-    return np.linspace(
-        max(low - beyond, float(ends[0][0])), min(high + beyond, float(ends[1][0])), _SIZES
-    )
+    return np.linspace(max(low, float(ends[0][0])), min(high, float(ends[1][0])), _SIZES)
 
 
 def _along(regrets: Regrets, sizes: Array) -> Array:

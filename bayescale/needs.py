@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.allocation import FAR
+from bayescale.allocation import FAR, largest_compute
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.diagnostics import lead_with_status
@@ -75,7 +75,7 @@ class Needed:
             if isinstance(self.source, Fit) and share < 1:
                 at = table.iloc[place]
                 compute = self.cost.training(at["n_params"], at["n_tokens"])
-                times = float(compute / self.source.runs.compute.max())
+                times = float(compute) / largest_compute(self.source, self.cost)
                 if times > FAR:
                     found.append(
                         f"{target}: far beyond the data, {format_number(times, 2)} times the "

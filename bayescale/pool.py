@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from bayescale.allocation import tokens_of_runs
 from bayescale.costs import Cost
 from bayescale.errors import AmountError
 from bayescale.posterior import Fit
@@ -103,14 +104,7 @@ def _as_inputs(
 
 def _grid(fit: Fit, budget: float, training: Cost) -> dict[str, object]:
     """Return runs of several budgets and tokens per parameter, of sizes like those fitted."""
-    table, columns = fit.runs.table, set(fit.model.columns.values())
-    size = fit.runs.column("n_params")
-    tokens = (
-        fit.runs.column("n_tokens")
-        if "n_tokens" in table
-        else fit.runs.column("n_steps") * fit.runs.column("batch_tokens")
-    )
-    assert columns
+    size, tokens = fit.runs.n_params, tokens_of_runs(fit)
     ends = np.quantile(tokens / size, [_TAIL, 1.0 - _TAIL])
     ratios = np.geomspace(ends[0], ends[1], _RATIOS if ends[1] > ends[0] * 1.01 else 1)
     found: list[tuple[float, float]] = []

@@ -1,12 +1,14 @@
 """Which runs next: the choice, what it promises, and that the promise is kept by arithmetic."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayescale as bs
 from bayescale.costs import Cluster, ShapedCost, ShapeFamily, six_nd
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, BayescaleWarning
 from bayescale.pool import pool_of
 from bayescale.preposterior import Learning, Outcomes, choose_batch
 
@@ -203,6 +205,53 @@ def test_failed_fits_lead_with_it(failed_fit):
 def test_bad_questions_are_refused(fit, asked, words, error):
     with pytest.raises(error, match=words):
         bs.next_runs(fit, **{"target": "5.76e23", "budget": "1e21", **asked})
+
+
+@pytest.mark.slow
+def test_runs_for_laws_of_other_inputs():
+    """Repeated data, with its unique tokens; and steps at a batch, from a table without compute."""
+    rng = np.random.default_rng(0)
+
+    def fitted(law, constants, columns, rows):
+        table = pd.DataFrame(rows, columns=columns)
+        inputs = {name: table[name].to_numpy() for name in columns}
+        loss = bs.law(law).evaluate(**inputs, **bs.published(constants).parameters)
+        table["loss"] = loss * np.exp(0.005 * rng.standard_normal(len(table)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BayescaleWarning)
+            return bs.fit(law, table, draws=500, seed=2, progress=False)
+
+    rows = [
+        (size, tokens, min(unique, tokens))
+        for size in np.geomspace(1e8, 5e9, 6)
+        for tokens in (2e9, 1e10, 5e10)
+        for unique in (1e9, 1e10)
+    ]
+    columns = ["n_params", "n_tokens", "n_unique_tokens"]
+    repeated = fitted("data-constrained", "muennighoff2023", columns, rows)
+    kinds = {"target": 1e22, "fixed": {"n_unique_tokens": "25B"}}
+    found = bs.next_runs(repeated, budget=1e21, n_runs=2, **kinds)
+    assert set(found.runs["n_unique_tokens"]) == {2.5e10} and found.after < found.before
+    own = {"n_params": ["1B", "3B"], "n_tokens": ["100B", "30B"], "n_unique_tokens": "10B"}
+    found = bs.value_of_runs(repeated, own, **kinds)
+    assert set(found.runs["n_unique_tokens"]) == {1e10}
+    plan = bs.decide(repeated, compute=1e22, fixed=kinds["fixed"]).plan
+    assert plan["n_params"] == pytest.approx(7.03e9, rel=0.1)
+
+    rows = [
+        (size, steps, batch)
+        for size in np.geomspace(1e6, 1e9, 5)
+        for steps in (1e4, 5e4, 2.5e5)
+        for batch in (2**17, 2**19, 2**21)
+    ]
+    stepped = fitted("kaplan-ns", "kaplan2020-ns", ["n_params", "n_steps", "batch_tokens"], rows)
+    kinds = {"target": 1e21, "fixed": {"batch_tokens": 2**19}}
+    found = bs.next_runs(stepped, budget=1e19, n_runs=2, **kinds)
+    spent = 6 * found.runs["n_params"] * found.runs["n_steps"] * found.runs["batch_tokens"]
+    np.testing.assert_allclose(spent, found.runs["compute"])
+    assert bs.frontier(stepped, compute_min=1e21)["n_params"].sizes["draw"] == 500
+    plan = bs.allocate(stepped, compute=1e21, fixed=kinds["fixed"])
+    assert plan.extrapolation["compute"].iloc[0] == pytest.approx(1e21 / (6e9 * 2.5e5 * 2**21))
 
 
 def test_no_runs_have_no_value(fit):

@@ -51,12 +51,14 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     for name, row in decision.table().iloc[1:].iterrows():
         # Only plans that spend the budget lie on the curve, so that others are named apart.
         if sizes[0] <= row["n_params"] <= sizes[-1]:
+            right = row["n_params"] > np.sqrt(sizes[0] * sizes[-1])
             ax.plot(row["n_params"], row["regret"], "o", color=ORANGE, markersize=5)
             ax.annotate(
                 str(name),
                 (row["n_params"], row["regret"]),
                 textcoords="offset points",
-                xytext=(6, 4),
+                xytext=(-6, 5) if right else (6, 5),
+                ha="right" if right else "left",
                 fontsize=8,
                 color=ORANGE,
             )
