@@ -14,6 +14,7 @@ from bayescale.decision import least_regret
 from bayescale.diagnostics import lead_with_status
 from bayescale.errors import AmountError
 from bayescale.limits import NO_LIMITS, Limits
+from bayescale.optimum import Split
 from bayescale.pool import pool_of
 from bayescale.posterior import Fit
 from bayescale.preposterior import SHRINKAGES, Learning, Outcomes, choose_batch
@@ -364,8 +365,7 @@ class _Question:
             )
         curve = fit.curve
         most = 1.0 if is_plan else float(_one_budget(target, cost))
-        regrets = Regrets(curve, cost, most, fixed or {}, limits)  # type: ignore[arg-type]
-        split = regrets.split
+        split = Split.of(curve.law, fixed)
         regrets = Regrets(curve, cost, most, split.fixed, limits)
         if is_plan:
             assert isinstance(target, tuple | list)

@@ -295,7 +295,7 @@ def allocate(
         raise TypeError(
             f"{source.name} is a frontier that a paper gives, not a law, and is in "
             + ("compute as spent" if spent else "batch-adjusted compute C_min")
-            + f"; ask it with .at({source.variable}=...)."
+            + f"; ask it with bayescale.frontier(..., {source.variable}=...)."
         )
     cost = as_cost(cost)
     curve = curve_of(source)

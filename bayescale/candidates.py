@@ -160,18 +160,20 @@ class Candidates:
             found |= {"days": cluster.days(compute), "gpu_hours": cluster.gpu_hours(compute)}
             if not money:
                 found["regret_gpu_hours"] = cluster.gpu_hours(regret * budget)
-        if cluster is not None and cluster.price is not None:
+        cost = self.regrets.cost
+        if isinstance(cost, Money):
+            found["training_money"] = cost.of_training(*columns_of(self.plans))
+        elif cluster is not None and cluster.price is not None:
             found["training_money"] = cluster.money(compute)
             if not money:
                 found["regret_money"] = cluster.money(regret * budget)
         if money:
             found["regret_money"] = regret * budget
         if serving is not None:
-            served = serving.compute(size)
-            found["serving_compute"] = served
-            server = serving.cluster or cluster
-            if server is not None and server.price is not None:
-                found["serving_money"] = server.money(served)
+            found["serving_compute"] = serving.compute(size)
+            price = serving.money(size, cluster)
+            if price is not None:
+                found["serving_money"] = price
         return found
 
     @cached_property
@@ -194,6 +196,9 @@ class Candidates:
 
     @property
     def _currency(self) -> str:
+        unit = self.regrets.cost.unit
+        if unit != "FLOP":
+            return unit
         return self._cluster.currency if self._cluster else "$"
 
     def text_table(self, prob: float) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from bayescale.costs import Cluster, Cost, Serving, as_cost, six_nd
 from bayescale.diagnostics import lead_with_status
 from bayescale.errors import AmountError
 from bayescale.limits import NO_LIMITS, Limits
+from bayescale.optimum import Split
 from bayescale.posterior import Fit
 from bayescale.prediction import curve_of, simulate_runs
 from bayescale.regrets import Regrets
@@ -362,8 +363,7 @@ def decide(
         curve,
         cost,
         float(budgets[0]),
-        # Read here, so that a missing input is said before anything is searched for.
-        fixed=Regrets(curve, cost, 1.0, fixed or {}).split.fixed,  # type: ignore[arg-type]
+        fixed=Split.of(curve.law, fixed).fixed,
         limits=limits,
         most=max(spent, default=0.0),
     )

@@ -18,6 +18,7 @@ from bayescale.costs import (
     Shape,
     ShapedCost,
     ShapeFamily,
+    TokenPrice,
     as_cost,
     pearce2024,
     six_nd,
@@ -42,6 +43,7 @@ COSTS = {
     "recounted": RecountedCost(six_nd, pearce2024.non_embedding, "6ND without embeddings"),
     "lifetime": Lifetime(Serving(n_tokens="100B")),
     "money": Money(cluster=CLUSTER, serving=Serving(n_tokens="1B")),
+    "token prices": Money(price=TokenPrice("$0.06", n_params="7B")),
     "own": as_cost(with_head),
 }
 by_cost = pytest.mark.parametrize("cost", COSTS.values(), ids=list(COSTS))
@@ -152,6 +154,27 @@ def test_money_counts_serving_at_its_own_price():
     served = cheap.money(two_nd(7e9, 1e12))
     assert cost(7e9, 2e12) == close(CLUSTER.money(six_nd(7e9, 2e12)) + served)
     assert cost.unit == "$" and cost.training is six_nd
+
+
+def test_prices_of_tokens():
+    price = TokenPrice("$0.06", n_params="7B")
+    assert price(14e9) == close(2 * 0.06e-6)
+    served = Serving(n_tokens="1T", price=TokenPrice("$0.20", n_params="7B"))
+    cost = Money(price=price, serving=served)
+    assert cost(7e9, 2e12) == close(0.06e-6 * 2e12 + 0.20e-6 * 1e12)
+    assert cost.of_training(7e9, 2e12) == close(1.2e5)
+    assert cost.tokens_for(cost(7e9, 2e12), 7e9) == close(2e12)
+    assert cost.unit == "$" and Money(price=price).name == "training"
+    # A price of tokens, or a cluster with one of hours: one of them, and for serving too.
+    free = Cluster(n_gpus=8, peak=1e15, utilisation=0.4)
+    for wrong, words in (
+        ({}, "found neither"),
+        ({"cluster": free}, "found neither"),
+        ({"cluster": CLUSTER, "price": price}, "found both"),
+        ({"price": price, "serving": Serving(n_tokens=1e12)}, "serving without a price"),
+    ):
+        with pytest.raises(AmountError, match=words):
+            Money(**wrong)
 
 
 @pytest.mark.parametrize(

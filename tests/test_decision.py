@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import bayescale as bs
 from bayescale.candidates import candidates_of
-from bayescale.costs import Cluster, FunctionCost, Lifetime, Money, Serving, six_nd
+from bayescale.costs import Cluster, FunctionCost, Lifetime, Money, Serving, TokenPrice, six_nd
 from bayescale.curve import Curve
 from bayescale.decision import WITHIN
 from bayescale.errors import AmountError
@@ -195,6 +195,19 @@ def test_lifetime_and_money_decide_over_serving(fit):
     assert row["regret_money"] == pytest.approx(2e6 * row["regret"])
     assert money.text_table().loc["recommended", "cost"] == "$2.00M"
     assert "for $2.00M of training and serving 5.00T tokens" in money.sentences[0]
+
+
+def test_prices_of_tokens_decide_without_a_cluster(fit):
+    cost = Money(
+        price=TokenPrice("$0.06", n_params="7B"),
+        serving=Serving(n_tokens="5T", price=TokenPrice("$0.20", n_params="7B")),
+    )
+    found = bs.decide(fit, compute="$2M", cost=cost, plans={"30B on 1T": ("30B", "1T")})
+    row = found.table().loc["30B on 1T"]
+    assert row["training_money"] == pytest.approx(0.06e-6 * 30 / 7 * 1e12)
+    assert row["serving_money"] == pytest.approx(0.20e-6 * 30 / 7 * 5e12)
+    assert row["spent"] == pytest.approx(row["training_money"] + row["serving_money"])
+    assert "days" not in row and found.plan["spent"] == pytest.approx(2e6)
 
 
 def test_words_for_a_manager(decision):

@@ -2,7 +2,7 @@
 
 from bayescale.costs.base import Cost, FunctionCost, ProductCost, RecountedCost, as_cost, six_nd
 from bayescale.costs.hardware import PEAKS, Cluster
-from bayescale.costs.lifetime import Lifetime, Money, Serving, two_nd
+from bayescale.costs.lifetime import Lifetime, Money, Serving, TokenPrice, two_nd
 from bayescale.costs.shapes import Embeddings, Shape, ShapedCost, ShapeFamily, pearce2024
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Shape",
     "ShapeFamily",
     "ShapedCost",
+    "TokenPrice",
     "as_cost",
     "pearce2024",
     "six_nd",
