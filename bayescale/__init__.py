@@ -11,12 +11,13 @@ from bayescale._version import __version__
 
 if TYPE_CHECKING:
     from bayescale import costs, laws, plots
-    from bayescale.advice import NextRuns, next_runs, value_of_runs
+    from bayescale.advice import next_runs, value_of_runs
     from bayescale.allocation import Plan, allocate
     from bayescale.approaches import Frontier, envelope, isoflop_parabolas
     from bayescale.calibration import leave_scale_out
     from bayescale.constants import Constants, EmpiricalFrontier, published
-    from bayescale.decision import Decision, decide
+    from bayescale.deciding import decide
+    from bayescale.decision import Decision
     from bayescale.diagnostics import Diagnostics
     from bayescale.discrepancy import Drift
     from bayescale.errors import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from bayescale.posterior import Fit, load_fit
     from bayescale.prediction import predict
     from bayescale.priors import Beta, Gamma, HalfCauchy, HalfNormal, LogNormal, Normal
+    from bayescale.promise import NextRuns
     from bayescale.ranks import Sbc, sbc
     from bayescale.reading import load_runs
     from bayescale.reports import report
@@ -46,12 +48,13 @@ if TYPE_CHECKING:
     from bayescale.scoring import Score, compare_breaks, hold_out, score
 
 _HOME = {
-    "advice": ("NextRuns", "next_runs", "value_of_runs"),
+    "advice": ("next_runs", "value_of_runs"),
     "allocation": ("Plan", "allocate"),
     "approaches": ("Frontier", "envelope", "isoflop_parabolas"),
     "calibration": ("leave_scale_out",),
     "constants": ("Constants", "EmpiricalFrontier", "published"),
-    "decision": ("Decision", "decide"),
+    "deciding": ("decide",),
+    "decision": ("Decision",),
     "diagnostics": ("Diagnostics",),
     "discrepancy": ("Drift",),
     "errors": (
@@ -74,6 +77,7 @@ _HOME = {
     "posterior": ("Fit", "load_fit"),
     "prediction": ("predict",),
     "priors": ("Beta", "Gamma", "HalfCauchy", "HalfNormal", "LogNormal", "Normal"),
+    "promise": ("NextRuns",),
     "ranks": ("Sbc", "sbc"),
     "reading": ("load_runs",),
     "reports": ("report",),

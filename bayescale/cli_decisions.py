@@ -167,7 +167,7 @@ def fixed_of(options: Arguments) -> dict[str, str]:
 
 def _decide(options: Arguments) -> None:
     from bayescale.constants import EmpiricalFrontier
-    from bayescale.decision import decide
+    from bayescale.deciding import decide
 
     source = fit_or_constants(options.fit)
     if isinstance(source, EmpiricalFrontier):

@@ -23,7 +23,7 @@ import pandas as pd
 
 import bayescale as bs
 from bayescale.costs import six_nd
-from bayescale.decision import least_regret
+from bayescale.deciding import least_regret
 from bayescale.errors import BayescaleWarning
 from bayescale.pool import pool_of
 from bayescale.regrets import Regrets
