@@ -23,8 +23,9 @@ from bayescale.units import format_budget
 _SIZES = 161
 """Sizes along the budget at which regret is averaged over the draws."""
 
-_FAR_OFF = 1.0
-"""How far beyond those, in ln N, the size of a plan may be to be among them."""
+_FAR_OFF, _ROOM = 1.0, 0.05
+"""How far beyond those, in ln N, the size of a plan may be to be among them, and the room then
+left beyond it."""
 
 _ROUNDS, _CLOSER = 2, 17
 """How often, and with how many sizes, the neighbourhood of the least regret is looked at again."""
@@ -185,8 +186,9 @@ def _sizes_to_compare(regrets: Regrets, asked: Sequence[float] = ()) -> Array:
     low, high = np.nanquantile(found, [0.001, 0.999])
     beyond = max(0.5, 0.1 * (high - low))
     low, high = low - beyond, high + beyond
-    near = [x for x in np.log(asked) if low - _FAR_OFF < x < high + _FAR_OFF]
-    low, high = min([low, *near]), max([high, *near])
+    near = [float(x) for x in np.log(asked) if low - _FAR_OFF < x < high + _FAR_OFF]
+    low = min([low, *(x - _ROOM for x in near)])
+    high = max([high, *(x + _ROOM for x in near)])
     ends = regrets.spending.ends
     return np.linspace(max(low, float(ends[0][0])), min(high, float(ends[1][0])), _SIZES)
 
