@@ -11,10 +11,13 @@ from bayescale._version import __version__
 
 if TYPE_CHECKING:
     from bayescale import costs, laws, plots
+    from bayescale.advice import next_runs, value_of_runs
     from bayescale.allocation import Plan, allocate
     from bayescale.approaches import Frontier, envelope, isoflop_parabolas
     from bayescale.calibration import leave_scale_out
     from bayescale.constants import Constants, EmpiricalFrontier, published
+    from bayescale.deciding import decide
+    from bayescale.decision import Decision
     from bayescale.diagnostics import Diagnostics
     from bayescale.discrepancy import Drift
     from bayescale.errors import (
@@ -28,14 +31,18 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from bayescale.fitting import fit
+    from bayescale.frontiers import frontier
     from bayescale.laws import Parameter, define_law, law
+    from bayescale.limits import Limits
     from bayescale.listing import datasets, models
     from bayescale.model import Model, load_model
+    from bayescale.needs import Needed, needed
     from bayescale.noise import Checkpoints, Growth, Noise
     from bayescale.pooling import Pooling
     from bayescale.posterior import Fit, load_fit
     from bayescale.prediction import predict
     from bayescale.priors import Beta, Gamma, HalfCauchy, HalfNormal, LogNormal, Normal
+    from bayescale.promise import NextRuns
     from bayescale.ranks import Sbc, sbc
     from bayescale.reading import load_runs
     from bayescale.reports import report
@@ -43,10 +50,13 @@ if TYPE_CHECKING:
     from bayescale.scoring import Score, compare_breaks, hold_out, score
 
 _HOME = {
+    "advice": ("next_runs", "value_of_runs"),
     "allocation": ("Plan", "allocate"),
     "approaches": ("Frontier", "envelope", "isoflop_parabolas"),
     "calibration": ("leave_scale_out",),
     "constants": ("Constants", "EmpiricalFrontier", "published"),
+    "deciding": ("decide",),
+    "decision": ("Decision",),
     "diagnostics": ("Diagnostics",),
     "discrepancy": ("Drift",),
     "errors": (
@@ -60,14 +70,18 @@ _HOME = {
         "UnknownNameError",
     ),
     "fitting": ("fit",),
+    "frontiers": ("frontier",),
     "laws": ("Parameter", "define_law", "law"),
+    "limits": ("Limits",),
     "listing": ("datasets", "models"),
     "model": ("Model", "load_model"),
+    "needs": ("Needed", "needed"),
     "noise": ("Checkpoints", "Growth", "Noise"),
     "pooling": ("Pooling",),
     "posterior": ("Fit", "load_fit"),
     "prediction": ("predict",),
     "priors": ("Beta", "Gamma", "HalfCauchy", "HalfNormal", "LogNormal", "Normal"),
+    "promise": ("NextRuns",),
     "ranks": ("Sbc", "sbc"),
     "reading": ("load_runs",),
     "reports": ("report",),
@@ -87,6 +101,7 @@ __all__ = [
     "CardError",
     "Checkpoints",
     "Constants",
+    "Decision",
     "Diagnostics",
     "Drift",
     "EmpiricalFrontier",
@@ -97,8 +112,11 @@ __all__ = [
     "Growth",
     "HalfCauchy",
     "HalfNormal",
+    "Limits",
     "LogNormal",
     "Model",
+    "Needed",
+    "NextRuns",
     "Noise",
     "Normal",
     "Parameter",
@@ -115,9 +133,11 @@ __all__ = [
     "compare_breaks",
     "costs",
     "datasets",
+    "decide",
     "define_law",
     "envelope",
     "fit",
+    "frontier",
     "hold_out",
     "isoflop_parabolas",
     "law",
@@ -127,12 +147,15 @@ __all__ = [
     "load_model",
     "load_runs",
     "models",
+    "needed",
+    "next_runs",
     "plots",
     "predict",
     "published",
     "report",
     "sbc",
     "score",
+    "value_of_runs",
 ]
 
 

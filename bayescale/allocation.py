@@ -1,22 +1,26 @@
 """The compute-optimal allocation, draw by draw."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayescale.constants import Constants, EmpiricalFrontier
-from bayescale.costs import ProductCost, six_nd
+from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
-from bayescale.optimum import log_product_of
+from bayescale.limits import NO_LIMITS, Limits
+from bayescale.optimum import Split
 from bayescale.posterior import Fit
 from bayescale.prediction import curve_of, simulate_runs
+from bayescale.spending import Spending
 from bayescale.tables import flag_failure, interval_columns, tail_quantiles
 from bayescale.units import (
-    format_compute,
+    format_budget,
     format_count,
     format_number,
     format_share,
@@ -56,17 +60,26 @@ class Plan:
     source
         What it was computed from: a fit, or published constants (a single draw).
     cost
-        The rule of compute.
+        What the budgets are of.
+    fixed, limits
+        Values of the law's other inputs, and what bounds plans beside their budget.
     """
 
     draws: xr.Dataset
     source: Fit | Constants
-    cost: ProductCost
+    cost: Cost
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    limits: Limits = NO_LIMITS
 
     @property
     def compute(self) -> np.ndarray:
-        """The budgets, in FLOP."""
+        """The budgets, in the unit of the cost: FLOP unless it is of something else."""
         return self.draws["compute"].to_numpy()
+
+    @cached_property
+    def spending(self) -> Spending:
+        """What the budgets buy."""
+        return Spending(self.cost, self.compute, self.limits)
 
     @cached_property
     def diagnostics(self) -> Diagnostics | None:
@@ -84,12 +97,24 @@ class Plan:
         as a pair that meets it.
         """
         log_n = np.log(self.draws["n_opt"].to_numpy())
-        n_params = np.exp(np.nanmedian(log_n, axis=(0, 1)))
-        n_tokens = self.compute / (self.cost.flop_per_param_token * n_params)
+        middle = np.nanmedian(log_n, axis=(0, 1))
         return pd.DataFrame(
-            {"n_params": n_params, "n_tokens": n_tokens},
+            {"n_params": np.exp(middle), "n_tokens": np.exp(self.spending.log_tokens(middle))},
             index=pd.Index(self.compute, name="compute"),
         )
+
+    @property
+    def no_optimum(self) -> pd.Series:
+        """Share of the draws that have no optimum at each budget, and are left out of its row."""
+        lost = np.isnan(self.draws["n_opt"].to_numpy()).mean(axis=(0, 1))
+        return pd.Series(lost, index=pd.Index(self.compute, name="compute"), name="no_optimum")
+
+    @property
+    def at_limit(self) -> pd.Series:
+        """Share of the draws that a limit holds back at each budget."""
+        log_n = np.log(self.draws["n_opt"].to_numpy())
+        held = self.spending.at_limit(log_n).mean(axis=(0, 1)) if self.limits else 0.0
+        return pd.Series(held, index=pd.Index(self.compute, name="compute"), name="at_limit")
 
     @property
     def extrapolation(self) -> pd.DataFrame:
@@ -97,10 +122,12 @@ class Plan:
         plan = self.recommended
         if not isinstance(self.source, Fit):
             return pd.DataFrame(index=plan.index)
+        compute = self.cost.training(plan["n_params"], plan["n_tokens"])
+        largest = {name: values.max() for name, values in self.source.inputs.items()}
         return pd.DataFrame(
             {
-                "compute": self.compute / self.source.runs.compute.max(),
-                **{name: plan[name] / values.max() for name, values in self.source.inputs.items()},
+                "compute": compute / largest_compute(self.source, self.cost),
+                **{n: plan[n] / most for n, most in largest.items() if n in plan},
             },
             index=plan.index,
         )
@@ -121,7 +148,7 @@ class Plan:
             far = far[far > FAR]
             if len(far):
                 worst = ", ".join(
-                    f"{format_compute(float(c))} is {format_number(float(f), 2)} times"
+                    f"{self.text_budget(float(c))} is {format_number(float(f), 2)} times"
                     for c, f in zip(far.index, far, strict=True)
                 )
                 found.append(
@@ -134,18 +161,23 @@ class Plan:
                         "include its being wrong."
                     )
                 )
-            lost = np.isnan(self.draws["n_opt"].to_numpy()).mean(axis=(0, 1))
-            found += [
-                f"{format_share(round(float(share), 4))} of the draws have no optimum at "
-                f"{format_compute(float(c))}; they are left out of its medians and intervals."
-                for c, share in zip(self.compute, lost, strict=True)
-                if share > 0
-            ]
-            if len(self.source.runs.families) > 1:
+            if len(self.source.runs.families) > 1 and "family" not in self.source.model.groupings:
                 found.append(
                     f"{len(self.source.runs.families)} families of runs are fitted by one curve, "
                     "as if they were one."
                 )
+        found += [
+            f"{format_share(round(float(share), 4))} of the draws have no optimum at "
+            f"{self.text_budget(float(c))}; they are left out of its medians and intervals."
+            for c, share in zip(self.compute, self.no_optimum, strict=True)
+            if share > 0
+        ]
+        found += [
+            f"A limit ({self.limits}) holds back {format_share(round(float(share), 4))} of the "
+            f"draws at {self.text_budget(float(c))}."
+            for c, share in zip(self.compute, self.at_limit, strict=True)
+            if share > 0
+        ]
         law = curve_of(self.source).law
         if law.caveat:
             found.append(law.caveat)
@@ -184,14 +216,18 @@ class Plan:
                 heading: [text(row, name, style) for _, row in numbers.iterrows()]
                 for heading, (name, style) in TEXT_COLUMNS.items()
             },
-            index=pd.Index([format_compute(c) for c in self.compute], name="compute"),
+            index=pd.Index([self.text_budget(c) for c in self.compute], name="compute"),
         )
+
+    def text_budget(self, budget: float) -> str:
+        """Return a budget as people read it: ``5.76e23 FLOP``, or ``$2.50M``."""
+        return format_budget(budget, self.cost.unit)
 
     def __str__(self) -> str:
         return "\n".join([self.headline, *self.caveats, self.text_table().to_string()])
 
     def __repr__(self) -> str:
-        return f"<Plan at {', '.join(format_compute(c) for c in self.compute)}>\n{self}"
+        return f"<Plan at {', '.join(map(self.text_budget, self.compute))}>\n{self}"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -204,7 +240,9 @@ def allocate(
     source: Fit | Constants | EmpiricalFrontier,
     *,
     compute: object,
-    cost: ProductCost = six_nd,
+    cost: Cost | Callable[[Any, Any], Any] = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Plan:
     """Find the size and tokens of least loss at given budgets, for every posterior draw.
 
@@ -214,9 +252,15 @@ def allocate(
         A fit, or published constants.
     compute
         One budget or several: FLOP, or text such as ``"5.76e23"`` or ``"100 PF-days"``. This is
-        compute as spent, never Kaplan's batch-adjusted C_min.
+        compute as spent, never Kaplan's batch-adjusted C_min, for which there is
+        `bayescale.frontier`. Under a cost in money budgets are in money.
     cost
-        The rule that ties compute to size and tokens.
+        What a plan costs (`bayescale.costs`), or a function of size and tokens that says so.
+    fixed
+        Values of the law's inputs beside size and tokens: ``{"n_unique_tokens": "25B"}``. Of a
+        law in steps, ``batch_tokens`` is such an input.
+    limits
+        What bounds plans beside their budget.
 
     Returns
     -------
@@ -226,17 +270,18 @@ def allocate(
     Raises
     ------
     AmountError
-        If a budget is not a positive amount.
+        If a budget is not a positive amount, or reaches to no plan inside the limits; if a fixed
+        input is missing.
     TypeError
         If `source` is an empirical frontier, or a law that is not of size and tokens.
 
     Notes
     -----
-    Under C = k N D the optimum of each law that ships has a closed form (Hoffmann et al. 2022,
-    equation 4, for the two-term laws); for others it is searched for, and a draw without an
-    optimum between one parameter and one token has none (NaN). Each draw gets its own optimum:
-    logarithms of A and alpha are correlated so strongly that the optimum at their posterior
-    means is not its mean.
+    Under C = k N D the optimum of the two-term laws that ship has a closed form (Hoffmann et al.
+    2022, equation 4), which limits only cut off; for other laws and costs it is searched for. A
+    draw without an optimum between one parameter and one token has none (NaN). Each draw gets
+    its own optimum: logarithms of A and alpha are correlated so strongly that the optimum at
+    their posterior means is not its mean.
 
     Examples
     --------
@@ -250,49 +295,75 @@ def allocate(
         raise TypeError(
             f"{source.name} is a frontier that a paper gives, not a law, and is in "
             + ("compute as spent" if spent else "batch-adjusted compute C_min")
-            + f"; ask it with .at({source.variable}=...)."
+            + f"; ask it with bayescale.frontier(..., {source.variable}=...)."
         )
-    budgets = parse_amounts(compute, "compute", "compute")
+    cost = as_cost(cost)
     curve = curve_of(source)
-    law = curve.law
-    if not law.takes_size_and_tokens:
-        raise TypeError(
-            f"The law {law.name} is of {', '.join(law.inputs)}; compute can be split between size "
-            "and tokens only under a law of n_params and n_tokens."
-        )
-    log_product = log_product_of(budgets, cost)
-    log_n = curve.optimal_log_params(log_product).transpose("chain", "draw", "compute")
-    log_d = log_product - log_n
+    split = Split.of(curve.law, fixed)
+    spending = Spending(cost, parse_budgets(compute, cost), limits)
+    log_n = curve.optimum(spending, fixed)
+    log_d = log_n.copy(data=spending.log_tokens(log_n.to_numpy()))
     draws = xr.Dataset(
         {
             "n_opt": np.exp(log_n),
             "d_opt": np.exp(log_d),
             "tokens_per_param": np.exp(log_d - log_n),
-            "loss_opt": curve.response({"n_params": log_n, "n_tokens": log_d}),
+            "loss_opt": curve.loss(split, log_n, log_d),
         }
     )
-    plan_log_n = log_n.median(("chain", "draw"))
-    draws["loss_plan"] = curve.response(
-        {"n_params": plan_log_n, "n_tokens": log_product - plan_log_n}
+    middle = log_n.median(("chain", "draw"))
+    draws["loss_plan"] = curve.loss(
+        split, middle, middle.copy(data=spending.log_tokens(middle.to_numpy()))
     )
     draws = draws.transpose("chain", "draw", "compute")
     if isinstance(source, Fit):
-        columns = source.model.columns
-        at_plans = {
-            columns["n_params"]: np.exp(plan_log_n.to_numpy()),
-            columns["n_tokens"]: np.exp((log_product - plan_log_n).to_numpy()),
-        }
+        sizes = middle.to_numpy()
+        at_plans = columns_of_plans(source, split, sizes, spending.log_tokens(sizes))
         draws["loss_run"] = simulate_runs(source, draws["loss_plan"], at_plans)
     else:
         draws["loss_run"] = draws["loss_plan"].copy()
-    return Plan(draws, source, cost)
+    return Plan(draws, source, cost, split.fixed, limits)
+
+
+def columns_of_plans(
+    fit: Fit, split: Split, log_n: NDArray[np.float64], log_d: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of runs that plans would be, from the logs of their size and tokens."""
+    columns = fit.model.columns
+    return {
+        columns[name]: np.exp(np.broadcast_to(np.asarray(values), log_n.shape))
+        for name, values in split(log_n, log_d).items()
+    }
+
+
+def tokens_of_runs(fit: Fit) -> NDArray[np.float64]:
+    """Return the tokens of the runs that were fitted, from steps where there are only those."""
+    runs = fit.runs
+    if "n_tokens" in runs.table:
+        return runs.n_tokens
+    return runs.column("n_steps") * runs.column("batch_tokens")
+
+
+def largest_compute(fit: Fit, cost: Cost) -> float:
+    """Return the compute of the largest run that was fitted, in FLOP."""
+    runs = fit.runs
+    if "compute" in runs.table:
+        return float(runs.compute.max())
+    return float(np.max(cost.training(runs.n_params, tokens_of_runs(fit))))
+
+
+def parse_budgets(values: object, cost: Cost) -> NDArray[np.float64]:
+    """Read budgets in the unit of a cost."""
+    return parse_amounts(values, "compute" if cost.unit == "FLOP" else "money", "compute")
 
 
 def optimal_sizes(
-    source: Fit | Constants, compute: Iterable[float], prob: float, cost: ProductCost = six_nd
+    source: Fit | Constants,
+    compute: Iterable[float],
+    prob: float,
+    cost: Cost = six_nd,
 ) -> xr.DataArray:
     """Return quantiles of N_opt over a grid of budgets, dims ``quantile`` and ``compute``."""
-    log_product = log_product_of(np.asarray(list(compute)), cost)
-    log_n = curve_of(source).optimal_log_params(log_product)
-    found = log_n.quantile(tail_quantiles(prob), dim=("chain", "draw"))
+    spending = Spending(cost, np.asarray(list(compute), dtype=float))
+    found = curve_of(source).optimum(spending).quantile(tail_quantiles(prob), ("chain", "draw"))
     return found.copy(data=np.exp(found.to_numpy()))

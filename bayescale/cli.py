@@ -1,16 +1,24 @@
 """The command line: parse, call the library, print. Exit code 2 and one sentence for bad input."""
 
 import argparse
-import json
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from bayescale._version import __version__
+from bayescale.cli_decisions import (
+    add_cost_options,
+    add_decision_verbs,
+    cluster_of,
+    cost_of,
+    fixed_of,
+    limits_of,
+)
+from bayescale.cli_text import fit_or_constants, print_json, read_pairs, table_records, table_text
 from bayescale.errors import BayescaleError
 from bayescale.units import format_share
 
@@ -18,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayescale.allocation import Plan
-    from bayescale.constants import Constants, EmpiricalFrontier
     from bayescale.model import Model
     from bayescale.posterior import Fit
     from bayescale.runs import Runs
@@ -125,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     allocate = verb("allocate", _allocate, "Print the compute-optimal size and tokens.")
     allocate.add_argument("fit", help="saved fit, or the name of published constants")
     _add_budgets(allocate, required=True)
+    add_cost_options(allocate)
+
+    add_decision_verbs(verb, _add_prob)
 
     predict = verb("predict", _predict, "Print the predicted loss of plans.")
     predict.add_argument("fit", type=Path, help="saved fit")
@@ -191,7 +201,7 @@ def _list(options: Arguments) -> None:
 
     table: pd.DataFrame = getattr(bs, options.listing)()
     if options.json:
-        _print_json(_records(table))
+        print_json(table_records(table))
         return
     brief = {
         "datasets": ["title", "licence"],
@@ -210,7 +220,7 @@ def _check(options: Arguments) -> None:
     check_identifiable(model, runs)
     cautions = design_warnings(model, runs)
     if options.json:
-        _print_json(
+        print_json(
             {
                 "name": runs.name,
                 "runs": len(runs),
@@ -271,7 +281,7 @@ def _fit(options: Arguments) -> None:
     else:
         plan = None
     if options.json:
-        _print_json(_fit_facts(result, plan, options))
+        print_json(_fit_facts(result, plan, options))
         return
     print(plan.headline if plan else result.headline)
     for note in result.runs.notes:
@@ -282,7 +292,9 @@ def _fit(options: Arguments) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the headline says it
             table = result.summary(options.prob)
-        print(_text(table[["median", "lower", "upper", "sd", "r_hat", "ess_bulk", "ess_tail"]]))
+        print(
+            table_text(table[["median", "lower", "upper", "sd", "r_hat", "ess_bulk", "ess_tail"]])
+        )
     for what, path in (("fit", options.out), ("report", options.report)):
         if path is not None:
             print(f"{what}: {path}")
@@ -295,8 +307,8 @@ def _fit_facts(result: "Fit", plan: "Plan | None", options: Arguments) -> dict[s
             "passed": result.diagnostics.ok,
             "status": result.diagnostics.status,
             "headline": result.headline,
-            "summary": _records(result.summary(options.prob)),
-            "allocation": _records(plan.table(options.prob)) if plan else None,
+            "summary": table_records(result.summary(options.prob)),
+            "allocation": table_records(plan.table(options.prob)) if plan else None,
             "caveats": list(plan.caveats) if plan else None,
             "provenance": dict(result.provenance),
             "out": str(options.out) if options.out else None,
@@ -307,14 +319,21 @@ def _fit_facts(result: "Fit", plan: "Plan | None", options: Arguments) -> dict[s
 def _allocate(options: Arguments) -> None:
     from bayescale.allocation import allocate
 
-    plan = allocate(_fit_or_constants(options.fit), compute=options.compute)
+    cluster = cluster_of(options)
+    plan = allocate(
+        fit_or_constants(options.fit),
+        compute=options.compute,
+        cost=cost_of(options, cluster),
+        limits=limits_of(options, cluster),
+        fixed=fixed_of(options),
+    )
     if options.json:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             table = plan.table(options.prob)
         passed = plan.diagnostics.ok if plan.diagnostics else None
-        _print_json(
-            {"passed": passed, "caveats": list(plan.caveats), "allocation": _records(table)}
+        print_json(
+            {"passed": passed, "caveats": list(plan.caveats), "allocation": table_records(table)}
         )
         return
     print(plan.headline)
@@ -325,7 +344,7 @@ def _print_plan(plan: "Plan", prob: float) -> None:
     for sentence in plan.caveats:
         print(sentence)
     print(f"Median and {format_share(prob)} equal-tailed interval:")
-    print(_text(plan.text_table(prob)))
+    print(table_text(plan.text_table(prob)))
 
 
 def _predict(options: Arguments) -> None:
@@ -335,19 +354,19 @@ def _predict(options: Arguments) -> None:
 
     fit = load_fit(options.fit)
     others: dict[str, list[str]] = {}
-    for name, amount in _pairs(options.at, "--at", "NAME=AMOUNT"):
+    for name, amount in read_pairs(options.at, "--at", "NAME=AMOUNT"):
         others.setdefault(name, []).append(amount)
     draws = predict(fit, n_params=options.n_params, n_tokens=options.n_tokens, inputs=others)
     table = interval_columns(draws, options.prob, "plan")
     for place, column in enumerate(fit.model.columns.values()):
         table.insert(place, column, draws[column].to_numpy())
     if options.json:
-        _print_json({"passed": fit.diagnostics.ok, "predictions": _records(table)})
+        print_json({"passed": fit.diagnostics.ok, "predictions": table_records(table)})
         return
     if not fit.diagnostics.ok:
         print(fit.diagnostics.status)
     print(f"Median and {format_share(options.prob)} equal-tailed interval:")
-    print(_text(table))
+    print(table_text(table))
 
 
 def _report(options: Arguments) -> None:
@@ -357,7 +376,7 @@ def _report(options: Arguments) -> None:
     fit = load_fit(options.fit)
     report(fit, options.out, compute=options.compute, prob=options.prob)
     if options.json:
-        _print_json({"passed": fit.diagnostics.ok, "report": str(options.out)})
+        print_json({"passed": fit.diagnostics.ok, "report": str(options.out)})
         return
     print(fit.headline)
     print(f"report: {options.out}")
@@ -368,30 +387,12 @@ def _load(options: Arguments, model: "Model") -> "Runs":
 
     return load_runs(
         options.runs,
-        columns=dict(_pairs(options.column, "--column", "NAME=COLUMN")),
+        columns=dict(read_pairs(options.column, "--column", "NAME=COLUMN")),
         keep_outliers=options.keep_outliers,
         vocabulary_size=options.vocabulary_size,
         needs=tuple(model.columns.values()),
         response=model.formula.response,
     )
-
-
-def _pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
-    for entry in entries:
-        name, _, value = entry.partition("=")
-        if not name or not value:
-            raise ValueError(f"{option}: found {entry!r}, expected {form}.")
-        yield name.strip(), value.strip()
-
-
-def _fit_or_constants(name: str) -> "Fit | Constants | EmpiricalFrontier":
-    from bayescale.constants import PUBLISHED
-
-    if name in PUBLISHED:
-        return PUBLISHED[name]
-    from bayescale.posterior import load_fit
-
-    return load_fit(name)
 
 
 def _print_listing(table: "pd.DataFrame") -> None:
@@ -406,23 +407,6 @@ def _print_listing(table: "pd.DataFrame") -> None:
     for row in table.itertuples(name=None):
         shown.add_row(*map(str, row))
     console.print(shown, markup=False)
-
-
-def _text(table: "pd.DataFrame") -> str:
-    shown = table.reset_index()
-    shown.columns.name = table.columns.name
-    return shown.to_string(index=False, float_format="{:.4g}".format)
-
-
-def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    return [
-        {str(key): None if value != value else value for key, value in row.items()}
-        for row in table.reset_index().to_dict("records")
-    ]
-
-
-def _print_json(content: object) -> None:
-    print(json.dumps(content, indent=2, default=float))
 
 
 if __name__ == "__main__":

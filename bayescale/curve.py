@@ -1,29 +1,32 @@
 """Curve: what draws of a posterior say of the response, anywhere: the law, and its discrepancy."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bayescale.constants import Constants
+from bayescale.costs import ProductCost
 from bayescale.design import Scale, differing, moved, moved_back
 from bayescale.discrepancy import SCALE, WALKS, Drift
+from bayescale.errors import NoClosedFormError
 from bayescale.groups import Levels, level_dim
-from bayescale.laws import Law, Values
+from bayescale.laws import Law, Value, Values
 from bayescale.laws import law as find_law
 from bayescale.model import Model
-from bayescale.optimum import optimal_log_params
+from bayescale.optimum import Split, closed_form, search
 from bayescale.pooling import Pooling
+from bayescale.spending import Array, Spending
 
-_GRID = 241
-_MARGIN = 3.0
-"""How far beyond the optima of the law alone, in ln D/N, those of the curve are looked for."""
+_GRID = 121
+_MARGIN = 1.5
+"""How far beyond the optima of the law alone, in ln N, those of the curve are looked for."""
 
 
-type Groups = Mapping[str, ArrayLike]
+type Groups = Mapping[str, Any]
 """By column the level of every plan or run; or one level for all."""
 
 LEVEL_STREAM = 2
@@ -133,27 +136,97 @@ class Curve:
 
         A draw whose optimum lies beyond one parameter or one token, or that has none, gives NaN.
         """
-        of_law = optimal_log_params(self.law, self.parameters, log_product)
+        product = Spending(ProductCost(1.0, "N D"), np.exp(log_product.to_numpy()))
+        return self.optimum(product).assign_coords(compute=log_product["compute"])
+
+    def optimum(
+        self, spending: Spending, fixed: Mapping[str, object] | None = None
+    ) -> xr.DataArray:
+        """Return ln N of the least loss that each budget buys, for every draw.
+
+        Parameters
+        ----------
+        spending
+            Budgets, what they are of, and the limits of plans.
+        fixed
+            Values of the law's inputs beside size and tokens.
+
+        Returns
+        -------
+        DataArray
+            Dims ``chain``, ``draw`` and ``compute``. A draw with no least loss between one
+            parameter and one token has NaN; one that a limit holds back is at the limit.
+        """
+        split = Split.of(self.law, fixed)
+        try:
+            of_law = closed_form(self.law, self.parameters, spending)
+        except NoClosedFormError:
+            of_law = search(split, self.parameters, spending)
+        of_law = of_law.transpose("chain", "draw", "compute")
         if self.drift is None and not set(self.tilts) & set(self.law.inputs):
             return of_law
         found = [
-            self._least(of_law.isel(compute=i), float(log_product[i]))
-            for i in range(log_product.sizes["compute"])
+            self._least(of_law.isel(compute=i), spending, split, i)
+            for i in range(len(spending.budgets))
         ]
-        return xr.concat(found, dim=log_product["compute"])
+        return xr.concat(found, dim=of_law["compute"]).transpose("chain", "draw", "compute")
 
-    def _least(self, of_law: xr.DataArray, log_product: float) -> xr.DataArray:
+    def loss(self, split: Split, log_n: Value, log_d: Value) -> xr.DataArray:
+        """Return the loss at logs of size and tokens."""
+        return self.response(split(log_n, log_d))
+
+    def pointwise(self, split: Split) -> Callable[[Array, Array, NDArray[np.intp]], Array]:
+        """Return the loss as a function of logs of size and tokens and of the draw's number.
+
+        All three are flat arrays of one length, as elementwise solvers pass them; draws are
+        numbered chain by chain.
+        """
+
+        def flat(draws: xr.DataArray) -> xr.DataArray:
+            return draws.stack(point=("chain", "draw"), create_index=False)
+
+        everywhere = replace(
+            self,
+            parameters={name: flat(draws) for name, draws in self.parameters.items()},
+            walks=None if self.walks is None else flat(self.walks),
+            tilts={name: flat(draws) for name, draws in self.tilts.items()},
+        )
+
+        def loss(log_n: Array, log_d: Array, which: NDArray[np.intp]) -> Array:
+            inputs = {
+                name: xr.DataArray(np.broadcast_to(x, which.shape), dims="point")
+                for name, x in split(log_n, log_d).items()
+            }
+            return everywhere._at(which).response(inputs).to_numpy()
+
+        return loss
+
+    def _at(self, which: NDArray[np.intp]) -> "Curve":
+        """Return the curve of some of the draws along ``point``."""
+        return replace(
+            self,
+            parameters={n: draws.isel(point=which) for n, draws in self.parameters.items()},
+            walks=None if self.walks is None else self.walks.isel(point=which),
+            tilts={name: draws.isel(point=which) for name, draws in self.tilts.items()},
+        )
+
+    def _least(
+        self, of_law: xr.DataArray, spending: Spending, split: Split, which: int
+    ) -> xr.DataArray:
         """Return ln N of the least of the curve on one budget: on a grid, then by a parabola.
 
         One grid serves all draws, so that the departure along it is a product of matrices.
         """
-        of_law_ratio = log_product - 2.0 * of_law.to_numpy()
-        low = max(float(np.nanmin(of_law_ratio)) - _MARGIN, -log_product)
-        high = min(float(np.nanmax(of_law_ratio)) + _MARGIN, log_product)
-        ratio = np.linspace(low, high, _GRID)
-        log_n = xr.DataArray(0.5 * (log_product - ratio), dims="ratio")
-        log_inputs = {"n_params": log_n, "n_tokens": log_product - log_n}
-        loss = np.log(self.response(log_inputs).transpose(*of_law.dims, "ratio").to_numpy())
+        low, high = (float(end[which]) for end in spending.ends)
+        centre = of_law.to_numpy()
+        if not np.isnan(centre).all():
+            low = max(low, float(np.nanmin(centre)) - _MARGIN)
+            high = min(high, float(np.nanmax(centre)) + _MARGIN)
+        grid = np.linspace(low, high, _GRID)
+        log_n = xr.DataArray(grid, dims="size")
+        log_d = xr.DataArray(spending.log_tokens(grid, np.full(_GRID, which)), dims="size")
+        found = self.loss(split, log_n, log_d)
+        loss = np.log(found.transpose(*of_law.dims, "size").to_numpy())
         at = loss.argmin(axis=-1)[..., None]
         inside = (at > 0) & (at < _GRID - 1)
         left, middle, right = (
@@ -163,8 +236,10 @@ class Curve:
         with np.errstate(divide="ignore", invalid="ignore"):
             offset = 0.5 * (left - right) / (left - 2.0 * middle + right)
         offset = np.clip(np.where(np.isfinite(offset), offset, 0.0), -1.0, 1.0)
-        least = ratio[at] + offset * (ratio[1] - ratio[0])
-        return of_law.copy(data=np.where(inside, 0.5 * (log_product - least), np.nan)[..., 0])
+        least = grid[at] + offset * (grid[1] - grid[0])
+        low_set, high_set = spending.limited
+        kept = np.where(at == 0, low_set & (low == spending.ends[0][which]), high_set[which])
+        return of_law.copy(data=np.where(inside, least, np.where(kept, grid[at], np.nan))[..., 0])
 
 
 def effects_at(
@@ -189,9 +264,8 @@ def effects_at(
         unseen = codes < 0
         codes[unseen] = -1 - np.unique(values[unseen], return_inverse=True)[1]
     steps = rng.standard_normal((*known.shape[:2], max(0, -int(codes.min()))))
-    spread = np.broadcast_to(effect.scale({str(n): x for n, x in draws.items()}), known.shape[:2])[
-        ..., None
-    ]
+    scale = effect.scale({str(name): x for name, x in draws.items()})
+    spread = np.broadcast_to(scale, known.shape[:2])[..., None]
     # Level -1 is the last of all, -2 the one before it.
     found = np.concatenate([known.to_numpy(), spread * steps], axis=-1)[..., codes]
     if levels is None or np.ndim(levels) == 0:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -51,6 +51,8 @@ class Fit:
         The sampler's statistics of each draw.
     provenance
         Seed, sampler settings, versions, seconds, fingerprint of the runs.
+    groups
+        Levels of columns that everything asked of the fit is of; see `of`.
     """
 
     model: Model
@@ -59,6 +61,7 @@ class Fit:
     _posterior: xr.Dataset
     _sample_stats: xr.Dataset
     provenance: Mapping[str, Any]
+    groups: Groups = MappingProxyType({})
 
     def __post_init__(self) -> None:
         for dataset in (self._posterior, self._sample_stats):
@@ -95,7 +98,8 @@ class Fit:
     def curve(self) -> Curve:
         """The response at any inputs, draw by draw: the law with its discrepancy.
 
-        Where parameters differ between families, it is that of a new family.
+        Where parameters differ between families, it is that of the family of `of`, or of a new
+        one.
         """
         return self.curve_of(None)
 
@@ -107,14 +111,36 @@ class Fit:
         CardError
             If the model does not group runs by such a column.
         """
+        groups = {**self.groups, **(groups or {})}
         known = self.model.groupings
-        for column in groups or {}:
+        for column in groups:
             if column not in known:
                 raise CardError(
                     f"groups: found {column!r}, expected one of the columns by which "
                     f"{self.model.id} groups runs: {', '.join(known) or 'none'}."
                 )
         return Curve.of(self.model, self.scale, self._posterior, groups, dim=dim, seed=self.seed)
+
+    def of(self, **levels: object) -> "Fit":
+        """Return the same fit, asked of one level of each named column from here on.
+
+        Parameters
+        ----------
+        **levels
+            By column by which the model groups runs: ``family="c4"``. A level that was not
+            fitted is a new one, drawn from the distribution of levels.
+
+        Examples
+        --------
+        >>> import bayescale as bs
+        >>> fit = bs.fit("chinchilla-pooled", "overtraining", seed=1, progress=False)
+        >>> plan = bs.allocate(fit.of(family="c4"), compute="1e22")
+        >>> bool(plan.draws["n_opt"].median() > 1e9)
+        True
+        """
+        found = replace(self, groups={**self.groups, **levels})
+        found.curve_of(None)
+        return found
 
     @property
     def inputs(self) -> dict[str, NDArray[np.float64]]:
@@ -211,8 +237,9 @@ class Fit:
     @property
     def description(self) -> str:
         """One line: what was fitted to what."""
+        levels = "".join(f", of {column} {level}" for column, level in self.groups.items())
         return (
-            f"{self.law.name} law ({self.model.id} card) on {len(self.runs)} runs of "
+            f"{self.law.name} law ({self.model.id} card{levels}) on {len(self.runs)} runs of "
             f"{self.runs.name}, {self.posterior.sizes['chain']} chains of "
             f"{self.posterior.sizes['draw']} draws."
         )

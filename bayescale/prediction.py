@@ -178,7 +178,7 @@ def effects_of_runs(
     model, dim = fit.model, str(like.dims[-1])
     total = xr.zeros_like(like)
     for i, effect in enumerate(model.effects):
-        if effect.by in (groups or {}) or effect.of in model.formula.parameters:
+        if effect.by in {*fit.groups, *(groups or {})} or effect.of in model.formula.parameters:
             continue
         own = [f"plan {number}" for number in range(like.sizes[dim])]
         rng = np.random.default_rng([_seed(fit, seed), LEVEL_STREAM, i])
@@ -235,6 +235,6 @@ def stream_of_noise(fit: Fit, seed: int | None = None) -> np.random.Generator:
     return np.random.default_rng([_seed(fit, seed), _RUN_NOISE_STREAM])
 
 
-def curve_of(source: Fit | Constants, groups: Groups | None = None) -> Curve:
+def curve_of(source: Fit | Constants) -> Curve:
     """Return the curve of a posterior, or of published constants."""
-    return source.curve_of(groups) if isinstance(source, Fit) else Curve.of_constants(source)
+    return source.curve if isinstance(source, Fit) else Curve.of_constants(source)

@@ -1,6 +1,6 @@
 """Amounts people write ("70B", "1.4T tokens", "100 PF-days") to numbers, and back.
 
-Inside bayescale every amount is a float in base units: parameters, tokens, FLOP.
+Inside bayescale every amount is a float in base units: parameters, tokens, FLOP, FLOP/s, days.
 """
 
 import math
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayescale.errors import AmountError
 
-type Quantity = Literal["count", "compute"]
+type Quantity = Literal["count", "compute", "rate", "money"]
 type Amount = float | str
 
 SECONDS_PER_DAY = 86_400.0
@@ -23,7 +23,7 @@ PF_DAY = 1e15 * SECONDS_PER_DAY
 
 _SHORT_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 _SI = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21, "y": 1e24}
-_COUNT_NOUNS = "param|params|parameter|parameters|token|tokens|tok|step|steps"
+_COUNT_NOUNS = "param|params|parameter|parameters|token|tokens|tok|step|steps|day|days|gpu|gpus"
 
 _NUMBER = r"(?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)?(?:\.\d*)?(?:e[+-]?\d+)?)"
 _PATTERNS = {
@@ -31,10 +31,14 @@ _PATTERNS = {
     "compute": re.compile(
         rf"{_NUMBER}\s*(?P<prefix>[kmgtpezy]?)(?:\s*(?P<unit>flops?(?:/s)?-?days?|f(?:/s)?-days?|flops?))?"
     ),
+    "rate": re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmgtpe]?)(?P<unit>flops?/s)?"),
+    "money": re.compile(rf"[$€£]?\s*{_NUMBER}\s*(?P<prefix>[kmbt]?)\s*[$€£]?"),
 }
 _EXPECTED = {
     "count": 'a positive amount such as 7e9, "70B" or "1.4T"',
     "compute": 'a positive amount of FLOP such as 5.76e23, "5.76e23 FLOP" or "100 PF-days"',
+    "rate": 'a positive rate such as 989e12 or "989 TFLOP/s"',
+    "money": 'a positive amount of money such as 2.5e6 or "$2.5M"',
 }
 
 
@@ -44,17 +48,18 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     Parameters
     ----------
     value
-        A number, or text: digits with an optional suffix (K, M, B or G, T) for counts; FLOP,
-        an SI multiple of it, or PF-days for compute. Case does not matter.
+        A number, or text: digits with an optional suffix (K, M, B or G, T) for counts and money;
+        FLOP, an SI multiple of it, or PF-days for compute; an SI multiple of FLOP/s for rates.
+        Case does not matter.
     quantity
-        ``"count"`` (parameters, tokens, steps) or ``"compute"``.
+        ``"count"`` (parameters, tokens, steps, days), ``"compute"``, ``"rate"`` or ``"money"``.
     what
         What is being read, for the error message.
 
     Returns
     -------
     float
-        The amount in base units (a count, or FLOP).
+        The amount in base units (a count, FLOP, FLOP/s, or units of the currency).
 
     Raises
     ------
@@ -91,7 +96,7 @@ def _read(value: object, quantity: Quantity) -> float | None:
         number = float(match["number"].replace(",", "").replace("_", ""))
     except ValueError:
         return None
-    if quantity == "count":
+    if quantity in ("count", "money"):
         return number * _SHORT_SCALE[match["prefix"]]
     unit = match["unit"]
     if match["prefix"] and unit is None:
@@ -128,6 +133,38 @@ def format_compute(value: float, digits: int = 3) -> str:
     ('5.76e23 FLOP', '1e21 FLOP')
     """
     return f"{format_scientific(value, digits)} FLOP"
+
+
+def format_budget(value: float, unit: str = "FLOP", digits: int = 3) -> str:
+    """Return an amount of what a cost is in: compute, money, or a unit of the user's.
+
+    >>> format_budget(1e21), format_budget(2.5e6, "$"), format_budget(1200.0, "kWh")
+    ('1e21 FLOP', '$2.50M', '1.20K kWh')
+    """
+    if unit == "FLOP":
+        return format_compute(value, digits)
+    if len(unit) == 1:
+        return format_money(value, unit, digits)
+    return f"{format_count(value, digits)} {unit}"
+
+
+def format_money(value: float, currency: str = "$", digits: int = 3) -> str:
+    """Return an amount of money: ``$2.50M``."""
+    sign = "-" if value < 0 else ""
+    return f"{sign}{currency}{format_count(abs(value), digits)}"
+
+
+def format_days(value: float) -> str:
+    """Return a time as people plan it.
+
+    >>> format_days(41.2), format_days(1.04), format_days(0.3)
+    ('41 days', '1 day', '7.2 hours')
+    """
+    if value < 1.0:
+        return f"{format_number(24.0 * value, 2)} hours"
+    days = format_number(value, 2) if value < 100 else f"{value:,.0f}"
+    days = days.removesuffix(".0")
+    return f"{days} day{'' if days == '1' else 's'}"
 
 
 def format_scientific(value: float, digits: int = 3) -> str:

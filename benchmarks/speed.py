@@ -16,7 +16,11 @@ ess/s
 grad/ess
     gradient evaluations for each of these, which does not depend on the machine.
 
-Ratios are against bayescale, in the same run. Writes benchmarks/speed.json.
+Ratios are against bayescale, in the same run.
+
+Then, in one process, the whole of `bayescale.allocate` on those 4,000 draws and 100 budgets:
+seconds, the least of several, with the optimum in closed form and searched for (`--allocation`
+for that alone). Writes benchmarks/speed.json.
 """
 
 import argparse
@@ -37,16 +41,52 @@ BUDGET = 5.76e23
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--allocation", action="store_true", help="time the allocation only")
     parser.add_argument("--repeats", type=int, default=3, help="warm starts, of which the median")
     options = parser.parse_args()
     if options.worker:
         WORKERS[options.worker]()
         return
-    rows = {name: measure(name, options.repeats) for name in CONTENDERS}
-    show(rows)
-    facts = {"cores": os.cpu_count(), "python": sys.version.split()[0], "rows": rows}
     path = Path(__file__).with_suffix(".json")
+    facts: dict[str, Any] = {"cores": os.cpu_count(), "python": sys.version.split()[0]}
+    if not options.allocation:
+        facts["rows"] = {name: measure(name, options.repeats) for name in CONTENDERS}
+        show(facts["rows"])
+    facts["allocation_s"] = allocation()
     path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def allocation(repeats: int = 5) -> dict[str, float]:
+    """Time the allocation of many draws at many budgets, in closed form and by a search."""
+    import numpy as np
+
+    import bayescale as bs
+    from bayescale.costs import Lifetime, Serving, ShapedCost, ShapeFamily, six_nd
+
+    def own(n_params: Any, n_tokens: Any) -> Any:
+        return 6 * n_params * n_tokens
+
+    fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    budgets = np.geomspace(1e18, 1e26, 100)
+    family = ShapeFamily(aspect=128, vocab_size=50257, n_ctx=2048)
+    contenders = {
+        "6ND, closed form": (six_nd, 0.1),
+        "FLOP of shapes, searched": (ShapedCost(family=family), 2.0),
+        "training and serving, searched": (Lifetime(Serving(n_tokens="1B")), 2.0),
+        "a function of one's own, searched": (own, 2.0),
+    }
+    draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+    print(f"\nallocate, {draws:,} draws by {len(budgets)} budgets:")
+    found = {}
+    for name, (cost, most) in contenders.items():
+        seconds = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            bs.allocate(fit, compute=budgets, cost=cost)
+            seconds.append(time.perf_counter() - started)
+        found[name] = min(seconds)
+        print(f"  {name:36}{found[name]:8.3f} s, to be under {most:g} s")
+    return found
 
 
 def measure(name: str, repeats: int) -> dict[str, float]:

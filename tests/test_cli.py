@@ -138,6 +138,113 @@ def test_published_constants_can_be_asked(run):
     refused(run("allocate", "kaplan2020-frontier", "--compute", "1e21"), "C_min")
 
 
+CLUSTER = ("--gpus", "2048", "--gpu", "H100-SXM", "--utilisation", "0.4", "--price", "$2")
+BUDGET = ("--compute", "5.76e23")
+
+
+def test_decide(run, saved):
+    plans = ("--plan", "7B,2T", "--plan", "as published=70B,1.4T")
+    code, out, _ = run("decide", saved, *BUDGET, *plans, *CLUSTER, "--serving-tokens", "5T")
+    assert code == 0
+    assert out.startswith("chinchilla law")
+    assert "- Train 71." in out and "on 2,048 GPUs at 40 %." in out
+    assert "the most that knowing the law exactly would be worth" in out
+    assert max(map(len, out.splitlines()[-14:])) < 100, "plans side by side fit on a screen"
+    heading = next(line for line in out.splitlines() if "recommended" in line)
+    assert heading.split() == ["plan", "recommended", "7B", "on", "2T", "as", "published"]
+    assert "A limit" not in out
+    facts = json.loads(run("decide", saved, *BUDGET, *plans, "--json")[1])
+    assert facts["passed"] is True and facts["unit"] == "FLOP"
+    assert [row["plan"] for row in facts["plans"]] == ["recommended", "7B on 2T", "as published"]
+    assert facts["plans"][0]["p_best"] is None
+    assert facts["bands"][0]["lower"] is None and facts["bands"][1]["lower"] < 7e10
+    assert facts["value_of_information"]["share"] == facts["plans"][0]["regret"]
+
+
+def test_decide_under_costs_and_limits(run, saved):
+    money = ("--money", "$2M", *CLUSTER, "--lifetime", "--serving-tokens", "5T")
+    code, out, _ = run("decide", saved, *money)
+    assert code == 0
+    assert "for $2.00M of training and serving 5.00T tokens" in out
+    short = run("decide", saved, *BUDGET, *CLUSTER, "--max-days", "5", "--quantile", "0.9")[1]
+    assert "at most 5 days on 2,048 GPUs at 40 %" in short
+    assert "the least 90 % quantile of regret" in short
+    shapes = ("--vocabulary", "128000", "--context", "8192", "--max-params", "40B")
+    code, out, _ = run("decide", "besiroglu2024", *BUDGET, *shapes)
+    assert code == 0
+    assert "Train 40.0B parameters" in out
+    repeated = ("--fixed", "n_unique_tokens=25B")
+    code, out, _ = run("decide", "muennighoff2023", "--compute", "1e22", *repeated)
+    assert code == 0
+    assert "Train 7.0" in out
+    refused(run("decide", "muennighoff2023", "--compute", "1e22"), "also takes n_unique_tokens")
+    code, out, _ = run("allocate", "muennighoff2023", "--compute", "1e22", *repeated)
+    assert code == 0
+    assert "7.03B" in out
+
+
+def test_next(run, saved, tmp_path):
+    asked = ("next", saved, "--target", "5.76e23", "--budget", "1e22", "--runs", "2")
+    code, out, _ = run(*asked, *CLUSTER)
+    assert code == 0
+    assert "expected to cut the expected regret at 5.76e23 FLOP" in out
+    assert "Monte Carlo error" in out
+    facts = json.loads(run(*asked, "--json")[1])
+    assert facts["passed"] is True
+    assert len(facts["runs"]) == 2 and facts["mcse"] < facts["reduction"]
+    table = tmp_path / "runs.csv"
+    table.write_text("n_params,n_tokens\n1B,20B\n2B,300B\n", encoding="utf-8")
+    one = json.loads(run(*asked, "--candidates", str(table), "--objective", "size", "--json")[1])
+    assert {row["n_params"] for row in one["runs"]} <= {1e9, 2e9}
+    plan = ("next", saved, "--target-plan", "70B,1.4T", "--budget", "1e22")
+    code, out, _ = run(*plan, "--candidate", "1B,20B", "--candidate", "2B,300B")
+    assert code == 0
+    assert "variance of ln loss of 70.0B on 1.40T tokens" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("decide", "FIT"), "one of the arguments --compute --money is required"),
+        (("decide", "FIT", *BUDGET, "--plan", "7B"), "--plan: found '7B'"),
+        (("decide", "FIT", *BUDGET, "--plan", "7B,x"), "n_tokens: found 'x'"),
+        (("decide", "FIT", *BUDGET, "--quantile", "2"), "quantile: found 2.0"),
+        (("decide", "FIT", "--money", "$2M"), "give a cluster and its --price"),
+        (("decide", "FIT", *BUDGET, "--gpus", "8"), "a cluster needs --gpus, --gpu"),
+        (("decide", "FIT", *BUDGET, "--price", "2"), "a price is of GPU-hours"),
+        (("decide", "FIT", *BUDGET, "--lifetime"), "give the --serving-tokens"),
+        (("decide", "FIT", *BUDGET, "--max-days", "3"), "found no cluster"),
+        (("decide", "FIT", *BUDGET, "--fixed", "x"), "expected NAME=AMOUNT"),
+        (("decide", "kaplan2020-frontier", *BUDGET), "not a law to decide by"),
+        (("next", "FIT", "--budget", "1e22"), "one of the arguments --target --target-plan"),
+        (("next", "FIT", "--target", "1e23", "--budget", "x"), "budget: found 'x'"),
+        (("next", "FIT", "--target-plan", "7B", "--budget", "1e22"), "--target-plan: found '7B'"),
+        (
+            ("next", "FIT", "--target", "1e23", "--budget", "1e22", "--candidates", "no.csv"),
+            "No such file",
+        ),
+        (
+            (
+                "next",
+                "FIT",
+                "--target",
+                "1e23",
+                "--budget",
+                "1e22",
+                "--candidate",
+                "1B,1B",
+                "--candidates",
+                "x",
+            ),
+            "not both",
+        ),
+    ],
+    ids=lambda value: " ".join(value[2:]) or "nothing" if isinstance(value, tuple) else None,
+)
+def test_bad_questions_are_one_sentence(run, saved, arguments, words):
+    refused(run(*(saved if a == "FIT" else a for a in arguments)), words)
+
+
 def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
     path = str(tmp_path / "bad.nc")
     failed_fit.save(path)
@@ -146,6 +253,8 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
         ("allocate", path, "--compute", "1e21"),
         ("predict", path, "--n-params", "7B", "--n-tokens", "2T"),
         ("report", path, "--compute", "1e21", "--out", page),
+        ("decide", path, "--compute", "1e21"),
+        ("next", path, "--target", "1e23", "--budget", "1e21", "--runs", "1"),
     ):
         code, out, _ = run(*arguments)
         assert code == 0

@@ -70,7 +70,7 @@ def test_the_readme_commands_run(tmp_path, monkeypatch, capsys):
     runs = bs.load_runs("chinchilla").table
     runs[["n_params", "n_tokens", "loss"]].to_csv("my_runs.csv", index=False)
     lines = re.findall(r"^    \.venv/bin/bayescale (.*)$", README, flags=re.MULTILINE)
-    assert len(lines) == 5
+    assert len(lines) == 7
     import shlex
 
     for line in lines:

@@ -74,3 +74,16 @@ def test_given_axes_are_used(fit):
         ax = Figure().subplots()
         assert draw(fit, ax=ax) is ax
     assert plt.get_fignums() == []
+
+
+def test_regret(fit):
+    plans = {"as published": ("70B", "1.4T"), "far off": ("1B", "2T")}
+    made = bs.decide(fit, compute="5.76e23", plans=plans, prob=0.8)
+    ax = bs.plots.regret(made)
+    assert {"expected regret", "recommended", "within 5 % with 80 %"} <= set(labels(ax))
+    curve, mark, *plans = ax.lines
+    np.testing.assert_allclose(curve.get_ydata(), made.curve_of_regret["expected"])
+    assert mark.get_xdata()[0] == made.plan["n_params"]
+    assert len(plans) == 1, "the plan far off the budget is not on the curve"
+    assert [text.get_text() for text in ax.texts] == ["as published"]
+    assert bs.plots.regret(made, ax=Figure().subplots()).get_xscale() == "log"

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayescale.allocation import allocate
-from bayescale.costs import ProductCost, six_nd
+from bayescale.costs import Cost, six_nd
 from bayescale.plots.style import BLUE, GREY, compute_axis, log_grid, loss_axis, new_axes, tidy
 from bayescale.posterior import Fit
 from bayescale.tables import quantiles
@@ -16,7 +16,7 @@ def frontier(
     compute: np.ndarray | None = None,
     prob: float = 0.9,
     ax: Axes | None = None,
-    cost: ProductCost = six_nd,
+    cost: Cost = six_nd,
 ) -> Axes:
     """Draw the frontier L(C): the law's band, the band of new runs, the data and their range.
 

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayescale.allocation import allocate
-from bayescale.costs import ProductCost, six_nd
+from bayescale.costs import Cost, six_nd
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, count_axis, new_axes, tidy
 from bayescale.posterior import Fit
 from bayescale.tables import tail_quantiles
@@ -25,7 +25,7 @@ def isoflop(
     compute: np.ndarray | None = None,
     prob: float = 0.9,
     ax: Axes | None = None,
-    cost: ProductCost = six_nd,
+    cost: Cost = six_nd,
 ) -> Axes:
     """Draw loss against size at fixed budgets: bands of the law, runs, and the optimum.
 
@@ -59,7 +59,7 @@ def isoflop(
         loss = fit.curve.response(
             {
                 "n_params": np.log(size),
-                "n_tokens": np.log(budget / (cost.flop_per_param_token * size)),
+                "n_tokens": np.log(cost.tokens_for(budget, size)),
             }
         ).quantile(ends, dim=("chain", "draw"))
         colour = _COLOURS[i]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from bayescale.allocation import optimal_sizes
 from bayescale.constants import EmpiricalFrontier, published
-from bayescale.costs import ProductCost, six_nd
+from bayescale.costs import Cost, six_nd
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -31,7 +31,7 @@ def optimal_size(
     compute: np.ndarray | None = None,
     ax: Axes | None = None,
     overlays: Sequence[str] = OVERLAYS,
-    cost: ProductCost = six_nd,
+    cost: Cost = six_nd,
 ) -> Axes:
     """Draw the fan of N_opt(C): 50 % and 90 % bands, the data range, and published laws.
 

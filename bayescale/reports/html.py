@@ -10,7 +10,7 @@ import numpy as np
 
 from bayescale.allocation import allocate
 from bayescale.atomic import whole_file
-from bayescale.costs import ProductCost, six_nd
+from bayescale.costs import Cost, six_nd
 from bayescale.posterior import Fit
 from bayescale.reports.facts import gather
 from bayescale.units import format_share
@@ -31,7 +31,7 @@ def report(
     *,
     compute: object,
     prob: float = 0.9,
-    cost: ProductCost = six_nd,
+    cost: Cost = six_nd,
 ) -> Path:
     """Write the posterior report of a fit as one HTML file.
 
@@ -90,7 +90,7 @@ def report(
     return Path(path)
 
 
-def _figures(fit: Fit, compute: np.ndarray, prob: float, cost: ProductCost) -> list[Figure]:
+def _figures(fit: Fit, compute: np.ndarray, prob: float, cost: Cost) -> list[Figure]:
     from bayescale import plots
 
     share = format_share(prob)

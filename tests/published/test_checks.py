@@ -6,6 +6,7 @@ import xarray as xr
 from scipy.optimize import brentq, elementwise
 
 import bayescale as bs
+from bayescale.costs import Lifetime, RecountedCost, Serving, pearce2024, six_nd
 from bayescale.errors import AmountError
 
 close = pytest.approx
@@ -532,3 +533,152 @@ def test_henighan_one_variable_laws():
         constants = bs.published(name)
         found = bs.law(constants.law).evaluate(x=x, **constants.parameters)
         assert found == close(loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["hoffmann2022", "besiroglu2024", "hoffmann2022-tex"])
+def test_compute_for_a_loss_inverts_the_frontier(name):
+    """C(L) = (K / (L - E))^(1 / g)."""
+    constants = bs.published(name)
+    p = constants.parameters
+    g = p["alpha"] * p["beta"] / (p["alpha"] + p["beta"])
+    ratio = (p["alpha"] * p["A"] / (p["beta"] * p["B"])) ** (1 / (p["alpha"] + p["beta"]))
+    level = (p["A"] * ratio ** -p["alpha"] + p["B"] * ratio ** p["beta"]) * 6**g
+    losses = p["E"] + np.array([0.05, 0.2, 1.0])
+    found = bs.needed(constants, loss=losses).draws.squeeze()
+    np.testing.assert_allclose(found["compute"], (level / (losses - p["E"])) ** (1 / g), rtol=1e-10)
+    unreachable = bs.needed(constants, loss=p["E"])
+    assert unreachable.unreachable.to_list() == [1.0]
+    assert unreachable.caveats == (f"loss {p['E']:.3f}: out of reach.",)
+
+
+SARDANA = bs.Constants(
+    name="sardana2024",
+    law="chinchilla",
+    parameters={"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.336, "beta": 0.283},
+    source="Sardana et al. 2024, arXiv:2401.00448",
+)
+
+
+@pytest.mark.parametrize(
+    ("constants", "n_params", "n_tokens", "saving"),
+    [
+        (SARDANA, 6.96860e9, 1.24784e12, 0.174467),
+        (bs.published("hoffmann2022"), 8.02278e9, 1.74890e12, 0.101101),
+    ],
+)
+def test_smaller_models_are_cheaper_where_many_tokens_are_served(
+    constants, n_params, n_tokens, saving
+):  # check 21
+    lifetime = Lifetime(Serving(n_tokens="2T"))
+    trained = bs.needed(constants, n_params="13B").draws.squeeze()
+    found = bs.needed(constants, loss=float(trained["loss"]), cost=lifetime).draws.squeeze()
+    assert float(found["n_params"]) == close(n_params, rel=1e-5)
+    assert float(found["n_tokens"]) == close(n_tokens, rel=1e-5)
+    alone = lifetime(13e9, float(trained["n_tokens"]))
+    assert 1 - float(found["compute"]) / alone == close(saving, rel=1e-5)
+    # Its first-order condition, which without serving is Chinchilla's.
+    p, served = constants.parameters, 2e12
+    weight = 1 + served / (3 * float(found["n_tokens"]))
+    data = p["beta"] * p["B"] * float(found["n_tokens"]) ** -p["beta"]
+    size = p["alpha"] * p["A"] * float(found["n_params"]) ** -p["alpha"]
+    assert weight * data == close(size, rel=1e-5)
+
+
+def test_optimum_with_repeated_data():  # check 20
+    plan = bs.allocate(
+        bs.published("muennighoff2023"), compute=1e22, fixed={"n_unique_tokens": "25B"}
+    )
+    found = plan.table().iloc[0]
+    assert found["n_opt"] == close(7.02616e9, rel=1e-4)
+    assert found["d_opt"] / 25e9 == close(9.48835, rel=1e-4)
+    assert found["loss_opt"] == close(2.222129, rel=1e-6)
+
+
+def test_a_single_epoch_leaves_the_rest_to_size():
+    constants = bs.published("besiroglu2024")
+    free = optimum("besiroglu2024", 5.76e23)
+    capped = bs.allocate(constants, compute=5.76e23, limits=bs.Limits(max_tokens="1T"))
+    found = capped.table().iloc[0]
+    assert found["d_opt"] == close(1e12, rel=1e-12) and free["d_opt"] > 1e12
+    assert found["n_opt"] == close(5.76e23 / 6e12, rel=1e-12)
+    assert capped.at_limit.to_list() == [1.0]
+    assert "at most 1.00T tokens" in capped.caveats[-1]
+
+
+def test_counts_without_embeddings_tilt_the_exponent():
+    """Pearce and Song 2024: limits, and what a search under Kaplan's count finds between."""
+    p = bs.published("besiroglu2024").parameters
+    alpha, beta = p["alpha"], p["beta"]
+    tilt = {"alpha": alpha, "beta": beta}
+    assert pearce2024.local_exponent(1e-6, **tilt) == close(beta / (beta + alpha / 3), rel=1e-6)
+    assert pearce2024.local_exponent(1e30, **tilt) == close(beta / (alpha + beta), rel=1e-6)
+    kaplans = RecountedCost(six_nd, pearce2024.non_embedding, "6ND without embeddings")
+    for budget in (1e16, 1e19, 1e22):
+        step = 1e-2
+        around = budget * np.exp([-step, 0.0, step])
+        plan = bs.allocate(bs.published("besiroglu2024"), compute=around, cost=kaplans)
+        log_n = np.log(pearce2024.non_embedding(plan.draws["n_opt"].squeeze().to_numpy()))
+        slope = (log_n[2] - log_n[0]) / (2 * step)
+        exact = pearce2024.local_exponent(np.exp(log_n[1]), **tilt)
+        assert slope == close(float(exact), abs=2e-4)
+        # The relation itself: C = 6 N D at the tokens that balance this size.
+        n = np.exp(log_n[1])
+        cube = pearce2024.w * np.cbrt(n)
+        right = (beta * p["B"] / (alpha * p["A"])) * (n + cube) ** (1 + alpha) / (n + cube / 3)
+        assert 6 * n * right ** (1 / beta) == close(budget, rel=1e-4)
+
+
+@pytest.mark.parametrize(("name", "exponent"), [("besiroglu2024", 0.78), ("hoffmann2022", 0.74)])
+def test_the_exponent_that_kaplans_range_would_show(name, exponent):
+    """Most of the distance from Hoffmann's exponent to Kaplan's 0.73 is the count."""
+    p = bs.published(name).parameters
+    kaplans = RecountedCost(six_nd, pearce2024.non_embedding, "6ND without embeddings")
+    # Kaplan's sizes, 768 to 1.5e9 without embeddings, and the budgets for which they are optimal.
+    ends = (
+        bs.needed(
+            bs.published(name), n_params=pearce2024.total(np.array([768.0, 1.5e9])), cost=kaplans
+        )
+        .draws["compute"]
+        .squeeze()
+        .to_numpy()
+    )
+    grid = np.geomspace(*ends, 50)
+    plan = bs.allocate(bs.published(name), compute=grid, cost=kaplans)
+    log_n = np.log(pearce2024.non_embedding(plan.draws["n_opt"].squeeze().to_numpy()))
+    assert np.polyfit(np.log(grid), log_n, 1)[0] == close(exponent, abs=0.01)
+    assert p["beta"] / (p["alpha"] + p["beta"]) < 0.52
+
+
+def test_kaplans_frontiers_are_three_and_never_confused():  # checks 10 and 17
+    printed, law = bs.published("kaplan2020-frontier"), bs.published("kaplan2020-ns")
+    one = bs.frontier(printed, compute_min=[1e21, 5.76e23])
+    assert one["n_params"].squeeze().to_numpy() == close([7.76763e9, 8.04260e11], rel=1e-5)
+    assert one["n_steps_min"].squeeze().to_numpy() == close([5811.63, 7032.52], rel=1e-5)
+    two = bs.frontier(law, compute_min=[1e21, 5.76e23])
+    p = KAPLAN_NS
+    for i, c in enumerate((1e21, 5.76e23)):
+        point = two.isel(compute_min=i).squeeze()
+        exact = kaplan_ns.efficient_frontier(p, compute_min=c)
+        assert float(point["n_params"]) == close(exact["n_params"], rel=1e-12)
+        # At the critical batch twice the steps are taken and twice the compute is spent.
+        run = {n: float(point[n]) for n in ("n_params", "n_steps", "batch_tokens")}
+        spent = kaplan_ns.batch_adjusted(p, **run)
+        assert spent["compute_min"] == close(c, rel=1e-9)
+        assert spent["compute"] == close(float(point["compute"]), rel=1e-9) == close(2 * c)
+        assert spent["loss"] == close(float(point["loss"]), rel=1e-9)
+    three = bs.frontier(law, compute=1e19, batch_tokens=BATCH).squeeze()
+    assert float(three["n_params"]) == close(1.00501e8, rel=1e-5)
+    assert float(three["loss"]) == close(3.08560, abs=6e-6)
+    allocated = bs.allocate(law, compute=1e19, fixed={"batch_tokens": BATCH}).draws.squeeze()
+    assert float(allocated["n_opt"]) == float(three["n_params"])
+    for wrong, words in (
+        ({"compute": 1e19, "compute_min": 1e19}, "found both"),
+        ({}, "found neither"),
+        ({"compute": 1e19}, "without batch_tokens"),
+    ):
+        with pytest.raises(AmountError, match=words):
+            bs.frontier(law, **wrong)
+    with pytest.raises(AmountError, match="is in compute_min"):
+        bs.frontier(printed, compute=1e21)
+    with pytest.raises(TypeError, match="has no critical batch size"):
+        bs.frontier(bs.published("besiroglu2024"), compute=1e21)

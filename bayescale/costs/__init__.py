@@ -1,0 +1,27 @@
+"""What a plan costs: training and serving, in FLOP, GPU-hours, days and money."""
+
+from bayescale.costs.base import Cost, FunctionCost, ProductCost, RecountedCost, as_cost, six_nd
+from bayescale.costs.hardware import PEAKS, Cluster
+from bayescale.costs.lifetime import Lifetime, Money, Serving, TokenPrice, two_nd
+from bayescale.costs.shapes import Embeddings, Shape, ShapedCost, ShapeFamily, pearce2024
+
+__all__ = [
+    "PEAKS",
+    "Cluster",
+    "Cost",
+    "Embeddings",
+    "FunctionCost",
+    "Lifetime",
+    "Money",
+    "ProductCost",
+    "RecountedCost",
+    "Serving",
+    "Shape",
+    "ShapeFamily",
+    "ShapedCost",
+    "TokenPrice",
+    "as_cost",
+    "pearce2024",
+    "six_nd",
+    "two_nd",
+]

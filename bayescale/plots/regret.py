@@ -1,0 +1,79 @@
+"""Regret against size: how wrong a size may be, and how surely."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from bayescale.decision import Decision
+from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, count_axis, new_axes, tidy
+from bayescale.units import format_budget, format_number, format_share
+
+
+def regret(decision: Decision, ax: Axes | None = None) -> Axes:
+    """Draw the regret of every size along the budget, the band of near-best sizes, the choice.
+
+    Parameters
+    ----------
+    decision
+        What `bayescale.decide` returned.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax)
+    curve, sizes = decision.curve_of_regret, decision.sizes
+    share = format_share(decision.prob)
+    ax.fill_between(
+        sizes,
+        curve["median"],
+        curve["quantile"],
+        color=BLUE,
+        alpha=0.2,
+        linewidth=0,
+        label=f"median to {share} quantile",
+    )
+    ax.plot(sizes, curve["expected"], color=BLUE, linewidth=1.6, label="expected regret")
+    for (within, band), colour in zip(decision.bands.iterrows(), (GREEN, GREY), strict=True):
+        if np.isfinite(band["lower"]):
+            ax.axvspan(
+                band["lower"],
+                band["upper"],
+                color=colour,
+                alpha=0.13,
+                linewidth=0,
+                label=f"within {format_share(float(within))} with {share}",  # type: ignore[arg-type]
+            )
+    plan = decision.plan
+    ax.plot(plan["n_params"], plan["regret"], "D", color="black", markersize=6, label="recommended")
+    for name, row in decision.table().iloc[1:].iterrows():
+        # Only plans that spend the budget lie on the curve, so that others are named apart.
+        if sizes[0] <= row["n_params"] <= sizes[-1]:
+            right = row["n_params"] > np.sqrt(sizes[0] * sizes[-1])
+            ax.plot(row["n_params"], row["regret"], "o", color=ORANGE, markersize=5)
+            ax.annotate(
+                str(name),
+                (row["n_params"], row["regret"]),
+                textcoords="offset points",
+                xytext=(-6, 5) if right else (6, 5),
+                ha="right" if right else "left",
+                fontsize=8,
+                color=ORANGE,
+            )
+    ax.set_xscale("log")
+    # Regret is nearly a parabola in ln N, of which the root is easier to read.
+    ax.set_yscale("function", functions=(np.sqrt, np.square))
+    ax.set_ylim(0.0, min(1.0, 1.1 * float(curve["quantile"].max())))
+    top = ax.get_ylim()[1]
+    ax.set_yticks([y for y in (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if y <= top])
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{format_number(100 * y, 1)} %"))
+    count_axis(ax.xaxis)
+    ax.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 3, 5)))
+    ax.minorticks_off()
+    ax.set_xlabel(f"parameters, at {format_budget(decision.budget, decision.cost.unit)}")
+    ax.set_ylabel("regret, as a share of the budget")
+    ax.legend(fontsize=8, loc="upper center")
+    tidy(ax)
+    return ax
