@@ -129,6 +129,6 @@ def _score_above(
 
 def _key(model: Model, runs: Runs, *settings: object) -> str:
     """Return a name for a task that another session will find again, and no other task has."""
-    noted = filter(None, [runs.digest(model.noise.columns)])
+    noted = filter(None, [runs.digest(model.grouped_and_noted)])
     whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, *map(repr, settings)])
     return f"{model.id} on {runs.name}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]

@@ -161,6 +161,12 @@ class Model:
         return tuple(dict.fromkeys(effect.by for effect in self.effects))
 
     @property
+    def grouped_and_noted(self) -> tuple[str, ...]:
+        """The columns of the runs that it needs beside those of the law."""
+        grouped = (part for column in self.groupings for part in column.split("+"))
+        return tuple(dict.fromkeys((*grouped, *self.noise.columns)))
+
+    @property
     def grouping(self) -> str:
         """The column at the centres of whose levels natural parameters differ, if any do.
 

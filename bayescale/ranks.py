@@ -15,7 +15,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale.build import draw_prior, labelled, parameters_from_draws
-from bayescale.costs import six_nd
 from bayescale.curve import Curve
 from bayescale.design import Design, Rows
 from bayescale.errors import BayescaleWarning
@@ -23,7 +22,6 @@ from bayescale.fitting import compiled_logp, enough_draws
 from bayescale.groups import column_of
 from bayescale.identifiability import design_warnings, unidentified
 from bayescale.model import Model, load_model
-from bayescale.optimum import log_product_of
 from bayescale.prediction import noise_of_runs
 from bayescale.progress import Stages
 from bayescale.residuals import NoiseOfRuns
@@ -185,13 +183,12 @@ def sbc(
     model = load_model(model)
     law = model.formula
     needs = tuple(model.columns.values())
-    grouped = [part for column in model.groupings for part in column.split("+")]
-    kept = [name for name in (*model.noise.columns, *grouped) if name in design]
+    kept = [name for name in model.grouped_and_noted if name in design]
     table = design[list(dict.fromkeys((*needs, *kept)))].assign(**{law.response: 1.0})
     runs = Runs(table, "design", observed=needs).for_law(needs, law.response)
     for sentence in (*unidentified(model, runs), *design_warnings(model, runs)):
         warnings.warn(sentence, BayescaleWarning, stacklevel=2)
-    noted = filter(None, [runs.digest(model.noise.columns)])
+    noted = filter(None, [runs.digest(model.grouped_and_noted)])
     whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, str(seed)])
     key = f"{model.id}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]
     tasks = [Task(f"{key}, {i}", (model, runs, seed, i)) for i in range(n)]
@@ -259,11 +256,17 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     posterior = labelled(model, design, parameters_from_draws(model, design, thinned), rng)
     ranked = _quantities(model, design, posterior, runs, response)
     below = {
-        name: float((ranked[name] < value.item()).mean())
+        name: _rank(ranked[name].to_numpy(), value.item(), rng)
         for name, value in _quantities(model, design, truth, runs, response).items()
     }
     divergences = int(stats["diverging"].sum())
     return {**below, "effective": _effective(positions), "divergences": divergences}
+
+
+def _rank(draws: NDArray[np.float64], truth: float, rng: np.random.Generator) -> float:
+    """Return the share of draws below the truth; what equals it is below as often as above."""
+    equal = int((draws == truth).sum())
+    return float(((draws < truth).sum() + rng.integers(0, equal + 1)) / draws.size)
 
 
 def _effective(positions: Mapping[str, NDArray[np.float64]]) -> float:
@@ -308,12 +311,28 @@ def _quantities(
     found["log likelihood"] = draws["sigma"].copy(data=density.sum(axis=-1))
     if law.takes_size_and_tokens:
         size, tokens = (runs.column(model.columns[name]) for name in ("n_params", "n_tokens"))
-        budget = _BEYOND * six_nd(size, tokens).max()
-        log_product = log_product_of(np.array([budget]), six_nd)
+        log_product = np.log(size * tokens).max() + np.log(_BEYOND)
         first = {column: levels.labels[0] for column, levels in design.levels.items()}
         curve = Curve.of(model, design.scale, draws, first)
-        log_n = curve.optimal_log_params(log_product)
-        inputs = {"n_params": log_n, "n_tokens": log_product - log_n}
-        found["ln n_opt"] = log_n.isel(compute=0)
-        found["loss_opt"] = curve.response(inputs).isel(compute=0)
+        log_ratio = np.log(tokens / size)
+        found |= _optimum(curve, log_product, (log_ratio.min(), log_ratio.max()))
     return found
+
+
+def _optimum(
+    curve: Curve, log_product: float, ratios: tuple[float, float]
+) -> dict[str, xr.DataArray]:
+    """Return ln N_opt and the least loss under ``N D = exp(log_product)``.
+
+    A curve that drifts may have several minima, or none; of such, the least among ratios of
+    tokens to parameters near those of the runs is one and the same question to every draw.
+    """
+    if curve.drift is None:
+        product = xr.DataArray([log_product], dims="compute")
+        log_n = curve.optimal_log_params(product).isel(compute=0)
+        loss = curve.response({"n_params": log_n, "n_tokens": log_product - log_n})
+        return {"ln n_opt": log_n, "loss_opt": loss}
+    ratio = np.linspace(ratios[0] - 1.0, ratios[1] + 1.0, 81)
+    sizes = xr.DataArray(0.5 * (log_product - ratio), dims="ratio")
+    along = curve.response({"n_params": sizes, "n_tokens": log_product - sizes})
+    return {"ln n_opt": sizes[along.argmin("ratio")], "loss_opt": along.min("ratio")}
