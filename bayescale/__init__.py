@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bayescale.advice import next_runs, value_of_runs
     from bayescale.allocation import Plan, allocate
     from bayescale.approaches import Frontier, envelope, isoflop_parabolas
-    from bayescale.calibration import leave_scale_out
+    from bayescale.calibration import leave_scale_out, stacking_weights
     from bayescale.constants import Constants, EmpiricalFrontier, published
     from bayescale.deciding import decide
     from bayescale.decision import Decision
@@ -53,7 +53,7 @@ _HOME = {
     "advice": ("next_runs", "value_of_runs"),
     "allocation": ("Plan", "allocate"),
     "approaches": ("Frontier", "envelope", "isoflop_parabolas"),
-    "calibration": ("leave_scale_out",),
+    "calibration": ("leave_scale_out", "stacking_weights"),
     "constants": ("Constants", "EmpiricalFrontier", "published"),
     "deciding": ("decide",),
     "decision": ("Decision",),
@@ -155,6 +155,7 @@ __all__ = [
     "report",
     "sbc",
     "score",
+    "stacking_weights",
     "value_of_runs",
 ]
 

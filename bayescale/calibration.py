@@ -16,6 +16,11 @@ from bayescale.scoring import fit_and_score
 from bayescale.tasks import Task, run_tasks
 from bayescale.units import Amount, parse_amounts
 
+_DENSITIES = "densities"
+"""Key of the log densities of single runs, which weights of models are made from."""
+
+_STACKING_STEPS = 2000
+
 
 def leave_scale_out(
     models: Sequence[str | Path | Model],
@@ -110,8 +115,65 @@ def leave_scale_out(
         store=store,
         progress=progress,
     )
+    densities = {
+        place: result.pop(_DENSITIES)
+        for place, result in zip(index, results, strict=True)
+        if _DENSITIES in result
+    }
     table = pd.DataFrame(results, index=pd.MultiIndex.from_tuples(index, names=["model", "cut"]))
+    table.attrs[_DENSITIES] = densities
     return table.sort_index()
+
+
+def stacking_weights(scores: pd.DataFrame) -> "pd.Series[float]":
+    """Weigh models by how a mixture of them predicts the runs above the cuts.
+
+    Parameters
+    ----------
+    scores
+        What `leave_scale_out` returns.
+
+    Returns
+    -------
+    Series
+        A weight for each model that could be fitted at every cut; they sum to one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
+
+    Notes
+    -----
+    The weights maximise the log density that the mixture gives to the runs left out (Yao,
+    Vehtari, Simpson and Gelman 2018, doi:10.1214/17-BA1091), with whole scales left out instead
+    of single runs, since it is at larger scales that the mixture is to be used.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> table = bs.leave_scale_out(["chinchilla", "kaplan-nd"], runs, ["1e21"], progress=False)
+    >>> bs.stacking_weights(table).idxmax()
+    'chinchilla'
+    """
+    densities: Mapping[tuple[str, float], list[float]] = scores.attrs.get(_DENSITIES, {})
+    cuts = sorted({cut for _, cut in densities})
+    models = [
+        model
+        for model in dict.fromkeys(model for model, _ in densities)
+        if all((model, cut) in densities for cut in cuts)
+    ]
+    if not models:
+        raise ValueError("scores: found no model with densities at every cut; see its status.")
+    log_density = np.array([np.concatenate([densities[m, c] for c in cuts]) for m in models]).T
+    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+    weights = np.full(len(models), 1.0 / len(models))
+    # Expectation and maximisation: the log score is concave in the weights, so it cannot miss.
+    for _ in range(_STACKING_STEPS):
+        mixed = density @ weights
+        weights = weights * (density / mixed[:, None]).mean(axis=0)
+    return pd.Series(weights, index=pd.Index(models, name="model"))
 
 
 def _score_above(
@@ -121,10 +183,10 @@ def _score_above(
     distance: float,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    facts, _ = fit_and_score(
+    facts, scored = fit_and_score(
         model, runs.where(below, "below the cut"), runs.where(~below, "above the cut"), **options
     )
-    return {**facts, "distance": distance}
+    return {**facts, "distance": distance, _DENSITIES: scored.pointwise["elpd"].tolist()}
 
 
 def _key(model: Model, runs: Runs, *settings: object) -> str:

@@ -58,6 +58,37 @@ class Score:
 
     pointwise: pd.DataFrame
     joint_elpd: float
+    draws: NDArray[np.float64]
+    observed: NDArray[np.float64]
+
+    @classmethod
+    def mix(cls, scores: Sequence["Score"], weights: Sequence[float]) -> "Score":
+        """Return the score of a mixture of posteriors, from their scores on the same runs.
+
+        Parameters
+        ----------
+        scores, weights
+            The scores, and the probability of each; see `bayescale.stacking_weights`.
+        """
+        share = np.asarray(weights) / np.sum(weights)
+        with np.errstate(divide="ignore"):
+            log_share = np.log(share)
+        parts = list(zip(scores, share, strict=True))
+        elpd = np.logaddexp.reduce(
+            [s.pointwise["elpd"] + w for s, w in zip(scores, log_share, strict=True)]
+        )
+        below = np.sum([w * s.pointwise["pit"] for s, w in parts], axis=0)
+        # As many draws of each as it weighs, taken evenly from the first to the last.
+        count = max(len(s.draws) for s in scores)
+        taken = [
+            s.draws[np.linspace(0, len(s.draws) - 1, round(w * count)).astype(int)]
+            for s, w in parts
+        ]
+        drawn, observed = np.concatenate(taken), scores[0].observed
+        joint = np.logaddexp.reduce(
+            [s.joint_elpd + w for s, w in zip(scores, log_share, strict=True)]
+        )
+        return cls(pointwise_scores(drawn, observed, elpd, below), float(joint), drawn, observed)
 
     @property
     def elpd(self) -> float:
@@ -155,21 +186,10 @@ def score(fit: Fit, runs: Runs) -> Score:
     density = noise.log_density(residual)[..., fitted:]
     below = noise.cdf(residual)[..., fitted:].mean(axis=(0, 1))
     draws = density.shape[0] * density.shape[1]
-    drawn = np.sort(simulated[..., fitted:].reshape(draws, -1), axis=0)
     observed = observed[fitted:]
-    low, middle, high = np.quantile(drawn, tail_quantiles(0.9), axis=0)
-    outside = np.maximum(low - observed, 0.0) + np.maximum(observed - high, 0.0)
-    order = (2.0 * np.arange(1, draws + 1) - draws - 1.0) / draws**2
-    pointwise = pd.DataFrame(
-        {
-            "elpd": np.logaddexp.reduce(density, axis=(0, 1)) - np.log(draws),
-            "error": observed - middle,
-            "pit": below,
-            "width_90": high - low,
-            "interval_score_90": high - low + 2.0 / 0.1 * outside,
-            "crps": np.abs(drawn - observed).mean(axis=0) - order @ drawn,
-        }
-    )
+    elpd = np.logaddexp.reduce(density, axis=(0, 1)) - np.log(draws)
+    drawn = simulated[..., fitted:].reshape(draws, -1)
+    pointwise = pointwise_scores(drawn, observed, elpd, below)
     if "censored" in facts:
         # Of a bound one can say how probable it was, not how far off it is.
         pointwise.loc[
@@ -178,7 +198,31 @@ def score(fit: Fit, runs: Runs) -> Score:
     if links is not None:
         density = replace(noise, facts=model.noise.facts(runs)).log_density(residual)[..., fitted:]
     joint = np.logaddexp.reduce(density.sum(axis=-1), axis=None) - np.log(draws)
-    return Score(pointwise, float(joint))
+    return Score(pointwise, float(joint), drawn, observed)
+
+
+def pointwise_scores(
+    drawn: NDArray[np.float64],
+    observed: NDArray[np.float64],
+    elpd: NDArray[np.float64],
+    below: NDArray[np.float64],
+) -> pd.DataFrame:
+    """Return the scores of each run, from draws of its log response, a column a run."""
+    drawn = np.sort(drawn, axis=0)
+    low, middle, high = np.quantile(drawn, tail_quantiles(0.9), axis=0)
+    outside = np.maximum(low - observed, 0.0) + np.maximum(observed - high, 0.0)
+    draws = len(drawn)
+    order = (2.0 * np.arange(1, draws + 1) - draws - 1.0) / draws**2
+    return pd.DataFrame(
+        {
+            "elpd": elpd,
+            "error": observed - middle,
+            "pit": below,
+            "width_90": high - low,
+            "interval_score_90": high - low + 2.0 / 0.1 * outside,
+            "crps": np.abs(drawn - observed).mean(axis=0) - order @ drawn,
+        }
+    )
 
 
 def _after_fitted(fit: Fit, runs: Runs) -> tuple[Runs, int, dict[str, NDArray[np.float64]] | None]:
