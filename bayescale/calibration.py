@@ -30,7 +30,7 @@ def leave_scale_out(
     by: str = "compute",
     seed: int = 0,
     draws: int = 1000,
-    target_accept: float = 0.9,
+    target_accept: float | None = None,
     executor: Executor | None = None,
     store: str | Path | None = None,
     progress: bool = True,

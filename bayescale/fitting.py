@@ -55,7 +55,7 @@ def fit(
     chains: int = 4,
     cores: int | None = None,
     seed: int | None = None,
-    target_accept: float = 0.9,
+    target_accept: float | None = None,
     progress: bool = True,
 ) -> Fit:
     """Fit a scaling law to runs with NUTS.
@@ -78,7 +78,8 @@ def fit(
         Makes the fit reproducible on one machine and one set of versions. One is drawn and
         recorded unless given.
     target_accept
-        Acceptance that the step size aims at; nearer one for a difficult posterior.
+        Acceptance that the step size aims at; nearer one for a difficult posterior. Unless given
+        0.9, or 0.95 for a model with a discrepancy or with differences between levels.
     progress
         Show a progress bar on standard error.
 
@@ -126,7 +127,7 @@ def fit(
             chains=chains,
             cores=min(chains, cores or _processors()),
             seed=_fresh_seed() if seed is None else seed,
-            target_accept=target_accept,
+            target_accept=target_accept or target_of(model),
         )
         shown.stage("compiling the model")
         started = time.perf_counter()
@@ -256,6 +257,11 @@ def _compiled_card(card: str, law: Law, sizes: Sizes) -> CompiledLogp:
     # Any data will do: the graph depends on the number of rows only.
     placeholder = np.zeros((Rows(model).count, 2))
     return compile_logp(build(model, placeholder, sizes), starting_point(model, sizes=sizes), DATA)
+
+
+def target_of(model: Model) -> float:
+    """Return the acceptance at which a model is sampled unless another is asked for."""
+    return 0.95 if model.has_steps else 0.9
 
 
 def _check_counts(**counts: int | None) -> None:

@@ -18,7 +18,7 @@ from bayescale.build import draw_prior, labelled, parameters_from_draws
 from bayescale.curve import Curve
 from bayescale.design import Design, Rows
 from bayescale.errors import BayescaleWarning
-from bayescale.fitting import compiled_logp, enough_draws
+from bayescale.fitting import compiled_logp, enough_draws, target_of
 from bayescale.groups import column_of
 from bayescale.identifiability import design_warnings, unidentified
 from bayescale.model import Model, load_model
@@ -246,7 +246,7 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     response[:] = (mean + noise.draw(rng, mean.shape))[0, 0]
     noise.record(response)
     # Ranks among dependent draws are not uniform, however right the sampler.
-    settings = replace(_SETTINGS, seed=int(rng.integers(2**32)))
+    settings = replace(_SETTINGS, seed=int(rng.integers(2**32)), target_accept=target_of(model))
     compiled = compiled_logp(model, design.sizes)
     positions, stats, *_ = enough_draws(
         model, compiled, design, settings, Stages(), _RANKED, _R_HAT

@@ -255,7 +255,7 @@ def hold_out(
     *,
     seed: int | None = None,
     draws: int = 1000,
-    target_accept: float = 0.9,
+    target_accept: float | None = None,
 ) -> pd.DataFrame:
     """Fit several models to part of the runs and score each on the rest.
 
@@ -297,7 +297,7 @@ def compare_breaks(
     last: float = 0.25,
     seed: int | None = None,
     draws: int = 1000,
-    target_accept: float = 0.9,
+    target_accept: float | None = None,
 ) -> pd.DataFrame:
     """Compare power laws of none, one and more breaks by how they predict the last runs.
 
@@ -356,7 +356,13 @@ def compare_breaks(
 
 
 def fit_and_score(
-    model: Model, seen: Runs, unseen: Runs, *, seed: int | None, draws: int, target_accept: float
+    model: Model,
+    seen: Runs,
+    unseen: Runs,
+    *,
+    seed: int | None,
+    draws: int = 1000,
+    target_accept: float | None = None,
 ) -> tuple[dict[str, Any], Score]:
     """Fit a model to some runs and score it on others; what the fit says of itself is returned.
 
@@ -390,7 +396,7 @@ def _hold_out(
     skipped: Mapping[str, str],
     seed: int | None,
     draws: int,
-    target_accept: float,
+    target_accept: float | None,
 ) -> pd.DataFrame:
     seen = runs.where(train, "to be fitted")
     mask = runs.table.eval(train) if isinstance(train, str) else np.asarray(train)

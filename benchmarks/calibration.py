@@ -8,7 +8,7 @@ same cuts: the compute below which half, 65 % and 80 % of its runs lie.
 
 import argparse
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -112,12 +112,21 @@ def main() -> None:
     warnings.simplefilter("ignore", BayescaleWarning)
     with ProcessPoolExecutor(2) as executor:
         bench = Bench(executor, options.store)
-        parts = [
+        parts: list[str] = []
+        for part in (
             held_out(bench, sets),
             well_specified(bench, sets),
             new_corpora(bench, bs.load_runs("overtraining")),
             simulated(bench),
-        ]
+        ):
+            # Written as it grows: the last part takes longest, and may be stopped.
+            parts.append("")
+            for text in part:
+                parts[-1] = text
+                write(parts)
+
+
+def write(parts: list[str]) -> None:
     head = [
         "# Do the intervals cover?",
         "",
@@ -130,7 +139,7 @@ def main() -> None:
 # --- larger runs held out -----------------------------------------------------------------------
 
 
-def held_out(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> str:
+def held_out(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> Iterator[str]:
     rows = []
     for data_set, tables in sets.items():
         for name, runs in tables.items():
@@ -160,7 +169,7 @@ def held_out(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> str:
                 )
         print(data_set, "held out", flush=True)
     scores = pd.DataFrame(rows)
-    return "\n".join(
+    yield "\n".join(
         [
             "## Larger runs held out",
             "",
@@ -169,8 +178,8 @@ def held_out(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> str:
             "predictive interval, at the three cuts; a star marks a fit that failed its gates. "
             f"`{IID}` is the law with independent Student-t scatter, `{DEFAULT}` the default "
             f"card, `{POOLED}` is fitted to all families of a data set at once, and the stack "
-            f"mixes {', '.join(f'`{card}`' for card in STACKED)} by how they predict the larger of the "
-            "runs below the cut. The bootstrap is parametric, of a least-squares fit of the same "
+            f"mixes {', '.join(f'`{card}`' for card in STACKED)} by how they predict the larger "
+            "of the runs below the cut. The bootstrap is parametric, of a least-squares fit of the same "
             "law.",
             "",
             markdown(coverage_table(scores)),
@@ -201,9 +210,7 @@ def score_stack(runs: bs.Runs, cut: float) -> dict:
         bs.leave_scale_out(STACKED, seen, inner, seed=SEED, draws=500, progress=False)
     )
     parts = {
-        card: fit_and_score(
-            bs.load_model(card), seen, unseen, seed=SEED, draws=1000, target_accept=0.9
-        )
+        card: fit_and_score(bs.load_model(card), seen, unseen, seed=SEED)
         for card in weights.index[weights > 0.01]
     }
     found = Score.mix([score for _, score in parts.values()], [weights[card] for card in parts])
@@ -219,9 +226,7 @@ def score_pooled(tables: dict[str, bs.Runs], share: float, family: str) -> dict:
         parts.append((name, runs.table.loc[below]))
         if name == family:
             unseen = labelled([(name, runs.table.loc[~below])])
-    facts, _ = fit_and_score(
-        bs.load_model(POOLED), labelled(parts), unseen, seed=SEED, draws=1000, target_accept=0.9
-    )
+    facts, _ = fit_and_score(bs.load_model(POOLED), labelled(parts), unseen, seed=SEED)
     return facts
 
 
@@ -329,7 +334,7 @@ def quoted(model: str) -> str:
 # --- simulations from a law that is right -------------------------------------------------------
 
 
-def well_specified(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> str:
+def well_specified(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> Iterator[str]:
     rows = []
     for data_set, tables in sets.items():
         for name, runs in tables.items():
@@ -355,7 +360,7 @@ def well_specified(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> str:
     ):
         iid, default = (part[part["card"] == card] for card in (IID, DEFAULT))
         lines.append(width_row(f"**{name}**", iid, default))
-    return "\n".join(
+    yield "\n".join(
         [
             "## When the law is right",
             "",
@@ -385,8 +390,6 @@ def score_simulated(runs: bs.Runs, repeat: int, card: str) -> dict:
         simulated_runs.where(below),
         simulated_runs.where(~below),
         seed=SEED,
-        draws=1000,
-        target_accept=0.9,
     )
     return facts
 
@@ -406,7 +409,7 @@ def width_row(name: str, iid: pd.DataFrame, default: pd.DataFrame) -> dict[str, 
 # --- a new corpus with a few runs ---------------------------------------------------------------
 
 
-def new_corpora(bench: Bench, runs: bs.Runs) -> str:
+def new_corpora(bench: Bench, runs: bs.Runs) -> Iterator[str]:
     tasks = [
         Task(f"new corpus {family} {count} {kind}", (runs, family, count, kind))
         for family in runs.families
@@ -434,7 +437,7 @@ def new_corpora(bench: Bench, runs: bs.Runs) -> str:
         )
     print("new corpora", flush=True)
     table = pd.DataFrame(lines).sort_values(["runs", "pooling"], kind="stable")
-    return "\n".join(
+    yield "\n".join(
         [
             "## A new corpus with a few small runs",
             "",
@@ -463,9 +466,7 @@ def score_new_corpus(runs: bs.Runs, family: str, count: int, kind: str) -> dict:
         pooling = tuple(replace(p, kind=kind, sd=sd, why=why) for p in model.pooling)
         model = replace(model, pooling=pooling, id=f"{POOLED}-{kind}")
     try:
-        facts, _ = fit_and_score(
-            model, runs.where(known), runs.where(large), seed=SEED, draws=1000, target_accept=0.9
-        )
+        facts, _ = fit_and_score(model, runs.where(known), runs.where(large), seed=SEED)
     except (RunsError, SamplingError) as error:
         return {"ok": False, "status": str(error)}
     return facts
@@ -474,10 +475,11 @@ def score_new_corpus(runs: bs.Runs, family: str, count: int, kind: str) -> dict:
 # --- simulation-based calibration ---------------------------------------------------------------
 
 
-def simulated(bench: Bench) -> str:
-    rows = []
-    for card in SIMULATED_CARDS:
-        for name, design in designs().items():
+def simulated(bench: Bench) -> Iterator[str]:
+    rows: list[dict[str, str]] = []
+    # The diagonal last: its posteriors are the slowest.
+    for name, design in designs().items():
+        for card in SIMULATED_CARDS:
             # A set that does not look uniform though it mixes well is asked again, with more
             # simulations of another seed; both are shown.
             for seed, count in ((SEED, SIMULATIONS), (SEED + 1, 2 * SIMULATIONS)):
@@ -492,8 +494,12 @@ def simulated(bench: Bench) -> str:
                 )
                 print(card, name, result.ok(), flush=True)
                 rows.append(simulated_row(card, name, result))
+                yield simulations_page(rows)
                 if result.ok() or too_slow(result) > 0.05 * len(result.ranks):
                     break
+
+
+def simulations_page(rows: list[dict[str, str]]) -> str:
     return "\n".join(
         [
             "## Truths drawn from the prior",
