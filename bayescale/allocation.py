@@ -86,8 +86,10 @@ class Plan:
         """The gates of the fit and of ln N_opt at each budget; None for published constants."""
         if not isinstance(self.source, Fit):
             return None
-        log_n = xr.Dataset({"ln n_opt": np.log(self.draws["n_opt"])})
-        return self.source.diagnostics.and_also(diagnose_quantities(log_n))
+        log_n: xr.DataArray = np.log(self.draws["n_opt"])  # type: ignore[assignment]
+        # Draws without an optimum are counted elsewhere; they do not say that chains disagree.
+        found = xr.Dataset({"ln n_opt": log_n.fillna(log_n.median(("chain", "draw")))})
+        return self.source.diagnostics.and_also(diagnose_quantities(found))
 
     @property
     def recommended(self) -> pd.DataFrame:

@@ -18,7 +18,15 @@ from bayescale.cli_decisions import (
     fixed_of,
     limits_of,
 )
-from bayescale.cli_text import fit_or_constants, print_json, read_pairs, table_records, table_text
+from bayescale.cli_text import (
+    add_fit,
+    fit_or_constants,
+    print_json,
+    read_pairs,
+    saved_fit,
+    table_records,
+    table_text,
+)
 from bayescale.errors import BayescaleError
 from bayescale.units import format_share
 
@@ -130,14 +138,14 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--quiet", action="store_true", help="no progress bar")
 
     allocate = verb("allocate", _allocate, "Print the compute-optimal size and tokens.")
-    allocate.add_argument("fit", help="saved fit, or the name of published constants")
+    add_fit(allocate, constants=True)
     _add_budgets(allocate, required=True)
     add_cost_options(allocate)
 
     add_decision_verbs(verb, _add_prob)
 
     predict = verb("predict", _predict, "Print the predicted loss of plans.")
-    predict.add_argument("fit", type=Path, help="saved fit")
+    add_fit(predict)
     predict.add_argument("--n-params", action="append", help="size, such as 7B")
     predict.add_argument("--n-tokens", action="append", help="tokens, such as 2T")
     predict.add_argument(
@@ -150,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_prob(predict)
 
     report = verb("report", _report, "Write the report of a saved fit as one HTML file.")
-    report.add_argument("fit", type=Path, help="saved fit")
+    add_fit(report)
     report.add_argument("--out", type=Path, required=True, help="HTML file to write")
     _add_budgets(report, required=True)
     return parser
@@ -321,7 +329,7 @@ def _allocate(options: Arguments) -> None:
 
     cluster = cluster_of(options)
     plan = allocate(
-        fit_or_constants(options.fit),
+        fit_or_constants(options),
         compute=options.compute,
         cost=cost_of(options, cluster),
         limits=limits_of(options, cluster),
@@ -348,11 +356,10 @@ def _print_plan(plan: "Plan", prob: float) -> None:
 
 
 def _predict(options: Arguments) -> None:
-    from bayescale.posterior import load_fit
     from bayescale.prediction import predict
     from bayescale.tables import interval_columns
 
-    fit = load_fit(options.fit)
+    fit = saved_fit(options)
     others: dict[str, list[str]] = {}
     for name, amount in read_pairs(options.at, "--at", "NAME=AMOUNT"):
         others.setdefault(name, []).append(amount)
@@ -370,10 +377,9 @@ def _predict(options: Arguments) -> None:
 
 
 def _report(options: Arguments) -> None:
-    from bayescale.posterior import load_fit
     from bayescale.reports import report
 
-    fit = load_fit(options.fit)
+    fit = saved_fit(options)
     report(fit, options.out, compute=options.compute, prob=options.prob)
     if options.json:
         print_json({"passed": fit.diagnostics.ok, "report": str(options.out)})

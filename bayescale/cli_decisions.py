@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayescale.cli_text import (
+    add_fit,
     fit_or_constants,
     print_json,
     read_pairs,
+    saved_fit,
     table_records,
     table_text,
 )
@@ -27,7 +29,7 @@ type Verb = Callable[[str, Callable[[Arguments], None], str], argparse.ArgumentP
 def add_decision_verbs(verb: Verb, add_prob: Callable[[argparse.ArgumentParser], None]) -> None:
     """Add the commands ``decide`` and ``next``."""
     decide = verb("decide", _decide, "Choose the plan of least expected regret for a budget.")
-    decide.add_argument("fit", help="saved fit, or the name of published constants")
+    add_fit(decide, constants=True)
     budget = decide.add_mutually_exclusive_group(required=True)
     budget.add_argument("--compute", metavar="FLOP", help="budget, such as 5.76e23")
     budget.add_argument("--money", metavar="AMOUNT", help="budget in money, such as '$2M'")
@@ -46,7 +48,7 @@ def add_decision_verbs(verb: Verb, add_prob: Callable[[argparse.ArgumentParser],
     add_cost_options(decide)
 
     following = verb("next", _next, "Choose the runs that would teach most about a decision.")
-    following.add_argument("fit", type=Path, help="saved fit")
+    add_fit(following)
     target = following.add_mutually_exclusive_group(required=True)
     target.add_argument("--target", metavar="FLOP", help="budget that is to be decided on")
     target.add_argument("--target-plan", metavar="N,D", help="plan whose loss is to be known")
@@ -169,7 +171,7 @@ def _decide(options: Arguments) -> None:
     from bayescale.constants import EmpiricalFrontier
     from bayescale.deciding import decide
 
-    source = fit_or_constants(options.fit)
+    source = fit_or_constants(options)
     if isinstance(source, EmpiricalFrontier):
         raise TypeError(f"{source.name} is a frontier that a paper gives, not a law to decide by.")
     cluster = cluster_of(options)
@@ -211,9 +213,8 @@ def _decide(options: Arguments) -> None:
 
 def _next(options: Arguments) -> None:
     from bayescale.advice import next_runs
-    from bayescale.posterior import load_fit
 
-    fit, cluster = load_fit(options.fit), cluster_of(options)
+    fit, cluster = saved_fit(options), cluster_of(options)
     found = next_runs(
         fit,
         target=options.target or _pair(options.target_plan, "--target-plan"),

@@ -1,5 +1,6 @@
 """What the commands share: reading fits and pairs, printing tables and JSON."""
 
+import argparse
 import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,15 +21,36 @@ def read_pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple
         yield name.strip(), value.strip()
 
 
-def fit_or_constants(name: str) -> "Fit | Constants | EmpiricalFrontier":
-    """Return published constants of that name, or else the fit saved under it."""
-    from bayescale.constants import PUBLISHED
+def add_fit(parser: argparse.ArgumentParser, *, constants: bool = False) -> None:
+    """Add the argument of a saved fit, and the option of which family it is asked."""
+    parser.add_argument(
+        "fit", help="saved fit" + (", or the name of published constants" if constants else "")
+    )
+    parser.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="COLUMN=LEVEL",
+        help="of a model that pools over families or the like: which one, such as family=c4",
+    )
 
-    if name in PUBLISHED:
-        return PUBLISHED[name]
+
+def saved_fit(options: argparse.Namespace) -> "Fit":
+    """Return the saved fit that was named, asked of the groups that were named."""
     from bayescale.posterior import load_fit
 
-    return load_fit(name)
+    fit = load_fit(options.fit)
+    groups = dict(read_pairs(options.group, "--group", "COLUMN=LEVEL"))
+    return fit.of(**groups) if groups else fit
+
+
+def fit_or_constants(options: argparse.Namespace) -> "Fit | Constants | EmpiricalFrontier":
+    """Return the published constants that were named, or else the saved fit."""
+    from bayescale.constants import PUBLISHED
+
+    if options.fit in PUBLISHED:
+        return PUBLISHED[options.fit]
+    return saved_fit(options)
 
 
 def table_text(table: "pd.DataFrame") -> str:

@@ -179,8 +179,8 @@ def held_out(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> Iterator[str]
             f"`{IID}` is the law with independent Student-t scatter, `{DEFAULT}` the default "
             f"card, `{POOLED}` is fitted to all families of a data set at once, and the stack "
             f"mixes {', '.join(f'`{card}`' for card in STACKED)} by how they predict the larger "
-            "of the runs below the cut. The bootstrap is parametric, of a least-squares fit of the same "
-            "law.",
+            "of the runs below the cut. The bootstrap is parametric, of a least-squares fit of "
+            "the same law.",
             "",
             markdown(coverage_table(scores)),
             "",

@@ -166,9 +166,21 @@ def _diagnostics(table: Any) -> Table:
 
 
 def _standing_caveats(fit: Fit) -> tuple[str, ...]:
+    model = fit.model
+    left_out = [
+        *([] if model.discrepancy else ["that the law may bend"]),
+        *(
+            []
+            if model.noise.checkpoints or model.effects
+            else ["that runs of one size err together"]
+        ),
+    ]
     found = [
-        "The intervals condition on the law and on independent scatter of the runs. They do not "
-        "include that the law may bend, nor that runs of one size err together.",
+        *(
+            [f"The intervals condition on the law; they do not include {', nor '.join(left_out)}."]
+            if left_out
+            else []
+        ),
         "Loss is not capability, and the floor E is not the entropy of language: it depends on "
         "the tokeniser and the validation set.",
     ]
