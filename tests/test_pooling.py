@@ -132,7 +132,8 @@ def test_nested_groupings_add_up():
     table = THREE.assign(recipe=np.where(np.arange(len(THREE)) % 2, "x", "y"))
     design = Design.of(model, bs.load_runs(table))
     # Parameters differ at the centre of the finest grouping.
-    assert design.scale.grouping == "family+recipe"
+    assert model.grouping == "family+recipe"
+    assert len(design.scale.centres["n_params"]) == 6
     assert design.matrix.shape == (Rows(model).count, len(table))
 
 
