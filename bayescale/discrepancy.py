@@ -36,7 +36,7 @@ AXES: Mapping[str, Mapping[str, float]] = {
 
 MODES = 16
 """Modes of the walks that are sampled: on public tables the others together move no run by more
-than 0.2 % where the drift is large (0.02), and by 0.01 % where it is typical."""
+than 0.3 % where the drift is large (0.02), and by 0.01 % where it is typical."""
 
 
 @dataclass(frozen=True, kw_only=True)
