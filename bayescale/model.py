@@ -16,7 +16,7 @@ from bayescale.pooling import Pooling
 from bayescale.priors import Prior, check_priors, prior_from_dict
 
 DEFAULT_CARD = "chinchilla-drift"
-"""The card that docs/calibration.md chose: its intervals hold larger runs as often as they say."""
+"""The card whose intervals allow for the law being wrong beyond the runs."""
 
 _REQUIRED = ("law", "priors", "noise")
 _CARD_KEYS: Mapping[str, tuple[type, str]] = {
