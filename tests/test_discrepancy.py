@@ -23,7 +23,7 @@ def drift() -> Drift:
 
 @pytest.fixture(scope="module")
 def drifting(chinchilla_runs) -> bs.Fit:
-    return bs.fit("chinchilla-drift", chinchilla_runs, draws=2000, seed=1, progress=False)
+    return bs.fit("chinchilla-drift", chinchilla_runs, draws=500, seed=1, progress=False)
 
 
 def departures(drift: Drift, log_inputs: dict[str, xr.DataArray], draws: int) -> xr.DataArray:
