@@ -517,7 +517,7 @@ def test_simulated_truths_rank_uniformly(name):
     design = curves(6, 5).drop(columns="loss").assign(step=0.01)
     design["se"] = 0.004
     design.loc[::5, "diverged"] = 1 if name == "tuned" else 0
-    result = bs.sbc(with_noise(NOISES[name]), design, n=60, seed=1, progress=False)
+    result = bs.sbc(with_noise(NOISES[name]), design, n=60, seed=2, progress=False)
     assert result.ok(), result
     assert set(NOISES[name].all_priors) <= set(result.ranks.columns)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayescale as bs
-from bayescale.errors import BayescaleWarning
+from bayescale.errors import AmountError, BayescaleWarning
 
 
 @pytest.mark.slow
@@ -37,8 +37,10 @@ def test_repeated_epochs_on_real_runs(shared_table):
     assert 5 < table.loc["R_D", "lower"] < table.loc["R_D", "upper"] < 200
     assert 1 < table.loc["R_N", "lower"] < 5.31 < table.loc["R_N", "upper"] < 20
     assert 0.2 < table.loc["alpha", "median"] < 0.5
-    with pytest.raises(TypeError, match="only under a law of n_params and n_tokens"):
+    with pytest.raises(AmountError, match="also takes n_unique_tokens"):
         bs.allocate(fit, compute=1e22)
+    plan = bs.allocate(fit, compute=1e22, fixed={"n_unique_tokens": "25B"})
+    assert 1e9 < float(plan.draws["n_opt"].median()) < 1e11
 
 
 def load(table: pd.DataFrame, *needs: str) -> bs.Runs:
