@@ -187,7 +187,7 @@ def starting_point(
     model
         The model.
     instead
-        Coordinates that are to be elsewhere; none that is sampled as a share.
+        Coordinates that are to be elsewhere.
     sizes
         Room for levels, as that of a `Design`.
     """
@@ -199,7 +199,8 @@ def starting_point(
         if name not in law.shares
     }
     shares = {
-        name: sum(model.priors[e].typical for e in elasticities) / model.priors[name].typical
+        name: sum(instead.get(e, model.priors[e].typical) for e in elasticities)
+        / instead.get(name, model.priors[name].typical)
         for name, elasticities in law.shares.items()
     }
     remainder = max(1.0 - sum(shares.values()), 0.1)

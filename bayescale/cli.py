@@ -136,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--chains", type=int, default=4, help="number of chains (4)")
     fit.add_argument("--cores", type=int, help="chains run at the same time (all processors)")
     fit.add_argument("--quiet", action="store_true", help="no progress bar")
+    fit.add_argument(
+        "--anyway", action="store_true", help="fit runs that leave parameters to the prior too"
+    )
 
     allocate = verb("allocate", _allocate, "Print the compute-optimal size and tokens.")
     add_fit(allocate, constants=True)
@@ -274,6 +277,7 @@ def _fit(options: Arguments) -> None:
         chains=options.chains,
         cores=options.cores,
         seed=options.seed,
+        unidentified="warn" if options.anyway else "refuse",
         progress=not (options.quiet or options.json),
     )
     if options.out:

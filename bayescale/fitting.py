@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
 from bayescale.model import DEFAULT_CARD, Model, load_model
-from bayescale.modes import Exploration, explore, places_to_look
+from bayescale.modes import Exploration, explore, places_to_look, sample_modes
 from bayescale.posterior import Fit
 from bayescale.progress import Stages, stages
 from bayescale.reading import load_runs
@@ -56,6 +57,7 @@ def fit(
     cores: int | None = None,
     seed: int | None = None,
     target_accept: float | None = None,
+    unidentified: Literal["refuse", "warn"] = "refuse",
     progress: bool = True,
 ) -> Fit:
     """Fit a scaling law to runs with NUTS.
@@ -80,6 +82,9 @@ def fit(
     target_accept
         Acceptance that the step size aims at; nearer one for a difficult posterior. Unless given
         0.9, or 0.95 for a model with a discrepancy or with differences between levels.
+    unidentified
+        What to do about runs that leave parameters to the prior: ``"refuse"`` them, or
+        ``"warn"`` and sample what is then mostly the prior.
     progress
         Show a progress bar on standard error.
 
@@ -92,7 +97,8 @@ def fit(
     Raises
     ------
     RunsError
-        If the runs cannot be used, or cannot identify the law. Raised before sampling.
+        If the runs cannot be used, or cannot identify the law (see `unidentified`). Raised
+        before sampling.
     CardError, UnknownNameError
         If the card cannot be used.
     SamplingError
@@ -117,7 +123,10 @@ def fit(
         if not isinstance(runs, Runs):
             runs = load_runs(runs, needs=needs, response=law.response)
         table = runs.for_law(needs, law.response)
-        check_identifiable(model, table)
+        if unidentified not in ("refuse", "warn"):
+            raise ValueError(f"unidentified: found {unidentified!r}, expected 'refuse' or 'warn'.")
+        if unidentified == "refuse":
+            check_identifiable(model, table)
         for sentence in design_warnings(model, table):
             warnings.warn(f"{table.name}: {sentence}", BayescaleWarning, stacklevel=2)
         design = Design.of(model, table)
@@ -162,7 +171,14 @@ def fit(
                     "compile": round(compiled_after - started, 3),
                     "sample": round(sampled_after - compiled_after, 3),
                 },
-                **({"modes": dict(exploration.log_evidence)} if exploration else {}),
+                **(
+                    {
+                        "modes": dict(exploration.log_evidence),
+                        "modes_error": exploration.error,
+                    }
+                    if exploration
+                    else {}
+                ),
                 "versions": _versions(),
             },
         )
@@ -232,15 +248,15 @@ def draw_posterior(
     positions, sample_stats, exploration
         Unconstrained draws by name, the sampler's statistics, and what was found of modes.
     """
-    exploration = None
     places = places_to_look(model, design.matrix)
-    if places:
-        shown.stage("looking for modes")
-        exploration = explore(model, compiled, design, settings, places)
-    shown.stage(f"sampling, {settings.chains} chains")
-    starts = exploration.starts if exploration else None
-    positions, stats = compiled.sample(design.matrix, settings, shown.count, starts)
-    return positions, stats, exploration
+    sampling = f"sampling, {settings.chains} chains"
+    if not places:
+        shown.stage(sampling)
+        return *compiled.sample(design.matrix, settings, shown.count), None
+    shown.stage("looking for modes")
+    found = explore(model, compiled, design, settings, places)
+    shown.stage(sampling)
+    return *sample_modes(compiled, design.matrix, settings, found, shown.count), found
 
 
 def compiled_logp(model: Model, sizes: Sizes = ()) -> CompiledLogp:

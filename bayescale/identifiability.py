@@ -23,7 +23,10 @@ def check_identifiable(model: Model, runs: Runs) -> None:
         number of tokens, or one number of tokens per parameter.
     """
     for sentence in unidentified(model, runs):
-        raise RunsError(sentence)
+        raise RunsError(
+            f"{runs.name}: {sentence} To see what the prior says all the same, fit with "
+            "unidentified='warn' (--anyway)."
+        )
 
 
 def unidentified(model: Model, runs: Runs) -> tuple[str, ...]:
@@ -31,7 +34,7 @@ def unidentified(model: Model, runs: Runs) -> tuple[str, ...]:
     found = []
     if len(runs) < model.n_free:
         found.append(
-            f"{runs.name}: found {len(runs)} runs, expected at least {model.n_free}, the number "
+            f"Found {len(runs)} runs, expected at least {model.n_free}, the number "
             f"of parameters of {model.id}. Add runs."
         )
     columns = model.columns
@@ -39,7 +42,7 @@ def unidentified(model: Model, runs: Runs) -> tuple[str, ...]:
         ratio = runs.column(columns["n_tokens"]) / runs.column(columns["n_params"])
         if _span(ratio) < SAME_RATIO:
             found.append(
-                f"{runs.name}: every run has about {format_number(float(np.median(ratio)))} "
+                f"Every run has about {format_number(float(np.median(ratio)))} "
                 "tokens per parameter. Along one ratio the size term and the data term are two "
                 "power laws in the same variable and can be swapped, so their exponents and the "
                 "optimum stay at the prior. Add runs well above and below that ratio."
@@ -48,15 +51,15 @@ def unidentified(model: Model, runs: Runs) -> tuple[str, ...]:
         values = runs.column(column)
         if _span(values) < SAME and name not in model.formula.fixed_reference:
             found.append(
-                f"{runs.name}: every run has {column} = {format_count(float(values[0]))}, so its "
+                f"Every run has {column} = {format_count(float(values[0]))}, so its "
                 "effect cannot be told from the floor. Add runs at other values."
             )
     return tuple(found)
 
 
 def design_warnings(model: Model, runs: Runs) -> tuple[str, ...]:
-    """Return sentences on a design that identifies a law only weakly."""
-    found = []
+    """Return sentences on a design that identifies a law only weakly, or not at all."""
+    found = list(unidentified(model, runs))
     for name, column in model.columns.items():
         values = runs.column(column)
         distinct, decades = count_distinct(values), _span(values) / np.log(10)

@@ -1,4 +1,4 @@
-"""Laws whose posterior may lie in several separate places: look into each, weigh them, begin there.
+"""Laws whose posterior may lie in several separate places: look into each, weigh them, sample each.
 
 A chain does not cross from one mode to another, so chains that happened to start apart would
 disagree for ever, and chains that happened to start together would agree on the wrong one.
@@ -8,16 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale.build import parameters_from_draws, starting_point
 from bayescale.design import Design
 from bayescale.errors import SamplingError
 from bayescale.model import Model
-from bayescale.sampler import CompiledLogp, Settings
+from bayescale.sampler import CompiledLogp, ProgressCallback, Settings
 
 CERTAIN = 0.99
 """A mode with more than this share of the posterior is the posterior."""
+
+UNWEIGHED = 0.3
+"""Standard error of a log evidence above which the weights of modes are not known."""
 
 # A mode that is nowhere near the data is a long ridge; its exact shape does not matter.
 _PILOT = {"tune": 300, "draws": 200, "chains": 2, "maxdepth": 6}
@@ -37,21 +41,25 @@ class Exploration:
     Attributes
     ----------
     starts
-        Positions where chains may begin, a row each: draws of the mode that won, or of all modes
-        by their weight if none did.
+        Of each mode that is kept, positions where chains may begin, a row each.
+    weights
+        Share of the posterior of each of them.
     log_evidence
         Of each mode in which a chain ended, less that of the best; best first.
+    error
+        Standard error of the log evidence of the least certain mode that is kept.
     """
 
-    starts: Draws
+    starts: tuple[Draws, ...]
+    weights: Draws
     log_evidence: Mapping[str, float]
+    error: float
 
 
 def places_to_look(model: Model, data: Draws) -> list[dict[str, float]]:
     """Return starting points, one for each place where the law may have a mode; most have one."""
-    law = model.formula
-    ends = {name: (row.min(), row.max()) for name, row in zip(law.inputs, data, strict=False)}
-    return [starting_point(model, instead) for instead in law.starts(ends)]
+    log_inputs = dict(zip(model.formula.inputs, data, strict=False))
+    return [starting_point(model, instead) for instead in model.formula.starts(log_inputs)]
 
 
 def explore(
@@ -76,14 +84,12 @@ def explore(
     elsewhere = compiled.unpack(compiled.start)
     centres = [compiled.pack({**elsewhere, **place}) for place in places]
     modes = _merge(_pilots(compiled, data, settings, centres, rng))
-    evidence = np.array([_log_evidence(compiled, data, draws, rng) for draws in modes])
+    weighed = [_log_evidence(compiled, data, draws, rng) for draws in modes]
+    evidence, errors = np.array(weighed).T
     weights = np.exp(evidence - np.logaddexp.reduce(evidence))
     order = np.argsort(-weights, kind="stable")
     kept = [i for i in order if weights[i] > 1.0 - CERTAIN]
-    starts = [
-        modes[i][rng.integers(len(modes[i]), size=max(1, round(_STARTS * weights[i])))]
-        for i in kept
-    ]
+    starts = tuple(modes[i][rng.integers(len(modes[i]), size=_STARTS)] for i in kept)
     names: dict[str, float] = {}
     for i in order:
         middle = compiled.unpack(np.median(modes[i], axis=0))
@@ -92,11 +98,51 @@ def explore(
         repeats = sum(name.startswith(label) for name in names)
         unique = f"{label} ({repeats + 1})" if repeats else label
         names[unique] = float(evidence[i] - evidence[order[0]])
-    return Exploration(starts=np.concatenate(starts), log_evidence=names)
+    return Exploration(
+        starts=starts,
+        weights=weights[kept] / weights[kept].sum(),
+        log_evidence=names,
+        error=float(errors[kept].max()) if len(kept) > 1 else 0.0,
+    )
 
 
-def describe_modes(log_evidence: Mapping[str, float]) -> tuple[str, bool]:
-    """Return the sentence that says which mode won, and whether one did."""
+def sample_modes(
+    compiled: CompiledLogp,
+    data: Draws,
+    settings: Settings,
+    exploration: Exploration,
+    progress: ProgressCallback,
+) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
+    """Sample each mode that is kept with chains of its own, and mix their draws by weight.
+
+    Which mode a draw is of is drawn too, so that every chain of the result is of all modes.
+
+    Returns
+    -------
+    draws, sample_stats
+        As of `CompiledLogp.sample`.
+    """
+    sampled = [compiled.sample(data, settings, progress, starts) for starts in exploration.starts]
+    if len(sampled) == 1:
+        return sampled[0]
+    rng = np.random.default_rng([settings.seed, 4])
+    mode = rng.choice(len(sampled), size=(settings.chains, settings.draws), p=exploration.weights)
+    draws = {
+        name: np.choose(
+            mode.reshape(mode.shape + (1,) * (values.ndim - 2)),
+            [part[name] for part, _ in sampled],
+        )
+        for name, values in sampled[0][0].items()
+    }
+    of_mode = xr.DataArray(mode, dims=("chain", "draw"))
+    stats = sampled[0][1]
+    for i, (_, others) in enumerate(sampled):
+        stats = stats.where(of_mode != i, others)
+    return draws, stats.astype({name: x.dtype for name, x in sampled[0][1].items()})
+
+
+def describe_modes(log_evidence: Mapping[str, float], error: float) -> tuple[str, bool]:
+    """Return the sentence that says which modes there are, and whether their weights are known."""
     names = list(log_evidence)
     if len(names) == 1:
         return f"Chains from every mode of the law ended in one: {names[0]}.", True
@@ -109,9 +155,19 @@ def describe_modes(log_evidence: Mapping[str, float]) -> tuple[str, bool]:
         )
         return sentence, True
     shares = ", ".join(
-        f"{name} {w:.2f}" for name, w in zip(names, weights, strict=True) if w > 0.005
+        f"{name} {w:.2f}" for name, w in zip(names, weights, strict=True) if w > 1.0 - CERTAIN
     )
-    return f"More than one mode of the law is supported (weights: {shares}); none won.", False
+    sentence = (
+        "More than one mode of the law is supported, and the draws are of each by its weight "
+        f"({shares}"
+    )
+    if error > UNWEIGHED:
+        return (
+            f"{sentence}), but the weights are not known: the log evidence is uncertain by "
+            f"{error:.1f}.",
+            False,
+        )
+    return f"{sentence}, to within a factor {np.exp(error):.2f}).", True
 
 
 def _pilots(
@@ -154,7 +210,8 @@ def _merge(chains: Sequence[Draws]) -> list[Draws]:
 
 def _log_evidence(
     compiled: CompiledLogp, data: Draws, draws: Draws, rng: np.random.Generator
-) -> float:
+) -> tuple[float, float]:
+    """Return the log of the integral of a mode, and the standard error of that."""
     from scipy import stats
 
     centre = draws.mean(axis=0)
@@ -164,4 +221,7 @@ def _log_evidence(
     points = np.atleast_2d(proposal.rvs(_EVIDENCE_DRAWS, random_state=rng))
     target = np.array([compiled.log_density(point, data)[0] for point in points])
     ratio = np.where(np.isfinite(target), target, -np.inf) - proposal.logpdf(points)
-    return float(np.logaddexp.reduce(ratio) - np.log(len(points)))
+    most = ratio.max()
+    relative = np.exp(ratio - most)
+    error = relative.std() / (relative.mean() * np.sqrt(len(points)))
+    return float(np.log(relative.mean()) + most), float(error)

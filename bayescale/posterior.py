@@ -170,7 +170,7 @@ class Fit:
         remarks += self.law.remarks(self.parameters, ends)
         failures += quantities.failures
         if "modes" in self.provenance:
-            sentence, won = describe_modes(self.provenance["modes"])
+            sentence, won = describe_modes(self.provenance["modes"], self.provenance["modes_error"])
             remarks, failures = (
                 ((sentence, *remarks), failures) if won else (remarks, (sentence, *failures))
             )

@@ -20,7 +20,7 @@ from bayescale.design import Design, Rows
 from bayescale.errors import BayescaleWarning
 from bayescale.fitting import compiled_logp, enough_draws, target_of
 from bayescale.groups import column_of
-from bayescale.identifiability import design_warnings, unidentified
+from bayescale.identifiability import design_warnings
 from bayescale.model import Model, load_model
 from bayescale.prediction import noise_of_runs
 from bayescale.progress import Stages
@@ -186,7 +186,7 @@ def sbc(
     kept = [name for name in model.grouped_and_noted if name in design]
     table = design[list(dict.fromkeys((*needs, *kept)))].assign(**{law.response: 1.0})
     runs = Runs(table, "design", observed=needs).for_law(needs, law.response)
-    for sentence in (*unidentified(model, runs), *design_warnings(model, runs)):
+    for sentence in design_warnings(model, runs):
         warnings.warn(sentence, BayescaleWarning, stacklevel=2)
     noted = filter(None, [runs.digest(model.grouped_and_noted)])
     whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, str(seed)])

@@ -156,17 +156,13 @@ def held_out(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> Iterator[str]
                 for cut, row in zip(cuts, bench.tasks(work, tasks), strict=True):
                     rows.append({**where, "model": model, "cut": cut, **row})
         if len(tables) > 1:
-            tasks = [
-                Task(f"pooled {data_set} {share} {name}", (tables, share, name))
-                for share in SHARES
-                for name in tables
-            ]
-            for task, row in zip(tasks, bench.tasks(score_pooled, tasks), strict=True):
-                _, share, name = task.arguments
-                cut = float(np.quantile(tables[name].compute, share))
-                rows.append(
-                    {"data set": data_set, "table": name, "model": POOLED, "cut": cut, **row}
-                )
+            tasks = [Task(f"pooled {data_set} {share}", (tables, share)) for share in SHARES]
+            for task, found_by_name in zip(tasks, bench.tasks(score_pooled, tasks), strict=True):
+                for name, row in found_by_name.items():
+                    cut = float(np.quantile(tables[name].compute, task.arguments[1]))
+                    rows.append(
+                        {"data set": data_set, "table": name, "model": POOLED, "cut": cut, **row}
+                    )
         print(data_set, "held out", flush=True)
     scores = pd.DataFrame(rows)
     yield "\n".join(
@@ -217,17 +213,17 @@ def score_stack(runs: bs.Runs, cut: float) -> dict:
     return {**found.summary(), "ok": all(facts["ok"] for facts, _ in parts.values())}
 
 
-def score_pooled(tables: dict[str, bs.Runs], share: float, family: str) -> dict:
-    """One fit to the runs of all families below their cuts, scored on one family's larger runs."""
+def score_pooled(tables: dict[str, bs.Runs], share: float) -> dict[str, dict]:
+    """One fit to the runs of all families below their cuts, scored on each one's larger runs."""
     warnings.simplefilter("ignore", BayescaleWarning)
-    parts = []
+    seen, unseen = [], {}
     for name, runs in tables.items():
         below = runs.compute < np.quantile(runs.compute, share)
-        parts.append((name, runs.table.loc[below]))
-        if name == family:
-            unseen = labelled([(name, runs.table.loc[~below])])
-    facts, _ = fit_and_score(bs.load_model(POOLED), labelled(parts), unseen, seed=SEED)
-    return facts
+        seen.append((name, runs.table.loc[below]))
+        unseen[name] = labelled([(name, runs.table.loc[~below])])
+    fit = bs.fit(POOLED, labelled(seen), cores=1, seed=SEED, progress=False)
+    ok = bool(fit.diagnostics.ok)
+    return {name: {**bs.score(fit, runs).summary(), "ok": ok} for name, runs in unseen.items()}
 
 
 def labelled(parts: list[tuple[str, pd.DataFrame]]) -> bs.Runs:

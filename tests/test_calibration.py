@@ -117,7 +117,7 @@ def test_a_diagonal_design_is_warned_of_before_anything_is_simulated():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", BayescaleWarning)
         found = bs.sbc("chinchilla", design("diagonal"), 2, progress=False)
-    assert "every run has about 20.0 tokens per parameter" in str(caught[0].message)
+    assert "Every run has about 20.0 tokens per parameter" in str(caught[0].message)
     assert found.ranks.shape[0] == 2
 
 

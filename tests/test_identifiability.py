@@ -22,9 +22,9 @@ SIZES = np.geomspace(1e8, 1e10, 12)
 @pytest.mark.parametrize(
     ("n_params", "n_tokens", "match"),
     [
-        (SIZES[:6], SIZES[:6][::-1] * 30, "found 6 runs, expected at least 7"),
-        (1e9, SIZES * 20, r"every run has n_params = 1\.00B.*from the floor"),
-        (SIZES, 2e10, r"every run has n_tokens = 20\.0B.*from the floor"),
+        (SIZES[:6], SIZES[:6][::-1] * 30, "Found 6 runs, expected at least 7"),
+        (1e9, SIZES * 20, r"Every run has n_params = 1\.00B.*from the floor"),
+        (SIZES, 2e10, r"Every run has n_tokens = 20\.0B.*from the floor"),
         (SIZES, SIZES * 20, "about 20.0 tokens per parameter"),
         (SIZES, np.round(SIZES * 20, -8), "tokens per parameter"),
     ],
@@ -67,3 +67,15 @@ def test_fit_warns_of_a_weak_design():
         bs.fit(
             MODEL, runs_at(size.ravel(), tokens.ravel()), draws=10, tune=10, seed=1, progress=False
         )
+
+
+def test_a_design_that_identifies_nothing_is_fitted_on_request_and_warned_of():
+    runs = runs_at(SIZES, 20 * SIZES)
+    with pytest.raises(RunsError, match="unidentified='warn'"):
+        bs.fit(MODEL, runs, progress=False)
+    with pytest.raises(ValueError, match="expected 'refuse' or 'warn'"):
+        bs.fit(MODEL, runs, unidentified="ignore", progress=False)
+    with pytest.warns(BayescaleWarning, match=r"tokens per parameter|Tokens per parameter"):
+        fit = bs.fit(MODEL, runs, draws=200, seed=1, unidentified="warn", progress=False)
+    # The optimum stays at the prior: neither half of its range can be excluded.
+    assert 0.1 < float((fit.quantities["a"] > 0.5).mean()) < 0.9

@@ -56,7 +56,7 @@ def test_the_variable_may_be_any_column():
         bs.fit(model, table.rename(columns={"n_examples": "z"}), progress=False)
     with pytest.raises(RunsError, match="row 3, column 'n_examples'"):
         bs.fit(model, table.assign(n_examples=np.where(table.index == 3, -1, 1e9)), progress=False)
-    with pytest.raises(RunsError, match="every run has n_examples"):
+    with pytest.raises(RunsError, match="Every run has n_examples"):
         bs.fit(model, table.assign(n_examples=1e9), progress=False)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayescale.errors import AmountError, CardError, NoClosedFormError
 from bayescale.units import parse_amounts
@@ -14,6 +15,9 @@ type Value = Any
 """A float, a NumPy array, an xarray DataArray of draws, or a PyTensor variable."""
 
 type Values = Mapping[str, Value]
+
+type LogInputs = Mapping[str, NDArray[np.float64]]
+"""Logarithms of each input of a law, one a run, relative to the reference point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,13 +148,13 @@ class Law(ABC):
         """
         return ()
 
-    def starts(self, ends: Mapping[str, tuple[float, float]]) -> Sequence[Mapping[str, float]]:
+    def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
         """Return coordinates from which chains must start, for a posterior of several modes.
 
         Parameters
         ----------
-        ends
-            Logarithms of the least and the largest of each input, relative to the reference.
+        log_inputs
+            Where the runs are.
 
         Returns
         -------

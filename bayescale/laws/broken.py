@@ -6,7 +6,7 @@ from typing import override
 
 import numpy as np
 
-from bayescale.laws.base import Law, Parameter, Value, Values
+from bayescale.laws.base import Law, LogInputs, Parameter, Value, Values
 from bayescale.laws.dispatch import softplus
 
 _LOSS = "nats/token"
@@ -147,10 +147,10 @@ class BrokenPowerLaw(Law):
         return {name: natural[name] for name in self.parameters}
 
     @override
-    def starts(self, ends: Mapping[str, tuple[float, float]]) -> Sequence[Mapping[str, float]]:
+    def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
         # Breaks may sit at any of a few places along the data; a chain that starts with them
         # elsewhere may never find the way.
-        low, high = ends["x"]
+        low, high = log_inputs["x"].min(), log_inputs["x"].max()
         places = np.linspace(low, high, self.breaks + 4)[1:-1]
         return tuple(
             {

@@ -1,12 +1,15 @@
 """Kaplan's joint law L(N, D)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, override
 
 import numpy as np
 
-from bayescale.laws.base import Law, Parameter, Value, Values
+from bayescale.laws.base import Law, LogInputs, Parameter, Value, Values
 from bayescale.laws.dispatch import log_add
+
+_ONE_RATIO = 0.5
+"""Ranges of ln D/N below this are nearly one ratio."""
 
 
 class KaplanND(Law):
@@ -76,6 +79,23 @@ class KaplanND(Law):
             "alpha_N": c["alpha_N"],
             "alpha_D": alpha_D,
         }
+
+    @override
+    def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
+        # Along one ratio of tokens to parameters the two terms can trade places, and each way
+        # is a mode; where the ratio varies there is one.
+        ratio = log_inputs["n_tokens"] - log_inputs["n_params"]
+        if np.ptp(ratio) > _ONE_RATIO:
+            return ()
+        return (
+            {"e_n": 0.07, "e_d": 0.03, "alpha_N": 0.14},
+            {"e_n": 0.03, "e_d": 0.07, "alpha_N": 0.06},
+        )
+
+    @override
+    def mode_of(self, parameters: Mapping[str, float]) -> str:
+        steeper = parameters["alpha_N"] > parameters["alpha_D"]
+        return "alpha_N above alpha_D" if steeper else "alpha_D above alpha_N"
 
     @override
     def optimal_log_params(self, parameters: Values, log_product: Value) -> Value:

@@ -5,7 +5,7 @@ from typing import ClassVar, override
 
 import numpy as np
 
-from bayescale.laws.base import Law, Parameter, Value, Values
+from bayescale.laws.base import Law, LogInputs, Parameter, Value, Values
 from bayescale.laws.dispatch import detached, larger, log_add, sigmoid, softplus
 
 _NEWTON_STEPS = 6
@@ -91,7 +91,7 @@ class KaplanNSmin(Law):
         }
 
     @override
-    def starts(self, ends: Mapping[str, tuple[float, float]]) -> Sequence[Mapping[str, float]]:
+    def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
         return ({"size_share": 0.95}, {"size_share": 0.2})
 
     @override
@@ -194,8 +194,8 @@ class KaplanNS(Law):
         }
 
     @override
-    def starts(self, ends: Mapping[str, tuple[float, float]]) -> Sequence[Mapping[str, float]]:
-        return _ADJUSTED.starts(ends)
+    def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
+        return _ADJUSTED.starts(log_inputs)
 
     @override
     def mode_of(self, parameters: Mapping[str, float]) -> str:
