@@ -92,12 +92,15 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             centres = {name: by_level(model.grouping, row) for name, row in rows.centres.items()}
             ahead = ahead_of_usual(model, parameters, centres)
         effects: dict[str, Any] = {}
+        by_effect: dict[str, Any] = {}
         for effect in model.effects:
             seen = by_level(effect.by, rows.seen[effect.effect])
-            start = ahead[effect.of] if leads(model, effect) else 0.0
+            expected = effect.expected(others, by_effect)
+            start = expected + (ahead[effect.of] if leads(model, effect) else 0.0)
             told, lead = informed(scales[effect.effect], others["sigma"], seen, start)
             steps = pm.Normal(effect.effect, lead, told, shape=dict(sizes)[effect.by])
-            found = scales[effect.effect] / told * (steps - lead)
+            found = expected + scales[effect.effect] / told * (steps - lead)
+            by_effect[effect.effect] = found
             effects[effect.of] = effects.get(effect.of, 0.0) + found[codes[effect.by]]
         differences = {name: x for name, x in effects.items() if name in law.parameters}
         local: Values = log_inputs
@@ -237,9 +240,10 @@ def parameters_from_draws(
     sigma = free["sigma"][..., None]
     for effect in model.effects:
         scale = np.asarray(scales[effect.effect])[..., None]
-        start = ahead[effect.of] if leads(model, effect) else 0.0
+        expected = effect.expected(free, free)
+        start = expected + (ahead[effect.of] if leads(model, effect) else 0.0)
         told, lead = informed(scale, sigma, seen[effect.effect], start)
-        free[effect.effect] = scale / told * (free[effect.effect] - lead)
+        free[effect.effect] = expected + scale / told * (free[effect.effect] - lead)
     if model.discrepancy is not None:
         # Of walks the standard steps are kept, since those that no run sees join them.
         told, _ = informed(scales[WALKS][..., None], sigma, seen[WALKS])
@@ -312,4 +316,6 @@ def draw_prior(
     for name, shape in steps_of(model, sizes).items():
         scale = 1.0 if name == WALKS else np.broadcast_to(scales[name], (size,))[:, None]
         drawn[name] = scale * rng.standard_normal((size, *shape))
+    for effect in model.effects:
+        drawn[effect.effect] = effect.expected(drawn, drawn) + drawn[effect.effect]
     return drawn

@@ -85,11 +85,12 @@ class Curve:
         law, drift, groups = model.formula, model.discrepancy, groups or {}
         differences: dict[str, Any] = {}
         tilts: dict[str, Any] = {}
+        anew: dict[str, NDArray[np.float64]] = {}
         for i, effect in enumerate(model.effects):
             of_law = effect.of in law.parameters
             if of_law or effect.by in groups:
                 rng = np.random.default_rng([seed, LEVEL_STREAM, i])
-                found = effects_at(effect, draws, groups.get(effect.by), dim, rng)
+                found = effects_at(effect, draws, groups.get(effect.by), dim, rng, anew)
                 name = "" if effect.of == law.response else effect.of
                 into = differences if of_law else tilts
                 into[name] = into.get(name, 0.0) + found
@@ -248,11 +249,20 @@ def effects_at(
     levels: ArrayLike | None,
     dim: str,
     rng: np.random.Generator,
+    anew: dict[str, NDArray[np.float64]] | None = None,
 ) -> xr.DataArray:
     """Return draws of the differences at levels of a column.
 
     A level that was fitted has what was learnt of it. Any other is drawn from the distribution
     of levels, one draw for all plans of that level; plans of no level at all are of one.
+
+    Parameters
+    ----------
+    effect, draws, levels, dim, rng
+        What differs, the posterior, where it is asked for, along what, and the source of levels
+        that are drawn.
+    anew
+        By effect, the differences of the levels that were drawn; those of this one are added.
     """
     known = draws[effect.effect]
     labels = Levels(effect.by, known[level_dim(effect.by)].to_numpy())
@@ -263,11 +273,13 @@ def effects_at(
         codes = labels.codes(values)
         unseen = codes < 0
         codes[unseen] = -1 - np.unique(values[unseen], return_inverse=True)[1]
+    anew = {} if anew is None else anew
+    learnt = {str(name): x.to_numpy() for name, x in draws.items() if x.ndim == 2}
     steps = rng.standard_normal((*known.shape[:2], max(0, -int(codes.min()))))
-    scale = effect.scale({str(name): x for name, x in draws.items()})
-    spread = np.broadcast_to(scale, known.shape[:2])[..., None]
+    spread = np.broadcast_to(effect.scale(learnt), known.shape[:2])[..., None]
+    anew[effect.effect] = effect.expected(learnt, anew) + spread * steps
     # Level -1 is the last of all, -2 the one before it.
-    found = np.concatenate([known.to_numpy(), spread * steps], axis=-1)[..., codes]
+    found = np.concatenate([known.to_numpy(), anew[effect.effect]], axis=-1)[..., codes]
     if levels is None or np.ndim(levels) == 0:
         return xr.DataArray(found[..., 0], dims=("chain", "draw"))
     return xr.DataArray(found, dims=("chain", "draw", dim))

@@ -111,7 +111,7 @@ class Model:
         if self.discrepancy is not None:
             self.discrepancy.check(self.formula)
         for pooling in self.pooling:
-            pooling.check(self.formula)
+            pooling.check(self.formula, self.pooling)
         effects = [pooling.effect for pooling in self.pooling]
         twice = [name for name in effects if effects.count(name) > 1]
         if twice:
@@ -138,7 +138,7 @@ class Model:
         return {
             **self.noise.all_priors,
             **({SCALE: self.discrepancy.scale} if self.discrepancy else {}),
-            **{p.spread: p.sd for p in self.effects if isinstance(p.sd, Prior)},
+            **{name: prior for p in self.effects for name, prior in p.priors.items()},
         }
 
     @property
@@ -148,8 +148,9 @@ class Model:
 
     @property
     def effects(self) -> tuple[Pooling, ...]:
-        """The parts of the law that differ between levels."""
-        return tuple(pooling for pooling in self.pooling if pooling.kind != "complete")
+        """The parts of the law that differ between levels; after those they are correlated with."""
+        differing = [pooling for pooling in self.pooling if pooling.kind != "complete"]
+        return tuple(sorted(differing, key=lambda pooling: bool(pooling.with_)))
 
     @property
     def has_steps(self) -> bool:

@@ -1,8 +1,10 @@
 """Pooling: which parts of a law differ between families, sizes or curves, and by how much."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from bayescale.errors import CardError, did_you_mean
 from bayescale.laws import Law
@@ -31,6 +33,11 @@ class Pooling:
         deviation. Complete: nothing.
     why
         Reason of a pooling that has no prior to carry it.
+    with_
+        Another natural parameter, partially pooled by the same column, with whose differences
+        these are correlated (``with`` in a card): worth it from some five levels on.
+    correlation
+        Prior of (1 + correlation) / 2, on a share; a Beta(2, 2) is the LKJ(2) of two.
 
     Examples
     --------
@@ -41,7 +48,8 @@ class Pooling:
 
     Notes
     -----
-    Source: Gelman and Hill 2006, chapter 12, for the three kinds.
+    Source: Gelman and Hill 2006, chapter 12, for the three kinds; Lewandowski, Kurowicka and Joe
+    2009, doi:10.1016/j.jmva.2009.04.008, for the prior of a correlation.
     """
 
     of: str
@@ -49,6 +57,8 @@ class Pooling:
     kind: str = "partial"
     sd: Prior | float | None = None
     why: str = ""
+    with_: str = ""
+    correlation: Prior | None = None
 
     def __post_init__(self) -> None:
         where = f"pooling.{self.of}.{self.by}"
@@ -67,6 +77,18 @@ class Pooling:
             raise CardError(f"{where}: found sd = {self.sd!r}, expected a positive number.")
         if self.kind == "complete" and self.sd is not None:
             raise CardError(f"{where}: found sd = {self.sd!r}, but levels that do not differ.")
+        if bool(self.with_) != (self.correlation is not None):
+            raise CardError(
+                f"{where}: found with = {self.with_!r} and correlation = {self.correlation!r}, "
+                "expected both or neither."
+            )
+        if self.correlation is not None and (
+            self.kind != "partial" or self.correlation.support != "unit"
+        ):
+            raise CardError(
+                f"{where}.correlation: found a {self.correlation.kind} prior of {self.kind} "
+                "pooling, expected one on a share between 0 and 1, of partial pooling."
+            )
         if self.kind != "partial" and not self.why.strip():
             raise CardError(f"{where}: {self.kind} pooling without a reason; state it in `why`.")
 
@@ -85,12 +107,49 @@ class Pooling:
         """What the standard deviation means."""
         return f"standard deviation of {self.of} between levels of {self.by}"
 
-    def scale(self, values: Mapping[str, Any]) -> Any:
-        """Return the standard deviation: among `values` if it is learnt."""
-        return values[self.spread] if isinstance(self.sd, Prior) else self.sd
+    @property
+    def concordance(self) -> str:
+        """Name of (1 + correlation) / 2 with the differences of another parameter."""
+        return f"concordance_{self.of}_{self.with_}_by_{self.by}"
 
-    def check(self, law: Law) -> None:
-        """Raise CardError unless there is such a part of a law."""
+    @property
+    def priors(self) -> dict[str, Prior]:
+        """The priors of what is learnt of the distribution of levels."""
+        spread = {self.spread: self.sd} if isinstance(self.sd, Prior) else {}
+        return spread | ({self.concordance: self.correlation} if self.correlation else {})
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What is learnt of the distribution of levels, in words."""
+        return {
+            self.spread: self.meaning,
+            self.concordance: f"half of (1 + correlation of {self.of} with {self.with_}) between "
+            f"levels of {self.by}",
+        }
+
+    def scale(self, values: Mapping[str, Any]) -> Any:
+        """Return the standard deviation: among `values` if it is learnt.
+
+        Of differences that are correlated with others it is the one that is left when those are
+        known.
+        """
+        scale: Any = values[self.spread] if isinstance(self.sd, Prior) else self.sd
+        if self.correlation is None:
+            return scale
+        share = values[self.concordance]
+        return scale * 2.0 * np.sqrt(share * (1.0 - share))
+
+    def expected(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
+        """Return what is expected of the differences, given those of the other effects by name."""
+        if self.correlation is None:
+            return 0.0
+        other = f"{self.with_}_by_{self.by}"
+        rho = 2.0 * values[self.concordance] - 1.0
+        ratio = values[self.spread] / values[f"sd_{other}"]
+        return _beside(rho * ratio, others[other]) * others[other]
+
+    def check(self, law: Law, others: Sequence["Pooling"]) -> None:
+        """Raise CardError unless there is such a part of a law, and what it is correlated with."""
         parts = (law.response, *law.inputs, *law.parameters)
         if self.of not in parts:
             raise CardError(
@@ -103,6 +162,23 @@ class Pooling:
                 "or a real parameter."
             )
 
+        if self.with_ and not (
+            self.of in law.parameters
+            and any(
+                other.of == self.with_ != self.of
+                and other.by == self.by
+                and other.kind == "partial"
+                and not other.with_
+                for other in others
+                if other.of in law.parameters
+            )
+        ):
+            raise CardError(
+                f"pooling.{self.of}.{self.by}: found with = {self.with_!r}, expected two "
+                "parameters of the law, the other partially pooled by the same column and "
+                "correlated with none itself."
+            )
+
     @classmethod
     def from_dict(cls, content: object, of: str, by: str, where: str) -> "Pooling":
         """Build a pooling from a card's table."""
@@ -110,8 +186,20 @@ class Pooling:
             raise CardError(f"{where}: found {content!r}, expected a table.")
         kind = str(content.get("kind", "partial"))
         if kind == "partial":
-            prior = {key: value for key, value in content.items() if key != "kind"}
-            return cls(of=of, by=by, sd=prior_from_dict(prior, where))
+            beside = ("kind", "with", "correlation")
+            prior = {key: value for key, value in content.items() if key not in beside}
+            correlation = (
+                prior_from_dict(content["correlation"], f"{where}.correlation")
+                if "correlation" in content
+                else None
+            )
+            return cls(
+                of=of,
+                by=by,
+                sd=prior_from_dict(prior, where),
+                with_=str(content.get("with", "")),
+                correlation=correlation,
+            )
         unknown = sorted(set(content) - {"kind", "sd", "why"})
         if unknown:
             raise CardError(
@@ -123,6 +211,16 @@ class Pooling:
     def to_dict(self) -> dict[str, Any]:
         """Return the pooling as a card states it."""
         if isinstance(self.sd, Prior):
-            return self.sd.to_dict()
+            correlated = (
+                {"with": self.with_, "correlation": self.correlation.to_dict()}
+                if self.correlation
+                else {}
+            )
+            return {**self.sd.to_dict(), **correlated}
         sd = {} if self.sd is None else {"sd": self.sd}
         return {"kind": self.kind, **sd, "why": self.why}
+
+
+def _beside(factor: Any, levels: Any) -> Any:
+    """Return a factor of each draw with room for the levels along the last axis."""
+    return factor[..., None] if np.ndim(levels) and np.ndim(factor) else factor

@@ -201,7 +201,7 @@ class Fit:
                 for name, meaning in self.model.noise.meanings.items()
             },
             SCALE: "drift of the elasticities over one e-fold",
-            **{effect.spread: effect.meaning for effect in self.model.effects},
+            **{name: words for e in self.model.effects for name, words in e.meanings.items()},
         }
         table["meaning"] = [meanings[str(name)] for name in table.index]
         return flag_failure(table.join(self.diagnostics.table), self.diagnostics)

@@ -163,6 +163,69 @@ def test_pooling_must_be_of_a_part_of_the_law():
         bs.Model.from_dict({**bs.load_model("chinchilla").to_dict(), "pooling": {"E": 3}})
 
 
+def correlated(a: float = 2.0, b: float = 2.0) -> bs.Model:
+    """Exponents that differ together, with a Beta prior on (1 + correlation) / 2."""
+    why = bs.Beta(a=a, b=b, why="LKJ(2) of two when both are 2")
+    model = pooled("beta", "alpha")
+    beta = dataclasses.replace(model.pooling[0], with_="alpha", correlation=why)
+    return dataclasses.replace(model, id="correlated", pooling=(beta, model.pooling[1]))
+
+
+def test_correlated_differences_make_the_round_trip_through_a_card(tmp_path):
+    model = correlated()
+    path = tmp_path / "correlated.toml"
+    path.write_text(model.to_toml(), encoding="utf-8")
+    assert bs.load_model(path) == model
+    assert [effect.of for effect in model.effects] == ["alpha", "beta"]
+    with pytest.raises(CardError, match="expected both or neither"):
+        dataclasses.replace(model.pooling[0], correlation=None)
+    with pytest.raises(CardError, match="the other partially pooled by the same column"):
+        dataclasses.replace(model, pooling=model.pooling[:1])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_differences_drawn_from_the_prior_are_as_correlated_as_it_says(share):
+    model = correlated(a=2000 * share, b=2000 * (1 - share))
+    drawn = draw_prior(model, np.random.default_rng(1), 4000, (("family", 4),))
+    scaled = [
+        drawn[name] / drawn[f"sd_{name}"][:, None] for name in ("alpha_by_family", "beta_by_family")
+    ]
+    assert np.corrcoef(*[x.ravel() for x in scaled])[0, 1] == pytest.approx(2 * share - 1, abs=0.03)
+    assert scaled[1].std() == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.slow
+def test_a_correlation_between_families_is_learnt_and_carried_to_new_ones():
+    steps = dict(zip("abcdefgh", np.linspace(-0.3, 0.3, 8), strict=True))
+    law, rng = bs.law("chinchilla"), np.random.default_rng(1)
+    size, tokens = (
+        x.ravel() for x in np.meshgrid(np.geomspace(5e7, 5e9, 5), np.geomspace(1e9, 3e11, 5))
+    )
+    centre = {"n_params": np.exp(np.log(size).mean()), "n_tokens": np.exp(np.log(tokens).mean())}
+    tables = []
+    for name, step in steps.items():
+        differences = {"alpha": step, "beta": step + 0.1 * rng.standard_normal()}
+        there = differing(law, moved(law, PUBLISHED, centre), differences)
+        loss = law.evaluate(n_params=size, n_tokens=tokens, **moved_back(law, there, centre))
+        loss = loss * np.exp(0.001 * rng.standard_normal(len(size)))
+        tables.append(
+            pd.DataFrame({"n_params": size, "n_tokens": tokens, "loss": loss, "family": name})
+        )
+    fit = bs.fit(correlated(), bs.load_runs(pd.concat(tables)), seed=1, progress=False)
+    assert fit.diagnostics.ok, fit.diagnostics.messages
+    share = fit.posterior["concordance_beta_alpha_by_family"]
+    assert float(share.quantile(0.05)) > 0.5
+    for part in ("alpha", "beta"):
+        found = fit.posterior[f"{part}_by_family"].mean(("chain", "draw"))
+        assert np.corrcoef(found, list(steps.values()))[0, 1] > 0.85
+    # A new family's exponents keep together as those of the known ones do.
+    new = {name: np.log(draws) for name, draws in fit.of(family="i").curve.parameters.items()}
+    moved_by = [
+        (new[part] - np.log(fit.posterior[part])).to_numpy().ravel() for part in ("alpha", "beta")
+    ]
+    assert np.corrcoef(*moved_by)[0, 1] > 0.5
+
+
 @pytest.mark.slow
 def test_pooling_predicts_a_family_of_few_runs_better_than_it_could_alone():
     """Five runs of a new family and thirty of each of three others."""
