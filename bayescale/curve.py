@@ -21,7 +21,7 @@ from bayescale.optimum import Split, closed_form, search
 from bayescale.pooling import Pooling
 from bayescale.spending import Array, Spending
 
-_GRID = 121
+_GRID = 81
 _MARGIN = 1.5
 """How far beyond the optima of the law alone, in ln N, those of the curve are looked for."""
 
@@ -202,6 +202,23 @@ class Curve:
 
         return loss
 
+    def _log_response_along(self, log_inputs: Values) -> NDArray[np.float64]:
+        """Return the log of the response, a row a draw, at one list of inputs for all draws.
+
+        As `response` would, but the departures of all draws are one product of matrices.
+        """
+        parameters = {name: x.to_numpy().reshape(-1, 1) for name, x in self.parameters.items()}
+        found = np.log(self.law.formula(log_inputs, parameters))
+        if self.reference is None:
+            return np.asarray(found)
+        centred = {name: x - np.log(self.reference[name]) for name, x in log_inputs.items()}
+        if self.drift is not None and self.walks is not None:
+            walks = self.walks.transpose("chain", "draw", "axis", "cell").to_numpy()
+            found = found + walks.reshape(len(found), -1) @ self.drift.bends(centred)
+        for name, tilt in self.tilts.items():
+            found = found + tilt.to_numpy().reshape(-1, 1) * (centred[name] if name else 1.0)
+        return np.asarray(found)
+
     def _at(self, which: NDArray[np.intp]) -> "Curve":
         """Return the curve of some of the draws along ``point``."""
         return replace(
@@ -214,20 +231,15 @@ class Curve:
     def _least(
         self, of_law: xr.DataArray, spending: Spending, split: Split, which: int
     ) -> xr.DataArray:
-        """Return ln N of the least of the curve on one budget: on a grid, then by a parabola.
-
-        One grid serves all draws, so that the departure along it is a product of matrices.
-        """
+        """Return ln N of the least of the curve on one budget: on a grid, then by a parabola."""
         low, high = (float(end[which]) for end in spending.ends)
         centre = of_law.to_numpy()
         if not np.isnan(centre).all():
             low = max(low, float(np.nanmin(centre)) - _MARGIN)
             high = min(high, float(np.nanmax(centre)) + _MARGIN)
         grid = np.linspace(low, high, _GRID)
-        log_n = xr.DataArray(grid, dims="size")
-        log_d = xr.DataArray(spending.log_tokens(grid, np.full(_GRID, which)), dims="size")
-        found = self.loss(split, log_n, log_d)
-        loss = np.log(found.transpose(*of_law.dims, "size").to_numpy())
+        log_d = spending.log_tokens(grid, np.full(_GRID, which))
+        loss = self._log_response_along(split(grid, log_d)).reshape((*centre.shape, _GRID))
         at = loss.argmin(axis=-1)[..., None]
         inside = (at > 0) & (at < _GRID - 1)
         left, middle, right = (

@@ -109,10 +109,26 @@ class Drift:
             Draws of the scale times the steps of the walks, along ``axis`` and ``cell``: first
             the cells above the centre, then those below.
         """
-        return sum(
-            _weigh(walks.isel(axis=i), _position(axis, log_inputs))
-            for i, axis in enumerate(self.axes)
+        positions = [_position(axis, log_inputs) for axis in self.axes]
+        if any(set(walks.dims) & set(getattr(x, "dims", ())) for x in positions):
+            return sum(_along(walks.isel(axis=i), x) for i, x in enumerate(positions))
+        # Inputs that are the same for all draws: one product of matrices.
+        cells = xr.DataArray(CELL * np.arange(CELLS), dims="cell")
+        bends = xr.concat(
+            [xr.concat([_bend(x - cells), _bend(-x - cells)], dim="cell") for x in positions],
+            dim="axis",
         )
+        return xr.dot(walks, bends, dim=("axis", "cell"), optimize=True)
+
+    def bends(self, log_inputs: Values) -> NDArray[np.float64]:
+        """Return what a unit step of each cell adds at each of a list of inputs.
+
+        A row for each axis and cell, in the order of the walks: with it the departures of many
+        draws are one product of matrices.
+        """
+        starts = CELL * np.arange(CELLS)[:, None]
+        positions = [_position(axis, log_inputs) for axis in self.axes]
+        return np.vstack([_bend(side * x - starts) for x in positions for side in (1.0, -1.0)])
 
     def modes(self, log_inputs: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the directions of the walks in which runs see them most.
@@ -127,9 +143,7 @@ class Drift:
             The orthogonal matrix from modes to cells, axis by axis, and what the first `MODES`
             modes add at each run, a row each.
         """
-        starts = CELL * np.arange(CELLS)[:, None]
-        positions = [_position(axis, log_inputs) for axis in self.axes]
-        bends = np.vstack([_bend(side * x - starts) for x in positions for side in (1.0, -1.0)])
+        bends = self.bends(log_inputs)
         # From the small side of the bends, since there may be thousands of runs.
         _, ascending = np.linalg.eigh(bends @ bends.T)
         turn = ascending[:, ::-1]
@@ -169,13 +183,36 @@ def _position(axis: str, log_inputs: Values) -> Value:
     return sum(power * log_inputs[name] for name, power in AXES.get(axis, {axis: 1.0}).items())
 
 
-def _weigh(steps: xr.DataArray, position: Value) -> xr.DataArray:
-    starts = xr.DataArray(CELL * np.arange(CELLS), dims="cell")
+def _along(steps: xr.DataArray, position: xr.DataArray) -> xr.DataArray:
+    """Return the departure along one axis where every draw has positions of its own."""
     sides = ((position, slice(CELLS)), (-position, slice(CELLS, None)))
     found: xr.DataArray = sum(
-        xr.dot(steps.isel(cell=part), _bend(x - starts), dim="cell") for x, part in sides
+        xr.apply_ufunc(_walked, steps.isel(cell=part), x, input_core_dims=[["cell"], []])
+        for x, part in sides
     )
     return found
+
+
+def _walked(steps: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return where walks of curvature lead: a cubic within each cell, a parabola beyond."""
+    none = np.zeros((*steps.shape[:-1], 1))
+    jerk = np.concatenate([steps, none], axis=-1) / np.sqrt(CELL)
+
+    def at_starts(change: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.concatenate([none, np.cumsum(change[..., :-1], axis=-1)], axis=-1)
+
+    curvature = at_starts(jerk * CELL)
+    slope = at_starts(curvature * CELL + jerk * CELL**2 / 2)
+    value = at_starts(slope * CELL + curvature * CELL**2 / 2 + jerk * CELL**3 / 6)
+    # A draw without an optimum is nowhere: NaN, in whichever cell.
+    cell = np.nan_to_num(np.clip(distance // CELL, 0, CELLS)).astype(np.intp)
+    inside = np.maximum(distance - cell * CELL, 0.0)
+    taylor = np.stack([value, slope, curvature / 2, jerk / 6], axis=-2)
+    shape = np.broadcast_shapes(taylor.shape[:-2], distance.shape)
+    taylor = np.broadcast_to(taylor, (*shape, *taylor.shape[-2:]))
+    cell = np.broadcast_to(cell, shape)[..., None, None]
+    a, b, c, d = np.moveaxis(np.take_along_axis(taylor, cell, axis=-1)[..., 0], -1, 0)
+    return np.asarray(a + inside * (b + inside * (c + inside * d)))
 
 
 def _bend(distance: Value) -> Value:

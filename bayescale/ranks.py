@@ -30,7 +30,7 @@ from bayescale.sampler import Settings
 from bayescale.tasks import Task, run_tasks
 
 _SETTINGS = Settings(draws=250, tune=300, chains=4, cores=1, seed=0)
-_RANKED = 200
+_RANKED = 100
 """How many nearly independent draws the truth is ranked among."""
 
 _R_HAT = 1.05

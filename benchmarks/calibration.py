@@ -29,6 +29,9 @@ INNER_SHARES = (0.6, 0.8)
 SEED = 1
 SIMULATIONS = 200
 REPEATS = 4
+FACTORS = (0.1, 0.3, 1.0, 3.0)
+"""Of the median of the prior on the drift, for what a narrower or wider one would trade."""
+TRADED_SHARE, TRADED_REPEATS = 0.65, 2
 
 IID, COUPLED, POOLED, DEFAULT = "chinchilla", "coupled", "chinchilla-pooled", "chinchilla-drift"
 CARDS = (IID, COUPLED, "over-training", "kaplan-nd-floor", DEFAULT)
@@ -116,6 +119,7 @@ def main() -> None:
         for part in (
             held_out(bench, sets),
             well_specified(bench, sets),
+            trade_off(bench, sets),
             new_corpora(bench, bs.load_runs("overtraining")),
             simulated(bench),
         ):
@@ -371,7 +375,7 @@ def well_specified(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> Iterato
     )
 
 
-def score_simulated(runs: bs.Runs, repeat: int, card: str) -> dict:
+def score_simulated(runs: bs.Runs, repeat: int, card: str | bs.Model) -> dict:
     warnings.simplefilter("ignore", BayescaleWarning)
     rng = np.random.default_rng([SEED, repeat])
     constants = bs.published("besiroglu2024-log")
@@ -400,6 +404,65 @@ def width_row(name: str, iid: pd.DataFrame, default: pd.DataFrame) -> dict[str, 
         f"width, `{IID}`": f"{100 * narrow['width_90']:.2f}",
         "ratio of widths": f"{wide['width_90'] / narrow['width_90']:.2f}",
     }
+
+
+# --- what a narrower or wider prior would trade -------------------------------------------------
+
+
+def trade_off(bench: Bench, sets: dict[str, dict[str, bs.Runs]]) -> Iterator[str]:
+    default = bs.load_model(DEFAULT)
+    lines = []
+    for factor in FACTORS:
+        scale = default.discrepancy.scale
+        scale = replace(scale, median=factor * scale.median)
+        drift = replace(default.discrepancy, scale=scale)
+        card = replace(default, id=f"{DEFAULT} x {factor:g}", discrepancy=drift)
+        card = default if factor == 1.0 else card
+        held_out, simulated = [], {IID: [], card.id: []}
+        for data_set, tables in sets.items():
+            for name, runs in tables.items():
+                cut = float(np.quantile(runs.compute, TRADED_SHARE))
+                scores = bench.scores([card], runs, [cut]).reset_index()
+                held_out.append(scores.assign(**{"data set": data_set}))
+                for model in (bs.load_model(IID), card):
+                    tasks = [
+                        Task(
+                            f"well-specified {data_set} {name} {repeat} {model.id}",
+                            (runs, repeat, model),
+                        )
+                        for repeat in range(TRADED_REPEATS)
+                    ]
+                    simulated[model.id] += bench.tasks(score_simulated, tasks)
+        found = pd.concat(held_out)
+        mean = weighted(found)
+        by_set = found.groupby("data set")[list(found)].apply(
+            lambda group: weighted(group)["coverage_90"]
+        )
+        right, narrow = (weighted(pd.DataFrame(simulated[name])) for name in (card.id, IID))
+        lines.append(
+            {
+                "median of the drift": f"{scale.median:g}",
+                "90 % cover": f"{mean['coverage_90']:.2f}",
+                "worst data set": f"{by_set.min():.2f}",
+                "interval score": f"{100 * mean['interval_score_90']:.2f}",
+                "width": f"{100 * mean['width_90']:.2f}",
+                "right law: 90 % cover": f"{right['coverage_90']:.3f}",
+                "right law: ratio of widths": f"{right['width_90'] / narrow['width_90']:.2f}",
+            }
+        )
+        print("traded", factor, flush=True)
+    yield "\n".join(
+        [
+            "## What a narrower or wider prior would trade",
+            "",
+            "The default card with other medians of the prior on the drift "
+            f"({default.discrepancy.scale.median:g} is its own), at the cut at "
+            f"{100 * TRADED_SHARE:.0f} %: on the held-out runs of all tables, and on "
+            f"{TRADED_REPEATS} simulations of each from a law that is right.",
+            "",
+            markdown(pd.DataFrame(lines)),
+        ]
+    )
 
 
 # --- a new corpus with a few runs ---------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_simulations_are_calibrated(card):
         found = bs.sbc(card, design("grid"), 120, seed=2, executor=executor, progress=False)
     assert found.ok(), found
     assert {"ln n_opt", "loss_opt", "log likelihood", "sigma", "e_n"} <= set(found.ranks)
-    assert (found.sampler["effective"] > 200).mean() > 0.95
+    assert (found.sampler["effective"] >= found.ranked).mean() > 0.95
 
 
 @pytest.mark.slow

@@ -85,6 +85,26 @@ def test_modes_say_what_cells_say_at_the_runs(drift, chinchilla_runs):
     assert np.abs(rest).max() < 0.15
 
 
+def test_departures_at_places_of_each_draws_own_are_the_same(drift):
+    rng = np.random.default_rng(5)
+    dims = ("draw", "axis", "cell")
+    walks = xr.DataArray(rng.standard_normal((3, len(drift.axes), 2 * CELLS)), dims=dims)
+    places = np.concatenate([[0.0, 1e-9, -30.0, 30.0], rng.uniform(-16, 16, 40)])
+    for_all = {
+        name: xr.DataArray(rng.permutation(places), dims="run") for name in ("n_params", "n_tokens")
+    }
+    own = {name: x.expand_dims(draw=3) for name, x in for_all.items()}
+    together = drift.departure(for_all, walks)
+    xr.testing.assert_allclose(drift.departure(own, walks), together, rtol=1e-9)
+    flat = walks.to_numpy().reshape(3, -1) @ drift.bends(
+        {n: x.to_numpy() for n, x in for_all.items()}
+    )
+    np.testing.assert_allclose(flat, together.transpose("draw", "run"), rtol=1e-9)
+    nowhere = {name: x.where(x["run"] != 2) for name, x in own.items()}
+    found = drift.departure(nowhere, walks)
+    assert np.array_equal(np.isnan(found).any("draw"), np.arange(len(places)) == 2)
+
+
 def test_intervals_grow_away_from_the_runs(fit, drifting):
     assert drifting.diagnostics.ok, drifting.diagnostics.status
     plans = {"n_params": ["1B", "70B"], "n_tokens": ["20B", "1.4T"]}
