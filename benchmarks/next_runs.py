@@ -15,6 +15,7 @@ import argparse
 import json
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,10 @@ FACTS = Path(__file__).with_suffix(".json")
 LAW = bs.law("chinchilla")
 
 FIRST_BUDGETS = (1e18, 3e18, 1e19)
-FIRST_SIZES = 5
+FIRST_SIZES, FIRST_RATIO = 5, 20.0
+"""Of each budget: sizes from a quarter to four times that of so many tokens per parameter, which
+is where one would look first; the optimum of a study's law may lie well off it."""
+
 BUDGET = 2e20
 TARGET = 1e23
 MOST_RUNS = 6
@@ -47,11 +51,14 @@ WAYS = ("next_runs", "isoFLOP sweep", "random", "one large run")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=int, default=190, help="how many laws are drawn")
+    parser.add_argument("--studies", type=int, default=600, help="how many laws are drawn")
     parser.add_argument("--store", type=Path, help="file to go on from where it stopped")
     options = parser.parse_args()
     tasks = [Task(key=f"study {i}", arguments=(i,)) for i in range(options.studies)]
-    rows = pd.DataFrame(run_tasks(study, tasks, label="studies", store=options.store))
+    with ProcessPoolExecutor(2) as executor:
+        rows = pd.DataFrame(
+            run_tasks(study, tasks, label="studies", executor=executor, store=options.store)
+        )
     summary = summarise(rows)
     FACTS.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     PAGE.write_text(page(summary), encoding="utf-8")
@@ -66,7 +73,7 @@ def study(number: int) -> dict[str, Any]:
         [
             (size, budget / (6 * size))
             for budget in FIRST_BUDGETS
-            for size in optimal_size(truth, budget) * np.geomspace(0.25, 4, FIRST_SIZES)
+            for size in np.sqrt(budget / 6 / FIRST_RATIO) * np.geomspace(0.25, 4, FIRST_SIZES)
         ],
         columns=["n_params", "n_tokens"],
     )
@@ -116,7 +123,7 @@ def launch(law: Mapping[str, float], runs: pd.DataFrame, rng: np.random.Generato
 def refit(runs: pd.DataFrame, seed: int) -> tuple[bs.Fit, bool]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)
-        fit = bs.fit("chinchilla", runs, draws=500, seed=seed, progress=False)
+        fit = bs.fit("chinchilla", runs, draws=500, cores=1, seed=seed, progress=False)
     return fit, fit.diagnostics.ok
 
 
@@ -187,7 +194,8 @@ def page(facts: Mapping[str, Any]) -> str:
         "",
         f"Made by `make next-runs`; do not edit. Each of {facts['studies']} studies draws a "
         f"Chinchilla law from the priors of the card, makes {FIRST_SIZES} runs at each of {first} "
-        f"FLOP with Student-t scatter of {100 * SCATTER:.1f} % and {DEGREES:.0f} degrees of "
+        f"FLOP around {FIRST_RATIO:.0f} tokens per parameter, with a "
+        f"Student-t scatter of {100 * SCATTER:.1f} % and {DEGREES:.0f} degrees of "
         f"freedom, and fits them. Then {format_compute(BUDGET)} are spent on further runs in four "
         "ways, each is fitted again, and the plan of least expected regret for "
         f"{format_compute(TARGET)} is decided. Its regret is under the law itself: the share of "
