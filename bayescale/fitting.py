@@ -22,18 +22,20 @@ from bayescale.build import (
     parameters_from_draws,
     starting_point,
 )
+from bayescale.compile_cache import Density, kept
 from bayescale.design import Design, Rows, Sizes
 from bayescale.diagnostics import ESS, R_HAT, diagnose_quantities
 from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
+from bayescale.laws.user import FunctionLaw
 from bayescale.model import DEFAULT_CARD, Model, load_model
 from bayescale.modes import Exploration, explore, places_to_look, sample_modes
 from bayescale.posterior import Fit
 from bayescale.progress import Stages, stages
 from bayescale.reading import load_runs
 from bayescale.runs import Runs
-from bayescale.sampler import CompiledLogp, Settings, compile_logp
+from bayescale.sampler import CompiledLogp, Settings
 
 _UNSEEN_STREAM = 3
 """Second word of the seed of what no run sees, apart from the sampler's stream."""
@@ -270,9 +272,18 @@ def _compiled_card(card: str, law: Law, sizes: Sizes) -> CompiledLogp:
     import tomllib
 
     model = Model.from_dict(tomllib.loads(card))
-    # Any data will do: the graph depends on the number of rows only.
-    placeholder = np.zeros((Rows(model).count, 2))
-    return compile_logp(build(model, placeholder, sizes), starting_point(model, sizes=sizes), DATA)
+    start, rows = starting_point(model, sizes=sizes), Rows(model).count
+
+    def compile_it() -> Density:
+        from bayescale.compiling import compile_logp
+
+        # Any data will do: the graph depends on the number of rows only.
+        return compile_logp(build(model, np.zeros((rows, 2)), sizes), start, DATA)
+
+    # What a user's own law depends on cannot be known, so its code is not kept.
+    ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
+    density = kept(f"{card}\n{sizes}", compile_it) if ours else compile_it()
+    return CompiledLogp.of(density, start, rows)
 
 
 def target_of(model: Model) -> float:

@@ -85,22 +85,6 @@ class NoiseOfRuns:
         tails = scatter.at(at).log_survival(rest[at])
         return pt.set_subtensor(density[at], tails)  # type: ignore[no-untyped-call]
 
-    def observe(self, name: str, mean: Value, observed: Value) -> None:
-        """Add the density of observed log responses about a mean to the PyMC model in context."""
-        import pymc as pm
-
-        noise = self.noise
-        if noise.rounding or noise.censored or noise.inefficiency:
-            pm.Potential(name, self.log_density(observed - mean).sum())
-            return
-        scatter, about = self.scatter, mean
-        if noise.checkpoints is not None:
-            about = mean + self.expected(observed - mean)
-        if scatter.nu is None:
-            pm.Normal(name, mu=about, sigma=scatter.scale, observed=observed)
-        else:
-            pm.StudentT(name, nu=scatter.nu, mu=about, sigma=scatter.scale, observed=observed)
-
     def cdf(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of less than each residual, given the runs before it."""
         rest = residual - self.expected(residual)

@@ -1,23 +1,17 @@
-"""The sampler's boundary: a PyMC model compiled once, sampled with nutpie as often as needed.
+"""The sampler's boundary: a compiled log density, sampled with nutpie as often as needed."""
 
-`nutpie.compile_pymc_model` wraps the log density generically, and compiling its wrappers takes
-most of the time of a start. All our data are one matrix and nothing but the unconstrained position
-is stored, so the wrappers here are a few lines and compile in a fraction of that.
-"""
-
+import ctypes
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale.compile_cache import Code, Density
 from bayescale.errors import SamplingError
-
-if TYPE_CHECKING:
-    import pymc as pm
-    import xarray as xr
 
 type ProgressCallback = Callable[[int, int], None]
 """Called with the draws done and the draws to do, over all chains, warm-up included."""
@@ -66,8 +60,15 @@ class CompiledLogp:
     start: NDArray[np.float64]
     data_rows: int
     # Kept alive here: nutpie holds only their addresses.
-    _logp: Any
-    _expand: Any
+    _logp: Code
+    _expand: Code
+
+    @classmethod
+    def of(cls, density: Density, start: Mapping[str, ArrayLike], data_rows: int) -> "CompiledLogp":
+        """Return a compiled density with a value of each variable around which chains start."""
+        shapes = {name: np.shape(start[name]) for name in density.order}
+        flat = np.concatenate([np.ravel(start[name]) for name in density.order])
+        return cls(shapes, flat.astype(np.float64), data_rows, density.logp, density.expand)
 
     def sample(
         self,
@@ -75,7 +76,7 @@ class CompiledLogp:
         settings: Settings,
         progress: ProgressCallback | None = None,
         starts: NDArray[np.float64] | None = None,
-    ) -> tuple[dict[str, NDArray[np.float64]], "xr.Dataset"]:
+    ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
         """Draw from the posterior given a data matrix.
 
         Parameters
@@ -124,19 +125,30 @@ class CompiledLogp:
             progress_bar=False,
             progress_callback=report,
             blocking=False,
+            return_raw_trace=True,
         )
         try:
-            tree = _wait(sampler)
+            trace = _wait(sampler)
         except RuntimeError as error:
             raise SamplingError(self._explain(data, error)) from None
-        posterior = tree["posterior"].dataset
-        draws = {name: posterior[name].to_numpy() for name in self.shapes}
-        return draws, _statistics(tree["sample_stats"].to_dataset())
+        draws, statistics = trace.get_arrow_trace()
+        positions = {
+            name: _column(draws, name, shape, settings.draws) for name, shape in self.shapes.items()
+        }
+        stats = {
+            name: (("chain", "draw"), _column(statistics, name, (), settings.draws))
+            for name in _STATISTICS
+        }
+        coordinates = {
+            "chain": np.arange(settings.chains),
+            "draw": np.arange(settings.draws),
+        }
+        return positions, xr.Dataset(stats, coords=coordinates)
 
     def _nutpie_model(self, data: NDArray[np.float64], starts: NDArray[np.float64] | None) -> Any:
         from nutpie.compile_pymc import CompiledPyMCModel
 
-        n, slices = len(self.start), _slices(self.shapes)
+        n, slices = len(self.start), slices_of(self.shapes)
 
         def start(seed: int) -> NDArray[np.float64]:
             rng = np.random.default_rng(seed)
@@ -176,7 +188,7 @@ class CompiledLogp:
         """Return the values of each variable; the inverse of `pack`."""
         return {
             name: positions[..., part].reshape((*positions.shape[:-1], *shape))
-            for (name, shape), part in zip(self.shapes.items(), _slices(self.shapes), strict=True)
+            for (name, shape), part in zip(self.shapes.items(), slices_of(self.shapes), strict=True)
         }
 
     def log_density(
@@ -185,7 +197,7 @@ class CompiledLogp:
         """Return the log density and its gradient at one unconstrained position."""
         x = np.ascontiguousarray(position, dtype=np.float64)
         gradient, value, packed = np.empty_like(x), np.empty(1), _pack(data)
-        self._logp.ctypes(
+        _C_LOGP(self._logp.address)(
             len(x), _pointer(x), _pointer(gradient), _pointer(value), packed.ctypes.data
         )
         return float(value[0]), gradient
@@ -202,71 +214,7 @@ class CompiledLogp:
         )
 
 
-def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: str) -> CompiledLogp:
-    """Compile the log density of a PyMC model whose only data is one matrix of floats.
-
-    Parameters
-    ----------
-    built
-        The PyMC model.
-    start
-        Unconstrained starting value of each free variable, by variable name.
-    data_name
-        Name of the `pymc.Data` container.
-    """
-    import numba
-    import pytensor.tensor as pt
-    from numba import types
-    from pymc.pytensorf import compile as compile_graph
-    from pytensor.gradient import grad
-    from pytensor.graph.replace import clone_replace
-
-    values = {str(v.name): built.rvs_to_values[v] for v in built.free_RVs}
-    shapes = {name: np.shape(start[name]) for name in values}
-    slices = _slices(shapes)
-    log_density = built.logp()
-    slopes: Any = grad(log_density, list(values.values()))
-    gradient: Any = pt.concatenate([slope.ravel() for slope in slopes])  # type: ignore[no-untyped-call]
-    position = pt.vector("position", shape=(slices[-1].stop,))
-    entries = {
-        value: position[part].reshape(shape) if shape else position[part.start]
-        for value, shape, part in zip(values.values(), shapes.values(), slices, strict=True)
-    }
-    outputs = clone_replace([log_density, gradient], entries)
-    with built:
-        function = compile_graph([position], outputs, mode="NUMBA")
-    shared = [variable.name for variable in function.get_shared()]
-    if shared != [data_name]:
-        raise ValueError(f"expected the data {data_name} alone, found {shared}")
-    evaluate = function.vm.jit_fn
-    n, rows = slices[-1].stop, int(built[data_name].get_value().shape[0])
-
-    pointer = types.CPointer(types.double)
-
-    @numba.cfunc(types.int64(types.uint64, pointer, pointer, pointer, types.voidptr))
-    def logp(dim, position, gradient, value, packed):  # type: ignore[no-untyped-def]
-        columns = int(numba.carray(packed, (1,), np.float64)[0])
-        flat = numba.carray(packed, (1 + rows * columns,), np.float64)
-        result, slope = evaluate(numba.carray(position, (n,)), flat[1:].reshape((rows, columns)))
-        value[0] = result[()]
-        finite = np.isfinite(value[0])
-        # Loops, not slices: Numba spends seconds compiling the error branch of an assignment.
-        for i in range(n):
-            gradient[i] = slope[i]
-            finite = finite and np.isfinite(slope[i])
-        return 0 if finite else 3
-
-    @numba.cfunc(types.int64(types.uint64, types.uint64, pointer, pointer, types.voidptr))
-    def expand(dim, n_out, position, out, packed):  # type: ignore[no-untyped-def]
-        for i in range(n):
-            out[i] = position[i]
-        return 0
-
-    flat = np.concatenate([np.ravel(start[name]) for name in values]).astype(np.float64)
-    return CompiledLogp(shapes, flat, rows, logp, expand)
-
-
-def _slices(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:
+def slices_of(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:
     """Return where in a position each variable lies."""
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
     return [
@@ -292,12 +240,28 @@ def _pack(data: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([[float(data.shape[1])], np.ascontiguousarray(data).ravel()])
 
 
+_DOUBLES = ctypes.POINTER(ctypes.c_double)
+_C_LOGP = ctypes.CFUNCTYPE(
+    ctypes.c_int64, ctypes.c_uint64, _DOUBLES, _DOUBLES, _DOUBLES, ctypes.c_void_p
+)
+
+
 def _pointer(array: NDArray[np.float64]) -> Any:
-    import ctypes
-
-    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+    return array.ctypes.data_as(_DOUBLES)
 
 
-def _statistics(stats: "xr.Dataset") -> "xr.Dataset":
-    """Keep the statistics that diagnostics read, under one set of names for any sampler."""
-    return stats[["diverging", "energy", "n_steps", "depth", "maxdepth_reached", "step_size"]]
+_STATISTICS = ("diverging", "energy", "n_steps", "depth", "maxdepth_reached", "step_size")
+"""What diagnostics read, under names that serve for any sampler."""
+
+
+def _column(batches: list[Any], name: str, shape: tuple[int, ...], kept: int) -> NDArray[Any]:
+    """Return what nutpie's Arrow tables hold of the last draws, one table a chain."""
+    import pyarrow
+
+    chains = []
+    for batch in batches:
+        column = pyarrow.array(batch.column(name))
+        flat = column.flatten() if hasattr(column, "flatten") else column
+        rows = flat.to_numpy(zero_copy_only=False).reshape((batch.num_rows, *shape))
+        chains.append(rows[-kept:])
+    return np.stack(chains)

@@ -13,7 +13,7 @@ import time
 import numpy as np, nutpie, pymc, numba, arviz_stats
 import bayescale as bs
 from bayescale.build import DATA, build, starting_point
-from bayescale.sampler import compile_logp
+from bayescale.compiling import compile_logp
 model = bs.load_model("chinchilla")
 started = time.perf_counter()
 built = build(model, np.zeros((3, 240)))

@@ -19,8 +19,9 @@ import xarray as xr
 
 import bayescale as bs
 from bayescale.build import DATA, build, logit_name, starting_point
+from bayescale.compiling import compile_logp
 from bayescale.design import Design
-from bayescale.sampler import CompiledLogp, Settings, compile_logp
+from bayescale.sampler import CompiledLogp, Settings
 
 SEEDS = range(10)
 
@@ -43,12 +44,13 @@ def walled(model: bs.Model) -> CompiledLogp:
         name: float(np.log(prior.typical - prior.lower))
         for name, prior in {**model.priors, **model.noise.priors}.items()
     }
-    return compile_logp(built, start, DATA)
+    return CompiledLogp.of(compile_logp(built, start, DATA), start, 3)
 
 
 def shares(model: bs.Model) -> CompiledLogp:
     """The parametrisation in use."""
-    return compile_logp(build(model, np.zeros((3, 2))), starting_point(model), DATA)
+    start = starting_point(model)
+    return CompiledLogp.of(compile_logp(build(model, np.zeros((3, 2))), start, DATA), start, 3)
 
 
 def log_alpha(draws: dict[str, np.ndarray]) -> np.ndarray:

@@ -159,8 +159,6 @@ def test_checkpoints_are_an_ornstein_uhlenbeck_process():
 
 @every_noise
 def test_graph_and_draws_have_one_density(name):
-    import pymc as pm
-
     noise = NOISES[name]
     runs = bs.load_runs(curves())
     arrays, graph = noise_of(noise, runs), noise_of(noise, runs, axis=False)
@@ -168,13 +166,19 @@ def test_graph_and_draws_have_one_density(name):
     observed, mean = 0.01 * rng.standard_normal((2, len(runs)))
     import pytensor.tensor as pt
 
-    with pm.Model() as built:
-        facts = {name: pt.constant(row) for name, row in graph.facts.items()}
-        values = {name: pt.constant(np.float64(x)) for name, x in VALUES.items()}
-        symbols = replace(graph, values=values, amount=pt.constant(graph.amount), facts=facts)
-        symbols.observe("log_response", pt.constant(mean), pt.constant(observed))
+    facts = {name: pt.constant(row) for name, row in graph.facts.items()}
+    values = {name: pt.constant(np.float64(x)) for name, x in VALUES.items()}
+    symbols = replace(graph, values=values, amount=pt.constant(graph.amount), facts=facts)
+    found = symbols.log_density(pt.constant(observed) - pt.constant(mean)).sum()
     expected = arrays.log_density((observed - mean)[None, None]).sum()
-    assert float(built.logp().eval()) == pytest.approx(expected, rel=1e-9)
+    assert float(found.eval()) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("nu", [0.3, 1.0, 4.0, 17.0, 2e4])
+def test_the_student_t_density_is_scipys(nu):
+    z = np.array([0.0, 0.3, -2.0, 40.0])
+    found = Scatter(scale=0.7, nu=nu).log_density(z)
+    np.testing.assert_allclose(found, stats.t(nu, scale=0.7).logpdf(z), rtol=1e-10)
 
 
 @every_noise

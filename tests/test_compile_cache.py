@@ -1,0 +1,174 @@
+"""Machine code kept between sessions: the same numbers, never stale, never in the way."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bayescale as bs
+from bayescale import compile_cache
+from bayescale.compile_cache import Code, Density, folder, kept
+
+PRINT_DENSITY = """
+import sys
+import numpy as np
+from bayescale.fitting import compiled_logp
+from bayescale.model import load_model
+compiled = compiled_logp(load_model("power-law"))
+data = np.abs(np.random.default_rng(1).normal(size=(compiled.data_rows, 9)))
+value, slope = compiled.log_density(compiled.start + 0.1, data)
+print(value.hex(), *(x.hex() for x in slope), "pymc" in sys.modules)
+"""
+
+
+def fresh_session(cache) -> list[str]:
+    found = subprocess.run(
+        [sys.executable, "-c", PRINT_DENSITY],
+        env={**os.environ, "BAYESCALE_CACHE_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not found.stderr
+    return found.stdout.split()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def code() -> Density:
+    """A density that squares, as compiled as any other."""
+    import numba
+    from numba import types
+
+    pointer = types.CPointer(types.double)
+
+    @numba.cfunc(types.int64(types.uint64, pointer))
+    def square(n, x):
+        x[0] = x[0] * x[0]
+        return 0
+
+    return Density(("x",), Code.of(square), Code.of(square))
+
+
+def squared(density: Density, value: float) -> float:
+    import ctypes
+
+    x = np.array([value])
+    doubles = ctypes.POINTER(ctypes.c_double)
+    call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, doubles)(density.logp.address)
+    call(1, x.ctypes.data_as(doubles))
+    return float(x[0])
+
+
+def refuse() -> Density:
+    raise AssertionError("compiled though it was kept")
+
+
+@pytest.mark.slow
+def test_a_later_session_has_the_same_density_and_needs_no_compiler(tmp_path):
+    *first, compiled = fresh_session(tmp_path)
+    *second, loaded = fresh_session(tmp_path)
+    assert first == second
+    assert (compiled, loaded) == ("True", "False")
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+def test_what_was_kept_is_found_and_calls_the_same_code(cache, code):
+    kept("a square", lambda: code)
+    found = kept("a square", refuse)
+    assert found.order == ("x",)
+    assert squared(found, 3.0) == 9.0
+
+
+def test_nothing_else_is_found(cache, code, monkeypatch):
+    kept("a square", lambda: code)
+    with pytest.raises(AssertionError, match="though it was kept"):
+        kept("another square", refuse)
+    monkeypatch.setattr(compile_cache, "_source", lambda: "another version of the package")
+    with pytest.raises(AssertionError, match="though it was kept"):
+        kept("a square", refuse)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "binary"])
+def test_a_damaged_file_is_replaced(cache, code, damage, caplog):
+    kept("a square", lambda: code)
+    (path,) = cache.glob("*.json")
+    whole = path.read_bytes()
+    path.write_bytes(
+        {
+            "cut": whole[: len(whole) // 2],
+            "changed": whole[:-10] + b"0" + whole[-9:],
+            "empty": b"",
+            "binary": bytes(range(256)),
+        }[damage]
+    )
+    assert squared(kept("a square", lambda: code), 2.0) == 4.0
+    assert "is replaced" in caplog.text
+    assert path.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_written_to_does_no_harm(tmp_path, monkeypatch, code):
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path / "file" / "below"))
+    assert squared(kept("a square", lambda: code), 2.0) == 4.0
+
+
+def test_those_used_least_lately_go_first(cache, code, monkeypatch):
+    monkeypatch.setattr(compile_cache, "_MOST", 2)
+    for i, name in enumerate(("one", "two")):
+        kept(name, lambda: code)
+        newest = max(cache.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        os.utime(newest, (i, i))
+    kept("one", refuse)
+    kept("three", lambda: code)
+    assert len(list(cache.glob("*.json"))) == 2
+    kept("one", refuse)
+    with pytest.raises(AssertionError):
+        kept("two", refuse)
+
+
+def test_code_that_calls_python_is_not_kept(cache):
+    import numba
+    from numba import types
+
+    @numba.njit
+    def asked() -> int:
+        with numba.objmode(found="int64"):
+            found = 3
+        return found
+
+    @numba.cfunc(types.int64(types.int64))
+    def ask(n):
+        return n + asked()
+
+    kept("asks", lambda: Density(("x",), Code.of(ask), Code.of(ask)))
+    assert not list(cache.glob("*.json"))
+
+
+def test_a_law_of_ones_own_is_compiled_anew(cache):
+    from bayescale.fitting import compiled_logp
+
+    number = bs.Parameter(meaning="a number", symbol="a")
+
+    @bs.define_law("line-for-the-cache", source="this test")
+    def line(compute, a: number, b: number):
+        """A line in a power."""
+        return a + b * compute**-0.1
+
+    prior = bs.LogNormal(median=1.0, log_sd=1.0, why="for a test")
+    noise = bs.load_model("power-law").noise
+    model = bs.Model(law="line-for-the-cache", priors={"a": prior, "b": prior}, noise=noise)
+    compiled_logp(model)
+    assert not list(cache.glob("*.json"))
+
+
+def test_the_folder_is_the_users(monkeypatch):
+    monkeypatch.delenv("BAYESCALE_CACHE_DIR", raising=False)
+    assert folder().name == "bayescale"
