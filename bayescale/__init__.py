@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from bayescale.allocation import Plan, allocate
     from bayescale.approaches import Frontier, envelope, isoflop_parabolas
     from bayescale.calibration import leave_scale_out, stacking_weights
+    from bayescale.choices import Choice
     from bayescale.constants import Constants, EmpiricalFrontier, published
+    from bayescale.counting import Counting, counted_exponents, recount
     from bayescale.deciding import decide
     from bayescale.decision import Decision
     from bayescale.diagnostics import Diagnostics
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         SamplingError,
         UnknownNameError,
     )
+    from bayescale.explanation import Explanation, explain
     from bayescale.fitting import fit
     from bayescale.frontiers import frontier
     from bayescale.laws import Parameter, define_law, law
@@ -48,13 +51,18 @@ if TYPE_CHECKING:
     from bayescale.reports import report
     from bayescale.runs import Runs
     from bayescale.scoring import Score, compare_breaks, hold_out, score
+    from bayescale.steps import Step
+    from bayescale.universes import Multiverse, multiverse
+    from bayescale.windows import RisingCuts, rising_cuts
 
 _HOME = {
     "advice": ("next_runs", "value_of_runs"),
     "allocation": ("Plan", "allocate"),
     "approaches": ("Frontier", "envelope", "isoflop_parabolas"),
     "calibration": ("leave_scale_out", "stacking_weights"),
+    "choices": ("Choice",),
     "constants": ("Constants", "EmpiricalFrontier", "published"),
+    "counting": ("Counting", "counted_exponents", "recount"),
     "deciding": ("decide",),
     "decision": ("Decision",),
     "diagnostics": ("Diagnostics",),
@@ -69,6 +77,7 @@ _HOME = {
         "SamplingError",
         "UnknownNameError",
     ),
+    "explanation": ("Explanation", "explain"),
     "fitting": ("fit",),
     "frontiers": ("frontier",),
     "laws": ("Parameter", "define_law", "law"),
@@ -87,6 +96,9 @@ _HOME = {
     "reports": ("report",),
     "runs": ("Runs",),
     "scoring": ("Score", "compare_breaks", "hold_out", "score"),
+    "steps": ("Step",),
+    "universes": ("Multiverse", "multiverse"),
+    "windows": ("RisingCuts", "rising_cuts"),
 }
 # Modules have names of their own, never that of a public function: importing a submodule binds
 # it on the package and would hide the function.
@@ -100,11 +112,14 @@ __all__ = [
     "Beta",
     "CardError",
     "Checkpoints",
+    "Choice",
     "Constants",
+    "Counting",
     "Decision",
     "Diagnostics",
     "Drift",
     "EmpiricalFrontier",
+    "Explanation",
     "Fit",
     "FitFileError",
     "Frontier",
@@ -115,6 +130,7 @@ __all__ = [
     "Limits",
     "LogNormal",
     "Model",
+    "Multiverse",
     "Needed",
     "NextRuns",
     "Noise",
@@ -122,20 +138,24 @@ __all__ = [
     "Parameter",
     "Plan",
     "Pooling",
+    "RisingCuts",
     "Runs",
     "RunsError",
     "SamplingError",
     "Sbc",
     "Score",
+    "Step",
     "UnknownNameError",
     "__version__",
     "allocate",
     "compare_breaks",
     "costs",
+    "counted_exponents",
     "datasets",
     "decide",
     "define_law",
     "envelope",
+    "explain",
     "fit",
     "frontier",
     "hold_out",
@@ -147,12 +167,15 @@ __all__ = [
     "load_model",
     "load_runs",
     "models",
+    "multiverse",
     "needed",
     "next_runs",
     "plots",
     "predict",
     "published",
+    "recount",
     "report",
+    "rising_cuts",
     "sbc",
     "score",
     "stacking_weights",

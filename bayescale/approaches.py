@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bayescale.constants import Constants, published
 from bayescale.costs import ProductCost, six_nd
 from bayescale.errors import RunsError
+from bayescale.lines import line_through
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
 from bayescale.units import Amount, format_compute, format_share, parse_amounts
@@ -100,6 +101,7 @@ def isoflop_parabolas(
     runs: Runs,
     *,
     budgets: Sequence[Amount] | None = None,
+    width: float = np.inf,
     surface: Constants | str = "besiroglu2024-log",
     prob: float = 0.9,
     seed: int = 0,
@@ -116,6 +118,10 @@ def isoflop_parabolas(
         Runs at a few budgets, four or more sizes at each.
     budgets
         The budgets; found by grouping runs whose compute agrees within 5 % unless given.
+    width
+        Only sizes within this factor of the one of least loss are used, as far to one side of it
+        as to the other, and at least four: far from its minimum no curve is a parabola, and one
+        that is seen from one side is tilted. All of them unless given.
     surface
         Published constants of a two-term law, or their name: a parabola through such a surface
         has its minimum elsewhere than the surface, and ``bias`` says how far.
@@ -161,7 +167,8 @@ def isoflop_parabolas(
     optima: dict[float, NDArray[np.float64]] = {}
     facts: dict[float, dict[str, float]] = {}
     caveats = []
-    for budget, rows in _by_budget(runs, budgets).items():
+    for budget, every in _by_budget(runs, budgets).items():
+        rows = _near_least(runs, every, width)
         log_n, loss = np.log(runs.n_params[rows]), runs.loss[rows]
         vertex, least, lost = _parabola(log_n, loss, rng)
         if lost > 0.5:
@@ -193,14 +200,15 @@ def isoflop_parabolas(
         )
     compute = np.array(list(optima))
     log_n_opt = np.stack(list(optima.values()), axis=1)
-    table = _table(np.exp(log_n_opt), compute, cost, prob).join(
-        pd.DataFrame.from_dict(facts, orient="index")
-    )
+    with np.errstate(over="ignore"):
+        # A parabola that is nearly straight has draws of its minimum beyond any number.
+        table = _table(np.exp(log_n_opt), compute, cost, prob)
+    table = table.join(pd.DataFrame.from_dict(facts, orient="index"))
     caveats.insert(0, _say_bias(table["bias"], constants))
     return Frontier(
         "Hoffmann's approach 2 (isoFLOP parabolas)",
         table,
-        _line(np.log(compute), log_n_opt, rng),
+        line_through(np.log(compute), log_n_opt, rng),
         tuple(caveats),
         prob,
         cost,
@@ -370,6 +378,18 @@ def _by_budget(runs: Runs, budgets: Sequence[Amount] | None) -> Mapping[float, N
     return {c: np.sort(rows) for c, rows in found.items() if sizes[c] >= _RUNS_PER_PARABOLA}
 
 
+def _near_least(runs: Runs, rows: NDArray[np.int_], width: float) -> NDArray[np.int_]:
+    """Return the rows of sizes around that of the least loss, as far to one side as the other."""
+    if not np.isfinite(width):
+        return rows
+    log_n = np.log(runs.n_params[rows])
+    away = log_n - log_n[np.argmin(runs.loss[rows])]
+    nearest = np.unique(np.abs(away))[_RUNS_PER_PARABOLA - 1]
+    reach = min(float(np.log(width)), float(away.max()), float(-away.min()))
+    near: NDArray[np.int_] = rows[np.abs(away) <= max(reach, float(nearest)) + 1e-9]
+    return near
+
+
 def _parabola(
     log_n: NDArray[np.float64], loss: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], float, float]:
@@ -389,29 +409,6 @@ def _parabola(
     vertex = np.where(curved, -drawn[:, 1] / (2.0 * np.where(curved, curvature, 1.0)), np.nan)
     least = coefficients[0] - coefficients[1] ** 2 / (4.0 * coefficients[2])
     return vertex + middle, float(least), float(1.0 - curved.mean())
-
-
-def _line(
-    log_c: NDArray[np.float64], log_n: NDArray[np.float64], rng: np.random.Generator
-) -> pd.DataFrame:
-    """Return draws of the line through optima that are themselves drawn, dims (draw, budget)."""
-    complete = log_n[np.isfinite(log_n).all(axis=1)]
-    low, high = np.quantile(complete, [0.16, 0.84], axis=0)
-    weight = 1.0 / np.maximum(0.5 * (high - low), 1e-9)
-    middle = log_c.mean()
-    design = np.stack([np.ones_like(log_c), log_c - middle], axis=1) * weight[:, None]
-    solve = np.linalg.pinv(design)
-    lines = (complete * weight) @ solve.T
-    freedom = len(log_c) - 2
-    if freedom > 0:
-        # Optima scatter about the line by more than their parabolas say; this is how much.
-        residual = np.median(complete, axis=0) * weight
-        residual = residual - design @ (solve @ residual)
-        extra = max(float(residual @ residual) / freedom - 1.0, 0.0)
-        root = np.linalg.cholesky(np.linalg.inv(design.T @ design))
-        inflation = np.sqrt(extra * freedom / rng.chisquare(freedom, len(lines)))
-        lines = lines + inflation[:, None] * (rng.standard_normal(lines.shape) @ root.T)
-    return pd.DataFrame({"ln_k": lines[:, 0] - lines[:, 1] * middle, "a": lines[:, 1]})
 
 
 def _inner_best(along: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:

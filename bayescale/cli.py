@@ -18,6 +18,7 @@ from bayescale.cli_decisions import (
     fixed_of,
     limits_of,
 )
+from bayescale.cli_disagreements import add_disagreement_verbs
 from bayescale.cli_text import (
     add_fit,
     fit_or_constants,
@@ -146,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     add_cost_options(allocate)
 
     add_decision_verbs(verb, _add_prob)
+    add_disagreement_verbs(verb, _add_runs, _add_prob)
 
     predict = verb("predict", _predict, "Print the predicted loss of plans.")
     add_fit(predict)

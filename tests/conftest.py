@@ -38,6 +38,20 @@ def fit(chinchilla_runs) -> bs.Fit:
 
 
 @pytest.fixture(scope="session")
+def cuts(chinchilla_runs) -> bs.RisingCuts:
+    """The Chinchilla runs below three rising cuts and all of them, at 95 %."""
+    return bs.rising_cuts(
+        "chinchilla",
+        chinchilla_runs,
+        ["1e20", "3e20", "1e21"],
+        compute="5.76e23",
+        prob=0.95,
+        seed=1,
+        progress=False,
+    )
+
+
+@pytest.fixture(scope="session")
 def failed_fit(fit) -> bs.Fit:
     """A fit whose chains disagree, made from a good one by moving a chain away."""
     posterior = fit.posterior.copy(deep=True)

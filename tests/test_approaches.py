@@ -7,6 +7,7 @@ import pytest
 import bayescale as bs
 from bayescale.approaches import parabola_bias
 from bayescale.errors import RunsError
+from bayescale.lines import line_through
 
 LAW = bs.law("chinchilla")
 TRUTH = bs.published("besiroglu2024-log").parameters
@@ -129,3 +130,48 @@ def test_what_a_frontier_shows():
     assert widths[1] > 2 * widths[0]
     again = bs.isoflop_parabolas(isoflops(noise=0.002))
     pd.testing.assert_frame_equal(again.draws, frontier.draws)
+
+
+def test_a_width_keeps_sizes_to_both_sides_of_the_best():
+    wide = isoflops(width=40.0, points=25, off=2.0)
+    narrow = bs.isoflop_parabolas(wide, width=3.0)
+    every = bs.isoflop_parabolas(wide)
+    assert (narrow.budgets["n_runs"] < every.budgets["n_runs"]).all()
+    best = np.exp(LAW.optimal_log_params(TRUTH, np.log(BUDGETS / 6)))
+    missed = [np.abs(np.log(f.budgets["n_opt"] / best)).max() for f in (narrow, every)]
+    assert missed[0] < 0.1 * missed[1]
+    assert np.abs(narrow.budgets["bias"]).max() < 0.1 * np.abs(every.budgets["bias"]).max()
+    # One-sided sweeps still have the four sizes that a parabola needs.
+    few = bs.isoflop_parabolas(isoflops(width=3.0, points=5, off=2.5), width=1.01)
+    assert (few.budgets["n_runs"] == 4).all()
+
+
+def test_a_line_weighs_optima_by_what_they_say_and_how_they_scatter():
+    rng = np.random.default_rng(3)
+    log_c = np.linspace(40.0, 50.0, 8)
+    spread = np.array([0.3, 0.02, 0.1, 0.02, 0.1, 0.02, 0.1, 0.3])
+    noise = spread * rng.standard_normal((4000, 8))
+    on_the_line = 0.5 * log_c + noise
+    exact = line_through(log_c, on_the_line, rng)
+    design = np.stack([np.ones(8), log_c - log_c.mean()], axis=1)
+    covariance = np.linalg.inv((design / spread[:, None] ** 2).T @ design)
+    # Nothing is added where nothing scatters: generalised least squares.
+    assert exact["a"].mean() == pytest.approx(0.5, abs=0.001)
+    assert exact["a"].std() == pytest.approx(np.sqrt(covariance[1, 1]), rel=0.05)
+    apart = on_the_line + 0.2 * rng.standard_normal(8)
+    scattered = line_through(log_c, apart, rng)
+    assert scattered["a"].std() > 2 * exact["a"].std()
+
+
+def test_lines_cover_when_optima_scatter():
+    inside = []
+    log_c = np.linspace(40.0, 50.0, 10)
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        known = rng.uniform(0.005, 0.2, 10)
+        truth = 0.5 * log_c + 0.08 * rng.standard_normal(10) + known * rng.standard_normal(10)
+        drawn = truth + known * rng.standard_normal((1000, 10))
+        low, high = line_through(log_c, drawn, rng)["a"].quantile([0.05, 0.95])
+        inside.append(low < 0.5 < high)
+    # 200 trials at 0.9: fewer than 165 has probability below 0.001.
+    assert sum(inside) >= 165

@@ -361,3 +361,66 @@ def test_a_closed_pipe_is_quiet():
     shell = f"{sys.executable} -m bayescale laws | head -c 1"
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_cuts(run, tmp_path):
+    figure = tmp_path / "cuts.png"
+    asked = ("chinchilla", "chinchilla", "--compute", "5.76e23", "--draws", "200", "--quiet")
+    code, out, err = run("cuts", *asked, "--cut", "1e20", "--figure", str(figure))
+    assert code == 0, err
+    assert "- The answer moves with the runs" in out
+    assert out.splitlines()[-1].split()[:3] == ["all", "runs", "240"]
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    code, out, _ = run("cuts", *asked, "--cut", "1e20", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["meet"] == {"a": False, "n_opt": False}
+    assert [row["n_runs"] for row in found["cuts"]] == [136, 240]
+    refused(run("cuts", *asked, "--cut", "1e40"), "found 240 of 240 runs")
+    refused(run("cuts", *asked, "--cut", "1e20", "--workers", "0"), "--workers: found 0")
+    nowhere = str(tmp_path / "none" / "figure.png")
+    refused(run("cuts", *asked, "--cut", "1e20", "--figure", nowhere), "does not exist")
+
+
+@pytest.mark.slow
+def test_multiverse(run, tmp_path):
+    store = tmp_path / "fits.jsonl"
+    asked = ("chinchilla", "chinchilla", "--compute", "1e24", "--question", "outliers")
+    quick = ("--draws", "200", "--quiet", "--store", str(store))
+    code, out, err = run("multiverse", *asked, *quick)
+    assert code == 0, err
+    assert out.startswith("2 fits to chinchilla: outliers.")
+    assert "kept" in out
+    code, out, _ = run("multiverse", *asked, *quick, "--json")
+    found = json.loads(out)
+    assert code == 0 and len(found["combinations"]) == 2
+    assert [row["n_runs"] for row in found["combinations"]] == [240, 245]
+    assert len(store.read_text(encoding="utf-8").splitlines()) == 2
+    wrong = ("chinchilla", "chinchilla", "--compute", "1e24", "--question", "outlier")
+    refused(run("multiverse", *wrong), "Did you mean 'outliers'?")
+
+
+def test_explain(run, tmp_path):
+    import numpy as np
+    import pandas as pd
+
+    import bayescale as bs
+
+    size, tokens = (
+        x.ravel() for x in np.meshgrid(np.geomspace(3e6, 3e9, 18), np.geomspace(1e8, 1e12, 60))
+    )
+    truth = bs.published("besiroglu2024").parameters
+    loss = bs.law("chinchilla").evaluate(n_params=size, n_tokens=tokens, **truth)
+    table = pd.DataFrame({"run": size.astype(str), "N": size, "D": tokens, "loss": loss})
+    path, figure = tmp_path / "curves.csv", tmp_path / "ladder.png"
+    table.assign(good=1).to_csv(path, index=False)
+    code, out, err = run("explain", str(path), "--figure", str(figure), "--where", "good == 1")
+    assert code == 0, err
+    assert "counting" in out and "embeddings and the head" in out
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    code, out, _ = run("explain", str(path), "--json")
+    steps = json.loads(out)["steps"]
+    assert code == 0 and [row["step"] for row in steps][:2] == ["Kaplan's way", "counting"]
+    assert steps[0]["change"] is None and abs(steps[1]["a"] - 0.51) < 0.01
+    refused(run("explain", str(path), "--by", "corpus"), "found no column 'corpus'")
+    refused(run("explain", str(path), "--counted", "totl"), "Did you mean 'total'?")

@@ -1,5 +1,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -87,3 +88,47 @@ def test_regret(fit):
     assert len(plans) == 1, "the plan far off the budget is not on the curve"
     assert [text.get_text() for text in ax.texts] == ["as published"]
     assert bs.plots.regret(made, ax=Figure().subplots()).get_xscale() == "log"
+
+
+@pytest.mark.slow
+def test_rising_cuts(cuts):
+    ax = bs.plots.rising_cuts(cuts)
+    ticks = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert ticks == ["< 1e20\n136 runs", "< 3e20\n177 runs", "< 1e21\n217 runs", "all\n240 runs"]
+    assert labels(ax) == ["all runs", "median and 95 % interval"]
+    (points,) = [line for line in ax.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(points.get_ydata(), cuts.table["a"])
+    sizes = bs.plots.rising_cuts(cuts, "n_opt", Figure().subplots())
+    assert sizes.get_yscale() == "log"
+    assert "N_opt at 5.76e23 FLOP" in sizes.get_ylabel()
+    failed = bs.RisingCuts(cuts.table.assign(ok=[True, False, True, True]), **plain(cuts))
+    assert "failed its gates" in labels(bs.plots.rising_cuts(failed))
+
+
+def plain(cuts) -> dict[str, object]:
+    names = ("model", "runs", "fingerprint", "compute", "by", "prob")
+    return {name: getattr(cuts, name) for name in names}
+
+
+def test_ladder():
+    steps = pd.MultiIndex.from_product([["mine", "yours"], ["start", "end"]])
+    table = pd.DataFrame({"a": [0.8, 0.5, 0.7, 0.6]}, index=steps.set_names(["ladder", "step"]))
+    table = table.assign(a_lower=table["a"] - 0.05, a_upper=table["a"] + 0.05)
+    ax = bs.plots.ladder(bs.Explanation(table, {}, (), "runs", 0.9))
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["start", "+ end"]
+    assert labels(ax)[:2] == ["Kaplan et al. 2020", "Hoffmann et al. 2022"]
+    assert labels(ax)[2:] == ["mine, 90 %", "yours, 90 %"]
+    alone = bs.plots.ladder(bs.Explanation(table.loc[["mine"]], {}, (), "runs", 0.9))
+    assert {text.get_text() for text in alone.texts} == {"0.80", "0.50"}
+
+
+def test_multiverse():
+    index = pd.MultiIndex.from_product([["t", "normal"], ["all", "few"]], names=["noise", "runs"])
+    table = pd.DataFrame({"shift": [0.0, 2.0, 3.0, np.nan], "log_n": 20.0}, index=index)
+    table = table.assign(log_n_sd=1.0, n_opt=1e9, ok=[True, True, True, False], status="")
+    ax = bs.plots.multiverse(bs.Multiverse(table, "mine", 1e24, 0.9))
+    ticks = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert ticks == ["noise:  t", "normal", "runs:  all", "few"]
+    drawn = [line.get_xdata() for line in ax.lines if line.get_marker() == "|"]
+    assert [float(x[0]) for x in drawn if len(x)] == [1.0, 3.0, 1.5, 2.0]
+    assert "1e24 FLOP" in ax.get_xlabel()

@@ -6,7 +6,7 @@ from typing import Any
 
 from bayescale._version import __version__
 from bayescale.allocation import Plan
-from bayescale.errors import BayescaleWarning
+from bayescale.errors import BayescaleWarning, RunsError
 from bayescale.identifiability import count_distinct, design_warnings
 from bayescale.posterior import Fit
 from bayescale.units import (
@@ -16,6 +16,7 @@ from bayescale.units import (
     format_scientific,
     format_share,
 )
+from bayescale.windows import RisingCuts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +60,14 @@ class Facts:
     provenance: tuple[tuple[str, str], ...]
 
 
-def gather(fit: Fit, plan: Plan, prob: float) -> Facts:
-    """Gather the facts of a report from a fit and its allocation."""
+def gather(fit: Fit, plan: Plan, prob: float, cuts: RisingCuts | None = None) -> Facts:
+    """Gather the facts of a report from a fit and its allocation, and refits if there are any."""
+    if cuts is not None and cuts.fingerprint != fit.runs.fingerprint:
+        raise RunsError(
+            f"cuts: found refits to other runs ({cuts.runs}) than those of the fit "
+            f"({fit.runs.name}). Give what rising_cuts found of the fit's own runs."
+        )
+    moved = cuts.caveats if cuts is not None else ()
     diagnostics = plan.diagnostics or fit.diagnostics
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)  # the page says it at its head
@@ -72,7 +79,10 @@ def gather(fit: Fit, plan: Plan, prob: float) -> Facts:
         status=diagnostics.status,
         formula=fit.law.latex,
         answers=_answers(plan, prob),
-        caveats=plan.caveats + design_warnings(fit.model, fit.runs) + _standing_caveats(fit),
+        caveats=moved
+        + plan.caveats
+        + design_warnings(fit.model, fit.runs)
+        + _standing_caveats(fit),
         allocation=_allocation(plan, prob),
         extrapolation=_extrapolation(plan),
         parameters=_parameters(summary, prob),

@@ -14,6 +14,7 @@ from bayescale.costs import Cost, six_nd
 from bayescale.posterior import Fit
 from bayescale.reports.facts import gather
 from bayescale.units import format_share
+from bayescale.windows import RisingCuts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ def report(
     compute: object,
     prob: float = 0.9,
     cost: Cost = six_nd,
+    cuts: RisingCuts | None = None,
 ) -> Path:
     """Write the posterior report of a fit as one HTML file.
 
@@ -47,6 +49,9 @@ def report(
         Probability inside the intervals.
     cost
         The rule of compute.
+    cuts
+        What `bayescale.rising_cuts` found of the same runs: the page then says whether the
+        answer moves with the runs.
 
     Returns
     -------
@@ -57,6 +62,8 @@ def report(
     ------
     AmountError
         If a budget is not a positive amount.
+    RunsError
+        If the cuts are of other runs than the fit.
     OSError
         If the file cannot be written; an older file then stays as it was.
 
@@ -81,7 +88,7 @@ def report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.jinja").render(
-        facts=gather(fit, plan, prob),
+        facts=gather(fit, plan, prob, cuts),
         formula=_formula(fit.law.latex),
         figures=_figures(fit, plan.compute, prob, cost),
     )

@@ -1,0 +1,61 @@
+"""The line through optima that are known with different precision, and scatter besides."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+def line_through(
+    log_c: NDArray[np.float64], log_n: NDArray[np.float64], rng: np.random.Generator
+) -> pd.DataFrame:
+    """Return draws of the line through optima that are themselves drawn, dims (draw, budget).
+
+    Optima scatter about the line by more than their parabolas say. The excess is the same at
+    all budgets, so that a parabola that happens to fit closely does not outweigh the others.
+    """
+    complete = log_n[np.isfinite(log_n).all(axis=1)]
+    low, high = np.quantile(complete, [0.16, 0.84], axis=0)
+    variance = np.maximum(0.5 * (high - low), 1e-9) ** 2
+    middle = log_c.mean()
+    design = np.stack([np.ones_like(log_c), log_c - middle], axis=1)
+    excess = _excess(design, np.median(complete, axis=0), variance)
+    solve = _weighted(design, variance + excess)
+    lines = complete @ solve.T
+    freedom = len(log_c) - 2
+    if freedom > 0:
+        more = np.sqrt(excess * freedom / rng.chisquare(freedom, len(lines)))
+        lines = lines + more[:, None] * (rng.standard_normal(complete.shape) @ solve.T)
+    return pd.DataFrame({"ln_k": lines[:, 0] - lines[:, 1] * middle, "a": lines[:, 1]})
+
+
+def _weighted(design: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrix that makes coefficients of responses, by weighted least squares."""
+    root = np.sqrt(variance)
+    solve: NDArray[np.float64] = np.linalg.pinv(design / root[:, None]) / root
+    return solve
+
+
+def _excess(
+    design: NDArray[np.float64], response: NDArray[np.float64], variance: NDArray[np.float64]
+) -> float:
+    """Return the variance beside those given that makes residuals as large as they should be.
+
+    Paule and Mandel 1982, doi:10.6028/jres.087.022.
+    """
+    from scipy.optimize import brentq
+
+    freedom = len(response) - design.shape[1]
+
+    def beyond(log_extra: float) -> float:
+        total = variance + np.exp(log_extra)
+        residual = response - design @ (_weighted(design, total) @ response)
+        return float((residual**2 / total).sum() - freedom)
+
+    # From much less than any parabola knows to more than ten e-folds of size.
+    least, most = np.log(variance.min()) - 7.0, 5.0
+    if freedom == 0 or beyond(least) <= 0.0:
+        return 0.0
+    if beyond(most) >= 0.0:
+        return float(np.exp(most))
+    root: float = brentq(beyond, least, most)
+    return float(np.exp(root))
