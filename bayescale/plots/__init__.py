@@ -1,9 +1,25 @@
 """Figures, one function each, drawn on Axes that are given or made."""
 
+from bayescale.plots.families import forest
+from bayescale.plots.fans import tokens_per_param
 from bayescale.plots.frontier import frontier
+from bayescale.plots.held_out import coverage
 from bayescale.plots.isoflop import isoflop
 from bayescale.plots.optimum import optimal_size
 from bayescale.plots.parameters import parameters
+from bayescale.plots.prior_posterior import decision_prior
 from bayescale.plots.regret import regret
+from bayescale.plots.ridges import ridge
 
-__all__ = ["frontier", "isoflop", "optimal_size", "parameters", "regret"]
+__all__ = [
+    "coverage",
+    "decision_prior",
+    "forest",
+    "frontier",
+    "isoflop",
+    "optimal_size",
+    "parameters",
+    "regret",
+    "ridge",
+    "tokens_per_param",
+]
