@@ -204,6 +204,7 @@ def test_figures_as_images(fit):
     ax = figure.subplots()
     bs.plots.tokens_per_param(fit, ax=ax, overlays=())
     ax.get_legend().remove()
+    ax.set_ylim(5, 100)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     image = np.asarray(canvas.buffer_rgba())

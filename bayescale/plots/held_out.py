@@ -42,13 +42,14 @@ def coverage(scores: pd.DataFrame, prob: float = 0.9, ax: Axes | None = None) ->
 
     name = f"coverage_{round(100 * prob)}"
     if name not in scores:
-        known = [c.removeprefix("coverage_") for c in scores if str(c).startswith("coverage_")]
+        known = [c[9:] for c in map(str, scores) if c.startswith("coverage_")]
         raise ValueError(f"prob: found {prob}, expected one of {', '.join(known)} per cent.")
     ax = new_axes(ax)
     known_scores = scores.dropna(subset=[name])
     models = list(dict.fromkeys(known_scores.index.get_level_values("model")))
     for i, model in enumerate(models):
-        rows = known_scores.xs(model, level="model").sort_values("distance")
+        mine = known_scores.index.get_level_values("model") == model
+        rows = known_scores[mine].sort_values("distance")
         # Several models at one distance lie side by side, not on one another.
         times = np.exp(rows["distance"].to_numpy()) * 1.03 ** (i - (len(models) - 1) / 2)
         share, count = rows[name].to_numpy(), rows["n_test"].to_numpy()
