@@ -3,16 +3,16 @@
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bayescale.allocation import allocate
 from bayescale.costs import Cost, six_nd
 from bayescale.errors import CardError
 from bayescale.groups import Levels
-from bayescale.plots.style import BLUE, GREY, count_axis, tidy
+from bayescale.plots.style import BLUE, GREY, tidy
 from bayescale.posterior import Fit
 from bayescale.tables import tail_quantiles
-from bayescale.units import format_budget, format_share
+from bayescale.units import format_budget, format_count, format_share
 
 NEW = "a new one"
 
@@ -100,9 +100,12 @@ def _panel(ax: Axes, rows: dict[str, xr.DataArray], prob: float, *, on_log: bool
     ax.set_ylim(len(rows) - 0.5, -0.5)
     if on_log:
         ax.set_xscale("log")
-        count_axis(ax.xaxis)
-        # Families seldom lie a decade apart.
-        ax.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 4, 6)))
+        low, high = ax.get_xlim()
+        # Families seldom lie a decade apart, and ticks of a log axis are for decades.
+        ax.xaxis.set_major_locator(
+            LogLocator(base=10, subs=(1, 2, 5)) if high > 10 * low else MaxNLocator(3)
+        )
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: format_count(x, 2)))
         ax.xaxis.set_minor_locator(NullLocator())
     else:
         ax.xaxis.set_major_locator(MaxNLocator(3))
