@@ -40,7 +40,8 @@ def tree_of(fit: Fit) -> xr.DataTree:
     tree = xr.DataTree.from_dict(
         {
             "posterior": fit.posterior,
-            "sample_stats": fit.sample_stats,
+            # Of a posterior that was sampled for longer, statistics are numbered as sampled.
+            "sample_stats": fit.sample_stats.assign_coords(draw=fit.posterior["draw"]),
             "log_likelihood": log_likelihood(fit)
             .assign_coords(coordinates)
             .to_dataset(name=response),

@@ -83,6 +83,13 @@ def test_arviz_takes_the_tree(fit):
     np.testing.assert_array_equal(tree["constant_data"]["n_params"], fit.runs.n_params)
 
 
+def test_statistics_go_with_their_draws_in_the_tree(fit):
+    kept = fit.sample_stats.assign_coords(draw=4 * fit.sample_stats["draw"])
+    longer = bs.Fit(fit.model, fit.runs, fit.scale, fit.posterior, kept, fit.provenance)
+    tree = longer.to_datatree()
+    np.testing.assert_array_equal(tree["sample_stats"]["draw"], tree["posterior"]["draw"])
+
+
 def test_tables_of_draws(fit, tmp_path):
     draws = fit.to_dataframe()
     assert len(draws) == fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]

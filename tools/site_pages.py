@@ -82,7 +82,11 @@ def command_page() -> str:
         "",
         "Every command prints a table and takes `--json`; exit code 0 is success, 1 an "
         "installation that `doctor` finds amiss, 2 bad input, said in one sentence, and 130 an "
-        "interruption. Amounts may be written as `70B`, `1.4T`, `5.76e23` or `100 PF-days`.",
+        "interruption. Amounts may be written as `70B`, `1.4T`, `5.76e23` or `100 PF-days`. "
+        "`--quiet` hides progress bars and warnings, never errors.",
+        "",
+        'Completion in the shell: `eval "$(bayescale completion bash)"`, '
+        "`source <(bayescale completion zsh)` or `bayescale completion fish | source`.",
         "",
     ]
     for name, verb in verbs.choices.items():

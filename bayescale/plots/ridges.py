@@ -91,7 +91,8 @@ def _label_axis(axis: Axis, *, on_log: bool) -> None:
         axis.set_major_locator(MaxNLocator(5))
         return
     low, high = map(float, np.exp(axis.get_view_interval()))
-    inside = LogLocator(base=10, subs=(1, 1.5, 2, 3, 5, 7)).tick_values(low, high)
+    within = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 3)
+    inside = LogLocator(base=10, subs=within).tick_values(low, high)
     ticks = [tick for tick in inside if low <= tick <= high]
     if len(ticks) < 2:
         ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]

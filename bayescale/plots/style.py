@@ -47,8 +47,9 @@ def loss_axis(axis: Axis) -> None:
 
 
 def ratio_axis(axis: Axis, *, times: bool = False) -> None:
-    """Label a log axis of ratios with round numbers inside its decades: 1, 2, 5, 10."""
-    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    """Label a log axis of ratios, once drawn on: 1, 2, 5, 10, or decades alone if it has many."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high < 1e3 * low else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" + ("x" if times else "")))
     axis.set_minor_locator(NullLocator())
 
