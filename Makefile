@@ -39,9 +39,10 @@ bench: ## compare speed with pm.sample and NumPyro on the reference problem
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	@$(BIN)/python benchmarks/speed.py
 
-docs: ## write docs/laws.md from what the laws say of themselves
+docs: ## write docs/laws.md from what the laws say, and build the site in build/site
 	@tools/venv.sh dev
 	@$(BIN)/python tools/write_law_page.py
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/site
 
 real-data: ## fit every law to the larger public tables in TABLES, for docs/real-data.md
 	@tools/venv.sh dev
@@ -70,5 +71,5 @@ constraints: ## resolve the versions that CI tests with anew
 		--upgrade --output-file constraints.txt
 
 clean: ## remove everything that was made
-	@rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv demo build dist docs/_generated .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,6 +28,7 @@ from bayescale.cli_text import (
     table_records,
     table_text,
 )
+from bayescale.cli_tools import add_tool_verbs
 from bayescale.errors import BayescaleError
 from bayescale.units import format_share
 
@@ -55,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser.parse_args(arguments)
         logging.basicConfig(format="%(message)s", level=logging.WARNING)
-        options.run(options)
+        if options.quiet:
+            warnings.showwarning = _say_nothing
+        code: int = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of a pipe went away; not our failure, and nothing more can be said to it.
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(
             "interrupted; nothing was written, and any older file is as it was.", INTERRUPTED
         )
-    return 0
+    return code
 
 
 def _complain(sentence: str, code: int) -> int:
@@ -95,6 +98,10 @@ def _show_warning(
     print(f"warning: {message}", file=sys.stderr)
 
 
+def _say_nothing(*_: object, **__: object) -> None:
+    """Take the place of what shows warnings, where none are wanted."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"bayescale: {message}; see {self.prog} --help.\n")
@@ -108,9 +115,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bayescale {__version__}")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def verb(name: str, run: Callable[[Arguments], None], about: str) -> argparse.ArgumentParser:
+    def verb(
+        name: str, run: Callable[[Arguments], int | None], about: str
+    ) -> argparse.ArgumentParser:
         child = verbs.add_parser(name, help=about, description=about)
         child.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        child.add_argument("--quiet", action="store_true", help="no progress bar, no warnings")
         child.set_defaults(run=run)
         return child
 
@@ -136,7 +146,6 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--tune", type=int, help="warm-up draws a chain (400)")
     fit.add_argument("--chains", type=int, default=4, help="number of chains (4)")
     fit.add_argument("--cores", type=int, help="chains run at the same time (all processors)")
-    fit.add_argument("--quiet", action="store_true", help="no progress bar")
     fit.add_argument(
         "--anyway", action="store_true", help="fit runs that leave parameters to the prior too"
     )
@@ -166,11 +175,13 @@ def _parser() -> argparse.ArgumentParser:
     add_fit(report)
     report.add_argument("--out", type=Path, required=True, help="HTML file to write")
     _add_budgets(report, required=True)
+
+    add_tool_verbs(verb, parser)
     return parser
 
 
 def _add_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", help="dataset id, folder, or csv, tsv, parquet or jsonl file")
+    parser.add_argument("runs", help="dataset id, folder, or csv, tsv, parquet, jsonl or json file")
     parser.add_argument(
         "--column",
         action="append",

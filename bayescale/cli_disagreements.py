@@ -77,7 +77,6 @@ def _add_refits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draws", type=int, default=500, help="kept draws a chain (500)")
     parser.add_argument("--store", type=Path, help="file of finished fits, to go on from")
     parser.add_argument("--workers", type=int, default=1, help="fits at the same time (1)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _add_figure(parser: argparse.ArgumentParser) -> None:

@@ -144,7 +144,7 @@ class Needed:
 
 
 def needed(
-    source: Fit | Constants,
+    source: Fit | Constants | EmpiricalFrontier,
     *,
     loss: object = None,
     n_params: object = None,

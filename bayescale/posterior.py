@@ -206,6 +206,53 @@ class Fit:
         table["meaning"] = [meanings[str(name)] for name in table.index]
         return flag_failure(table.join(self.diagnostics.table), self.diagnostics)
 
+    # Other forms are made by a module above this one, which needs predictions: hence its import
+    # when it is asked.
+    def coefficients(self) -> dict[str, float]:
+        """Return one set of the law's parameters, to paste into other tools.
+
+        The medians of the coordinates at the centre of the runs (the loss there, its slopes, the
+        exponents), turned into natural parameters. So they belong together: medians of A, alpha
+        and E one by one do not, being ends of one ridge. They are one curve, without its
+        uncertainty, and without the discrepancy where the model has one; decide from the draws.
+
+        Returns
+        -------
+        dict
+            Natural parameters by name, as `Law.evaluate` takes them.
+
+        Examples
+        --------
+        >>> import bayescale as bs
+        >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, draws=500, progress=False)
+        >>> found = fit.coefficients()
+        >>> list(found), round(found["E"], 1)
+        (['E', 'A', 'B', 'alpha', 'beta'], 1.8)
+        """
+        from bayescale.exporting import coefficients_of
+
+        return coefficients_of(self)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the draws of every reported quantity as a table, with ``chain`` and ``draw``."""
+        from bayescale.exporting import draws_of
+
+        return draws_of(self)
+
+    def to_datatree(self) -> xr.DataTree:
+        """Return the fit as the tree that ArviZ takes.
+
+        Returns
+        -------
+        DataTree
+            Groups ``posterior``, ``sample_stats``, ``log_likelihood`` of each run,
+            ``observed_data`` and ``constant_data``. Likelihood and data are of the log of the
+            response, as the noise is.
+        """
+        from bayescale.exporting import tree_of
+
+        return tree_of(self)
+
     def save(self, path: str | Path) -> None:
         """Write the whole fit to one netCDF file, which `bayescale.load_fit` reads back.
 

@@ -156,7 +156,7 @@ class LogNormal(Prior):
 
 @dataclass(frozen=True, kw_only=True)
 class HalfNormal(Prior):
-    """|Normal(0, scale)|."""
+    """The absolute value of a Normal(0, scale)."""
 
     kind = "halfnormal"
 
@@ -180,7 +180,7 @@ class HalfNormal(Prior):
 
 @dataclass(frozen=True, kw_only=True)
 class HalfCauchy(Prior):
-    """|Cauchy(0, scale)|: most often small, sometimes large, where the data say so."""
+    """The absolute value of a Cauchy(0, scale): mostly small, now and then large, as data say."""
 
     kind = "halfcauchy"
 

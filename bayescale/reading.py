@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bayescale.costs import six_nd
 from bayescale.dataset_card import DatasetCard
 from bayescale.errors import AmountError, BayescaleWarning, RunsError, did_you_mean
+from bayescale.layouts import drop_unfinished, flatten, key_of
 from bayescale.runs import AMOUNTS, MEASURED, OBSERVED, Runs
 from bayescale.sources import RawTable, read_source
 from bayescale.units import (
@@ -35,9 +36,10 @@ ALIASES: Mapping[str, frozenset[str]] = {
         "n_params": "n_params n parameters params num_params n_parameters num_parameters "
         "model_size size model_params total_params params_total",
         "n_tokens": "n_tokens d tokens num_tokens train_tokens training_tokens tokens_seen "
-        "total_tokens tokens_processed dataset_size",
+        "total_tokens tokens_processed dataset_size tokens_trained consumed_tokens "
+        "num_input_tokens_seen train_num_input_tokens_seen throughput_total_tokens",
         "compute": "compute c flops flop training_flops training_flop train_flops total_flops "
-        "compute_flops",
+        "compute_flops total_flos train_total_flos",
         "n_unique_tokens": "n_unique_tokens unique_tokens unique_data u",
         "n_steps": "n_steps steps s optimizer_steps optimiser_steps",
         "batch_tokens": "batch_tokens tokens_per_step batch_size_tokens",
@@ -47,7 +49,7 @@ ALIASES: Mapping[str, frozenset[str]] = {
         "bleu": "bleu bleu_score sacrebleu",
     }.items()
 }
-"""Names people give these columns, compared without case, spaces and hyphens."""
+"""Names that people and tools give these columns, compared by `bayescale.layouts.key_of`."""
 
 TOLERANCE = 0.05
 """Relative difference between the given compute and 6ND that is still called agreement."""
@@ -69,7 +71,9 @@ def load_runs(
     ----------
     source
         A dataset id (see `bayescale.datasets`), a folder with ``runs.csv`` and perhaps
-        ``card.toml``, a path ending in .csv, .tsv, .parquet or .jsonl, or a DataFrame.
+        ``card.toml``, a path ending in .csv, .tsv, .parquet, .jsonl or .json, or a DataFrame.
+        Exports of Weights & Biases may hold ``config`` and ``summary`` as dictionaries; runs whose
+        ``State`` is not finished are left out.
     columns
         Which column holds what, as ``{"n_params": "my column", ...}``, for names that are not
         recognised by themselves or that are ambiguous. The common names (N, params, D, tokens,
@@ -112,11 +116,11 @@ def load_runs(
     >>> bs.load_runs(mine).compute
     array([5.880e+17, 3.072e+18])
     """
-    table = read_source(source)
+    table, unfinished = drop_unfinished(flatten(read_source(source)))
     wanted = tuple(dict.fromkeys((*needs, response)))
     raw = _Named(table, _find_columns(table, columns or {}, wanted))
     frame = _rename(raw, wanted)
-    notes: list[str] = []
+    notes = [unfinished] if unfinished else []
     frame, left_out = _drop_outliers(frame, raw, keep_outliers)
     notes.extend(left_out)
     for name in dict.fromkeys((*OBSERVED, *wanted)):
@@ -184,9 +188,9 @@ def _find_columns(
     for name, aliases in ALIASES.items():
         if name in chosen:
             continue
-        candidates = [c for c in present if _key(c) in aliases and c not in chosen.values()]
-        if name in candidates:
-            candidates = [name]
+        candidates = [c for c in present if key_of(c) in aliases and c not in chosen.values()]
+        if name in candidates or _are_one(raw.frame[candidates]):
+            candidates = [name if name in candidates else candidates[0]]
         # Which of several is the label of a run, say, makes no difference to a fit.
         if len(candidates) > 1 and name in (*OBSERVED, *needs):
             raise RunsError(
@@ -232,8 +236,12 @@ def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[
     return ""
 
 
-def _key(column: str) -> str:
-    return column.strip().lower().replace(" ", "_").replace("-", "_")
+def _are_one(columns: pd.DataFrame) -> bool:
+    """Say whether several columns hold the same, so that it does not matter which is meant."""
+    numbers = [columns[name].map(_as_float) for name in columns]
+    return len(numbers) > 1 and all(
+        numbers[0].notna().all() and numbers[0].equals(other) for other in numbers[1:]
+    )
 
 
 def _numeric_if_possible(column: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -1,6 +1,7 @@
 """From a dataset id, a folder, a file or a DataFrame to a raw table, with its rows countable."""
 
 import csv
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,9 +134,23 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
     return _counted_from_one(pd.read_json(path, lines=True, dtype=False))
 
 
+def _read_json(path: Path) -> pd.DataFrame:
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    is_table = isinstance(content, list) and all(isinstance(row, dict) for row in content)
+    if isinstance(content, dict) and all(isinstance(x, list) for x in content.values()):
+        is_table = len({len(x) for x in content.values()}) == 1
+    if not is_table:
+        raise RunsError(
+            f"{path}: expected a list with one object for each run, or one object with a list of "
+            "equal length for each column."
+        )
+    return _counted_from_one(pd.DataFrame(content))
+
+
 _READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": _read_delimited,
     ".tsv": _read_delimited,
     ".parquet": _read_parquet,
     ".jsonl": _read_json_lines,
+    ".json": _read_json,
 }

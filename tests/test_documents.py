@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import blocks, run_page
 
 import bayescale as bs
 from bayescale.cli import main
@@ -17,6 +18,12 @@ from bayescale.units import parse_amount
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_generated" not in path.parts)
+RUN = [
+    path
+    for path in PAGES
+    if any(b.language in ("pycon", "console", "python") for b in blocks(path.read_text("utf-8")))
+]
 
 
 def tool(name: str) -> dict[str, object]:
@@ -79,10 +86,37 @@ def test_the_readme_commands_run(tmp_path, monkeypatch, capsys):
 
 
 def test_files_the_documents_link_to_exist():
-    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for document in (ROOT / "README.md", *PAGES):
         text = document.read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (document.parent / target).exists(), (document.name, target)
+            made = "_generated" in target
+            assert made or (document.parent / target).exists(), (document.name, target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
+def test_the_code_of_pages_runs_and_prints_what_they_show(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    # Pages may name folders of their own there; what they set does not outlive them.
+    monkeypatch.setenv("BAYESCALE_PATH", "")
+    assert run_page(path, main, lambda: capsys.readouterr().out) > 0
+
+
+def test_the_checker_of_pages_sees_what_is_wrong(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```pycon\n>>> 1 + 1\n3\n```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match="Expected"):
+        run_page(page, main, str)
+    page.write_text("```console\n$ bayescale check nothing.csv\n```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match=r"page\.md, line 1: bayescale check"):
+        run_page(page, main, str)
+
+
+def test_the_reference_has_every_public_name():
+    found = set((ROOT / "docs" / "reference" / "python.md").read_text("utf-8").split())
+    # The table of laws is the module of laws, called.
+    documented = set(bs.__all__) - {"__version__", "costs", "laws", "plots"}
+    assert documented | set(bs.plots.__all__) | set(bs.costs.__all__) <= found
 
 
 def test_make_targets_in_the_readme_exist():

@@ -1,10 +1,16 @@
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 import bayescale as bs
+from bayescale.plots.style import BLUE
 
 BUDGETS = np.array([1e21, 5.76e23, 1e25])
 
@@ -53,6 +59,173 @@ def test_optimal_size(fit):
     assert not any("2022" in label for label in labels(alone))
 
 
+def test_tokens_per_param(fit):
+    ax = bs.plots.tokens_per_param(fit, BUDGETS)
+    found = labels(ax)
+    assert {"90 % of D_opt/N_opt", "hoffmann2022-tex", "kaplan2020-frontier (in C_min)"} <= set(
+        found
+    )
+    marked = ax.lines[-1]
+    expected = bs.allocate(fit, compute=BUDGETS).draws["tokens_per_param"]
+    np.testing.assert_allclose(marked.get_ydata(), expected.median(("chain", "draw")))
+    ax.figure.canvas.draw()
+    assert {"0.1", "1", "10"} <= {tick.get_text() for tick in ax.get_yticklabels()}
+    alone = labels(bs.plots.tokens_per_param(fit, overlays=(), ax=Figure().subplots()))
+    assert not any("20" in label for label in alone)
+
+
+def scores() -> pd.DataFrame:
+    """What leaving scales out returns, in part: two models, and a third that could not be fitted."""
+    index = pd.MultiIndex.from_product([["a", "b", "c"], [1e20, 1e21]], names=["model", "cut"])
+    return pd.DataFrame(
+        {
+            "coverage_50": [0.5, 0.4, 0.2, 0.1, np.nan, np.nan],
+            "coverage_90": [0.9, 0.8, 0.7, 0.6, np.nan, np.nan],
+            "distance": [0.5, 1.5, 0.5, 1.5, np.nan, np.nan],
+            "n_test": [40, 10, 40, 10, np.nan, np.nan],
+        },
+        index=index,
+    )
+
+
+def test_coverage():
+    ax = bs.plots.coverage(scores())
+    assert labels(ax) == ["a", "b", "nominal 90 %"]
+    first, second, nominal = ax.lines
+    np.testing.assert_allclose(first.get_ydata(), [0.9, 0.8])
+    np.testing.assert_allclose(second.get_ydata(), [0.7, 0.6])
+    np.testing.assert_allclose(first.get_xdata(), np.exp([0.5, 1.5]), rtol=0.02)
+    assert set(nominal.get_ydata()) == {0.9}
+    # Of fewer runs, less is known: bars are longer.
+    long, short = (np.ptp(bar[:, 1]) for bar in reversed(ax.collections[0].get_segments()))
+    assert long > 1.5 * short
+    assert bs.plots.coverage(scores(), prob=0.5).lines[-1].get_ydata()[0] == 0.5
+    with pytest.raises(ValueError, match="expected one of 50, 90 per cent"):
+        bs.plots.coverage(scores(), prob=0.7)
+
+
+def test_decision_prior(fit):
+    ax = bs.plots.decision_prior(fit, "5.76e23", prob=0.8)
+    prior, posterior = labels(ax)
+    assert prior.startswith("prior: ") and posterior.startswith("posterior: ")
+    _, _, bar, middle = ax.lines
+    draws = bs.allocate(fit, compute="5.76e23").draws["n_opt"]
+    np.testing.assert_allclose(bar.get_xdata(), draws.quantile([0.1, 0.9]), rtol=1e-9)
+    assert middle.get_xdata()[0] == pytest.approx(float(draws.median()))
+    wide, narrow = (np.ptp(np.log(line.get_xdata())) for line in (ax.lines[0], bar))
+    assert wide > 5 * narrow, "these runs say far more than the prior"
+    with pytest.raises(ValueError, match="found 2 budgets, expected one"):
+        bs.plots.decision_prior(fit, ["1e21", "1e22"])
+
+
+def test_the_prior_of_the_decision_is_that_of_the_card(fit):
+    """Elasticities and exponents drawn from the priors give N_opt in closed form."""
+    rng = np.random.default_rng(1)
+    drawn = {name: prior.draw(rng, 20_000) for name, prior in fit.model.priors.items()}
+    kept = drawn["e_n"] / drawn["alpha"] + drawn["e_d"] / drawn["beta"] < 1
+    alpha, beta = drawn["alpha"][kept], drawn["beta"][kept]
+    reference = fit.scale.reference
+    log_product = np.log(1e23 / 6)
+    # alpha A N^-alpha = beta B D^-beta, where alpha A N0^-alpha is the elasticity times the loss.
+    log_n = (
+        np.log(drawn["e_n"] / drawn["e_d"])[kept]
+        + alpha * np.log(reference["n_params"])
+        - beta * np.log(reference["n_tokens"])
+        + beta * log_product
+    ) / (alpha + beta)
+    ax = bs.plots.decision_prior(fit, 1e23)
+    found = np.log(ax.lines[0].get_xdata())
+    np.testing.assert_allclose(found, np.quantile(log_n, [0.05, 0.95]), atol=0.15)
+
+
+def test_ridge(fit):
+    left, right = bs.plots.ridge(fit).ravel()
+    pair = {left.get_xlabel(), left.get_ylabel()}
+    assert pair in ({"beta", "B (log scale)"}, {"alpha", "A (log scale)"})
+    assert (right.get_xlabel(), right.get_ylabel()) == ("e_n", "e_d")
+    steep = float(left.get_title().removeprefix("correlation "))
+    flat = float(right.get_title().removeprefix("correlation "))
+    assert abs(steep) > 0.95 > 0.7 > abs(flat)
+    assert len(left.get_yticks()) >= 2
+    (chosen,) = bs.plots.ridge(fit, [("E", "alpha")]).ravel()
+    # Thinned, but draws all the same.
+    points = set(chosen.lines[0].get_xdata().tolist())
+    assert points <= set(fit.posterior["E"].to_numpy().ravel().tolist())
+
+
+@pytest.fixture(scope="module")
+def pooled(fit) -> bs.Fit:
+    """Floors of two made-up families, the rest of a real posterior, for plumbing."""
+    card = bs.load_model("chinchilla-pooled")
+    model = replace(card, id="floors", pooling=tuple(p for p in card.pooling if p.of == "E"))
+    families = np.where(np.arange(len(fit.runs)) % 2, "even", "odd")
+    runs = bs.load_runs(fit.runs.table.assign(family=families))
+    shape = (fit.posterior.sizes["chain"], fit.posterior.sizes["draw"], 2)
+    noise = 0.01 * np.random.default_rng(2).standard_normal(shape)
+    posterior = fit.posterior.assign(
+        sd_E_by_family=xr.full_like(fit.posterior["E"], 0.1),
+        E_by_family=(("chain", "draw", "level_family"), noise + np.array([-0.1, 0.1])),
+    ).assign_coords(level_family=["even", "odd"])
+    scale = replace(fit.scale, centres={name: [v, v] for name, v in fit.scale.reference.items()})
+    return bs.Fit(model, runs, scale, posterior, fit.sample_stats, fit.provenance)
+
+
+def test_forest(pooled):
+    floors, sizes = bs.plots.forest(pooled, compute="1e21").ravel()
+    assert floors.get_title() == "E"
+    assert sizes.get_title() == "N_opt at 1e21 FLOP"
+    assert [t.get_text() for t in floors.get_yticklabels()] == ["even", "odd", "a new one"]
+    at = {line.get_ydata()[0]: line.get_xdata()[0] for line in floors.lines}
+    expected = [
+        float(one.curve.parameters["E"].median())
+        for one in (pooled.of(family="even"), pooled.of(family="odd"), pooled)
+    ]
+    np.testing.assert_allclose([at[y] for y in range(3)], expected)
+    assert at[0] < at[2] < at[1]
+    # A new family is known less well than either of those that were fitted.
+    wide = {
+        bar.get_segments()[0][0, 1]: np.ptp(bar.get_segments()[0][:, 0])
+        for bar in floors.collections
+        if bar.get_linewidth()[0] < 2
+    }
+    assert wide[2] > 2 * max(wide[0], wide[1])
+    blue = [line.get_color() == BLUE for line in floors.lines]
+    assert blue == [True, True, False]
+
+
+def test_forest_needs_families(fit):
+    with pytest.raises(bs.CardError, match="Fit a card with pooling"):
+        bs.plots.forest(fit)
+
+
+def test_figures_as_images(fit):
+    """The pixels of a band are where the numbers put them, whatever the fonts of the machine."""
+    figure = Figure(figsize=(6, 4), dpi=100)
+    ax = figure.subplots()
+    bs.plots.tokens_per_param(fit, ax=ax, overlays=())
+    ax.get_legend().remove()
+    ax.set_ylim(5, 100)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = np.asarray(canvas.buffer_rgba())
+    compute = 1e21
+    low, middle, high = (
+        bs.allocate(fit, compute=compute).draws["tokens_per_param"].quantile([0.05, 0.5, 0.95])
+    )
+
+    def pixel(ratio: float) -> np.ndarray:
+        x, y = ax.transData.transform((compute, ratio))
+        return image[image.shape[0] - 1 - round(y), round(x), :3] / 255
+
+    paper = pixel(float(high) * 1.3)
+    line = np.array(to_rgba(BLUE)[:3])
+    assert np.abs(pixel(float(middle)) - line).max() < 0.15
+    for inside in (float(low) * 1.03, float(high) * 0.97):
+        # Tinted towards the band's colour: less red than the paper around it.
+        assert pixel(inside)[0] < paper[0] - 0.1
+    assert np.abs(pixel(float(low) / 1.3) - paper).max() < 0.05
+
+
 def test_parameters(fit):
     axes = bs.plots.parameters(fit)
     titles = [ax.get_title().split(" = ")[0] for ax in axes.ravel()]
@@ -71,7 +244,13 @@ def test_ticks_are_human(fit):
 
 
 def test_given_axes_are_used(fit):
-    for draw in (bs.plots.isoflop, bs.plots.frontier, bs.plots.optimal_size):
+    draws = (
+        bs.plots.isoflop,
+        bs.plots.frontier,
+        bs.plots.optimal_size,
+        bs.plots.tokens_per_param,
+    )
+    for draw in draws:
         ax = Figure().subplots()
         assert draw(fit, ax=ax) is ax
     assert plt.get_fignums() == []

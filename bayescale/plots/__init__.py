@@ -2,14 +2,22 @@
 
 from bayescale.plots.choices import multiverse
 from bayescale.plots.cuts import rising_cuts
+from bayescale.plots.families import forest
+from bayescale.plots.fans import tokens_per_param
 from bayescale.plots.frontier import frontier
+from bayescale.plots.held_out import coverage
 from bayescale.plots.isoflop import isoflop
 from bayescale.plots.ladder import ladder
 from bayescale.plots.optimum import optimal_size
 from bayescale.plots.parameters import parameters
+from bayescale.plots.prior_posterior import decision_prior
 from bayescale.plots.regret import regret
+from bayescale.plots.ridges import ridge
 
 __all__ = [
+    "coverage",
+    "decision_prior",
+    "forest",
     "frontier",
     "isoflop",
     "ladder",
@@ -17,5 +25,7 @@ __all__ = [
     "optimal_size",
     "parameters",
     "regret",
+    "ridge",
     "rising_cuts",
+    "tokens_per_param",
 ]

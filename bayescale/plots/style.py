@@ -46,6 +46,14 @@ def loss_axis(axis: Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def ratio_axis(axis: Axis, *, times: bool = False) -> None:
+    """Label a log axis of ratios, once drawn on: 1, 2, 5, 10, or decades alone if it has many."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high < 1e3 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" + ("x" if times else "")))
+    axis.set_minor_locator(NullLocator())
+
+
 def _log_axis(axis: Axis, show: Callable[[float], str]) -> None:
     axis.set_major_locator(LogLocator(base=10, numticks=9))
     axis.set_major_formatter(FuncFormatter(lambda x, _: show(x)))

@@ -1,0 +1,42 @@
+"""How Sphinx builds the site: `make docs`."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+# The site is that of the checkout, whatever else may be installed.
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
+
+from site_pages import write_pages  # noqa: E402
+
+from bayescale import __version__  # noqa: E402
+
+write_pages(HERE / "_generated")
+
+project = "bayescale"
+copyright = "the bayescale authors"
+release = __version__
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+# Money is not mathematics.
+myst_dmath_allow_digits = False
+myst_heading_anchors = 3
+default_role = "py:obj"
+autosummary_generate = True
+autosummary_imported_members = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+templates_path = ["_templates"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"bayescale {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sphinx = False

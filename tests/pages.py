@@ -1,0 +1,87 @@
+"""Run the code of a page: sessions, scripts, commands and the files that it shows."""
+
+import doctest
+import re
+import shlex
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+_FENCE = re.compile(r"^(?P<fence>`{3,})(?P<head>[^\n`]*)\n(?P<body>.*?)^(?P=fence)$", re.M | re.S)
+_CAPTION = re.compile(r"\A(?::[^\n]*\n)*?:caption:\s*(?P<name>\S+)\n")
+_OPTIONS = re.compile(r"\A(?::[^\n]*\n)+\n?")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, the file that it is, and where it begins."""
+
+    language: str
+    text: str
+    file: str
+    line: int
+
+
+def blocks(page: str) -> Iterator[Block]:
+    for match in _FENCE.finditer(page):
+        head, body = match["head"].strip(), match["body"]
+        caption = _CAPTION.match(body)
+        language = head.removeprefix("{code-block}").strip()
+        line = page.count("\n", 0, match.start()) + 1
+        yield Block(language, _OPTIONS.sub("", body), caption["name"] if caption else "", line)
+
+
+def run_page(path: Path, main: Callable[[list[str]], int], output: Callable[[], str]) -> int:
+    """Run every block in order in the working folder, and return how many were run.
+
+    `main` is the command line; `output` returns what was printed since it was last asked.
+    """
+    names: dict[str, Any] = {"__name__": "page"}
+    count = 0
+    for block in blocks(path.read_text(encoding="utf-8")):
+        where = f"{path.name}, line {block.line}"
+        if block.file:
+            Path(block.file).parent.mkdir(parents=True, exist_ok=True)
+            Path(block.file).write_text(block.text, encoding="utf-8")
+        if block.language == "toml":
+            tomllib.loads(block.text)
+        elif block.language == "python":
+            exec(compile(block.text, where, "exec"), names)
+        elif block.language == "pycon":
+            _session(block, where, names)
+        elif block.language == "console":
+            _commands(block, where, main, output)
+        else:
+            continue
+        count += 1
+    return count
+
+
+def _session(block: Block, where: str, names: dict[str, Any]) -> None:
+    test = doctest.DocTestParser().get_doctest(block.text, names, where, where, block.line)
+    said: list[str] = []
+    # A session keeps its names for the blocks after it.
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    failed = runner.run(test, out=said.append, clear_globs=False).failed
+    names |= test.globs
+    assert not failed, "".join(said)
+
+
+def _commands(
+    block: Block, where: str, main: Callable[[list[str]], int], output: Callable[[], str]
+) -> None:
+    for entry in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
+        command, _, expected = entry.partition("\n")
+        program, *arguments = shlex.split(command)
+        assert program == "bayescale", f"{where}: {command}"
+        output()
+        assert main(arguments) == 0, f"{where}: {command}"
+        found = output()
+        if expected.strip():
+            checker = doctest.OutputChecker()
+            assert checker.check_output(expected.rstrip() + "\n", found.rstrip() + "\n", FLAGS), (
+                f"{where}: {command}\nexpected\n{expected}\nfound\n{found}"
+            )

@@ -1,0 +1,101 @@
+"""Write the pages of the site that are made: notebooks, model cards, the command line."""
+
+import argparse
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bayescale as bs
+from bayescale.catalogue import model_cards
+from bayescale.cli import _parser
+
+ROOT = Path(__file__).parents[1]
+
+
+def write_pages(folder: Path) -> None:
+    """Write every made page below a folder; what is there already and the same is left alone."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        notebook_page(path, folder / "notebooks")
+    _write(folder / "cards.md", cards_page())
+    _write(folder / "command-line.md", command_page())
+
+
+def notebook_page(path: Path, folder: Path) -> None:
+    """Write a notebook as a page, with the outputs it was committed with."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    parts = []
+    for number, cell in enumerate(cells):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(_fenced("python", source))
+        for place, output in enumerate(cell["outputs"]):
+            parts += _output(output, folder, f"{path.stem}-{number}-{place}.png")
+    _write(folder / f"{path.stem}.md", "\n\n".join(parts) + "\n")
+
+
+def _output(output: dict[str, Any], folder: Path, image: str) -> Iterator[str]:
+    data = output.get("data", {})
+    if "image/png" in data:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / image).write_bytes(base64.b64decode("".join(data["image/png"])))
+        yield f"![Figure drawn by the code above]({image})"
+    elif "text/html" in data:
+        yield _fenced("{raw} html", '<div class="output">' + "".join(data["text/html"]) + "</div>")
+    else:
+        yield _fenced("text", "".join(output.get("text", data.get("text/plain", ""))))
+
+
+def _fenced(language: str, text: str) -> str:
+    return f"`````{language}\n{text.rstrip()}\n`````"
+
+
+def cards_page() -> str:
+    """Return the page of model cards: what each states, and why."""
+    lines = [
+        "# Model cards",
+        "",
+        "Made from the cards themselves. Each names a law, a prior with its reason for every "
+        "coordinate of the law, and the noise; `bs.load_model(id)` loads it, and "
+        "[](../how-to/write-priors.md) says how to write one.",
+        "",
+    ]
+    for name in model_cards():
+        card = bs.load_model(name)
+        lines += [f"## {name}", "", f"{card.title}. Law: `{card.law}`.", ""]
+        lines += [f"- {reference}" for reference in card.references]
+        lines += ["", "| of | prior | why |", "| --- | --- | --- |"]
+        lines += [f"| `{of}` | {prior} | {prior.why} |" for of, prior in card.all_priors.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def command_page() -> str:
+    """Return the page of the command line, as the parser describes it."""
+    parser = _parser()
+    (verbs,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    lines = [
+        "# The command line",
+        "",
+        "Every command prints a table and takes `--json`; exit code 0 is success, 1 an "
+        "installation that `doctor` finds amiss, 2 bad input, said in one sentence, and 130 an "
+        "interruption. Amounts may be written as `70B`, `1.4T`, `5.76e23` or `100 PF-days`. "
+        "`--quiet` hides progress bars and warnings, never errors.",
+        "",
+        'Completion in the shell: `eval "$(bayescale completion bash)"`, '
+        "`source <(bayescale completion zsh)` or `bayescale completion fish | source`.",
+        "",
+    ]
+    for name, verb in verbs.choices.items():
+        verb.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=90)
+        lines += [f"## {name}", "", _fenced("text", verb.format_help()), ""]
+    return "\n".join(lines)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
