@@ -245,7 +245,9 @@ def draw_posterior(
 
 def compiled_logp(model: Model, sizes: Sizes = ()) -> CompiledLogp:
     """Return the compiled log density of a model, compiling it at most once a process."""
-    return _compiled_card(model.to_toml(), model.formula, sizes)
+    # What a card is called and cites does not matter to its density.
+    plain = replace(model, id="compiled", title="", references=())
+    return _compiled_card(plain.to_toml(), model.formula, sizes)
 
 
 @lru_cache(maxsize=32)

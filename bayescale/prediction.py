@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from bayescale.constants import Constants
 from bayescale.curve import LEVEL_STREAM, Curve, Groups, effects_at
 from bayescale.errors import AmountError
+from bayescale.groups import column_of
 from bayescale.model import Model
 from bayescale.posterior import Fit
 from bayescale.recorded import Facts
 from bayescale.residuals import NoiseOfRuns
+from bayescale.runs import Runs
 from bayescale.units import parse_amounts
 
 _RUN_NOISE_STREAM = 1
@@ -228,6 +230,43 @@ def noise_of_runs(
         )
         amount = found.broadcast_like(mean).transpose(*mean.dims).to_numpy()
     return NoiseOfRuns(noise=noise, values=values, amount=amount, facts=facts)
+
+
+def noise_at_runs(
+    fit: Fit, runs: Runs, links: Facts | None = None
+) -> tuple[NoiseOfRuns, NDArray[np.float64]]:
+    """Return the noise of runs, and what a posterior says of the log of their responses.
+
+    Parameters
+    ----------
+    fit, runs
+        A posterior, and runs with the columns of its model. Those of a level that was fitted are
+        of that level.
+    links
+        The checkpoint that each follows, if it is not the one before it in the table.
+
+    Returns
+    -------
+    noise, log_mean
+        The noise; and draws of the curve and of the effects of levels, shape (chain, draw, run).
+    """
+    model = fit.model
+    log_inputs = {
+        name: xr.DataArray(np.log(runs.column(column)), dims="run")
+        for name, column in model.columns.items()
+    }
+    named = set(runs.table.columns)
+    groups = {
+        column: column_of(runs, column)
+        for column in model.groupings
+        if named.issuperset(column.split("+"))
+    }
+    curve = fit.curve_of(groups, "run")
+    mean = curve.response(log_inputs).transpose("chain", "draw", "run")
+    inputs = {column: runs.column(column) for column in model.columns.values()}
+    log_mean = np.log(mean.to_numpy()) + effects_of_runs(fit, mean, inputs, groups).to_numpy()
+    facts = model.noise.facts(runs, links)
+    return noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts), log_mean
 
 
 def stream_of_noise(fit: Fit, seed: int | None = None) -> np.random.Generator:

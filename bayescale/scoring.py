@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bayescale.errors import BayescaleWarning, RunsError, SamplingError
@@ -17,7 +16,7 @@ from bayescale.groups import Levels, column_of
 from bayescale.identifiability import check_identifiable
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
-from bayescale.prediction import effects_of_runs, noise_of_runs, stream_of_noise
+from bayescale.prediction import noise_at_runs, stream_of_noise
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
 
@@ -157,32 +156,17 @@ def score(fit: Fit, runs: Runs) -> Score:
     True
     """
     model, law = fit.model, fit.law
-    columns = model.columns
-    runs = runs.for_law(tuple(columns.values()), law.response)
+    runs = runs.for_law(tuple(model.columns.values()), law.response)
     # What is wrong is told by the rows of these runs, before any are put in front.
-    facts = model.noise.facts(runs)
+    model.noise.facts(runs)
     runs, fitted, links = _after_fitted(fit, runs)
-    log_inputs = {
-        name: xr.DataArray(np.log(runs.column(column)), dims="run")
-        for name, column in columns.items()
-    }
-    named = set(runs.table.columns)
-    groups = {
-        column: column_of(runs, column)
-        for column in model.groupings
-        if named.issuperset(column.split("+"))
-    }
-    curve = fit.curve_of(groups, "run")
-    mean = curve.response(log_inputs).transpose("chain", "draw", "run")
-    inputs = {column: runs.column(column) for column in columns.values()}
-    log_mean = np.log(mean.to_numpy()) + effects_of_runs(fit, mean, inputs, groups).to_numpy()
+    noise, log_mean = noise_at_runs(fit, runs, links)
+    facts = noise.facts
     observed = np.log(runs.column(law.response))
-    facts = model.noise.facts(runs, links)
-    noise = noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts)
     residual = observed - log_mean
     known = residual.copy()
     known[..., fitted:] = np.nan
-    simulated = log_mean + noise.draw(stream_of_noise(fit), mean.shape, known)
+    simulated = log_mean + noise.draw(stream_of_noise(fit), log_mean.shape, known)
     density = noise.log_density(residual)[..., fitted:]
     below = noise.cdf(residual)[..., fitted:].mean(axis=(0, 1))
     draws = density.shape[0] * density.shape[1]
