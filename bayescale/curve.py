@@ -116,6 +116,11 @@ class Curve:
         }
         return cls(law=find_law(constants.law), parameters=draws)
 
+    @property
+    def caveat(self) -> str:
+        """What belongs beside every result of the law, if anything."""
+        return self.law.caveat
+
     def response(self, log_inputs: Values) -> xr.DataArray:
         """Return the response at natural logarithms of the inputs."""
         response: xr.DataArray = self.law.formula(log_inputs, self.parameters)

@@ -1,7 +1,7 @@
 """What a posterior predicts for given plans: the loss, or whatever else the law is of."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import xarray as xr
@@ -11,6 +11,7 @@ from bayescale.constants import Constants
 from bayescale.curve import LEVEL_STREAM, Curve, Groups, effects_at
 from bayescale.errors import AmountError
 from bayescale.groups import column_of
+from bayescale.mixture import AnyCurve, MixedCurve, Mixture, end_to_end
 from bayescale.model import Model
 from bayescale.posterior import Fit
 from bayescale.recorded import Facts
@@ -23,7 +24,7 @@ _RUN_NOISE_STREAM = 1
 
 
 def predict(
-    fit: Fit,
+    fit: Fit | Mixture,
     *,
     n_params: object = None,
     n_tokens: object = None,
@@ -36,7 +37,7 @@ def predict(
     Parameters
     ----------
     fit
-        A posterior.
+        A posterior, or an average of several.
     n_params, n_tokens
         Amounts, or lists of amounts of equal length; one amount goes with every other.
     inputs
@@ -71,7 +72,7 @@ def predict(
     """
     named = {"n_params": n_params, "n_tokens": n_tokens}
     given = {name: value for name, value in named.items() if value is not None} | dict(inputs or {})
-    columns = fit.model.columns
+    columns = fit.columns
     plans = parse_plans(given, tuple(columns.values()))
     plans = _one_for_each_level(plans, groups or {})
     log_inputs = {
@@ -79,7 +80,7 @@ def predict(
     }
     curve = fit.curve_of(groups)
     mean = curve.response(log_inputs).transpose("chain", "draw", "plan")
-    name = fit.law.response
+    name = fit.response
     count = mean.sizes["plan"]
     coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
     return xr.Dataset(
@@ -131,7 +132,7 @@ def _one_for_each_level(
 
 
 def simulate_runs(
-    fit: Fit,
+    fit: Fit | Mixture,
     mean: xr.DataArray,
     columns: Mapping[str, ArrayLike],
     groups: Groups | None = None,
@@ -150,6 +151,12 @@ def simulate_runs(
     seed
         The fit's own unless given.
     """
+    if isinstance(fit, Mixture):
+        # Laws that were fitted with one seed are not to have the same scatter.
+        return end_to_end(
+            simulate_runs(part, mean.isel(draw=draws), columns, groups, _seed(part, seed) + place)
+            for place, (part, draws) in enumerate(fit.pieces())
+        )
     dim, model = str(mean.dims[-1]), fit.model
     log_inputs = {
         name: xr.DataArray(np.log(columns[column]), dims=dim)
@@ -274,6 +281,12 @@ def stream_of_noise(fit: Fit, seed: int | None = None) -> np.random.Generator:
     return np.random.default_rng([_seed(fit, seed), _RUN_NOISE_STREAM])
 
 
-def curve_of(source: Fit | Constants) -> Curve:
-    """Return the curve of a posterior, or of published constants."""
-    return source.curve if isinstance(source, Fit) else Curve.of_constants(source)
+@overload
+def curve_of(source: Fit | Constants) -> Curve: ...
+@overload
+def curve_of(source: Mixture) -> MixedCurve: ...
+@overload
+def curve_of(source: Fit | Mixture | Constants) -> AnyCurve: ...
+def curve_of(source: Fit | Mixture | Constants) -> AnyCurve:
+    """Return the curve of a posterior, of an average of several, or of published constants."""
+    return Curve.of_constants(source) if isinstance(source, Constants) else source.curve
