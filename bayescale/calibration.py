@@ -104,7 +104,7 @@ def leave_scale_out(
         distance = float(np.log(scale[~below]).mean() - np.log(scale[below].max()))
         for model in loaded:
             index.append((model.id, cut))
-            key = _key(model, runs, by, cut, seed, draws, target_accept)
+            key = task_key(model, runs, by, cut, seed, draws, target_accept)
             options = {"seed": seed, "draws": draws, "target_accept": target_accept}
             tasks.append(Task(key, (model, runs, below, distance, options)))
     results = run_tasks(
@@ -189,7 +189,7 @@ def _score_above(
     return {**facts, "distance": distance, _DENSITIES: scored.pointwise["elpd"].tolist()}
 
 
-def _key(model: Model, runs: Runs, *settings: object) -> str:
+def task_key(model: Model, runs: Runs, *settings: object) -> str:
     """Return a name for a task that another session will find again, and no other task has."""
     noted = filter(None, [runs.digest(model.grouped_and_noted)])
     whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, *map(repr, settings)])

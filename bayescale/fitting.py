@@ -171,6 +171,20 @@ def fit(
     return result
 
 
+def fit_quietly(
+    model: Model,
+    runs: Runs,
+    *,
+    seed: int | None,
+    draws: int = 1000,
+    target_accept: float | None = None,
+) -> Fit:
+    """Fit a model as one of many: without a progress bar, or warnings that the first fit gave."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BayescaleWarning)
+        return fit(model, runs, seed=seed, draws=draws, target_accept=target_accept, progress=False)
+
+
 def enough_draws(
     model: Model,
     compiled: CompiledLogp,

@@ -1,4 +1,4 @@
-"""Are fits of the same runs? What differs if they are not, and in which order the rows lie."""
+"""Whether fits are of the same runs, and what differs if they are not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,15 +36,6 @@ def check_same_runs(tables: Mapping[str, Runs]) -> None:
                 f"{first} and {name} were not fitted to the same runs: {difference} Laws can be "
                 "compared or averaged on the same runs only; fit all of them to one table."
             )
-
-
-def same_order(runs: Runs, as_in: Runs) -> NDArray[np.intp]:
-    """Return where in a table each row of another table of the same runs lies."""
-    columns = _columns([runs, as_in])
-    of_runs, of_others = (_rows(table, columns) for table in (runs, as_in))
-    found = np.empty(len(as_in), dtype=np.intp)
-    found[np.lexsort(of_others.T[::-1])] = np.lexsort(of_runs.T[::-1])
-    return found
 
 
 def _difference(tables: Mapping[str, Runs], first: str, second: str) -> str:

@@ -1,6 +1,5 @@
 """How well a posterior predicts runs that it has not seen."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale.errors import BayescaleWarning, RunsError, SamplingError
-from bayescale.fitting import fit as fit_model
+from bayescale.errors import RunsError, SamplingError
+from bayescale.fitting import fit_quietly
 from bayescale.groups import Levels, column_of
 from bayescale.identifiability import check_identifiable
 from bayescale.model import Model, load_model
@@ -355,11 +354,7 @@ def fit_and_score(
     RunsError, SamplingError
         If the model cannot be fitted to these runs.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)
-        found = fit_model(
-            model, seen, seed=seed, draws=draws, target_accept=target_accept, progress=False
-        )
+    found = fit_quietly(model, seen, seed=seed, draws=draws, target_accept=target_accept)
     scored = score(found, unseen)
     diagnostics = found.diagnostics
     facts = {
