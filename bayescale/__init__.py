@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from bayescale.allocation import Plan, allocate
     from bayescale.approaches import Frontier, envelope, isoflop_parabolas
     from bayescale.calibration import leave_scale_out, stacking_weights
+    from bayescale.comparing import compare
+    from bayescale.comparison import Comparison
     from bayescale.constants import Constants, EmpiricalFrontier, published
+    from bayescale.crossing import CrossRegret, cross_regret
     from bayescale.deciding import decide
     from bayescale.decision import Decision
     from bayescale.diagnostics import Diagnostics
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from bayescale.laws import Parameter, define_law, law
     from bayescale.limits import Limits
     from bayescale.listing import datasets, models
+    from bayescale.mixture import Mixture, average
     from bayescale.model import Model, load_model
     from bayescale.needs import Needed, needed
     from bayescale.noise import Checkpoints, Growth, Noise
@@ -48,13 +52,17 @@ if TYPE_CHECKING:
     from bayescale.reports import report
     from bayescale.runs import Runs
     from bayescale.scoring import Score, compare_breaks, hold_out, score
+    from bayescale.slopes import elasticities
 
 _HOME = {
     "advice": ("next_runs", "value_of_runs"),
     "allocation": ("Plan", "allocate"),
     "approaches": ("Frontier", "envelope", "isoflop_parabolas"),
     "calibration": ("leave_scale_out", "stacking_weights"),
+    "comparing": ("compare",),
+    "comparison": ("Comparison",),
     "constants": ("Constants", "EmpiricalFrontier", "published"),
+    "crossing": ("CrossRegret", "cross_regret"),
     "deciding": ("decide",),
     "decision": ("Decision",),
     "diagnostics": ("Diagnostics",),
@@ -74,6 +82,7 @@ _HOME = {
     "laws": ("Parameter", "define_law", "law"),
     "limits": ("Limits",),
     "listing": ("datasets", "models"),
+    "mixture": ("Mixture", "average"),
     "model": ("Model", "load_model"),
     "needs": ("Needed", "needed"),
     "noise": ("Checkpoints", "Growth", "Noise"),
@@ -87,6 +96,7 @@ _HOME = {
     "reports": ("report",),
     "runs": ("Runs",),
     "scoring": ("Score", "compare_breaks", "hold_out", "score"),
+    "slopes": ("elasticities",),
 }
 # Modules have names of their own, never that of a public function: importing a submodule binds
 # it on the package and would hide the function.
@@ -100,7 +110,9 @@ __all__ = [
     "Beta",
     "CardError",
     "Checkpoints",
+    "Comparison",
     "Constants",
+    "CrossRegret",
     "Decision",
     "Diagnostics",
     "Drift",
@@ -114,6 +126,7 @@ __all__ = [
     "HalfNormal",
     "Limits",
     "LogNormal",
+    "Mixture",
     "Model",
     "Needed",
     "NextRuns",
@@ -130,11 +143,15 @@ __all__ = [
     "UnknownNameError",
     "__version__",
     "allocate",
+    "average",
+    "compare",
     "compare_breaks",
     "costs",
+    "cross_regret",
     "datasets",
     "decide",
     "define_law",
+    "elasticities",
     "envelope",
     "fit",
     "frontier",

@@ -111,7 +111,7 @@ def compare(
     >>> import bayescale as bs
     >>> options = {"draws": 200, "seed": 1, "progress": False}
     >>> fits = {card: bs.fit(card, **options) for card in ("chinchilla", "kaplan-nd")}
-    >>> found = bs.compare(fits, cuts=["1e21"], **options)
+    >>> found = bs.compare(fits, **options)
     >>> print(found.verdict[0].split(" within")[0])
     Larger scales support chinchilla
     """

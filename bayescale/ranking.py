@@ -100,7 +100,7 @@ class Ranking:
 
     def text(self, name: str) -> str:
         """Return the difference of a law to the best, with its standard error."""
-        diff, error = map(float, self.table.loc[name, ["diff", "se"]].to_list())
+        diff, error = (float(self.table[column].loc[name]) for column in ("diff", "se"))
         if np.isnan(diff):
             return "-"
         if error == 0.0:
