@@ -40,6 +40,7 @@ def compare(
     others: Mapping[str, ArrayLike] | None = None,
     seed: int = 0,
     draws: int = 1000,
+    refit_draws: int = 500,
     target_accept: float | None = None,
     executor: Executor | None = None,
     store: str | Path | None = None,
@@ -70,7 +71,9 @@ def compare(
         Predictions made elsewhere, by name: the log density of each response itself (not of its
         logarithm) left out, one for each run, or for each group that is left out, in order.
     seed, draws, target_accept
-        As in `fit`, of every fit made here.
+        As in `fit`, of the fits of cards.
+    refit_draws
+        Kept draws of each chain of the refits that scores are made from.
     executor
         Any PEP 3148 executor for the refits; one after the other unless given.
     store
@@ -115,10 +118,10 @@ def compare(
     >>> print(found.verdict[0].split(" within")[0])
     Larger scales support chinchilla
     """
-    options: dict[str, Any] = {"seed": seed, "draws": draws, "target_accept": target_accept}
+    options: dict[str, Any] = {"seed": seed, "target_accept": target_accept}
     unfitted: Mapping[str, str] = {}
     if not isinstance(fits, Mapping):
-        fits, unfitted, runs = _fit_all(fits, runs, progress=progress, **options)
+        fits, unfitted = _fit_all(fits, runs, draws=draws, progress=progress, **options)
     elif runs is not None:
         raise ValueError("runs: the fits have runs of their own; give runs with cards only.")
     if not fits:
@@ -135,9 +138,9 @@ def compare(
         "compute" if "compute" in table.table else next(iter(fits[min(fits)].columns.values()))
     )
     cuts = _cuts(table.column(scale)) if cuts is None else cuts
-    spent: dict[str, Any] = {"executor": executor, "store": store, "progress": progress}
-    scales = leave_scale_out([*models.values()], table, cuts, by=scale, **options, **spent)
-    left_out = leave_out(fits, table, units, folds=folds, **options, **spent)
+    options |= {"draws": refit_draws, "executor": executor, "store": store, "progress": progress}
+    scales = leave_scale_out([*models.values()], table, cuts, by=scale, **options)
+    left_out = leave_out(fits, table, units, folds=folds, **options)
     clustered_by, clusters = _clusters(table, units)
     told = {name: not_told(fit) for name, fit in fits.items()}
     found = Comparison(
@@ -164,7 +167,7 @@ def _fit_all(
     draws: int,
     target_accept: float | None,
     progress: bool,
-) -> tuple[dict[str, Fit], dict[str, str], Runs]:
+) -> tuple[dict[str, Fit], dict[str, str]]:
     """Fit cards to runs; those that cannot be have a reason instead."""
     if isinstance(cards, str | Path | Model):
         raise ValueError(f"fits: found {cards!r}, expected a list of cards, or fits by name.")
@@ -199,7 +202,7 @@ def _fit_all(
                 )
         except (RunsError, SamplingError) as error:
             unfitted[model.id] = str(error)
-    return fits, unfitted, runs
+    return fits, unfitted
 
 
 def _cuts(values: NDArray[np.float64]) -> list[float]:

@@ -176,11 +176,11 @@ class Comparison:
         said = [] if fit.diagnostics.ok else ["failed its gates"]
         if self.not_told[name]:
             said.append(f"not identified: these runs do not tell {', '.join(self.not_told[name])}")
-        poor = [f"{cut:.3g}" for cut in self.cuts if not self._ok_below(name, cut)]
+        poor = [_amount(self.scale, c) for c in self.cuts if not self._ok_below(name, c)]
         if poor:
             said.append(f"failed its gates below {', '.join(poor)}")
-        if self.left_out.failed[name]:
-            said.append(f"{self.left_out.failed[name]} refits failed their gates")
+        if failed := self.left_out.failed[name]:
+            said.append(f"failed its gates in {failed} of its refits without runs")
         return "; ".join(said) or "passed"
 
     @property
@@ -246,6 +246,8 @@ class Comparison:
         found = []
         for name in sorted([*self.fits, *self.unfitted]):
             if name in self.eligible:
+                if (status := self.status(name)) != "passed":
+                    found.append(f"{name} {status}.")
                 continue
             found.append(f"{name} cannot win: {self.status(name)}.".replace("..", "."))
             scored = name in self.by_scale.scored and self.by_scale.best
@@ -263,7 +265,10 @@ class Comparison:
                 f"{name} {format_share(round(float(w), 3))}"
                 for name, w in self.weights.sort_values(ascending=False, kind="stable").items()
             )
-            found.append(f"Stacking weights, by how a mixture predicts larger scales: {shares}.")
+            found.append(
+                f"Stacking weights: {shares}. They are shares of the mixture that predicts larger "
+                "scales best, not probabilities."
+            )
         found.append(self.left_out.how)
         return found
 

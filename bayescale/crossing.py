@@ -82,10 +82,6 @@ class CrossRegret:
 
     def text_table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the matrix as people read it, with the plan of each law."""
-
-        def share(value: float) -> str:
-            return format_number(100 * value, 2)
-
         cells = self._cells(prob)
         columns = {
             "plan": [
@@ -95,7 +91,7 @@ class CrossRegret:
         }
         for i, holds in enumerate(self._names):
             columns[f"if {holds} holds"] = [
-                f"{share(mean)} % [{share(lower)}, {share(upper)}]"
+                f"{percent(mean)} % [{percent(lower)}, {percent(upper)}]"
                 for mean, lower, upper in cells[:, :, i].T
             ]
         return pd.DataFrame(columns, index=pd.Index(self._names, name="planned by"))
@@ -110,10 +106,10 @@ class CrossRegret:
         budget, lost = (format_budget(x * self.budget, self.cost.unit) for x in (1.0, dearest))
         return (
             f"At {budget}, planning by {believed} where {holds} holds wastes "
-            f"{format_number(100 * dearest, 2)} % of the budget ({lost}): the dearest mistake.",
+            f"{percent(dearest)} % of the budget ({lost}): the dearest mistake.",
             f"The plan of {self._names[int(worst.argmin())]} is the safest: whichever of these "
             f"laws holds, it is expected to waste at most "
-            f"{format_number(100 * float(worst.min()), 2)} %.",
+            f"{percent(float(worst.min()))} %.",
         )
 
     def __str__(self) -> str:
@@ -126,6 +122,11 @@ class CrossRegret:
 
         said = "".join(f"<p>{escape(s)}</p>" for s in self.sentences)
         return said + self.text_table().to_html()
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent, to two digits; less than a hundredth of one is none."""
+    return format_number(round(100.0 * share, 2), 2)
 
 
 def cross_regret(

@@ -193,7 +193,9 @@ def leave_out(
         for name, fit in fits.items():
             elpd[name], shapes[name] = importance_sampled(log_densities(fit, runs))
             highest = min(HIGHEST_K, 1.0 - 1.0 / np.log10(fit.posterior["draw"].size * 4))
-            bad[name] = [np.array([i]) for i in np.flatnonzero(~(shapes[name] <= highest))]
+            # A law that failed its gates cannot win, however exactly it is scored.
+            doubtful = ~(shapes[name] <= highest) & fit.diagnostics.ok
+            bad[name] = [np.array([i]) for i in np.flatnonzero(doubtful)]
     too_many = max(map(len, bad.values()), default=0) > folds
     if units.by or too_many:
         shuffled = np.random.default_rng([seed, _FOLD_STREAM]).permutation(len(units))
@@ -205,7 +207,7 @@ def leave_out(
     else:
         count = sum(map(len, bad.values()))
         how = f"{units.why} By Pareto-smoothed importance sampling" + (
-            f", and by {count} refits where its k is above {HIGHEST_K}." if count else "."
+            f", and refitted {count} times where its k is above {HIGHEST_K}." if count else "."
         )
     tasks, places = [], []
     for name, parts in bad.items():

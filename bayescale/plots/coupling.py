@@ -49,7 +49,7 @@ def coupling(
     low, middle, high = np.quantile(k, tail_quantiles(prob))
     prior = draw_prior(fit.model, np.random.default_rng(0), _PRIOR_DRAWS)["k"]
     right = max(1.3, 1.15 * float(np.quantile(k, 0.999)))
-    edges = np.linspace(0.0, right, 120).tolist()
+    edges = np.linspace(0.0, right, 90).tolist()
     ax.hist(k, edges, density=True, color=BLUE, alpha=0.5, label="posterior")
     counts, _ = np.histogram(prior, edges)
     ax.stairs(counts / (len(prior) * np.diff(edges)), edges, color=GREY, label="prior")
@@ -61,7 +61,8 @@ def coupling(
         linestyle="-.",
         label=f"Kaplan's corner ({whose}), k = {format_number(corner)}, no floor",
     )
-    bottom = -0.03 * ax.get_ylim()[1]
+    top = ax.get_ylim()[1]
+    bottom = -0.03 * top
     ax.plot([low, high], [bottom, bottom], color="black", linewidth=2.5, solid_capstyle="butt")
     floor = float((fit.posterior["E"] / fit.posterior["loss_ref"]).median())
     ax.set_title(
@@ -72,6 +73,8 @@ def coupling(
     )
     ax.set_xlabel("coupling k")
     ax.set_yticks([])
-    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0.12, 1.0))
+    # Room for the legend above what it explains.
+    ax.set_ylim(2.0 * bottom, 1.45 * top)
+    ax.legend(fontsize=8, loc="upper left")
     tidy(ax)
     return ax

@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayescale.crossing import CrossRegret
+from bayescale.crossing import CrossRegret, percent
 from bayescale.plots.style import new_axes
-from bayescale.units import format_budget, format_count, format_number
+from bayescale.units import format_budget, format_count
 
 
 def cross_regret(crossed: CrossRegret, prob: float = 0.9, ax: Axes | None = None) -> Axes:
@@ -33,11 +33,11 @@ def cross_regret(crossed: CrossRegret, prob: float = 0.9, ax: Axes | None = None
     ax.imshow(np.sqrt(matrix), cmap="Oranges", vmin=0.0, vmax=1.0, aspect="auto")
     ends = table[["regret_lower", "regret_upper"]].to_numpy().reshape(*matrix.shape, 2)
     for (row, column), value in np.ndenumerate(matrix):
-        low, high = (format_number(100 * x, 2) for x in ends[row, column])
+        low, high = (percent(x) for x in ends[row, column])
         ax.text(
             column,
             row,
-            f"{format_number(100 * value, 2)} %\n[{low}, {high}]",
+            f"{percent(float(value))} %\n[{low}, {high}]",
             ha="center",
             va="center",
             fontsize=8,
