@@ -124,6 +124,8 @@ def compare(
         fits, unfitted = _fit_all(fits, runs, draws=draws, progress=progress, **options)
     elif runs is not None:
         raise ValueError("runs: the fits have runs of their own; give runs with cards only.")
+    if folds < 2:
+        raise ValueError(f"folds: found {folds}, expected two or more.")
     if not fits:
         raise RunsError(
             "compare: found no law that could be fitted: "
