@@ -136,6 +136,7 @@ def compare(
     table = fits[min(fits, key=lambda name: (-fits[name].runs.table.shape[1], name))].runs
     models = {name: replace(fit.model, id=name) for name, fit in fits.items()}
     units = units_of(table, models, by)
+    elsewhere = _others(others or {}, units, {*fits, *unfitted})
     scale = scale or (
         "compute" if "compute" in table.table else next(iter(fits[min(fits)].columns.values()))
     )
@@ -156,7 +157,7 @@ def compare(
         scale=scale,
         clusters=clusters,
         clustered_by=clustered_by,
-        others=_others(others or {}, units, {*fits, *unfitted}),
+        others=elsewhere,
     )
     return replace(found, weights=_weights(scales, found.eligible))
 
