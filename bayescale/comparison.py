@@ -233,12 +233,9 @@ class Comparison:
         ends = " and ".join(_amount(self.scale, c) for c in (cuts[0], cuts[-1])[: len(cuts)])
         where = f"{len(cuts)} cuts of {self.scale} between {ends}" if len(cuts) > 1 else ends
         found = [self.by_scale.say(f"Larger scales left out ({where})")]
-        what = (
-            f"one {self.left_out.units.by} after another"
-            if self.left_out.units.by
-            else "one by one"
-        )
-        found.append(self.by_unit.say(f"Runs left out {what}"))
+        by = self.left_out.units.by
+        what = f"Groups of one {by} left out" if by else "Runs left out one by one"
+        found.append(self.by_unit.say(what))
         return found
 
     @property
@@ -259,6 +256,11 @@ class Comparison:
             f"Within {ERRORS:g} standard errors differences are ties; those of larger scales are "
             f"over {parts} {counted}, or over cuts where that is more."
             + (" So few make it uncertain itself." if parts < FEW else "")
+            + (
+                " One cut is one forecast, whose error all runs above it share: give more cuts."
+                if len(self.cuts) == 1
+                else ""
+            )
         )
         if len(self.weights) > 1:
             shares = ", ".join(

@@ -71,6 +71,8 @@ def test_identical_models_tie(floor_and_none):
     np.testing.assert_allclose(twins.weights, 0.5)
     assert "do not tell one and two apart" in twins.verdict[0]
     assert "support" not in twins.verdict[0]
+    alone = bs.compare({"one": fit}, cuts=[1e10], **QUICK)
+    assert any("One cut is one forecast" in sentence for sentence in alone.verdict)
 
 
 def test_neither_order_nor_families_matter(floor_and_none, of_curves):
