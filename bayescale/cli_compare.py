@@ -38,6 +38,9 @@ def add_compare_verb(verb: Verb, add_prob: Callable[[argparse.ArgumentParser], N
     compare.add_argument("--by", metavar="COLUMN", help="leave out whole groups of one COLUMN")
     compare.add_argument("--folds", type=int, default=10, help="refits of groups left out (10)")
     compare.add_argument("--draws", type=int, default=1000, help="kept draws a chain (1000)")
+    compare.add_argument(
+        "--refit-draws", type=int, default=500, help="the same of refits that score laws (500)"
+    )
     compare.add_argument("--seed", type=int, default=0, help="seed of all fits (0)")
     compare.add_argument(
         "--compute",
@@ -65,6 +68,7 @@ def _compare(options: Arguments) -> None:
         folds=options.folds,
         seed=options.seed,
         draws=options.draws,
+        refit_draws=options.refit_draws,
         progress=not (options.quiet or options.json),
     )
     planning = _Planning(found, options.compute)
