@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale.build import draw_prior
+from bayescale.identifiability import unidentified
 from bayescale.posterior import Fit
 
 LEARNT = 0.5
@@ -45,6 +46,8 @@ def contraction(fit: Fit) -> "pd.Series[float]":
 
 
 def not_told(fit: Fit) -> tuple[str, ...]:
-    """Return the names of what the runs do not tell."""
+    """Return the names of what the runs do not tell: all, where they cannot tell terms apart."""
     found = contraction(fit)
+    if unidentified(fit.model, fit.runs):
+        return tuple(map(str, found.index))
     return tuple(map(str, found.index[found < LEARNT]))
