@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from bayescale.approaches import Frontier, envelope, isoflop_parabolas
     from bayescale.calibration import leave_scale_out, stacking_weights
     from bayescale.choices import Choice
+    from bayescale.comparing import compare
+    from bayescale.comparison import Comparison
     from bayescale.constants import Constants, EmpiricalFrontier, published
     from bayescale.counting import Counting, counted_exponents, recount
+    from bayescale.crossing import CrossRegret, cross_regret
     from bayescale.deciding import decide
     from bayescale.decision import Decision
     from bayescale.diagnostics import Diagnostics
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from bayescale.laws import Parameter, define_law, law
     from bayescale.limits import Limits
     from bayescale.listing import datasets, models
+    from bayescale.mixture import Mixture, average
     from bayescale.model import Model, load_model
     from bayescale.needs import Needed, needed
     from bayescale.noise import Checkpoints, Growth, Noise
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from bayescale.reports import report
     from bayescale.runs import Runs
     from bayescale.scoring import Score, compare_breaks, hold_out, score
+    from bayescale.slopes import elasticities
     from bayescale.steps import Step
     from bayescale.universes import Multiverse, multiverse
     from bayescale.windows import RisingCuts, rising_cuts
@@ -61,8 +66,11 @@ _HOME = {
     "approaches": ("Frontier", "envelope", "isoflop_parabolas"),
     "calibration": ("leave_scale_out", "stacking_weights"),
     "choices": ("Choice",),
+    "comparing": ("compare",),
+    "comparison": ("Comparison",),
     "constants": ("Constants", "EmpiricalFrontier", "published"),
     "counting": ("Counting", "counted_exponents", "recount"),
+    "crossing": ("CrossRegret", "cross_regret"),
     "deciding": ("decide",),
     "decision": ("Decision",),
     "diagnostics": ("Diagnostics",),
@@ -83,6 +91,7 @@ _HOME = {
     "laws": ("Parameter", "define_law", "law"),
     "limits": ("Limits",),
     "listing": ("datasets", "models"),
+    "mixture": ("Mixture", "average"),
     "model": ("Model", "load_model"),
     "needs": ("Needed", "needed"),
     "noise": ("Checkpoints", "Growth", "Noise"),
@@ -96,6 +105,7 @@ _HOME = {
     "reports": ("report",),
     "runs": ("Runs",),
     "scoring": ("Score", "compare_breaks", "hold_out", "score"),
+    "slopes": ("elasticities",),
     "steps": ("Step",),
     "universes": ("Multiverse", "multiverse"),
     "windows": ("RisingCuts", "rising_cuts"),
@@ -113,8 +123,10 @@ __all__ = [
     "CardError",
     "Checkpoints",
     "Choice",
+    "Comparison",
     "Constants",
     "Counting",
+    "CrossRegret",
     "Decision",
     "Diagnostics",
     "Drift",
@@ -129,6 +141,7 @@ __all__ = [
     "HalfNormal",
     "Limits",
     "LogNormal",
+    "Mixture",
     "Model",
     "Multiverse",
     "Needed",
@@ -148,12 +161,16 @@ __all__ = [
     "UnknownNameError",
     "__version__",
     "allocate",
+    "average",
+    "compare",
     "compare_breaks",
     "costs",
     "counted_exponents",
+    "cross_regret",
     "datasets",
     "decide",
     "define_law",
+    "elasticities",
     "envelope",
     "explain",
     "fit",

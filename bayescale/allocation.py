@@ -14,6 +14,7 @@ from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
 from bayescale.limits import NO_LIMITS, Limits
+from bayescale.mixture import Mixture
 from bayescale.optimum import Split
 from bayescale.posterior import Fit
 from bayescale.prediction import curve_of, simulate_runs
@@ -58,7 +59,8 @@ class Plan:
         the budget; and ``loss_run``, what one new run of that plan would show. Also ``n_opt``,
         ``d_opt`` and ``tokens_per_param``.
     source
-        What it was computed from: a fit, or published constants (a single draw).
+        What it was computed from: a fit, an average of laws, or published constants (a single
+        draw).
     cost
         What the budgets are of.
     fixed, limits
@@ -66,7 +68,7 @@ class Plan:
     """
 
     draws: xr.Dataset
-    source: Fit | Constants
+    source: Fit | Mixture | Constants
     cost: Cost
     fixed: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = NO_LIMITS
@@ -83,9 +85,14 @@ class Plan:
 
     @cached_property
     def diagnostics(self) -> Diagnostics | None:
-        """The gates of the fit and of ln N_opt at each budget; None for published constants."""
-        if not isinstance(self.source, Fit):
+        """The gates of the fit and of ln N_opt at each budget; None for published constants.
+
+        Of an average of laws, the gates of each: its draws are of no one chain.
+        """
+        if isinstance(self.source, Constants):
             return None
+        if isinstance(self.source, Mixture):
+            return self.source.diagnostics
         log_n: xr.DataArray = np.log(self.draws["n_opt"])  # type: ignore[assignment]
         # Draws without an optimum are counted elsewhere; they do not say that chains disagree.
         found = xr.Dataset({"ln n_opt": log_n.fillna(log_n.median(("chain", "draw")))})
@@ -122,7 +129,7 @@ class Plan:
     def extrapolation(self) -> pd.DataFrame:
         """How many times the largest run each budget is: in compute, size and tokens."""
         plan = self.recommended
-        if not isinstance(self.source, Fit):
+        if isinstance(self.source, Constants):
             return pd.DataFrame(index=plan.index)
         compute = self.cost.training(plan["n_params"], plan["n_tokens"])
         largest = {name: values.max() for name, values in self.source.inputs.items()}
@@ -137,7 +144,7 @@ class Plan:
     @property
     def headline(self) -> str:
         """What the plan rests on, led by the failure if the gates were not passed."""
-        if not isinstance(self.source, Fit) or self.diagnostics is None:
+        if isinstance(self.source, Constants) or self.diagnostics is None:
             return f"{self.source.name}: {self.source.source}."  # type: ignore[union-attr]
         return lead_with_status(self.source.description, self.diagnostics)
 
@@ -145,7 +152,7 @@ class Plan:
     def caveats(self) -> tuple[str, ...]:
         """Sentences on how far these numbers may be believed, beyond the gates."""
         found = []
-        if isinstance(self.source, Fit):
+        if not isinstance(self.source, Constants):
             far = self.extrapolation["compute"]
             far = far[far > FAR]
             if len(far):
@@ -158,12 +165,12 @@ class Plan:
                     + (
                         "The intervals let the elasticities drift that far as they do inside the "
                         "data."
-                        if self.source.model.discrepancy
+                        if self.source.drifts
                         else "The intervals assume that the law holds that far; they do not "
                         "include its being wrong."
                     )
                 )
-            if len(self.source.runs.families) > 1 and "family" not in self.source.model.groupings:
+            if len(self.source.runs.families) > 1 and "family" not in self.source.groupings:
                 found.append(
                     f"{len(self.source.runs.families)} families of runs are fitted by one curve, "
                     "as if they were one."
@@ -180,10 +187,8 @@ class Plan:
             for c, share in zip(self.compute, self.at_limit, strict=True)
             if share > 0
         ]
-        law = curve_of(self.source).law
-        if law.caveat:
-            found.append(law.caveat)
-        return tuple(found)
+        caveat = curve_of(self.source).caveat
+        return (*found, caveat) if caveat else tuple(found)
 
     def table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return medians and equal-tailed intervals at each budget.
@@ -239,7 +244,7 @@ class Plan:
 
 
 def allocate(
-    source: Fit | Constants | EmpiricalFrontier,
+    source: Fit | Mixture | Constants | EmpiricalFrontier,
     *,
     compute: object,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
@@ -251,7 +256,7 @@ def allocate(
     Parameters
     ----------
     source
-        A fit, or published constants.
+        A fit, an average of laws (`bayescale.average`), or published constants.
     compute
         One budget or several: FLOP, or text such as ``"5.76e23"`` or ``"100 PF-days"``. This is
         compute as spent, never Kaplan's batch-adjusted C_min, for which there is
@@ -318,7 +323,7 @@ def allocate(
         split, middle, middle.copy(data=spending.log_tokens(middle.to_numpy()))
     )
     draws = draws.transpose("chain", "draw", "compute")
-    if isinstance(source, Fit):
+    if not isinstance(source, Constants):
         sizes = middle.to_numpy()
         at_plans = columns_of_plans(source, split, sizes, spending.log_tokens(sizes))
         draws["loss_run"] = simulate_runs(source, draws["loss_plan"], at_plans)
@@ -328,17 +333,17 @@ def allocate(
 
 
 def columns_of_plans(
-    fit: Fit, split: Split, log_n: NDArray[np.float64], log_d: NDArray[np.float64]
+    fit: Fit | Mixture, split: Split, log_n: NDArray[np.float64], log_d: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Return the columns of runs that plans would be, from the logs of their size and tokens."""
-    columns = fit.model.columns
+    columns = fit.columns
     return {
         columns[name]: np.exp(np.broadcast_to(np.asarray(values), log_n.shape))
         for name, values in split(log_n, log_d).items()
     }
 
 
-def tokens_of_runs(fit: Fit) -> NDArray[np.float64]:
+def tokens_of_runs(fit: Fit | Mixture) -> NDArray[np.float64]:
     """Return the tokens of the runs that were fitted, from steps where there are only those."""
     runs = fit.runs
     if "n_tokens" in runs.table:
@@ -346,7 +351,7 @@ def tokens_of_runs(fit: Fit) -> NDArray[np.float64]:
     return runs.column("n_steps") * runs.column("batch_tokens")
 
 
-def largest_compute(fit: Fit, cost: Cost) -> float:
+def largest_compute(fit: Fit | Mixture, cost: Cost) -> float:
     """Return the compute of the largest run that was fitted, in FLOP."""
     runs = fit.runs
     if "compute" in runs.table:

@@ -1,6 +1,5 @@
 """Do intervals cover? Asked of larger runs held out, and of simulations from the model itself."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -13,7 +12,7 @@ from bayescale.errors import RunsError
 from bayescale.model import Model, load_model
 from bayescale.runs import Runs
 from bayescale.scoring import fit_and_score
-from bayescale.tasks import Task, run_tasks
+from bayescale.tasks import Task, run_tasks, task_key
 from bayescale.units import Amount, parse_amounts
 
 _DENSITIES = "densities"
@@ -104,7 +103,7 @@ def leave_scale_out(
         distance = float(np.log(scale[~below]).mean() - np.log(scale[below].max()))
         for model in loaded:
             index.append((model.id, cut))
-            key = _key(model, runs, by, cut, seed, draws, target_accept)
+            key = task_key(model, runs, by, cut, seed, draws, target_accept)
             options = {"seed": seed, "draws": draws, "target_accept": target_accept}
             tasks.append(Task(key, (model, runs, below, distance, options)))
     results = run_tasks(
@@ -187,10 +186,3 @@ def _score_above(
         model, runs.where(below, "below the cut"), runs.where(~below, "above the cut"), **options
     )
     return {**facts, "distance": distance, _DENSITIES: scored.pointwise["elpd"].tolist()}
-
-
-def _key(model: Model, runs: Runs, *settings: object) -> str:
-    """Return a name for a task that another session will find again, and no other task has."""
-    noted = filter(None, [runs.digest(model.grouped_and_noted)])
-    whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, *map(repr, settings)])
-    return f"{model.id} on {runs.name}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from bayescale._version import __version__
+from bayescale.cli_compare import add_compare_verb
 from bayescale.cli_decisions import (
     add_cost_options,
     add_decision_verbs,
@@ -21,9 +22,11 @@ from bayescale.cli_decisions import (
 from bayescale.cli_disagreements import add_disagreement_verbs
 from bayescale.cli_text import (
     add_fit,
+    add_runs,
     fit_or_constants,
     print_json,
     read_pairs,
+    runs_of,
     saved_fit,
     table_records,
     table_text,
@@ -132,12 +135,12 @@ def _parser() -> argparse.ArgumentParser:
         verb(name, _list, about).set_defaults(listing=name)
 
     check = verb("check", _check, "Validate a table of runs and say what can be learnt from it.")
-    _add_runs(check)
+    add_runs(check)
     check.add_argument("--model", default="chinchilla", help="card it is to be fitted with")
 
     fit = verb("fit", _fit, "Fit a model card to runs, and save the posterior.")
     fit.add_argument("model", help="id of a model card, or the path of one")
-    _add_runs(fit)
+    add_runs(fit)
     fit.add_argument("--out", type=Path, help="netCDF file to save the fit in")
     fit.add_argument("--report", type=Path, help="HTML file to write the report in")
     _add_budgets(fit, required=False)
@@ -156,7 +159,8 @@ def _parser() -> argparse.ArgumentParser:
     add_cost_options(allocate)
 
     add_decision_verbs(verb, _add_prob)
-    add_disagreement_verbs(verb, _add_runs, _add_prob)
+    add_compare_verb(verb, _add_prob)
+    add_disagreement_verbs(verb, add_runs, _add_prob)
 
     predict = verb("predict", _predict, "Print the predicted loss of plans.")
     add_fit(predict)
@@ -178,19 +182,6 @@ def _parser() -> argparse.ArgumentParser:
 
     add_tool_verbs(verb, parser)
     return parser
-
-
-def _add_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", help="dataset id, folder, or csv, tsv, parquet, jsonl or json file")
-    parser.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="NAME=COLUMN",
-        help="which column holds what, such as n_params=size; may be repeated",
-    )
-    parser.add_argument("--keep-outliers", action="store_true", help="keep flagged rows")
-    parser.add_argument("--vocabulary-size", type=int, help="refuse losses above its logarithm")
 
 
 def _add_budgets(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -314,6 +305,8 @@ def _fit(options: Arguments) -> None:
     if plan:
         _print_plan(plan, options.prob)
     else:
+        if result.law.caveat:
+            print(result.law.caveat)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the headline says it
             table = result.summary(options.prob)
@@ -334,7 +327,7 @@ def _fit_facts(result: "Fit", plan: "Plan | None", options: Arguments) -> dict[s
             "headline": result.headline,
             "summary": table_records(result.summary(options.prob)),
             "allocation": table_records(plan.table(options.prob)) if plan else None,
-            "caveats": list(plan.caveats) if plan else None,
+            "caveats": list(plan.caveats if plan else filter(None, [result.law.caveat])),
             "provenance": dict(result.provenance),
             "out": str(options.out) if options.out else None,
             "report": str(options.report) if options.report else None,
@@ -406,16 +399,7 @@ def _report(options: Arguments) -> None:
 
 
 def _load(options: Arguments, model: "Model") -> "Runs":
-    from bayescale.reading import load_runs
-
-    return load_runs(
-        options.runs,
-        columns=dict(read_pairs(options.column, "--column", "NAME=COLUMN")),
-        keep_outliers=options.keep_outliers,
-        vocabulary_size=options.vocabulary_size,
-        needs=tuple(model.columns.values()),
-        response=model.formula.response,
-    )
+    return runs_of(options, tuple(model.columns.values()), model.formula.response)
 
 
 def _print_listing(table: "pd.DataFrame") -> None:

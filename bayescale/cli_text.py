@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from bayescale.constants import Constants, EmpiricalFrontier
     from bayescale.posterior import Fit
+    from bayescale.runs import Runs
 
 
 def read_pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
@@ -19,6 +20,38 @@ def read_pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple
         if not name or not value:
             raise ValueError(f"{option}: found {entry!r}, expected {form}.")
         yield name.strip(), value.strip()
+
+
+def add_runs(parser: argparse.ArgumentParser, name: str = "runs") -> None:
+    """Add the argument, or the option, of a table of runs, and what is to be done on reading."""
+    about = "dataset id, folder, or csv, tsv, parquet, jsonl or json file"
+    if name.startswith("-"):
+        parser.add_argument(name, dest="runs", metavar="RUNS", help=about)
+    else:
+        parser.add_argument(name, help=about)
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="which column holds what, such as n_params=size; may be repeated",
+    )
+    parser.add_argument("--keep-outliers", action="store_true", help="keep flagged rows")
+    parser.add_argument("--vocabulary-size", type=int, help="refuse losses above its logarithm")
+
+
+def runs_of(options: argparse.Namespace, needs: Sequence[str], response: str) -> "Runs":
+    """Return the runs that were named."""
+    from bayescale.reading import load_runs
+
+    return load_runs(
+        options.runs,
+        columns=dict(read_pairs(options.column, "--column", "NAME=COLUMN")),
+        keep_outliers=options.keep_outliers,
+        vocabulary_size=options.vocabulary_size,
+        needs=tuple(needs),
+        response=response,
+    )
 
 
 def add_fit(parser: argparse.ArgumentParser, *, constants: bool = False) -> None:

@@ -117,11 +117,23 @@ class Curve:
         }
         return cls(law=find_law(constants.law), parameters=draws)
 
+    @property
+    def caveat(self) -> str:
+        """What belongs beside every result of the law, if anything."""
+        return self.law.caveat
+
     def response(self, log_inputs: Values) -> xr.DataArray:
         """Return the response at natural logarithms of the inputs."""
         response: xr.DataArray = self.law.formula(log_inputs, self.parameters)
         if self.reference is None:
             return response
+        bent: xr.DataArray = response * np.exp(self.departure(log_inputs))
+        return bent
+
+    def departure(self, log_inputs: Values) -> Any:
+        """Return the departure of the log response from the law: discrepancy and tilts."""
+        if self.reference is None:
+            return 0.0
         # Written out, not divided, so that plain arrays of inputs work as labelled ones do.
         centred = {name: x - np.log(self.reference[name]) for name, x in log_inputs.items()}
         departure: Any = 0.0
@@ -129,8 +141,7 @@ class Curve:
             departure = self.drift.departure(centred, self.walks)
         for name, tilt in self.tilts.items():
             departure = departure + (tilt * centred[name] if name else tilt)
-        bent: xr.DataArray = response * np.exp(departure)
-        return bent
+        return departure
 
     def optimal_log_params(self, log_product: xr.DataArray) -> xr.DataArray:
         """Return ln N of the least loss under ``N D = exp(log_product)``, for every draw.

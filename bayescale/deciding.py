@@ -13,6 +13,7 @@ from bayescale.costs import Cluster, Cost, Serving, as_cost, six_nd
 from bayescale.decision import Decision
 from bayescale.errors import AmountError
 from bayescale.limits import NO_LIMITS, Limits
+from bayescale.mixture import Mixture
 from bayescale.optimum import Split
 from bayescale.posterior import Fit
 from bayescale.prediction import curve_of, simulate_runs
@@ -32,7 +33,7 @@ _ROUNDS, _CLOSER = 2, 17
 
 
 def decide(
-    source: Fit | Constants,
+    source: Fit | Mixture | Constants,
     *,
     compute: object,
     plans: Mapping[str, object] | None = None,
@@ -50,7 +51,7 @@ def decide(
     Parameters
     ----------
     source
-        A fit, or published constants.
+        A fit, an average of laws (`bayescale.average`), or published constants.
     compute
         The budget, in the unit of the cost: FLOP, or text such as ``"100 PF-days"``.
     plans
@@ -144,7 +145,7 @@ def decide(
         loss_run=simulate_runs(
             source, loss, columns_of_plans(source, split, log_n, log_d), seed=seed
         )
-        if isinstance(source, Fit)
+        if not isinstance(source, Constants)
         else loss,
         regrets=regrets,
         cluster=cluster,

@@ -12,6 +12,7 @@ from bayescale.candidates import Candidates
 from bayescale.constants import Constants
 from bayescale.costs import Cost
 from bayescale.diagnostics import lead_with_status
+from bayescale.mixture import Mixture
 from bayescale.posterior import Fit
 from bayescale.regrets import Regrets
 from bayescale.spending import Array
@@ -36,7 +37,7 @@ class Decision:
     regrets
         The budget, what it is of, and the best that every draw could do with it.
     source
-        What it was computed from: a fit, or published constants.
+        What it was computed from: a fit, an average of laws, or published constants.
     sizes
         Sizes along the budget, in parameters.
     regret
@@ -51,7 +52,7 @@ class Decision:
     """
 
     regrets: Regrets
-    source: Fit | Constants
+    source: Fit | Mixture | Constants
     sizes: Array
     regret: xr.DataArray
     candidates: Candidates
@@ -142,7 +143,7 @@ class Decision:
     @property
     def headline(self) -> str:
         """What the decision rests on, led by the failure if the gates were not passed."""
-        if not isinstance(self.source, Fit):
+        if isinstance(self.source, Constants):
             return f"{self.source.name}: {self.source.source}."
         return lead_with_status(self.source.description, self.source.diagnostics)
 
@@ -191,18 +192,14 @@ class Decision:
         """Sentences on how far these numbers may be believed, beyond the gates."""
         found = []
         row = self.plan
-        if isinstance(self.source, Fit):
+        if not isinstance(self.source, Constants):
             compute = float(self.cost.training(row["n_params"], row["n_tokens"]))
             times = compute / largest_compute(self.source, self.cost)
             if times > FAR:
                 found.append(
                     f"Far beyond the data: the plan is {format_number(times, 2)} times the largest "
                     "run, and regret does not include the law's being wrong there"
-                    + (
-                        " beyond what its elasticities drift."
-                        if self.source.model.discrepancy
-                        else "."
-                    )
+                    + (" beyond what its elasticities drift." if self.source.drifts else ".")
                 )
         if self.no_optimum:
             found.append(
@@ -216,7 +213,7 @@ class Decision:
                     f"A limit ({self.regrets.limits}) holds back {format_share(round(held, 4))} "
                     "of the draws."
                 )
-        caveat = self.regrets.curve.law.caveat
+        caveat = self.regrets.curve.caveat
         return (*found, caveat) if caveat else tuple(found)
 
     def table(self) -> pd.DataFrame:

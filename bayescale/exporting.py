@@ -11,9 +11,8 @@ import xarray as xr
 
 from bayescale._version import __version__
 from bayescale.atomic import whole_file
-from bayescale.groups import column_of
+from bayescale.leaving import log_densities
 from bayescale.posterior import Fit
-from bayescale.prediction import effects_of_runs, noise_of_runs
 
 
 def coefficients_of(fit: Fit) -> dict[str, float]:
@@ -68,17 +67,9 @@ def log_likelihood(fit: Fit) -> xr.DataArray:
     DataArray
         Dims ``chain``, ``draw``, ``run``. Of checkpoints of one run, each given those before it.
     """
-    model, runs = fit.model, fit.runs
-    log_inputs = {name: xr.DataArray(np.log(x), dims="run") for name, x in fit.inputs.items()}
-    inputs = {column: runs.column(column) for column in model.columns.values()}
-    groups = {column: column_of(runs, column) for column in model.groupings}
-    curve = fit.curve_of(groups, "run")
-    mean = curve.response(log_inputs).transpose("chain", "draw", "run")
-    log_mean = np.log(mean.to_numpy()) + effects_of_runs(fit, mean, inputs, groups).to_numpy()
-    facts = model.noise.facts(runs)
-    noise = noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts)
-    observed = np.log(runs.column(fit.law.response))
-    return mean.copy(data=np.asarray(noise.log_density(observed - log_mean)))
+    dims = ("chain", "draw", "run")
+    coordinates = {name: fit.posterior[name] for name in dims[:2]}
+    return xr.DataArray(log_densities(fit, fit.runs), dims=dims, coords=coordinates)
 
 
 def facts_of(fit: Fit) -> dict[str, Any]:

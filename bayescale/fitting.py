@@ -189,6 +189,20 @@ def fit(
     return result
 
 
+def fit_quietly(
+    model: Model,
+    runs: Runs,
+    *,
+    seed: int | None,
+    draws: int = 1000,
+    target_accept: float | None = None,
+) -> Fit:
+    """Fit a model as one of many: without a progress bar, or warnings that the first fit gave."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BayescaleWarning)
+        return fit(model, runs, seed=seed, draws=draws, target_accept=target_accept, progress=False)
+
+
 def enough_draws(
     model: Model,
     compiled: CompiledLogp,
@@ -263,7 +277,9 @@ def draw_posterior(
 
 def compiled_logp(model: Model, sizes: Sizes = ()) -> CompiledLogp:
     """Return the compiled log density of a model, compiling it at most once a process."""
-    return _compiled_card(model.to_toml(), model.formula, sizes)
+    # What a card is called and cites does not matter to its density.
+    plain = replace(model, id="compiled", title="", references=())
+    return _compiled_card(plain.to_toml(), model.formula, sizes)
 
 
 @lru_cache(maxsize=32)

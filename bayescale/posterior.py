@@ -85,6 +85,26 @@ class Fit:
         return self.model.formula
 
     @property
+    def response(self) -> str:
+        """What the law is a law of, as a column of the runs."""
+        return self.law.response
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The column of the runs that each input of the law is."""
+        return self.model.columns
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The columns between whose levels parts of the law differ."""
+        return self.model.groupings
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the law may be wrong beyond the runs: whether the model has a discrepancy."""
+        return self.model.discrepancy is not None
+
+    @property
     def seed(self) -> int:
         """The seed of the draws, and of the noise of predicted runs."""
         return int(self.provenance["sampler"]["seed"])

@@ -1,7 +1,7 @@
 """What a posterior predicts for given plans: the loss, or whatever else the law is of."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import xarray as xr
@@ -10,10 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from bayescale.constants import Constants
 from bayescale.curve import LEVEL_STREAM, Curve, Groups, effects_at
 from bayescale.errors import AmountError
+from bayescale.groups import column_of
+from bayescale.mixture import AnyCurve, MixedCurve, Mixture, end_to_end
 from bayescale.model import Model
 from bayescale.posterior import Fit
 from bayescale.recorded import Facts
 from bayescale.residuals import NoiseOfRuns
+from bayescale.runs import Runs
 from bayescale.units import parse_amounts
 
 _RUN_NOISE_STREAM = 1
@@ -21,7 +24,7 @@ _RUN_NOISE_STREAM = 1
 
 
 def predict(
-    fit: Fit,
+    fit: Fit | Mixture,
     *,
     n_params: object = None,
     n_tokens: object = None,
@@ -34,7 +37,7 @@ def predict(
     Parameters
     ----------
     fit
-        A posterior.
+        A posterior, or an average of several.
     n_params, n_tokens
         Amounts, or lists of amounts of equal length; one amount goes with every other.
     inputs
@@ -69,7 +72,7 @@ def predict(
     """
     named = {"n_params": n_params, "n_tokens": n_tokens}
     given = {name: value for name, value in named.items() if value is not None} | dict(inputs or {})
-    columns = fit.model.columns
+    columns = fit.columns
     plans = parse_plans(given, tuple(columns.values()))
     plans = _one_for_each_level(plans, groups or {})
     log_inputs = {
@@ -77,7 +80,7 @@ def predict(
     }
     curve = fit.curve_of(groups)
     mean = curve.response(log_inputs).transpose("chain", "draw", "plan")
-    name = fit.law.response
+    name = fit.response
     count = mean.sizes["plan"]
     coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
     return xr.Dataset(
@@ -129,7 +132,7 @@ def _one_for_each_level(
 
 
 def simulate_runs(
-    fit: Fit,
+    fit: Fit | Mixture,
     mean: xr.DataArray,
     columns: Mapping[str, ArrayLike],
     groups: Groups | None = None,
@@ -148,6 +151,12 @@ def simulate_runs(
     seed
         The fit's own unless given.
     """
+    if isinstance(fit, Mixture):
+        # Laws that were fitted with one seed are not to have the same scatter.
+        return end_to_end(
+            simulate_runs(part, mean.isel(draw=draws), columns, groups, _seed(part, seed) + place)
+            for place, (part, draws) in enumerate(fit.pieces())
+        )
     dim, model = str(mean.dims[-1]), fit.model
     log_inputs = {
         name: xr.DataArray(np.log(columns[column]), dims=dim)
@@ -230,11 +239,54 @@ def noise_of_runs(
     return NoiseOfRuns(noise=noise, values=values, amount=amount, facts=facts)
 
 
+def noise_at_runs(
+    fit: Fit, runs: Runs, links: Facts | None = None
+) -> tuple[NoiseOfRuns, NDArray[np.float64]]:
+    """Return the noise of runs, and what a posterior says of the log of their responses.
+
+    Parameters
+    ----------
+    fit, runs
+        A posterior, and runs with the columns of its model. Those of a level that was fitted are
+        of that level.
+    links
+        The checkpoint that each follows, if it is not the one before it in the table.
+
+    Returns
+    -------
+    noise, log_mean
+        The noise; and draws of the curve and of the effects of levels, shape (chain, draw, run).
+    """
+    model = fit.model
+    log_inputs = {
+        name: xr.DataArray(np.log(runs.column(column)), dims="run")
+        for name, column in model.columns.items()
+    }
+    named = set(runs.table.columns)
+    groups = {
+        column: column_of(runs, column)
+        for column in model.groupings
+        if named.issuperset(column.split("+"))
+    }
+    curve = fit.curve_of(groups, "run")
+    mean = curve.response(log_inputs).transpose("chain", "draw", "run")
+    inputs = {column: runs.column(column) for column in model.columns.values()}
+    log_mean = np.log(mean.to_numpy()) + effects_of_runs(fit, mean, inputs, groups).to_numpy()
+    facts = model.noise.facts(runs, links)
+    return noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts), log_mean
+
+
 def stream_of_noise(fit: Fit, seed: int | None = None) -> np.random.Generator:
     """Return the random numbers of simulated scatter, apart from all others of a fit."""
     return np.random.default_rng([_seed(fit, seed), _RUN_NOISE_STREAM])
 
 
-def curve_of(source: Fit | Constants) -> Curve:
-    """Return the curve of a posterior, or of published constants."""
-    return source.curve if isinstance(source, Fit) else Curve.of_constants(source)
+@overload
+def curve_of(source: Fit | Constants) -> Curve: ...
+@overload
+def curve_of(source: Mixture) -> MixedCurve: ...
+@overload
+def curve_of(source: Fit | Mixture | Constants) -> AnyCurve: ...
+def curve_of(source: Fit | Mixture | Constants) -> AnyCurve:
+    """Return the curve of a posterior, of an average of several, or of published constants."""
+    return Curve.of_constants(source) if isinstance(source, Constants) else source.curve

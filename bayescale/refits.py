@@ -1,6 +1,5 @@
 """One fit of many, reduced to what is asked of all: the exponent and N_opt at a budget."""
 
-import hashlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -129,13 +128,6 @@ def refuse_without_optimum(model: Model, fixed: Mapping[str, object] | None) -> 
         If its law is not of size and tokens, or takes more than these and what is fixed.
     """
     Split.of(model.formula, fixed)
-
-
-def key_of(model: Model, runs: Runs, *settings: object) -> str:
-    """Return a name for a refit that another session finds again, and no other refit has."""
-    noted = runs.digest(model.grouped_and_noted)
-    whole = "\n".join([model.to_toml(), runs.fingerprint, noted, *map(repr, settings)])
-    return f"{model.id} on {runs.name}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]
 
 
 def _ends(values: NDArray[np.float64], prob: float) -> list[float]:

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from bayescale.costs import Cost
-from bayescale.curve import Curve
 from bayescale.limits import NO_LIMITS, Limits
+from bayescale.mixture import AnyCurve
 from bayescale.optimum import Split
 from bayescale.spending import Array, Spending
 
@@ -37,7 +37,7 @@ class Regrets:
         The largest cost of any plan that is to be measured.
     """
 
-    curve: Curve
+    curve: AnyCurve
     cost: Cost
     budget: float
     fixed: Mapping[str, float]

@@ -1,6 +1,5 @@
 """How well a posterior predicts runs that it has not seen."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale.errors import BayescaleWarning, RunsError, SamplingError
-from bayescale.fitting import fit as fit_model
+from bayescale.errors import RunsError, SamplingError
+from bayescale.fitting import fit_quietly
 from bayescale.groups import Levels, column_of
 from bayescale.identifiability import check_identifiable
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
-from bayescale.prediction import effects_of_runs, noise_of_runs, stream_of_noise
+from bayescale.prediction import noise_at_runs, stream_of_noise
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
 
@@ -157,32 +155,17 @@ def score(fit: Fit, runs: Runs) -> Score:
     True
     """
     model, law = fit.model, fit.law
-    columns = model.columns
-    runs = runs.for_law(tuple(columns.values()), law.response)
+    runs = runs.for_law(tuple(model.columns.values()), law.response)
     # What is wrong is told by the rows of these runs, before any are put in front.
-    facts = model.noise.facts(runs)
+    model.noise.facts(runs)
     runs, fitted, links = _after_fitted(fit, runs)
-    log_inputs = {
-        name: xr.DataArray(np.log(runs.column(column)), dims="run")
-        for name, column in columns.items()
-    }
-    named = set(runs.table.columns)
-    groups = {
-        column: column_of(runs, column)
-        for column in model.groupings
-        if named.issuperset(column.split("+"))
-    }
-    curve = fit.curve_of(groups, "run")
-    mean = curve.response(log_inputs).transpose("chain", "draw", "run")
-    inputs = {column: runs.column(column) for column in columns.values()}
-    log_mean = np.log(mean.to_numpy()) + effects_of_runs(fit, mean, inputs, groups).to_numpy()
+    noise, log_mean = noise_at_runs(fit, runs, links)
+    facts = noise.facts
     observed = np.log(runs.column(law.response))
-    facts = model.noise.facts(runs, links)
-    noise = noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts)
     residual = observed - log_mean
     known = residual.copy()
     known[..., fitted:] = np.nan
-    simulated = log_mean + noise.draw(stream_of_noise(fit), mean.shape, known)
+    simulated = log_mean + noise.draw(stream_of_noise(fit), log_mean.shape, known)
     density = noise.log_density(residual)[..., fitted:]
     below = noise.cdf(residual)[..., fitted:].mean(axis=(0, 1))
     draws = density.shape[0] * density.shape[1]
@@ -371,11 +354,7 @@ def fit_and_score(
     RunsError, SamplingError
         If the model cannot be fitted to these runs.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)
-        found = fit_model(
-            model, seen, seed=seed, draws=draws, target_accept=target_accept, progress=False
-        )
+    found = fit_quietly(model, seen, seed=seed, draws=draws, target_accept=target_accept)
     scored = score(found, unseen)
     diagnostics = found.diagnostics
     facts = {

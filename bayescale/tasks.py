@@ -1,5 +1,6 @@
 """Many independent pieces of work: on any executor, resumable, each failing on its own."""
 
+import hashlib
 import json
 import logging
 import os
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bayescale.errors import BayescaleError
+from bayescale.model import Model
 from bayescale.progress import stages
+from bayescale.runs import Runs
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,13 @@ class Task:
 
     key: str
     arguments: tuple[Any, ...]
+
+
+def task_key(model: Model, runs: Runs, *settings: object) -> str:
+    """Return a name for a task that another session will find again, and no other task has."""
+    noted = filter(None, [runs.digest(model.grouped_and_noted)])
+    whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, *map(repr, settings)])
+    return f"{model.id} on {runs.name}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]
 
 
 def run_tasks(

@@ -14,10 +14,10 @@ from bayescale.choices import CHOICES, Choice, Universe
 from bayescale.errors import BayescaleError, RunsError
 from bayescale.model import Model, load_model
 from bayescale.reading import load_runs
-from bayescale.refits import Question, key_of, refit, refuse_without_optimum
+from bayescale.refits import Question, refit, refuse_without_optimum
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
-from bayescale.tasks import Result, Task, run_tasks
+from bayescale.tasks import Result, Task, run_tasks, task_key
 from bayescale.units import Amount, format_compute, format_count, parse_amount
 
 
@@ -258,7 +258,7 @@ def multiverse(
             refused[place] = {"ok": False, "status": str(error)}
             continue
         fitted = (universe.model, universe.runs)
-        key = key_of(*fitted, *universe.question.settings, *options.values())
+        key = task_key(*fitted, *universe.question.settings, *options.values())
         tasks.append((place, Task(key, (*fitted, universe.question, options))))
     # Two combinations may come to the same fit, where there is nothing to leave out.
     distinct = {task.key: task for _, task in tasks}

@@ -11,10 +11,10 @@ import pandas as pd
 from bayescale.costs import Cost, six_nd
 from bayescale.errors import RunsError
 from bayescale.model import Model, load_model
-from bayescale.refits import Question, key_of, refit, refuse_without_optimum
+from bayescale.refits import Question, refit, refuse_without_optimum
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
-from bayescale.tasks import Task, run_tasks
+from bayescale.tasks import Task, run_tasks, task_key
 from bayescale.units import (
     Amount,
     format_compute,
@@ -259,7 +259,7 @@ def rising_cuts(
                 f"{scale.max():g}."
             )
         part = runs.where(below, f"{by} below {cut:g}") if np.isfinite(cut) else runs
-        key = key_of(chosen, part, *question.settings, *options.values())
+        key = task_key(chosen, part, *question.settings, *options.values())
         tasks.append(Task(key, (chosen, part, question, options)))
     results = run_tasks(
         refit,

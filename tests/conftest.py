@@ -52,6 +52,20 @@ def cuts(chinchilla_runs) -> bs.RisingCuts:
 
 
 @pytest.fixture(scope="session")
+def law_fits(fit, chinchilla_runs) -> dict[str, bs.Fit]:
+    """Three laws on the shipped runs."""
+    others = ("kaplan-nd", "coupled")
+    fitted = {card: bs.fit(card, chinchilla_runs, seed=1, progress=False) for card in others}
+    return {"chinchilla": fit, **fitted}
+
+
+@pytest.fixture(scope="session")
+def compared(law_fits) -> bs.Comparison:
+    """Those laws, compared."""
+    return bs.compare(law_fits, seed=1, progress=False)
+
+
+@pytest.fixture(scope="session")
 def failed_fit(fit) -> bs.Fit:
     """A fit whose chains disagree, made from a good one by moving a chain away."""
     posterior = fit.posterior.copy(deep=True)

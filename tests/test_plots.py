@@ -311,3 +311,56 @@ def test_multiverse():
     drawn = [line.get_xdata() for line in ax.lines if line.get_marker() == "|"]
     assert [float(x[0]) for x in drawn if len(x)] == [1.0, 3.0, 1.5, 2.0]
     assert "1e24 FLOP" in ax.get_xlabel()
+
+
+def test_scores(compared):
+    ax = bs.plots.scores(compared)
+    assert [t.get_text() for t in ax.get_yticklabels()][-1] == compared.by_scale.best
+    assert len(ax.containers) == 3, "a bar for each law"
+    assert ax.get_xlim()[0] < compared.by_scale.table["diff"].min()
+
+
+def test_residuals(law_fits, chinchilla_runs):
+    ax = bs.plots.residuals(law_fits["kaplan-nd"])
+    shown = ax.collections[0]
+    assert len(shown.get_offsets()) == 240
+    np.testing.assert_allclose(shown.get_offsets()[:, 0], chinchilla_runs.n_params)
+    # The corners in which Kaplan's law is too low and too high.
+    size, tokens, missed = *shown.get_offsets().T, np.asarray(shown.get_array())
+    small = (size < 3e8) & (tokens < 8e9)
+    assert missed[small].mean() > 0.01
+    one = bs.fit("power-law", chinchilla_runs, draws=50, seed=1, progress=False)
+    along = bs.plots.residuals(one, ax=Figure().subplots())
+    assert along.get_xlabel().startswith("training compute")
+    expected = 100 * np.log(chinchilla_runs.loss).mean()
+    assert abs(along.lines[1].get_ydata().mean()) < expected
+
+
+def test_coupling(law_fits):
+    ax = bs.plots.coupling(law_fits["coupled"], law_fits["kaplan-nd"])
+    lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
+    corners = {name: at for name, at in lines.items() if "corner" in name}
+    additive, kaplans = corners.values()
+    assert additive == 1.0
+    alpha_d = float(law_fits["kaplan-nd"].posterior["alpha_D"].median())
+    assert kaplans == pytest.approx(alpha_d)
+    assert any(
+        "(2020), k = 0.103" in label for label in labels(bs.plots.coupling(law_fits["coupled"]))
+    )
+    with pytest.raises(ValueError, match="found a fit of chinchilla"):
+        bs.plots.coupling(law_fits["chinchilla"])
+
+
+def test_elasticities(law_fits):
+    table = bs.elasticities(law_fits, n_params=["1B", "10B"], n_tokens=["20B", "200B"])
+    ax = bs.plots.elasticities(table)
+    assert {"chinchilla", "kaplan-nd", "at N 10B, D 200B"} <= set(labels(ax))
+    assert len(ax.containers) == 6
+
+
+def test_cross_regret(law_fits):
+    crossed = bs.cross_regret(law_fits, compute="1e23")
+    ax = bs.plots.cross_regret(crossed)
+    assert len(ax.texts) == 9
+    np.testing.assert_allclose(np.asarray(ax.images[0].get_array()) ** 2, crossed.matrix)
+    assert ax.get_title() == "regret, per cent of 1e23 FLOP"

@@ -8,7 +8,8 @@ import pytest
 
 import bayescale as bs
 from bayescale.errors import AmountError, RunsError
-from bayescale.refits import Question, ask, key_of
+from bayescale.refits import Question, ask
+from bayescale.tasks import task_key
 
 close = pytest.approx
 
@@ -178,11 +179,11 @@ def test_bad_cuts_are_refused(chinchilla_runs):
 
 def test_keys_tell_refits_apart(chinchilla_runs):
     model = bs.load_model("chinchilla")
-    base = key_of(model, chinchilla_runs, 1)
-    assert base == key_of(bs.load_model("chinchilla"), bs.load_runs("chinchilla"), 1)
+    base = task_key(model, chinchilla_runs, 1)
+    assert base == task_key(bs.load_model("chinchilla"), bs.load_runs("chinchilla"), 1)
     part = chinchilla_runs.where("compute < 1e21")
-    others = [key_of(model, part, 1), key_of(model, chinchilla_runs, 2)]
-    others.append(key_of(bs.load_model("coupled"), chinchilla_runs, 1))
+    others = [task_key(model, part, 1), task_key(model, chinchilla_runs, 2)]
+    others.append(task_key(bs.load_model("coupled"), chinchilla_runs, 1))
     assert len({base, *others}) == 4
 
 

@@ -1,0 +1,80 @@
+"""The coupled law between its corners."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bayescale.build import draw_prior
+from bayescale.plots.style import BLUE, GREEN, GREY, PURPLE, new_axes, tidy
+from bayescale.posterior import Fit
+from bayescale.tables import tail_quantiles
+from bayescale.units import format_number, format_share
+
+KAPLAN_2020 = 0.103
+"""alpha_D of Kaplan et al. 2020 (arXiv:2001.08361, table 2): k of his L(N, D) as a coupled law."""
+
+_PRIOR_DRAWS = 4000
+
+
+def coupling(
+    fit: Fit, kaplan: Fit | None = None, prob: float = 0.9, ax: Axes | None = None
+) -> Axes:
+    """Draw the posterior of k in the coupled law, with its Kaplan and Chinchilla corners.
+
+    Parameters
+    ----------
+    fit
+        A posterior of the law ``coupled``.
+    kaplan
+        A fit of ``kaplan-nd`` to the same runs, whose alpha_D then marks Kaplan's corner;
+        that of his paper unless given.
+    prob
+        Probability inside the marked interval.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Notes
+    -----
+    k = 1 is Chinchilla's law. Kaplan's L(N, D) has k = alpha_D and no floor, so that a posterior
+    of k near alpha_D is near his law only as far as the floor is near zero.
+    """
+    if fit.law.name != "coupled":
+        raise ValueError(f"coupling: found a fit of {fit.law.name}, expected one of coupled.")
+    ax = new_axes(ax)
+    k = fit.posterior["k"].to_numpy().ravel()
+    corner = float(kaplan.posterior["alpha_D"].median()) if kaplan is not None else KAPLAN_2020
+    low, middle, high = np.quantile(k, tail_quantiles(prob))
+    prior = draw_prior(fit.model, np.random.default_rng(0), _PRIOR_DRAWS)["k"]
+    right = max(1.3, 1.15 * float(np.quantile(k, 0.999)))
+    edges = np.linspace(0.0, right, 90).tolist()
+    ax.hist(k, edges, density=True, color=BLUE, alpha=0.5, label="posterior")
+    counts, _ = np.histogram(prior, edges)
+    ax.stairs(counts / (len(prior) * np.diff(edges)), edges, color=GREY, label="prior")
+    whose = "fitted here" if kaplan is not None else "2020"
+    ax.axvline(1.0, color=GREEN, linestyle="--", label="Chinchilla's corner, k = 1")
+    ax.axvline(
+        corner,
+        color=PURPLE,
+        linestyle="-.",
+        label=f"Kaplan's corner ({whose}), k = {format_number(corner)}, no floor",
+    )
+    top = ax.get_ylim()[1]
+    bottom = -0.03 * top
+    ax.plot([low, high], [bottom, bottom], color="black", linewidth=2.5, solid_capstyle="butt")
+    floor = float((fit.posterior["E"] / fit.posterior["loss_ref"]).median())
+    ax.set_title(
+        f"k = {format_number(middle)} [{format_number(low)}, {format_number(high)}], "
+        f"{format_share(prob)}; the floor is {format_number(100 * floor, 2)} % of the loss at the "
+        "centre",
+        fontsize=9,
+    )
+    ax.set_xlabel("coupling k")
+    ax.set_yticks([])
+    # Room for the legend above what it explains.
+    ax.set_ylim(2.0 * bottom, 1.45 * top)
+    ax.legend(fontsize=8, loc="upper left")
+    tidy(ax)
+    return ax

@@ -1,0 +1,58 @@
+"""What it costs to plan by the wrong law."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bayescale.crossing import CrossRegret, percent
+from bayescale.plots.style import new_axes
+from bayescale.units import format_budget, format_count
+
+
+def cross_regret(crossed: CrossRegret, prob: float = 0.9, ax: Axes | None = None) -> Axes:
+    """Draw the regret of the plan of each law where each other holds.
+
+    Parameters
+    ----------
+    crossed
+        What `bayescale.cross_regret` returned.
+    prob
+        Probability inside the intervals.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+        In each cell the expected regret in per cent of the budget, and its interval.
+    """
+    names = list(map(str, crossed.plans.index))
+    ax = new_axes(ax, (2.6 + 1.5 * len(names), 1.6 + 0.7 * len(names)))
+    matrix = crossed.matrix.to_numpy()
+    table = crossed.table(prob)
+    # Regrets of a per cent and of a half are both to be seen.
+    ax.imshow(np.sqrt(matrix), cmap="Oranges", vmin=0.0, vmax=1.0, aspect="auto")
+    ends = table[["regret_lower", "regret_upper"]].to_numpy().reshape(*matrix.shape, 2)
+    for (row, column), value in np.ndenumerate(matrix):
+        low, high = (percent(x) for x in ends[row, column])
+        ax.text(
+            column,
+            row,
+            f"{percent(float(value))} %\n[{low}, {high}]",
+            ha="center",
+            va="center",
+            fontsize=8,
+        )
+    plans = [
+        f"{name}\n({format_count(row['n_params'])} on {format_count(row['n_tokens'])})"
+        for name, (_, row) in zip(names, crossed.plans.iterrows(), strict=True)
+    ]
+    ax.set_xticks(range(len(names)), names, fontsize=8)
+    ax.set_yticks(range(len(names)), plans, fontsize=8)
+    ax.set_xlabel("law that holds")
+    ax.set_ylabel("law planned by")
+    ax.set_title(
+        f"regret, per cent of {format_budget(crossed.budget, crossed.cost.unit)}", fontsize=9
+    )
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    return ax

@@ -1,0 +1,62 @@
+"""Elasticities of laws side by side."""
+
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, new_axes, tidy
+from bayescale.units import format_count
+
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
+_MARKERS = ("o", "s", "^", "D", "v")
+
+
+def elasticities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw the elasticity in tokens against that in size, of every law at every point.
+
+    Parameters
+    ----------
+    table
+        What `bayescale.elasticities` returned for several laws of size and tokens.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+        A colour for each law and a marker for each point. Along the dashed line one per cent
+        more parameters is worth as much as one per cent more tokens.
+    """
+    ax = new_axes(ax)
+    names = table.index.get_level_values("model").unique()
+    for name, colour in zip(names, cycle(_COLOURS), strict=False):
+        own = table.xs(name, level="model")
+        for i, (marker, (_, row)) in enumerate(zip(cycle(_MARKERS), own.iterrows(), strict=False)):
+            ax.errorbar(
+                row["e_n"],
+                row["e_d"],
+                xerr=_bar(row, "e_n"),
+                yerr=_bar(row, "e_d"),
+                fmt=marker,
+                color=colour,
+                label=None if i else str(name),
+            )
+    points = table.xs(names[0], level="model")
+    for marker, (_, row) in zip(cycle(_MARKERS), points.iterrows(), strict=False):
+        size, tokens = (format_count(row[c], 2) for c in ("n_params", "n_tokens"))
+        ax.plot([], [], marker, color="black", label=f"at N {size}, D {tokens}")
+    most = 1.1 * float(table[["e_n_upper", "e_d_upper"]].to_numpy().max())
+    ax.plot([0.0, most], [0.0, most], "--", color=GREY, linewidth=0.8)
+    ax.set_xlim(0.0, most)
+    ax.set_ylim(0.0, most)
+    ax.set_xlabel("elasticity in size, $e_N$")
+    ax.set_ylabel("elasticity in tokens, $e_D$")
+    ax.legend(fontsize=8)
+    tidy(ax)
+    return ax
+
+
+def _bar(row: "pd.Series[float]", name: str) -> np.ndarray:
+    return np.array([[row[name] - row[f"{name}_lower"]], [row[f"{name}_upper"] - row[name]]])

@@ -1,0 +1,80 @@
+"""Where a law misses its runs."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from bayescale.plots.style import BLUE, compute_axis, count_axis, new_axes, tidy
+from bayescale.posterior import Fit
+from bayescale.prediction import noise_at_runs
+from bayescale.units import format_number
+
+_CLIPPED = 0.95
+"""Share of the residuals inside the range of colours, so that an outlier does not pale the rest."""
+
+
+def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
+    """Draw by what share runs lie above or below a law, over size and tokens.
+
+    Parameters
+    ----------
+    fit
+        A posterior of a law of one input or two.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+        For a law of two inputs a map over both, on which a saddle (two opposite corners above,
+        the two others below) says that the law couples size and data wrongly, and a slope that
+        an exponent is wrong; for a law of one input the residuals along it.
+    """
+    ax = new_axes(ax)
+    log_mean = noise_at_runs(fit, fit.runs)[1]
+    missed = np.log(fit.runs.column(fit.response)) - np.median(log_mean, axis=(0, 1))
+    names = list(fit.columns.values())
+    columns = [fit.runs.column(name) for name in names]
+    if len(columns) > 2:
+        raise ValueError(f"residuals: the law {fit.law.name} is of {len(columns)} inputs, not two.")
+    ax.set_xscale("log")
+    _label(ax, "x", names[0])
+    if len(columns) == 1:
+        ax.axhline(0.0, color="black", linewidth=0.8)
+        ax.plot(columns[0], 100 * missed, ".", color=BLUE)
+        ax.set_ylabel(f"{fit.response} above the law (%)")
+    else:
+        most = float(np.quantile(np.abs(missed), _CLIPPED))
+        shown = ax.scatter(
+            columns[0],
+            columns[1],
+            c=np.clip(missed, -most, most),
+            cmap="RdBu_r",
+            vmin=-most,
+            vmax=most,
+            s=26,
+            edgecolors="black",
+            linewidths=0.3,
+        )
+        ax.set_yscale("log")
+        _label(ax, "y", names[1])
+        bar = ax.figure.colorbar(shown, ax=ax, extend="both")
+        bar.ax.yaxis.set_major_formatter(
+            FuncFormatter(lambda x, _: f"{format_number(100 * x, 2)} %")
+        )
+        bar.set_label(f"{fit.response} above the law")
+    scatter = format_number(100 * float(np.sqrt(np.mean(missed**2))), 2)
+    ax.set_title(f"{fit.model.id}: root mean square {scatter} %", fontsize=9)
+    tidy(ax)
+    return ax
+
+
+def _label(ax: Axes, which: str, name: str) -> None:
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    (compute_axis if name == "compute" else count_axis)(axis)
+    labels = {
+        "n_params": "parameters N",
+        "n_tokens": "tokens D",
+        "compute": "training compute C (FLOP)",
+    }
+    axis.set_label_text(labels.get(name, name))

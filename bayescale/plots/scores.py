@@ -1,0 +1,53 @@
+"""How laws predict what they were not fitted to, with the errors of their differences."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bayescale.comparison import Comparison
+from bayescale.plots.style import BLUE, GREY, new_axes, tidy
+from bayescale.ranking import ERRORS
+
+
+def scores(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """Draw how much worse than the best each law predicts larger scales, per run.
+
+    Parameters
+    ----------
+    comparison
+        What `bayescale.compare` returned.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+        A law whose bar, of two standard errors, reaches zero ties with the best.
+    """
+    ax = new_axes(ax, (6.4, 1.4 + 0.45 * len(comparison.fits)))
+    ranking = comparison.by_scale
+    table = ranking.table.dropna().sort_values("elpd")
+    places = np.arange(len(table))
+    for place, (name, row) in zip(places, table.iterrows(), strict=True):
+        may_win = name in comparison.eligible
+        ax.errorbar(
+            row["diff"],
+            place,
+            xerr=ERRORS * row["se"],
+            fmt="o",
+            color=BLUE if may_win else GREY,
+            markerfacecolor=BLUE if may_win else "white",
+            capsize=3,
+        )
+    if ranking.repeats is not None:
+        apart = ranking.repeats.sub(ranking.repeats[ranking.best], axis=0) if ranking.best else None
+        for place, name in zip(places, table.index, strict=True):
+            if apart is not None:
+                ax.plot(apart[name], np.full(len(apart), place), "|", color=GREY, markersize=9)
+    ax.axvline(0.0, color="black", linewidth=0.8)
+    labels = [f"{n}" if n in comparison.eligible else f"{n} (cannot win)" for n in table.index]
+    ax.set_yticks(places, labels)
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    ax.set_xlabel("log density of a run of a larger scale, less that of the best (nats)")
+    ax.set_title(f"dot and bar: mean, {ERRORS:g} standard errors; ticks: single cuts", fontsize=9)
+    tidy(ax)
+    return ax
