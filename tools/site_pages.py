@@ -29,7 +29,8 @@ def notebook_page(path: Path, folder: Path) -> None:
     for number, cell in enumerate(cells):
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            parts.append(source)
+            # Notebooks link to pages from beside them; the site has notebooks below those pages.
+            parts.append(source.replace("](../docs/", "](../../"))
             continue
         parts.append(_fenced("python", source))
         for place, output in enumerate(cell["outputs"]):
