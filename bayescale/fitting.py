@@ -146,7 +146,7 @@ def fit(
         compiled_after = time.perf_counter()
         try:
             positions, stats, exploration, factor = enough_draws(
-                model, compiled, design, settings, shown
+                model, compiled, design, settings, shown, factor=2 if model.has_steps else 1
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
@@ -211,6 +211,7 @@ def enough_draws(
     shown: Stages,
     effective: float = ESS,
     r_hat: float = R_HAT,
+    factor: int = 1,
 ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset, Exploration | None, int]:
     """Sample a model, for longer where draws depend too much on one another.
 
@@ -220,6 +221,8 @@ def enough_draws(
         As for `draw_posterior`.
     effective, r_hat
         How many independent draws they must be worth, and how nearly chains must agree.
+    factor
+        How many draws are made for one that is kept, to begin with.
 
     Returns
     -------
@@ -228,12 +231,12 @@ def enough_draws(
     factor
         One draw in so many was kept.
     """
-    factor = 1
+    first = factor
     while True:
         longer = replace(
             settings,
             draws=settings.draws * factor,
-            tune=settings.tune * (2 if factor > 1 else 1),
+            tune=settings.tune * (2 if factor > first else 1),
         )
         positions, stats, exploration = draw_posterior(model, compiled, design, longer, shown)
         natural = parameters_from_draws(model, design, positions)
@@ -242,10 +245,11 @@ def enough_draws(
         )
         table = diagnose_quantities(scalars).table
         least = float(table["ess_bulk"].min())
-        if factor > 1 or (least > effective and float(table["r_hat"].max()) < r_hat):
+        if factor > first or (least > effective and float(table["r_hat"].max()) < r_hat):
             break
         # With half as many again as that would need: what is counted is uncertain too.
-        factor = int(np.clip(1.5 * effective / max(least, 1.0), 4, LONGEST))
+        needed = factor * 1.5 * effective / max(least, 1.0)
+        factor = int(np.clip(np.ceil(needed), 2 * factor, LONGEST))
     kept = {name: values[:, ::factor] for name, values in positions.items()}
     return kept, stats.isel(draw=slice(None, None, factor)), exploration, factor
 

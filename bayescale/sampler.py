@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from bayescale.compile_cache import Code, Density
 from bayescale.errors import SamplingError
 
+_LEAST_WINDOW = 80
+
 type ProgressCallback = Callable[[int, int], None]
 """Called with the draws done and the draws to do, over all chains, warm-up included."""
 
@@ -121,6 +123,8 @@ class CompiledLogp:
             target_accept=settings.target_accept,
             maxdepth=settings.maxdepth,
             adaptation="low_rank",
+            # A metric is learnt from the draws since the last but one; dependent ones say little.
+            mass_matrix_switch_freq=max(_LEAST_WINDOW, settings.tune // 5),
             save_warmup=False,
             progress_bar=False,
             progress_callback=report,
