@@ -84,14 +84,23 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         codes = {column: runs[row].astype("int64") for column, row in rows.codes.items()}
         overall = parameters = law.from_reference(coordinates, law.unit_reference)
 
+        shown: dict[str, Any] = {}
+        for column, size in sizes:
+            # A run of each level stands for it; levels that there is but room for have none.
+            index = pt.arange(codes[column].shape[0])
+            example = pt.full(size, -1, dtype="int64")[codes[column]].set(index)
+            shown[column] = (pt.maximum(example, 0), pt.ge(example, 0))
+
         def by_level(column: str, row: int) -> Any:
-            return pt.zeros(dict(sizes)[column])[codes[column]].set(runs[row])
+            example, there = shown[column]
+            return runs[row][example] * there
 
         ahead: Values = {}
         if model.grouping:
             centres = {name: by_level(model.grouping, row) for name, row in rows.centres.items()}
             ahead = ahead_of_usual(model, parameters, centres)
         effects: dict[str, Any] = {}
+        of_levels: dict[str, Any] = {}
         by_effect: dict[str, Any] = {}
         for effect in model.effects:
             seen = by_level(effect.by, rows.seen[effect.effect])
@@ -101,12 +110,21 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             steps = pm.Normal(effect.effect, lead, told, shape=dict(sizes)[effect.by])
             found = expected + scales[effect.effect] / told * (steps - lead)
             by_effect[effect.effect] = found
-            effects[effect.of] = effects.get(effect.of, 0.0) + found[codes[effect.by]]
-        differences = {name: x for name, x in effects.items() if name in law.parameters}
+            if effect.of in law.parameters and within(effect.by, model.grouping):
+                if effect.by != model.grouping:
+                    found = found[by_level(model.grouping, rows.codes[effect.by]).astype("int64")]
+                of_levels[effect.of] = of_levels.get(effect.of, 0.0) + found
+            else:
+                effects[effect.of] = effects.get(effect.of, 0.0) + found[codes[effect.by]]
         local: Values = log_inputs
-        if differences:
-            shift = {name: np.exp(runs[row]) for name, row in rows.centres.items()}
-            parameters = differing(law, moved(law, parameters, shift), differences)
+        if model.grouping:
+            # Parameters of levels first, which are few, and then those of the runs.
+            shift = {name: np.exp(centre) for name, centre in centres.items()}
+            by_grouping = differing(law, moved(law, parameters, shift), of_levels)
+            here = codes[model.grouping]
+            parameters = {name: x[here] if np.ndim(x) else x for name, x in by_grouping.items()}
+            crossed = {name: x for name, x in effects.items() if name in law.parameters}
+            parameters = differing(law, parameters, crossed)
             local = {name: x - runs[rows.centres[name]] for name, x in log_inputs.items()}
         of_law = law.formula(local, parameters)
         amount = model.noise.amount(
@@ -137,6 +155,11 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
 def leads(model: Model, effect: Pooling) -> bool:
     """Return whether an effect is of a parameter at the centres of the model's grouping."""
     return effect.of in model.formula.parameters and effect.by == model.grouping
+
+
+def within(column: str, finer: str) -> bool:
+    """Return whether a level of one column of groups says which level of another it is in."""
+    return set(column.split("+")) <= set(finer.split("+"))
 
 
 def informed(scale: Any, sigma: Any, seen: Any, ahead: Any = 0.0) -> tuple[Any, Any]:

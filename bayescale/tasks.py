@@ -64,7 +64,7 @@ def run_tasks(
     label
         What the progress bar says.
     executor
-        Any PEP 3148 executor; one after the other in this process unless given.
+        Any PEP 3148 executor, a cluster's too; one after the other in this process unless given.
     store
         A file to which each result is added as it is there, a line each. Tasks whose results are
         in it are not done again.
@@ -79,9 +79,12 @@ def run_tasks(
 
     Raises
     ------
+    TypeError
+        If the executor is not one.
     KeyboardInterrupt
         If interrupted; what was finished is in `store`, if there is one.
     """
+    _refuse_other_than_executors(executor)
     done = _read(store)
     todo = [task for task in tasks if task.key not in done]
     with stages(progress) as shown:
@@ -116,6 +119,16 @@ def _results(
         for future in waiting:
             future.cancel()
         raise
+
+
+def _refuse_other_than_executors(executor: object) -> None:
+    # A Dask client has `submit` too, but its futures cannot be waited for as those of PEP 3148.
+    if not isinstance(executor, Executor | None):
+        hint = "its get_executor()" if hasattr(executor, "get_executor") else "one of these"
+        raise TypeError(
+            f"executor: found a {type(executor).__name__}, expected a concurrent.futures.Executor. "
+            f"Pass {hint}."
+        )
 
 
 def _attempt(work: Callable[..., Result], task: Task) -> Result:

@@ -5,11 +5,13 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayescale as bs
-from bayescale.build import draw_prior
+from bayescale.build import build, draw_prior, labelled, parameters_from_draws, starting_point
 from bayescale.design import Design, Rows, differing, moved, moved_back
 from bayescale.errors import AmountError, BayescaleWarning, CardError, RunsError
+from bayescale.leaving import log_densities
 
 SPREAD = bs.HalfNormal(scale=0.3, why="wide enough for a test")
 PUBLISHED = dict(bs.published("besiroglu2024").parameters)
@@ -135,6 +137,31 @@ def test_nested_groupings_add_up():
     assert model.grouping == "family+recipe"
     assert len(design.scale.centres["n_params"]) == 6
     assert design.matrix.shape == (Rows(model).count, len(table))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [("family",), ("family", "family+recipe"), ("family", "recipe")],
+    ids=["one", "nested", "crossed"],
+)
+def test_the_graph_has_the_density_of_the_predictions(columns):
+    """Two routes from a position to the density of the runs: by level in the graph, by run here."""
+    parts = [bs.Pooling(of=of, by=by, sd=SPREAD) for by in columns for of in ("E", "beta", "loss")]
+    model = dataclasses.replace(bs.load_model("chinchilla"), pooling=tuple(parts))
+    recipe = np.random.default_rng(3).choice(["x", "y", "z"], len(THREE))
+    runs = bs.load_runs(THREE.assign(recipe=recipe).sample(frac=1.0, random_state=4))
+    design, rng = Design.of(model, runs), np.random.default_rng(5)
+    built = build(model, design.matrix, design.sizes)
+    (density,) = built.replace_rvs_by_values([built["log_response"]])
+    evaluate = built.compile_fn(density, inputs=built.value_vars, mode="FAST_COMPILE")
+    start = starting_point(model, sizes=design.sizes)
+    position = {name: x + 0.3 * rng.standard_normal(np.shape(x)) for name, x in start.items()}
+    of_graph = evaluate({v.name: position[rv.name] for rv, v in built.rvs_to_values.items()})
+    draws = {name: np.asarray(x)[None, None] for name, x in position.items()}
+    found = parameters_from_draws(model, design, draws)
+    posterior = labelled(model, design, found, rng)
+    fit = bs.Fit(model, runs, design.scale, posterior, xr.Dataset(), {"sampler": {"seed": 1}})
+    assert of_graph == pytest.approx(log_densities(fit, runs).sum(), rel=1e-10)
 
 
 @pytest.mark.parametrize(
