@@ -87,8 +87,9 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         shown: dict[str, Any] = {}
         for column, size in sizes:
             # A run of each level stands for it; levels that there is but room for have none.
-            index = pt.arange(codes[column].shape[0])
-            example = pt.full(size, -1, dtype="int64")[codes[column]].set(index)
+            index = pt.arange(codes[column].shape[0])  # type: ignore[no-untyped-call]
+            nowhere = pt.full(size, -1, dtype="int64")  # type: ignore[no-untyped-call]
+            example = nowhere[codes[column]].set(index)
             shown[column] = (pt.maximum(example, 0), pt.ge(example, 0))
 
         def by_level(column: str, row: int) -> Any:
