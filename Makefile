@@ -34,10 +34,10 @@ wheel: ## build the wheel and ask it, outside the checkout, for every dataset an
 	@tools/venv.sh dev
 	@tools/check-wheel.sh
 
-bench: ## compare speed with pm.sample and NumPyro on the reference problem
+bench: ## measure speed, memory and scale beside pm.sample and NumPyro, for docs/performance.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
-	@$(BIN)/python benchmarks/speed.py
+	@$(BIN)/python benchmarks/performance.py
 
 docs: ## write docs/laws.md from what the laws say, and build the site in build/site
 	@tools/venv.sh dev

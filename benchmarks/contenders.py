@@ -1,140 +1,13 @@
-"""Speed on the reference problem, against peers, side by side in one run.
+"""The reference problem by bayescale and its peers: what performance.py runs of each."""
 
-    make bench
-
-The problem: Chinchilla's law, the 240 shipped runs, Student-t noise, four chains of a thousand
-draws. Each contender runs in processes of its own, first with an empty compile cache (cold), then
-with the cache that the first one left (warm). Reported for each:
-
-cold, warm
-    seconds from the start of the process to the printed table of parameters and plans;
-refit
-    seconds for a second fit in the same process;
-ess/s
-    effective samples of the worst quantity, ln N_opt at 5.76e23 FLOP included, for each second
-    of that second fit's sampling, warm-up included;
-grad/ess
-    gradient evaluations for each of these, which does not depend on the machine.
-
-Ratios are against bayescale, in the same run.
-
-Then, in one process, the whole of `bayescale.allocate` on those 4,000 draws and 100 budgets:
-seconds, the least of several, with the optimum in closed form and searched for (`--allocation`
-for that alone). Writes benchmarks/speed.json.
-"""
-
-import argparse
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-CONTENDERS = ("bayescale", "pm.sample", "numpyro-dense")
+from sizes import peak_memory
+
 MARK = "== table printed"
 BUDGET = 5.76e23
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--allocation", action="store_true", help="time the allocation only")
-    parser.add_argument("--repeats", type=int, default=3, help="warm starts, of which the median")
-    options = parser.parse_args()
-    if options.worker:
-        WORKERS[options.worker]()
-        return
-    path = Path(__file__).with_suffix(".json")
-    facts: dict[str, Any] = {"cores": os.cpu_count(), "python": sys.version.split()[0]}
-    if not options.allocation:
-        facts["rows"] = {name: measure(name, options.repeats) for name in CONTENDERS}
-        show(facts["rows"])
-    facts["allocation_s"] = allocation()
-    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
-def allocation(repeats: int = 5) -> dict[str, float]:
-    """Time the allocation of many draws at many budgets, in closed form and by a search."""
-    import numpy as np
-
-    import bayescale as bs
-    from bayescale.costs import Lifetime, Serving, ShapedCost, ShapeFamily, six_nd
-
-    def own(n_params: Any, n_tokens: Any) -> Any:
-        return 6 * n_params * n_tokens
-
-    fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    drifting = bs.fit("chinchilla-drift", "chinchilla", seed=1, progress=False)
-    budgets = np.geomspace(1e18, 1e26, 100)
-    family = ShapeFamily(aspect=128, vocab_size=50257, n_ctx=2048)
-    contenders = {
-        "6ND, closed form": (fit, six_nd, 0.1),
-        "FLOP of shapes, searched": (fit, ShapedCost(family=family), 2.0),
-        "training and serving, searched": (fit, Lifetime(Serving(n_tokens="1B")), 2.0),
-        "a function of one's own, searched": (fit, own, 2.0),
-        "6ND, of a law that drifts": (drifting, six_nd, 2.0),
-    }
-    draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
-    print(f"\nallocate, {draws:,} draws by {len(budgets)} budgets:")
-    found = {}
-    for name, (source, cost, most) in contenders.items():
-        seconds = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            bs.allocate(source, compute=budgets, cost=cost)
-            seconds.append(time.perf_counter() - started)
-        found[name] = min(seconds)
-        print(f"  {name:36}{found[name]:8.3f} s, to be under {most:g} s")
-    return found
-
-
-def measure(name: str, repeats: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as cache:
-        cold, _ = run(name, cache)
-        warm = [run(name, cache) for _ in range(repeats)]
-    middle = sorted(warm, key=lambda pair: pair[0])[repeats // 2]
-    return {"cold_s": cold, "warm_s": middle[0], **middle[1]}
-
-
-def run(name: str, cache: str) -> tuple[float, dict[str, float]]:
-    """Run a contender; return seconds to its table, and what it measured of its refit."""
-    environment = {
-        **os.environ,
-        "PYTENSOR_FLAGS": f"base_compiledir={cache}/pytensor",
-        "NUMBA_CACHE_DIR": f"{cache}/numba",
-        "JAX_COMPILATION_CACHE_DIR": f"{cache}/jax",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PLATFORMS": "cpu",
-    }
-    command = [sys.executable, __file__, "--worker", name]
-    started = time.perf_counter()
-    seconds = float("nan")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
-        assert process.stdout is not None
-        last = ""
-        for line in process.stdout:
-            if line.strip() == MARK:
-                seconds = time.perf_counter() - started
-            last = line
-    if process.returncode:
-        raise SystemExit(f"{name} failed with exit code {process.returncode}")
-    return seconds, json.loads(last)
-
-
-def show(rows: dict[str, dict[str, float]]) -> None:
-    columns = ("cold_s", "warm_s", "refit_s", "ess_per_s", "grad_per_ess")
-    print(f"{'':14}" + "".join(f"{column:>20}" for column in columns))
-    ours = rows["bayescale"]
-    for name, row in rows.items():
-        cells = [
-            f"{row[column]:.3g}"
-            + (f" ({row[column] / ours[column]:.2g}x)" if name != "bayescale" else "")
-            for column in columns
-        ]
-        print(f"{name:14}" + "".join(f"{cell:>20}" for cell in cells))
 
 
 def print_table(draws: Any) -> None:
@@ -158,6 +31,7 @@ def finish(refit: float, sampling: float, draws: Any, gradients: float) -> None:
         "refit_s": refit,
         "ess_per_s": ess / sampling,
         "grad_per_ess": gradients / ess,
+        "memory_mb": peak_memory(),
     }
     print(json.dumps(facts))
 
@@ -292,11 +166,8 @@ def numpyro_worker() -> None:
     finish(refit, refit, draws, gradients)
 
 
-WORKERS = {
+CONTENDERS = {
     "bayescale": bayescale_worker,
     "pm.sample": pymc_worker,
     "numpyro-dense": numpyro_worker,
 }
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,223 @@
+"""Speed, memory and scale, against peers and by size, for docs/performance.md.
+
+    make bench
+
+The reference problem: Chinchilla's law, the 240 shipped runs, Student-t noise, four chains of a
+thousand draws. Each contender runs in processes of its own, first with an empty compile cache
+(cold), then with the cache that the first one left (warm). Reported for each:
+
+cold, warm
+    seconds from the start of the process to the printed table of parameters and plans;
+refit
+    seconds for a second fit in the same process;
+ess/s
+    effective samples of the worst quantity, ln N_opt at 5.76e23 FLOP included, for each second
+    of that second fit's sampling, warm-up included;
+grad/ess
+    gradient evaluations for each of these, which does not depend on the machine;
+memory
+    the most that the process held at once, in MB.
+
+Then bayescale by size, on simulated runs, each size in a process of its own: runs of Chinchilla's
+law, families of 100 runs each (`chinchilla-pooled`), and checkpoints with correlated errors. And
+`bayescale.allocate` on 4,000 draws and 100 budgets.
+
+Each part is kept in benchmarks/performance.json as it is done, and a second call goes on from
+there; `--again` starts anew. `--tiny` tries every part at small sizes, and writes no page.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from contenders import CONTENDERS, MARK
+from sizes import CHECKPOINTS_A_RUN, RUNS_A_FAMILY, SIZES, TINY, allocation, by_size
+
+from bayescale.atomic import whole_file
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PACKAGES = ("bayescale", "pymc", "pytensor", "nutpie", "numba", "numpy", "numpyro", "jax")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--contenders", nargs="*", default=installed(), choices=CONTENDERS)
+    parser.add_argument("--repeats", type=int, default=3, help="warm starts, of which the median")
+    parser.add_argument("--again", action="store_true", help="forget what was measured before")
+    parser.add_argument("--tiny", action="store_true", help="try every part, at small sizes")
+    options = parser.parse_args()
+    if options.worker:
+        name, *size = options.worker
+        if size:
+            by_size(name, int(size[0]))
+        else:
+            CONTENDERS[name]()
+        return
+    # Sizes of a try are not to be taken for those of a measurement.
+    path = Path(__file__).with_suffix(".tiny.json" if options.tiny else ".json")
+    facts: dict[str, Any] = {}
+    if path.is_file() and not options.again:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+
+    def part(name: str, measured: Callable[[], Any]) -> None:
+        if name not in facts:
+            print(f"{name} ...", flush=True)
+            facts[name] = measured()
+            print(f"    {facts[name]}", flush=True)
+            with whole_file(path) as unfinished:
+                unfinished.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+    part("machine", machine)
+    for name in options.contenders:
+        part(name, lambda name=name: measure(name, options.repeats))
+    for kind, sizes in (TINY if options.tiny else SIZES).items():
+        for size in sizes:
+            part(f"{kind} {size}", lambda kind=kind, size=size: run([kind, str(size)])[1])
+    part("allocation", allocation)
+    if not options.tiny:
+        with whole_file(PAGE) as unfinished:
+            unfinished.write_text(page(facts), encoding="utf-8")
+
+
+def installed() -> list[str]:
+    """Return the contenders that are there."""
+    return [name for name in CONTENDERS if name != "numpyro-dense" or find_spec("numpyro")]
+
+
+def machine() -> dict[str, Any]:
+    """Say what all this was measured on."""
+    processor = platform.processor()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(x.partition(":")[2].strip() for x in lines if x.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "absent"
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+        "versions": versions,
+    }
+
+
+def page(facts: dict[str, Any]) -> str:
+    """Return docs/performance.md, from what was measured."""
+    on = facts["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in on["versions"].items())
+    lines = [
+        "# Performance",
+        "",
+        "Written by `make bench`, all in one run on one machine: "
+        f"{on['processor']}, {on['cores']} cores, {on['memory_gb']} GB, {on['system']}; "
+        f"Python {on['python']}, {versions}. Load before it began: {on['load_before']:.1f}.",
+        "",
+        "## Against peers",
+        "",
+        "Chinchilla's law on the 240 shipped runs, four chains of a thousand draws, the same model "
+        "and data for all; in brackets the ratio to bayescale. Cold and warm: seconds from the "
+        "start of the process to the printed table, with an empty compile cache and with a filled "
+        "one. Refit: seconds for a second fit. ESS/s: effective samples of the worst quantity, ln "
+        "N_opt at 5.76e23 FLOP included, for each second of sampling, warm-up included; "
+        "gradients/ESS: gradient evaluations for each of these. Memory: the most that the process "
+        "held.",
+        "",
+        "| | cold, s | warm, s | refit, s | ESS/s | gradients/ESS | memory, MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    columns = ("cold_s", "warm_s", "refit_s", "ess_per_s", "grad_per_ess", "memory_mb")
+    ours = facts["bayescale"]
+    for name in filter(facts.__contains__, CONTENDERS):
+        cells = [
+            f"{facts[name][column]:.3g}"
+            + (f" ({facts[name][column] / ours[column]:.2g}x)" if name != "bayescale" else "")
+            for column in columns
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "## By size",
+        "",
+        "bayescale alone, on simulated runs, a process each, with the default settings of `fit` "
+        "and a compile cache that was empty before. Families are of "
+        f"{RUNS_A_FAMILY} runs each, under `chinchilla-pooled`; checkpoints are of runs of "
+        f"{CHECKPOINTS_A_RUN} each, with errors that are correlated along training. One gradient: "
+        "the processor's time for one evaluation of the log density and its gradient, called from "
+        "Python.",
+        "",
+        "| what | runs | unknowns | compile, s | sample, s | one gradient, us | worst ESS | gates "
+        "| memory, MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for kind, sizes in SIZES.items():
+        for size in sizes:
+            row = facts[f"{kind} {size}"]
+            lines.append(
+                f"| {size:,} {kind} | {row['runs']:,} | {row['unknowns']} | {row['compile_s']:.3g} "
+                f"| {row['sample_s']:.3g} | {row['gradient_us']:.3g} | {row['worst_ess']:.0f} "
+                f"| {'passed' if row['ok'] else 'failed'} | {row['memory_mb']:.0f} |"
+            )
+    lines += ["", "## Allocation", "", "Seconds of `allocate` for 4,000 draws by 100 budgets.", ""]
+    lines += ["| cost | s |", "|---|---|"]
+    lines += [f"| {name} | {seconds:.3g} |" for name, seconds in facts["allocation"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def measure(name: str, repeats: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as cache:
+        cold, _ = run([name], cache)
+        warm = [run([name], cache) for _ in range(repeats)]
+    middle = sorted(warm, key=lambda pair: pair[0])[repeats // 2]
+    return {"cold_s": cold, "warm_s": middle[0], **middle[1]}
+
+
+def run(worker: list[str], cache: str | None = None) -> tuple[float, dict[str, float]]:
+    """Run a worker; return seconds to its table, and what it measured."""
+    if cache is None:
+        with tempfile.TemporaryDirectory() as fresh:
+            return run(worker, fresh)
+    environment = {
+        **os.environ,
+        "BAYESCALE_CACHE_DIR": f"{cache}/bayescale",
+        "PYTENSOR_FLAGS": f"base_compiledir={cache}/pytensor",
+        "NUMBA_CACHE_DIR": f"{cache}/numba",
+        "JAX_COMPILATION_CACHE_DIR": f"{cache}/jax",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PLATFORMS": "cpu",
+    }
+    command = [sys.executable, __file__, "--worker", *worker]
+    started = time.perf_counter()
+    seconds = float("nan")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stdout is not None
+        last = ""
+        for line in process.stdout:
+            if line.strip() == MARK:
+                seconds = time.perf_counter() - started
+            last = line
+    if process.returncode:
+        raise SystemExit(f"{' '.join(worker)} failed with exit code {process.returncode}")
+    return seconds, json.loads(last)
+
+
+if __name__ == "__main__":
+    main()
