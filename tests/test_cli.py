@@ -68,7 +68,7 @@ def test_check(run, tmp_path):
     assert facts["runs"] == 245
     table = tmp_path / "mine.csv"
     table.write_text("size,D,loss\n1e9,2e10,3\n", encoding="utf-8")
-    refused(run("check", str(table)), "found 1 runs")
+    refused(run("check", str(table)), "Found 1 runs")
     refused(run("check", str(table), "--column", "n_params"), "expected NAME=COLUMN")
     refused(run("check", str(table), "--column", "n_params=N"), "no column 'N'")
 
