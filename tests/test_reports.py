@@ -558,6 +558,30 @@ def test_the_control_says_where_there_is_no_optimum(page):
     assert "100 % of the draws have no optimum there" in beyond["said"]
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2.2."""
+    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_text_contrasts_with_its_paper_in_every_scheme():
+    style = (Path(html.__file__).parent / "report.css").read_text(encoding="utf-8")
+    schemes = [
+        dict(re.findall(r"--([\w-]+): (#\w{6})", part))
+        for part in re.findall(r":root \{[^}]*", style)
+    ]
+    assert len(schemes) == 3, "light, dark and print"
+    light = schemes[0]
+    pairs = [("good", "good-paper"), ("fair", "fair-paper"), ("bad", "bad-paper")]
+    pairs += [(ink, paper) for ink in ("ink", "quiet", "link") for paper in ("paper", "soft")]
+    for scheme in schemes:
+        colours = light | scheme
+        for ink, paper in pairs:
+            high, low = sorted((luminance(colours[ink]), luminance(colours[paper])), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper, scheme)
+
+
 def test_the_report_folder_has_what_the_page_is_made_of():
     folder = Path(html.__file__).parent
     assert {"report.css", "report.js", "report.html.jinja"} <= {p.name for p in folder.iterdir()}

@@ -95,6 +95,7 @@ def of_parameters(fit: Fit, prob: float) -> tuple[Picture, ...]:
             description="Two clouds of posterior draws with their correlations: the two natural "
             "parameters that depend most on one another, a narrow ridge, and the two elasticities.",
             draw=lambda figure: plots.ridge(fit, axes=figure.subplots(1, _pairs(fit))),
+            size=(8.4, 3.8),
             raster=True,
         ),
     )
