@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DRAWS = 1000
-"""Draws behind a figure. The ends of a 90 % band then wander by about a twentieth of its width,
-less than the width of a line against the span of the axes, and every band is a curve for each
-draw at each of 80 budgets."""
+DRAWS = 500
+"""Draws behind a figure, in which every band is a curve for each draw at each of 80 budgets.
+
+The ends of a 90 % band then wander by about three per cent of its width, which on these axes is a
+line's width or two.
+"""
 
 
 def on_axes(draw: Callable[["Axes"], object]) -> Callable[["Figure"], object]:

@@ -123,7 +123,7 @@ def report(
     -----
     The recommended plan is the one of `allocate`: the median of N_opt, and the tokens that spend
     the rest. Regrets and probabilities of being near the best are averages over at most 2,000
-    draws, and figures are drawn from 1,000; intervals and gates are of all.
+    draws, and figures are drawn from 500; intervals and gates are of all.
 
     Examples
     --------
