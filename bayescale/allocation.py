@@ -1,6 +1,6 @@
 """The compute-optimal allocation, draw by draw."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from bayescale.optimum import Split
 from bayescale.posterior import Fit
 from bayescale.prediction import curve_of, simulate_runs
 from bayescale.spending import Spending
-from bayescale.tables import flag_failure, interval_columns, tail_quantiles
+from bayescale.tables import flag_failure, interval_columns
 from bayescale.units import (
     format_budget,
     format_count,
@@ -367,10 +367,10 @@ def parse_budgets(values: object, cost: Cost) -> NDArray[np.float64]:
 def optimal_sizes(
     source: Fit | Constants,
     compute: Iterable[float],
-    prob: float,
+    levels: Sequence[float],
     cost: Cost = six_nd,
 ) -> xr.DataArray:
     """Return quantiles of N_opt over a grid of budgets, dims ``quantile`` and ``compute``."""
     spending = Spending(cost, np.asarray(list(compute), dtype=float))
-    found = curve_of(source).optimum(spending).quantile(tail_quantiles(prob), ("chain", "draw"))
+    found = curve_of(source).optimum(spending).quantile(list(levels), ("chain", "draw"))
     return found.copy(data=np.exp(found.to_numpy()))

@@ -14,10 +14,12 @@ from bayescale.cli_compare import add_compare_verb
 from bayescale.cli_decisions import (
     add_cost_options,
     add_decision_verbs,
+    add_plans,
     cluster_of,
     cost_of,
     fixed_of,
     limits_of,
+    plans_of,
 )
 from bayescale.cli_disagreements import add_disagreement_verbs
 from bayescale.cli_text import (
@@ -142,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("model", help="id of a model card, or the path of one")
     add_runs(fit)
     fit.add_argument("--out", type=Path, help="netCDF file to save the fit in")
-    fit.add_argument("--report", type=Path, help="HTML file to write the report in")
+    fit.add_argument("--report", type=Path, help="html, md or json file of the report")
     _add_budgets(fit, required=False)
     fit.add_argument("--seed", type=int, help="makes the fit reproducible")
     fit.add_argument("--draws", type=int, default=1000, help="kept draws a chain (1000)")
@@ -175,10 +177,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_prob(predict)
 
-    report = verb("report", _report, "Write the report of a saved fit as one HTML file.")
+    report = verb("report", _report, "Write the report of a saved fit: html, md or json.")
     add_fit(report)
-    report.add_argument("--out", type=Path, required=True, help="HTML file to write")
+    report.add_argument("--out", type=Path, required=True, help="html, md or json file")
     _add_budgets(report, required=True)
+    add_plans(report)
 
     add_tool_verbs(verb, parser)
     return parser
@@ -267,6 +270,10 @@ def _fit(options: Arguments) -> None:
     for path in (options.out, options.report):
         if path is not None:
             refuse_unwritable(path)
+    if options.report:
+        from bayescale.reports.writing import form_of
+
+        form_of(options.report)
     model = load_model(options.model)
     if options.compute and not model.formula.takes_size_and_tokens:
         raise ValueError(
@@ -390,7 +397,13 @@ def _report(options: Arguments) -> None:
     from bayescale.reports import report
 
     fit = saved_fit(options)
-    report(fit, options.out, compute=options.compute, prob=options.prob)
+    report(
+        fit,
+        options.out,
+        compute=options.compute,
+        prob=options.prob,
+        plans=plans_of(options),
+    )
     if options.json:
         print_json({"passed": fit.diagnostics.ok, "report": str(options.out)})
         return

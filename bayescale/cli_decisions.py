@@ -33,13 +33,7 @@ def add_decision_verbs(verb: Verb, add_prob: Callable[[argparse.ArgumentParser],
     budget = decide.add_mutually_exclusive_group(required=True)
     budget.add_argument("--compute", metavar="FLOP", help="budget, such as 5.76e23")
     budget.add_argument("--money", metavar="AMOUNT", help="budget in money, such as '$2M'")
-    decide.add_argument(
-        "--plan",
-        action="append",
-        default=[],
-        metavar="N,D",
-        help="plan to compare, such as 7B,2T or 'small=7B,2T'; may be repeated",
-    )
+    add_plans(decide)
     decide.add_argument(
         "--quantile", type=float, help="make this quantile of regret least, not its expectation"
     )
@@ -72,6 +66,17 @@ def add_decision_verbs(verb: Verb, add_prob: Callable[[argparse.ArgumentParser],
     )
     following.add_argument("--seed", type=int, help="seed of the simulated outcomes")
     add_cost_options(following)
+
+
+def add_plans(parser: argparse.ArgumentParser) -> None:
+    """Add the option of plans to compare."""
+    parser.add_argument(
+        "--plan",
+        action="append",
+        default=[],
+        metavar="N,D",
+        help="plan to compare, such as 7B,2T or 'small=7B,2T'; may be repeated",
+    )
 
 
 def add_cost_options(parser: argparse.ArgumentParser) -> None:
@@ -178,7 +183,7 @@ def _decide(options: Arguments) -> None:
     made = decide(
         source,
         compute=options.compute or options.money,
-        plans=_plans(options.plan),
+        plans=plans_of(options),
         cost=cost_of(options, cluster, money=options.money is not None),
         serving=options.serving_tokens,
         cluster=cluster,
@@ -258,10 +263,10 @@ def _print_answer(answer: Any, table: "pd.DataFrame") -> None:
         print(table_text(table))
 
 
-def _plans(entries: list[str]) -> dict[str, tuple[str, str]]:
-    """Read plans: ``7B,2T``, which is its own name, or ``NAME=7B,2T``."""
+def plans_of(options: Arguments) -> dict[str, tuple[str, str]]:
+    """Return the plans to compare: ``7B,2T``, which is its own name, or ``NAME=7B,2T``."""
     found = {}
-    for entry in entries:
+    for entry in options.plan:
         name, separator, rest = entry.rpartition("=")
         size, tokens = _pair(rest, "--plan")
         found[name.strip() if separator else f"{size} on {tokens}"] = (size, tokens)

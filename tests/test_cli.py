@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +114,11 @@ def test_json_everywhere(run, saved, tmp_path):
     page = str(tmp_path / "r.html")
     facts = json.loads(run("report", saved, "--compute", "1e22", "--out", page, "--json")[1])
     assert facts == {"passed": True, "report": page}
+    text = str(tmp_path / "r.json")
+    plan = ("--plan", "mine=7B,200B")
+    assert run("report", saved, "--compute", "1e22", *plan, "--out", text)[0] == 0
+    plans = json.loads(Path(text).read_text())["sections"]["alternatives"]["tables"][0]["rows"]
+    assert [row["plan"] for row in plans][-1] == "mine"
 
 
 def test_a_law_of_one_variable(run, tmp_path):
@@ -275,6 +281,10 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
         (("fit", "chinchilla", "chinchilla", "--out", "no/such/fit.nc"), "does not exist"),
         (("fit", "chinchilla", "chinchilla", "--out", "."), "is a folder"),
         (("fit", "chinchilla", "chinchilla", "--report", "r.html"), "give one or more --compute"),
+        (
+            ("fit", "chinchilla", "chinchilla", "--compute", "1e21", "--report", "r.pdf"),
+            "found the suffix '.pdf', expected one of .html",
+        ),
         (("fit", "chinchilla", "chinchilla", "--draws", "0"), "draws: found 0"),
         (("fit", "chinchilla"), "required"),
         (("allocate", "nothing.nc", "--compute", "1e21"), "no such file"),
@@ -301,8 +311,6 @@ def test_bad_plans_and_budgets_of_a_saved_fit(run, saved, tmp_path):
 
 
 def test_a_full_disk_is_one_sentence(run, saved, tmp_path, monkeypatch):
-    from pathlib import Path
-
     def full(self, *args, **kwargs):
         raise OSError(28, "No space left on device", str(self))
 

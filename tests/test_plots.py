@@ -260,7 +260,7 @@ def test_regret(fit):
     plans = {"as published": ("70B", "1.4T"), "far off": ("1B", "2T")}
     made = bs.decide(fit, compute="5.76e23", plans=plans, prob=0.8)
     ax = bs.plots.regret(made)
-    assert {"expected regret", "recommended", "within 5 % with 80 %"} <= set(labels(ax))
+    assert {"expected regret", "least expected regret", "within 5 % with 80 %"} <= set(labels(ax))
     curve, mark, *plans = ax.lines
     np.testing.assert_allclose(curve.get_ydata(), made.curve_of_regret["expected"])
     assert mark.get_xdata()[0] == made.plan["n_params"]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from bayescale.allocation import allocate
 from bayescale.constants import EmpiricalFrontier, published
 from bayescale.costs import Cost, six_nd
-from bayescale.plots.optimum import OVERLAYS
+from bayescale.plots.optimum import FAN, OVERLAYS
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -22,7 +22,6 @@ from bayescale.plots.style import (
     tidy,
 )
 from bayescale.posterior import Fit
-from bayescale.tables import tail_quantiles
 from bayescale.units import format_share
 
 
@@ -66,8 +65,9 @@ def tokens_per_param(
         linewidth=0,
         label="range of the runs",
     )
-    for prob, alpha in ((0.9, 0.22), (0.5, 0.4)):
-        lower, middle, upper = _ratios(fit, grid, prob, cost)
+    low, quarter, middle, three_quarters, high = _ratios(fit, grid, cost)
+    bands = ((0.9, 0.22, low, high), (0.5, 0.4, quarter, three_quarters))
+    for prob, alpha, lower, upper in bands:
         ax.fill_between(
             grid,
             lower,
@@ -82,7 +82,7 @@ def tokens_per_param(
     for name, colour, line in styles:
         constants = published(name)
         if not isinstance(constants, EmpiricalFrontier):
-            found, label = _ratios(constants, grid, 0.9, cost)[1], name
+            found, label = _ratios(constants, grid, cost)[2], name
         elif "n_tokens" in constants.coefficients:
             at = [constants.at(**{constants.variable: float(c)}) for c in grid]
             found = np.array([row["n_tokens"] / row["n_params"] for row in at])
@@ -91,7 +91,7 @@ def tokens_per_param(
             continue
         ax.plot(grid, found, line, color=colour, linewidth=1.3, label=label)
     if len(marked):
-        low, middle, high = _ratios(fit, marked, 0.9, cost)
+        low, _, middle, _, high = _ratios(fit, marked, cost)
         ax.vlines(marked, low, high, color="black", linewidth=2.2)
         ax.plot(marked, middle, "D", color="black", markersize=5, label="asked budgets, 90 %")
     ax.set_xscale("log")
@@ -105,7 +105,7 @@ def tokens_per_param(
     return ax
 
 
-def _ratios(source: object, compute: np.ndarray, prob: float, cost: Cost) -> np.ndarray:
+def _ratios(source: object, compute: np.ndarray, cost: Cost) -> np.ndarray:
     draws = allocate(source, compute=compute, cost=cost).draws["tokens_per_param"]  # type: ignore[arg-type]
-    found: np.ndarray = draws.quantile(tail_quantiles(prob), ("chain", "draw")).to_numpy()
+    found: np.ndarray = draws.quantile(FAN, ("chain", "draw")).to_numpy()
     return found

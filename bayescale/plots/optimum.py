@@ -25,6 +25,9 @@ from bayescale.units import format_share
 
 OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")
 
+FAN = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Quantiles that a fan is drawn through: 50 and 90 % bands about the median."""
+
 
 def optimal_size(
     fit: Fit,
@@ -66,8 +69,9 @@ def optimal_size(
         linewidth=0,
         label="range of the runs",
     )
-    for prob, alpha in ((0.9, 0.22), (0.5, 0.4)):
-        lower, middle, upper = optimal_sizes(fit, grid, prob, cost).to_numpy()
+    low, quarter, middle, three_quarters, high = optimal_sizes(fit, grid, FAN, cost).to_numpy()
+    bands = ((0.9, 0.22, low, high), (0.5, 0.4, quarter, three_quarters))
+    for prob, alpha, lower, upper in bands:
         ax.fill_between(
             grid,
             lower,
@@ -85,13 +89,13 @@ def optimal_size(
             sizes = np.array([constants.at(compute_min=float(c))["n_params"] for c in grid])
             label = f"{name} (in C_min)"
         else:
-            sizes = optimal_sizes(constants, grid, 0.9, cost).to_numpy()[1]
+            sizes = optimal_sizes(constants, grid, [0.5], cost).to_numpy()[0]
             label = name
         ax.plot(grid, sizes, line, color=colour, linewidth=1.3, label=label)
     if len(marked):
-        at = optimal_sizes(fit, marked, 0.9, cost).to_numpy()
-        ax.vlines(marked, at[0], at[2], color="black", linewidth=2.2)
-        ax.plot(marked, at[1], "D", color="black", markersize=5, label="asked budgets, 90 %")
+        at = optimal_sizes(fit, marked, FAN, cost).to_numpy()
+        ax.vlines(marked, at[0], at[-1], color="black", linewidth=2.2)
+        ax.plot(marked, at[2], "D", color="black", markersize=5, label="asked budgets, 90 %")
     ax.set_xscale("log")
     ax.set_yscale("log")
     compute_axis(ax.xaxis)

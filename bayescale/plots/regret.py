@@ -8,6 +8,12 @@ from bayescale.decision import Decision
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, count_axis, new_axes, tidy
 from bayescale.units import format_budget, format_number, format_share
 
+_EDGE = 0.2
+"""Share of the width, at either side, that is too near the edge for a name outwards."""
+
+_WIDE = 100.0
+"""Sizes that span more than this many times have fewer ticks."""
+
 
 def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     """Draw the regret of every size along the budget, the band of near-best sizes, the choice.
@@ -47,18 +53,26 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
                 label=f"within {format_share(float(within))} with {share}",  # type: ignore[arg-type]
             )
     plan = decision.plan
-    ax.plot(plan["n_params"], plan["regret"], "D", color="black", markersize=6, label="recommended")
+    rule = (
+        "least expected regret"
+        if decision.quantile is None
+        else f"least {format_share(decision.quantile)} quantile of regret"
+    )
+    ax.plot(plan["n_params"], plan["regret"], "D", color="black", markersize=6, label=rule)
     for name, row in decision.table().iloc[1:].iterrows():
         # Only plans that spend the budget lie on the curve, so that others are named apart.
         if sizes[0] <= row["n_params"] <= sizes[-1]:
-            right = row["n_params"] > np.sqrt(sizes[0] * sizes[-1])
+            # Away from the valley, where curves are not; inwards only at the edges.
+            share = np.log(row["n_params"] / sizes[0]) / np.log(sizes[-1] / sizes[0])
+            left = row["n_params"] < plan["n_params"]
+            to_left = (left and share > _EDGE) or share > 1.0 - _EDGE
             ax.plot(row["n_params"], row["regret"], "o", color=ORANGE, markersize=5)
             ax.annotate(
                 str(name),
                 (row["n_params"], row["regret"]),
                 textcoords="offset points",
-                xytext=(-6, 5) if right else (6, 5),
-                ha="right" if right else "left",
+                xytext=(-7, -3) if to_left else (7, -3),
+                ha="right" if to_left else "left",
                 fontsize=8,
                 color=ORANGE,
             )
@@ -70,7 +84,8 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     ax.set_yticks([y for y in (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if y <= top])
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{format_number(100 * y, 1)} %"))
     count_axis(ax.xaxis)
-    ax.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 3, 5)))
+    within = (1, 2, 3, 5) if sizes[-1] < _WIDE * sizes[0] else (1, 3)
+    ax.xaxis.set_major_locator(LogLocator(base=10, subs=within))
     ax.minorticks_off()
     ax.set_xlabel(f"parameters, at {format_budget(decision.budget, decision.cost.unit)}")
     ax.set_ylabel("regret, as a share of the budget")

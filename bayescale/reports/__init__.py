@@ -1,5 +1,5 @@
-"""The posterior report: facts gathered once, rendered as one self-contained page."""
+"""The posterior report: facts gathered once, written as a page, as Markdown or as JSON."""
 
-from bayescale.reports.html import report
+from bayescale.reports.writing import report
 
 __all__ = ["report"]

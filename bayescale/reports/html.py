@@ -1,85 +1,23 @@
-"""One self-contained HTML page: no script, no external request, figures inline."""
+"""The report as one self-contained page: figures, style, script and numbers are in it."""
 
 import base64
+import hashlib
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+import json
+from functools import cache
+from importlib.resources import files
 
-import numpy as np
+from bayescale.reports.content import Facts, Picture
+from bayescale.reports.records import plain
 
-from bayescale.allocation import allocate
-from bayescale.atomic import whole_file
-from bayescale.costs import Cost, six_nd
-from bayescale.posterior import Fit
-from bayescale.reports.facts import gather
-from bayescale.units import format_share
-from bayescale.windows import RisingCuts
+_RASTER_DPI = 160
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A drawn figure, as the page needs it."""
-
-    source: str
-    caption: str
-    description: str
-
-
-def report(
-    fit: Fit,
-    path: str | Path,
-    *,
-    compute: object,
-    prob: float = 0.9,
-    cost: Cost = six_nd,
-    cuts: RisingCuts | None = None,
-) -> Path:
-    """Write the posterior report of a fit as one HTML file.
-
-    Parameters
-    ----------
-    fit
-        A posterior. If it failed its gates, the page says so before anything else.
-    path
-        The file to write; it appears complete or not at all.
-    compute
-        The budgets the report is about.
-    prob
-        Probability inside the intervals.
-    cost
-        The rule of compute.
-    cuts
-        What `bayescale.rising_cuts` found of the same runs: the page then says whether the
-        answer moves with the runs.
-
-    Returns
-    -------
-    Path
-        The file written.
-
-    Raises
-    ------
-    AmountError
-        If a budget is not a positive amount.
-    RunsError
-        If the cuts are of other runs than the fit.
-    OSError
-        If the file cannot be written; an older file then stays as it was.
-
-    Examples
-    --------
-    >>> import bayescale as bs
-    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     page = bs.report(fit, f"{folder}/report.html", compute="5.76e23")
-    ...     page.read_text().startswith("<!doctype html>")
-    True
-    """
+def page_of(facts: Facts) -> str:
+    """Return the report as a page that asks nothing of any server."""
     from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
 
-    plan = allocate(fit, compute=compute, cost=cost)
     # Everything is escaped, names in users' files included.
     environment = Environment(
         loader=PackageLoader("bayescale", "reports"),
@@ -87,56 +25,44 @@ def report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html.jinja").render(
-        facts=gather(fit, plan, prob, cuts),
-        formula=_formula(fit.law.latex),
-        figures=_figures(fit, plan.compute, prob, cost),
+    environment.tests |= {
+        kind: lambda block, kind=kind: type(block).__name__ == kind
+        for kind in ("Table", "Pairs", "Points", "Picture")
+    }
+    script = _part("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("report.html.jinja").render(
+        facts=facts,
+        formula=_formula(facts.formula),
+        lamp={"green": "✔", "amber": "▲", "red": "✖"}[facts.light],
+        style=Markup(_part("report.css")),
+        script=Markup(script),
+        script_digest=digest,
+        budgets=Markup(_embedded(plain(facts.budgets.record))),
+        source=_source,
     )
-    with whole_file(path) as part:
-        part.write_text(page, encoding="utf-8")
-    return Path(path)
 
 
-def _figures(fit: Fit, compute: np.ndarray, prob: float, cost: Cost) -> list[Figure]:
-    from bayescale import plots
-
-    share = format_share(prob)
-    return [
-        Figure(
-            source=_draw(lambda ax: plots.isoflop(fit, prob=prob, ax=ax, cost=cost)),
-            caption="Loss against size at fixed budgets inside the data",
-            description=f"Curves of loss against parameters for up to four budgets, with {share} "
-            "bands, the runs made near each budget, and a black bar for the interval of the "
-            "compute-optimal size.",
-        ),
-        Figure(
-            source=_draw(lambda ax: plots.frontier(fit, compute, prob, ax, cost)),
-            caption="The least loss that a budget can buy",
-            description=f"Loss against compute with the {share} band of the law's optimum and the "
-            "wider band of a new run; the range of the runs is shaded and the asked budgets are "
-            "marked.",
-        ),
-        Figure(
-            source=_draw(lambda ax: plots.optimal_size(fit, compute, ax, cost=cost)),
-            caption="Compute-optimal size against budget, with published laws",
-            description="Compute-optimal parameters against compute with 50 and 90 % bands, and "
-            "lines for the published laws of Hoffmann, Besiroglu and Kaplan.",
-        ),
-        Figure(
-            source=_draw(lambda axes: plots.parameters(fit, prob, axes), rows=2, columns=3),
-            caption="Elasticities and exponents: posterior, and prior as an outline",
-            description="Six histograms of posterior draws: the elasticities in size and data, "
-            f"the exponents, and the exponents of the frontier, each with its {share} interval.",
-        ),
-    ]
+@cache
+def _part(name: str) -> str:
+    return files("bayescale.reports").joinpath(name).read_text(encoding="utf-8")
 
 
-def _draw(draw: Callable[..., object], rows: int = 1, columns: int = 1) -> str:
+def _embedded(record: object) -> str:
+    """Return JSON that cannot end the element it is in, nor open another."""
+    text = json.dumps(record, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _source(picture: Picture) -> str:
+    """Return a figure as the source of an image."""
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(6.4, 4.2), layout="constrained")
-    draw(canvas.subplots(rows, columns))
-    return _inline(canvas)
+    canvas = Canvas(figsize=picture.size, layout="constrained")
+    picture.draw(canvas)
+    return _inline(canvas, "png" if picture.raster else "svg")
 
 
 def _formula(latex: str) -> str:
@@ -146,17 +72,19 @@ def _formula(latex: str) -> str:
     canvas = Canvas(figsize=(6.4, 1.0))
     canvas.text(0.0, 0.5, f"${latex}$", fontsize=15, parse_math=True)
     try:
-        return _inline(canvas, bbox_inches="tight", pad_inches=0.08)
+        return _inline(canvas, "svg", bbox_inches="tight", pad_inches=0.08)
     except ValueError:
         # A symbol of a user's own law that is not TeX; the text of the formula is there anyway.
         return ""
 
 
-def _inline(canvas: object, **options: object) -> str:
+def _inline(canvas: object, form: str, **options: object) -> str:
     from matplotlib import rc_context
 
-    text = io.BytesIO()
-    # A fixed salt and no date make the same fit give the same bytes.
+    content = io.BytesIO()
+    # A fixed salt, no date and no name of the program make the same fit give the same bytes.
+    metadata = {"Date": None} if form == "svg" else {"Software": None}
     with rc_context({"svg.hashsalt": "bayescale"}):
-        canvas.savefig(text, format="svg", metadata={"Date": None}, **options)  # type: ignore[attr-defined]
-    return "data:image/svg+xml;base64," + base64.b64encode(text.getvalue()).decode("ascii")
+        canvas.savefig(content, format=form, dpi=_RASTER_DPI, metadata=metadata, **options)  # type: ignore[attr-defined]
+    kind = {"svg": "image/svg+xml", "png": "image/png"}[form]
+    return f"data:{kind};base64," + base64.b64encode(content.getvalue()).decode("ascii")

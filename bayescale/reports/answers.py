@@ -1,0 +1,186 @@
+"""The answers of page one: for each budget a plan, its intervals, and how near the best it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayescale.allocation import Plan
+from bayescale.candidates import OPTIMAL, candidates_of
+from bayescale.costs import Cluster
+from bayescale.deciding import decide
+from bayescale.decision import WITHIN, Decision
+from bayescale.errors import AmountError
+from bayescale.posterior import Fit
+from bayescale.reports.content import Answer, Table, table_of
+from bayescale.reports.draws import thinned
+from bayescale.tables import tail_quantiles
+from bayescale.units import format_count, format_number, format_share
+
+DRAWS = 2000
+"""Draws over which regret is averaged: a probability is then known to about one per cent, and is
+printed as such, and a frontier for each draw is not dear."""
+
+RECOMMENDED = "recommended here"
+_LEAST = "least expected regret"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The plan of a report for one budget, judged by the posterior.
+
+    Attributes
+    ----------
+    decision
+        The plan of the report, and others beside it.
+    regret
+        Draws of the regret of the plan of the report, of those that have an optimum.
+    """
+
+    decision: Decision
+    regret: np.ndarray
+
+    @property
+    def within(self) -> dict[float, float]:
+        """By share of the budget, the probability of being that near the best."""
+        return {share: float((self.regret <= share).mean()) for share in WITHIN}
+
+    def alternatives(self, budget: str) -> Table:
+        """Return the plans beside one another."""
+        names = {OPTIMAL: _LEAST}
+        decision = self.decision
+        # Printed first: the plan that the page recommends, then what decide would choose.
+        order = [RECOMMENDED, OPTIMAL]
+        order += [name for name in decision.candidates.plans if name not in order]
+
+        def arranged(table: pd.DataFrame) -> pd.DataFrame:
+            return table.loc[order].rename(index=names)
+
+        return table_of(
+            arranged(decision.text_table()),
+            f"Plans for {budget}. Regret: the share of the budget that the best plan would not "
+            "have needed for the same loss",
+            arranged(decision.table()),
+        )
+
+
+def judge(
+    fit: Fit,
+    plan: Plan,
+    prob: float,
+    plans: Mapping[str, object] | None = None,
+    cluster: Cluster | None = None,
+) -> list[Judged]:
+    """Return the plan for each budget beside the user's, or beside half and twice its size."""
+    if RECOMMENDED in candidates_of(plans or {}):
+        raise AmountError(f"plans: the name {RECOMMENDED!r} is that of the report's own plan.")
+    some = thinned(fit, DRAWS)
+    found = []
+    for budget, row in plan.recommended.iterrows():
+        size, tokens = float(row["n_params"]), float(row["n_tokens"])
+        if not np.isfinite(size):
+            raise AmountError(
+                f"compute: no draw has an optimum at {plan.text_budget(budget)}, so that there is "  # type: ignore[arg-type]
+                "no plan to report; give a smaller budget."
+            )
+        beside = plans or _others(plan, budget, size)  # type: ignore[arg-type]
+        decision = decide(
+            some,
+            compute=budget,
+            plans={RECOMMENDED: (size, tokens), **beside},
+            cost=plan.cost,
+            cluster=cluster,
+            prob=prob,
+        )
+        place = list(decision.candidates.plans).index(RECOMMENDED)
+        log_loss = np.log(decision.candidates.loss.to_numpy())
+        regret = decision.regrets.regret(log_loss)[..., place].ravel()
+        found.append(Judged(decision, regret[np.isfinite(regret)]))
+    return found
+
+
+def _others(plan: Plan, budget: float, size: float) -> dict[str, tuple[float, float]]:
+    """Return plans of half and of twice the size for the same budget, where it pays for them."""
+    sizes = {"half the size": 0.5 * size, "twice the size": 2.0 * size}
+    tokens = {name: float(plan.cost.tokens_for(budget, n)) for name, n in sizes.items()}
+    return {name: (sizes[name], d) for name, d in tokens.items() if d >= 1.0}
+
+
+def answer(plan: Plan, place: int, judged: Judged, prob: float) -> Answer:
+    """Return the answer for one budget."""
+    row = plan.recommended.iloc[place]
+    size, tokens = float(row["n_params"]), float(row["n_tokens"])
+    draws = plan.draws.isel(compute=place)
+    shares = (0.5, prob) if prob != 0.5 else (0.5,)
+    ends = {
+        (name, share): [float(x) for x in draws[name].quantile(tail_quantiles(share))]
+        for name in ("n_opt", "d_opt", "tokens_per_param", "loss_opt", "loss_plan", "loss_run")
+        for share in shares
+    }
+
+    def span(name: str, share: float, *, loss: bool = False) -> str:
+        low, _, high = ends[name, share]
+        texts = [format_number(x, 4) if loss else format_count(x) for x in (low, high)]
+        return f"{texts[0]} to {texts[1]}"
+
+    def both(name: str, *, loss: bool = False) -> str:
+        said = [f"{format_share(s)}: {span(name, s, loss=loss)}" for s in shares]
+        return "; ".join(said)
+
+    regret = float(judged.regret.mean())
+    factors = plan.extrapolation.iloc[place]
+    middle = ends["loss_run", prob][1]
+    words = {"n_params": "parameters", "n_tokens": "tokens", "compute": "compute"}
+    far = ", ".join(f"{words.get(str(n), str(n))} {_times(float(x))}" for n, x in factors.items())
+    rows = (
+        ("N", both("n_opt")),
+        ("D", both("d_opt")),
+        ("loss of a run", f"{format_number(middle, 4)}; {both('loss_run', loss=True)}"),
+        *(
+            (f"within {format_share(share)} of the best", f"{100 * p:.0f} % probability")
+            for share, p in judged.within.items()
+        ),
+        (
+            "expected regret",
+            f"{format_number(100 * regret, 2)} % of the budget, "
+            f"{plan.text_budget(regret * float(plan.compute[place]))}",
+        ),
+        ("against the largest run", far),
+    )
+    return Answer(
+        question=f"With {plan.text_budget(float(plan.compute[place]))}, train",
+        plan=f"{format_count(size)} parameters on {format_count(tokens)} tokens",
+        rows=rows,
+        record=_record(plan, place, ends, judged, regret),
+    )
+
+
+def _times(factor: float) -> str:
+    return f"{format_number(factor, 2)}x"
+
+
+def _record(
+    plan: Plan,
+    place: int,
+    ends: Mapping[tuple[str, float], list[float]],
+    judged: Judged,
+    regret: float,
+) -> dict[str, Any]:
+    """Return the numbers of an answer."""
+    row = plan.recommended.iloc[place]
+    quantities: dict[str, Any] = {}
+    for (name, share), (low, middle, high) in ends.items():
+        quantities.setdefault(name, {"median": middle})[f"interval_{100 * share:g}"] = [low, high]
+    return {
+        "budget": float(plan.compute[place]),
+        "unit": plan.cost.unit,
+        "n_params": float(row["n_params"]),
+        "n_tokens": float(row["n_tokens"]),
+        **quantities,
+        "p_within": {f"{100 * share:g}": p for share, p in judged.within.items()},
+        "regret": regret,
+        "extrapolation": {str(n): float(x) for n, x in plan.extrapolation.iloc[place].items()},
+        "no_optimum": float(plan.no_optimum.iloc[place]),
+    }

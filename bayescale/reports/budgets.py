@@ -1,0 +1,122 @@
+"""The optimum along budgets, computed beforehand: what a reader of the page can move through."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from bayescale.allocation import Plan, allocate, tokens_of_runs
+from bayescale.posterior import Fit
+from bayescale.reports.content import Budgets, Table
+from bayescale.tables import tail_quantiles
+from bayescale.units import format_count, format_number, format_share
+
+NODES = 61
+BEYOND = 10.0
+"""How many times the largest budget, asked or fitted, a reader may go."""
+
+_DIGITS = 7
+_ROWS = 11
+"""Rows of the table that stands in for the control."""
+
+LABELS = {
+    "n_opt": "parameters N",
+    "d_opt": "tokens D",
+    "tokens_per_param": "tokens per parameter",
+    "loss_plan": "loss of that plan",
+    "loss_run": "loss of one run of it",
+}
+
+
+def along_budgets(fit: Fit, plan: Plan, prob: float) -> Budgets:
+    """Return the optimum from the smallest run to beyond the largest budget.
+
+    The budgets that were asked for are among the nodes, where values are those of `allocate`;
+    between nodes the page goes along straight lines in logarithms.
+    """
+    cost = plan.cost
+    spent = np.asarray(cost(fit.inputs["n_params"], tokens_of_runs(fit)), dtype=float)
+    low = min(spent.min(), plan.compute.min())
+    high = BEYOND * max(spent.max(), plan.compute.max())
+    nodes = np.union1d(np.geomspace(low, high, NODES), plan.compute)
+    draws = allocate(fit, compute=nodes, cost=cost).draws
+    lower, middle, upper = tail_quantiles(prob)
+    levels = sorted({lower, *tail_quantiles(0.5), upper})
+    found = {}
+    with warnings.catch_warnings():
+        # Where no draw has an optimum there is no quantile of any, and the page says so.
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        for name in LABELS:
+            values = draws[name].to_numpy().reshape(-1, len(nodes))
+            found[name] = np.nanquantile(values, levels, axis=0)
+    record = {
+        "unit": cost.unit,
+        "prob": prob,
+        "quantiles": levels,
+        "compute": nodes.tolist(),
+        **{name: [_rounded(row) for row in rows] for name, rows in found.items()},
+        "no_optimum": _rounded(np.isnan(draws["n_opt"].to_numpy()).mean(axis=(0, 1))),
+        "largest": float(spent.max()),
+        "asked": plan.compute.tolist(),
+    }
+    ends = [levels.index(x) for x in (lower, middle, upper)]
+    return Budgets(
+        record=record,
+        labels=LABELS,
+        columns={
+            "median": (levels.index(middle),),
+            **{
+                format_share(share): tuple(levels.index(tail_quantiles(share)[i]) for i in (0, 2))
+                for share in (0.5, prob)
+            },
+        },
+        ends=(plan.text_budget(float(nodes[0])), plan.text_budget(float(nodes[-1]))),
+        asked=tuple(plan.text_budget(float(budget)) for budget in plan.compute),
+        table=_table(plan, nodes, found, ends, prob),
+    )
+
+
+def _rounded(values: np.ndarray) -> list[float | None]:
+    return [float(f"{x:.{_DIGITS}g}") if np.isfinite(x) else None for x in values]
+
+
+def _table(
+    plan: Plan, nodes: np.ndarray, found: dict[str, np.ndarray], ends: list[int], prob: float
+) -> Table:
+    """Return some of the nodes as text: about evenly spaced, and every budget asked for."""
+    some = np.linspace(0, len(nodes) - 1, _ROWS).round().astype(int)
+    some = np.union1d(some, np.searchsorted(nodes, plan.compute))
+
+    def text(values: np.ndarray, name: str) -> str:
+        if np.isnan(values).any():
+            return "no optimum"
+        digits = 4 if name.startswith("loss") else 3
+        style = format_count if name in ("n_opt", "d_opt") else format_number
+        low, middle, high = (style(float(x), digits) for x in values)
+        return f"{middle} [{low}, {high}]"
+
+    asked = set(plan.compute)
+    rows = [
+        (
+            plan.text_budget(float(nodes[i])) + (" (asked)" if nodes[i] in asked else ""),
+            *(text(values[ends, i], name) for name, values in found.items()),
+        )
+        for i in some
+    ]
+    header = ("budget", *LABELS.values())
+    numbers = pd.DataFrame(
+        {
+            "compute": nodes[some],
+            **{
+                f"{name}{end}": values[ends[place], some]
+                for name, values in found.items()
+                for place, end in ((1, ""), (0, "_lower"), (2, "_upper"))
+            },
+        }
+    )
+    return Table(
+        caption=f"Budgets from the smallest run on: median and {format_share(prob)} interval",
+        header=header,
+        rows=tuple(rows),
+        records=tuple(numbers.to_dict("records")),  # type: ignore[arg-type]
+    )

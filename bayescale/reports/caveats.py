@@ -1,0 +1,105 @@
+"""What must be said beside an answer, found from the fit, its runs and its plan."""
+
+import numpy as np
+
+from bayescale.allocation import FAR, Plan
+from bayescale.identifiability import design_warnings
+from bayescale.posterior import Fit
+from bayescale.units import format_count, format_number
+
+_UNIQUE = "n_unique_tokens"
+_OF_SCHEDULES = ("schedule", "learning_rate", "lr", "peak_lr", "warmup", "warmup_steps", "decay")
+"""Columns that say how runs were trained, under the names that people use."""
+
+
+def caveats_of(fit: Fit, plan: Plan) -> tuple[str, ...]:
+    """Return sentences on how far the answers may be believed, the gravest first."""
+    return (
+        *plan.caveats,
+        *_beyond(plan),
+        *design_warnings(fit.model, fit.runs),
+        *_of_the_law(fit),
+        *_of_the_data(fit, plan),
+    )
+
+
+def _beyond(plan: Plan) -> list[str]:
+    """Return which budgets lie beyond the runs, but not so far that the plan says so itself."""
+    factors = plan.extrapolation["compute"]
+    return [
+        f"{plan.text_budget(float(budget))} is {format_number(float(factor), 2)} times the largest "  # type: ignore[arg-type]
+        "run: the answer extrapolates."
+        for budget, factor in factors.items()
+        if 1.0 < factor <= FAR
+    ]
+
+
+def _of_the_law(fit: Fit) -> list[str]:
+    model = fit.model
+    left_out = []
+    if not model.discrepancy:
+        left_out.append("that the law may bend")
+    if not (model.noise.checkpoints or model.effects):
+        left_out.append("that runs of one size err together")
+    found = []
+    if left_out:
+        found.append(
+            f"The intervals condition on the law; they do not include {', nor '.join(left_out)}."
+        )
+    else:
+        found.append(
+            "The intervals condition on the form of the law, its drift included; compare laws to "
+            "see what another would say."
+        )
+    found.append(
+        "Loss is not capability"
+        + (
+            ", and the floor E is not the entropy of language: it depends on the tokeniser and the "
+            "validation set."
+            if "E" in fit.law.parameters
+            else ": a lower loss does not say which tasks are solved."
+        )
+    )
+    return found
+
+
+def _of_the_data(fit: Fit, plan: Plan) -> list[str]:
+    runs = fit.runs
+    table, card = runs.table, runs.card
+    found = []
+    if _UNIQUE not in fit.law.inputs:
+        most = float(plan.recommended["n_tokens"].max())
+        found.append(
+            f"Every token counts as new, up to the {format_count(most)} of the largest plan: with "
+            "fewer unique tokens data repeat, and this law does not know that repeats teach less."
+        )
+        if _UNIQUE in table and "n_tokens" in table:
+            repeats = int(np.sum(runs.n_tokens > 1.001 * runs.column(_UNIQUE)))
+            if repeats:
+                found.append(f"{repeats} of {len(runs)} runs repeat data, as if it were new.")
+    missing = []
+    if card is None:
+        missing.append("how parameters and compute are counted")
+    else:
+        uncounted = [name for name in ("n_params", "compute") if name not in card.counting]
+        if uncounted:
+            missing.append(f"how {' and '.join(uncounted)} are counted")
+    if not set(_OF_SCHEDULES) & set(table.columns):
+        missing.append("whether each run's schedule ended with it and its learning rate was tuned")
+    if missing:
+        found.append(
+            f"The runs do not say {', nor '.join(missing)}; answers differ by several times with "
+            "that (see Porian et al. 2024, arXiv:2406.19146)."
+        )
+    if not _repeated(fit):
+        found.append("No repeats: the scatter between seeds is not told apart from lack of fit.")
+    return found
+
+
+def _repeated(fit: Fit) -> bool:
+    """Say whether any setting was run under more than one seed."""
+    table = fit.runs.table
+    if "seed" not in table:
+        return False
+    seeds = table.groupby(list(fit.columns.values()))["seed"].nunique()
+    return bool((seeds > 1).any())

@@ -1,0 +1,73 @@
+"""The report as Markdown: the same words and tables, without figures."""
+
+import re
+from collections.abc import Sequence
+
+from bayescale.reports.content import Facts, Pairs, Picture, Points, Section, Table
+
+
+def markdown_of(facts: Facts) -> str:
+    """Return the report as GitHub-flavoured Markdown; a failure comes before its title."""
+    status = f"**Diagnostics: {facts.light}.** {escaped(facts.status)}"
+    title = f"# {escaped(facts.title)}"
+    parts = [status, title] if facts.light == "red" else [title, status]
+    parts.append(escaped(facts.description))
+    for answer in facts.answers:
+        parts += [
+            f"## {escaped(answer.question)}",
+            f"**{escaped(answer.plan)}**",
+            _pairs(answer.rows),
+        ]
+    parts += ["## Read this with the answer", _points(facts.caveats)]
+    parts += ["## Other budgets", _table(facts.budgets.table)]
+    for section in facts.sections:
+        parts += _section(section)
+    return "\n\n".join(parts) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Return text that Markdown shows as it is: no markup, no tag, no link of its own."""
+    text = " ".join(text.split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*~|$])", r"\\\1", text)
+    # Inside a word an underscore is only itself; a bracket is one unless it makes a link.
+    text = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
+    text = re.sub(r"\](?=[(\[:])", r"\\]", text)
+    return re.sub(r"^([-+=#]+(?=\s|$)|\d+(?=[.)](?:\s|$)))", _first, text)
+
+
+def _first(match: re.Match[str]) -> str:
+    """Return what begins a line so that it does not begin a heading or a list."""
+    return f"{match[0][:-1]}&#{ord(match[0][-1])};"
+
+
+def _section(section: Section) -> list[str]:
+    parts = [f"## {escaped(section.title)}"]
+    for block in section.blocks:
+        match block:
+            case Table():
+                parts.append(_table(block))
+            case Pairs(rows):
+                parts.append(_pairs(rows))
+            case Points(sentences, heading):
+                parts += [f"### {escaped(heading)}"] if heading else []
+                parts += [_points(sentences)] if sentences else []
+            case Picture():
+                continue
+    return parts
+
+
+def _points(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {escaped(sentence)}" for sentence in sentences)
+
+
+def _pairs(rows: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"- {escaped(name)}: {escaped(value)}" for name, value in rows)
+
+
+def _table(table: Table) -> str:
+    lines = [table.header, ("---",) * len(table.header)]
+    cells = [[escaped(cell) for cell in row] for row in table.rows]
+    rows = [[*map(escaped, lines[0])], [*lines[1]], *cells]
+    body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return f"{escaped(table.caption)}\n\n{body}"

@@ -1,0 +1,164 @@
+"""The sections of a report about answers: budgets, plans, laws, sensitivity, next runs."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bayescale import plots
+from bayescale.allocation import Plan
+from bayescale.comparison import Comparison
+from bayescale.crossing import cross_regret
+from bayescale.errors import BayescaleError
+from bayescale.posterior import Fit
+from bayescale.promise import NextRuns
+from bayescale.reports.answers import Judged
+from bayescale.reports.content import Picture, Points, Section, Table, table_of
+from bayescale.reports.draws import thinned
+from bayescale.reports.figures import DRAWS, of_allocation, on_axes
+from bayescale.tables import interval_columns
+from bayescale.units import format_number, format_share
+from bayescale.universes import Multiverse
+from bayescale.windows import RisingCuts
+
+
+def allocation_section(some: Fit, plan: Plan, prob: float) -> Section:
+    """Return N, D and the losses over budgets, and how far these are from the runs."""
+    share = format_share(prob)
+    factors = plan.extrapolation
+    times = pd.DataFrame(
+        {
+            {"n_params": "parameters", "n_tokens": "tokens"}.get(str(name), str(name)): [
+                f"{format_number(float(x), 2)}x" for x in column
+            ]
+            for name, column in factors.items()
+        },
+        index=pd.Index([plan.text_budget(c) for c in plan.compute], name="budget"),
+    )
+    return Section(
+        "allocation",
+        "Allocation over budgets",
+        (
+            table_of(
+                plan.text_table(prob).rename_axis("budget"),
+                f"Median and {share} equal-tailed interval",
+                interval_columns(plan.draws, prob, "compute"),
+            ),
+            table_of(
+                times,
+                "How many times the largest run each recommended plan is",
+                factors.rename_axis("budget"),
+            ),
+            *of_allocation(some, plan, prob),
+        ),
+    )
+
+
+def alternatives_section(plan: Plan, judged: Sequence[Judged]) -> Section:
+    """Return plans beside the recommended one, and how wrong a size may be."""
+    blocks: list[Table | Points | Picture] = []
+    for budget, each in zip(plan.compute, judged, strict=True):
+        text, decision = plan.text_budget(float(budget)), each.decision
+        blocks += [
+            each.alternatives(text),
+            # What is to be run and its loss are on page one, for the plan recommended there.
+            Points(tuple(s for s in decision.sentences if "within" in s), f"Sizes for {text}"),
+            Picture(
+                caption=f"Regret against size at {text}",
+                description="The share of the budget that is lost against parameters: expected, "
+                "with a band up to a high quantile; sizes near the best are shaded and plans "
+                "marked by name.",
+                draw=on_axes(lambda ax, decision=decision: plots.regret(decision, ax)),  # type: ignore[misc]
+            ),
+        ]
+    return Section("alternatives", "Alternatives", tuple(blocks))
+
+
+def comparison_section(comparison: Comparison, plan: Plan) -> Section:
+    """Return which laws the same runs support, what each would plan, and what a mistake costs."""
+    blocks: list[Table | Points | Picture] = [
+        Points((comparison.headline, *comparison.verdict, *comparison.caveats)),
+        table_of(comparison.text_table(), "Laws on the same runs", comparison.table()),
+        Picture(
+            caption="How laws predict larger scales",
+            description="For each law a dot and a bar of two standard errors: how much worse than "
+            "the best it predicts runs of larger scales, with a tick for each cut.",
+            draw=on_axes(lambda ax: plots.scores(comparison, ax)),
+        ),
+    ]
+    budget = float(plan.compute[-1])
+    planned = {
+        name: thinned(fit, DRAWS)
+        for name, fit in comparison.fits.items()
+        if fit.diagnostics.ok and fit.law.takes_size_and_tokens
+    }
+    if len(planned) > 1:
+        try:
+            crossed = cross_regret(planned, compute=budget, cost=plan.cost)
+        except BayescaleError as error:
+            blocks.append(Points((f"What a wrong law costs could not be told: {error}",)))
+        else:
+            matrix = table_of(
+                crossed.text_table(),
+                f"Planned by one law where another holds, at {plan.text_budget(budget)}: expected "
+                "regret and 90 % interval",
+                crossed.table(),
+            )
+            blocks += [matrix, Points(crossed.sentences)]
+    return Section("comparison", "Law comparison", tuple(blocks))
+
+
+def sensitivity_section(cuts: RisingCuts | None, multiverse: Multiverse | None) -> Section | None:
+    """Return whether the answer moves with the runs, and with choices of the analysis."""
+    blocks: list[Table | Points | Picture] = []
+    if cuts is not None:
+        said = cuts.caveats
+        if not said and cuts.meet():
+            said = ("The first and the last interval of the exponent meet.",)
+        blocks += [
+            table_of(
+                cuts.text_table(),
+                "Fits to larger and larger runs: median and "
+                f"{format_share(cuts.prob)} equal-tailed interval",
+                cuts.table,
+            ),
+            Points(said),
+            Picture(
+                caption="The exponent of N_opt as larger runs are fitted",
+                description="Medians and intervals of the exponent of the compute-optimal size, "
+                "one for each cut of the runs, against the band of all runs.",
+                draw=on_axes(lambda ax: plots.rising_cuts(cuts, ax=ax)),
+            ),
+        ]
+    if multiverse is not None:
+        rows = multiverse.by_choice()
+        blocks += [
+            Points((multiverse.headline, *multiverse.sentences)),
+            table_of(
+                multiverse.text_table(),
+                "What each choice does to ln N_opt, in posterior standard deviations of the "
+                "reference",
+                rows,
+            ),
+            Picture(
+                caption="How far each choice moves N_opt",
+                description="A row for each choice of the analysis with a dot for every "
+                "combination: the shift of ln N_opt from the reference, whose 90 % is shaded.",
+                draw=on_axes(lambda ax: plots.multiverse(multiverse, ax)),
+                size=(6.4, 1.2 + 0.32 * len(rows)),
+            ),
+        ]
+    if not blocks:
+        return None
+    return Section("sensitivity", "Sensitivity and drift", tuple(blocks))
+
+
+def next_runs_section(found: NextRuns) -> Section:
+    """Return which runs would teach most, and what they are worth."""
+    return Section(
+        "next-runs",
+        "Next runs",
+        (
+            Points(found.sentences),
+            table_of(found.text_table(), "In the order of their use", found.table()),
+        ),
+    )

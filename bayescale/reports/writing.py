@@ -1,0 +1,155 @@
+"""report: a posterior's answers in a file, in the form that its suffix names."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bayescale.allocation import allocate
+from bayescale.atomic import refuse_unwritable, whole_file
+from bayescale.comparison import Comparison
+from bayescale.costs import Cluster, Cost, as_cost, six_nd
+from bayescale.posterior import Fit
+from bayescale.promise import NextRuns
+from bayescale.reports.content import Facts
+from bayescale.reports.facts import gather
+from bayescale.universes import Multiverse
+from bayescale.windows import RisingCuts
+
+
+def _html(facts: Facts) -> str:
+    from bayescale.reports.html import page_of
+
+    return page_of(facts)
+
+
+def _markdown(facts: Facts) -> str:
+    from bayescale.reports.markdown import markdown_of
+
+    return markdown_of(facts)
+
+
+def _json(facts: Facts) -> str:
+    from bayescale.reports.records import json_of
+
+    return json_of(facts)
+
+
+FORMS: Mapping[str, Callable[[Facts], str]] = {
+    ".html": _html,
+    ".htm": _html,
+    ".md": _markdown,
+    ".markdown": _markdown,
+    ".json": _json,
+}
+
+
+def form_of(path: str | Path) -> Callable[[Facts], str]:
+    """Return what makes the text of a report, by the suffix of its file.
+
+    Raises
+    ------
+    ValueError
+        If there is no such form.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMS:
+        raise ValueError(
+            f"{path}: found the suffix {suffix or 'none'!r}, expected one of {', '.join(FORMS)}; "
+            "it says in which form the report is written."
+        )
+    return FORMS[suffix]
+
+
+def report(
+    fit: Fit,
+    path: str | Path,
+    *,
+    compute: object,
+    prob: float = 0.9,
+    cost: Cost | Callable[[Any, Any], Any] = six_nd,
+    plans: Mapping[str, object] | None = None,
+    cluster: Cluster | None = None,
+    comparison: Comparison | None = None,
+    cuts: RisingCuts | None = None,
+    multiverse: Multiverse | None = None,
+    next_runs: NextRuns | None = None,
+) -> Path:
+    """Write the posterior report of a fit: a page, Markdown or JSON, of the same facts.
+
+    Parameters
+    ----------
+    fit
+        A posterior. If it failed its gates, the report says so before anything else.
+    path
+        The file to write; it appears complete or not at all. ``.html`` is one self-contained page
+        in which a reader can move the budget, ``.md`` Markdown without figures, and ``.json`` the
+        numbers.
+    compute
+        The budgets that the report is about.
+    prob
+        Probability inside the intervals; those of 50 % are beside them.
+    cost
+        The rule of compute, or a function of size and tokens that is one.
+    plans
+        Plans to set beside the recommended one, as in `decide`: ``{"7B on 2T": ("7B", "2T")}``.
+        Unless given, plans of half and of twice its size for the same budget.
+    cluster
+        What trains, for days, GPU-hours and money of plans.
+    comparison
+        What `bayescale.compare` found on the same runs.
+    cuts, multiverse
+        What `bayescale.rising_cuts` and `bayescale.multiverse` found of the same runs: whether
+        the answer moves with the runs, and with choices of the analysis.
+    next_runs
+        What `bayescale.next_runs` advises.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    AmountError
+        If a budget is not a positive amount or has no optimum, or a plan cannot be read.
+    RunsError
+        If what is given beside the fit is of other runs.
+    ValueError
+        If the suffix of the file names no form.
+    OSError
+        If the file cannot be written; an older file then stays as it was.
+
+    Notes
+    -----
+    The recommended plan is the one of `allocate`: the median of N_opt, and the tokens that spend
+    the rest. Regrets and probabilities of being near the best are averages over at most 2,000
+    draws, and figures are drawn from 500; intervals and gates are of all.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, draws=500, progress=False)
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     text = bs.report(fit, f"{folder}/report.md", compute="5.76e23").read_text()
+    >>> print(text.splitlines()[0])
+    # chinchilla: compute-optimal plans
+    """
+    write = form_of(path)
+    refuse_unwritable(path)
+    plan = allocate(fit, compute=compute, cost=as_cost(cost))
+    facts = gather(
+        fit,
+        plan,
+        prob,
+        plans=plans,
+        cluster=cluster,
+        comparison=comparison,
+        cuts=cuts,
+        multiverse=multiverse,
+        next_runs=next_runs,
+    )
+    text = write(facts)
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return Path(path)
