@@ -19,7 +19,7 @@ from bayescale.optimum import Split
 from bayescale.posterior import Fit
 from bayescale.prediction import curve_of, simulate_runs
 from bayescale.spending import Spending
-from bayescale.tables import flag_failure, interval_columns
+from bayescale.tables import as_html, flag_failure, interval_columns
 from bayescale.units import (
     format_budget,
     format_count,
@@ -237,10 +237,7 @@ class Plan:
         return f"<Plan at {', '.join(map(self.text_budget, self.compute))}>\n{self}"
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        caveats = "".join(f"<p>{escape(c)}</p>" for c in (self.headline, *self.caveats))
-        return caveats + self.text_table().to_html()
+        return as_html((self.headline, *self.caveats), self.text_table())
 
 
 def allocate(

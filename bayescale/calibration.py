@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescale.errors import RunsError
 from bayescale.model import Model, load_model
 from bayescale.runs import Runs
 from bayescale.scoring import fit_and_score
@@ -93,13 +92,7 @@ def leave_scale_out(
     tasks = []
     index = []
     for cut in map(float, places):
-        below = scale < cut
-        if not below.any() or below.all():
-            raise RunsError(
-                f"{runs.name}: found {int(below.sum())} of {len(runs)} runs with {by} below "
-                f"{cut:g}, expected some on either side. The values go from {scale.min():g} to "
-                f"{scale.max():g}."
-            )
+        below = runs.below(by, cut)
         distance = float(np.log(scale[~below]).mean() - np.log(scale[below].max()))
         for model in loaded:
             index.append((model.id, cut))

@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayescale.cli_text import print_json, read_pairs, table_records, table_text
+from bayescale.cli_text import print_json, runs_of, table_records, table_text
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from bayescale.runs import Runs
 
 type Arguments = argparse.Namespace
 type Verb = Callable[[str, Callable[[Arguments], None], str], argparse.ArgumentParser]
@@ -87,7 +86,7 @@ def _explain(options: Arguments) -> None:
     from bayescale.explanation import explain
 
     _refuse_early(options)
-    runs = _runs(options)
+    runs = runs_of(options)
     if options.where:
         runs = runs.where(options.where)
     found = explain(
@@ -124,7 +123,7 @@ def _cuts(options: Arguments) -> None:
     _refuse_early(options)
     model = load_model(options.model)
     needs = tuple(model.columns.values())
-    runs = _runs(options, needs=needs, response=model.formula.response)
+    runs = runs_of(options, needs, model.formula.response)
     with _pool(options.workers) as executor:
         found = rising_cuts(
             model,
@@ -167,7 +166,7 @@ def _multiverse(options: Arguments) -> None:
     # What flagged runs do is a question here, so that they are read in any case.
     options.keep_outliers = True
     needs = tuple(model.columns.values())
-    runs = _runs(options, needs=needs, response=model.formula.response)
+    runs = runs_of(options, needs, model.formula.response)
     with _pool(options.workers) as executor:
         found = multiverse(
             model,
@@ -200,18 +199,6 @@ def _refuse_early(options: Arguments) -> None:
 
     if options.figure is not None:
         refuse_unwritable(options.figure)
-
-
-def _runs(options: Arguments, **more: Any) -> "Runs":
-    from bayescale.reading import load_runs
-
-    return load_runs(
-        options.runs,
-        columns=dict(read_pairs(options.column, "--column", "NAME=COLUMN")),
-        keep_outliers=options.keep_outliers,
-        vocabulary_size=options.vocabulary_size,
-        **more,
-    )
 
 
 @contextmanager

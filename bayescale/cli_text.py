@@ -40,7 +40,11 @@ def add_runs(parser: argparse.ArgumentParser, name: str = "runs") -> None:
     parser.add_argument("--vocabulary-size", type=int, help="refuse losses above its logarithm")
 
 
-def runs_of(options: argparse.Namespace, needs: Sequence[str], response: str) -> "Runs":
+def runs_of(
+    options: argparse.Namespace,
+    needs: Sequence[str] = ("n_params", "n_tokens"),
+    response: str = "loss",
+) -> "Runs":
     """Return the runs that were named."""
     from bayescale.reading import load_runs
 

@@ -19,7 +19,7 @@ from bayescale.posterior import Fit
 from bayescale.prediction import curve_of
 from bayescale.regrets import Regrets
 from bayescale.spending import Array
-from bayescale.tables import tail_quantiles
+from bayescale.tables import as_html, tail_quantiles
 from bayescale.units import format_budget, format_count, format_number
 
 
@@ -118,10 +118,7 @@ class CrossRegret:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        said = "".join(f"<p>{escape(s)}</p>" for s in self.sentences)
-        return said + self.text_table().to_html()
+        return as_html(self.sentences, self.text_table())
 
 
 def percent(share: float) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,16 @@ class Diagnostics:
     def worst_ess(self) -> float:
         """Least effective sample size, bulk or tail, over all quantities."""
         return float(self.table[["ess_bulk", "ess_tail"]].min().min())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a table of many fits says of each: ``ok``, ``r_hat``, ``ess`` and ``status``."""
+        return {
+            "ok": bool(self.ok),
+            "r_hat": float(self.table["r_hat"].max()),
+            "ess": float(self.worst_ess),
+            "status": self.status,
+        }
 
     def and_also(self, other: "Diagnostics") -> "Diagnostics":
         """Return the diagnostics of both."""

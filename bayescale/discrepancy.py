@@ -113,10 +113,13 @@ class Drift:
         if any(set(walks.dims) & set(getattr(x, "dims", ())) for x in positions):
             return sum(_along(walks.isel(axis=i), x) for i, x in enumerate(positions))
         # Inputs that are the same for all draws: one product of matrices.
-        cells = xr.DataArray(CELL * np.arange(CELLS), dims="cell")
-        bends = xr.concat(
-            [xr.concat([_bend(x - cells), _bend(-x - cells)], dim="cell") for x in positions],
-            dim="axis",
+        places = xr.broadcast(*map(xr.DataArray, log_inputs.values()))
+        flat = {name: x.to_numpy().ravel() for name, x in zip(log_inputs, places, strict=True)}
+        shape = (len(self.axes), 2 * CELLS, *places[0].shape)
+        bends = xr.DataArray(
+            self.bends(flat).reshape(shape),
+            dims=("axis", "cell", *places[0].dims),
+            coords=places[0].coords,
         )
         return xr.dot(walks, bends, dim=("axis", "cell"), optimize=True)
 

@@ -14,7 +14,7 @@ from bayescale.errors import RunsError
 from bayescale.measures import WIDTH, Way, measure, way_for
 from bayescale.runs import Runs
 from bayescale.steps import Selection, Step, steps_for
-from bayescale.tables import tail_quantiles
+from bayescale.tables import as_html, tail_quantiles
 from bayescale.units import format_share
 
 
@@ -99,12 +99,7 @@ class Explanation:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        said = "".join(
-            f"<p>{escape(text)}</p>" for text in (self.headline, *self.sentences, *self.caveats)
-        )
-        return said + self.text_table().to_html()
+        return as_html((self.headline, *self.sentences, *self.caveats), self.text_table())
 
 
 def explain(

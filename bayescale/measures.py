@@ -1,6 +1,5 @@
 """How a table of runs shows the exponent of N_opt: by parabolas, along curves, or by a law."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 
 from bayescale.approaches import SAME_BUDGET, isoflop_parabolas
 from bayescale.costs import six_nd
-from bayescale.errors import BayescaleWarning, RunsError
-from bayescale.fitting import fit as fit_model
+from bayescale.errors import RunsError
+from bayescale.fitting import fit_quietly
+from bayescale.model import load_model
 from bayescale.posterior import Fit
 from bayescale.prediction import curve_of
 from bayescale.runs import Runs
@@ -69,9 +69,7 @@ def measure(
         If the runs do not show it in that way.
     """
     if way == "law":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BayescaleWarning)
-            fit = fit_model(card, runs, progress=False, **options)
+        fit = fit_quietly(load_model(card), runs, **options)
         status = () if fit.diagnostics.ok else (fit.diagnostics.status,)
         return Measured(exponent_of(fit), f"the {card} card", status)
     where = slices(runs, curve) if way == "curves" else runs

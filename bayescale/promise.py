@@ -10,6 +10,7 @@ from bayescale.costs import Cluster
 from bayescale.diagnostics import lead_with_status
 from bayescale.posterior import Fit
 from bayescale.regrets import Regrets
+from bayescale.tables import as_html
 from bayescale.units import (
     format_budget,
     format_compute,
@@ -165,7 +166,4 @@ class NextRuns:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        said = "".join(f"<p>{escape(s)}</p>" for s in (self.headline, *self.sentences))
-        return said + self.text_table().to_html()
+        return as_html((self.headline, *self.sentences), self.text_table())

@@ -1,6 +1,5 @@
 """One fit of many, reduced to what is asked of all: the exponent and N_opt at a budget."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,7 @@ from numpy.typing import NDArray
 
 from bayescale.constants import Constants
 from bayescale.costs import Cost, six_nd
-from bayescale.errors import BayescaleWarning
-from bayescale.fitting import fit as fit_model
+from bayescale.fitting import fit_quietly
 from bayescale.model import Model
 from bayescale.optimum import Split
 from bayescale.posterior import Fit
@@ -105,18 +103,8 @@ def refit(
     RunsError, SamplingError
         If the model cannot be fitted to these runs.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)
-        found = fit_model(model, runs, progress=False, **options)
-    diagnostics = found.diagnostics
-    return {
-        "n_runs": len(runs),
-        **ask(found, question),
-        "ok": bool(diagnostics.ok),
-        "r_hat": float(diagnostics.table["r_hat"].max()),
-        "ess": float(diagnostics.worst_ess),
-        "status": diagnostics.status,
-    }
+    found = fit_quietly(model, runs, **options)
+    return {"n_runs": len(runs), **ask(found, question), **found.diagnostics.facts}
 
 
 def refuse_without_optimum(model: Model, fixed: Mapping[str, object] | None) -> None:

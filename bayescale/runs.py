@@ -105,6 +105,18 @@ class Runs:
                 "numbers. Load the runs with needs= naming it, which reads amounts as text."
             ) from None
 
+    def below(self, name: str, cut: float) -> NDArray[np.bool_]:
+        """Return which runs lie below a cut of a column, or raise RunsError unless some do not."""
+        values = self.column(name)
+        below = np.asarray(values < cut)
+        if not below.any() or below.all():
+            raise RunsError(
+                f"{self.name}: found {int(below.sum())} of {len(self)} runs with {name} below "
+                f"{cut:g}, expected some on either side. The values go from {values.min():g} to "
+                f"{values.max():g}."
+            )
+        return below
+
     def for_law(self, inputs: Sequence[str], response: str) -> "Runs":
         """Return the runs as a law sees them: what it takes and what it is of.
 

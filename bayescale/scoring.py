@@ -356,15 +356,7 @@ def fit_and_score(
     """
     found = fit_quietly(model, seen, seed=seed, draws=draws, target_accept=target_accept)
     scored = score(found, unseen)
-    diagnostics = found.diagnostics
-    facts = {
-        "n_train": len(seen),
-        **scored.summary(),
-        "ok": diagnostics.ok,
-        "r_hat": float(diagnostics.table["r_hat"].max()),
-        "ess": diagnostics.worst_ess,
-        "status": diagnostics.status,
-    }
+    facts = {"n_train": len(seen), **scored.summary(), **found.diagnostics.facts}
     return facts, scored
 
 

@@ -16,7 +16,7 @@ from bayescale.model import Model, load_model
 from bayescale.reading import load_runs
 from bayescale.refits import Question, refit, refuse_without_optimum
 from bayescale.runs import Runs
-from bayescale.tables import tail_quantiles
+from bayescale.tables import as_html, tail_quantiles
 from bayescale.tasks import Result, Task, run_tasks, task_key
 from bayescale.units import Amount, format_compute, format_count, parse_amount
 
@@ -150,10 +150,7 @@ class Multiverse:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        said = "".join(f"<p>{escape(text)}</p>" for text in (self.headline, *self.sentences))
-        return said + self.text_table().to_html()
+        return as_html((self.headline, *self.sentences), self.text_table())
 
 
 def multiverse(

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bayescale.costs import Cost, six_nd
-from bayescale.errors import RunsError
 from bayescale.model import Model, load_model
 from bayescale.refits import Question, refit, refuse_without_optimum
 from bayescale.runs import Runs
-from bayescale.tables import tail_quantiles
+from bayescale.tables import as_html, tail_quantiles
 from bayescale.tasks import Task, run_tasks, task_key
 from bayescale.units import (
     Amount,
@@ -158,10 +157,7 @@ class RisingCuts:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        said = "".join(f"<p>{escape(text)}</p>" for text in (self.headline, *self.caveats))
-        return said + self.text_table().to_html()
+        return as_html((self.headline, *self.caveats), self.text_table())
 
 
 def rising_cuts(
@@ -244,21 +240,15 @@ def rising_cuts(
     chosen = load_model(model)
     refuse_without_optimum(chosen, fixed)
     budget = parse_amount(compute, "compute", "compute")
-    scale = runs.column(by)
     places = parse_amounts(list(cuts), "compute" if by == "compute" else "count", "cuts")
     question = Question(compute=budget, cost=cost, fixed=fixed, prob=prob)
     options = {"seed": seed, "draws": draws, "target_accept": target_accept}
     tasks = []
     limits = [*np.unique(places), np.inf]
     for cut in limits:
-        below = scale < cut
-        if not below.any() or (below.all() and np.isfinite(cut)):
-            raise RunsError(
-                f"{runs.name}: found {int(below.sum())} of {len(runs)} runs with {by} below "
-                f"{cut:g}, expected some on either side. The values go from {scale.min():g} to "
-                f"{scale.max():g}."
-            )
-        part = runs.where(below, f"{by} below {cut:g}") if np.isfinite(cut) else runs
+        part = runs
+        if np.isfinite(cut):
+            part = runs.where(runs.below(by, cut), f"{by} below {cut:g}")
         key = task_key(chosen, part, *question.settings, *options.values())
         tasks.append(Task(key, (chosen, part, question, options)))
     results = run_tasks(

@@ -133,7 +133,7 @@ def test_finished_cuts_are_not_fitted_again(cuts, chinchilla_runs, tmp_path, mon
     def refuse(*_, **__):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr("bayescale.refits.fit_model", refuse)
+    monkeypatch.setattr("bayescale.refits.fit_quietly", refuse)
     again = bs.rising_cuts("chinchilla", chinchilla_runs, ["1e20"], store=store, **asked)
     pd.testing.assert_frame_equal(first.table, again.table)
     # Another budget or probability is another answer; a failure is reported and stays alone.

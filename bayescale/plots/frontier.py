@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 
 from bayescale.allocation import allocate
 from bayescale.costs import Cost, six_nd
-from bayescale.plots.style import BLUE, GREY, compute_axis, log_grid, loss_axis, new_axes, tidy
+from bayescale.plots.budgets import budget_axes, finish
+from bayescale.plots.style import BLUE, GREY, loss_axis
 from bayescale.posterior import Fit
 from bayescale.tables import quantiles
 from bayescale.units import format_share
@@ -37,14 +38,9 @@ def frontier(
     -------
     Axes
     """
-    ax = new_axes(ax)
+    ax, marked, grid = budget_axes(fit, compute, ax)
     runs = fit.runs
-    marked = np.asarray([] if compute is None else compute, dtype=float)
-    reach = np.append(marked, runs.compute)
-    grid = log_grid(reach.min(), reach.max() * 2)
     found = quantiles(allocate(fit, compute=grid, cost=cost).draws, prob)
-    low, high = runs.compute.min(), runs.compute.max()
-    ax.axvspan(low, high, color=GREY, alpha=0.10, linewidth=0, label="range of the runs")
     ax.plot(runs.compute, runs.loss, ".", color=GREY, markersize=3, alpha=0.5, label="runs")
     for name, alpha, label in (
         ("loss_run", 0.18, f"a new optimal run, {format_share(prob)}"),
@@ -56,12 +52,5 @@ def frontier(
     if len(marked):
         at = allocate(fit, compute=marked, cost=cost).draws["loss_opt"].median(("chain", "draw"))
         ax.plot(marked, at, "D", color="black", markersize=5, label="asked budgets")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    compute_axis(ax.xaxis)
-    loss_axis(ax.yaxis)
-    ax.set_xlabel("training compute C (FLOP)")
-    ax.set_ylabel(f"loss ({runs.loss_unit})")
-    ax.legend(fontsize=8)
-    tidy(ax)
+    finish(ax, loss_axis, f"loss ({runs.loss_unit})")
     return ax

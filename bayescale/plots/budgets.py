@@ -1,0 +1,92 @@
+"""What figures against the budget share: the grid, the range of the runs, fans and marks."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    compute_axis,
+    log_grid,
+    new_axes,
+    tidy,
+)
+from bayescale.posterior import Fit
+from bayescale.units import format_share
+
+OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")
+
+FAN = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Quantiles that a fan is drawn through: 50 and 90 % bands about the median."""
+
+_STYLES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), ("black", "--"))
+
+
+def budget_axes(
+    fit: Fit, compute: np.ndarray | None, ax: Axes | None
+) -> tuple[Axes, np.ndarray, np.ndarray]:
+    """Return Axes on which the range of the runs is drawn, budgets to mark, and a grid of budgets.
+
+    The grid reaches from the least to twice the most of the runs and the budgets.
+    """
+    ax = new_axes(ax)
+    spent = fit.runs.compute
+    marked = np.asarray([] if compute is None else compute, dtype=float)
+    reach = np.append(marked, spent)
+    ax.axvspan(
+        spent.min(), spent.max(), color=GREY, alpha=0.10, linewidth=0, label="range of the runs"
+    )
+    return ax, marked, log_grid(reach.min(), reach.max() * 2)
+
+
+def draw_fan(
+    ax: Axes,
+    quantiles: Callable[[np.ndarray], np.ndarray],
+    grid: np.ndarray,
+    marked: np.ndarray,
+    name: str,
+    others: Sequence[tuple[str, np.ndarray] | None],
+) -> None:
+    """Draw a fan over a grid of budgets, lines of other laws, and bars at the marked budgets.
+
+    Parameters
+    ----------
+    quantiles
+        Returns those of `FAN` at budgets, a row each.
+    name
+        What the fan is of.
+    others
+        Labels and values over the grid; one that is left out leaves its colour out too.
+    """
+    low, quarter, middle, three_quarters, high = quantiles(grid)
+    bands = ((0.9, 0.22, low, high), (0.5, 0.4, quarter, three_quarters))
+    for prob, alpha, lower, upper in bands:
+        label = f"{format_share(prob)} of {name}"
+        ax.fill_between(grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=label)
+    ax.plot(grid, middle, color=BLUE, linewidth=1.5)
+    for other, (colour, line) in zip(others, _STYLES, strict=False):
+        if other is not None:
+            label, values = other
+            ax.plot(grid, values, line, color=colour, linewidth=1.3, label=label)
+    if len(marked):
+        at = quantiles(marked)
+        ax.vlines(marked, at[0], at[-1], color="black", linewidth=2.2)
+        ax.plot(marked, at[2], "D", color="black", markersize=5, label="asked budgets, 90 %")
+
+
+def finish(ax: Axes, style: Callable[[Axis], None], what: str) -> None:
+    """Make both axes logarithmic, label them, and tidy up."""
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    compute_axis(ax.xaxis)
+    style(ax.yaxis)
+    ax.set_xlabel("training compute C (FLOP)")
+    ax.set_ylabel(what)
+    ax.legend(fontsize=8)
+    tidy(ax)
