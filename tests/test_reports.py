@@ -3,8 +3,6 @@ import hashlib
 import itertools
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from bayescale.reports.caveats import caveats_of
 from bayescale.reports.draws import thinned
 from bayescale.reports.markdown import escaped
 from bayescale.reports.records import plain
-from bayescale.units import format_compute, format_count, format_number
+from bayescale.units import format_count
 
 BUDGETS = ["1e21", "5.76e23"]
 VOID = {"meta", "img", "br", "input"}
@@ -443,143 +441,6 @@ def test_thinning_keeps_the_answer(fit):
 def test_other_laws_have_reports_too(law_fits, tmp_path):
     path = bs.report(law_fits["kaplan-nd"], tmp_path / "r.html", compute=1e22)
     assert "made for early-stopped runs" in Page(path.read_text()).text
-
-
-# The script runs in Node against the few parts of a document that it touches; a browser would be
-# needed to see it drawn.
-DOCUMENT = r"""
-const fs = require("fs"), vm = require("vm");
-const page = JSON.parse(fs.readFileSync(0, "utf8"));
-const made = (more) => ({textContent: "", hidden: true, open: true, dataset: {}, heard: {}, said: {},
-  addEventListener(kind, heard) { this.heard[kind] = heard; },
-  setAttribute(name, value) { this.said[name] = value; }, ...more});
-const byId = {"budget-data": made({textContent: page.data}), "budget-said": made({}),
-  "budget-control": made({}), "budget-listed": made({}),
-  "budget": made({max: page.max, value: "0", dataset: {middle: page.middle}})};
-const cells = page.cells.map((dataset) => made({dataset}));
-const buttons = page.buttons.map((asked) => made({dataset: {asked}}));
-const document = {getElementById: (id) => byId[id],
-  querySelectorAll: (which) => (which === "[data-asked]" ? buttons : cells)};
-vm.runInNewContext(page.script, {document, Math, JSON, Number, String});
-const state = () => ({value: byId.budget.value, said: byId["budget-said"].textContent,
-  valuetext: byId.budget.said["aria-valuetext"], cells: cells.map((cell) => cell.textContent),
-  hidden: byId["budget-control"].hidden, open: byId["budget-listed"].open});
-const found = [state()];
-for (const button of buttons) { button.heard.click(); found.push(state()); }
-for (const value of page.values) { byId.budget.value = value; byId.budget.heard.input(); found.push(state()); }
-console.log(JSON.stringify(found));
-"""
-
-
-def play(page: Page, data: str, values: list[int]) -> list[dict]:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no JavaScript engine (node) to run the page's script")
-    (control,) = page.all("input")
-    cells = [
-        {"quantity": found["data-quantity"], "levels": found["data-levels"]}
-        for found in page.all("td")
-        if "data-quantity" in found
-    ]
-    asked = [found["data-asked"] for found in page.all("button")]
-    sent = {
-        "script": page.scripts[1],
-        "data": data,
-        "max": control["max"],
-        "middle": control["data-middle"],
-        "cells": cells,
-        "buttons": asked,
-        "values": [str(value) for value in values],
-    }
-    done = subprocess.run(
-        [node, "-e", DOCUMENT],
-        input=json.dumps(sent),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0 and not done.stderr, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_the_control_moves_the_answer(page, fit, plan):
-    values = [0, 57, 211, 333, 400]
-    first, *states = play(page, page.scripts[0], values)
-    assert not first["hidden"] and not first["open"]
-    assert first["said"] == states[0]["said"] == first["valuetext"]
-    text = plan.text_table(0.9)
-    for i, state in enumerate(states[: len(BUDGETS)]):
-        assert state["said"].startswith(f"{format_compute(plan.compute[i])}, ")
-        middle, _, wide = state["cells"][:3]
-        low, high = wide.split(" to ")
-        assert f"{middle} [{low}, {high}]" == text["N_opt"].iloc[i]
-        assert state["cells"][3] == format_count(float(plan.draws["d_opt"][..., i].median()))
-    nodes = np.array(page.budgets["compute"])
-    for value, state in zip(values, states[len(BUDGETS) :], strict=True):
-        budget = float(np.exp(np.interp(value / 400, [0, 1], np.log(nodes[[0, -1]]))))
-        draws = bs.allocate(fit, compute=budget).draws
-        for place, (name, style) in enumerate(
-            (("n_opt", format_count), ("d_opt", format_count), ("tokens_per_param", format_number))
-        ):
-            ends = draws[name].quantile([0.5, 0.05, 0.95], ("chain", "draw")).to_numpy().ravel()
-            row = state["cells"][3 * place : 3 * place + 3]
-            found = [amount(row[0]), *map(amount, row[2].split(" to "))]
-            # Three digits are printed, and lines in logarithms are as near between the nodes.
-            np.testing.assert_allclose(found, ends, rtol=8e-3)
-            interpolated = np.exp(
-                np.interp(np.log(budget), np.log(nodes), np.log(middle_of(page, name)))
-            )
-            assert row[0] == style(float(interpolated))
-    assert len({state["cells"][0] for state in states}) == len(states)
-
-
-def amount(text: str) -> float:
-    scale = {"T": 1e12, "B": 1e9, "M": 1e6, "K": 1e3}
-    plain = text.replace(",", "")
-    return float(plain[:-1]) * scale[plain[-1]] if plain[-1] in scale else float(plain)
-
-
-def middle_of(page: Page, name: str) -> list[float]:
-    grid = page.budgets
-    return grid[name][grid["quantiles"].index(0.5)]
-
-
-def test_the_control_says_where_there_is_no_optimum(page):
-    grid = page.budgets
-    last = len(grid["compute"]) - 1
-    for name in ("n_opt", "d_opt", "tokens_per_param", "loss_plan", "loss_run"):
-        for values in grid[name]:
-            values[last] = None
-    grid["no_optimum"][last] = 1.0
-    *_, inside, beyond = play(page, json.dumps(grid), [100, 400])
-    assert "no optimum" not in inside["cells"]
-    assert set(beyond["cells"]) == {"no optimum"}
-    assert "100 % of the draws have no optimum there" in beyond["said"]
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of WCAG 2.2."""
-    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
-def test_text_contrasts_with_its_paper_in_every_scheme():
-    style = (Path(html.__file__).parent / "report.css").read_text(encoding="utf-8")
-    schemes = [
-        dict(re.findall(r"--([\w-]+): (#\w{6})", part))
-        for part in re.findall(r":root \{[^}]*", style)
-    ]
-    assert len(schemes) == 3, "light, dark and print"
-    light = schemes[0]
-    pairs = [("good", "good-paper"), ("fair", "fair-paper"), ("bad", "bad-paper")]
-    pairs += [(ink, paper) for ink in ("ink", "quiet", "link") for paper in ("paper", "soft")]
-    for scheme in schemes:
-        colours = light | scheme
-        for ink, paper in pairs:
-            high, low = sorted((luminance(colours[ink]), luminance(colours[paper])), reverse=True)
-            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper, scheme)
 
 
 def test_the_report_folder_has_what_the_page_is_made_of():

@@ -82,7 +82,8 @@ def isoflop(
     ax.set_xlabel("parameters N")
     ax.set_ylabel(f"loss ({runs.loss_unit})")
     ax.legend(
-        title=f"budget; {format_share(prob)} bands,\nblack: {format_share(prob)} of N_opt",
+        title=f"budget; {format_share(prob)} bands,\nbar: {format_share(prob)} of N_opt",
+        title_fontsize=8,
         fontsize=8,
     )
     tidy(ax)

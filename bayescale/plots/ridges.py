@@ -88,7 +88,7 @@ def _is_scale(fit: Fit, name: str) -> bool:
 def _label_axis(axis: Axis, *, on_log: bool) -> None:
     """Put ticks at round values; what is drawn is the logarithm where it is on the log scale."""
     if not on_log:
-        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_locator(MaxNLocator(3 if axis.axis_name == "x" else 5))
         return
     low, high = map(float, np.exp(axis.get_view_interval()))
     within = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 3)

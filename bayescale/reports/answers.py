@@ -120,24 +120,18 @@ def answer(plan: Plan, place: int, judged: Judged, prob: float) -> Answer:
         for share in shares
     }
 
-    def span(name: str, share: float, *, loss: bool = False) -> str:
-        low, _, high = ends[name, share]
-        texts = [format_number(x, 4) if loss else format_count(x) for x in (low, high)]
-        return f"{texts[0]} to {texts[1]}"
+    def cells(name: str) -> list[str]:
+        style = _loss if name.startswith("loss") else format_count
+        spans = [(low, high) for low, _, high in (ends[name, share] for share in shares)]
+        middle = ends[name, prob][1]
+        return [style(middle), *(f"{style(low)} to {style(high)}" for low, high in spans)]
 
-    def both(name: str, *, loss: bool = False) -> str:
-        said = [f"{format_share(s)}: {span(name, s, loss=loss)}" for s in shares]
-        return "; ".join(said)
-
+    budget = plan.text_budget(float(plan.compute[place]))
     regret = float(judged.regret.mean())
     factors = plan.extrapolation.iloc[place]
-    middle = ends["loss_run", prob][1]
-    words = {"n_params": "parameters", "n_tokens": "tokens", "compute": "compute"}
+    words = {"n_params": "N", "n_tokens": "D"}
     far = ", ".join(f"{words.get(str(n), str(n))} {_times(float(x))}" for n, x in factors.items())
     rows = (
-        ("N", both("n_opt")),
-        ("D", both("d_opt")),
-        ("loss of a run", f"{format_number(middle, 4)}; {both('loss_run', loss=True)}"),
         *(
             (f"within {format_share(share)} of the best", f"{100 * p:.0f} % probability")
             for share, p in judged.within.items()
@@ -150,11 +144,27 @@ def answer(plan: Plan, place: int, judged: Judged, prob: float) -> Answer:
         ("against the largest run", far),
     )
     return Answer(
-        question=f"With {plan.text_budget(float(plan.compute[place]))}, train",
+        question=f"With {budget}, train",
         plan=f"{format_count(size)} parameters on {format_count(tokens)} tokens",
+        intervals=Table(
+            caption=f"Optimum and loss with {budget}: median and intervals",
+            header=("quantity", "median", *map(format_share, shares)),
+            rows=tuple(
+                (label, *cells(name))
+                for name, label in {
+                    "n_opt": "N",
+                    "d_opt": "D",
+                    "loss_run": "loss of a run",
+                }.items()
+            ),
+        ),
         rows=rows,
         record=_record(plan, place, ends, judged, regret),
     )
+
+
+def _loss(value: float) -> str:
+    return format_number(value, 4)
 
 
 def _times(factor: float) -> str:

@@ -45,14 +45,18 @@ class Points:
 class Picture:
     """A figure that can be drawn: with it, what it shows for those who do not see it.
 
-    `raster` is for figures of thousands of points, which would be large as outlines.
+    `size`, in inches, is small enough for its letters to be read on a phone. `raster` is for
+    figures of thousands of points, which would be large as outlines.
     """
 
     caption: str
     description: str
     draw: Callable[["Figure"], object]
-    size: tuple[float, float] = (6.4, 4.2)
+    size: tuple[float, float] = (5.2, 3.7)
     raster: bool = False
+
+
+type Block = Table | Pairs | Points | Picture
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,16 @@ class Section:
 
     id: str
     title: str
-    blocks: tuple[Table | Pairs | Points | Picture, ...]
+    blocks: tuple[Block, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The answer for one budget: the question, the plan, what is to be known of it, in numbers."""
+    """The answer for one budget: the question, the plan, where it lies and what is known of it."""
 
     question: str
     plan: str
+    intervals: Table
     rows: tuple[tuple[str, str], ...]
     record: Record
 

@@ -65,7 +65,7 @@ def of_the_fit(fit: Fit, some: Fit, plan: Plan, prob: float) -> tuple[Picture, .
             Picture(
                 caption="Loss against size at fixed budgets inside the data",
                 description=f"Curves of loss against parameters for up to four budgets, with "
-                f"{share} bands, the runs made near each budget, and a black bar for the interval "
+                f"{share} bands, the runs made near each budget, and a bar for the interval "
                 "of the compute-optimal size.",
                 draw=on_axes(lambda ax: plots.isoflop(some, prob=prob, ax=ax, cost=plan.cost)),
             )
@@ -90,14 +90,15 @@ def of_parameters(fit: Fit, prob: float) -> tuple[Picture, ...]:
             caption="Elasticities and exponents: posterior, and prior as an outline",
             description="Histograms of posterior draws: the elasticities in size and data, the "
             f"exponents, and the exponents of the frontier, each with its {share} interval.",
-            draw=lambda figure: plots.parameters(fit, prob, figure.subplots(2, 3)),
+            draw=lambda figure: plots.parameters(fit, prob, figure.subplots(3, 2)),
+            size=(5.2, 5.6),
         ),
         Picture(
             caption="Pairs of parameters, draw by draw",
             description="Two clouds of posterior draws with their correlations: the two natural "
             "parameters that depend most on one another, a narrow ridge, and the two elasticities.",
             draw=lambda figure: plots.ridge(fit, axes=figure.subplots(1, _pairs(fit))),
-            size=(8.4, 3.8),
+            size=(6.4, 3.2),
             raster=True,
         ),
     )

@@ -3,14 +3,19 @@
 import base64
 import hashlib
 import io
+import itertools
 import json
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-from bayescale.reports.content import Facts, Picture
+from bayescale.reports.content import Block, Facts, Picture
 from bayescale.reports.records import plain
 
 _RASTER_DPI = 160
+
+_LONG = 32
+"""Letters of a cell from which it is broken into lines; an interval never is."""
 
 
 def page_of(facts: Facts) -> str:
@@ -24,11 +29,13 @@ def page_of(facts: Facts) -> str:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_kept_together,
     )
     environment.tests |= {
         kind: lambda block, kind=kind: type(block).__name__ == kind
-        for kind in ("Table", "Pairs", "Points", "Picture")
+        for kind in ("Table", "Pairs", "Points")
     }
+    environment.tests["long"] = lambda cell: len(cell) > _LONG
     script = _part("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.jinja").render(
@@ -40,7 +47,19 @@ def page_of(facts: Facts) -> str:
         script_digest=digest,
         budgets=Markup(_embedded(plain(facts.budgets.record))),
         source=_source,
+        parted=_parted,
     )
+
+
+def _kept_together(value: object) -> object:
+    """Return text in which no line ends between a number and its sign of per cent."""
+    return value.replace(" %", "\N{NO-BREAK SPACE}%") if type(value) is str else value
+
+
+def _parted(blocks: Iterable[Block]) -> list[tuple[bool, list[Block]]]:
+    """Return blocks in their order, figures that follow one another together."""
+    runs = itertools.groupby(blocks, lambda block: isinstance(block, Picture))
+    return [(pictures, list(run)) for pictures, run in runs]
 
 
 @cache

@@ -16,6 +16,7 @@ def markdown_of(facts: Facts) -> str:
         parts += [
             f"## {escaped(answer.question)}",
             f"**{escaped(answer.plan)}**",
+            _table(answer.intervals),
             _pairs(answer.rows),
         ]
     parts += ["## Read this with the answer", _points(facts.caveats)]
