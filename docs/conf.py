@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from latex2mathml.converter import convert
+
 HERE = Path(__file__).parent
 # The site is that of the checkout, whatever else may be installed.
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
@@ -20,7 +22,6 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
@@ -35,8 +36,24 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"bayescale {__version__}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+
+
+def setup(app):
+    """Let browsers set formulas themselves: the site then asks nothing of any other."""
+
+    def renderer(display):
+        def visit(translator, node):
+            from docutils.nodes import SkipNode
+
+            translator.body.append(convert(node.astext(), display=display))
+            raise SkipNode
+
+        return visit, None
+
+    app.add_html_math_renderer("mathml", renderer("inline"), renderer("block"))
