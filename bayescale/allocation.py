@@ -1,6 +1,6 @@
 """The compute-optimal allocation, draw by draw."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -72,6 +72,11 @@ class Plan:
     cost: Cost
     fixed: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = NO_LIMITS
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What budgets are of, the law's other inputs and the limits, as `allocate` takes them."""
+        return {"cost": self.cost, "fixed": self.fixed, "limits": self.limits}
 
     @property
     def compute(self) -> np.ndarray:
@@ -359,15 +364,3 @@ def largest_compute(fit: Fit | Mixture, cost: Cost) -> float:
 def parse_budgets(values: object, cost: Cost) -> NDArray[np.float64]:
     """Read budgets in the unit of a cost."""
     return parse_amounts(values, "compute" if cost.unit == "FLOP" else "money", "compute")
-
-
-def optimal_sizes(
-    source: Fit | Constants,
-    compute: Iterable[float],
-    levels: Sequence[float],
-    cost: Cost = six_nd,
-) -> xr.DataArray:
-    """Return quantiles of N_opt over a grid of budgets, dims ``quantile`` and ``compute``."""
-    spending = Spending(cost, np.asarray(list(compute), dtype=float))
-    found = curve_of(source).optimum(spending).quantile(list(levels), ("chain", "draw"))
-    return found.copy(data=np.exp(found.to_numpy()))

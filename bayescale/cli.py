@@ -182,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, required=True, help="html, md or json file")
     _add_budgets(report, required=True)
     add_plans(report)
+    add_cost_options(report)
 
     add_tool_verbs(verb, parser)
     return parser
@@ -396,13 +397,17 @@ def _predict(options: Arguments) -> None:
 def _report(options: Arguments) -> None:
     from bayescale.reports import report
 
-    fit = saved_fit(options)
+    fit, cluster = saved_fit(options), cluster_of(options)
     report(
         fit,
         options.out,
         compute=options.compute,
         prob=options.prob,
+        cost=cost_of(options, cluster),
+        fixed=fixed_of(options),
+        limits=limits_of(options, cluster),
         plans=plans_of(options),
+        cluster=cluster,
     )
     if options.json:
         print_json({"passed": fit.diagnostics.ok, "report": str(options.out)})

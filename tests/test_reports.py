@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayescale as bs
-from bayescale.costs import Cluster
+from bayescale.costs import Cluster, Lifetime, Money, Serving
 from bayescale.identifiability import design_warnings
 from bayescale.reports import html
 from bayescale.reports.caveats import caveats_of
@@ -436,6 +437,61 @@ def test_thinning_keeps_the_answer(fit):
     width = float(every.quantile(0.95) - every.quantile(0.05))
     for q in (0.05, 0.5, 0.95):
         assert abs(float(every.quantile(q) - few.quantile(q))) < 0.1 * width
+
+
+@pytest.fixture(scope="module")
+def repeating() -> bs.Fit:
+    """A law of repeated data, whose unique tokens a report has to be told."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (size, tokens, min(unique, tokens))
+        for size in np.geomspace(1e8, 5e9, 6)
+        for tokens in (2e9, 1e10, 5e10)
+        for unique in (1e9, 1e10)
+    ]
+    table = pd.DataFrame(rows, columns=["n_params", "n_tokens", "n_unique_tokens"])
+    inputs = {name: table[name].to_numpy() for name in table}
+    constants = bs.published("muennighoff2023").parameters
+    table["loss"] = bs.law("data-constrained").evaluate(**inputs, **constants)
+    table["loss"] *= np.exp(0.005 * rng.standard_normal(len(table)))
+    table["compute"] = 6 * table["n_params"] * table["n_tokens"]
+    return bs.fit("data-constrained", bs.Runs(table, "repeats"), draws=500, seed=2, progress=False)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::bayescale.errors.BayescaleWarning")
+def test_what_a_law_is_given_is_on_the_first_page(repeating, tmp_path):
+    path = tmp_path / "r.html"
+    with pytest.raises(bs.AmountError, match="n_unique_tokens"):
+        bs.report(repeating, path, compute=1e21)
+    given = {"n_unique_tokens": "25B"}
+    page = Page(bs.report(repeating, path, compute=1e21, fixed=given).read_text())
+    assert "Given: n_unique_tokens = 25.0B." in page.text.split("With 1e21 FLOP, train")[0]
+    plan = bs.allocate(repeating, compute=1e21, fixed=given)
+    assert plan.text_table()["N_opt"].iloc[0] in page.text
+
+
+@pytest.mark.filterwarnings("ignore::bayescale.errors.BayescaleWarning")
+def test_budgets_may_pay_for_more_than_training(fit, tmp_path):
+    cluster = Cluster(n_gpus=2048, peak="H100-SXM", utilisation=0.4, price="$2")
+    serving = Serving(n_tokens="5T")
+    for cost, budget, text in (
+        (Money(cluster=cluster, serving=serving), "$1.5M", "$1.50M"),
+        (Lifetime(serving), "5.76e23", "5.76e23 FLOP"),
+    ):
+        limits = bs.Limits(max_tokens="2.5T")
+        path = bs.report(fit, tmp_path / "r.html", compute=budget, cost=cost, limits=limits)
+        page = Page(path.read_text())
+        first = page.text.split(f"With {text}, train")[0]
+        assert f"Budgets pay for {cost.name}. Limits: at most 2.50T tokens." in first
+        plan = bs.allocate(fit, compute=budget, cost=cost, limits=limits)
+        assert plan.text_table()["N_opt"].iloc[0] in page.text
+        grid = page.budgets
+        asked = grid["compute"].index(grid["asked"][0])
+        # How far a plan is from the runs is a matter of its training, whatever its budget is of.
+        times = float(plan.extrapolation["compute"].iloc[0])
+        assert grid["times_largest"][asked] == pytest.approx(times, rel=1e-6)
+        assert max(x for x in grid["d_opt"][-1] if x) < 2.501e12
 
 
 def test_other_laws_have_reports_too(law_fits, tmp_path):

@@ -1,11 +1,15 @@
 """What figures against the budget share: the grid, the range of the runs, fans and marks."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 
+from bayescale.allocation import allocate, tokens_of_runs
+from bayescale.constants import Constants
+from bayescale.costs import Cost
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -29,20 +33,39 @@ _STYLES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), ("black", "--"))
 
 
 def budget_axes(
-    fit: Fit, compute: np.ndarray | None, ax: Axes | None
+    fit: Fit, compute: np.ndarray | None, ax: Axes | None, cost: Cost
 ) -> tuple[Axes, np.ndarray, np.ndarray]:
     """Return Axes on which the range of the runs is drawn, budgets to mark, and a grid of budgets.
 
     The grid reaches from the least to twice the most of the runs and the budgets.
     """
     ax = new_axes(ax)
-    spent = fit.runs.compute
+    spent = spent_on_runs(fit, cost)
     marked = np.asarray([] if compute is None else compute, dtype=float)
     reach = np.append(marked, spent)
     ax.axvspan(
         spent.min(), spent.max(), color=GREY, alpha=0.10, linewidth=0, label="range of the runs"
     )
     return ax, marked, log_grid(reach.min(), reach.max() * 2)
+
+
+def spent_on_runs(fit: Fit, cost: Cost) -> np.ndarray:
+    """Return what each run spent: its compute, or what else a cost is of."""
+    if is_training(cost):
+        return fit.runs.compute
+    return np.asarray(cost(fit.inputs["n_params"], tokens_of_runs(fit)), dtype=float)
+
+
+def is_training(cost: Cost) -> bool:
+    """Say whether a cost is of the compute of training alone, as papers' frontiers are."""
+    return cost.training is cost
+
+
+def fan_of(quantity: str, source: Fit | Constants, compute: np.ndarray, **terms: Any) -> np.ndarray:
+    """Return the quantiles of `FAN` of a quantity of the optimum at budgets, a row each."""
+    draws = allocate(source, compute=compute, **terms).draws[quantity]
+    found: np.ndarray = draws.quantile(FAN, ("chain", "draw")).to_numpy()
+    return found
 
 
 def draw_fan(
@@ -80,13 +103,13 @@ def draw_fan(
         ax.plot(marked, at[2], "D", color="black", markersize=5, label="asked budgets, 90 %")
 
 
-def finish(ax: Axes, style: Callable[[Axis], None], what: str) -> None:
+def finish(ax: Axes, style: Callable[[Axis], None], what: str, cost: Cost) -> None:
     """Make both axes logarithmic, label them, and tidy up."""
     ax.set_xscale("log")
     ax.set_yscale("log")
     compute_axis(ax.xaxis)
     style(ax.yaxis)
-    ax.set_xlabel("training compute C (FLOP)")
+    ax.set_xlabel(f"{'training compute C' if is_training(cost) else cost.name} ({cost.unit})")
     ax.set_ylabel(what)
     ax.legend(fontsize=8)
     tidy(ax)

@@ -1,14 +1,14 @@
 """Tokens per parameter at the optimum, against the budget, with what papers say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayescale.allocation import allocate
 from bayescale.constants import EmpiricalFrontier, published
 from bayescale.costs import Cost, six_nd
-from bayescale.plots.budgets import FAN, OVERLAYS, budget_axes, draw_fan, finish
+from bayescale.limits import NO_LIMITS, Limits
+from bayescale.plots.budgets import OVERLAYS, budget_axes, draw_fan, fan_of, finish, is_training
 from bayescale.plots.style import ratio_axis
 from bayescale.posterior import Fit
 
@@ -19,6 +19,8 @@ def tokens_per_param(
     ax: Axes | None = None,
     overlays: Sequence[str] = OVERLAYS,
     cost: Cost = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Axes:
     """Draw the fan of D_opt/N_opt against the budget: 50 % and 90 % bands, and published laws.
 
@@ -32,21 +34,21 @@ def tokens_per_param(
         Where to draw; new Axes unless given.
     overlays
         Names of published constants (`bayescale.published`); frontiers of which the paper gives
-        no tokens are left out.
-    cost
-        The rule of compute.
+        no tokens are left out, and all frontiers where the cost is not of training alone.
+    cost, fixed, limits
+        The rule of compute, values of the law's other inputs, and limits, as in `allocate`.
 
     Returns
     -------
     Axes
     """
-    ax, marked, grid = budget_axes(fit, compute, ax)
+    ax, marked, grid = budget_axes(fit, compute, ax, cost)
 
     def published_ratios(name: str) -> tuple[str, np.ndarray] | None:
         constants = published(name)
         if not isinstance(constants, EmpiricalFrontier):
-            return name, _ratios(constants, grid, cost)[2]
-        if "n_tokens" not in constants.coefficients:
+            return name, fan_of("tokens_per_param", constants, grid, cost=cost)[2]
+        if "n_tokens" not in constants.coefficients or not is_training(cost):
             return None
         at = [constants.at(**{constants.variable: float(c)}) for c in grid]
         label = f"{name} (in C_min)" if constants.variable == "compute_min" else name
@@ -54,17 +56,13 @@ def tokens_per_param(
 
     draw_fan(
         ax,
-        lambda budgets: _ratios(fit, budgets, cost),
+        lambda budgets: fan_of(
+            "tokens_per_param", fit, budgets, cost=cost, fixed=fixed, limits=limits
+        ),
         grid,
         marked,
         "D_opt/N_opt",
         [published_ratios(name) for name in overlays],
     )
-    finish(ax, ratio_axis, "compute-optimal tokens per parameter")
+    finish(ax, ratio_axis, "compute-optimal tokens per parameter", cost)
     return ax
-
-
-def _ratios(source: object, compute: np.ndarray, cost: Cost) -> np.ndarray:
-    draws = allocate(source, compute=compute, cost=cost).draws["tokens_per_param"]  # type: ignore[arg-type]
-    found: np.ndarray = draws.quantile(FAN, ("chain", "draw")).to_numpy()
-    return found

@@ -1,11 +1,15 @@
 """The least loss that a budget can buy."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
 from bayescale.allocation import allocate
 from bayescale.costs import Cost, six_nd
-from bayescale.plots.budgets import budget_axes, finish
+from bayescale.limits import NO_LIMITS, Limits
+from bayescale.plots.budgets import budget_axes, finish, spent_on_runs
 from bayescale.plots.style import BLUE, GREY, loss_axis
 from bayescale.posterior import Fit
 from bayescale.tables import quantiles
@@ -18,6 +22,8 @@ def frontier(
     prob: float = 0.9,
     ax: Axes | None = None,
     cost: Cost = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Axes:
     """Draw the frontier L(C): the law's band, the band of new runs, the data and their range.
 
@@ -31,17 +37,20 @@ def frontier(
         Probability inside the bands.
     ax
         Where to draw; new Axes unless given.
-    cost
-        The rule of compute.
+    cost, fixed, limits
+        The rule of compute, values of the law's other inputs, and limits, as in `allocate`.
 
     Returns
     -------
     Axes
     """
-    ax, marked, grid = budget_axes(fit, compute, ax)
+    ax, marked, grid = budget_axes(fit, compute, ax, cost)
     runs = fit.runs
-    found = quantiles(allocate(fit, compute=grid, cost=cost).draws, prob)
-    ax.plot(runs.compute, runs.loss, ".", color=GREY, markersize=3, alpha=0.5, label="runs")
+    terms: Any = {"cost": cost, "fixed": fixed, "limits": limits}
+    found = quantiles(allocate(fit, compute=grid, **terms).draws, prob)
+    ax.plot(
+        spent_on_runs(fit, cost), runs.loss, ".", color=GREY, markersize=3, alpha=0.5, label="runs"
+    )
     for name, alpha, label in (
         ("loss_run", 0.18, f"a new optimal run, {format_share(prob)}"),
         ("loss_opt", 0.35, f"optimum of the law, {format_share(prob)}"),
@@ -50,7 +59,7 @@ def frontier(
         ax.fill_between(grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=label)
     ax.plot(grid, found["loss_opt"][1], color=BLUE, linewidth=1.4)
     if len(marked):
-        at = allocate(fit, compute=marked, cost=cost).draws["loss_opt"].median(("chain", "draw"))
+        at = allocate(fit, compute=marked, **terms).draws["loss_opt"].median(("chain", "draw"))
         ax.plot(marked, at, "D", color="black", markersize=5, label="asked budgets")
-    finish(ax, loss_axis, f"loss ({runs.loss_unit})")
+    finish(ax, loss_axis, f"loss ({runs.loss_unit})", cost)
     return ax

@@ -1,6 +1,7 @@
 """Loss against size at fixed compute, with the runs that were made there."""
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 
 from bayescale.allocation import allocate
 from bayescale.costs import Cost, six_nd
+from bayescale.limits import NO_LIMITS, Limits
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, count_axis, new_axes, tidy
 from bayescale.posterior import Fit
 from bayescale.tables import tail_quantiles
@@ -26,6 +28,8 @@ def isoflop(
     prob: float = 0.9,
     ax: Axes | None = None,
     cost: Cost = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Axes:
     """Draw loss against size at fixed budgets: bands of the law, runs, and the optimum.
 
@@ -39,8 +43,8 @@ def isoflop(
         Probability inside the bands, and inside the bar across each optimum.
     ax
         Where to draw; new Axes unless given.
-    cost
-        The rule of compute.
+    cost, fixed, limits
+        The rule of compute, values of the law's other inputs, and limits, as in `allocate`.
 
     Returns
     -------
@@ -49,7 +53,8 @@ def isoflop(
     ax = new_axes(ax)
     runs, run_sizes = fit.runs, fit.inputs["n_params"]
     budgets = _budgets_in_data(runs.compute) if compute is None else np.asarray(compute)[:5]
-    plan = allocate(fit, compute=budgets, cost=cost)
+    plan = allocate(fit, compute=budgets, cost=cost, fixed=fixed, limits=limits)
+    given = {name: np.log(value) for name, value in plan.fixed.items()}
     ends = tail_quantiles(prob)
     for i, budget in enumerate(budgets):
         near = np.abs(np.log(runs.compute / budget)) < np.log(NEAR)
@@ -60,6 +65,7 @@ def isoflop(
             {
                 "n_params": np.log(size),
                 "n_tokens": np.log(cost.tokens_for(budget, size)),
+                **given,
             }
         ).quantile(ends, dim=("chain", "draw"))
         colour = _COLOURS[i]

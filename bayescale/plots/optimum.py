@@ -1,14 +1,14 @@
 """The compute-optimal size against the budget, with what papers say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayescale.allocation import optimal_sizes
 from bayescale.constants import EmpiricalFrontier, published
 from bayescale.costs import Cost, six_nd
-from bayescale.plots.budgets import FAN, OVERLAYS, budget_axes, draw_fan, finish
+from bayescale.limits import NO_LIMITS, Limits
+from bayescale.plots.budgets import OVERLAYS, budget_axes, draw_fan, fan_of, finish, is_training
 from bayescale.plots.style import count_axis
 from bayescale.posterior import Fit
 
@@ -19,6 +19,8 @@ def optimal_size(
     ax: Axes | None = None,
     overlays: Sequence[str] = OVERLAYS,
     cost: Cost = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Axes:
     """Draw the fan of N_opt(C): 50 % and 90 % bands, the data range, and published laws.
 
@@ -32,26 +34,29 @@ def optimal_size(
         Where to draw; new Axes unless given.
     overlays
         Names of published constants (`bayescale.published`). Kaplan's frontier is in the
-        batch-adjusted C_min, and its label says so.
-    cost
-        The rule of compute.
+        batch-adjusted C_min, and its label says so; it is left out where the cost is not of
+        training alone.
+    cost, fixed, limits
+        The rule of compute, values of the law's other inputs, and limits, as in `allocate`.
 
     Returns
     -------
     Axes
     """
-    ax, marked, grid = budget_axes(fit, compute, ax)
+    ax, marked, grid = budget_axes(fit, compute, ax, cost)
 
     def quantiles(budgets: np.ndarray) -> np.ndarray:
-        return optimal_sizes(fit, budgets, FAN, cost).to_numpy()
+        return fan_of("n_opt", fit, budgets, cost=cost, fixed=fixed, limits=limits)
 
-    def published_sizes(name: str) -> tuple[str, np.ndarray]:
+    def published_sizes(name: str) -> tuple[str, np.ndarray] | None:
         constants = published(name)
         if isinstance(constants, EmpiricalFrontier):
+            if not is_training(cost):
+                return None
             sizes = [constants.at(compute_min=float(c))["n_params"] for c in grid]
             return f"{name} (in C_min)", np.array(sizes)
-        return name, optimal_sizes(constants, grid, [0.5], cost).to_numpy()[0]
+        return name, fan_of("n_opt", constants, grid, cost=cost)[2]
 
     draw_fan(ax, quantiles, grid, marked, "N_opt", [published_sizes(name) for name in overlays])
-    finish(ax, count_axis, "compute-optimal parameters N_opt")
+    finish(ax, count_axis, "compute-optimal parameters N_opt", cost)
     return ax

@@ -50,12 +50,12 @@ def ridge(
         x, y = _draws(fit, across), _draws(fit, up)
         some = np.linspace(0, len(x) - 1, min(len(x), _MOST_POINTS)).astype(int)
         ax.plot(x[some], y[some], ".", color=BLUE, markersize=2.5, alpha=0.35)
-        for axis, name, values in ((ax.xaxis, across, x), (ax.yaxis, up, y)):
+        for axis, name, values, most in ((ax.xaxis, across, x, 3), (ax.yaxis, up, y, 5)):
             # The farthest draws of a heavy tail would leave the rest a speck.
             low, high = np.quantile(values, [0.001, 0.999])
             margin = 0.08 * (high - low)
             axis.set_view_interval(low - margin, high + margin, ignore=True)
-            _label_axis(axis, on_log=_is_scale(fit, name))
+            _label_axis(axis, most, on_log=_is_scale(fit, name))
         ax.set_xlabel(_label(fit, across))
         ax.set_ylabel(_label(fit, up))
         ax.set_title(f"correlation {np.corrcoef(x, y)[0, 1]:+.2f}", fontsize=10)
@@ -85,10 +85,10 @@ def _is_scale(fit: Fit, name: str) -> bool:
     return bool(low > 0 and high > 1.5 * low and name not in fit.law.coordinates)
 
 
-def _label_axis(axis: Axis, *, on_log: bool) -> None:
+def _label_axis(axis: Axis, most: int, *, on_log: bool) -> None:
     """Put ticks at round values; what is drawn is the logarithm where it is on the log scale."""
     if not on_log:
-        axis.set_major_locator(MaxNLocator(3 if axis.axis_name == "x" else 5))
+        axis.set_major_locator(MaxNLocator(most))
         return
     low, high = map(float, np.exp(axis.get_view_interval()))
     within = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 3)

@@ -90,7 +90,7 @@ def judge(
             some,
             compute=budget,
             plans={RECOMMENDED: (size, tokens), **beside},
-            cost=plan.cost,
+            **plan.terms,
             cluster=cluster,
             prob=prob,
         )

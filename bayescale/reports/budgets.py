@@ -39,7 +39,8 @@ def along_budgets(fit: Fit, plan: Plan, prob: float) -> Budgets:
     low = min(spent.min(), plan.compute.min())
     high = BEYOND * max(spent.max(), plan.compute.max())
     nodes = np.union1d(np.geomspace(low, high, NODES), plan.compute)
-    draws = allocate(fit, compute=nodes, cost=cost).draws
+    along = allocate(fit, compute=nodes, **plan.terms)
+    draws = along.draws
     lower, middle, upper = tail_quantiles(prob)
     levels = sorted({lower, *tail_quantiles(0.5), upper})
     found = {}
@@ -56,7 +57,7 @@ def along_budgets(fit: Fit, plan: Plan, prob: float) -> Budgets:
         "compute": nodes.tolist(),
         **{name: [_rounded(row) for row in rows] for name, rows in found.items()},
         "no_optimum": _rounded(np.isnan(draws["n_opt"].to_numpy()).mean(axis=(0, 1))),
-        "largest": float(spent.max()),
+        "times_largest": _rounded(along.extrapolation["compute"].to_numpy()),
         "asked": plan.compute.tolist(),
     }
     ends = [levels.index(x) for x in (lower, middle, upper)]

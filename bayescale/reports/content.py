@@ -88,7 +88,8 @@ class Budgets:
     record
         ``unit``; ``quantiles``, from low to high; ``compute``, the budgets; by name of a
         quantity a list for each quantile; ``no_optimum``, the share of draws left out;
-        ``largest``, what the largest run spent; and ``asked``, the budgets of the report.
+        ``times_largest``, the compute of each plan over that of the largest run; and ``asked``,
+        the budgets of the report.
     labels
         By name of a quantity its heading.
     columns

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from bayescale._version import __version__
 from bayescale.allocation import Plan
 from bayescale.comparison import Comparison
-from bayescale.costs import Cluster
+from bayescale.costs import Cluster, six_nd
 from bayescale.diagnostics import Diagnostics
 from bayescale.errors import BayescaleWarning, RunsError
 from bayescale.identifiability import count_distinct
@@ -61,7 +61,7 @@ def gather(
     )
     return Facts(
         title=f"{fit.runs.name}: compute-optimal plans",
-        description=fit.description,
+        description=f"{fit.description} {_terms(plan)}".strip(),
         light=_light(diagnostics),
         status=diagnostics.status,
         formula=fit.law.latex,
@@ -70,6 +70,14 @@ def gather(
         budgets=along_budgets(fit, plan, prob),
         sections=tuple(section for section in sections if section is not None),
     )
+
+
+def _terms(plan: Plan) -> str:
+    """Return what budgets pay for, and what plans are held to, where it is not the usual."""
+    said = [] if plan.cost == six_nd else [f"Budgets pay for {plan.cost.name}."]
+    said += [f"Given: {name} = {format_count(value)}." for name, value in plan.fixed.items()]
+    said += [f"Limits: {plan.limits}."] if plan.limits else []
+    return " ".join(said)
 
 
 def _light(diagnostics: Diagnostics) -> Light:
@@ -189,7 +197,8 @@ def _method(fit: Fit, plan: Plan) -> Section:
             f"N = {format_count(scale.reference['n_params'])}, "
             f"D = {format_count(scale.reference['n_tokens'])}, the geometric centre of the runs",
         ),
-        ("compute rule", plan.cost.name),
+        ("compute rule", plan.cost.training.name),
+        *((("budgets, inputs and limits", _terms(plan)),) if _terms(plan) else ()),
         (
             "recommended plan",
             "the median over draws of the size that is optimal under each, and the tokens that "

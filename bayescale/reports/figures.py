@@ -33,26 +33,26 @@ def of_allocation(some: Fit, plan: Plan, prob: float) -> tuple[Picture, ...]:
     """
     if plan.cost.unit != "FLOP":
         return ()
-    share, compute, cost = format_share(prob), plan.compute, plan.cost
+    share, compute = format_share(prob), plan.compute
     return (
         Picture(
             caption="The least loss that a budget can buy",
             description=f"Loss against compute with the {share} band of the law's optimum and the "
             "wider band of a new run; the range of the runs is shaded and the asked budgets are "
             "marked.",
-            draw=on_axes(lambda ax: plots.frontier(some, compute, prob, ax, cost)),
+            draw=on_axes(lambda ax: plots.frontier(some, compute, prob, ax, **plan.terms)),
         ),
         Picture(
             caption="Compute-optimal size against budget, with published laws",
             description="Compute-optimal parameters against compute with 50 and 90 % bands, and "
             "lines for the published laws of Hoffmann, Besiroglu and Kaplan.",
-            draw=on_axes(lambda ax: plots.optimal_size(some, compute, ax, cost=cost)),
+            draw=on_axes(lambda ax: plots.optimal_size(some, compute, ax, **plan.terms)),
         ),
         Picture(
             caption="Compute-optimal tokens per parameter, with published laws",
             description="Tokens per parameter at the optimum against compute with 50 and 90 % "
             "bands, and lines for published laws.",
-            draw=on_axes(lambda ax: plots.tokens_per_param(some, compute, ax, cost=cost)),
+            draw=on_axes(lambda ax: plots.tokens_per_param(some, compute, ax, **plan.terms)),
         ),
     )
 
@@ -60,14 +60,14 @@ def of_allocation(some: Fit, plan: Plan, prob: float) -> tuple[Picture, ...]:
 def of_the_fit(fit: Fit, some: Fit, plan: Plan, prob: float) -> tuple[Picture, ...]:
     """Return how the law goes through the runs: along budgets, and what it misses."""
     share, found = format_share(prob), []
-    if plan.cost.unit == "FLOP" and fit.response == "loss" and "compute" in fit.runs.table:
+    if fit.response == "loss" and "compute" in fit.runs.table and fit.law.takes_size_and_tokens:
         found.append(
             Picture(
                 caption="Loss against size at fixed budgets inside the data",
                 description=f"Curves of loss against parameters for up to four budgets, with "
                 f"{share} bands, the runs made near each budget, and a bar for the interval "
                 "of the compute-optimal size.",
-                draw=on_axes(lambda ax: plots.isoflop(some, prob=prob, ax=ax, cost=plan.cost)),
+                draw=on_axes(lambda ax: plots.isoflop(some, prob=prob, ax=ax, fixed=plan.fixed)),
             )
         )
     if len(fit.columns) <= 2:

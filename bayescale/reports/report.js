@@ -64,7 +64,9 @@
       return middle === null ? "no optimum" : count(middle, 3);
     });
     const lost = at(grid.no_optimum, x, (y) => y, (y) => y);
-    said.textContent = `${spent(budget)}, ${number(budget / grid.largest, 2)} times the largest run: ` +
+    const times = at(grid.times_largest, x);
+    said.textContent = `${spent(budget)}` +
+      (times === null ? ": " : `, ${number(times, 2)} times the largest run: `) +
       `${plan[0]} parameters on ${plan[1]} tokens` +
       (lost > 0 ? `; ${number(100 * lost, 2)} % of the draws have no optimum there` : "") + ".";
     slider.setAttribute("aria-valuetext", said.textContent);

@@ -93,7 +93,7 @@ def comparison_section(comparison: Comparison, plan: Plan) -> Section:
     }
     if len(planned) > 1:
         try:
-            crossed = cross_regret(planned, compute=budget, cost=plan.cost)
+            crossed = cross_regret(planned, compute=budget, **plan.terms)
         except BayescaleError as error:
             blocks.append(Points((f"What a wrong law costs could not be told: {error}",)))
         else:

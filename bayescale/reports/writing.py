@@ -8,6 +8,7 @@ from bayescale.allocation import allocate
 from bayescale.atomic import refuse_unwritable, whole_file
 from bayescale.comparison import Comparison
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
+from bayescale.limits import NO_LIMITS, Limits
 from bayescale.posterior import Fit
 from bayescale.promise import NextRuns
 from bayescale.reports.content import Facts
@@ -67,6 +68,8 @@ def report(
     compute: object,
     prob: float = 0.9,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    limits: Limits = NO_LIMITS,
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
     comparison: Comparison | None = None,
@@ -89,7 +92,11 @@ def report(
     prob
         Probability inside the intervals; those of 50 % are beside them.
     cost
-        The rule of compute, or a function of size and tokens that is one.
+        What the budgets are of: a rule of compute, compute and serving, money, or a function of
+        size and tokens.
+    fixed, limits
+        Values of the law's other inputs, and what bounds plans beside their budget, as in
+        `allocate`.
     plans
         Plans to set beside the recommended one, as in `decide`: ``{"7B on 2T": ("7B", "2T")}``.
         Unless given, plans of half and of twice its size for the same budget.
@@ -137,7 +144,7 @@ def report(
     """
     write = form_of(path)
     refuse_unwritable(path)
-    plan = allocate(fit, compute=compute, cost=as_cost(cost))
+    plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
     facts = gather(
         fit,
         plan,
