@@ -127,6 +127,14 @@ def fit(
     True
     >>> round(float(fit.posterior["alpha"].median()), 2)
     0.35
+
+    One that may take long, and goes on after an interruption when these lines run again:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     long = bs.fit(seed=1, store=f"{folder}/long.draws", progress=False)
+    ...     bs.load_fit(f"{folder}/long.draws").posterior.equals(long.posterior)
+    True
     """
     _check_counts(draws=draws, tune=tune, chains=chains, cores=cores)
     with stages(progress) as shown:
