@@ -278,7 +278,7 @@ def _wait(sampler: Any, look: Callable[[list[Any], list[Any]], None] | None) -> 
                     ended = time.monotonic()
                     due = ended + max(_LOOK_EVERY, (ended - began) / _LOOK_SHARE)
     except BaseException:
-        # Whatever ended it, what was drawn was drawn; that end is what is to be told.
+        # What was drawn is kept whatever ended it; if it cannot be, the first reason is told.
         try:
             with suppress(Exception):
                 if look:
