@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     warnings.showwarning = _show_warning
     parser = _parser()
+    options = argparse.Namespace()
     try:
         options = parser.parse_args(arguments)
         logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -74,10 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _complain(_sentence(error), BAD_INPUT)
     except KeyboardInterrupt:
-        return _complain(
-            "interrupted; nothing was written, and any older file is as it was.", INTERRUPTED
-        )
+        return _complain(_interrupted(getattr(options, "store", None)), INTERRUPTED)
     return code
+
+
+def _interrupted(store: Path | None) -> str:
+    if store is not None and store.exists():
+        return f"interrupted; what was done is kept in {store}. The same command goes on with it."
+    return "interrupted; nothing was written, and any older file is as it was."
 
 
 def _complain(sentence: str, code: int) -> int:
@@ -144,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("model", help="id of a model card, or the path of one")
     add_runs(fit)
     fit.add_argument("--out", type=Path, help="netCDF file to save the fit in")
+    fit.add_argument(
+        "--store",
+        type=Path,
+        help="file that draws are added to as they are made, to go on from after an interruption",
+    )
     fit.add_argument("--report", type=Path, help="html, md or json file of the report")
     _add_budgets(fit, required=False)
     fit.add_argument("--seed", type=int, help="makes the fit reproducible")
@@ -290,6 +300,7 @@ def _fit(options: Arguments) -> None:
         cores=options.cores,
         seed=options.seed,
         unidentified="warn" if options.anyway else "refuse",
+        store=options.store,
         progress=not (options.quiet or options.json),
     )
     if options.out:

@@ -1,6 +1,6 @@
 """Gates a posterior must pass before its numbers are shown without a warning."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +148,16 @@ def diagnose_sampling(stats: xr.Dataset) -> tuple[tuple[str, ...], tuple[str, ..
     if deep:
         failures.append(f"{deep} of {total} draws reached the greatest tree depth.")
     return tuple(failures), tuple(remarks)
+
+
+def describe_unfinished(made: Mapping[str, int]) -> str:
+    """Return the sentence that says how far a fit had come when it was interrupted."""
+    of_chains = f", of {made['chains']} of {made['all_chains']} chains"
+    return (
+        f"This fit is unfinished: {made['draws']} of {made['all_draws']} draws a chain were made"
+        + (of_chains if made["chains"] < made["all_chains"] else "")
+        + "."
+    )
 
 
 def _points(variable: xr.DataArray) -> list[dict[Hashable, object]]:

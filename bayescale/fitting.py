@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,19 +25,20 @@ from bayescale.build import (
 from bayescale.compile_cache import Density, kept
 from bayescale.design import Design, Rows, Sizes
 from bayescale.diagnostics import ESS, R_HAT, diagnose_quantities
+from bayescale.draw_store import DrawStore
 from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
 from bayescale.laws.user import FunctionLaw
 from bayescale.model import DEFAULT_CARD, Model, load_model
-from bayescale.modes import Exploration, explore, places_to_look, sample_modes
-from bayescale.posterior import Fit
+from bayescale.modes import Exploration, Sampler, explore, places_to_look, sample_modes
+from bayescale.posterior import Fit, load_fit
 from bayescale.progress import Stages, stages
 from bayescale.reading import load_runs
 from bayescale.runs import Runs
 from bayescale.sampler import CompiledLogp, Settings
 
-_UNSEEN_STREAM = 3
+UNSEEN_STREAM = 3
 """Second word of the seed of what no run sees, apart from the sampler's stream."""
 
 DEFAULT_TUNE, TUNE_OF_EFFECTS = 400, 1000
@@ -60,6 +61,7 @@ def fit(
     seed: int | None = None,
     target_accept: float | None = None,
     unidentified: Literal["refuse", "warn"] = "refuse",
+    store: str | Path | None = None,
     progress: bool = True,
 ) -> Fit:
     """Fit a scaling law to runs with NUTS.
@@ -87,6 +89,11 @@ def fit(
     unidentified
         What to do about runs that leave parameters to the prior: ``"refuse"`` them, or
         ``"warn"`` and sample what is then mostly the prior.
+    store
+        A file to which draws are added about every second as they are made. A fit that was
+        interrupted or killed goes on from it when the same is fitted again: chains that have all
+        their draws are not sampled again, the others repeat the warm-up and make those that they
+        lack. `load_fit` gives the fit of the draws so far.
     progress
         Show a progress bar on standard error.
 
@@ -105,8 +112,12 @@ def fit(
         If the card cannot be used.
     SamplingError
         If the sampler cannot start.
+    FitFileError
+        If `store` is of another model, other runs or settings, or something else altogether.
+    OSError
+        If draws cannot be added to `store`.
     KeyboardInterrupt
-        If interrupted; nothing is kept or written.
+        If interrupted; the draws so far are in `store` if there is one, else nothing is kept.
 
     Examples
     --------
@@ -116,6 +127,14 @@ def fit(
     True
     >>> round(float(fit.posterior["alpha"].median()), 2)
     0.35
+
+    One that may take long, and goes on after an interruption when these lines run again:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     long = bs.fit(seed=1, store=f"{folder}/long.draws", progress=False)
+    ...     bs.load_fit(f"{folder}/long.draws").posterior.equals(long.posterior)
+    True
     """
     _check_counts(draws=draws, tune=tune, chains=chains, cores=cores)
     with stages(progress) as shown:
@@ -137,24 +156,39 @@ def fit(
             tune=tune or (TUNE_OF_EFFECTS if model.has_steps else DEFAULT_TUNE),
             chains=chains,
             cores=min(chains, cores or _processors()),
-            seed=_fresh_seed() if seed is None else seed,
+            seed=_seed_for(store) if seed is None else seed,
             target_accept=target_accept or target_of(model),
         )
+        begun: dict[str, Any] = {
+            "fingerprint": table.fingerprint,
+            "sampler": {"name": "nutpie NUTS, low-rank adaptation", **asdict(settings)},
+            "versions": _versions(),
+        }
+        draw_store = DrawStore.open(Path(store), model, table, begun) if store else None
+        if draw_store and draw_store.finished:
+            return load_fit(draw_store.path)
         shown.stage("compiling the model")
         started = time.perf_counter()
         compiled = compiled_logp(model, design.sizes)
         compiled_after = time.perf_counter()
         try:
             positions, stats, exploration, factor = enough_draws(
-                model, compiled, design, settings, shown, factor=2 if model.has_steps else 1
+                model,
+                compiled,
+                design,
+                settings,
+                shown,
+                factor=2 if model.has_steps else 1,
+                store=draw_store,
             )
         except KeyboardInterrupt:
+            what = f"its draws so far are in {store}" if store else "nothing was kept or written"
             raise KeyboardInterrupt(
-                "The fit was interrupted before it was complete; nothing was kept or written."
+                f"The fit was interrupted before it was complete; {what}."
             ) from None
         sampled_after = time.perf_counter()
         shown.stage("checking")
-        unseen = np.random.default_rng([settings.seed, _UNSEEN_STREAM])
+        unseen = np.random.default_rng([settings.seed, UNSEEN_STREAM])
         posterior = labelled(model, design, parameters_from_draws(model, design, positions), unseen)
         result = Fit(
             model=model,
@@ -163,12 +197,8 @@ def fit(
             _posterior=posterior,
             _sample_stats=stats,
             provenance={
-                "fingerprint": table.fingerprint,
-                "sampler": {
-                    "name": "nutpie NUTS, low-rank adaptation",
-                    **asdict(settings),
-                    **({"kept_one_draw_in": factor} if factor > 1 else {}),
-                },
+                **begun,
+                "sampler": begun["sampler"] | ({"kept_one_draw_in": factor} if factor > 1 else {}),
                 "seconds": {
                     "compile": round(compiled_after - started, 3),
                     "sample": round(sampled_after - compiled_after, 3),
@@ -181,9 +211,11 @@ def fit(
                     if exploration
                     else {}
                 ),
-                "versions": _versions(),
+                **({"taken_up": draw_store.taken_up} if draw_store else {}),
             },
         )
+        if draw_store:
+            draw_store.finish(factor, result.provenance)
         # Gates are looked at before results, so they are computed while the bar still shows.
         _ = result.diagnostics
     return result
@@ -212,6 +244,7 @@ def enough_draws(
     effective: float = ESS,
     r_hat: float = R_HAT,
     factor: int = 1,
+    store: DrawStore | None = None,
 ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset, Exploration | None, int]:
     """Sample a model, for longer where draws depend too much on one another.
 
@@ -223,6 +256,8 @@ def enough_draws(
         How many independent draws they must be worth, and how nearly chains must agree.
     factor
         How many draws are made for one that is kept, to begin with.
+    store
+        What keeps draws while they are made, of each factor apart.
 
     Returns
     -------
@@ -238,7 +273,9 @@ def enough_draws(
             draws=settings.draws * factor,
             tune=settings.tune * (2 if factor > first else 1),
         )
-        positions, stats, exploration = draw_posterior(model, compiled, design, longer, shown)
+        positions, stats, exploration = draw_posterior(
+            model, compiled, design, longer, shown, store, factor
+        )
         natural = parameters_from_draws(model, design, positions)
         scalars = xr.Dataset(
             {name: (("chain", "draw"), x) for name, x in natural.items() if x.ndim == 2}
@@ -260,23 +297,37 @@ def draw_posterior(
     design: Design,
     settings: Settings,
     shown: Stages,
+    store: DrawStore | None = None,
+    factor: int = 1,
 ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset, Exploration | None]:
     """Sample a model given what it observes, from every mode that its law may have.
+
+    Parameters
+    ----------
+    model, compiled, design, settings, shown
+        What is sampled and how, and what shows the progress.
+    store, factor
+        What keeps draws while they are made, if anything does, and under which factor.
 
     Returns
     -------
     positions, sample_stats, exploration
         Unconstrained draws by name, the sampler's statistics, and what was found of modes.
     """
+    sampler: Sampler = store.sampler(compiled, factor) if store else compiled
     places = places_to_look(model, design.matrix)
     sampling = f"sampling, {settings.chains} chains"
     if not places:
         shown.stage(sampling)
-        return *compiled.sample(design.matrix, settings, shown.count), None
+        return *sampler.sample(design.matrix, settings, shown.count), None
     shown.stage("looking for modes")
-    found = explore(model, compiled, design, settings, places)
+    found = store.exploration(factor) if store else None
+    if found is None:
+        found = explore(model, compiled, design, settings, places)
+        if store:
+            store.add_exploration(factor, found)
     shown.stage(sampling)
-    return *sample_modes(compiled, design.matrix, settings, found, shown.count), found
+    return *sample_modes(sampler, design.matrix, settings, found, shown.count), found
 
 
 def compiled_logp(model: Model, sizes: Sizes = ()) -> CompiledLogp:
@@ -325,7 +376,9 @@ def _processors() -> int:
     return count or 1
 
 
-def _fresh_seed() -> int:
+def _seed_for(store: str | Path | None) -> int:
+    if store and Path(store).exists():
+        return int(DrawStore(Path(store)).provenance["sampler"]["seed"])
     return int(np.random.default_rng().integers(2**32))
 
 

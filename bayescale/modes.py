@@ -6,6 +6,7 @@ disagree for ever, and chains that happened to start together would agree on the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -32,6 +33,22 @@ _STARTS, _JITTER = 400, 0.5
 
 type Draws = NDArray[np.float64]
 """Positions, a row each."""
+
+type Sampled = tuple[dict[str, NDArray[np.float64]], xr.Dataset]
+"""Draws by name, and the sampler's statistics of them."""
+
+
+class Sampler(Protocol):
+    """What `CompiledLogp` does, or something in its place."""
+
+    def sample(
+        self,
+        data: Draws,
+        settings: Settings,
+        progress: ProgressCallback | None = None,
+        starts: Draws | None = None,
+    ) -> Sampled:
+        """Draw from the posterior given a data matrix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,26 +124,33 @@ def explore(
 
 
 def sample_modes(
-    compiled: CompiledLogp,
+    sampler: Sampler,
     data: Draws,
     settings: Settings,
     exploration: Exploration,
     progress: ProgressCallback,
-) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
+) -> Sampled:
     """Sample each mode that is kept with chains of its own, and mix their draws by weight.
-
-    Which mode a draw is of is drawn too, so that every chain of the result is of all modes.
 
     Returns
     -------
     draws, sample_stats
         As of `CompiledLogp.sample`.
     """
-    sampled = [compiled.sample(data, settings, progress, starts) for starts in exploration.starts]
+    sampled = [sampler.sample(data, settings, progress, starts) for starts in exploration.starts]
+    return mixed(sampled, exploration, settings.seed)
+
+
+def mixed(sampled: Sequence[Sampled], exploration: Exploration, seed: int) -> Sampled:
+    """Return the draws of modes, mixed by weight.
+
+    Which mode a draw is of is drawn too, so that every chain of the result is of all modes.
+    """
     if len(sampled) == 1:
         return sampled[0]
-    rng = np.random.default_rng([settings.seed, 4])
-    mode = rng.choice(len(sampled), size=(settings.chains, settings.draws), p=exploration.weights)
+    stats = sampled[0][1]
+    size = (stats.sizes["chain"], stats.sizes["draw"])
+    mode = np.random.default_rng([seed, 4]).choice(len(sampled), size=size, p=exploration.weights)
     draws = {
         name: np.choose(
             mode.reshape(mode.shape + (1,) * (values.ndim - 2)),
@@ -135,7 +159,6 @@ def sample_modes(
         for name, values in sampled[0][0].items()
     }
     of_mode = xr.DataArray(mode, dims=("chain", "draw"))
-    stats = sampled[0][1]
     for i, (_, others) in enumerate(sampled):
         stats = stats.where(of_mode != i, others)
     return draws, stats.astype({name: x.dtype for name, x in sampled[0][1].items()})

@@ -14,10 +14,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale.curve import Curve, Groups
-from bayescale.dataset_card import DatasetCard
 from bayescale.design import Scale
 from bayescale.diagnostics import (
     Diagnostics,
+    describe_unfinished,
     diagnose_quantities,
     diagnose_sampling,
     lead_with_status,
@@ -29,7 +29,13 @@ from bayescale.laws import law as find_law
 from bayescale.model import Model
 from bayescale.modes import describe_modes
 from bayescale.runs import Runs
-from bayescale.storage import dataset_to_table, read_groups, table_to_dataset, write_groups
+from bayescale.storage import (
+    read_groups,
+    runs_facts,
+    runs_from,
+    table_to_dataset,
+    write_groups,
+)
 from bayescale.tables import flag_failure, summarise
 
 _GROUPS = ("posterior", "sample_stats", "runs")
@@ -194,6 +200,8 @@ class Fit:
             remarks, failures = (
                 ((sentence, *remarks), failures) if won else (remarks, (sentence, *failures))
             )
+        if "unfinished" in self.provenance:
+            remarks = (describe_unfinished(self.provenance["unfinished"]), *remarks)
         return Diagnostics(quantities.table, failures, remarks)
 
     def summary(self, prob: float = 0.9) -> pd.DataFrame:
@@ -278,14 +286,6 @@ class Fit:
 
         The file appears complete or not at all; an older one stays until then.
         """
-        runs_facts = {
-            "name": self.runs.name,
-            "notes": list(self.runs.notes),
-            "derived": dict(self.runs.derived),
-            "card": asdict(self.runs.card) if self.runs.card else None,
-            "observed": list(self.runs.observed),
-            "response": self.runs.response,
-        }
         write_groups(
             path,
             {
@@ -296,7 +296,7 @@ class Fit:
             {
                 "model": self.model.to_dict(),
                 "scale": asdict(self.scale),
-                "runs": runs_facts,
+                "runs": runs_facts(self.runs),
                 "provenance": dict(self.provenance),
             },
         )
@@ -329,24 +329,26 @@ class Fit:
 
 
 def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
-    """Load a saved fit.
+    """Load a saved fit, or the draws so far of one that was interrupted.
 
     Parameters
     ----------
     path
-        A file that `Fit.save` wrote.
+        A file that `Fit.save` wrote, or that was the `store` of a fit.
     law
         The law it is expected to be of; another is refused.
 
     Returns
     -------
     Fit
-        With draws identical to those saved.
+        With draws identical to those saved. Of a store of a fit that was interrupted, as many
+        draws as there are of equally long chains, and ``fit.diagnostics`` says how many those are.
 
     Raises
     ------
     FitFileError
-        If the file is missing, damaged, not a saved fit, or of another law.
+        If the file is missing, damaged, not a saved fit, of another law, or of a fit that was
+        interrupted before its chains had ten draws each.
 
     Examples
     --------
@@ -357,27 +359,42 @@ def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
     ...     bs.load_fit(f"{folder}/fit.nc", law="chinchilla").seed
     1
     """
-    groups, facts = read_groups(Path(path), _GROUPS, _FACTS)
-    found = facts["model"]["law"]
-    if law is not None and found != find_law(law).name:
+    from bayescale.draw_store import holds_draws
+
+    path = Path(path)
+    if holds_draws(path):
+        from bayescale.unfinished import fit_so_far
+
+        fit = fit_so_far(path)
+    else:
+        fit = _saved(path)
+    if law is not None and fit.model.law != find_law(law).name:
         raise FitFileError(
-            f"{path}: a fit of the law {found}, expected {law}. Give another file, or ask for "
-            "that law."
+            f"{path}: a fit of the law {fit.model.law}, expected {law}. Give another file, or ask "
+            "for that law."
         )
-    try:
-        model = Model.from_dict(facts["model"], str(path))
-    except BayescaleError as error:
-        raise FitFileError(f"{path}: its card does not make sense here. {error}") from None
-    fit = Fit(
-        model=model,
-        runs=_runs(groups["runs"], facts["runs"]),
+    _check_whole(fit, path)
+    return fit
+
+
+def _saved(path: Path) -> Fit:
+    groups, facts = read_groups(path, _GROUPS, _FACTS)
+    return Fit(
+        model=card_from(facts["model"], path),
+        runs=runs_from(groups["runs"], facts["runs"]),
         scale=Scale(**facts["scale"]),
         _posterior=groups["posterior"],
         _sample_stats=groups["sample_stats"],
         provenance=facts["provenance"],
     )
-    _check_whole(fit, path)
-    return fit
+
+
+def card_from(content: Mapping[str, Any], path: Path) -> Model:
+    """Return the model of a card that is in a file, or raise FitFileError."""
+    try:
+        return Model.from_dict(content, str(path))
+    except BayescaleError as error:
+        raise FitFileError(f"{path}: its card does not make sense here. {error}") from None
 
 
 def _check_whole(fit: Fit, path: str | Path) -> None:
@@ -397,16 +414,3 @@ def _check_whole(fit: Fit, path: str | Path) -> None:
             f"{path}: the runs inside do not have the recorded fingerprint, so the file was "
             "changed after the fit. Fit again."
         )
-
-
-def _runs(dataset: xr.Dataset, facts: dict[str, Any]) -> Runs:
-    card = facts["card"]
-    return Runs(
-        _table=dataset_to_table(dataset),
-        name=facts["name"],
-        notes=tuple(facts["notes"]),
-        derived=facts["derived"],
-        card=DatasetCard.from_dict(card, "saved card") if card else None,
-        observed=tuple(facts["observed"]),
-        response=facts["response"],
-    )

@@ -2,7 +2,9 @@
 
 import ctypes
 import math
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,19 @@ _LEAST_WINDOW = 80
 
 type ProgressCallback = Callable[[int, int], None]
 """Called with the draws done and the draws to do, over all chains, warm-up included."""
+
+type Arrays = dict[str, NDArray[Any]]
+"""Draws or statistics of one chain, a row each, by name."""
+
+type KeepCallback = Callable[[int, int, Arrays, Arrays], None]
+"""Called with a chain, the number of the first of its new draws (not of warm-up), these draws and
+their statistics."""
+
+_LOOK_EVERY = 1.0
+"""Seconds between looks at a running sampler, which copies all that it holds at each."""
+
+_LOOK_SHARE = 0.05
+"""Looks take no larger share of the time than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +93,7 @@ class CompiledLogp:
         settings: Settings,
         progress: ProgressCallback | None = None,
         starts: NDArray[np.float64] | None = None,
+        keep: KeepCallback | None = None,
     ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
         """Draw from the posterior given a data matrix.
 
@@ -87,6 +103,9 @@ class CompiledLogp:
             The matrix, how to sample, and what to call as draws are done.
         starts
             Positions at which chains start, a row each; around typical prior values unless given.
+        keep
+            What to call with new draws about every second, and with the last when sampling ends
+            or is interrupted.
 
         Returns
         -------
@@ -100,7 +119,7 @@ class CompiledLogp:
         SamplingError
             If no chain finds a finite log density to start from.
         KeyboardInterrupt
-            If interrupted; the draws so far are discarded.
+            If interrupted; but for `keep`, the draws so far are discarded.
         """
         import nutpie
 
@@ -131,11 +150,30 @@ class CompiledLogp:
             blocking=False,
             return_raw_trace=True,
         )
+        given = [0] * settings.chains
+
+        def look(draws: list[Any], statistics: list[Any]) -> None:
+            if keep is None:
+                return
+            for chain, table in enumerate(draws):
+                # Tables hold the warm-up too, wanted or not.
+                done = max(table.num_rows - settings.tune, 0)
+                if done > given[chain]:
+                    fresh = slice(settings.tune + given[chain], None)
+                    keep(
+                        chain,
+                        given[chain],
+                        {name: _rows(table, name, s)[fresh] for name, s in self.shapes.items()},
+                        {name: _rows(statistics[chain], name, ())[fresh] for name in _STATISTICS},
+                    )
+                    given[chain] = done
+
         try:
-            trace = _wait(sampler)
+            trace = _wait(sampler, look if keep else None)
         except RuntimeError as error:
             raise SamplingError(self._explain(data, error)) from None
         draws, statistics = trace.get_arrow_trace()
+        look(draws, statistics)
         positions = {
             name: _column(draws, name, shape, settings.draws) for name, shape in self.shapes.items()
         }
@@ -226,16 +264,27 @@ def slices_of(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:
     ]
 
 
-def _wait(sampler: Any) -> Any:
+def _wait(sampler: Any, look: Callable[[list[Any], list[Any]], None] | None) -> Any:
     """Return the result; look up often enough that Ctrl-C is answered at once."""
+    due = time.monotonic() + _LOOK_EVERY
     try:
         while True:
             try:
                 return sampler.wait(timeout=0.1)
             except TimeoutError:
-                continue
+                began = time.monotonic()
+                if look and began > due:
+                    look(*sampler.inspect().get_arrow_trace())
+                    ended = time.monotonic()
+                    due = ended + max(_LOOK_EVERY, (ended - began) / _LOOK_SHARE)
     except BaseException:
-        sampler.cancel()
+        # What was drawn is kept whatever ended it; if it cannot be, the first reason is told.
+        try:
+            with suppress(Exception):
+                if look:
+                    look(*sampler.inspect().get_arrow_trace())
+        finally:
+            sampler.cancel()
         raise
 
 
@@ -260,12 +309,14 @@ _STATISTICS = ("diverging", "energy", "n_steps", "depth", "maxdepth_reached", "s
 
 def _column(batches: list[Any], name: str, shape: tuple[int, ...], kept: int) -> NDArray[Any]:
     """Return what nutpie's Arrow tables hold of the last draws, one table a chain."""
+    return np.stack([_rows(batch, name, shape)[-kept:] for batch in batches])
+
+
+def _rows(batch: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a column of the Arrow table of a chain, a row a draw."""
     import pyarrow
 
-    chains = []
-    for batch in batches:
-        column = pyarrow.array(batch.column(name))
-        flat = column.flatten() if hasattr(column, "flatten") else column
-        rows = flat.to_numpy(zero_copy_only=False).reshape((batch.num_rows, *shape))
-        chains.append(rows[-kept:])
-    return np.stack(chains)
+    column = pyarrow.array(batch.column(name))
+    flat = column.flatten() if hasattr(column, "flatten") else column
+    rows: NDArray[Any] = flat.to_numpy(zero_copy_only=False).reshape((batch.num_rows, *shape))
+    return rows

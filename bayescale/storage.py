@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from bayescale.atomic import whole_file
+from bayescale.dataset_card import DatasetCard
 from bayescale.errors import FitFileError
+from bayescale.runs import Runs
 
 FORMAT = 1
 _FORMAT_KEY = "bayescale_format"
@@ -24,12 +27,17 @@ def write_groups(
     path: str | Path, groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]
 ) -> None:
     """Write datasets as groups, and facts as JSON in the attributes of the root."""
+    content = pack_groups(groups, facts)
+    with whole_file(path) as part:
+        part.write_bytes(content)
+
+
+def pack_groups(groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]) -> bytes:
+    """Return the content of the file that `write_groups` writes."""
     tree = xr.DataTree.from_dict(dict(groups))
     tree.attrs = {_FORMAT_KEY: FORMAT} | {name: json.dumps(fact) for name, fact in facts.items()}
     # Through memory: HDF5 on a full disk leaves files it cannot close, and crashes at exit.
-    content = bytes(tree.to_netcdf(engine="h5netcdf"))
-    with whole_file(path) as part:
-        part.write_bytes(seal(content))
+    return seal(bytes(tree.to_netcdf(engine="h5netcdf")))
 
 
 def read_groups(
@@ -38,8 +46,14 @@ def read_groups(
     """Read what `write_groups` wrote; anything else raises FitFileError."""
     if not path.is_file():
         raise FitFileError(f"{path}: there is no such file. Give the path of a saved fit.")
-    content = _unseal(path.read_bytes(), path)
-    tree = xr.load_datatree(io.BytesIO(content), engine="h5netcdf")
+    return unpack_groups(path.read_bytes(), groups, facts, path)
+
+
+def unpack_groups(
+    content: bytes, groups: Sequence[str], facts: Sequence[str], path: Path
+) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
+    """Return what `pack_groups` packed; anything else raises FitFileError."""
+    tree = xr.load_datatree(io.BytesIO(_unseal(content, path)), engine="h5netcdf")
     if tree.attrs.get(_FORMAT_KEY) != FORMAT:
         raise FitFileError(
             f"{path}: found format {tree.attrs.get(_FORMAT_KEY)}, expected {FORMAT}. It was "
@@ -84,3 +98,29 @@ def table_to_dataset(table: pd.DataFrame) -> xr.Dataset:
 def dataset_to_table(dataset: xr.Dataset) -> pd.DataFrame:
     """Return the table that `table_to_dataset` stored."""
     return pd.DataFrame({str(name): dataset[name].to_numpy() for name in dataset.data_vars})
+
+
+def runs_facts(runs: Runs) -> dict[str, Any]:
+    """Return what there is to say of runs beside their table."""
+    return {
+        "name": runs.name,
+        "notes": list(runs.notes),
+        "derived": dict(runs.derived),
+        "card": asdict(runs.card) if runs.card else None,
+        "observed": list(runs.observed),
+        "response": runs.response,
+    }
+
+
+def runs_from(dataset: xr.Dataset, facts: Mapping[str, Any]) -> Runs:
+    """Return the runs of a table that `table_to_dataset` stored, and of their facts."""
+    card = facts["card"]
+    return Runs(
+        _table=dataset_to_table(dataset),
+        name=facts["name"],
+        notes=tuple(facts["notes"]),
+        derived=facts["derived"],
+        card=DatasetCard.from_dict(card, "saved card") if card else None,
+        observed=tuple(facts["observed"]),
+        response=facts["response"],
+    )
