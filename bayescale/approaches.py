@@ -16,6 +16,7 @@ from bayescale.constants import Constants, published
 from bayescale.costs import ProductCost, six_nd
 from bayescale.errors import RunsError
 from bayescale.lines import line_through
+from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
 from bayescale.units import Amount, format_compute, format_share, parse_amounts
@@ -98,7 +99,7 @@ class Frontier:
 
 
 def isoflop_parabolas(
-    runs: Runs,
+    runs: RunsSource,
     *,
     budgets: Sequence[Amount] | None = None,
     width: float = np.inf,
@@ -161,6 +162,7 @@ def isoflop_parabolas(
     >>> bool(0.4 < frontier.exponents().loc["a", "median"] < 0.7)
     True
     """
+    runs = as_runs(runs)
     constants = _two_term(surface)
     exponents = constants.parameters["alpha"], constants.parameters["beta"]
     rng = np.random.default_rng(seed)
@@ -216,7 +218,7 @@ def isoflop_parabolas(
 
 
 def envelope(
-    runs: Runs,
+    runs: RunsSource,
     *,
     curve: str = "run",
     budgets: int = 30,
@@ -260,6 +262,7 @@ def envelope(
 
     Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.1.
     """
+    runs = as_runs(runs)
     if curve not in runs.table:
         raise RunsError(
             f"{runs.name}: found no column {curve}; say which column tells curves apart (curve=)."

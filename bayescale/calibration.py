@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale.model import Model, load_model
+from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
 from bayescale.scoring import fit_and_score
 from bayescale.tasks import Task, run_tasks, task_key
@@ -22,7 +23,7 @@ _STACKING_STEPS = 2000
 
 def leave_scale_out(
     models: Sequence[str | Path | Model],
-    runs: Runs,
+    runs: RunsSource,
     cuts: Sequence[Amount],
     *,
     by: str = "compute",
@@ -40,7 +41,7 @@ def leave_scale_out(
     models
         Card ids, paths of cards, or models.
     runs
-        All runs.
+        All runs: whatever `load_runs` takes, or its result.
     cuts
         Amounts of `by`: runs below a cut are fitted, the others predicted.
     by
@@ -87,6 +88,7 @@ def leave_scale_out(
     names = [model.id for model in loaded]
     if len(set(names)) < len(names):
         raise ValueError(f"models: found {', '.join(names)}; give each a name of its own (id).")
+    runs = as_runs(runs, loaded)
     scale = runs.column(by)
     places = parse_amounts(list(cuts), "compute" if by == "compute" else "count", "cuts")
     tasks = []

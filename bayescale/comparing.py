@@ -21,7 +21,7 @@ from bayescale.leaving import Units, leave_out, units_of
 from bayescale.matching import check_same_runs
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
-from bayescale.reading import load_runs
+from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
 from bayescale.units import Amount
 
@@ -31,7 +31,7 @@ CUTS = (0.5, 0.7, 0.85)
 
 def compare(
     fits: Mapping[str, Fit] | Sequence[str | Path | Model],
-    runs: str | Path | pd.DataFrame | Runs | None = None,
+    runs: RunsSource | None = None,
     *,
     cuts: Sequence[Amount] | None = None,
     scale: str | None = None,
@@ -164,7 +164,7 @@ def compare(
 
 def _fit_all(
     cards: Sequence[str | Path | Model],
-    runs: str | Path | pd.DataFrame | Runs | None,
+    runs: RunsSource | None,
     *,
     seed: int,
     draws: int,
@@ -186,9 +186,7 @@ def _fit_all(
             f"fits: found laws of {' and '.join(sorted(responses))}, which are different columns "
             "of the runs. Compare laws of one response."
         )
-    if not isinstance(runs, Runs):
-        needs = dict.fromkeys(column for model in models for column in model.columns.values())
-        runs = load_runs(runs, needs=tuple(needs), response=responses.pop())
+    runs = as_runs(runs, models)
     fits, unfitted = {}, {}
     for model in models:
         try:

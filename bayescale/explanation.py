@@ -12,6 +12,7 @@ from bayescale.costs import ShapeFamily
 from bayescale.counting import Counting, chinchilla_shapes
 from bayescale.errors import RunsError
 from bayescale.measures import WIDTH, Way, measure, way_for
+from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
 from bayescale.steps import Selection, Step, steps_for
 from bayescale.tables import as_html, tail_quantiles
@@ -103,7 +104,7 @@ class Explanation:
 
 
 def explain(
-    runs: Runs,
+    runs: RunsSource,
     steps: Sequence[Step] | None = None,
     *,
     by: str | None = None,
@@ -182,6 +183,7 @@ def explain(
     [0.73, 0.51, 0.51]
     """
     tail_quantiles(prob)
+    runs = as_runs(runs)
     if by is None and "dataset" in runs.table:
         by = "dataset"
     rows: dict[tuple[str, str], dict[str, Any]] = {}

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -34,7 +33,7 @@ from bayescale.model import DEFAULT_CARD, Model, load_model
 from bayescale.modes import Exploration, Sampler, explore, places_to_look, sample_modes
 from bayescale.posterior import Fit, load_fit
 from bayescale.progress import Stages, stages
-from bayescale.reading import load_runs
+from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
 from bayescale.sampler import CompiledLogp, Settings
 
@@ -52,7 +51,7 @@ independent."""
 
 def fit(
     model: str | Path | Model = DEFAULT_CARD,
-    runs: str | Path | pd.DataFrame | Runs = "chinchilla",
+    runs: RunsSource = "chinchilla",
     *,
     draws: int = 1000,
     tune: int | None = None,
@@ -141,9 +140,7 @@ def fit(
         shown.stage("reading")
         model = load_model(model)
         law, needs = model.formula, tuple(model.columns.values())
-        if not isinstance(runs, Runs):
-            runs = load_runs(runs, needs=needs, response=law.response)
-        table = runs.for_law(needs, law.response)
+        table = as_runs(runs, [model]).for_law(needs, law.response)
         if unidentified not in ("refuse", "warn"):
             raise ValueError(f"unidentified: found {unidentified!r}, expected 'refuse' or 'warn'.")
         if unidentified == "refuse":

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,13 @@ from bayescale.units import (
     parse_amount,
 )
 
+if TYPE_CHECKING:
+    from bayescale.model import Model
+
 logger = logging.getLogger(__name__)
+
+type RunsSource = str | Path | pd.DataFrame | Runs
+"""What functions that fit take as runs: what `load_runs` reads, or its result."""
 
 ALIASES: Mapping[str, frozenset[str]] = {
     name: frozenset(aliases.split())
@@ -53,6 +59,26 @@ ALIASES: Mapping[str, frozenset[str]] = {
 
 TOLERANCE = 0.05
 """Relative difference between the given compute and 6ND that is still called agreement."""
+
+
+def as_runs(source: RunsSource, models: Sequence["Model"] = (), **options: Any) -> Runs:
+    """Return runs as they are, or read those that models can be fitted to.
+
+    Parameters
+    ----------
+    source
+        Runs, or what `load_runs` reads.
+    models
+        All that are to be fitted, of one response.
+    **options
+        As of `load_runs`.
+    """
+    if isinstance(source, Runs):
+        return source
+    if models:
+        columns = dict.fromkeys(name for model in models for name in model.columns.values())
+        options |= {"needs": tuple(columns), "response": models[0].formula.response}
+    return load_runs(source, **options)
 
 
 def load_runs(

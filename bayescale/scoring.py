@@ -16,6 +16,7 @@ from bayescale.identifiability import check_identifiable
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
 from bayescale.prediction import noise_at_runs, stream_of_noise
+from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
 
@@ -233,7 +234,7 @@ def _after_fitted(fit: Fit, runs: Runs) -> tuple[Runs, int, dict[str, NDArray[np
 
 def hold_out(
     models: Sequence[str | Path | Model],
-    runs: Runs,
+    runs: RunsSource,
     train: str | ArrayLike,
     *,
     seed: int | None = None,
@@ -247,7 +248,7 @@ def hold_out(
     models
         Card ids, paths of cards, or models.
     runs
-        All runs.
+        All runs: whatever `load_runs` takes, or its result.
     train
         Which to fit, as in `Runs.where`: a query or a boolean for each run.
     seed, draws, target_accept
@@ -269,11 +270,12 @@ def hold_out(
     'chinchilla'
     """
     loaded = [load_model(entry) for entry in models]
+    runs = as_runs(runs, loaded)
     return _hold_out(loaded, runs, train, {}, seed, draws, target_accept)
 
 
 def compare_breaks(
-    runs: Runs,
+    runs: RunsSource,
     x: str,
     *,
     most: int = 3,
@@ -325,6 +327,7 @@ def compare_breaks(
         raise ValueError(f"most: found {most}, expected 0 to {len(BREAK_CARDS) - 1} breaks.")
     if not 0.0 < last < 1.0:
         raise ValueError(f"last: found {last}, expected a share between 0 and 1.")
+    runs = as_runs(runs, needs=(x,))
     values = runs.column(x)
     train = values < np.quantile(values, 1.0 - last)
     models = [replace(load_model(card), inputs={"x": x}) for card in BREAK_CARDS[: most + 1]]

@@ -13,9 +13,8 @@ import pandas as pd
 from bayescale.choices import CHOICES, Choice, Universe
 from bayescale.errors import BayescaleError, RunsError
 from bayescale.model import Model, load_model
-from bayescale.reading import load_runs
+from bayescale.reading import RunsSource, as_runs
 from bayescale.refits import Question, refit, refuse_without_optimum
-from bayescale.runs import Runs
 from bayescale.tables import as_html, tail_quantiles
 from bayescale.tasks import Result, Task, run_tasks, task_key
 from bayescale.units import Amount, format_compute, format_count, parse_amount
@@ -155,7 +154,7 @@ class Multiverse:
 
 def multiverse(
     model: str | Path | Model,
-    runs: str | Path | pd.DataFrame | Runs,
+    runs: RunsSource,
     *,
     compute: Amount,
     choices: Mapping[str, Sequence[Choice]] = CHOICES,
@@ -238,10 +237,7 @@ def multiverse(
     _refuse_bad(choices)
     chosen = load_model(model)
     refuse_without_optimum(chosen, fixed)
-    if not isinstance(runs, Runs):
-        law = chosen.formula
-        needs = tuple(chosen.columns.values())
-        runs = load_runs(runs, keep_outliers=True, needs=needs, response=law.response)
+    runs = as_runs(runs, [chosen], keep_outliers=True)
     start = Universe(
         model=chosen, runs=runs, question=Question(compute=budget, fixed=fixed, prob=prob)
     )

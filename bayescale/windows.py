@@ -10,8 +10,8 @@ import pandas as pd
 
 from bayescale.costs import Cost, six_nd
 from bayescale.model import Model, load_model
+from bayescale.reading import RunsSource, as_runs
 from bayescale.refits import Question, refit, refuse_without_optimum
-from bayescale.runs import Runs
 from bayescale.tables import as_html, tail_quantiles
 from bayescale.tasks import Task, run_tasks, task_key
 from bayescale.units import (
@@ -162,7 +162,7 @@ class RisingCuts:
 
 def rising_cuts(
     model: str | Path | Model,
-    runs: Runs,
+    runs: RunsSource,
     cuts: Sequence[Amount],
     *,
     compute: Amount,
@@ -184,7 +184,7 @@ def rising_cuts(
     model
         A card id, the path of a card, or a model of size and tokens.
     runs
-        All runs.
+        All runs: whatever `load_runs` takes, or its result.
     cuts
         Amounts of `by`, in any order: runs below each are fitted. All runs are fitted as well.
     compute
@@ -239,6 +239,7 @@ def rising_cuts(
     tail_quantiles(prob)
     chosen = load_model(model)
     refuse_without_optimum(chosen, fixed)
+    runs = as_runs(runs, [chosen])
     budget = parse_amount(compute, "compute", "compute")
     places = parse_amounts(list(cuts), "compute" if by == "compute" else "count", "cuts")
     question = Question(compute=budget, cost=cost, fixed=fixed, prob=prob)

@@ -1,5 +1,7 @@
+import inspect
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 import bayescale as bs
 from bayescale.catalogue import PATH_VARIABLE, find_dataset
 from bayescale.errors import BayescaleWarning, CardError, RunsError, UnknownNameError
-from bayescale.reading import ALIASES, load_runs
+from bayescale.reading import ALIASES, as_runs, load_runs
 from bayescale.units import PF_DAY
 
 GOOD = pd.DataFrame(
@@ -368,3 +370,28 @@ def test_any_table_is_read_or_refused(header, rows, end):
         else:
             values = runs.table[["n_params", "n_tokens", "compute", "loss"]].to_numpy()
             assert np.all(np.isfinite(values) & (values > 0))
+
+
+def test_whatever_fits_takes_runs_in_every_form():
+    apart = {"recount", "score", "value_of_runs"}  # of runs that are there, and not fitted
+    for name in set(bs.__all__) - apart:
+        function = getattr(bs, name)
+        if not inspect.isfunction(function):
+            continue
+        given = inspect.signature(function).parameters.get("runs")
+        if given is not None:
+            assert "RunsSource" in str(given.annotation), name
+
+
+def test_runs_are_read_as_models_need_them(tmp_path, chinchilla_runs):
+    table = chinchilla_runs.table[["n_params", "n_tokens", "loss"]]
+    path = tmp_path / "mine.csv"
+    table.to_csv(path, index=False)
+    assert as_runs(chinchilla_runs) is chinchilla_runs
+    for source in (table, path, str(path)):
+        assert len(as_runs(source, [bs.load_model("chinchilla")])) == len(table)
+    sizes = replace(bs.load_model("power-law"), inputs={"x": "n_params"})
+    few = table[["n_params", "loss"]].drop_duplicates("n_params")
+    assert len(as_runs(few, [sizes])) == len(few)
+    with pytest.raises(bs.RunsError, match="n_tokens"):
+        as_runs(few, [bs.load_model("chinchilla")])

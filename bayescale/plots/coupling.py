@@ -40,6 +40,14 @@ def coupling(
     -----
     k = 1 is Chinchilla's law. Kaplan's L(N, D) has k = alpha_D and no floor, so that a posterior
     of k near alpha_D is near his law only as far as the floor is near zero.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("coupled", "chinchilla", seed=1, progress=False)
+    >>> ax = bs.plots.coupling(fit)
+    >>> ax.get_xlabel()
+    'coupling k'
     """
     if fit.law.name != "coupled":
         raise ValueError(f"coupling: found a fit of {fit.law.name}, expected one of coupled.")

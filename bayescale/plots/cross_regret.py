@@ -24,6 +24,17 @@ def cross_regret(crossed: CrossRegret, prob: float = 0.9, ax: Axes | None = None
     -------
     Axes
         In each cell the expected regret in per cent of the budget, and its interval.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fits = {
+    ...     card: bs.fit(card, "chinchilla", seed=1, progress=False)
+    ...     for card in ("chinchilla", "coupled")
+    ... }
+    >>> ax = bs.plots.cross_regret(bs.cross_regret(fits, compute="5.76e23"))
+    >>> ax.get_xlabel()
+    'law that holds'
     """
     names = list(map(str, crossed.plans.index))
     ax = new_axes(ax, (2.6 + 1.5 * len(names), 1.6 + 0.7 * len(names)))

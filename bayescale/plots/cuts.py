@@ -28,6 +28,16 @@ def rising_cuts(
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> found = bs.rising_cuts(
+    ...     "chinchilla", "chinchilla", ["3e20"], compute="5.76e23", seed=1, progress=False
+    ... )
+    >>> ax = bs.plots.rising_cuts(found)
+    >>> ax.get_ylabel()
+    'exponent a of N_opt, around 5.76e23 FLOP'
     """
     ax = new_axes(ax)
     table = found.table[found.table[quantity].notna()]

@@ -28,6 +28,14 @@ def elasticities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Axes
         A colour for each law and a marker for each point. Along the dashed line one per cent
         more parameters is worth as much as one per cent more tokens.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> ax = bs.plots.elasticities(bs.elasticities({"chinchilla": fit}))
+    >>> ax.get_ylabel()
+    'elasticity in tokens, $e_D$'
     """
     ax = new_axes(ax)
     names = table.index.get_level_values("model").unique()

@@ -41,6 +41,14 @@ def tokens_per_param(
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> ax = bs.plots.tokens_per_param(fit, compute=[5.76e23])
+    >>> ax.get_ylabel()
+    'compute-optimal tokens per parameter'
     """
     ax, marked, grid = budget_axes(fit, compute, ax, cost)
 

@@ -43,6 +43,14 @@ def frontier(
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> ax = bs.plots.frontier(fit, compute=[5.76e23])
+    >>> ax.get_ylabel()
+    'loss (nats/token)'
     """
     ax, marked, grid = budget_axes(fit, compute, ax, cost)
     runs = fit.runs

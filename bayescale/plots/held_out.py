@@ -37,6 +37,16 @@ def coverage(scores: pd.DataFrame, prob: float = 0.9, ax: Axes | None = None) ->
     -----
     Bars are 90 % Jeffreys intervals of a share of so many independent runs. Runs above one cut
     share the errors of one fit, so the truth is less certain than they look.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> scores = bs.leave_scale_out(
+    ...     ["chinchilla"], "chinchilla", ["3e20", "1e21"], seed=1, progress=False
+    ... )
+    >>> ax = bs.plots.coverage(scores)
+    >>> ax.get_xlabel()
+    'held-out runs, over the largest fitted (geometric mean)'
     """
     from scipy import stats
 

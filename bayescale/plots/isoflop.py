@@ -49,6 +49,14 @@ def isoflop(
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> ax = bs.plots.isoflop(fit, compute=[1e20, 1e21])
+    >>> ax.get_xlabel()
+    'parameters N'
     """
     ax = new_axes(ax)
     runs, run_sizes = fit.runs, fit.inputs["n_params"]

@@ -42,6 +42,14 @@ def optimal_size(
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> ax = bs.plots.optimal_size(fit, compute=[5.76e23])
+    >>> ax.get_ylabel()
+    'compute-optimal parameters N_opt'
     """
     ax, marked, grid = budget_axes(fit, compute, ax, cost)
 

@@ -37,6 +37,14 @@ def parameters(fit: Fit, prob: float = 0.9, axes: np.ndarray | None = None) -> n
     Returns
     -------
     ndarray of Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> axes = bs.plots.parameters(fit)
+    >>> axes.flat[2].get_title()
+    'alpha = 0.3... [0.3..., 0.3...]'
     """
     if axes is None:
         import matplotlib.pyplot as plt

@@ -50,6 +50,14 @@ def decision_prior(
     -----
     The prior is that of the model at the centre of these runs: priors on the slopes there mean
     nothing of N_opt without it. Draws without an optimum are left out of both.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> ax = bs.plots.decision_prior(fit, compute="5.76e23")
+    >>> ax.get_xscale()
+    'log'
     """
     ax = new_axes(ax)
     budgets = parse_budgets(compute, cost)

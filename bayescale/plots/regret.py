@@ -28,6 +28,15 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> decision = bs.decide(fit, compute="5.76e23")
+    >>> ax = bs.plots.regret(decision)
+    >>> ax.get_xlabel()
+    'parameters, at 5.76e23 FLOP'
     """
     ax = new_axes(ax)
     curve, sizes = decision.curve_of_regret, decision.sizes

@@ -29,6 +29,14 @@ def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
         For a law of two inputs a map over both, on which a saddle (two opposite corners above,
         the two others below) says that the law couples size and data wrongly, and a slope that
         an exponent is wrong; for a law of one input the residuals along it.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> ax = bs.plots.residuals(fit)
+    >>> ax.get_title()
+    'chinchilla: root mean square ... %'
     """
     ax = new_axes(ax)
     log_mean = noise_at_runs(fit, fit.runs)[1]

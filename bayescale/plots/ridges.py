@@ -37,6 +37,14 @@ def ridge(
     Returns
     -------
     ndarray of Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> axes = bs.plots.ridge(fit)
+    >>> axes.flat[0].get_title()
+    'correlation +1.00'
     """
     pairs = list(pairs) if pairs is not None else _telling_pairs(fit)
     if axes is None:
