@@ -25,7 +25,7 @@ from bayescale.build import (
 from bayescale.compile_cache import Density, kept
 from bayescale.design import Design, Rows, Sizes
 from bayescale.diagnostics import ESS, R_HAT, diagnose_quantities
-from bayescale.errors import BayescaleWarning
+from bayescale.errors import BayescaleWarning, unknown_name
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
 from bayescale.laws.user import FunctionLaw
@@ -35,7 +35,7 @@ from bayescale.posterior import Fit
 from bayescale.progress import Stages, stages
 from bayescale.reading import load_runs
 from bayescale.runs import Runs
-from bayescale.sampler import CompiledLogp, Settings
+from bayescale.sampler import CompiledLogp, Sampler, Settings
 
 _UNSEEN_STREAM = 3
 """Second word of the seed of what no run sees, apart from the sampler's stream."""
@@ -60,6 +60,7 @@ def fit(
     seed: int | None = None,
     target_accept: float | None = None,
     unidentified: Literal["refuse", "warn"] = "refuse",
+    sampler: Literal["nutpie", "numpyro"] = "nutpie",
     progress: bool = True,
 ) -> Fit:
     """Fit a scaling law to runs with NUTS.
@@ -87,6 +88,9 @@ def fit(
     unidentified
         What to do about runs that leave parameters to the prior: ``"refuse"`` them, or
         ``"warn"`` and sample what is then mostly the prior.
+    sampler
+        ``"nutpie"``, or ``"numpyro"`` to sample the same posterior with JAX, on an accelerator
+        where there is one; it needs ``pip install "bayescale[jax]"``.
     progress
         Show a progress bar on standard error.
 
@@ -102,7 +106,9 @@ def fit(
         If the runs cannot be used, or cannot identify the law (see `unidentified`). Raised
         before sampling.
     CardError, UnknownNameError
-        If the card cannot be used.
+        If the card cannot be used, or there is no such sampler.
+    MissingExtraError
+        If the sampler is not installed.
     SamplingError
         If the sampler cannot start.
     KeyboardInterrupt
@@ -118,6 +124,8 @@ def fit(
     0.35
     """
     _check_counts(draws=draws, tune=tune, chains=chains, cores=cores)
+    if sampler not in _COMPILERS:
+        raise unknown_name("sampler", sampler, _COMPILERS)
     with stages(progress) as shown:
         shown.stage("reading")
         model = load_model(model)
@@ -142,7 +150,7 @@ def fit(
         )
         shown.stage("compiling the model")
         started = time.perf_counter()
-        compiled = compiled_logp(model, design.sizes)
+        compiled = compiled_logp(model, design.sizes, sampler)
         compiled_after = time.perf_counter()
         try:
             positions, stats, exploration, factor = enough_draws(
@@ -165,7 +173,7 @@ def fit(
             provenance={
                 "fingerprint": table.fingerprint,
                 "sampler": {
-                    "name": "nutpie NUTS, low-rank adaptation",
+                    "name": compiled.name,
                     **asdict(settings),
                     **({"kept_one_draw_in": factor} if factor > 1 else {}),
                 },
@@ -181,7 +189,7 @@ def fit(
                     if exploration
                     else {}
                 ),
-                "versions": _versions(),
+                "versions": _versions(compiled),
             },
         )
         # Gates are looked at before results, so they are computed while the bar still shows.
@@ -205,7 +213,7 @@ def fit_quietly(
 
 def enough_draws(
     model: Model,
-    compiled: CompiledLogp,
+    compiled: Sampler,
     design: Design,
     settings: Settings,
     shown: Stages,
@@ -256,7 +264,7 @@ def enough_draws(
 
 def draw_posterior(
     model: Model,
-    compiled: CompiledLogp,
+    compiled: Sampler,
     design: Design,
     settings: Settings,
     shown: Stages,
@@ -279,20 +287,23 @@ def draw_posterior(
     return *sample_modes(compiled, design.matrix, settings, found, shown.count), found
 
 
-def compiled_logp(model: Model, sizes: Sizes = ()) -> CompiledLogp:
+def compiled_logp(model: Model, sizes: Sizes = (), sampler: str = "nutpie") -> Sampler:
     """Return the compiled log density of a model, compiling it at most once a process."""
     # What a card is called and cites does not matter to its density.
     plain = replace(model, id="compiled", title="", references=())
-    return _compiled_card(plain.to_toml(), model.formula, sizes)
+    return _compiled_card(plain.to_toml(), model.formula, sizes, sampler)
 
 
 @lru_cache(maxsize=32)
-def _compiled_card(card: str, law: Law, sizes: Sizes) -> CompiledLogp:
+def _compiled_card(card: str, law: Law, sizes: Sizes, sampler: str) -> Sampler:
     # The law is part of the key: a name may be defined again, with another formula.
     import tomllib
 
-    model = Model.from_dict(tomllib.loads(card))
-    start, rows = starting_point(model, sizes=sizes), Rows(model).count
+    return _COMPILERS[sampler](Model.from_dict(tomllib.loads(card)), sizes)
+
+
+def _with_numba(model: Model, sizes: Sizes) -> Sampler:
+    start, rows, law = starting_point(model, sizes=sizes), Rows(model).count, model.formula
 
     def compile_it() -> Density:
         from bayescale.compiling import compile_logp
@@ -302,8 +313,19 @@ def _compiled_card(card: str, law: Law, sizes: Sizes) -> CompiledLogp:
 
     # What a user's own law depends on cannot be known, so its code is not kept.
     ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
-    density = kept(f"{card}\n{sizes}", compile_it) if ours else compile_it()
+    density = kept(f"{model.to_toml()}\n{sizes}", compile_it) if ours else compile_it()
     return CompiledLogp.of(density, start, rows)
+
+
+def _with_jax(model: Model, sizes: Sizes) -> Sampler:
+    from bayescale.sampler_jax import JaxLogp
+
+    start, rows = starting_point(model, sizes=sizes), Rows(model).count
+    return JaxLogp.of(build(model, np.zeros((rows, 2)), sizes), start, DATA, rows)
+
+
+_COMPILERS = {"nutpie": _with_numba, "numpyro": _with_jax}
+"""What makes each sampler of a model with room for levels."""
 
 
 def target_of(model: Model) -> float:
@@ -329,6 +351,6 @@ def _fresh_seed() -> int:
     return int(np.random.default_rng().integers(2**32))
 
 
-def _versions() -> dict[str, str]:
-    packages = ("bayescale", "pymc", "pytensor", "nutpie", "numba", "numpy", "xarray")
+def _versions(compiled: Sampler) -> dict[str, str]:
+    packages = ("bayescale", "pymc", "pytensor", *compiled.packages, "numpy", "xarray")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -15,7 +15,7 @@ from bayescale.build import parameters_from_draws, starting_point
 from bayescale.design import Design
 from bayescale.errors import SamplingError
 from bayescale.model import Model
-from bayescale.sampler import CompiledLogp, ProgressCallback, Settings
+from bayescale.sampler import ProgressCallback, Sampler, Settings
 
 CERTAIN = 0.99
 """A mode with more than this share of the posterior is the posterior."""
@@ -64,7 +64,7 @@ def places_to_look(model: Model, data: Draws) -> list[dict[str, float]]:
 
 def explore(
     model: Model,
-    compiled: CompiledLogp,
+    compiled: Sampler,
     design: Design,
     settings: Settings,
     places: Sequence[Mapping[str, float]],
@@ -107,7 +107,7 @@ def explore(
 
 
 def sample_modes(
-    compiled: CompiledLogp,
+    compiled: Sampler,
     data: Draws,
     settings: Settings,
     exploration: Exploration,
@@ -120,7 +120,7 @@ def sample_modes(
     Returns
     -------
     draws, sample_stats
-        As of `CompiledLogp.sample`.
+        As of `Sampler.sample`.
     """
     sampled = [compiled.sample(data, settings, progress, starts) for starts in exploration.starts]
     if len(sampled) == 1:
@@ -171,7 +171,7 @@ def describe_modes(log_evidence: Mapping[str, float], error: float) -> tuple[str
 
 
 def _pilots(
-    compiled: CompiledLogp,
+    compiled: Sampler,
     data: Draws,
     settings: Settings,
     centres: Sequence[Draws],
@@ -209,7 +209,7 @@ def _merge(chains: Sequence[Draws]) -> list[Draws]:
 
 
 def _log_evidence(
-    compiled: CompiledLogp, data: Draws, draws: Draws, rng: np.random.Generator
+    compiled: Sampler, data: Draws, draws: Draws, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Return the log of the integral of a mode, and the standard error of that."""
     from scipy import stats
