@@ -36,7 +36,6 @@ wheel: ## build the wheel and ask it, outside the checkout, for every dataset an
 
 bench: ## measure speed, memory and scale beside pm.sample and NumPyro, for docs/performance.md
 	@tools/venv.sh dev
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	@$(BIN)/python benchmarks/performance.py
 
 docs: ## write docs/laws.md from what the laws say, and build the site in build/site
@@ -66,7 +65,7 @@ readme: demo ## put the demo's figure and table into the README
 constraints: ## resolve the versions that CI tests with anew
 	@tools/venv.sh dev
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile pyproject.toml --group dev --group bench --universal \
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal \
 		--python-version 3.12 --strip-extras --no-annotate --no-header --quiet \
 		--upgrade --output-file constraints.txt
 

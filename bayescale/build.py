@@ -88,7 +88,8 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         for column, size in sizes:
             # A run of each level stands for it; levels that there is but room for have none.
             index = pt.arange(codes[column].shape[0])  # type: ignore[no-untyped-call]
-            nowhere = pt.full(size, -1, dtype="int64")  # type: ignore[no-untyped-call]
+            # Whole: of a filled array JAX forgets the type, and counts runs in 8 bits.
+            nowhere = pt.constant(np.full(size, -1, dtype=np.int64))
             example = nowhere[codes[column]].set(index)
             shown[column] = (pt.maximum(example, 0), pt.ge(example, 0))
 

@@ -162,6 +162,12 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--chains", type=int, default=4, help="number of chains (4)")
     fit.add_argument("--cores", type=int, help="chains run at the same time (all processors)")
     fit.add_argument(
+        "--sampler",
+        choices=("nutpie", "numpyro"),
+        default="nutpie",
+        help="numpyro samples with JAX, on a GPU where there is one (nutpie)",
+    )
+    fit.add_argument(
         "--anyway", action="store_true", help="fit runs that leave parameters to the prior too"
     )
 
@@ -301,6 +307,7 @@ def _fit(options: Arguments) -> None:
         seed=options.seed,
         unidentified="warn" if options.anyway else "refuse",
         store=options.store,
+        sampler=options.sampler,
         progress=not (options.quiet or options.json),
     )
     if options.out:

@@ -1,11 +1,11 @@
-"""From a PyMC model to machine code that a sampler can call.
+"""From a PyMC model to what a sampler can call: machine code, or a function of JAX.
 
 `nutpie.compile_pymc_model` wraps the log density generically, and compiling its wrappers takes
 most of the time of a start. All our data are one matrix and nothing but the unconstrained position
 is stored, so the wrappers here are a few lines and compile in a fraction of that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,17 +37,11 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
     from pytensor.gradient import grad
     from pytensor.graph.replace import clone_replace
 
-    values = {str(v.name): built.rvs_to_values[v] for v in built.free_RVs}
-    shapes = {name: np.shape(start[name]) for name in values}
-    slices = slices_of(shapes)
+    values = _values_of(built)
+    position, entries = _entries_of_position(values, start)
     log_density = built.logp()
     slopes: Any = grad(log_density, list(values.values()))
     gradient: Any = pt.concatenate([slope.ravel() for slope in slopes])  # type: ignore[no-untyped-call]
-    position = pt.vector("position", shape=(slices[-1].stop,))
-    entries = {
-        value: position[part].reshape(shape) if shape else position[part.start]
-        for value, shape, part in zip(values.values(), shapes.values(), slices, strict=True)
-    }
     outputs = clone_replace([log_density, gradient], entries)
     with built:
         function = compile_graph([position], outputs, mode="NUMBA")
@@ -55,7 +49,7 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
     if shared != [data_name]:
         raise ValueError(f"expected the data {data_name} alone, found {shared}")
     evaluate = function.vm.jit_fn
-    n, rows = slices[-1].stop, int(built[data_name].get_value().shape[0])
+    n, rows = int(position.type.shape[0]), int(built[data_name].get_value().shape[0])
 
     pointer = types.CPointer(types.double)
 
@@ -79,3 +73,60 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
         return 0
 
     return Density(tuple(values), Code.of(logp), Code.of(expand))
+
+
+def lower_logp(
+    built: "pm.Model", start: Mapping[str, ArrayLike], data_name: str
+) -> tuple[tuple[str, ...], Callable[[Any, Any], Any]]:
+    """Return the log density of such a model as a function that JAX can trace.
+
+    Parameters
+    ----------
+    built, start, data_name
+        As for `compile_logp`.
+
+    Returns
+    -------
+    order
+        The variables in the order in which a position holds them.
+    log_density
+        Of a position and the matrix, in 64 bits.
+    """
+    import jax
+    import pytensor.tensor as pt
+    from pymc.pytensorf import compile as compile_graph
+    from pytensor.graph.replace import clone_replace
+
+    values = _values_of(built)
+    position, entries = _entries_of_position(values, start)
+    data = pt.matrix(data_name, shape=(built[data_name].get_value().shape[0], None))
+    outputs = clone_replace([built.logp()], {**entries, built[data_name]: data})
+    found = jax.config.jax_enable_x64
+    # Constants are made here, whatever the precision that others in the process work in.
+    with built, jax.enable_x64(True):
+        function = compile_graph([position, data], outputs, mode="JAX")
+    # PyTensor's JAX backend turns on 64 bits for the whole process when it is first imported.
+    jax.config.update("jax_enable_x64", found)
+    evaluate = function.vm.jit_fn
+    return tuple(values), lambda x, matrix: evaluate(x, matrix)[0]
+
+
+def _values_of(built: "pm.Model") -> dict[str, Any]:
+    """Return the unconstrained variable behind each free one, by the name of that."""
+    return {str(v.name): built.rvs_to_values[v] for v in built.free_RVs}
+
+
+def _entries_of_position(
+    values: Mapping[str, Any], start: Mapping[str, ArrayLike]
+) -> tuple[Any, dict[Any, Any]]:
+    """Return a vector that holds all variables, and what each is in terms of it."""
+    import pytensor.tensor as pt
+
+    shapes = {name: np.shape(start[name]) for name in values}
+    slices = slices_of(shapes)
+    position = pt.vector("position", shape=(slices[-1].stop,))
+    entries = {
+        value: position[part].reshape(shape) if shape else position[part.start]
+        for value, shape, part in zip(values.values(), shapes.values(), slices, strict=True)
+    }
+    return position, entries

@@ -25,7 +25,7 @@ from bayescale.errors import FitFileError
 from bayescale.model import Model
 from bayescale.modes import Exploration
 from bayescale.runs import Runs
-from bayescale.sampler import Arrays, CompiledLogp, KeepCallback, ProgressCallback, Settings
+from bayescale.sampler import Arrays, KeepCallback, ProgressCallback, Sampler, Settings
 from bayescale.storage import pack_groups, runs_facts, table_to_dataset, unpack_groups
 
 logger = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class DrawStore:
         """Record that the fit is finished, and by the draws of which attempt."""
         self._add({"kind": "done", "factor": factor, "provenance": dict(provenance)})
 
-    def sampler(self, compiled: CompiledLogp, factor: int) -> "KeptSampler":
+    def sampler(self, compiled: Sampler, factor: int) -> "KeptSampler":
         """Return what samples in place of a compiled density in one attempt, and keeps draws."""
         if factor not in self.factors:
             self._add({"kind": "attempt", "factor": factor})
@@ -200,7 +200,7 @@ class DrawStore:
     def draws(
         self, place: Place, chains: list[int], count: int
     ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
-        """Return the first draws of some chains, as `CompiledLogp.sample` does."""
+        """Return the first draws of some chains, as `Sampler.sample` does."""
         found: dict[str, NDArray[Any]] = {}
         filled = dict.fromkeys(chains, 0)
         for record, skipped in self._parts(place):
@@ -310,7 +310,7 @@ class KeptSampler:
     their own: from where chains stood, or from the usual starts if they had not begun.
     """
 
-    def __init__(self, compiled: CompiledLogp, store: DrawStore, factor: int) -> None:
+    def __init__(self, compiled: Sampler, store: DrawStore, factor: int) -> None:
         self._compiled, self._store = compiled, store
         self._places = (Place(factor, mode) for mode in itertools.count())
 
@@ -321,7 +321,7 @@ class KeptSampler:
         progress: ProgressCallback | None = None,
         starts: NDArray[np.float64] | None = None,
     ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
-        """Return draws as `CompiledLogp.sample` does, making those that the store has not."""
+        """Return draws as `Sampler.sample` does, making those that the store has not."""
         place, every = next(self._places), range(settings.chains)
         seed = settings.seed
         for begun in (True, False):

@@ -43,6 +43,10 @@ class SamplingError(BayescaleError, RuntimeError):
     """The sampler could not start or could not finish."""
 
 
+class MissingExtraError(BayescaleError, ImportError):
+    """Something that needs an optional part of the package, which is not installed."""
+
+
 class BayescaleWarning(UserWarning):
     """Something that changes how far a result may be believed."""
 

@@ -25,17 +25,17 @@ from bayescale.compile_cache import Density, kept
 from bayescale.design import Design, Rows, Sizes
 from bayescale.diagnostics import ESS, R_HAT, diagnose_quantities
 from bayescale.draw_store import DrawStore
-from bayescale.errors import BayescaleWarning
+from bayescale.errors import BayescaleWarning, unknown_name
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
 from bayescale.laws.user import FunctionLaw
 from bayescale.model import DEFAULT_CARD, Model, load_model
-from bayescale.modes import Exploration, Sampler, explore, places_to_look, sample_modes
+from bayescale.modes import Exploration, Samples, explore, places_to_look, sample_modes
 from bayescale.posterior import Fit, load_fit
 from bayescale.progress import Stages, stages
 from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
-from bayescale.sampler import CompiledLogp, Settings
+from bayescale.sampler import CompiledLogp, Sampler, Settings
 
 UNSEEN_STREAM = 3
 """Second word of the seed of what no run sees, apart from the sampler's stream."""
@@ -61,6 +61,7 @@ def fit(
     target_accept: float | None = None,
     unidentified: Literal["refuse", "warn"] = "refuse",
     store: str | Path | None = None,
+    sampler: Literal["nutpie", "numpyro"] = "nutpie",
     progress: bool = True,
 ) -> Fit:
     """Fit a scaling law to runs with NUTS.
@@ -93,6 +94,9 @@ def fit(
         interrupted or killed goes on from it when the same is fitted again: chains that have all
         their draws are not sampled again, the others repeat the warm-up and make those that they
         lack. `load_fit` gives the fit of the draws so far.
+    sampler
+        ``"nutpie"``, or ``"numpyro"`` to sample the same posterior with JAX, on an accelerator
+        where there is one; it needs ``pip install "bayescale[jax]"``.
     progress
         Show a progress bar on standard error.
 
@@ -108,7 +112,9 @@ def fit(
         If the runs cannot be used, or cannot identify the law (see `unidentified`). Raised
         before sampling.
     CardError, UnknownNameError
-        If the card cannot be used.
+        If the card cannot be used, or there is no such sampler.
+    MissingExtraError
+        If the sampler is not installed.
     SamplingError
         If the sampler cannot start.
     FitFileError
@@ -136,6 +142,8 @@ def fit(
     True
     """
     _check_counts(draws=draws, tune=tune, chains=chains, cores=cores)
+    if sampler not in _COMPILERS:
+        raise unknown_name("sampler", sampler, _COMPILERS)
     with stages(progress) as shown:
         shown.stage("reading")
         model = load_model(model)
@@ -156,18 +164,18 @@ def fit(
             seed=_seed_for(store) if seed is None else seed,
             target_accept=target_accept or target_of(model),
         )
+        shown.stage("compiling the model")
+        started = time.perf_counter()
+        compiled = compiled_logp(model, design.sizes, sampler)
+        compiled_after = time.perf_counter()
         begun: dict[str, Any] = {
             "fingerprint": table.fingerprint,
-            "sampler": {"name": "nutpie NUTS, low-rank adaptation", **asdict(settings)},
-            "versions": _versions(),
+            "sampler": {"name": compiled.name, **asdict(settings)},
+            "versions": _versions(compiled),
         }
         draw_store = DrawStore.open(Path(store), model, table, begun) if store else None
         if draw_store and draw_store.finished:
             return load_fit(draw_store.path)
-        shown.stage("compiling the model")
-        started = time.perf_counter()
-        compiled = compiled_logp(model, design.sizes)
-        compiled_after = time.perf_counter()
         try:
             positions, stats, exploration, factor = enough_draws(
                 model,
@@ -234,7 +242,7 @@ def fit_quietly(
 
 def enough_draws(
     model: Model,
-    compiled: CompiledLogp,
+    compiled: Sampler,
     design: Design,
     settings: Settings,
     shown: Stages,
@@ -290,7 +298,7 @@ def enough_draws(
 
 def draw_posterior(
     model: Model,
-    compiled: CompiledLogp,
+    compiled: Sampler,
     design: Design,
     settings: Settings,
     shown: Stages,
@@ -311,7 +319,7 @@ def draw_posterior(
     positions, sample_stats, exploration
         Unconstrained draws by name, the sampler's statistics, and what was found of modes.
     """
-    sampler: Sampler = store.sampler(compiled, factor) if store else compiled
+    sampler: Samples = store.sampler(compiled, factor) if store else compiled
     places = places_to_look(model, design.matrix)
     sampling = f"sampling, {settings.chains} chains"
     if not places:
@@ -327,20 +335,23 @@ def draw_posterior(
     return *sample_modes(sampler, design.matrix, settings, found, shown.count), found
 
 
-def compiled_logp(model: Model, sizes: Sizes = ()) -> CompiledLogp:
+def compiled_logp(model: Model, sizes: Sizes = (), sampler: str = "nutpie") -> Sampler:
     """Return the compiled log density of a model, compiling it at most once a process."""
     # What a card is called and cites does not matter to its density.
     plain = replace(model, id="compiled", title="", references=())
-    return _compiled_card(plain.to_toml(), model.formula, sizes)
+    return _compiled_card(plain.to_toml(), model.formula, sizes, sampler)
 
 
 @lru_cache(maxsize=32)
-def _compiled_card(card: str, law: Law, sizes: Sizes) -> CompiledLogp:
+def _compiled_card(card: str, law: Law, sizes: Sizes, sampler: str) -> Sampler:
     # The law is part of the key: a name may be defined again, with another formula.
     import tomllib
 
-    model = Model.from_dict(tomllib.loads(card))
-    start, rows = starting_point(model, sizes=sizes), Rows(model).count
+    return _COMPILERS[sampler](Model.from_dict(tomllib.loads(card)), sizes)
+
+
+def _with_numba(model: Model, sizes: Sizes) -> Sampler:
+    start, rows, law = starting_point(model, sizes=sizes), Rows(model).count, model.formula
 
     def compile_it() -> Density:
         from bayescale.compiling import compile_logp
@@ -350,8 +361,19 @@ def _compiled_card(card: str, law: Law, sizes: Sizes) -> CompiledLogp:
 
     # What a user's own law depends on cannot be known, so its code is not kept.
     ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
-    density = kept(f"{card}\n{sizes}", compile_it) if ours else compile_it()
+    density = kept(f"{model.to_toml()}\n{sizes}", compile_it) if ours else compile_it()
     return CompiledLogp.of(density, start, rows)
+
+
+def _with_jax(model: Model, sizes: Sizes) -> Sampler:
+    from bayescale.sampler_jax import JaxLogp
+
+    start, rows = starting_point(model, sizes=sizes), Rows(model).count
+    return JaxLogp.of(build(model, np.zeros((rows, 2)), sizes), start, DATA, rows)
+
+
+_COMPILERS = {"nutpie": _with_numba, "numpyro": _with_jax}
+"""What makes each sampler of a model with room for levels."""
 
 
 def target_of(model: Model) -> float:
@@ -379,6 +401,6 @@ def _seed_for(store: str | Path | None) -> int:
     return int(np.random.default_rng().integers(2**32))
 
 
-def _versions() -> dict[str, str]:
-    packages = ("bayescale", "pymc", "pytensor", "nutpie", "numba", "numpy", "xarray")
+def _versions(compiled: Sampler) -> dict[str, str]:
+    packages = ("bayescale", "pymc", "pytensor", *compiled.packages, "numpy", "xarray")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -16,7 +16,7 @@ from bayescale.build import parameters_from_draws, starting_point
 from bayescale.design import Design
 from bayescale.errors import SamplingError
 from bayescale.model import Model
-from bayescale.sampler import CompiledLogp, ProgressCallback, Settings
+from bayescale.sampler import ProgressCallback, Sampler, Settings
 
 CERTAIN = 0.99
 """A mode with more than this share of the posterior is the posterior."""
@@ -38,8 +38,8 @@ type Sampled = tuple[dict[str, NDArray[np.float64]], xr.Dataset]
 """Draws by name, and the sampler's statistics of them."""
 
 
-class Sampler(Protocol):
-    """What `CompiledLogp` does, or something in its place."""
+class Samples(Protocol):
+    """What a `Sampler` does, and what keeps its draws does in its place."""
 
     def sample(
         self,
@@ -81,7 +81,7 @@ def places_to_look(model: Model, data: Draws) -> list[dict[str, float]]:
 
 def explore(
     model: Model,
-    compiled: CompiledLogp,
+    compiled: Sampler,
     design: Design,
     settings: Settings,
     places: Sequence[Mapping[str, float]],
@@ -124,7 +124,7 @@ def explore(
 
 
 def sample_modes(
-    sampler: Sampler,
+    sampler: Samples,
     data: Draws,
     settings: Settings,
     exploration: Exploration,
@@ -135,7 +135,7 @@ def sample_modes(
     Returns
     -------
     draws, sample_stats
-        As of `CompiledLogp.sample`.
+        As of `Sampler.sample`.
     """
     sampled = [sampler.sample(data, settings, progress, starts) for starts in exploration.starts]
     return mixed(sampled, exploration, settings.seed)
@@ -194,7 +194,7 @@ def describe_modes(log_evidence: Mapping[str, float], error: float) -> tuple[str
 
 
 def _pilots(
-    compiled: CompiledLogp,
+    compiled: Sampler,
     data: Draws,
     settings: Settings,
     centres: Sequence[Draws],
@@ -232,7 +232,7 @@ def _merge(chains: Sequence[Draws]) -> list[Draws]:
 
 
 def _log_evidence(
-    compiled: CompiledLogp, data: Draws, draws: Draws, rng: np.random.Generator
+    compiled: Sampler, data: Draws, draws: Draws, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Return the log of the integral of a mode, and the standard error of that."""
     from scipy import stats

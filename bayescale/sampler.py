@@ -1,12 +1,13 @@
-"""The sampler's boundary: a compiled log density, sampled with nutpie as often as needed."""
+"""The boundary of samplers, and the usual one: a density compiled once, sampled with nutpie."""
 
 import ctypes
 import math
 import time
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, override
 
 import numpy as np
 import xarray as xr
@@ -32,6 +33,10 @@ _LOOK_EVERY = 1.0
 
 _LOOK_SHARE = 0.05
 """Looks take no larger share of the time than this."""
+
+
+STATISTICS = ("diverging", "energy", "n_steps", "depth", "maxdepth_reached", "step_size")
+"""What diagnostics read, under names that serve for any sampler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +65,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class CompiledLogp:
-    """A compiled log density over unconstrained variables, whose data can be swapped.
+class Sampler(ABC):
+    """A log density over unconstrained variables, whose data can be swapped, and how to draw of it.
 
     Attributes
     ----------
@@ -73,20 +78,19 @@ class CompiledLogp:
         Rows of the data matrix.
     """
 
+    packages: ClassVar[tuple[str, ...]]
+    """What compiles and samples, beside PyMC."""
+
     shapes: Mapping[str, tuple[int, ...]]
     start: NDArray[np.float64]
     data_rows: int
-    # Kept alive here: nutpie holds only their addresses.
-    _logp: Code
-    _expand: Code
 
-    @classmethod
-    def of(cls, density: Density, start: Mapping[str, ArrayLike], data_rows: int) -> "CompiledLogp":
-        """Return a compiled density with a value of each variable around which chains start."""
-        shapes = {name: np.shape(start[name]) for name in density.order}
-        flat = np.concatenate([np.ravel(start[name]) for name in density.order])
-        return cls(shapes, flat.astype(np.float64), data_rows, density.logp, density.expand)
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What provenance says of it."""
 
+    @abstractmethod
     def sample(
         self,
         data: NDArray[np.float64],
@@ -112,7 +116,7 @@ class CompiledLogp:
         draws
             Arrays of shape (chain, draw) and that of the variable, by its name.
         sample_stats
-            nutpie's statistics of each draw, dims chain and draw.
+            `STATISTICS` of each draw, dims chain and draw.
 
         Raises
         ------
@@ -121,10 +125,84 @@ class CompiledLogp:
         KeyboardInterrupt
             If interrupted; but for `keep`, the draws so far are discarded.
         """
-        import nutpie
 
+    @abstractmethod
+    def log_density(
+        self, position: NDArray[np.float64], data: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Return the log density and its gradient at one unconstrained position."""
+
+    def pack(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        """Return one position, or an array of them, from the values of each variable."""
+        flat = []
+        for name, shape in self.shapes.items():
+            value = np.asarray(values[name], dtype=np.float64)
+            flat.append(value.reshape((*value.shape[: value.ndim - len(shape)], math.prod(shape))))
+        return np.concatenate(flat, axis=-1)
+
+    def unpack(self, positions: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return the values of each variable; the inverse of `pack`."""
+        return {
+            name: positions[..., part].reshape((*positions.shape[:-1], *shape))
+            for (name, shape), part in zip(self.shapes.items(), slices_of(self.shapes), strict=True)
+        }
+
+    def start_of_chain(
+        self, rng: np.random.Generator, starts: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Return where a chain may start: in one of several places, or around typical values."""
+        if starts is not None:
+            return np.asarray(starts[rng.integers(len(starts))])
+        # Apart by more than any well-determined posterior is wide, so that R-hat can tell
+        # chains that have not met.
+        return self.start + rng.uniform(-1.0, 1.0, len(self.start))
+
+    def check_rows(self, data: NDArray[np.float64]) -> None:
+        """Raise ValueError for a matrix of another model."""
         if data.shape[0] != self.data_rows:
             raise ValueError(f"data: found {data.shape[0]} rows, expected {self.data_rows}")
+
+    def stopped(self, data: NDArray[np.float64], why: str) -> SamplingError:
+        """Return the error for a sampler that could not start or go on."""
+        value, gradient = self.log_density(self.start, data)
+        slopes = self.unpack(gradient)
+        bad = [name for name, slope in slopes.items() if not np.all(np.isfinite(slope))]
+        return SamplingError(
+            f"The sampler stopped: {why}. At typical prior values the log "
+            f"density is {value:g}"
+            + (f" and its gradient is not finite in {', '.join(bad)}" if bad else "")
+            + ". Check the runs for values far out of line, and the priors."
+        )
+
+
+@dataclass(frozen=True)
+class CompiledLogp(Sampler):
+    """A log density in machine code, sampled with nutpie."""
+
+    packages = ("nutpie", "numba")
+    name = "nutpie NUTS, low-rank adaptation"
+
+    # Kept alive here: nutpie holds only their addresses.
+    _logp: Code
+    _expand: Code
+
+    @classmethod
+    def of(cls, density: Density, start: Mapping[str, ArrayLike], data_rows: int) -> "CompiledLogp":
+        """Return a compiled density with a value of each variable around which chains start."""
+        return cls(*laid_out(density.order, start), data_rows, density.logp, density.expand)
+
+    @override
+    def sample(
+        self,
+        data: NDArray[np.float64],
+        settings: Settings,
+        progress: ProgressCallback | None = None,
+        starts: NDArray[np.float64] | None = None,
+        keep: KeepCallback | None = None,
+    ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
+        import nutpie
+
+        self.check_rows(data)
         model = self._nutpie_model(data, starts)
         total = settings.chains * (settings.tune + settings.draws)
 
@@ -164,28 +242,21 @@ class CompiledLogp:
                         chain,
                         given[chain],
                         {name: _rows(table, name, s)[fresh] for name, s in self.shapes.items()},
-                        {name: _rows(statistics[chain], name, ())[fresh] for name in _STATISTICS},
+                        {name: _rows(statistics[chain], name, ())[fresh] for name in STATISTICS},
                     )
                     given[chain] = done
 
         try:
             trace = _wait(sampler, look if keep else None)
         except RuntimeError as error:
-            raise SamplingError(self._explain(data, error)) from None
+            raise self.stopped(data, str(error).splitlines()[0]) from None
         draws, statistics = trace.get_arrow_trace()
         look(draws, statistics)
         positions = {
             name: _column(draws, name, shape, settings.draws) for name, shape in self.shapes.items()
         }
-        stats = {
-            name: (("chain", "draw"), _column(statistics, name, (), settings.draws))
-            for name in _STATISTICS
-        }
-        coordinates = {
-            "chain": np.arange(settings.chains),
-            "draw": np.arange(settings.draws),
-        }
-        return positions, xr.Dataset(stats, coords=coordinates)
+        stats = {name: _column(statistics, name, (), settings.draws) for name in STATISTICS}
+        return positions, statistics_of(stats)
 
     def _nutpie_model(self, data: NDArray[np.float64], starts: NDArray[np.float64] | None) -> Any:
         from nutpie.compile_pymc import CompiledPyMCModel
@@ -193,12 +264,7 @@ class CompiledLogp:
         n, slices = len(self.start), slices_of(self.shapes)
 
         def start(seed: int) -> NDArray[np.float64]:
-            rng = np.random.default_rng(seed)
-            if starts is not None:
-                return np.asarray(starts[rng.integers(len(starts))])
-            # Apart by more than any well-determined posterior is wide, so that R-hat can tell
-            # chains that have not met.
-            return self.start + rng.uniform(-1.0, 1.0, n)
+            return self.start_of_chain(np.random.default_rng(seed), starts)
 
         return CompiledPyMCModel(
             dims={},
@@ -218,42 +284,16 @@ class CompiledLogp:
             _coords={},
         )
 
-    def pack(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
-        """Return one position, or an array of them, from the values of each variable."""
-        flat = []
-        for name, shape in self.shapes.items():
-            value = np.asarray(values[name], dtype=np.float64)
-            flat.append(value.reshape((*value.shape[: value.ndim - len(shape)], math.prod(shape))))
-        return np.concatenate(flat, axis=-1)
-
-    def unpack(self, positions: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """Return the values of each variable; the inverse of `pack`."""
-        return {
-            name: positions[..., part].reshape((*positions.shape[:-1], *shape))
-            for (name, shape), part in zip(self.shapes.items(), slices_of(self.shapes), strict=True)
-        }
-
+    @override
     def log_density(
         self, position: NDArray[np.float64], data: NDArray[np.float64]
     ) -> tuple[float, NDArray[np.float64]]:
-        """Return the log density and its gradient at one unconstrained position."""
         x = np.ascontiguousarray(position, dtype=np.float64)
         gradient, value, packed = np.empty_like(x), np.empty(1), _pack(data)
         _C_LOGP(self._logp.address)(
             len(x), _pointer(x), _pointer(gradient), _pointer(value), packed.ctypes.data
         )
         return float(value[0]), gradient
-
-    def _explain(self, data: NDArray[np.float64], error: Exception) -> str:
-        value, gradient = self.log_density(self.start, data)
-        slopes = self.unpack(gradient)
-        bad = [name for name, slope in slopes.items() if not np.all(np.isfinite(slope))]
-        return (
-            f"The sampler stopped: {str(error).splitlines()[0]}. At typical prior values the log "
-            f"density is {value:g}"
-            + (f" and its gradient is not finite in {', '.join(bad)}" if bad else "")
-            + ". Check the runs for values far out of line, and the priors."
-        )
 
 
 def slices_of(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:
@@ -262,6 +302,24 @@ def slices_of(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:
     return [
         slice(int(b) - math.prod(s), int(b)) for b, s in zip(ends, shapes.values(), strict=True)
     ]
+
+
+def laid_out(
+    order: Iterable[str], start: Mapping[str, ArrayLike]
+) -> tuple[dict[str, tuple[int, ...]], NDArray[np.float64]]:
+    """Return the shapes of variables in an order, and the position that holds their values."""
+    values = {name: np.asarray(start[name], dtype=np.float64) for name in order}
+    flat = np.concatenate([value.ravel() for value in values.values()])
+    return {name: value.shape for name, value in values.items()}, flat
+
+
+def statistics_of(columns: Mapping[str, NDArray[Any]]) -> xr.Dataset:
+    """Return the statistics of each draw, from arrays of shape (chain, draw)."""
+    chains, draws = columns["energy"].shape
+    coordinates = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    return xr.Dataset(
+        {name: (("chain", "draw"), columns[name]) for name in STATISTICS}, coords=coordinates
+    )
 
 
 def _wait(sampler: Any, look: Callable[[list[Any], list[Any]], None] | None) -> Any:
@@ -301,10 +359,6 @@ _C_LOGP = ctypes.CFUNCTYPE(
 
 def _pointer(array: NDArray[np.float64]) -> Any:
     return array.ctypes.data_as(_DOUBLES)
-
-
-_STATISTICS = ("diverging", "energy", "n_steps", "depth", "maxdepth_reached", "step_size")
-"""What diagnostics read, under names that serve for any sampler."""
 
 
 def _column(batches: list[Any], name: str, shape: tuple[int, ...], kept: int) -> NDArray[Any]:

@@ -30,6 +30,15 @@ from bayescale.model import load_model
 SPANS = {"loss": (-0.25, 0.0, 0.25), "n_experts": (0.0, np.log(8), np.log(64))}
 """Logarithms of inputs over which prior predictions must be plausible, where not 1.5 decades."""
 
+SPANNING = (
+    "chinchilla",
+    "chinchilla-digitised",
+    "chinchilla-drift",
+    "chinchilla-pooled",
+    "kaplan-ns",
+)
+"""Cards that between them have every kind of part: rounding, a drift, levels, a solved input."""
+
 every_card = pytest.mark.parametrize("card", sorted(model_cards()))
 every_dataset = pytest.mark.parametrize("dataset", sorted(dataset_folders()))
 
@@ -217,6 +226,31 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
             assert gradient[i] == pytest.approx(numerical, rel=1e-4, abs=2e-2)
     # PyMC may leave out constants; a difference that varies would be another posterior.
     np.testing.assert_allclose(differences, differences[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        pytest.param(card, marks=() if card in SPANNING else pytest.mark.slow)
+        for card in sorted(model_cards())
+    ],
+)
+def test_density_in_jax_is_that_of_the_machine_code(card, chinchilla_runs):
+    """With more runs than eight bits can count."""
+    pytest.importorskip("numpyro", reason="the extra `jax` is not installed")
+    model = load_model(card)
+    design = Design.of(model, runs_for(model, chinchilla_runs))
+    code = compiled_logp(model, design.sizes)
+    lowered = compiled_logp(model, design.sizes, "numpyro")
+    assert lowered.shapes == code.shapes
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        position = code.start + rng.uniform(-0.5, 0.5, len(code.start))
+        value, gradient = code.log_density(position, design.matrix)
+        other, slope = lowered.log_density(position, design.matrix)
+        assert other == pytest.approx(value, rel=1e-8)
+        # An element may be a difference of large terms, so the scale is that of the whole.
+        np.testing.assert_allclose(slope, gradient, rtol=1e-8, atol=1e-8 * abs(gradient).max())
 
 
 @every_card
