@@ -197,19 +197,23 @@ class Curve:
         def flat(draws: xr.DataArray) -> xr.DataArray:
             return draws.stack(point=("chain", "draw"), create_index=False)
 
-        everywhere = replace(
-            self,
-            parameters={name: flat(draws) for name, draws in self.parameters.items()},
-            walks=None if self.walks is None else flat(self.walks),
-            tilts={name: flat(draws) for name, draws in self.tilts.items()},
-        )
+        # On plain arrays: solvers ask hundreds of times, and labels would take most of the time.
+        parameters = {name: flat(draws).to_numpy() for name, draws in self.parameters.items()}
+        walks = None if self.walks is None else flat(self.walks)
+        tilts = {name: flat(draws) for name, draws in self.tilts.items()}
 
         def loss(log_n: Array, log_d: Array, which: NDArray[np.intp]) -> Array:
-            inputs = {
-                name: xr.DataArray(np.broadcast_to(x, which.shape), dims="point")
-                for name, x in split(log_n, log_d).items()
-            }
-            return everywhere._at(which).response(inputs).to_numpy()
+            inputs = {n: np.broadcast_to(x, which.shape) for n, x in split(log_n, log_d).items()}
+            of_law = self.law.formula(inputs, {name: x[which] for name, x in parameters.items()})
+            if walks is None and not tilts:
+                return np.asarray(of_law)
+            bends = replace(
+                self,
+                walks=None if walks is None else walks.isel(point=which),
+                tilts={name: draws.isel(point=which) for name, draws in tilts.items()},
+            )
+            labelled = {name: xr.DataArray(x, dims="point") for name, x in inputs.items()}
+            return np.asarray(of_law * np.exp(bends.departure(labelled).to_numpy()))
 
         return loss
 
@@ -229,15 +233,6 @@ class Curve:
         for name, tilt in self.tilts.items():
             found = found + tilt.to_numpy().reshape(-1, 1) * (centred[name] if name else 1.0)
         return np.asarray(found)
-
-    def _at(self, which: NDArray[np.intp]) -> "Curve":
-        """Return the curve of some of the draws along ``point``."""
-        return replace(
-            self,
-            parameters={n: draws.isel(point=which) for n, draws in self.parameters.items()},
-            walks=None if self.walks is None else self.walks.isel(point=which),
-            tilts={name: draws.isel(point=which) for name, draws in self.tilts.items()},
-        )
 
     def _least(
         self, of_law: xr.DataArray, spending: Spending, split: Split, which: int

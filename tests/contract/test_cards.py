@@ -228,13 +228,8 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
     np.testing.assert_allclose(differences, differences[0], atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "card",
-    [
-        pytest.param(card, marks=() if card in SPANNING else pytest.mark.slow)
-        for card in sorted(model_cards())
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("card", SPANNING)
 def test_density_in_jax_is_that_of_the_machine_code(card, chinchilla_runs):
     """With more runs than eight bits can count."""
     pytest.importorskip("numpyro", reason="the extra `jax` is not installed")
