@@ -319,7 +319,13 @@ def _fit(options: Arguments) -> None:
         if options.report:
             from bayescale.reports import report
 
-            report(result, options.report, compute=options.compute, prob=options.prob)
+            report(
+                result,
+                options.report,
+                compute=options.compute,
+                prob=options.prob,
+                progress=not (options.quiet or options.json),
+            )
     else:
         plan = None
     if options.json:
@@ -426,6 +432,7 @@ def _report(options: Arguments) -> None:
         limits=limits_of(options, cluster),
         plans=plans_of(options),
         cluster=cluster,
+        progress=not (options.quiet or options.json),
     )
     if options.json:
         print_json({"passed": fit.diagnostics.ok, "report": str(options.out)})

@@ -19,6 +19,7 @@ from bayescale.prediction import noise_at_runs, stream_of_noise
 from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
+from bayescale.units import format_number
 
 BREAK_CARDS = (
     "power-law-floor",
@@ -120,6 +121,10 @@ class Score:
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {value:.4g}" for name, value in self.summary().items())
         return f"<Score {parts}>"
+
+    def _repr_html_(self) -> str:
+        texts = {name: format_number(value, 4) for name, value in self.summary().items()}
+        return pd.DataFrame({"held-out runs": texts}).to_html()
 
 
 def score(fit: Fit, runs: Runs) -> Score:

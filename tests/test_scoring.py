@@ -33,6 +33,7 @@ def fitted(model) -> bs.Fit:
 
 def test_a_true_law_covers_as_often_as_it_says(fitted):
     fresh = bs.score(fitted, curve(n=2000, seed=9))
+    assert "coverage_90" in repr(fresh) and "coverage_90" in fresh._repr_html_()
     for prob in (0.5, 0.9):
         assert fresh.coverage(prob) == pytest.approx(prob, abs=0.04)
     assert stats.kstest(fresh.pointwise["pit"], "uniform").pvalue > 1e-4

@@ -10,6 +10,7 @@ from bayescale.comparison import Comparison
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.posterior import Fit
+from bayescale.progress import stages
 from bayescale.promise import NextRuns
 from bayescale.reports.content import Facts
 from bayescale.reports.facts import gather
@@ -76,6 +77,7 @@ def report(
     cuts: RisingCuts | None = None,
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
+    progress: bool = True,
 ) -> Path:
     """Write the posterior report of a fit: a page, Markdown or JSON, of the same facts.
 
@@ -109,6 +111,8 @@ def report(
         the answer moves with the runs, and with choices of the analysis.
     next_runs
         What `bayescale.next_runs` advises.
+    progress
+        Show a progress bar on standard error.
 
     Returns
     -------
@@ -138,25 +142,31 @@ def report(
     >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, draws=500, progress=False)
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     text = bs.report(fit, f"{folder}/report.md", compute="5.76e23").read_text()
+    ...     text = bs.report(
+    ...         fit, f"{folder}/report.md", compute="5.76e23", progress=False
+    ...     ).read_text()
     >>> print(text.splitlines()[0])
     # chinchilla: compute-optimal plans
     """
     write = form_of(path)
     refuse_unwritable(path)
-    plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
-    facts = gather(
-        fit,
-        plan,
-        prob,
-        plans=plans,
-        cluster=cluster,
-        comparison=comparison,
-        cuts=cuts,
-        multiverse=multiverse,
-        next_runs=next_runs,
-    )
-    text = write(facts)
+    with stages(progress) as shown:
+        shown.stage("allocating")
+        plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
+        shown.stage("judging plans")
+        facts = gather(
+            fit,
+            plan,
+            prob,
+            plans=plans,
+            cluster=cluster,
+            comparison=comparison,
+            cuts=cuts,
+            multiverse=multiverse,
+            next_runs=next_runs,
+        )
+        shown.stage("drawing")
+        text = write(facts)
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
     return Path(path)
