@@ -47,7 +47,8 @@ def _names(verb: argparse.ArgumentParser) -> list[str]:
 
 def _said(text: str | None) -> str:
     """Return a help text without what a shell would read in it."""
-    return re.sub(r"[^\w ,.;()/=-]", "", text or "")
+    spoken = (text or "").replace(": ", " - ").replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")
+    return re.sub(r"[^\w ,.;()/=\N{RIGHT SINGLE QUOTATION MARK}-]", "", spoken)
 
 
 def _bash(prog: str, verbs: Mapping[str, argparse.ArgumentParser]) -> str:
