@@ -317,7 +317,8 @@ def test_a_full_disk_is_one_sentence(run, saved, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_text", full)
     page = tmp_path / "r.html"
     refused(
-        run("report", saved, "--compute", "1e21", "--out", str(page)), "No space left on device"
+        run("report", saved, "--compute", "1e21", "--out", str(page), "--quiet"),
+        "No space left on device",
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -150,9 +150,9 @@ def report(
     """
     write = form_of(path)
     refuse_unwritable(path)
+    # What is asked is read before any bar shows.
+    plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
     with stages(progress) as shown:
-        shown.stage("allocating")
-        plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
         shown.stage("judging plans")
         facts = gather(
             fit,
