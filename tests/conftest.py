@@ -12,6 +12,15 @@ from bayescale.design import Scale
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 """Larger public tables that are not part of the repository, beside it where they are at hand."""
 
+DEAR = {"compared", "drifting", "three", "repeating", "of_curves", "small", "porian", "browser"}
+"""Fixtures that take long to make: what needs one is slow."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if DEAR & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def shared_table():

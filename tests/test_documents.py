@@ -64,6 +64,7 @@ def test_the_readme_table_is_the_demo(fit):
             assert read == pytest.approx(made, rel=0.03), (row[0], cell, expected)
 
 
+@pytest.mark.slow
 def test_the_readme_python_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # What is to run on a cluster is for test_cluster.
@@ -73,6 +74,7 @@ def test_the_readme_python_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_readme_commands_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runs = bs.load_runs("chinchilla").table

@@ -193,6 +193,7 @@ def test_bad_settings_are_refused(options):
         bs.fit("chinchilla", "chinchilla", progress=False, **options)
 
 
+@pytest.mark.slow
 def test_normal_noise_and_other_laws(chinchilla_runs, fit):
     from dataclasses import replace
 

@@ -275,6 +275,7 @@ def odd(fit) -> bs.Fit:
     return bs.Fit(fit.model, runs, fit.scale, fit.posterior, fit.sample_stats, fit.provenance)
 
 
+@pytest.mark.slow
 def test_texts_from_users_are_escaped(odd, tmp_path):
     plans = {EVIL: ("70B", "1.4T")}
     options = {"compute": 1e21, "plans": plans}
@@ -306,6 +307,7 @@ def test_numbers_that_are_not_finite_are_null():
     }
 
 
+@pytest.mark.slow
 def test_a_failed_fit_leads_every_form(failed_fit, tmp_path):
     text = Page(bs.report(failed_fit, tmp_path / "r.html", compute=1e21).read_text()).text
     body = text.split("compute-optimal plans", 1)[1]
@@ -471,6 +473,7 @@ def test_what_a_law_is_given_is_on_the_first_page(repeating, tmp_path):
     assert plan.text_table()["N_opt"].iloc[0] in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::bayescale.errors.BayescaleWarning")
 def test_budgets_may_pay_for_more_than_training(fit, tmp_path):
     cluster = Cluster(n_gpus=2048, peak="H100-SXM", utilisation=0.4, price="$2")

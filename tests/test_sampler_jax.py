@@ -46,6 +46,7 @@ def same_posterior(one: bs.Fit, other: bs.Fit) -> None:
         assert float(b.std()) == pytest.approx(sd, rel=0.15), name
 
 
+@pytest.mark.slow
 def test_the_posterior_is_that_of_nutpie(fit, chinchilla_runs):
     found = bs.fit("chinchilla", chinchilla_runs, seed=2, sampler="numpyro", progress=False)
     assert found.diagnostics.ok, found.diagnostics.messages
@@ -191,6 +192,7 @@ def test_the_command(capsys):
     assert "NumPyro NUTS" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_its_draws_can_be_kept_too(engine, chinchilla_runs, tmp_path):
     compiled, matrix = engine
     kept: list[tuple[int, int, int]] = []

@@ -63,6 +63,7 @@ def test_a_score_needs_the_columns_of_the_model(fitted, chinchilla_runs):
         bs.score(fitted, chinchilla_runs)
 
 
+@pytest.mark.slow
 def test_hold_out_ranks_and_says_why_one_failed(model):
     runs = curve()
     plain = replace(bs.load_model("power-law"), inputs={"x": "examples"})
@@ -92,6 +93,7 @@ def test_the_number_of_breaks_is_found():
     assert table.loc["broken-power-law-1", "rmsle"] < 0.02 < table.loc["power-law-floor", "rmsle"]
 
 
+@pytest.mark.slow
 def test_too_few_runs_for_many_breaks_are_said_to_be():
     table = bs.compare_breaks(curve(n=16), "examples", seed=1, draws=200)
     assert "too few" in table.loc["broken-power-law-3", "status"]
