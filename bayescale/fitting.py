@@ -137,7 +137,7 @@ def fit(
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     long = bs.fit(seed=1, store=f"{folder}/long.draws", progress=False)
+    ...     long = bs.fit("chinchilla", store=f"{folder}/long.draws", seed=1, progress=False)
     ...     bs.load_fit(f"{folder}/long.draws").posterior.equals(long.posterior)
     True
     """

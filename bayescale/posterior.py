@@ -158,8 +158,15 @@ class Fit:
 
         Examples
         --------
+        Of a model whose floor alone differs between families, which is fitted sooner than one of
+        which everything does:
+
+        >>> from dataclasses import replace
         >>> import bayescale as bs
-        >>> fit = bs.fit("chinchilla-pooled", "overtraining", seed=1, progress=False)
+        >>> pooled = bs.load_model("chinchilla-pooled")
+        >>> floors = tuple(part for part in pooled.pooling if part.of == "E")
+        >>> model = replace(pooled, id="floors", pooling=floors)
+        >>> fit = bs.fit(model, "overtraining", seed=1, progress=False)
         >>> plan = bs.allocate(fit.of(family="c4"), compute="1e22")
         >>> bool(plan.draws["n_opt"].median() > 1e9)
         True
