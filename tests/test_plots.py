@@ -30,13 +30,17 @@ def test_isoflop(fit):
     assert len(labels(ax)) == 4
     assert all(label.endswith("FLOP") for label in labels(ax))
     assert ax.get_xscale() == "log"
-    assert len(ax.collections) == 4, "a band for each budget"
+    assert len(ax.collections) == 8, "a band and a density for each budget"
     chosen = bs.plots.isoflop(fit, compute=np.array([1e20, 1e21]), ax=Figure().subplots())
     assert labels(chosen) == ["1e20 FLOP", "1e21 FLOP"]
     # The bar across the optimum lies at the least of the curve it belongs to.
-    curve, _runs, _bar, mark = chosen.lines[:4]
+    curve, mark = chosen.lines[0], chosen.lines[5]
     least = curve.get_xdata()[np.argmin(curve.get_ydata())]
     assert mark.get_xdata()[0] == pytest.approx(least, rel=0.1)
+    # Its density hangs from there, and is highest there.
+    outline = chosen.collections[2].get_paths()[0].vertices
+    assert outline[np.argmin(outline[:, 1]), 0] == pytest.approx(mark.get_xdata()[0], rel=0.02)
+    assert outline[:, 1].max() == pytest.approx(mark.get_ydata()[0])
 
 
 def test_frontier(fit):

@@ -18,6 +18,9 @@ from bayescale.units import format_compute, format_share
 NEAR = 1.3
 """Runs whose compute is within this factor of a budget are drawn with its curve."""
 
+_DENSITY_HEIGHT = 0.06
+"""Of the density of an optimum, as a share of the range of losses."""
+
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
 _MARKERS = ("o", "s", "^", "D", "v")
 
@@ -31,7 +34,7 @@ def isoflop(
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
 ) -> Axes:
-    """Draw loss against size at fixed budgets: bands of the law, runs, and the optimum.
+    """Draw loss against size at fixed budgets: bands of the law, runs, and the optimum's density.
 
     Parameters
     ----------
@@ -87,21 +90,40 @@ def isoflop(
             markersize=3.5,
             alpha=0.8,
         )
-        low, middle, high = plan.draws["n_opt"].isel(compute=i).quantile(ends).to_numpy()
+    ax.set_xscale("log")
+    height = _DENSITY_HEIGHT * float(np.ptp(ax.get_ylim()))
+    for i, colour in zip(range(len(budgets)), _COLOURS, strict=False):
+        optima = plan.draws["n_opt"].isel(compute=i)
         level = float(plan.draws["loss_opt"].isel(compute=i).median())
+        _hang_density(ax, optima.to_numpy().ravel(), level, height, colour)
+        low, middle, high = optima.quantile(ends).to_numpy()
         ax.plot([low, high], [level, level], color="black", linewidth=2.2, solid_capstyle="butt")
         ax.plot(middle, level, "|", color="black", markersize=9, markeredgewidth=1.6)
-    ax.set_xscale("log")
     count_axis(ax.xaxis)
     ax.set_xlabel("parameters N")
     ax.set_ylabel(f"loss ({runs.loss_unit})")
+    share = format_share(prob)
     ax.legend(
-        title=f"budget; {format_share(prob)} bands,\nbar: {format_share(prob)} of N_opt",
+        title=f"budget; {share} bands,\nbar: {share} and density of N_opt",
         title_fontsize=8,
         fontsize=8,
     )
     tidy(ax)
     return ax
+
+
+def _hang_density(ax: Axes, sizes: np.ndarray, level: float, height: float, colour: str) -> None:
+    """Draw the density of ln N_opt below the loss of the optimum, where no curve goes."""
+    from scipy.stats import gaussian_kde
+
+    logs = np.log(sizes[np.isfinite(sizes)])
+    if np.ptp(logs) == 0.0:
+        return
+    low, high = np.quantile(logs, [0.001, 0.999])
+    grid = np.linspace(low, high, 120)
+    density = gaussian_kde(logs)(grid)
+    below = level - height * density / density.max()
+    ax.fill_between(np.exp(grid), below, level, color=colour, alpha=0.45, linewidth=0)
 
 
 def _budgets_in_data(compute: np.ndarray, most: int = 4) -> np.ndarray:

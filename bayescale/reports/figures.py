@@ -65,8 +65,8 @@ def of_the_fit(fit: Fit, some: Fit, plan: Plan, prob: float) -> tuple[Picture, .
             Picture(
                 caption="Loss against size at fixed budgets inside the data",
                 description=f"Curves of loss against parameters for up to four budgets, with "
-                f"{share} bands, the runs made near each budget, and a bar for the interval "
-                "of the compute-optimal size.",
+                f"{share} bands, the runs made near each budget, and the interval and density "
+                "of the compute-optimal size below each.",
                 draw=on_axes(lambda ax: plots.isoflop(some, prob=prob, ax=ax, fixed=plan.fixed)),
             )
         )
