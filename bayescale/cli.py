@@ -198,6 +198,11 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, required=True, help="html, md or json file")
     _add_budgets(report, required=True)
     add_plans(report)
+    report.add_argument(
+        "--full",
+        action="store_true",
+        help="compare laws, refit below rising cuts and choose next runs too; takes minutes",
+    )
     add_cost_options(report)
 
     add_tool_verbs(verb, parser)
@@ -432,6 +437,7 @@ def _report(options: Arguments) -> None:
         limits=limits_of(options, cluster),
         plans=plans_of(options),
         cluster=cluster,
+        full=options.full,
         progress=not (options.quiet or options.json),
     )
     if options.json:

@@ -33,6 +33,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--contenders", nargs="*", default=installed(), choices=CONTENDERS)
     parser.add_argument("--repeats", type=int, default=3, help="warm starts, of which the median")
+    parser.add_argument("--limit", type=int, default=1800, help="seconds that a size may take")
     parser.add_argument("--again", action="store_true", help="forget what was measured before")
     parser.add_argument("--tiny", action="store_true", help="try every part, at small sizes")
     options = parser.parse_args()
@@ -83,7 +85,7 @@ def main() -> None:
         part(name, lambda name=name: measure(name, options.repeats))
     for kind, sizes in (TINY if options.tiny else SIZES).items():
         for size in sizes:
-            part(f"{kind} {size}", lambda kind=kind, size=size: run([kind, str(size)])[1])
+            part(f"{kind} {size}", lambda kind=kind, size=size: sized(kind, size, options.limit))
     part("allocation", allocation)
     if not options.tiny:
         with whole_file(PAGE) as unfinished:
@@ -171,6 +173,9 @@ def page(facts: dict[str, Any]) -> str:
     for kind, sizes in SIZES.items():
         for size in sizes:
             row = facts[f"{kind} {size}"]
+            if "stopped_s" in row:
+                lines.append(f"| {size:,} {kind} | | | | not within {row['stopped_s']:,} | | | | |")
+                continue
             lines.append(
                 f"| {size:,} {kind} | {row['runs']:,} | {row['unknowns']} | {row['compile_s']:.3g} "
                 f"| {row['sample_s']:.3g} | {row['gradient_us']:.3g} | {row['worst_ess']:.0f} "
@@ -190,11 +195,20 @@ def measure(name: str, repeats: int) -> dict[str, float]:
     return {"cold_s": cold, "warm_s": middle[0], **middle[1]}
 
 
-def run(worker: list[str], cache: str | None = None) -> tuple[float, dict[str, float]]:
+def sized(kind: str, size: int, limit: int) -> dict[str, float]:
+    try:
+        return run([kind, str(size)], limit=limit)[1]
+    except TimeoutError:
+        return {"stopped_s": limit}
+
+
+def run(
+    worker: list[str], cache: str | None = None, limit: float | None = None
+) -> tuple[float, dict[str, float]]:
     """Run a worker; return seconds to its table, and what it measured."""
     if cache is None:
         with tempfile.TemporaryDirectory() as fresh:
-            return run(worker, fresh)
+            return run(worker, fresh, limit)
     environment = {
         **os.environ,
         "BAYESCALE_CACHE_DIR": f"{cache}/bayescale",
@@ -209,11 +223,18 @@ def run(worker: list[str], cache: str | None = None) -> tuple[float, dict[str, f
     seconds = float("nan")
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
         assert process.stdout is not None
+        late = threading.Timer(limit or threading.TIMEOUT_MAX, process.kill)
+        late.daemon = True
+        late.start()
         last = ""
         for line in process.stdout:
             if line.strip() == MARK:
                 seconds = time.perf_counter() - started
             last = line
+        stopped = not late.is_alive()
+        late.cancel()
+    if stopped:
+        raise TimeoutError
     if process.returncode:
         raise SystemExit(f"{' '.join(worker)} failed with exit code {process.returncode}")
     return seconds, json.loads(last)

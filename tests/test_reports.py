@@ -12,6 +12,7 @@ import pytest
 
 import bayescale as bs
 from bayescale.costs import Cluster, Lifetime, Money, Serving
+from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import design_warnings
 from bayescale.reports import html
 from bayescale.reports.caveats import caveats_of
@@ -377,6 +378,28 @@ def test_comparison_sensitivity_and_next_runs(fit, compared, cuts, tmp_path):
     assert "if kaplan-nd holds" in page.text
     for caveat in cuts.caveats:
         assert page.text.index(caveat) < page.text.index("Far beyond the data")
+
+
+@pytest.mark.slow
+def test_a_full_report_asks_the_rest_itself(fit, tmp_path):
+    path = bs.report(fit, tmp_path / "r.json", compute="5.76e23", full=True, progress=False)
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert {"comparison", "sensitivity", "next-runs"} <= set(record["sections"])
+    rows = record["sections"]["comparison"]["tables"][0]["rows"]
+    laws = {next(iter(row.values())) for row in rows}
+    assert laws == {"chinchilla", "coupled", "kaplan-nd-floor"}
+
+
+def test_what_runs_cannot_answer_is_left_out_of_a_full_report(fit, tmp_path, monkeypatch):
+    def refused(*args, **options):
+        raise bs.RunsError("found too few runs.")
+
+    for name in ("compare", "rising_cuts", "next_runs"):
+        monkeypatch.setattr(f"bayescale.reports.besides.{name}", refused)
+    path = tmp_path / "r.md"
+    with pytest.warns(BayescaleWarning, match="left out of the report. found too few runs"):
+        bs.report(fit, path, compute="5.76e23", full=True, progress=False)
+    assert "## Law comparison" not in path.read_text(encoding="utf-8")
 
 
 def test_what_is_of_other_runs_is_refused(fit, compared, cuts, tmp_path):

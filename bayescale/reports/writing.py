@@ -12,6 +12,7 @@ from bayescale.limits import NO_LIMITS, Limits
 from bayescale.posterior import Fit
 from bayescale.progress import stages
 from bayescale.promise import NextRuns
+from bayescale.reports.besides import ask_besides
 from bayescale.reports.content import Facts
 from bayescale.reports.facts import gather
 from bayescale.universes import Multiverse
@@ -77,6 +78,7 @@ def report(
     cuts: RisingCuts | None = None,
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
+    full: bool = False,
     progress: bool = True,
 ) -> Path:
     """Write the posterior report of a fit: a page, Markdown or JSON, of the same facts.
@@ -111,6 +113,10 @@ def report(
         the answer moves with the runs, and with choices of the analysis.
     next_runs
         What `bayescale.next_runs` advises.
+    full
+        Ask, of what is not given, all of these of the runs of the fit: how other laws compare,
+        whether the answer moves as larger runs are fitted, and which two runs to make next for
+        the largest budget. These are dozens of fits, which take minutes.
     progress
         Show a progress bar on standard error.
 
@@ -152,6 +158,10 @@ def report(
     refuse_unwritable(path)
     # What is asked is read before any bar shows.
     plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
+    if full:
+        besides = ask_besides(fit, plan, prob, cluster, progress)
+        comparison = comparison or besides["comparison"]
+        cuts, next_runs = cuts or besides["cuts"], next_runs or besides["next_runs"]
     with stages(progress) as shown:
         shown.stage("judging plans")
         facts = gather(
