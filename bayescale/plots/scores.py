@@ -47,7 +47,7 @@ def scores(comparison: Comparison, ax: Axes | None = None) -> Axes:
     labels = [f"{n}" if n in comparison.eligible else f"{n} (cannot win)" for n in table.index]
     ax.set_yticks(places, labels)
     ax.set_ylim(-0.6, len(table) - 0.4)
-    ax.set_xlabel("log density of a run of a larger scale, less that of the best (nats)")
+    ax.set_xlabel("log density of a larger run, less the best (nats)")
     ax.set_title(f"dot and bar: mean, {ERRORS:g} standard errors; ticks: single cuts", fontsize=9)
     tidy(ax)
     return ax
