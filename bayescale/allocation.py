@@ -353,6 +353,11 @@ def tokens_of_runs(fit: Fit | Mixture) -> NDArray[np.float64]:
     return runs.column("n_steps") * runs.column("batch_tokens")
 
 
+def cost_of_runs(fit: Fit | Mixture, cost: Cost) -> NDArray[np.float64]:
+    """Return what each run that was fitted costs."""
+    return np.asarray(cost(fit.inputs["n_params"], tokens_of_runs(fit)), dtype=float)
+
+
 def largest_compute(fit: Fit | Mixture, cost: Cost) -> float:
     """Return the compute of the largest run that was fitted, in FLOP."""
     runs = fit.runs

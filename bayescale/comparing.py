@@ -140,7 +140,7 @@ def compare(
     scale = scale or (
         "compute" if "compute" in table.table else next(iter(fits[min(fits)].columns.values()))
     )
-    cuts = _cuts(table.column(scale)) if cuts is None else cuts
+    cuts = usual_cuts(table.column(scale)) if cuts is None else cuts
     options |= {"draws": refit_draws, "executor": executor, "store": store, "progress": progress}
     scales = leave_scale_out([*models.values()], table, cuts, by=scale, **options)
     left_out = leave_out(fits, table, units, folds=folds, **options)
@@ -206,7 +206,7 @@ def _fit_all(
     return fits, unfitted
 
 
-def _cuts(values: NDArray[np.float64]) -> list[float]:
+def usual_cuts(values: NDArray[np.float64]) -> list[float]:
     """Return cuts below which lie given shares of the runs, half way between two of them."""
     ordered = np.unique(values)
     if len(ordered) < 2:

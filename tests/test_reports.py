@@ -402,6 +402,21 @@ def test_what_runs_cannot_answer_is_left_out_of_a_full_report(fit, tmp_path, mon
     assert "## Law comparison" not in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.filterwarnings("ignore:.*left out of the report:bayescale.errors.BayescaleWarning")
+def test_a_full_report_asks_nothing_that_it_was_given(fit, cuts, tmp_path, monkeypatch):
+    def refused(*args, **options):
+        raise bs.RunsError("found too few runs.")
+
+    for name in ("compare", "next_runs"):
+        monkeypatch.setattr(f"bayescale.reports.besides.{name}", refused)
+    monkeypatch.setattr(
+        "bayescale.reports.besides.rising_cuts", lambda *_, **__: pytest.fail("asked again")
+    )
+    options = {"compute": "5.76e23", "cuts": cuts, "full": True, "progress": False}
+    text = bs.report(fit, tmp_path / "r.md", **options).read_text(encoding="utf-8")
+    assert "## Sensitivity and drift" in text
+
+
 def test_what_is_of_other_runs_is_refused(fit, compared, cuts, tmp_path):
     other = fit.runs.where("compute < 1e21")
     small = bs.Fit(fit.model, other, fit.scale, fit.posterior, fit.sample_stats, fit.provenance)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 
-from bayescale.allocation import allocate, tokens_of_runs
+from bayescale.allocation import allocate, cost_of_runs
 from bayescale.constants import Constants
 from bayescale.costs import Cost
 from bayescale.plots.style import (
@@ -53,7 +53,7 @@ def spent_on_runs(fit: Fit, cost: Cost) -> np.ndarray:
     """Return what each run spent: its compute, or what else a cost is of."""
     if is_training(cost):
         return fit.runs.compute
-    return np.asarray(cost(fit.inputs["n_params"], tokens_of_runs(fit)), dtype=float)
+    return cost_of_runs(fit, cost)
 
 
 def is_training(cost: Cost) -> bool:

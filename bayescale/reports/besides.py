@@ -2,13 +2,11 @@
 
 import warnings
 from collections.abc import Callable
-from typing import TypedDict
-
-import numpy as np
+from dataclasses import dataclass
 
 from bayescale.advice import next_runs
 from bayescale.allocation import Plan, largest_compute
-from bayescale.comparing import CUTS, compare
+from bayescale.comparing import compare, usual_cuts
 from bayescale.comparison import Comparison
 from bayescale.costs import Cluster
 from bayescale.errors import BayescaleError, BayescaleWarning
@@ -24,58 +22,70 @@ OTHERS = ("chinchilla", "coupled", "kaplan-nd-floor")
 _RUNS, _FOLDS = 2, 5
 
 
-class Besides(TypedDict):
-    """What was found, as `bayescale.report` takes it."""
+@dataclass(frozen=True)
+class Besides:
+    """What else a decision rests on, asked of the runs of a fit for the largest of its budgets.
 
-    comparison: Comparison | None
-    cuts: RisingCuts | None
-    next_runs: NextRuns | None
-
-
-def ask_besides(
-    fit: Fit, plan: Plan, prob: float, cluster: Cluster | None, progress: bool
-) -> Besides:
-    """Ask of the runs of a fit what else a decision rests on, for the largest of its budgets.
-
-    What they cannot answer is left out, with a warning that says why.
+    What they cannot answer is None, with a warning that says why.
     """
-    largest, terms = float(plan.compute.max()), plan.terms
 
-    def found[T](what: str, ask: Callable[[], T]) -> T | None:
-        try:
-            return ask()
-        except (BayescaleError, TypeError) as error:
-            said = f"{what}: left out of the report. {error}"
-            warnings.warn(said, BayescaleWarning, stacklevel=4)
-            return None
+    fit: Fit
+    plan: Plan
+    prob: float
+    cluster: Cluster | None
+    progress: bool
 
-    def laws() -> Comparison:
-        fits = {fit.model.id: fit}
-        if set(fit.columns) == {"n_params", "n_tokens"}:
-            others = [load_model(card) for card in OTHERS if card not in fits]
-            fits |= {model.id: fit_quietly(model, fit.runs, seed=fit.seed) for model in others}
-        return compare(fits, folds=_FOLDS, seed=fit.seed, progress=progress)
+    def comparison(self) -> Comparison | None:
+        """Return how other laws compare."""
+        fit = self.fit
 
-    def cuts() -> RisingCuts:
-        places = np.unique(np.quantile(fit.runs.compute, CUTS))
-        return rising_cuts(
-            fit.model,
-            fit.runs,
-            [float(x) for x in places],
-            compute=largest,
-            cost=terms["cost"],
-            fixed=terms["fixed"],
-            prob=prob,
-            seed=fit.seed,
-            progress=progress,
+        def laws() -> Comparison:
+            fits = {fit.model.id: fit}
+            if set(fit.columns) == {"n_params", "n_tokens"}:
+                others = [load_model(card) for card in OTHERS if card not in fits]
+                fits |= {model.id: fit_quietly(model, fit.runs, seed=fit.seed) for model in others}
+            return compare(fits, folds=_FOLDS, seed=fit.seed, progress=self.progress)
+
+        return _unless_refused("comparison of laws", laws)
+
+    def cuts(self) -> RisingCuts | None:
+        """Return whether the answer moves as larger runs are fitted."""
+        fit, plan = self.fit, self.plan
+        return _unless_refused(
+            "rising cuts",
+            lambda: rising_cuts(
+                fit.model,
+                fit.runs,
+                usual_cuts(fit.runs.compute),
+                compute=float(plan.compute.max()),
+                cost=plan.cost,
+                fixed=plan.fixed,
+                prob=self.prob,
+                seed=fit.seed,
+                progress=self.progress,
+            ),
         )
 
-    def runs() -> NextRuns:
-        budget = largest_compute(fit, plan.cost)
-        return next_runs(fit, target=largest, budget=budget, n_runs=_RUNS, cluster=cluster, **terms)
+    def next_runs(self) -> NextRuns | None:
+        """Return which runs to make next, for no more compute than the largest run took."""
+        fit, plan = self.fit, self.plan
+        return _unless_refused(
+            "next runs",
+            lambda: next_runs(
+                fit,
+                target=float(plan.compute.max()),
+                budget=largest_compute(fit, plan.cost),
+                n_runs=_RUNS,
+                cluster=self.cluster,
+                **plan.terms,
+            ),
+        )
 
-    return Besides(
-        comparison=found("comparison of laws", laws),
-        cuts=found("rising cuts", cuts),
-        next_runs=found("next runs", runs),
-    )
+
+def _unless_refused[T](what: str, ask: Callable[[], T]) -> T | None:
+    try:
+        return ask()
+    except (BayescaleError, TypeError) as error:
+        said = f"{what}: left out of the report. {error}"
+        warnings.warn(said, BayescaleWarning, stacklevel=4)
+        return None

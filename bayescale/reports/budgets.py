@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation import Plan, allocate, tokens_of_runs
+from bayescale.allocation import Plan, allocate, cost_of_runs
 from bayescale.posterior import Fit
 from bayescale.reports.content import Budgets, Table
 from bayescale.tables import tail_quantiles
@@ -35,7 +35,7 @@ def along_budgets(fit: Fit, plan: Plan, prob: float) -> Budgets:
     between nodes the page goes along straight lines in logarithms.
     """
     cost = plan.cost
-    spent = np.asarray(cost(fit.inputs["n_params"], tokens_of_runs(fit)), dtype=float)
+    spent = cost_of_runs(fit, cost)
     low = min(spent.min(), plan.compute.min())
     high = BEYOND * max(spent.max(), plan.compute.max())
     nodes = np.union1d(np.geomspace(low, high, NODES), plan.compute)

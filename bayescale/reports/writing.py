@@ -12,7 +12,7 @@ from bayescale.limits import NO_LIMITS, Limits
 from bayescale.posterior import Fit
 from bayescale.progress import stages
 from bayescale.promise import NextRuns
-from bayescale.reports.besides import ask_besides
+from bayescale.reports.besides import Besides
 from bayescale.reports.content import Facts
 from bayescale.reports.facts import gather
 from bayescale.universes import Multiverse
@@ -159,9 +159,10 @@ def report(
     # What is asked is read before any bar shows.
     plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
     if full:
-        besides = ask_besides(fit, plan, prob, cluster, progress)
-        comparison = comparison or besides["comparison"]
-        cuts, next_runs = cuts or besides["cuts"], next_runs or besides["next_runs"]
+        besides = Besides(fit, plan, prob, cluster, progress)
+        comparison = comparison or besides.comparison()
+        cuts = cuts or besides.cuts()
+        next_runs = next_runs or besides.next_runs()
     with stages(progress) as shown:
         shown.stage("judging plans")
         facts = gather(
