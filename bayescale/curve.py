@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescale.constants import Constants
 from bayescale.costs import ProductCost
-from bayescale.design import Scale, differing, moved, moved_back
+from bayescale.design import Scale
 from bayescale.discrepancy import SCALE, WALKS, Drift
 from bayescale.errors import NoClosedFormError
 from bayescale.groups import Levels, level_dim
 from bayescale.laws import Law, Value, Values
 from bayescale.laws import law as find_law
+from bayescale.local import differing, moved, moved_back
 from bayescale.model import Model
 from bayescale.optimum import Split, closed_form, search
 from bayescale.pooling import Pooling

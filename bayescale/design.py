@@ -1,25 +1,19 @@
 """Design: what a model observes of a table of runs, as one matrix free of scale."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.discrepancy import MODES, WALKS
-from bayescale.groups import Levels, column_of, padded
-from bayescale.laws import Law, Value, Values
+from bayescale.discrepancy import MODES
+from bayescale.expansion import expand
+from bayescale.groups import Levels, Sizes, column_of, padded
+from bayescale.laws import Law
+from bayescale.local import Placed, within
 from bayescale.model import Model
 from bayescale.runs import Runs
-
-type Sizes = tuple[tuple[str, int], ...]
-"""For each column by which a model groups runs, how many levels there is room for."""
-
-_RIDGE = 1e-4
-"""What is known of a pooled parameter before the runs, in units of the scatter squared: about as
-if parameters differ by a half and the scatter is half a per cent."""
-
-_STEP = 1e-4
+from bayescale.whitening import Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +83,10 @@ class Design:
         The centre of the runs.
     levels
         The levels of the columns by which the model groups runs.
+    placed
+        Where the runs are, and in which levels.
+    told
+        What they tell of the differences between levels, by column.
     turn
         The orthogonal matrix from the modes of the discrepancy to its cells, if there is one.
     """
@@ -96,69 +94,70 @@ class Design:
     matrix: NDArray[np.float64]
     scale: Scale
     levels: Mapping[str, Levels]
+    placed: Placed
+    told: Mapping[str, Told]
     turn: NDArray[np.float64] | None
 
     @classmethod
     def of(cls, model: Model, runs: Runs) -> "Design":
         """Return what a model observes of these runs."""
-        law, scale = model.formula, Scale.of(model, runs)
+        law, scale, rows = model.formula, Scale.of(model, runs), Rows(model)
         levels = {column: Levels.of(runs, column) for column in model.groupings}
-        inputs = {
-            name: np.log(runs.column(column) / scale.reference[name])
-            for name, column in model.columns.items()
-        }
-        response = np.log(runs.column(law.response) / scale.response)
-        codes = {name: found.codes(column_of(runs, name)) for name, found in levels.items()}
-        centres: dict[str, NDArray[np.float64]] = {}
-        if scale.centres is not None:
-            at = codes[model.grouping]
-            centres = {
-                name: np.log(np.array(scale.centres[name])[at] / scale.reference[name])
-                for name in inputs
-            }
-        seen = seen_effects(model, inputs, centres, codes)
-        turn, modes = model.discrepancy.modes(inputs) if model.discrepancy else (None, ())
-        matrix = np.vstack(
-            [
-                *inputs.values(),
-                response,
-                *codes.values(),
-                *seen,
-                *centres.values(),
-                *model.noise.facts(runs).values(),
-                *modes,
-            ]
-        )
-        return cls(matrix=matrix, scale=scale, levels=levels, turn=turn)
+        placed = _placed(model, runs, scale, levels)
+        turn, modes = model.discrepancy.modes(placed.log_inputs) if model.discrepancy else (None, 0)
+        matrix = np.zeros((rows.count, len(runs)))
+        for name, row in rows.inputs.items():
+            matrix[row] = placed.log_inputs[name]
+        for column, row in rows.codes.items():
+            matrix[row] = placed.codes[column]
+        for name, row in rows.centres.items():
+            matrix[row] = placed.centres[name][placed.codes[model.grouping]]
+        for name, values in model.noise.facts(runs).items():
+            matrix[rows.noise[name]] = values
+        matrix[rows.modes] = modes
+        blank = cls(matrix=matrix, scale=scale, levels=levels, placed=placed, told={}, turn=turn)
+        return blank.observing(model, np.log(runs.column(law.response) / scale.response))
+
+    def observing(self, model: Model, log_response: NDArray[np.float64]) -> "Design":
+        """Return the design of the same runs with other responses, as logs over the typical one."""
+        matrix, rows = self.matrix.copy(), Rows(model)
+        matrix[rows.response] = log_response
+        told = expand(model, self.placed, log_response, self.sizes) if model.effects else {}
+        for column, part in rows.told.items():
+            matrix[part] = told[column].rows()[:, self.placed.codes[column]]
+        return replace(self, matrix=matrix, told=told)
 
     @property
     def sizes(self) -> Sizes:
         """The room for levels that a compiled model must have for these runs."""
         return tuple((name, padded(len(found))) for name, found in self.levels.items())
 
-    def seen(self, model: Model) -> dict[str, NDArray[np.float64]]:
-        """Return for each step what the runs would say of it, over the scatter squared."""
-        rows, sizes = Rows(model), dict(self.sizes)
-        found = {}
-        for effect in model.effects:
-            codes = self.matrix[rows.codes[effect.by]].astype(int)
-            found[effect.effect] = np.zeros(sizes[effect.by])
-            found[effect.effect][codes] = self.matrix[rows.seen[effect.effect]]
-        if self.turn is not None:
-            found[WALKS] = (self.matrix[rows.modes] ** 2).sum(axis=1)
-        return found
 
-    def centres(self, model: Model) -> dict[str, NDArray[np.float64]]:
-        """Return the log of the centre of each input by level of the model's grouping.
-
-        Relative to the reference point, and zero for levels that there is but room for.
-        """
-        size = dict(self.sizes)[model.grouping]
-        found = {}
-        for name, values in (self.scale.centres or {}).items():
-            found[name] = np.zeros(size)
-            found[name][: len(values)] = np.log(np.array(values) / self.scale.reference[name])
-        return found
+def _placed(model: Model, runs: Runs, scale: Scale, levels: Mapping[str, Levels]) -> Placed:
+    log_inputs = {
+        name: np.log(runs.column(column) / scale.reference[name])
+        for name, column in model.columns.items()
+    }
+    codes = {name: found.codes(column_of(runs, name)) for name, found in levels.items()}
+    if scale.centres is None:
+        return Placed(log_inputs=log_inputs, codes=codes, centres={}, local=log_inputs, coarser={})
+    here, room = codes[model.grouping], padded(len(levels[model.grouping]))
+    centres = {}
+    for name, amounts in scale.centres.items():
+        centres[name] = np.zeros(room)
+        centres[name][: len(amounts)] = np.log(np.array(amounts) / scale.reference[name])
+    coarser = {}
+    for column in model.groupings:
+        if column != model.grouping and within(column, model.grouping):
+            coarser[column] = np.zeros(room, dtype=np.int64)
+            coarser[column][here] = codes[column]
+    return Placed(
+        log_inputs=log_inputs,
+        codes=codes,
+        centres=centres,
+        local={name: x - centres[name][here] for name, x in log_inputs.items()},
+        coarser=coarser,
+    )
 
 
 class Rows:
@@ -172,8 +171,8 @@ class Rows:
         Row of the log of the response, relative to the typical one.
     codes
         For each column by which the model groups runs, row of the number of the level.
-    seen
-        For each effect, row of what all runs of that level say of it.
+    told
+        For each such column, rows of what all runs of that level tell of its effects.
     centres
         If natural parameters are pooled, row of each input's centre in the level.
     noise
@@ -186,96 +185,21 @@ class Rows:
 
     def __init__(self, model: Model) -> None:
         law = model.formula
-        following = iter(range(1000))
+        self.count = 0
 
-        def take(names: Iterator[str] | tuple[str, ...]) -> dict[str, int]:
-            return {name: next(following) for name in names}
+        def several(count: int) -> slice:
+            self.count += count
+            return slice(self.count - count, self.count)
+
+        def take(names: Iterable[str]) -> dict[str, int]:
+            return {name: several(1).start for name in names}
 
         self.inputs = take(law.inputs)
-        self.response = next(following)
+        self.response = several(1).start
         self.codes = take(model.groupings)
-        self.seen = take(effect.effect for effect in model.effects)
+        self.told = {
+            column: several(Told.count(len(model.effects_by(column)))) for column in self.codes
+        }
         self.centres = take(law.inputs if model.grouping else ())
         self.noise = take(model.noise.rows)
-        first = next(following)
-        self.count = first + (MODES if model.discrepancy else 0)
-        self.modes = slice(first, self.count)
-
-
-def moved(law: Law, parameters: Values, shift: Values) -> dict[str, Value]:
-    """Return natural parameters for inputs that are divided by `shift`."""
-    return law.from_reference(law.to_reference(parameters, shift), law.unit_reference)
-
-
-def moved_back(law: Law, parameters: Values, shift: Values) -> dict[str, Value]:
-    """Return natural parameters, from those for inputs that are divided by `shift`."""
-    return law.from_reference(law.to_reference(parameters, law.unit_reference), shift)
-
-
-def differing(law: Law, parameters: Values, differences: Values) -> dict[str, Value]:
-    """Return natural parameters with differences: of their logarithms if they are positive."""
-    found = dict(parameters)
-    for name, difference in differences.items():
-        positive = law.parameters[name].support == "positive"
-        found[name] = found[name] * np.exp(difference) if positive else found[name] + difference
-    return found
-
-
-def usual_parameters(model: Model) -> dict[str, Value]:
-    """Return natural parameters at typical values of the priors, about the unit reference."""
-    law = model.formula
-    typical = {name: model.priors[name].typical for name in law.coordinates}
-    return law.from_reference(typical, law.unit_reference)
-
-
-def ahead_of_usual(model: Model, parameters: Values, centres: Values) -> dict[str, Value]:
-    """Return by how much natural parameters at the centres of levels differ from usual ones."""
-    law = model.formula
-    shift = {name: np.exp(centre) for name, centre in centres.items()}
-    here, usual = moved(law, parameters, shift), moved(law, usual_parameters(model), shift)
-    return {
-        name: np.log(here[name]) - np.log(usual[name])
-        if parameter.support == "positive"
-        else here[name] - usual[name]
-        for name, parameter in law.parameters.items()
-    }
-
-
-def seen_effects(
-    model: Model,
-    inputs: Mapping[str, NDArray[np.float64]],
-    centres: Mapping[str, NDArray[np.float64]],
-    codes: Mapping[str, NDArray[np.int64]],
-) -> list[NDArray[np.float64]]:
-    """Return for each effect what the runs of a level say of it, over the scatter squared.
-
-    That is the inverse of the variance that it would have if the law were at typical values of
-    its priors, and the other effects of that level unknown too.
-    """
-    law = model.formula
-    parameters = usual_parameters(model)
-    local = {name: x - centres[name] if centres else x for name, x in inputs.items()}
-
-    def log_response(of: str, difference: float) -> NDArray[np.float64]:
-        changed = differing(law, parameters, {of: difference})
-        return np.asarray(np.log(law.formula(local, changed)))
-
-    def weight(of: str) -> NDArray[np.float64]:
-        if of == law.response:
-            return np.ones_like(next(iter(inputs.values())))
-        if of in law.inputs:
-            return inputs[of]
-        return (log_response(of, _STEP) - log_response(of, -_STEP)) / (2.0 * _STEP)
-
-    rows: dict[str, NDArray[np.float64]] = {}
-    for column in model.groupings:
-        effects = [effect for effect in model.effects if effect.by == column]
-        weights = np.array([weight(effect.of) for effect in effects])
-        for effect in effects:
-            rows[effect.effect] = np.empty(weights.shape[1])
-        for level in np.unique(codes[column]):
-            inside = codes[column] == level
-            gram = weights[:, inside] @ weights[:, inside].T + _RIDGE * np.eye(len(effects))
-            for effect, variance in zip(effects, np.diag(np.linalg.inv(gram)), strict=True):
-                rows[effect.effect][inside] = 1.0 / variance
-    return [rows[effect.effect] for effect in model.effects]
+        self.modes = several(MODES if model.discrepancy else 0)

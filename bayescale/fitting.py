@@ -19,13 +19,14 @@ from bayescale.build import (
     build,
     labelled,
     parameters_from_draws,
-    starting_point,
 )
 from bayescale.compile_cache import Density, kept
-from bayescale.design import Design, Rows, Sizes
+from bayescale.coordinates import starting_point
+from bayescale.design import Design, Rows
 from bayescale.diagnostics import ESS, R_HAT, diagnose_quantities
 from bayescale.draw_store import DrawStore
 from bayescale.errors import BayescaleWarning, unknown_name
+from bayescale.groups import Sizes
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
 from bayescale.laws.user import FunctionLaw

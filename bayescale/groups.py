@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from bayescale.errors import RunsError
 from bayescale.runs import Runs
 
+type Sizes = tuple[tuple[str, int], ...]
+"""For each column by which a model groups runs, how many levels there is room for."""
+
 SAME = 0.003
 """Amounts whose logarithms differ by less are one amount: digitised sizes jitter by 0.1 %, while
 shapes that are trained to be compared may differ by 0.5 % in size."""

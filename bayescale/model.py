@@ -159,8 +159,13 @@ class Model:
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """The columns between whose levels parts of the law differ."""
-        return tuple(dict.fromkeys(effect.by for effect in self.effects))
+        """The columns between whose levels parts of the law differ: coarser before finer ones."""
+        columns = dict.fromkeys(effect.by for effect in self.effects)
+        return tuple(sorted(columns, key=lambda column: column.count("+")))
+
+    def effects_by(self, column: str) -> tuple[Pooling, ...]:
+        """Return the parts of the law that differ between the levels of a column."""
+        return tuple(effect for effect in self.effects if effect.by == column)
 
     @property
     def grouped_and_noted(self) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.build import parameters_from_draws, starting_point
+from bayescale.build import parameters_from_draws
+from bayescale.coordinates import starting_point
 from bayescale.design import Design
 from bayescale.errors import SamplingError
 from bayescale.model import Model

@@ -103,6 +103,11 @@ class Pooling:
         return f"sd_{self.effect}"
 
     @property
+    def typical_sd(self) -> float:
+        """A central value of the standard deviation between levels."""
+        return self.sd.typical if isinstance(self.sd, Prior) else float(self.sd or 0.0)
+
+    @property
     def meaning(self) -> str:
         """What the standard deviation means."""
         return f"standard deviation of {self.of} between levels of {self.by}"
@@ -144,9 +149,23 @@ class Pooling:
         if self.correlation is None:
             return 0.0
         other = f"{self.with_}_by_{self.by}"
+        return _beside(self._regression(values), others[other]) * others[other]
+
+    def loading(self, other: "Pooling", values: Mapping[str, Any]) -> Any:
+        """Return by how much these differences move with the standardised ones of an effect.
+
+        None if not at all. Standardised differences are independent standard normals.
+        """
+        if other.effect == self.effect:
+            return self.scale(values)
+        if self.correlation is not None and other.of == self.with_:
+            return self._regression(values) * other.scale(values)
+        return None
+
+    def _regression(self, values: Mapping[str, Any]) -> Any:
+        """Return by how much these differences are expected to move with those of `with_`."""
         rho = 2.0 * values[self.concordance] - 1.0
-        ratio = values[self.spread] / values[f"sd_{other}"]
-        return _beside(rho * ratio, others[other]) * others[other]
+        return rho * values[self.spread] / values[f"sd_{self.with_}_by_{self.by}"]
 
     def check(self, law: Law, others: Sequence["Pooling"]) -> None:
         """Raise CardError unless there is such a part of a law, and what it is correlated with."""

@@ -242,9 +242,9 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     natural = law.from_reference(coordinates, design.scale.reference)
     truth = labelled(model, design, {**natural, **drawn}, rng)
     mean, noise = _at_runs(model, design, truth, runs)
-    response = design.matrix[Rows(model).response]
-    response[:] = (mean + noise.draw(rng, mean.shape))[0, 0]
+    response = (mean + noise.draw(rng, mean.shape))[0, 0]
     noise.record(response)
+    design = design.observing(model, response)
     # Ranks among dependent draws are not uniform, however right the sampler.
     settings = replace(_SETTINGS, seed=int(rng.integers(2**32)), target_accept=target_of(model))
     compiled = compiled_logp(model, design.sizes)

@@ -12,7 +12,8 @@ PREPARE = """
 import time
 import numpy as np, nutpie, pymc, numba, arviz_stats
 import bayescale as bs
-from bayescale.build import DATA, build, starting_point
+from bayescale.build import DATA, build
+from bayescale.coordinates import starting_point
 from bayescale.compiling import compile_logp
 model = bs.load_model("chinchilla")
 started = time.perf_counter()

@@ -70,7 +70,8 @@ def pymc_worker() -> None:
     import pymc as pm
 
     import bayescale as bs
-    from bayescale.build import build, coordinates_of
+    from bayescale.build import build
+    from bayescale.coordinates import coordinates_of
     from bayescale.design import Design, Scale
 
     runs, model = bs.load_runs("chinchilla"), bs.load_model("chinchilla")
@@ -107,7 +108,7 @@ def numpyro_worker() -> None:
     from numpyro.infer import MCMC, NUTS
 
     import bayescale as bs
-    from bayescale.build import coordinates_of
+    from bayescale.coordinates import coordinates_of
     from bayescale.design import Design, Scale
 
     runs = bs.load_runs("chinchilla")

@@ -18,8 +18,9 @@ import numpy as np
 import xarray as xr
 
 import bayescale as bs
-from bayescale.build import DATA, build, logit_name, starting_point
+from bayescale.build import DATA, build
 from bayescale.compiling import compile_logp
+from bayescale.coordinates import logit_name, starting_point
 from bayescale.design import Design
 from bayescale.sampler import CompiledLogp, Settings
 

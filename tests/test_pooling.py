@@ -8,10 +8,12 @@ import pytest
 import xarray as xr
 
 import bayescale as bs
-from bayescale.build import build, draw_prior, labelled, parameters_from_draws, starting_point
-from bayescale.design import Design, Rows, differing, moved, moved_back
+from bayescale.build import build, draw_prior, labelled, parameters_from_draws
+from bayescale.coordinates import starting_point
+from bayescale.design import Design, Rows
 from bayescale.errors import AmountError, BayescaleWarning, CardError, RunsError
 from bayescale.leaving import log_densities
+from bayescale.local import differing, moved, moved_back
 
 SPREAD = bs.HalfNormal(scale=0.3, why="wide enough for a test")
 PUBLISHED = dict(bs.published("besiroglu2024").parameters)

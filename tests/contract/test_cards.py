@@ -12,20 +12,19 @@ import bayescale as bs
 from bayescale.build import (
     DATA,
     build,
-    coordinates_of,
     draw_prior,
     labelled,
-    logit_name,
     parameters_from_draws,
-    starting_point,
 )
 from bayescale.catalogue import dataset_folders, model_cards
+from bayescale.coordinates import coordinates_of, logit_name, starting_point
 from bayescale.curve import Curve
-from bayescale.design import Design, Rows, Sizes
+from bayescale.design import Design, Rows
 from bayescale.discrepancy import MODES
 from bayescale.fitting import compiled_logp
-from bayescale.groups import column_of
+from bayescale.groups import Sizes, column_of
 from bayescale.model import load_model
+from bayescale.sampler import slices_of
 
 SPANS = {"loss": (-0.25, 0.0, 0.25), "n_experts": (0.0, np.log(8), np.log(64))}
 """Logarithms of inputs over which prior predictions must be plausible, where not 1.5 decades."""
@@ -176,6 +175,21 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
     }
     groups = {column: column_of(runs, column) for column in model.groupings}
 
+    def effects_at(positions: np.ndarray) -> dict[str, np.ndarray]:
+        return parameters_from_draws(model, design, compiled.unpack(positions[None]))
+
+    def log_volume(position: np.ndarray, names: list[str]) -> float:
+        """The log of the Jacobian of effects in the steps that are sampled, by differences."""
+        if not names:
+            return 0.0
+        parts = dict(zip(compiled.shapes, slices_of(compiled.shapes), strict=True))
+        steps = np.concatenate([np.arange(len(position))[parts[name]] for name in names])
+        nudges = 1e-5 * np.eye(len(position))[steps]
+        moved = effects_at(np.concatenate([position + nudges, position - nudges]))
+        flat = np.concatenate([moved[name][0] for name in names], axis=1)
+        ahead, behind = np.split(flat, 2)
+        return float(np.linalg.slogdet((ahead - behind) / 2e-5)[1])
+
     def expected(position: np.ndarray) -> float:
         free = compiled.unpack(position)
         priors = model.all_priors
@@ -196,13 +210,13 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
                 "beta": lambda p: stats.beta(p.a, p.b),
             }[prior.kind](prior)
             total += density.logpdf(value) + prior.log_jacobian(value)
-        # Effects are Normal about zero; the sampler moves a linear function of each.
-        draws = {name: np.asarray(value)[None, None] for name, value in free.items()}
-        found = parameters_from_draws(model, design, draws)
+        # Effects are Normal about zero; the sampler moves a function of all of them.
+        found = effects_at(position[None])
         for name, scale in model.step_scales(values).items():
-            slope = 1.0 / np.sqrt(1.0 + (scale / values["sigma"]) ** 2 * design.seen(model)[name])
             effects = found[name][0, 0] * (scale if name == "walks" else 1.0)
-            total += np.sum(stats.norm(0.0, scale).logpdf(effects) + np.log(scale * slope))
+            total += np.sum(stats.norm(0.0, scale).logpdf(effects))
+            total += effects.size * np.log(scale) if name == "walks" else 0.0
+        total += log_volume(position, list(model.step_scales(values)))
         dataset = labelled(model, design, found, np.random.default_rng(1))
         if design.turn is not None:
             # What no run sees is left out of the graph.
