@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayescale.compile_cache import Code, Density
+from bayescale.frame import Frame
 from bayescale.sampler import slices_of
 
 if TYPE_CHECKING:
@@ -50,26 +51,44 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
         raise ValueError(f"expected the data {data_name} alone, found {shared}")
     evaluate = function.vm.jit_fn
     n, rows = int(position.type.shape[0]), int(built[data_name].get_value().shape[0])
+    scalars = sum(not np.shape(start[name]) for name in values)
+    head = 1 + Frame.room(n, scalars)
 
     pointer = types.CPointer(types.double)
+
+    # Loops, not slices or products: Numba spends seconds compiling those, and their errors.
+    @numba.njit
+    def place(position, facts):  # type: ignore[no-untyped-def]
+        x = np.empty(n)
+        for i in range(n):
+            x[i] = facts[1 + i]
+            if i >= scalars:
+                x[i] += position[i]
+        for i in range(scalars):
+            for j in range(scalars):
+                x[i] += facts[1 + n + i * scalars + j] * position[j]
+        return x
 
     @numba.cfunc(types.int64(types.uint64, pointer, pointer, pointer, types.voidptr))
     def logp(dim, position, gradient, value, packed):  # type: ignore[no-untyped-def]
         columns = int(numba.carray(packed, (1,), np.float64)[0])
-        flat = numba.carray(packed, (1 + rows * columns,), np.float64)
-        result, slope = evaluate(numba.carray(position, (n,)), flat[1:].reshape((rows, columns)))
+        facts = numba.carray(packed, (head + rows * columns,), np.float64)
+        result, slope = evaluate(place(position, facts), facts[head:].reshape((rows, columns)))
         value[0] = result[()]
         finite = np.isfinite(value[0])
-        # Loops, not slices: Numba spends seconds compiling the error branch of an assignment.
         for i in range(n):
-            gradient[i] = slope[i]
+            gradient[i] = slope[i] if i >= scalars else 0.0
             finite = finite and np.isfinite(slope[i])
+        for i in range(scalars):
+            for j in range(scalars):
+                gradient[j] += facts[1 + n + i * scalars + j] * slope[i]
         return 0 if finite else 3
 
     @numba.cfunc(types.int64(types.uint64, types.uint64, pointer, pointer, types.voidptr))
     def expand(dim, n_out, position, out, packed):  # type: ignore[no-untyped-def]
+        x = place(position, numba.carray(packed, (head,), np.float64))
         for i in range(n):
-            out[i] = position[i]
+            out[i] = x[i]
         return 0
 
     return Density(tuple(values), Code.of(logp), Code.of(expand))
@@ -112,8 +131,9 @@ def lower_logp(
 
 
 def _values_of(built: "pm.Model") -> dict[str, Any]:
-    """Return the unconstrained variable behind each free one, by the name of that."""
-    return {str(v.name): built.rvs_to_values[v] for v in built.free_RVs}
+    """Return the unconstrained variable behind each free one, by its name: scalars first."""
+    in_order = sorted(built.free_RVs, key=lambda variable: bool(variable.ndim))
+    return {str(v.name): built.rvs_to_values[v] for v in in_order}
 
 
 def _entries_of_position(

@@ -41,9 +41,9 @@ from bayescale.sampler import CompiledLogp, Sampler, Settings
 UNSEEN_STREAM = 3
 """Second word of the seed of what no run sees, apart from the sampler's stream."""
 
-DEFAULT_TUNE, TUNE_OF_EFFECTS = 400, 1000
-"""Warm-up draws a chain, of models without and with a discrepancy or differences between levels;
-twice as many buy nothing (benchmarks/sampler_choices.py)."""
+DEFAULT_TUNE, TUNE_OF_DISCREPANCY = 400, 1000
+"""Warm-up draws a chain, of models without and with a discrepancy; twice as many buy nothing
+(benchmarks/sampler_choices.py)."""
 
 LONGEST = 16
 """The largest factor by which a posterior is sampled for longer, so that enough of its draws are
@@ -76,9 +76,9 @@ def fit(
     draws, chains
         Kept draws of each chain, and the number of chains.
     tune
-        Warm-up draws of each chain; unless given 400, or 1000 for a model with a discrepancy or
-        with differences between levels. A posterior whose draws depend too much on one another
-        is sampled for up to 16 times as long, and as many draws are kept.
+        Warm-up draws of each chain; unless given 400, or 1000 for a model with a discrepancy. A
+        posterior whose draws depend too much on one another is sampled for up to 16 times as
+        long, and as many draws are kept.
     cores
         Chains run at the same time; as many as there are processors unless given.
     seed
@@ -159,7 +159,7 @@ def fit(
         design = Design.of(model, table)
         settings = Settings(
             draws=draws,
-            tune=tune or (TUNE_OF_EFFECTS if model.has_steps else DEFAULT_TUNE),
+            tune=tune or (TUNE_OF_DISCREPANCY if model.discrepancy else DEFAULT_TUNE),
             chains=chains,
             cores=min(chains, cores or _processors()),
             seed=_seed_for(store) if seed is None else seed,
@@ -184,7 +184,7 @@ def fit(
                 design,
                 settings,
                 shown,
-                factor=2 if model.has_steps else 1,
+                factor=2 if model.discrepancy else 1,
                 store=draw_store,
             )
         except KeyboardInterrupt:
@@ -363,7 +363,9 @@ def _with_numba(model: Model, sizes: Sizes) -> Sampler:
     # What a user's own law depends on cannot be known, so its code is not kept.
     ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
     density = kept(f"{model.to_toml()}\n{sizes}", compile_it) if ours else compile_it()
-    return CompiledLogp.of(density, start, rows)
+    # Differences between levels are whitened; the modes of a discrepancy only one by one.
+    framed = bool(model.effects) and model.discrepancy is None
+    return CompiledLogp.of(density, start, rows, framed)
 
 
 def _with_jax(model: Model, sizes: Sizes) -> Sampler:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescale.compile_cache import Code, Density
 from bayescale.errors import SamplingError
+from bayescale.frame import Frame
 
 _LEAST_WINDOW = 80
 
@@ -180,16 +181,30 @@ class CompiledLogp(Sampler):
     """A log density in machine code, sampled with nutpie."""
 
     packages = ("nutpie", "numba")
-    name = "nutpie NUTS, low-rank adaptation"
 
     # Kept alive here: nutpie holds only their addresses.
     _logp: Code
     _expand: Code
+    framed: bool = False
+    """Whether it is sampled in the frame of its mode: for one that is nearly Normal there."""
 
     @classmethod
-    def of(cls, density: Density, start: Mapping[str, ArrayLike], data_rows: int) -> "CompiledLogp":
+    def of(
+        cls,
+        density: Density,
+        start: Mapping[str, ArrayLike],
+        data_rows: int,
+        framed: bool = False,
+    ) -> "CompiledLogp":
         """Return a compiled density with a value of each variable around which chains start."""
-        return cls(*laid_out(density.order, start), data_rows, density.logp, density.expand)
+        shapes, position = laid_out(density.order, start)
+        return cls(shapes, position, data_rows, density.logp, density.expand, framed)
+
+    @property
+    @override
+    def name(self) -> str:
+        kind = "diagonal adaptation about the mode" if self.framed else "low-rank adaptation"
+        return f"nutpie NUTS, {kind}"
 
     @override
     def sample(
@@ -203,7 +218,8 @@ class CompiledLogp(Sampler):
         import nutpie
 
         self.check_rows(data)
-        model = self._nutpie_model(data, starts)
+        frame = self._frame(data)
+        model = self._nutpie_model(data, frame, starts)
         total = settings.chains * (settings.tune + settings.draws)
 
         def report(chains: list[Any]) -> None:
@@ -219,9 +235,17 @@ class CompiledLogp(Sampler):
             seed=settings.seed,
             target_accept=settings.target_accept,
             maxdepth=settings.maxdepth,
-            adaptation="low_rank",
-            # A metric is learnt from the draws since the last but one; dependent ones say little.
-            mass_matrix_switch_freq=max(_LEAST_WINDOW, settings.tune // 5),
+            # In its frame a posterior has no axes left to learn, and of many variables they are
+            # dear. Elsewhere a metric is learnt from the draws since the last but one; dependent
+            # ones say little.
+            **(
+                {"adaptation": "diag"}
+                if self.framed
+                else {
+                    "adaptation": "low_rank",
+                    "mass_matrix_switch_freq": max(_LEAST_WINDOW, settings.tune // 5),
+                }
+            ),
             save_warmup=False,
             progress_bar=False,
             progress_callback=report,
@@ -258,13 +282,24 @@ class CompiledLogp(Sampler):
         stats = {name: _column(statistics, name, (), settings.draws) for name in STATISTICS}
         return positions, statistics_of(stats)
 
-    def _nutpie_model(self, data: NDArray[np.float64], starts: NDArray[np.float64] | None) -> Any:
+    @property
+    def _scalars(self) -> int:
+        return sum(not shape for shape in self.shapes.values())
+
+    def _frame(self, data: NDArray[np.float64]) -> Frame:
+        if not self.framed:
+            return Frame.plain(len(self.start), self._scalars)
+        return Frame.about_mode(lambda x: self.log_density(x, data), self.start, self._scalars)
+
+    def _nutpie_model(
+        self, data: NDArray[np.float64], frame: Frame, starts: NDArray[np.float64] | None
+    ) -> Any:
         from nutpie.compile_pymc import CompiledPyMCModel
 
         n, slices = len(self.start), slices_of(self.shapes)
 
         def start(seed: int) -> NDArray[np.float64]:
-            return self.start_of_chain(np.random.default_rng(seed), starts)
+            return frame.seen(self.start_of_chain(np.random.default_rng(seed), starts))
 
         return CompiledPyMCModel(
             dims={},
@@ -274,7 +309,7 @@ class CompiledLogp(Sampler):
             initial_point_func=start,
             shared_data={},
             shared_var_keys={},
-            user_data=_pack(data),
+            user_data=_pack(data, frame),
             n_expanded=n,
             shape_info=(list(self.shapes), slices, list(self.shapes.values())),
             logp_func=None,
@@ -289,7 +324,8 @@ class CompiledLogp(Sampler):
         self, position: NDArray[np.float64], data: NDArray[np.float64]
     ) -> tuple[float, NDArray[np.float64]]:
         x = np.ascontiguousarray(position, dtype=np.float64)
-        gradient, value, packed = np.empty_like(x), np.empty(1), _pack(data)
+        packed = _pack(data, Frame.plain(len(x), self._scalars))
+        gradient, value = np.empty_like(x), np.empty(1)
         _C_LOGP(self._logp.address)(
             len(x), _pointer(x), _pointer(gradient), _pointer(value), packed.ctypes.data
         )
@@ -346,9 +382,9 @@ def _wait(sampler: Any, look: Callable[[list[Any], list[Any]], None] | None) -> 
         raise
 
 
-def _pack(data: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the number of columns followed by the matrix, row by row: what `logp` reads."""
-    return np.concatenate([[float(data.shape[1])], np.ascontiguousarray(data).ravel()])
+def _pack(data: NDArray[np.float64], frame: Frame) -> NDArray[np.float64]:
+    """Return the number of columns, the frame, and the matrix row by row: what `logp` reads."""
+    return np.concatenate([[float(data.shape[1])], frame.packed(), np.ravel(data)])
 
 
 _DOUBLES = ctypes.POINTER(ctypes.c_double)

@@ -18,8 +18,8 @@ from bayescale.draw_store import DrawStore, Place
 from bayescale.errors import FitFileError
 from bayescale.fitting import CompiledLogp
 
-FEW = {"draws": 300, "tune": 200, "chains": 2, "cores": 2, "seed": 3, "progress": False}
-MANY = {**FEW, "draws": 4000}
+FEW = {"draws": 500, "tune": 200, "chains": 2, "cores": 2, "seed": 3, "progress": False}
+MANY = {**FEW, "draws": 16_000}
 COMMAND = (
     *(sys.executable, "-m", "bayescale", "fit", "chinchilla", "chinchilla"),
     *("--draws", "30000", "--chains", "2", "--cores", "2", "--seed", "3"),
@@ -110,9 +110,9 @@ def test_a_fit_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
         interrupted(path, **MANY)
     before = bs.load_fit(path)
     made = before.provenance["unfinished"]
-    assert 10 <= made["draws"] < made["all_draws"] == 4000
+    assert 10 <= made["draws"] < made["all_draws"] == 16_000
     after = bs.fit("chinchilla", "chinchilla", store=path, **{**MANY, "seed": None})
-    assert after.posterior.sizes == {"chain": 2, "draw": 4000}
+    assert after.posterior.sizes == {"chain": 2, "draw": 16_000}
     assert after.seed == 3
     assert after.diagnostics.ok, after.diagnostics.status
     assert "unfinished" not in after.diagnostics.status
@@ -132,16 +132,16 @@ def test_chains_that_are_done_are_not_sampled_again(tmp_path, calls, monkeypatch
         interrupt_after(patched, chain=2)
         interrupted(path, **options)
     one, two, three = DrawStore(path).lengths(Place(1, 0), 3)
-    assert one == two == 4000 > three > 0
+    assert one == two == 16_000 > three > 0
     so_far = bs.load_fit(path)
     # Two whole chains are more draws than three short ones, unless the third had come far.
     assert so_far.posterior.sizes == (
-        {"chain": 2, "draw": 4000} if three < 2667 else {"chain": 3, "draw": three}
+        {"chain": 2, "draw": 16_000} if three < 10_667 else {"chain": 3, "draw": three}
     )
-    assert ("of 2 of 3 chains" in so_far.diagnostics.status) == (three < 2667)
+    assert ("of 2 of 3 chains" in so_far.diagnostics.status) == (three < 10_667)
     whole = bs.fit("chinchilla", "chinchilla", store=path, **options)
-    assert [(again.chains, again.draws) for again in calls[1:]] == [(1, 4000 - three)]
-    assert whole.posterior.sizes == {"chain": 3, "draw": 4000}
+    assert [(again.chains, again.draws) for again in calls[1:]] == [(1, 16_000 - three)]
+    assert whole.posterior.sizes == {"chain": 3, "draw": 16_000}
     assert whole.diagnostics.ok, whole.diagnostics.status
 
 
@@ -220,7 +220,7 @@ def store(tmp_path_factory):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"draws": 301}, "draws: found 300, expected 301"),
+        ({"draws": 501}, "draws: found 500, expected 501"),
         ({"seed": 4, "target_accept": 0.8}, "seed: found 3, expected 4; target_accept: found 0.9"),
         ({"model": "coupled"}, "law of the card: found 'chinchilla', expected 'coupled'"),
         ({"runs": "overtraining"}, "runs: found those of chinchilla .240 runs., expected others"),
@@ -266,7 +266,7 @@ def test_damage_costs_what_follows_it(store, tmp_path, caplog):
     path = tmp_path / "fit.draws"
     for cut in (1, 400):
         path.write_bytes(whole[:-cut])
-        assert bs.load_fit(path).posterior.sizes["draw"] == 300
+        assert bs.load_fit(path).posterior.sizes["draw"] == 500
         assert "left out a damaged end" in caplog.text
     path.write_bytes(whole[:20] + b"x" + whole[21:])
     with pytest.raises(FitFileError, match="whose beginning is damaged"):

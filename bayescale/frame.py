@@ -1,0 +1,90 @@
+"""Where a posterior lies and how wide it is: coordinates in which a sampler has little to learn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Vector = NDArray[np.float64]
+
+type LogDensity = Callable[[Vector], tuple[float, Vector]]
+"""A log density and its gradient at a position."""
+
+_MOST_STEPS = 200
+_NUDGE = 1e-4
+"""Half the width of central differences of the gradient, in variables on about the scale of one."""
+
+_WIDEST = 4.0
+"""No direction is taken to be wider, in standard deviations, than priors are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A linear change of variables: scalars about a centre, along axes of their own.
+
+    Positions hold scalars first; all others are moved but not turned.
+
+    Attributes
+    ----------
+    centre
+        The position at the origin.
+    axes
+        What a step of one along each axis adds to the scalars, a column each.
+    """
+
+    centre: Vector
+    axes: NDArray[np.float64]
+
+    @classmethod
+    def plain(cls, size: int, scalars: int) -> "Frame":
+        """Return the frame in which positions are what they are."""
+        return cls(np.zeros(size), np.eye(scalars))
+
+    @classmethod
+    def about_mode(cls, log_density: LogDensity, start: Vector, scalars: int) -> "Frame":
+        """Return the frame of the Laplace approximation of the scalars, at the mode.
+
+        What it is does not matter to the posterior, only to how fast it is sampled; where there
+        is no finite density, or no curvature, it is the plain one.
+        """
+        from scipy.optimize import minimize
+
+        def energy(position: Vector) -> tuple[float, Vector]:
+            value, slope = log_density(position)
+            if np.isfinite(value) and np.all(np.isfinite(slope)):
+                return -value, -slope
+            return 1e12, np.zeros_like(slope)
+
+        mode = minimize(
+            energy, start, jac=True, method="L-BFGS-B", options={"maxiter": _MOST_STEPS}
+        ).x
+        curvature = np.empty((scalars, scalars))
+        for i in range(scalars):
+            nudge = np.zeros_like(mode)
+            nudge[i] = _NUDGE
+            ahead, behind = energy(mode + nudge)[1], energy(mode - nudge)[1]
+            curvature[i] = (ahead - behind)[:scalars] / (2.0 * _NUDGE)
+        if not np.all(np.isfinite(curvature)):
+            return cls.plain(len(start), scalars)
+        values, directions = np.linalg.eigh(0.5 * (curvature + curvature.T))
+        widths = 1.0 / np.sqrt(np.maximum(values, 1.0 / _WIDEST**2))
+        # Of all others the scale is known beforehand: steps, of a standard normal each.
+        centre = np.where(np.arange(len(mode)) < scalars, mode, 0.0)
+        return cls(centre, directions * widths)
+
+    @staticmethod
+    def room(size: int, scalars: int) -> int:
+        """Return the length of `packed`."""
+        return size + scalars**2
+
+    def packed(self) -> Vector:
+        """Return all as one array."""
+        return np.concatenate([self.centre, self.axes.ravel()])
+
+    def seen(self, position: Vector) -> Vector:
+        """Return a position in these coordinates."""
+        scalars = len(self.axes)
+        from_centre = position - self.centre
+        along = np.linalg.solve(self.axes, from_centre[:scalars])
+        return np.concatenate([along, from_centre[scalars:]])
