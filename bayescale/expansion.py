@@ -1,10 +1,10 @@
 """What runs tell of the differences between levels, to second order about the best fit."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from bayescale.coordinates import coordinates_of, starting_point
 from bayescale.groups import Sizes
@@ -12,6 +12,9 @@ from bayescale.laws import Values
 from bayescale.local import Placed, at_levels, at_runs, on_scale
 from bayescale.model import Model
 from bayescale.whitening import Told, leads
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _STEPS = 50
 _ENOUGH = 1e-3
@@ -153,8 +156,10 @@ class _Search:
         step[part] = _DIFFERENCE
         return (self.residual(self.at - step) - self.residual(self.at + step)) / (2 * _DIFFERENCE)
 
-    def slopes(self) -> sparse.csr_array:
+    def slopes(self) -> "sparse.csr_array":
         """Return how the log mean of each run rises with each unknown: a row a run."""
+        from scipy import sparse
+
         count = len(self.log_response)
         columns = [np.full(count, i) for i in range(len(self.coordinates))]
         columns += [

@@ -12,6 +12,9 @@ type LogDensity = Callable[[Vector], tuple[float, Vector]]
 """A log density and its gradient at a position."""
 
 _MOST_STEPS = 200
+_NOWHERE = 1e12
+"""Energy where there is no density: more than any that has one."""
+
 _NUDGE = 1e-4
 """Half the width of central differences of the gradient, in variables on about the scale of one."""
 
@@ -45,8 +48,8 @@ class Frame:
     def about_mode(cls, log_density: LogDensity, start: Vector, scalars: int) -> "Frame":
         """Return the frame of the Laplace approximation of the scalars, at the mode.
 
-        What it is does not matter to the posterior, only to how fast it is sampled; where there
-        is no finite density, or no curvature, it is the plain one.
+        What it is does not matter to the posterior, only to how fast it is sampled. Where the
+        search finds no finite density, it is the plain one.
         """
         from scipy.optimize import minimize
 
@@ -54,19 +57,20 @@ class Frame:
             value, slope = log_density(position)
             if np.isfinite(value) and np.all(np.isfinite(slope)):
                 return -value, -slope
-            return 1e12, np.zeros_like(slope)
+            return _NOWHERE, np.zeros_like(slope)
 
-        mode = minimize(
+        found = minimize(
             energy, start, jac=True, method="L-BFGS-B", options={"maxiter": _MOST_STEPS}
-        ).x
+        )
+        if found.fun >= _NOWHERE:
+            return cls.plain(len(start), scalars)
+        mode = found.x
         curvature = np.empty((scalars, scalars))
         for i in range(scalars):
             nudge = np.zeros_like(mode)
             nudge[i] = _NUDGE
             ahead, behind = energy(mode + nudge)[1], energy(mode - nudge)[1]
             curvature[i] = (ahead - behind)[:scalars] / (2.0 * _NUDGE)
-        if not np.all(np.isfinite(curvature)):
-            return cls.plain(len(start), scalars)
         values, directions = np.linalg.eigh(0.5 * (curvature + curvature.T))
         widths = 1.0 / np.sqrt(np.maximum(values, 1.0 / _WIDEST**2))
         # Of all others the scale is known beforehand: steps, of a standard normal each.

@@ -95,8 +95,14 @@ def design_warnings(model: Model, runs: Runs) -> tuple[str, ...]:
 
 
 def count_distinct(values: NDArray[np.float64]) -> int:
-    """Return the number of distinct amounts, up to a relative tolerance of `SAME`."""
-    return int(1 + np.sum(np.diff(np.sort(np.log(values))) > SAME))
+    """Return the number of distinct amounts, up to a relative tolerance of `SAME`.
+
+    Amounts that lie so close together that each is the same as the next, over a range that is
+    wider than jitter, are as many as the range has room for.
+    """
+    logs = np.sort(np.log(values))
+    chains = np.split(logs, np.flatnonzero(np.diff(logs) > SAME) + 1)
+    return int(sum(1 + np.ptp(chain) // (2.0 * SAME) for chain in chains))
 
 
 def _span(values: NDArray[np.float64]) -> float:

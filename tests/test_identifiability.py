@@ -57,6 +57,7 @@ def test_weak_designs_are_warned_of():
 
 def test_digitised_sizes_count_once(chinchilla_runs):
     assert count_distinct(np.array([1e9, 1.0005e9, 2e9])) == 2
+    assert count_distinct(np.geomspace(1e8, 1e10, 10_000)) > 500
     # Sizes half a per cent apart are two shapes, digitised values of one are not.
     assert count_distinct(chinchilla_runs.n_params) == 43
 
