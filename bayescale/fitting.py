@@ -5,7 +5,7 @@ import platform
 import time
 import warnings
 from dataclasses import asdict, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from bayescale.build import (
 from bayescale.compile_cache import Density, kept
 from bayescale.coordinates import starting_point
 from bayescale.design import Design, Rows
-from bayescale.diagnostics import ESS, R_HAT, diagnose_quantities
+from bayescale.diagnostics import ESS, R_HAT, diagnose_quantities, greatest_r_hat
 from bayescale.draw_store import DrawStore
 from bayescale.errors import BayescaleWarning, unknown_name
 from bayescale.groups import Sizes
@@ -172,7 +172,7 @@ def fit(
         begun: dict[str, Any] = {
             "fingerprint": table.fingerprint,
             "sampler": {"name": compiled.name, **asdict(settings)},
-            "versions": _versions(compiled),
+            "versions": dict(_versions(compiled.packages)),
         }
         draw_store = DrawStore.open(Path(store), model, table, begun) if store else None
         if draw_store and draw_store.finished:
@@ -288,7 +288,10 @@ def enough_draws(
         )
         table = diagnose_quantities(scalars).table
         least = float(table["ess_bulk"].min())
-        if factor > first or (least > effective and float(table["r_hat"].max()) < r_hat):
+        limits = greatest_r_hat(
+            table[["ess_bulk", "ess_tail"]].min(axis="columns"), settings.chains, r_hat
+        )
+        if factor > first or (least > effective and bool((table["r_hat"] < limits).all())):
             break
         # With half as many again as that would need: what is counted is uncertain too.
         needed = factor * 1.5 * effective / max(least, 1.0)
@@ -404,6 +407,7 @@ def _seed_for(store: str | Path | None) -> int:
     return int(np.random.default_rng().integers(2**32))
 
 
-def _versions(compiled: Sampler) -> dict[str, str]:
-    packages = ("bayescale", "pymc", "pytensor", *compiled.packages, "numpy", "xarray")
+@cache
+def _versions(of_sampler: tuple[str, ...]) -> dict[str, str]:
+    packages = ("bayescale", "pymc", "pytensor", *of_sampler, "numpy", "xarray")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
