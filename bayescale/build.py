@@ -15,16 +15,20 @@ from bayescale.coordinates import LOGIT, coordinates_of, logit_name, steps_of
 from bayescale.design import Design, Rows
 from bayescale.discrepancy import CELLS, MODES, SCALE, WALKS
 from bayescale.groups import Sizes, level_dim
+from bayescale.laws import Values
 from bayescale.local import Placed, at_runs, within
 from bayescale.model import Model
 from bayescale.residuals import NoiseOfRuns
-from bayescale.whitening import Told, differences_of
+from bayescale.whitening import Told, differences_of, standard_walks
 
 if TYPE_CHECKING:
     import pymc as pm
 
 DATA = "runs"
 """Name of the data container: the matrix of a `Design`."""
+
+_AT_ONCE = 1_000_000
+"""Values of a law, of runs times draws of a chain, that are in memory together."""
 
 
 def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Model":
@@ -48,9 +52,8 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     a wall. The priors are stated on the exponents all the same: the Jacobian of (ln exponents)
     in the logits of the shares is the remainder.
 
-    Differences between levels are sampled as steps of the distribution that they would have
-    given all else (`whitening`), and the steps of walks over the standard deviation that they
-    would have: what runs determine is then sampled as it is, what they do not over its scale,
+    Differences between levels, and walks, are sampled as steps of the distribution that they
+    would have given all else (`whitening`): what runs determine is then sampled as it is, what they do not over its scale,
     and all between as far as they do. Either of the two forms alone has a funnel where the other
     is right (Betancourt and Girolami 2013, arXiv:1312.0906), and within one fit some effects are
     determined and some are not.
@@ -132,20 +135,18 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         )
         mean = found.log_mean
         if model.discrepancy is not None:
-            modes = runs[rows.modes]
-            sharper = sharpened(others[SCALE], others["sigma"], modes)
-            walks = others[SCALE] / sharper * pm.Normal(WALKS, sigma=sharper, shape=room[WALKS])
-            # Not as a product of matrices: a library's is called through Python, and is no faster.
-            mean = mean + (walks[:, None] * modes).sum(axis=0)
+            scale, modes = others[SCALE], runs[rows.modes]
+            # Not as products of matrices: a library's is called through Python, and is no faster.
+            left = (modes * (log_response - mean)).sum(axis=-1)
+            walks, log_sharper = standard_walks(
+                scale, others["sigma"], modes, left, pm.Flat(WALKS, shape=room[WALKS])
+            )
+            pm.Potential("walks_before_runs", (log_sharper - 0.5 * walks**2).sum())
+            mean = mean + scale * (walks[:, None] * modes).sum(axis=0)
         facts = {name: runs[row] for name, row in rows.noise.items()}
         noise = NoiseOfRuns(noise=model.noise, values=others, amount=amount, facts=facts)
         pm.Potential("log_response", noise.log_density(log_response - mean).sum())
     return built
-
-
-def sharpened(scale: Any, sigma: Any, modes: Any) -> Any:
-    """Return by how many times runs know the steps of walks better than their prior does."""
-    return np.sqrt(1.0 + (scale / sigma) ** 2 * (modes**2).sum(axis=-1))
 
 
 def parameters_from_draws(
@@ -168,15 +169,15 @@ def parameters_from_draws(
     }
     coordinates, _ = coordinates_of(law, free)
     wide = {name: x[..., None] for name, x in free.items() if name in priors}
+    about_unit = law.from_reference(coordinates, law.unit_reference)
+    overall = {name: np.asarray(x)[..., None] for name, x in about_unit.items()}
     if model.effects:
-        about_unit = law.from_reference(coordinates, law.unit_reference)
-        natural = {name: np.asarray(x)[..., None] for name, x in about_unit.items()}
-        found, _ = differences_of(model, wide, natural, design.placed, design.told, free)
+        found, _ = differences_of(model, wide, overall, design.placed, design.told, free)
         free |= found
     if model.discrepancy is not None:
-        # Of walks the standard steps are kept, since those that no run sees join them.
-        modes = design.matrix[Rows(model).modes]
-        free[WALKS] = free[WALKS] / sharpened(wide[SCALE], wide["sigma"], modes)
+        modes, left = design.matrix[Rows(model).modes], _left(model, design, overall, free)
+        # Over their scale, since those that no run sees join them.
+        free[WALKS], _ = standard_walks(wide[SCALE], wide["sigma"], modes, left, free[WALKS])
     in_units = {
         name: value * design.scale.response if model.priors[name].relative_to else value
         for name, value in coordinates.items()
@@ -184,6 +185,30 @@ def parameters_from_draws(
     natural = law.from_reference(in_units, design.scale.reference)
     others = {name: value for name, value in free.items() if not name.startswith(LOGIT)}
     return {**natural, **others, **in_units}
+
+
+def _left(
+    model: Model, design: Design, natural: Values, differences: Values
+) -> NDArray[np.float64]:
+    """Return what `standard_walks` needs to know of what the law leaves of the runs."""
+    rows = Rows(model)
+    modes, log_response = design.matrix[rows.modes], design.matrix[rows.response]
+    if model.grouping:
+        room = design.placed.centres[next(iter(design.placed.centres))].shape
+        natural = {name: np.broadcast_to(x, x.shape[:-1] + room) for name, x in natural.items()}
+    count = np.broadcast_shapes(*(x.shape for x in natural.values()))[-2]
+    # A few draws at a time: all of them at all runs may be more than there is memory for.
+    parts = np.array_split(np.arange(count), 1 + count * len(log_response) // _AT_ONCE)
+    found = []
+    for part in parts:
+        there = at_runs(
+            model,
+            {name: x[..., part, :] for name, x in natural.items()},
+            {e.effect: differences[e.effect][..., part, :] for e in model.effects},
+            design.placed,
+        )
+        found.append((log_response - there.log_mean) @ modes.T)
+    return np.concatenate(found, axis=-2)
 
 
 def labelled(

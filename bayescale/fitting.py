@@ -41,9 +41,8 @@ from bayescale.sampler import CompiledLogp, Sampler, Settings
 UNSEEN_STREAM = 3
 """Second word of the seed of what no run sees, apart from the sampler's stream."""
 
-DEFAULT_TUNE, TUNE_OF_DISCREPANCY = 400, 1000
-"""Warm-up draws a chain, of models without and with a discrepancy; twice as many buy nothing
-(benchmarks/sampler_choices.py)."""
+DEFAULT_TUNE = 400
+"""Warm-up draws a chain; twice as many buy nothing (benchmarks/sampler_choices.py)."""
 
 LONGEST = 16
 """The largest factor by which a posterior is sampled for longer, so that enough of its draws are
@@ -76,9 +75,8 @@ def fit(
     draws, chains
         Kept draws of each chain, and the number of chains.
     tune
-        Warm-up draws of each chain; unless given 400, or 1000 for a model with a discrepancy. A
-        posterior whose draws depend too much on one another is sampled for up to 16 times as
-        long, and as many draws are kept.
+        Warm-up draws of each chain; 400 unless given. A posterior whose draws depend too much on
+        one another is sampled for up to 16 times as long, and as many draws are kept.
     cores
         Chains run at the same time; as many as there are processors unless given.
     seed
@@ -159,7 +157,7 @@ def fit(
         design = Design.of(model, table)
         settings = Settings(
             draws=draws,
-            tune=tune or (TUNE_OF_DISCREPANCY if model.discrepancy else DEFAULT_TUNE),
+            tune=tune or DEFAULT_TUNE,
             chains=chains,
             cores=min(chains, cores or _processors()),
             seed=_seed_for(store) if seed is None else seed,
@@ -179,13 +177,7 @@ def fit(
             return load_fit(draw_store.path)
         try:
             positions, stats, exploration, factor = enough_draws(
-                model,
-                compiled,
-                design,
-                settings,
-                shown,
-                factor=2 if model.discrepancy else 1,
-                store=draw_store,
+                model, compiled, design, settings, shown, store=draw_store
             )
         except KeyboardInterrupt:
             what = f"its draws so far are in {store}" if store else "nothing was kept or written"
@@ -249,7 +241,6 @@ def enough_draws(
     shown: Stages,
     effective: float = ESS,
     r_hat: float = R_HAT,
-    factor: int = 1,
     store: DrawStore | None = None,
 ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset, Exploration | None, int]:
     """Sample a model, for longer where draws depend too much on one another.
@@ -260,8 +251,6 @@ def enough_draws(
         As for `draw_posterior`.
     effective, r_hat
         How many independent draws they must be worth, and how nearly chains must agree.
-    factor
-        How many draws are made for one that is kept, to begin with.
     store
         What keeps draws while they are made, of each factor apart.
 
@@ -272,12 +261,12 @@ def enough_draws(
     factor
         One draw in so many was kept.
     """
-    first = factor
+    factor = 1
     while True:
         longer = replace(
             settings,
             draws=settings.draws * factor,
-            tune=settings.tune * (2 if factor > first else 1),
+            tune=settings.tune * (2 if factor > 1 else 1),
         )
         positions, stats, exploration = draw_posterior(
             model, compiled, design, longer, shown, store, factor
@@ -291,7 +280,7 @@ def enough_draws(
         limits = greatest_r_hat(
             table[["ess_bulk", "ess_tail"]].min(axis="columns"), settings.chains, r_hat
         )
-        if factor > first or (least > effective and bool((table["r_hat"] < limits).all())):
+        if factor > 1 or (least > effective and bool((table["r_hat"] < limits).all())):
             break
         # With half as many again as that would need: what is counted is uncertain too.
         needed = factor * 1.5 * effective / max(least, 1.0)
@@ -366,7 +355,7 @@ def _with_numba(model: Model, sizes: Sizes) -> Sampler:
     # What a user's own law depends on cannot be known, so its code is not kept.
     ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
     density = kept(f"{model.to_toml()}\n{sizes}", compile_it) if ours else compile_it()
-    # Differences between levels are whitened; the modes of a discrepancy only one by one.
+    # With a discrepancy a frame is no better, and its variables are few enough to learn.
     framed = bool(model.effects) and model.discrepancy is None
     return CompiledLogp.of(density, start, rows, framed)
 

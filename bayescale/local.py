@@ -98,7 +98,8 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
     natural
         Natural parameters about the reference point, but for the differences.
     differences
-        By the name of the effect, one a level.
+        By the name of the effect, one a level along the last axis. Of draws, parameters must have
+        room for the levels of the grouping there, or for one without a grouping.
     placed
         Where the runs are.
     """
@@ -108,16 +109,16 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
     for effect in model.effects:
         found = differences[effect.effect]
         if effect.of in law.parameters and within(effect.by, model.grouping):
-            found = found[placed.coarser[effect.by]] if effect.by != model.grouping else found
+            found = found[..., placed.coarser[effect.by]] if effect.by != model.grouping else found
             of_levels[effect.of] = of_levels.get(effect.of, 0.0) + found
         else:
-            of_runs[effect.of] = of_runs.get(effect.of, 0.0) + found[placed.codes[effect.by]]
+            of_runs[effect.of] = of_runs.get(effect.of, 0.0) + found[..., placed.codes[effect.by]]
     parameters = natural
     if model.grouping:
         # Parameters of levels first, which are few, and then those of the runs.
         at_centres = differing(law, at_levels(law, natural, placed.centres), of_levels)
         here = placed.codes[model.grouping]
-        parameters = {name: x[here] if np.ndim(x) else x for name, x in at_centres.items()}
+        parameters = {name: x[..., here] if np.ndim(x) else x for name, x in at_centres.items()}
         crossed = {name: x for name, x in of_runs.items() if name in law.parameters}
         parameters = differing(law, parameters, crossed)
     of_law = law.formula(placed.local, parameters)

@@ -110,9 +110,9 @@ def explore(
     starts = tuple(modes[i][rng.integers(len(modes[i]), size=_STARTS)] for i in kept)
     names: dict[str, float] = {}
     for i in order:
-        middle = compiled.unpack(np.median(modes[i], axis=0))
+        middle = compiled.unpack(np.median(modes[i], axis=0, keepdims=True))
         found = parameters_from_draws(model, design, middle)
-        label = law.mode_of({name: float(found[name]) for name in law.parameters})
+        label = law.mode_of({name: found[name].item() for name in law.parameters})
         repeats = sum(name.startswith(label) for name in names)
         unique = f"{label} ({repeats + 1})" if repeats else label
         names[unique] = float(evidence[i] - evidence[order[0]])

@@ -1,4 +1,4 @@
-"""Differences between levels, sampled as near to independent standard normals as runs allow.
+"""Differences between levels, and walks, sampled as near to independent normals as runs allow.
 
 Were the log response linear in the differences and the scatter Normal, they would be Normal given
 all else: with a mean and a covariance that follow from what the runs say and from the spread
@@ -7,6 +7,10 @@ variables, exact whether the law is near linear or not: what is not quite Normal
 steps, and for the sampler. Where runs determine a difference its step moves the difference itself;
 where they do not, it moves the difference over its spread; where they determine some combination
 of several, as the loss at the centre is of floor and terms, it moves that.
+
+The walks of a discrepancy are linear in the log response, and their modes orthogonal over the
+runs, so that of each there is a mean and a deviation given the law. What one parameter of the law
+and a walk can both explain is then a step of the law alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -123,6 +127,25 @@ def differences_of(
         log_density = log_density + log_spread.sum()
         log_density = log_density - 0.5 * sum((x**2).sum() for x in standard)
     return found, log_density
+
+
+def standard_walks(scale: Any, sigma: Any, modes: Any, left: Any, steps: Any) -> tuple[Any, Any]:
+    """Return walks over their scale, from steps, and the log of the Jacobian, mode by mode.
+
+    Parameters
+    ----------
+    scale, sigma
+        Of the walks and of the scatter.
+    modes
+        What each mode adds at each run, a row each.
+    left
+        What the law leaves of the runs, summed over them times what each mode adds there.
+    steps
+        One a mode.
+    """
+    told = scale / sigma**2
+    sharper = 1.0 + scale * told * (modes**2).sum(axis=-1)
+    return (told * left / sharper + steps / np.sqrt(sharper)), -0.5 * np.log(sharper)
 
 
 def leads(model: Model, of: str, column: str) -> bool:
