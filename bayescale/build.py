@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.coordinates import LOGIT, coordinates_of, logit_name, steps_of
+from bayescale.coordinates import coordinates_of, steps_of, variables_of
 from bayescale.design import Design, Rows
 from bayescale.discrepancy import CELLS, MODES, SCALE, WALKS
 from bayescale.groups import Sizes, level_dim
@@ -50,13 +50,14 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     remainder is the floor (or, for a law without one, the data term). The law's constraint then
     holds for every value that the sampler can propose, where priors on the exponents would need
     a wall. The priors are stated on the exponents all the same: the Jacobian of (ln exponents)
-    in the logits of the shares is the remainder.
+    in the logits of the shares is the remainder. Two elasticities are sampled as their sum and
+    their ratio (`coordinates_of`).
 
     Differences between levels, and walks, are sampled as steps of the distribution that they
-    would have given all else (`whitening`): what runs determine is then sampled as it is, what they do not over its scale,
-    and all between as far as they do. Either of the two forms alone has a funnel where the other
-    is right (Betancourt and Girolami 2013, arXiv:1312.0906), and within one fit some effects are
-    determined and some are not.
+    would have given all else (`whitening`): what runs determine is then sampled as it is, what
+    they do not over its scale, and all between as far as they do. Either of the two forms alone
+    has a funnel where the other is right (Betancourt and Girolami 2013, arXiv:1312.0906), and
+    within one fit some effects are determined and some are not.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -66,19 +67,11 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         runs = pm.Data(DATA, data)
         log_inputs = {name: runs[row] for name, row in rows.inputs.items()}
         log_response = runs[rows.response]
-        free: dict[str, Any] = {
-            name: prior.variable(name)
-            for name, prior in model.priors.items()
-            if name not in law.shares
-        }
-        free |= {logit_name(name): pm.Flat(logit_name(name)) for name in law.shares}
-        coordinates, log_remainder = coordinates_of(law, free)
-        for name in law.shares:
-            exponent = coordinates[name]
-            prior = model.priors[name]
-            pm.Potential(
-                f"prior_{name}", prior.log_density(exponent) + prior.log_jacobian(exponent)
-            )
+        sampled = {name: pm.Flat(name) for name in variables_of(law)}
+        coordinates, log_remainder = coordinates_of(model, sampled)
+        for name, prior in model.priors.items():
+            value = coordinates[name]
+            pm.Potential(f"prior_{name}", prior.log_density(value) + prior.log_jacobian(value))
         if law.shares:
             pm.Potential("shares_jacobian", log_remainder)
         others = {name: prior.variable(name) for name, prior in model.other_priors.items()}
@@ -161,14 +154,14 @@ def parameters_from_draws(
     draws
         One array of draws for each variable of `starting_point`.
     """
-    law = model.formula
-    priors = model.all_priors
+    law, priors = model.formula, model.other_priors
+    coordinates, _ = coordinates_of(model, draws)
     free = {
         name: priors[name].constrain(values) if name in priors else values
         for name, values in draws.items()
+        if name not in variables_of(law)
     }
-    coordinates, _ = coordinates_of(law, free)
-    wide = {name: x[..., None] for name, x in free.items() if name in priors}
+    wide = {name: free[name][..., None] for name in priors}
     about_unit = law.from_reference(coordinates, law.unit_reference)
     overall = {name: np.asarray(x)[..., None] for name, x in about_unit.items()}
     if model.effects:
@@ -183,8 +176,7 @@ def parameters_from_draws(
         for name, value in coordinates.items()
     }
     natural = law.from_reference(in_units, design.scale.reference)
-    others = {name: value for name, value in free.items() if not name.startswith(LOGIT)}
-    return {**natural, **others, **in_units}
+    return {**natural, **free, **in_units}
 
 
 def _left(

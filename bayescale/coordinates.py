@@ -13,27 +13,46 @@ from bayescale.model import Model
 LOGIT = "logit_share_"
 """Head of the name of the variable behind an exponent."""
 
+TOTAL, ODDS = "log_total_elasticity", "log_odds_of_elasticities"
+"""Names of the variables behind two elasticities that runs along one line cannot tell apart."""
+
 
 def logit_name(exponent: str) -> str:
     """Return the name of the sampled variable behind an exponent."""
     return f"{LOGIT}{exponent}"
 
 
-def coordinates_of(law: Law, free: Values) -> tuple[dict[str, Value], Value]:
-    """Return the law's coordinates and the log of the simplex remainder, from sampled values."""
-    weights = {name: np.exp(free[logit_name(name)]) for name in law.shares}
+def variables_of(law: Law) -> tuple[str, ...]:
+    """Return the names of the sampled variables behind the coordinates."""
+    instead = dict(zip(law.traded, (TOTAL, ODDS), strict=False))
+    instead |= {name: logit_name(name) for name in law.shares}
+    return tuple(instead.get(name, name) for name in law.coordinates)
+
+
+def coordinates_of(model: Model, sampled: Values) -> tuple[dict[str, Value], Value]:
+    """Return the law's coordinates and the log of the simplex remainder, from sampled variables.
+
+    Of two elasticities the log of the sum and of the ratio are sampled, before priors constrain
+    them: a change of variables of volume one. Along a line of constant tokens to parameters runs
+    tell the sum alone, and the two trade places along a straight line, not along a corner.
+    """
+    law, priors = model.formula, model.priors
+    weights = {name: np.exp(sampled[logit_name(name)]) for name in law.shares}
     total = 1.0 + sum(weights.values())
-    coordinates = {
-        name: sum(free[e] for e in law.shares[name]) * total / weights[name]
-        if name in weights
-        else free[name]
-        for name in law.coordinates
+    moved = dict(sampled)
+    if law.traded:
+        sides = zip(law.traded, (-sampled[ODDS], sampled[ODDS]), strict=True)
+        moved |= {name: sampled[TOTAL] - np.log1p(np.exp(odds)) for name, odds in sides}
+    coordinates: dict[str, Value] = {
+        name: priors[name].constrain(moved[name]) for name in law.coordinates if name not in weights
     }
-    return coordinates, -np.log(total)
+    for name, elasticities in law.shares.items():
+        coordinates[name] = sum(coordinates[e] for e in elasticities) * total / weights[name]
+    return {name: coordinates[name] for name in law.coordinates}, -np.log(total)
 
 
 def steps_of(model: Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the standard normal variables of a model, by name."""
+    """Return the shapes of the variables of a model that are standard normal or nearly, by name."""
     room = dict(sizes)
     effects = {effect.effect: (room[effect.by],) for effect in model.effects}
     return {**effects, **({WALKS: (MODES,)} if model.discrepancy else {})}
@@ -42,7 +61,7 @@ def steps_of(model: Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
 def starting_point(
     model: Model, instead: Mapping[str, float] | None = None, sizes: Sizes = ()
 ) -> dict[str, Any]:
-    """Return typical prior values of the unconstrained variables, by value-variable name.
+    """Return typical prior values of the sampled variables, by name.
 
     Parameters
     ----------
@@ -53,19 +72,15 @@ def starting_point(
     sizes
         Room for levels, as that of a `Design`.
     """
-    law = model.formula
-    instead = instead or {}
-    start = {
-        name: prior.unconstrain(instead.get(name, prior.typical))
-        for name, prior in model.all_priors.items()
-        if name not in law.shares
-    }
-    shares = {
-        name: sum(instead.get(e, model.priors[e].typical) for e in elasticities)
-        / instead.get(name, model.priors[name].typical)
-        for name, elasticities in law.shares.items()
-    }
+    law, priors = model.formula, model.priors
+    at = {name: prior.typical for name, prior in priors.items()} | dict(instead or {})
+    start = {n: priors[n].unconstrain(at[n]) for n in law.coordinates if n not in law.shares}
+    if law.traded:
+        one, other = (start.pop(name) for name in law.traded)
+        start |= {TOTAL: float(np.logaddexp(one, other)), ODDS: one - other}
+    shares = {name: sum(at[e] for e in law.shares[name]) / at[name] for name in law.shares}
     remainder = max(1.0 - sum(shares.values()), 0.1)
-    logits = {logit_name(n): float(np.log(s / remainder)) for n, s in shares.items()}
+    start |= {logit_name(n): float(np.log(s / remainder)) for n, s in shares.items()}
+    others = {name: prior.unconstrain(prior.typical) for name, prior in model.other_priors.items()}
     steps = {name: np.zeros(shape) for name, shape in steps_of(model, sizes).items()}
-    return {**start, **logits, **steps}
+    return {**{name: start[name] for name in variables_of(law)}, **others, **steps}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.coordinates import coordinates_of, starting_point
+from bayescale.coordinates import coordinates_of, starting_point, variables_of
 from bayescale.groups import Sizes
 from bayescale.laws import Values
 from bayescale.local import Placed, at_levels, at_runs, on_scale
@@ -57,9 +57,7 @@ class _Search:
     ) -> None:
         law, start = model.formula, starting_point(model, sizes=sizes)
         self.model, self.placed, self.log_response = model, placed, log_response
-        noise_and_spread = model.other_priors
-        self.coordinates = [n for n in start if n not in noise_and_spread and not np.ndim(start[n])]
-        assert len(self.coordinates) == len(law.coordinates)
+        self.coordinates = variables_of(law)
         ends = np.cumsum([len(self.coordinates), *(dict(sizes)[e.by] for e in model.effects)])
         self.parts = {
             effect.effect: slice(a, b)
@@ -134,12 +132,8 @@ class _Search:
 
     def unpacked(self, at: NDArray[np.float64]) -> tuple[Values, Mapping[str, NDArray[np.float64]]]:
         """Return natural parameters and differences."""
-        law, priors = self.model.formula, self.model.priors
-        free = {
-            name: priors[name].constrain(value) if name in priors else value
-            for name, value in zip(self.coordinates, at, strict=False)
-        }
-        coordinates, _ = coordinates_of(law, free)
+        law = self.model.formula
+        coordinates, _ = coordinates_of(self.model, dict(zip(self.coordinates, at, strict=False)))
         natural = law.from_reference(coordinates, law.unit_reference)
         return natural, {name: at[part] for name, part in self.parts.items()}
 

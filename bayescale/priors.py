@@ -82,11 +82,11 @@ class Prior(ABC):
         }[self.support]
         return cls(name, **arguments, default_transform=transform, shape=shape)
 
-    def constrain(self, free: NDArray[np.float64]) -> NDArray[np.float64]:
+    def constrain(self, free: Any) -> Any:
         """Return the quantity from what the sampler moves: ln (x - lower), logit x, or x."""
         if self.support == "positive":
-            return np.asarray(self.lower + np.exp(free))
-        return np.asarray(1.0 / (1.0 + np.exp(-free)) if self.support == "unit" else free)
+            return self.lower + np.exp(free)
+        return 1.0 / (1.0 + np.exp(-free)) if self.support == "unit" else free
 
     def unconstrain(self, value: float) -> float:
         """Return what the sampler moves, from the quantity."""

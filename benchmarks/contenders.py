@@ -81,7 +81,7 @@ def pymc_worker() -> None:
         with build(model, Design.of(model, runs).matrix):
             tree = pm.sample(random_seed=seed, progressbar=False, quiet=True)
         free = tree["posterior"].to_dataset()
-        coordinates, _ = coordinates_of(law, free)
+        coordinates, _ = coordinates_of(model, free)
         coordinates["loss_ref"] = coordinates["loss_ref"] * scale.response
         natural = law.from_reference(coordinates, scale.reference)
         return tree, with_optimum(law, natural, {name: free[name] for name in model.noise.priors})
@@ -108,7 +108,6 @@ def numpyro_worker() -> None:
     from numpyro.infer import MCMC, NUTS
 
     import bayescale as bs
-    from bayescale.coordinates import coordinates_of
     from bayescale.design import Design, Scale
 
     runs = bs.load_runs("chinchilla")
@@ -117,7 +116,7 @@ def numpyro_worker() -> None:
     x, z, y = Design.of(card, runs).matrix
 
     def density() -> None:
-        """The same density, in the same parametrisation."""
+        """The same density, in the same shares."""
         ref = numpyro.sample("loss_ref", dist.LogNormal(0.0, 0.3))
         e_n = numpyro.sample("e_n", dist.LogNormal(jnp.log(0.05), 0.7))
         e_d = numpyro.sample("e_d", dist.LogNormal(jnp.log(0.05), 0.7))
@@ -125,7 +124,8 @@ def numpyro_worker() -> None:
         weight_n = jnp.exp(numpyro.sample("logit_share_alpha", flat))
         weight_d = jnp.exp(numpyro.sample("logit_share_beta", flat))
         total = 1 + weight_n + weight_d
-        alpha, beta = e_n * total / weight_n, e_d * total / weight_d
+        alpha = numpyro.deterministic("alpha", e_n * total / weight_n)
+        beta = numpyro.deterministic("beta", e_d * total / weight_d)
         prior = dist.Normal(jnp.log(0.4), 0.45)
         numpyro.factor("exponents", prior.log_prob(jnp.log(alpha)) + prior.log_prob(jnp.log(beta)))
         numpyro.factor("jacobian", -jnp.log(total))
@@ -152,7 +152,7 @@ def numpyro_worker() -> None:
         free = {
             name: xr.DataArray(np.asarray(v), dims=("chain", "draw")) for name, v in drawn.items()
         }
-        coordinates, _ = coordinates_of(law, free)
+        coordinates = {name: free[name] for name in law.coordinates}
         coordinates["loss_ref"] = coordinates["loss_ref"] * scale.response
         natural = law.from_reference(coordinates, scale.reference)
         noise = {"sigma": free["sigma"], "nu": 1 + free["nu_above_1"]}

@@ -20,7 +20,7 @@ import xarray as xr
 import bayescale as bs
 from bayescale.build import DATA, build
 from bayescale.compiling import compile_logp
-from bayescale.coordinates import logit_name, starting_point
+from bayescale.coordinates import coordinates_of, starting_point
 from bayescale.design import Design
 from bayescale.sampler import CompiledLogp, Settings
 
@@ -54,15 +54,14 @@ def shares(model: bs.Model) -> CompiledLogp:
     return CompiledLogp.of(compile_logp(build(model, np.zeros((3, 2))), start, DATA), start, 3)
 
 
-def log_alpha(draws: dict[str, np.ndarray]) -> np.ndarray:
+def log_alpha(model: bs.Model, draws: dict[str, np.ndarray]) -> np.ndarray:
     """ln alpha from the draws of either parametrisation."""
-    if "alpha" in draws:
-        return draws["alpha"]
-    weights = [np.exp(draws[logit_name(name)]) for name in ("alpha", "beta")]
-    return draws["e_n"] + np.log1p(sum(weights)) - draws[logit_name("alpha")]
+    return draws["alpha"] if "alpha" in draws else np.log(coordinates_of(model, draws)[0]["alpha"])
 
 
-def describe(compiled: CompiledLogp, data: np.ndarray, tune: int, target: float) -> str:
+def describe(
+    model: bs.Model, compiled: CompiledLogp, data: np.ndarray, tune: int, target: float
+) -> str:
     import arviz_stats as azs
 
     divergences, cost, kept = 0, [], []
@@ -76,7 +75,7 @@ def describe(compiled: CompiledLogp, data: np.ndarray, tune: int, target: float)
         ess = azs.ess(values, method="bulk")
         worst = min(float(ess[name]) for name in ess.data_vars)
         cost.append(float(stats["n_steps"].sum()) * (1 + tune / 1000) / worst)
-        kept.append(log_alpha(draws))
+        kept.append(log_alpha(model, draws))
     return f"{divergences:12d}{np.median(cost):12.1f}{np.mean(kept):12.3f}{np.std(kept):10.3f}"
 
 
@@ -98,7 +97,7 @@ def main() -> None:
                 (400, 0.9),
                 *(((200, 0.9), (800, 0.9), (400, 0.8)) if form == "shares" else ()),
             ):
-                line = describe(compiled[form], data, tune, target)
+                line = describe(model, compiled[form], data, tune, target)
                 print(f"{design:10}{form:8}{tune:6d}{target:8.2f}{line}", flush=True)
 
 

@@ -72,6 +72,8 @@ class Law(ABC):
         ``{"alpha": ("e_n",)}`` says ``alpha = e_n / s`` with ``s`` the share of the size term;
         with several elasticities it is their sum. Shares are positive and leave a positive
         remainder; that is the law's only constraint.
+    traded
+        Two elasticities of which runs along one line tell but the sum, if it has such.
     derived_meanings
         What each quantity of `derived` means.
 
@@ -98,6 +100,7 @@ class Law(ABC):
     parameters: ClassVar[Mapping[str, Parameter]]
     coordinates: ClassVar[Mapping[str, Parameter]]
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    traded: ClassVar[tuple[str, ...]] = ()
     derived_meanings: ClassVar[Mapping[str, str]] = {
         "a": "exponent of N_opt in compute",
         "b": "exponent of D_opt in compute",

@@ -38,6 +38,7 @@ class Chinchilla(Law):
         "beta": parameters["beta"],
     }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e_n",), "beta": ("e_d",)}
+    traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -112,6 +113,7 @@ class Coupled(Law):
         "k": parameters["k"],
     }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"k_alpha": ("e_n",), "k_beta": ("e_d",)}
+    traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:

@@ -39,6 +39,7 @@ class DataConstrained(Law):
         "R_N": parameters["R_N"],
     }
     shares = Chinchilla.shares
+    traded = Chinchilla.traded
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:

@@ -39,6 +39,7 @@ class EncoderDecoder(Law):
         "p": Parameter(meaning="sum of the exponents", symbol="p_e + p_d"),
     }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"p": ("e_e", "e_d")}
+    traded: ClassVar[tuple[str, ...]] = ("e_e", "e_d")
     derived_meanings: ClassVar[Mapping[str, str]] = {
         "decoder_share": "share of the parameters that the decoder should have",
     }

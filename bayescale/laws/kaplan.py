@@ -44,6 +44,7 @@ class KaplanND(Law):
     }
     # The remainder is the share of the data term, so alpha_D = e_d / (1 - share) follows.
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha_N": ("e_n",)}
+    traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -136,6 +137,7 @@ class KaplanNDWithFloor(Law):
         "alpha_D": KaplanND.parameters["alpha_D"],
     }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha_N": ("e_n",), "alpha_D": ("e_d",)}
+    traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:

@@ -54,6 +54,7 @@ class KaplanNSmin(Law):
             meaning="share of the size term in the loss there", symbol="s_N", support="unit"
         ),
     }
+    traded: ClassVar[tuple[str, ...]] = ("e_n", "e_s")
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -142,6 +143,7 @@ class KaplanNS(Law):
         ),
         "alpha_B": parameters["alpha_B"],
     }
+    traded = KaplanNSmin.traded
     derived_meanings: ClassVar[Mapping[str, str]] = {
         "a_min": "exponent of N_opt in batch-adjusted compute",
         "g_min": "exponent of the loss in batch-adjusted compute",

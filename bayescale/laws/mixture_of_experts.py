@@ -92,6 +92,7 @@ class MixtureOfExperts(Law):
         "alpha_dense": ("e_n",),
         "beta_dense": ("e_d",),
     }
+    traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:

@@ -41,6 +41,7 @@ class OverTraining(Law):
         "g": Chinchilla.derived_meanings["g"],
     }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"two_eta": ("e_n", "e_d")}
+    traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:

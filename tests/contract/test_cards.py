@@ -17,7 +17,7 @@ from bayescale.build import (
     parameters_from_draws,
 )
 from bayescale.catalogue import dataset_folders, model_cards
-from bayescale.coordinates import coordinates_of, logit_name, starting_point
+from bayescale.coordinates import coordinates_of, logit_name, starting_point, variables_of
 from bayescale.curve import Curve
 from bayescale.design import Design, Rows
 from bayescale.discrepancy import MODES
@@ -164,7 +164,7 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
     from scipy import stats
 
     model = load_model(card)
-    law, runs = model.formula, runs_for(model, chinchilla_runs)
+    runs = runs_for(model, chinchilla_runs)
     design = Design.of(model, runs)
     data = design.matrix
     compiled = compiled_logp(model, design.sizes)
@@ -193,11 +193,8 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
     def expected(position: np.ndarray) -> float:
         free = compiled.unpack(position)
         priors = model.all_priors
-        values = {
-            name: priors[name].constrain(value) if name in priors else value
-            for name, value in free.items()
-        }
-        coordinates, log_remainder = coordinates_of(law, values)
+        values = {name: prior.constrain(free[name]) for name, prior in model.other_priors.items()}
+        coordinates, log_remainder = coordinates_of(model, free)
         total = log_remainder
         for name, prior in priors.items():
             value = coordinates.get(name, values.get(name))
@@ -260,6 +257,27 @@ def test_density_in_jax_is_that_of_the_machine_code(card, chinchilla_runs):
         assert other == pytest.approx(value, rel=1e-8)
         # An element may be a difference of large terms, so the scale is that of the whole.
         np.testing.assert_allclose(slope, gradient, rtol=1e-8, atol=1e-8 * abs(gradient).max())
+
+
+@every_card
+def test_volume_of_the_coordinates_in_what_is_sampled_is_the_remainder(card):
+    """By differences: the densities above take it as it is stated."""
+    model = load_model(card)
+    names, start = variables_of(model.formula), starting_point(model)
+    rng = np.random.default_rng(4)
+    position = np.array([start[name] for name in names]) + rng.uniform(-0.5, 0.5, len(names))
+
+    def unconstrained(at: np.ndarray) -> list[float]:
+        coordinates, _ = coordinates_of(model, dict(zip(names, at, strict=True)))
+        return [model.priors[name].unconstrain(value) for name, value in coordinates.items()]
+
+    nudges = 1e-5 * np.eye(len(names))
+    slopes = [
+        np.subtract(unconstrained(position + nudge), unconstrained(position - nudge)) / 2e-5
+        for nudge in nudges
+    ]
+    _, log_remainder = coordinates_of(model, dict(zip(names, position, strict=True)))
+    assert np.linalg.slogdet(slopes)[1] == pytest.approx(log_remainder, abs=1e-6)
 
 
 @every_card
