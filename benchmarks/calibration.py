@@ -33,7 +33,8 @@ MEDIANS = (0.00007, 0.0002, 0.0007, 0.0021)
 """Of the prior on the drift, for what a narrower or wider one would trade."""
 TRADED_SHARE, TRADED_REPEATS = 0.65, 2
 
-IID, COUPLED, POOLED, DEFAULT = "chinchilla", "coupled", "chinchilla-pooled", "chinchilla-drift"
+IID, COUPLED, DEFAULT = "chinchilla", "coupled", "chinchilla-drift"
+POOLED, CORPORA = "chinchilla-pooled", "chinchilla-corpora"
 CARDS = (IID, COUPLED, "over-training", "kaplan-nd-floor", DEFAULT)
 STACKED = (IID, COUPLED, "kaplan-nd-floor")
 BOOTSTRAP, STACK = "least squares, bootstrap", "stack of laws"
@@ -474,7 +475,7 @@ def new_corpora(bench: Bench, runs: bs.Runs) -> Iterator[str]:
         Task(f"new corpus {family} {count} {kind}", (runs, family, count, kind))
         for family in runs.families
         for count in FEW
-        for kind in ("none", "complete", "partial")
+        for kind in ("none", "complete", POOLED, CORPORA)
     ]
     rows = [
         {"runs": task.arguments[2], "pooling": task.arguments[3], **row}
@@ -487,7 +488,7 @@ def new_corpora(bench: Bench, runs: bs.Runs) -> Iterator[str]:
         lines.append(
             {
                 "runs": count,
-                "pooling": kind,
+                "pooling": quoted(kind) if kind in (POOLED, CORPORA) else kind,
                 "RMSE": f"{100 * np.sqrt(mean['square']):.2f}",
                 "90 % cover": f"{mean['coverage_90']:.2f}",
                 "width": f"{100 * mean['width_90']:.2f}",
@@ -496,7 +497,7 @@ def new_corpora(bench: Bench, runs: bs.Runs) -> Iterator[str]:
             }
         )
     print("new corpora", flush=True)
-    table = pd.DataFrame(lines).sort_values(["runs", "pooling"], kind="stable")
+    table = pd.DataFrame(lines).sort_values("runs", kind="stable")
     yield "\n".join(
         [
             "## A new corpus with a few small runs",
@@ -504,8 +505,10 @@ def new_corpora(bench: Bench, runs: bs.Runs) -> Iterator[str]:
             "Each corpus of `overtraining` in turn: its smallest runs and all runs of the other "
             "two are fitted, and its runs above the median compute predicted. Without pooling its "
             "parameters are its own (a standard deviation of one on the log scale); with complete "
-            f"pooling there are no differences; partial pooling is the card `{POOLED}`. All three "
-            "corpora together; scores in per cent of loss.",
+            f"pooling there are no differences. The card `{POOLED}` pools floor, terms and "
+            f"exponents partially, as of families whose recipes differ; `{CORPORA}` the floor "
+            "alone, as of corpora under one recipe, which these are. All three corpora together; "
+            "scores in per cent of loss.",
             "",
             markdown(table),
         ]
@@ -519,8 +522,8 @@ def score_new_corpus(runs: bs.Runs, family: str, count: int, kind: str) -> dict:
     known = ~new
     known[smallest] = True
     large = new & (runs.compute > np.median(runs.compute[new]))
-    model = bs.load_model(POOLED)
-    if kind != "partial":
+    model = bs.load_model(kind if kind in (POOLED, CORPORA) else POOLED)
+    if kind != model.id:
         why = "to compare with"
         sd = {"none": 1.0, "complete": None}[kind]
         pooling = tuple(replace(p, kind=kind, sd=sd, why=why) for p in model.pooling)

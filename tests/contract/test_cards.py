@@ -263,7 +263,8 @@ def test_density_in_jax_is_that_of_the_machine_code(card, chinchilla_runs):
 def test_volume_of_the_coordinates_in_what_is_sampled_is_the_remainder(card):
     """By differences: the densities above take it as it is stated."""
     model = load_model(card)
-    names, start = variables_of(model.formula), starting_point(model)
+    room = tuple((column, 8) for column in model.groupings)
+    names, start = variables_of(model.formula), starting_point(model, sizes=room)
     rng = np.random.default_rng(4)
     position = np.array([start[name] for name in names]) + rng.uniform(-0.5, 0.5, len(names))
 
