@@ -167,8 +167,48 @@ def numpyro_worker() -> None:
     finish(refit, refit, draws, gradients)
 
 
+def brms_worker() -> None:
+    import os
+    import subprocess
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+    import pandas as pd
+    import xarray as xr
+
+    import bayescale as bs
+    from bayescale.coordinates import ODDS, TOTAL, coordinates_of
+    from bayescale.design import Design, Scale
+
+    runs, model = bs.load_runs("chinchilla"), bs.load_model("chinchilla")
+    scale, law = Scale.of(model, runs), bs.law("chinchilla")
+    with tempfile.TemporaryDirectory() as folder:
+        table, draws_file = Path(folder, "runs.csv"), Path(folder, "draws.csv")
+        columns = zip("xzy", Design.of(model, runs).matrix, strict=True)
+        pd.DataFrame(dict(columns)).to_csv(table, index=False)
+        script = Path(__file__).with_name("contender_brms.R")
+        cache = os.environ["BENCHMARK_CACHE_DIR"]
+        subprocess.run(["Rscript", script, table, cache, draws_file, MARK], check=True)
+        drawn = pd.read_csv(draws_file)
+    free = {
+        name: xr.DataArray(drawn[name].to_numpy().reshape(4, -1), dims=("chain", "draw"))
+        for name in ("b_level_Intercept", *(f"b_{x}_Intercept" for x in "ndpq"), "sigma", "nu")
+    }
+    level, n, d, p, q = (free[f"b_{x}_Intercept"] for x in ("level", *"ndpq"))
+    sampled = {"loss_ref": level, TOTAL: np.logaddexp(n, d), ODDS: n - d}
+    sampled |= {"logit_share_alpha": p, "logit_share_beta": q}
+    coordinates, _ = coordinates_of(model, sampled)
+    coordinates["loss_ref"] = coordinates["loss_ref"] * scale.response
+    natural = law.from_reference(coordinates, scale.reference)
+    noise = {name: free[name] for name in model.noise.priors}
+    refit, steps = float(drawn["refit"].iloc[0]), float(drawn["steps"].iloc[0])
+    finish(refit, refit, with_optimum(law, natural, noise), steps)
+
+
 CONTENDERS = {
     "bayescale": bayescale_worker,
     "pm.sample": pymc_worker,
     "numpyro-dense": numpyro_worker,
+    "brms": brms_worker,
 }

@@ -19,8 +19,9 @@ memory
     the most that the process held at once, in MB.
 
 Then bayescale by size, on simulated runs, each size in a process of its own: runs of Chinchilla's
-law, families of 100 runs each (`chinchilla-pooled`), and checkpoints with correlated errors. And
-`bayescale.allocate` on 4,000 draws and 100 budgets.
+law, families of 100 runs each (`chinchilla-pooled`), and checkpoints with correlated errors. Then
+many short fits, one after another and by simulation-based calibration, and `bayescale.allocate` on
+4,000 draws and 100 budgets.
 
 Each part is kept in benchmarks/performance.json as it is done, and a second call goes on from
 there; `--again` starts anew. `--tiny` tries every part at small sizes, and writes no page.
@@ -30,6 +31,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,11 +44,22 @@ from pathlib import Path
 from typing import Any
 
 from contenders import CONTENDERS, MARK
-from sizes import CHECKPOINTS_A_RUN, RUNS_A_FAMILY, SIZES, TINY, allocation, by_size
+from sizes import (
+    CHECKPOINTS_A_RUN,
+    REFITTED,
+    RUNS_A_FAMILY,
+    SIZES,
+    TINY,
+    allocation,
+    by_size,
+    refits,
+    simulations,
+)
 
 from bayescale.atomic import whole_file
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+SIMULATIONS, TINY_SIMULATIONS = 1000, 4
 PACKAGES = ("bayescale", "pymc", "pytensor", "nutpie", "numba", "numpy", "numpyro", "jax")
 
 
@@ -86,15 +99,27 @@ def main() -> None:
     for kind, sizes in (TINY if options.tiny else SIZES).items():
         for size in sizes:
             part(f"{kind} {size}", lambda kind=kind, size=size: sized(kind, size, options.limit))
+    part("refits", refits)
+    part("simulations", lambda: simulations(TINY_SIMULATIONS if options.tiny else SIMULATIONS))
     part("allocation", allocation)
     if not options.tiny:
         with whole_file(PAGE) as unfinished:
             unfinished.write_text(page(facts), encoding="utf-8")
+        draw_scaling(facts, PAGE.parent / "images" / "scaling.png")
 
 
 def installed() -> list[str]:
     """Return the contenders that are there."""
-    return [name for name in CONTENDERS if name != "numpyro-dense" or find_spec("numpyro")]
+    there = {"numpyro-dense": lambda: find_spec("numpyro") is not None, "brms": has_brms}
+    return [name for name in CONTENDERS if there.get(name, lambda: True)()]
+
+
+def has_brms() -> bool:
+    """Return whether there is R, and brms in it."""
+    if shutil.which("Rscript") is None:
+        return False
+    asked = subprocess.run(["Rscript", "-e", "packageVersion('brms')"], capture_output=True)
+    return asked.returncode == 0
 
 
 def machine() -> dict[str, Any]:
@@ -181,10 +206,60 @@ def page(facts: dict[str, Any]) -> str:
                 f"| {row['sample_s']:.3g} | {row['gradient_us']:.3g} | {row['worst_ess']:.0f} "
                 f"| {'passed' if row['ok'] else 'failed'} | {row['memory_mb']:.0f} |"
             )
+    lines += [
+        "",
+        "![Time of a gradient and of a fit against runs and families](images/scaling.png)",
+        "",
+        "Dotted: in proportion to the largest.",
+        "",
+        "## Many fits",
+        "",
+        "On the 240 shipped runs, with what is compiled already. One fit: `fit` with four chains "
+        "of 300 warm-up draws and 250 more, from runs to checked posterior, the median of "
+        f"fifteen; `sbc`: {SIMULATIONS:,} such fits, each to losses simulated from the prior, in "
+        "two processes. What mixes too slowly is sampled for longer, and counts.",
+        "",
+        f"| card | one fit, s | {SIMULATIONS:,} of `sbc`, s |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| `{card}` | {facts['refits'][card]:.3g} | {facts['simulations'][card]:.3g} |"
+        for card in REFITTED
+    ]
     lines += ["", "## Allocation", "", "Seconds of `allocate` for 4,000 draws by 100 budgets.", ""]
     lines += ["| cost | s |", "|---|---|"]
     lines += [f"| {name} | {seconds:.3g} |" for name, seconds in facts["allocation"].items()]
     return "\n".join(lines) + "\n"
+
+
+def draw_scaling(facts: dict[str, Any], to: Path) -> None:
+    """Draw how the time of a gradient and of a whole fit grows."""
+    from matplotlib.figure import Figure
+
+    from bayescale.plots.style import BLUE, ORANGE, ratio_axis, tidy
+
+    def column(kind: str, name: str) -> tuple[list[int], list[float]]:
+        found = {n: facts[f"{kind} {n}"] for n in SIZES[kind]}
+        kept = {n: row[name] for n, row in found.items() if name in row}
+        return list(kept), list(kept.values())
+
+    canvas = Figure(figsize=(9.6, 3.4), layout="constrained")
+    panels = (
+        ("runs", "gradient_us", "One gradient, microseconds", BLUE, "runs of one family"),
+        ("runs", "sample_s", "4 x (400 + 1,000) draws, s", BLUE, "runs of one family"),
+        ("families", "sample_s", "4 x (400 + 1,000) draws, s", ORANGE, "families of 100 runs"),
+    )
+    for ax, (kind, name, title, colour, across) in zip(canvas.subplots(1, 3), panels, strict=True):
+        sizes, spent = column(kind, name)
+        ax.loglog(sizes, spent, "o-", color=colour)
+        # What grows in proportion, through the largest.
+        ax.loglog(sizes, [spent[-1] * n / sizes[-1] for n in sizes], ":", color="0.5")
+        ax.set(title=title, xlabel=across)
+        ax.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        ax.set_xticks([], minor=True)
+        ratio_axis(ax.yaxis)
+        tidy(ax)
+    canvas.savefig(to, dpi=120)
 
 
 def measure(name: str, repeats: int) -> dict[str, float]:
@@ -215,6 +290,7 @@ def run(
         "PYTENSOR_FLAGS": f"base_compiledir={cache}/pytensor",
         "NUMBA_CACHE_DIR": f"{cache}/numba",
         "JAX_COMPILATION_CACHE_DIR": f"{cache}/jax",
+        "BENCHMARK_CACHE_DIR": cache,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PLATFORMS": "cpu",
     }

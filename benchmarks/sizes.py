@@ -16,9 +16,11 @@ RUNS_A_FAMILY, CHECKPOINTS_A_RUN = 100, 25
 
 
 def peak_memory() -> float:
-    """Return the most memory that this process has held, in MB."""
+    """Return the most memory that a process has held, in MB."""
     unit = 1.0 if sys.platform == "darwin" else 1024.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    # Of this process, or of the largest that it started: R does its work in one.
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(each).ru_maxrss for each in who) * unit / 1e6
 
 
 def simulated(count: int, each: int, rng: Any) -> Any:
@@ -110,6 +112,44 @@ def by_size(kind: str, size: int) -> None:
         "memory_mb": peak_memory(),
     }
     print(json.dumps(facts))
+
+
+REFITTED = ("chinchilla", "coupled", "chinchilla-drift")
+
+
+def refits(repeats: int = 15) -> dict[str, float]:
+    """Time short fits of cards that were fitted before: seconds of the median one."""
+    from statistics import median
+
+    import bayescale as bs
+
+    runs = bs.load_runs("chinchilla")
+    found = {}
+    for card in REFITTED:
+        spent = []
+        for seed in range(repeats + 1):
+            started = time.perf_counter()
+            bs.fit(card, runs, draws=250, tune=300, seed=seed, progress=False)
+            spent.append(time.perf_counter() - started)
+        found[card] = median(spent[1:])
+    return found
+
+
+def simulations(count: int) -> dict[str, float]:
+    """Time simulation-based calibration on the shipped runs: short fits in two processes."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    import bayescale as bs
+
+    design = bs.load_runs("chinchilla").table[["n_params", "n_tokens"]]
+    found = {}
+    with ProcessPoolExecutor(2) as executor:
+        for card in REFITTED:
+            bs.sbc(card, design, 2, seed=0, executor=executor, progress=False)
+            started = time.perf_counter()
+            bs.sbc(card, design, count, seed=1, executor=executor, progress=False)
+            found[card] = time.perf_counter() - started
+    return found
 
 
 def allocation(repeats: int = 5) -> dict[str, float]:
