@@ -276,10 +276,9 @@ def enough_draws(
             {name: (("chain", "draw"), x) for name, x in natural.items() if x.ndim == 2}
         )
         table = diagnose_quantities(scalars).table
-        least = float(table["ess_bulk"].min())
-        limits = greatest_r_hat(
-            table[["ess_bulk", "ess_tail"]].min(axis="columns"), settings.chains, r_hat
-        )
+        samples = table[["ess_bulk", "ess_tail"]].min(axis="columns")
+        limits = greatest_r_hat(samples, settings.chains, r_hat)
+        least = float(samples.min())
         if factor > 1 or (least > effective and bool((table["r_hat"] < limits).all())):
             break
         # With half as many again as that would need: what is counted is uncertain too.
