@@ -106,7 +106,7 @@ def decide(
     >>> bool(made.table().loc["as published", "regret"] < 0.02)
     True
     >>> print(made.sentences[0].split(":")[0])
-    Train 71...B parameters on 1.3...T tokens (18.... per parameter)
+    Train 71...B parameters on 1.3...T tokens (18... per parameter)
     """
     cost = as_cost(cost)
     for name, value in (("prob", prob), ("quantile", quantile)):
