@@ -99,30 +99,21 @@ def lead_with_status(description: str, diagnostics: Diagnostics) -> str:
     return " ".join(parts if diagnostics.ok else reversed(parts))
 
 
-def diagnose_quantities(draws: xr.Dataset) -> Diagnostics:
+def diagnose_quantities(draws: xr.Dataset, known: pd.DataFrame | None = None) -> Diagnostics:
     """Gate R-hat and effective sample sizes of every variable, element by element.
 
     Parameters
     ----------
     draws
         Variables with dims chain and draw, and perhaps more.
+    known
+        The table of some of these, from before.
     """
-    from arviz_stats.base import array_stats
-
-    chains = draws.sizes["chain"]
-    labels = [_label(name, point) for name in draws for point in _points(draws[name])]
-    # All at once, on bare arrays: labels for each would take most of the time.
-    ours = [x.transpose(..., "chain", "draw").to_numpy() for x in draws.data_vars.values()]
-    values = np.concatenate([x.reshape(-1, *x.shape[-2:]) for x in ours])
-    axes = {"chain_axis": -2, "draw_axis": -1}
-    table = pd.DataFrame(
-        {
-            "r_hat": array_stats.rhat(values, **axes),
-            "ess_bulk": array_stats.ess(values, method="bulk", **axes),
-            "ess_tail": array_stats.ess(values, method="tail", prob=TAILS, **axes),
-        },
-        index=pd.Index(labels, name="quantity"),
-    )
+    chains, fresh = draws.sizes["chain"], draws
+    if known is not None:
+        fresh = draws.drop_vars(set(draws) & set(known.index))
+    tables = [known, _measured(fresh) if fresh else None]
+    table = pd.concat([t for t in tables if t is not None]).loc[_labels(draws)]
     needed = max(ESS, ESS_PER_CHAIN * chains)
     failures = []
     for quantity, row in table.iterrows():
@@ -139,6 +130,23 @@ def diagnose_quantities(draws: xr.Dataset) -> Diagnostics:
                 "more, or look for a parameter the runs do not determine."
             )
     return Diagnostics(table, tuple(failures))
+
+
+def _measured(draws: xr.Dataset) -> pd.DataFrame:
+    from arviz_stats.base import array_stats
+
+    # All at once, on bare arrays: labels for each would take most of the time.
+    ours = [x.transpose(..., "chain", "draw").to_numpy() for x in draws.data_vars.values()]
+    values = np.concatenate([x.reshape(-1, *x.shape[-2:]) for x in ours])
+    axes = {"chain_axis": -2, "draw_axis": -1}
+    return pd.DataFrame(
+        {
+            "r_hat": array_stats.rhat(values, **axes),
+            "ess_bulk": array_stats.ess(values, method="bulk", **axes),
+            "ess_tail": array_stats.ess(values, method="tail", prob=TAILS, **axes),
+        },
+        index=pd.Index(_labels(draws), name="quantity"),
+    )
 
 
 def greatest_r_hat(ess: ArrayLike, chains: int, gate: float = R_HAT) -> NDArray[np.float64]:
@@ -197,6 +205,10 @@ def describe_unfinished(made: Mapping[str, int]) -> str:
         + (of_chains if made["chains"] < made["all_chains"] else "")
         + "."
     )
+
+
+def _labels(draws: xr.Dataset) -> list[str]:
+    return [_label(name, point) for name in draws for point in _points(draws[name])]
 
 
 def _points(variable: xr.DataArray) -> list[dict[Hashable, object]]:

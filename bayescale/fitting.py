@@ -4,13 +4,14 @@ import os
 import platform
 import time
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -176,9 +177,7 @@ def fit(
         if draw_store and draw_store.finished:
             return load_fit(draw_store.path)
         try:
-            positions, stats, exploration, factor = enough_draws(
-                model, compiled, design, settings, shown, store=draw_store
-            )
+            sampled = enough_draws(model, compiled, design, settings, shown, store=draw_store)
         except KeyboardInterrupt:
             what = f"its draws so far are in {store}" if store else "nothing was kept or written"
             raise KeyboardInterrupt(
@@ -187,13 +186,15 @@ def fit(
         sampled_after = time.perf_counter()
         shown.stage("checking")
         unseen = np.random.default_rng([settings.seed, UNSEEN_STREAM])
-        posterior = labelled(model, design, parameters_from_draws(model, design, positions), unseen)
+        natural = parameters_from_draws(model, design, sampled.positions)
+        posterior = labelled(model, design, natural, unseen)
+        factor, exploration = sampled.factor, sampled.exploration
         result = Fit(
             model=model,
             runs=table,
             scale=design.scale,
             _posterior=posterior,
-            _sample_stats=stats,
+            _sample_stats=sampled.stats,
             provenance={
                 **begun,
                 "sampler": begun["sampler"] | ({"kept_one_draw_in": factor} if factor > 1 else {}),
@@ -215,6 +216,8 @@ def fit(
         if draw_store:
             draw_store.finish(factor, result.provenance)
         # Gates are looked at before results, so they are computed while the bar still shows.
+        if factor == 1:
+            return result.diagnosed(sampled.table)
         _ = result.diagnostics
     return result
 
@@ -233,6 +236,31 @@ def fit_quietly(
         return fit(model, runs, seed=seed, draws=draws, target_accept=target_accept, progress=False)
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Sampled:
+    """Draws of a posterior, and how they were made.
+
+    Attributes
+    ----------
+    positions
+        Unconstrained draws by name.
+    stats
+        The sampler's statistics of them.
+    exploration
+        What was found of modes, if the law may have several.
+    factor
+        One draw in so many was kept.
+    table
+        What diagnostics say of the scalars, of all draws that were made.
+    """
+
+    positions: dict[str, NDArray[np.float64]]
+    stats: xr.Dataset
+    exploration: Exploration | None
+    factor: int
+    table: pd.DataFrame
+
+
 def enough_draws(
     model: Model,
     compiled: Sampler,
@@ -242,7 +270,7 @@ def enough_draws(
     effective: float = ESS,
     r_hat: float = R_HAT,
     store: DrawStore | None = None,
-) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset, Exploration | None, int]:
+) -> Sampled:
     """Sample a model, for longer where draws depend too much on one another.
 
     Parameters
@@ -253,13 +281,6 @@ def enough_draws(
         How many independent draws they must be worth, and how nearly chains must agree.
     store
         What keeps draws while they are made, of each factor apart.
-
-    Returns
-    -------
-    positions, sample_stats, exploration
-        As of `draw_posterior`, as many as the settings say.
-    factor
-        One draw in so many was kept.
     """
     factor = 1
     while True:
@@ -284,8 +305,13 @@ def enough_draws(
         # With half as many again as that would need: what is counted is uncertain too.
         needed = factor * 1.5 * effective / max(least, 1.0)
         factor = int(np.clip(np.ceil(needed), 2 * factor, LONGEST))
-    kept = {name: values[:, ::factor] for name, values in positions.items()}
-    return kept, stats.isel(draw=slice(None, None, factor)), exploration, factor
+    return Sampled(
+        positions={name: values[:, ::factor] for name, values in positions.items()},
+        stats=stats.isel(draw=slice(None, None, factor)),
+        exploration=exploration,
+        factor=factor,
+        table=table,
+    )
 
 
 def draw_posterior(

@@ -197,7 +197,16 @@ class Fit:
     @cached_property
     def diagnostics(self) -> Diagnostics:
         """The gates, over every reported quantity."""
-        quantities = diagnose_quantities(self.quantities)
+        return self._diagnose(None)
+
+    def diagnosed(self, known: pd.DataFrame) -> "Fit":
+        """Return the fit once its gates are looked at, given the table of some quantities."""
+        # Not a field: a fit of other draws that is made of this one must not inherit it.
+        self.__dict__["diagnostics"] = self._diagnose(known)
+        return self
+
+    def _diagnose(self, known: pd.DataFrame | None) -> Diagnostics:
+        quantities = diagnose_quantities(self.quantities, known)
         failures, remarks = diagnose_sampling(self.sample_stats)
         ends = {name: (float(x.min()), float(x.max())) for name, x in self.inputs.items()}
         remarks += self.law.remarks(self.parameters, ends)

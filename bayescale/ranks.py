@@ -52,8 +52,8 @@ class Sbc:
         A row for each simulation, a column for each quantity: the share of posterior draws below
         the truth. If model, sampler and prior agree, each column is uniform.
     sampler
-        A row for each simulation: the least number of ``effective`` draws over what was
-        sampled, and ``divergences``.
+        A row for each simulation: the least number of ``effective`` draws over the scalars, and
+        ``divergences``.
     ranked
         How many draws the truth was ranked among.
     """
@@ -248,34 +248,24 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     # Ranks among dependent draws are not uniform, however right the sampler.
     settings = replace(_SETTINGS, seed=int(rng.integers(2**32)), target_accept=target_of(model))
     compiled = compiled_logp(model, design.sizes)
-    positions, stats, *_ = enough_draws(
-        model, compiled, design, settings, Stages(), _RANKED, _R_HAT
-    )
+    sampled = enough_draws(model, compiled, design, settings, Stages(), _RANKED, _R_HAT)
     thin = settings.chains * settings.draws // _RANKED
-    thinned = {name: values[:, ::thin] for name, values in positions.items()}
+    thinned = {name: values[:, ::thin] for name, values in sampled.positions.items()}
     posterior = labelled(model, design, parameters_from_draws(model, design, thinned), rng)
     ranked = _quantities(model, design, posterior, runs, response)
     below = {
         name: _rank(ranked[name].to_numpy(), value.item(), rng)
         for name, value in _quantities(model, design, truth, runs, response).items()
     }
-    divergences = int(stats["diverging"].sum())
-    return {**below, "effective": _effective(positions), "divergences": divergences}
+    divergences = int(sampled.stats["diverging"].sum())
+    effective = float(sampled.table["ess_bulk"].min())
+    return {**below, "effective": effective, "divergences": divergences}
 
 
 def _rank(draws: NDArray[np.float64], truth: float, rng: np.random.Generator) -> float:
     """Return the share of draws below the truth; what equals it is below as often as above."""
     equal = int((draws == truth).sum())
     return float(((draws < truth).sum() + rng.integers(0, equal + 1)) / draws.size)
-
-
-def _effective(positions: Mapping[str, NDArray[np.float64]]) -> float:
-    """Return how many independent draws those of the worst sampled scalar are worth."""
-    import arviz_stats as azs
-
-    scalars = {name: (("chain", "draw"), x) for name, x in positions.items() if x.ndim == 2}
-    found = azs.ess(xr.Dataset(scalars), sample_dims=["chain", "draw"])
-    return min(float(found[name]) for name in scalars)
 
 
 def _at_runs(
