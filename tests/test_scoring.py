@@ -89,7 +89,8 @@ def test_the_number_of_breaks_is_found():
     table = bs.compare_breaks(runs, "examples", seed=1, target_accept=0.95)
     assert table.loc["power-law-floor", "elpd_diff"] < -30
     assert table.loc["broken-power-law-1", "ok"]
-    assert table.loc["broken-power-law-1", "elpd_diff"] > -5
+    # Those with more breaks, of no use, differ by a few nats from seed to seed.
+    assert table.loc["broken-power-law-1", "elpd_diff"] > -10
     assert table.loc["broken-power-law-1", "rmsle"] < 0.02 < table.loc["power-law-floor", "rmsle"]
 
 

@@ -115,7 +115,7 @@ def test_the_frame_of_the_mode_changes_what_sampling_costs_and_not_the_posterior
     design = Design.of(model, runs)
     framed = compiled_logp(model, design.sizes)
     assert framed.framed
-    settings = Settings(draws=1000, tune=400, chains=4, cores=2, seed=1, target_accept=0.95)
+    settings = Settings(draws=3000, tune=400, chains=4, cores=2, seed=1, target_accept=0.95)
     found, steps = [], []
     for sampler in (framed, dataclasses.replace(framed, framed=False)):
         positions, stats = sampler.sample(design.matrix, settings)
