@@ -293,8 +293,9 @@ def enough_draws(
             model, compiled, design, longer, shown, store, factor
         )
         natural = parameters_from_draws(model, design, positions)
+        reported = natural | model.formula.derived(natural)
         scalars = xr.Dataset(
-            {name: (("chain", "draw"), x) for name, x in natural.items() if x.ndim == 2}
+            {name: (("chain", "draw"), x) for name, x in reported.items() if x.ndim == 2}
         )
         table = diagnose_quantities(scalars).table
         samples = table[["ess_bulk", "ess_tail"]].min(axis="columns")
