@@ -12,7 +12,7 @@ from bayescale.design import Design
 from bayescale.fitting import compiled_logp
 from bayescale.local import moved
 from bayescale.sampler import Settings
-from bayescale.whitening import Told, _whitened
+from bayescale.whitening import Told, _whitened, standard_walks
 
 RNG = np.random.default_rng(7)
 
@@ -107,6 +107,24 @@ def test_other_responses_tell_other_things_of_the_same_runs():
     np.testing.assert_array_equal(again.matrix, design.matrix)
     higher = design.observing(model, design.matrix[len(model.columns)] + 0.1)
     assert np.all(np.array(higher.told["family"].best)[0, :3] > again.told["family"].best[0][:3])
+
+
+def test_walks_are_of_the_distribution_that_the_law_leaves():
+    """Against the formulas with matrices, given what a law leaves of the runs."""
+    scale, sigma, runs, count = 0.03, 0.02, 40, 5
+    orthogonal = np.linalg.qr(RNG.standard_normal((runs, count)))[0].T
+    modes = orthogonal * np.geomspace(30.0, 0.01, count)[:, None]
+    residual = RNG.standard_normal(runs)
+    precision = np.eye(count) + (scale / sigma) ** 2 * modes @ modes.T
+    mean = np.linalg.solve(precision, scale / sigma**2 * modes @ residual)
+    volume = 0.0
+    for i, steps in enumerate(np.eye(count)):
+        origin, log_volume = standard_walks(scale, sigma, modes, modes @ residual, 0.0 * steps)
+        moved, _ = standard_walks(scale, sigma, modes, modes @ residual, steps)
+        np.testing.assert_allclose(origin, mean, rtol=1e-9)
+        np.testing.assert_allclose((moved - origin)[i], np.linalg.inv(precision)[i, i] ** 0.5)
+        volume += log_volume[i]
+    assert volume == pytest.approx(-0.5 * np.linalg.slogdet(precision)[1])
 
 
 @pytest.mark.slow
