@@ -155,7 +155,7 @@ def page(facts: dict[str, Any]) -> str:
     lines = [
         "# Performance",
         "",
-        "Written by `make bench`, all in one run on one machine: "
+        "Written by `make bench`, each table in one run, all on one machine: "
         f"{on['processor']}, {on['cores']} cores, {on['memory_gb']} GB, {on['system']}; "
         f"Python {on['python']}, {versions}. Load before it began: {on['load_before']:.1f}.",
         "",

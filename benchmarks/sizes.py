@@ -115,7 +115,7 @@ def by_size(kind: str, size: int) -> None:
 
 
 REFITTED = ("chinchilla", "coupled", "chinchilla-drift")
-SIMULATED = REFITTED[:2]
+SIMULATED = REFITTED[:1]
 
 
 def refits(repeats: int = 15) -> dict[str, float]:
