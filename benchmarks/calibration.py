@@ -566,6 +566,9 @@ def simulated(bench: Bench) -> Iterator[str]:
 
 
 def simulations_page(rows: list[dict[str, str]]) -> str:
+    done = {(row["design"], row["card"]) for row in rows}
+    pairs = ((name, f"`{card}`") for name in designs() for card in SIMULATED_CARDS)
+    missing = ", ".join(f"{card} on {name}" for name, card in pairs if (name, card) not in done)
     return "\n".join(
         [
             "## Truths drawn from the prior",
@@ -574,7 +577,8 @@ def simulations_page(rows: list[dict[str, str]]) -> str:
             "model and sampler agree. Spread is their standard deviation over that of a uniform. A "
             "set that does not look uniform is followed by twice as many simulations of another "
             "seed. On the diagonal the two terms can trade places; `fit` refuses such a design, "
-            "and `sbc` warns of it before it samples.",
+            "and `sbc` warns of it before it samples."
+            + (f" Not simulated yet: {missing}." if missing else ""),
             "",
             markdown(pd.DataFrame(rows)),
         ]
