@@ -186,8 +186,8 @@ def _left(
     rows = Rows(model)
     modes, log_response = design.matrix[rows.modes], design.matrix[rows.response]
     if model.grouping:
-        room = design.placed.centres[next(iter(design.placed.centres))].shape
-        natural = {name: np.broadcast_to(x, x.shape[:-1] + room) for name, x in natural.items()}
+        room = dict(design.sizes)[model.grouping]
+        natural = {n: np.broadcast_to(x, (*x.shape[:-1], room)) for n, x in natural.items()}
     count = np.broadcast_shapes(*(x.shape for x in natural.values()))[-2]
     # A few draws at a time: all of them at all runs may be more than there is memory for.
     parts = np.array_split(np.arange(count), 1 + count * len(log_response) // _AT_ONCE)

@@ -10,16 +10,13 @@ from bayescale.groups import Sizes
 from bayescale.laws import Law, Value, Values
 from bayescale.model import Model
 
-LOGIT = "logit_share_"
-"""Head of the name of the variable behind an exponent."""
-
 TOTAL, ODDS = "log_total_elasticity", "log_odds_of_elasticities"
 """Names of the variables behind two elasticities that runs along one line cannot tell apart."""
 
 
 def logit_name(exponent: str) -> str:
     """Return the name of the sampled variable behind an exponent."""
-    return f"{LOGIT}{exponent}"
+    return f"logit_share_{exponent}"
 
 
 def variables_of(law: Law) -> tuple[str, ...]:

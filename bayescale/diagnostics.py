@@ -109,9 +109,8 @@ def diagnose_quantities(draws: xr.Dataset, known: pd.DataFrame | None = None) ->
     known
         The table of some of these, from before.
     """
-    chains, fresh = draws.sizes["chain"], draws
-    if known is not None:
-        fresh = draws.drop_vars(set(draws) & set(known.index))
+    chains = draws.sizes["chain"]
+    fresh = draws if known is None else draws.drop_vars(known.index, errors="ignore")
     tables = [known, _measured(fresh) if fresh else None]
     table = pd.concat([t for t in tables if t is not None]).loc[_labels(draws)]
     needed = max(ESS, ESS_PER_CHAIN * chains)

@@ -216,10 +216,8 @@ def fit(
         if draw_store:
             draw_store.finish(factor, result.provenance)
         # Gates are looked at before results, so they are computed while the bar still shows.
-        if factor == 1:
-            return result.diagnosed(sampled.table)
-        _ = result.diagnostics
-    return result
+        # Of draws that were thinned, nothing is known yet.
+        return result.diagnosed(sampled.table if factor == 1 else None)
 
 
 def fit_quietly(

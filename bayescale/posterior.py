@@ -199,8 +199,8 @@ class Fit:
         """The gates, over every reported quantity."""
         return self._diagnose(None)
 
-    def diagnosed(self, known: pd.DataFrame) -> "Fit":
-        """Return the fit once its gates are looked at, given the table of some quantities."""
+    def diagnosed(self, known: pd.DataFrame | None) -> "Fit":
+        """Return the fit once its gates are looked at, given what is known of some quantities."""
         # Not a field: a fit of other draws that is made of this one must not inherit it.
         self.__dict__["diagnostics"] = self._diagnose(known)
         return self

@@ -69,7 +69,7 @@ class Prior(ABC):
     def distribution(self) -> tuple[Any, dict[str, float]]:
         """Return the PyMC distribution class and its arguments."""
 
-    def variable(self, name: str, shape: tuple[int, ...] = ()) -> Any:
+    def variable(self, name: str) -> Any:
         """Add the quantity to the PyMC model in context; `constrain` undoes its transform."""
         from pymc.distributions.transforms import Interval, logodds
 
@@ -80,7 +80,7 @@ class Prior(ABC):
             "unit": logodds,
             "real": None,
         }[self.support]
-        return cls(name, **arguments, default_transform=transform, shape=shape)
+        return cls(name, **arguments, default_transform=transform)
 
     def constrain(self, free: Any) -> Any:
         """Return the quantity from what the sampler moves: ln (x - lower), logit x, or x."""

@@ -287,9 +287,12 @@ class CompiledLogp(Sampler):
         return sum(not shape for shape in self.shapes.values())
 
     def _frame(self, data: NDArray[np.float64]) -> Frame:
+        plain = Frame.plain(len(self.start), self._scalars)
         if not self.framed:
-            return Frame.plain(len(self.start), self._scalars)
-        return Frame.about_mode(lambda x: self.log_density(x, data), self.start, self._scalars)
+            return plain
+        # Packed once, since the search asks for hundreds of values.
+        packed = _pack(data, plain)
+        return Frame.about_mode(lambda x: self._evaluate(x, packed), self.start, self._scalars)
 
     def _nutpie_model(
         self, data: NDArray[np.float64], frame: Frame, starts: NDArray[np.float64] | None
@@ -323,8 +326,12 @@ class CompiledLogp(Sampler):
     def log_density(
         self, position: NDArray[np.float64], data: NDArray[np.float64]
     ) -> tuple[float, NDArray[np.float64]]:
+        return self._evaluate(position, _pack(data, Frame.plain(len(position), self._scalars)))
+
+    def _evaluate(
+        self, position: NDArray[np.float64], packed: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64]]:
         x = np.ascontiguousarray(position, dtype=np.float64)
-        packed = _pack(data, Frame.plain(len(x), self._scalars))
         gradient, value = np.empty_like(x), np.empty(1)
         _C_LOGP(self._logp.address)(
             len(x), _pointer(x), _pointer(gradient), _pointer(value), packed.ctypes.data

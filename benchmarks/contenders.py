@@ -44,6 +44,12 @@ def with_optimum(law: Any, natural: dict[str, Any], noise: dict[str, Any]) -> An
     return xr.Dataset({**natural, **noise, "ln_n_opt": log_n})
 
 
+def in_units(law: Any, coordinates: dict[str, Any], scale: Any) -> dict[str, Any]:
+    """Return natural parameters from coordinates whose loss is over the typical one."""
+    loss = coordinates["loss_ref"] * scale.response
+    return law.from_reference({**coordinates, "loss_ref": loss}, scale.reference)
+
+
 def bayescale_worker() -> None:
     import bayescale as bs
 
@@ -82,8 +88,7 @@ def pymc_worker() -> None:
             tree = pm.sample(random_seed=seed, progressbar=False, quiet=True)
         free = tree["posterior"].to_dataset()
         coordinates, _ = coordinates_of(model, free)
-        coordinates["loss_ref"] = coordinates["loss_ref"] * scale.response
-        natural = law.from_reference(coordinates, scale.reference)
+        natural = in_units(law, coordinates, scale)
         return tree, with_optimum(law, natural, {name: free[name] for name in model.noise.priors})
 
     _, draws = once(1)
@@ -153,8 +158,7 @@ def numpyro_worker() -> None:
             name: xr.DataArray(np.asarray(v), dims=("chain", "draw")) for name, v in drawn.items()
         }
         coordinates = {name: free[name] for name in law.coordinates}
-        coordinates["loss_ref"] = coordinates["loss_ref"] * scale.response
-        natural = law.from_reference(coordinates, scale.reference)
+        natural = in_units(law, coordinates, scale)
         noise = {"sigma": free["sigma"], "nu": 1 + free["nu_above_1"]}
         steps = float(np.sum(mcmc.get_extra_fields()["num_steps"]))
         return with_optimum(law, natural, noise), 2 * steps
@@ -199,8 +203,7 @@ def brms_worker() -> None:
     sampled = {"loss_ref": level, TOTAL: np.logaddexp(n, d), ODDS: n - d}
     sampled |= {"logit_share_alpha": p, "logit_share_beta": q}
     coordinates, _ = coordinates_of(model, sampled)
-    coordinates["loss_ref"] = coordinates["loss_ref"] * scale.response
-    natural = law.from_reference(coordinates, scale.reference)
+    natural = in_units(law, coordinates, scale)
     noise = {name: free[name] for name in model.noise.priors}
     refit, steps = float(drawn["refit"].iloc[0]), float(drawn["steps"].iloc[0])
     finish(refit, refit, with_optimum(law, natural, noise), steps)
