@@ -4,6 +4,7 @@ The PyMC model is free of scale: inputs and responses enter as logarithms relati
 the runs. One compiled model therefore serves every table of runs.
 """
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.coordinates import coordinates_of, steps_of, variables_of
+from bayescale.coordinates import coordinates_of, starting_point, steps_of, variables_of
 from bayescale.design import Design, Rows
 from bayescale.discrepancy import CELLS, MODES, SCALE, WALKS
 from bayescale.groups import Sizes, level_dim
@@ -177,6 +178,43 @@ def parameters_from_draws(
     }
     natural = law.from_reference(in_units, design.scale.reference)
     return {**natural, **free, **in_units}
+
+
+def position_of(
+    model: Model, design: Design, found: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Any]:
+    """Return the unconstrained values behind one draw: the inverse of `parameters_from_draws`.
+
+    Parameters
+    ----------
+    model, design
+        What was sampled, given what.
+    found
+        Coordinates (the level relative to the observed), all other scalars, differences and
+        walks, as `draw_prior` returns them.
+    """
+    scalars = {name: float(x.item()) for name, x in found.items() if name in model.all_priors}
+    at = starting_point(model, scalars, design.sizes)
+    # Differences are affine in their steps, and given the differences the walks are in theirs.
+    for names in ([effect.effect for effect in model.effects], [WALKS]):
+        asked = {name: at[name].shape for name in names if name in at}
+        if not asked:
+            continue
+        ends = np.cumsum([0, *(math.prod(shape) for shape in asked.values())])
+        nudges = np.vstack([np.zeros(ends[-1]), np.eye(ends[-1])])
+        tried = {
+            name: np.broadcast_to(x, (1, len(nudges), *np.shape(x))).copy()
+            for name, x in at.items()
+        }
+        for (name, shape), a, b in zip(asked.items(), ends[:-1], ends[1:], strict=True):
+            tried[name][0] = nudges[:, a:b].reshape(-1, *shape)
+        there = parameters_from_draws(model, design, tried)
+        rows = np.concatenate([there[n].reshape(len(nudges), -1) for n in asked], axis=1)
+        wanted = np.concatenate([found[name].ravel() for name in asked])
+        steps = np.linalg.solve((rows[1:] - rows[0]).T, wanted - rows[0])
+        for (name, shape), a, b in zip(asked.items(), ends[:-1], ends[1:], strict=True):
+            at[name] = steps[a:b].reshape(shape)
+    return at
 
 
 def _left(

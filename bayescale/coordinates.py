@@ -13,6 +13,9 @@ from bayescale.model import Model
 TOTAL, ODDS = "log_total_elasticity", "log_odds_of_elasticities"
 """Names of the variables behind two elasticities that runs along one line cannot tell apart."""
 
+_SOME = 0.1
+"""Remainder where exponents have been asked for that leave none."""
+
 
 def logit_name(exponent: str) -> str:
     """Return the name of the sampled variable behind an exponent."""
@@ -65,19 +68,20 @@ def starting_point(
     model
         The model.
     instead
-        Coordinates that are to be elsewhere.
+        Coordinates and other scalars that are to be elsewhere.
     sizes
         Room for levels, as that of a `Design`.
     """
     law, priors = model.formula, model.priors
-    at = {name: prior.typical for name, prior in priors.items()} | dict(instead or {})
+    at = {n: prior.typical for n, prior in model.all_priors.items()} | dict(instead or {})
     start = {n: priors[n].unconstrain(at[n]) for n in law.coordinates if n not in law.shares}
     if law.traded:
         one, other = (start.pop(name) for name in law.traded)
         start |= {TOTAL: float(np.logaddexp(one, other)), ODDS: one - other}
     shares = {name: sum(at[e] for e in law.shares[name]) / at[name] for name in law.shares}
-    remainder = max(1.0 - sum(shares.values()), 0.1)
+    remainder = 1.0 - sum(shares.values())
+    remainder = remainder if remainder > 0.0 else _SOME
     start |= {logit_name(n): float(np.log(s / remainder)) for n, s in shares.items()}
-    others = {name: prior.unconstrain(prior.typical) for name, prior in model.other_priors.items()}
+    others = {name: prior.unconstrain(at[name]) for name, prior in model.other_priors.items()}
     steps = {name: np.zeros(shape) for name, shape in steps_of(model, sizes).items()}
     return {**{name: start[name] for name in variables_of(law)}, **others, **steps}

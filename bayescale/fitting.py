@@ -268,6 +268,7 @@ def enough_draws(
     effective: float = ESS,
     r_hat: float = R_HAT,
     store: DrawStore | None = None,
+    longest: int | None = None,
 ) -> Sampled:
     """Sample a model, for longer where draws depend too much on one another.
 
@@ -279,6 +280,9 @@ def enough_draws(
         How many independent draws they must be worth, and how nearly chains must agree.
     store
         What keeps draws while they are made, of each factor apart.
+    longest
+        What would take more than so many times as long is left as it is; unless given, it is
+        sampled for `LONGEST` times as long.
     """
     factor = 1
     while True:
@@ -303,6 +307,8 @@ def enough_draws(
             break
         # With half as many again as that would need: what is counted is uncertain too.
         needed = factor * 1.5 * effective / max(least, 1.0)
+        if longest and needed > longest:
+            break
         factor = int(np.clip(np.ceil(needed), 2 * factor, LONGEST))
     return Sampled(
         positions={name: values[:, ::factor] for name, values in positions.items()},

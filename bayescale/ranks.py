@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.build import draw_prior, labelled, parameters_from_draws
+from bayescale.build import draw_prior, labelled, parameters_from_draws, position_of
 from bayescale.curve import Curve
 from bayescale.design import Design, Rows
 from bayescale.errors import BayescaleWarning
@@ -25,8 +25,9 @@ from bayescale.model import Model, load_model
 from bayescale.prediction import noise_of_runs
 from bayescale.progress import Stages
 from bayescale.residuals import NoiseOfRuns
+from bayescale.reversible import ReversibleChain
 from bayescale.runs import Runs
-from bayescale.sampler import Settings
+from bayescale.sampler import Sampler, Settings
 from bayescale.tasks import Task, run_tasks
 
 _SETTINGS = Settings(draws=250, tune=300, chains=4, cores=1, seed=0)
@@ -35,6 +36,10 @@ _RANKED = 100
 
 _R_HAT = 1.05
 """A posterior that has fewer, or whose chains agree less, is sampled for longer."""
+
+_LONGEST = 2
+"""One that would have to be sampled for more than so many times as long is not: its truth is
+ranked along a chain that passes it."""
 
 _BEYOND = 10.0
 """The budget of the derived quantities, over the largest compute of the design."""
@@ -52,8 +57,9 @@ class Sbc:
         A row for each simulation, a column for each quantity: the share of posterior draws below
         the truth. If model, sampler and prior agree, each column is uniform.
     sampler
-        A row for each simulation: the least number of ``effective`` draws over the scalars, and
-        ``divergences``.
+        A row for each simulation: the least number of ``effective`` draws over the scalars,
+        ``divergences``, and ``along_chain``, 1 where these draws were too few to rank among and
+        the truth was ranked among the states of a chain that passes it.
     ranked
         How many draws the truth was ranked among.
     """
@@ -169,8 +175,14 @@ def sbc(
     The level of the loss is drawn relative to one, and the reference point is the centre of the
     design; both are as in a fit, but do not depend on the simulated losses.
 
+    Ranks among dependent draws are not uniform, however right the model. A posterior whose draws
+    stay dependent, as where the design leaves parameters to the prior, is asked otherwise: the
+    truth is itself a draw from it, and ranks uniformly among the states of a reversible chain
+    that passes it at a random time. The slower such a chain is, the less it says of a model that
+    is wrong, but of one that is right it says nothing false.
+
     Source: Talts et al. 2018, arXiv:1804.06788; Modrák et al. 2023, arXiv:2211.02383, for the
-    likelihood as a quantity.
+    likelihood as a quantity; Gandy and Scott 2020, arXiv:2001.06465, for ranks along a chain.
 
     Examples
     --------
@@ -189,7 +201,8 @@ def sbc(
     for sentence in design_warnings(model, runs):
         warnings.warn(sentence, BayescaleWarning, stacklevel=2)
     noted = filter(None, [runs.digest(model.grouped_and_noted)])
-    whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, str(seed)])
+    how = f"{_SETTINGS} {_RANKED} {_LONGEST}"
+    whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, how, str(seed)])
     key = f"{model.id}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]
     tasks = [Task(f"{key}, {i}", (model, runs, seed, i)) for i in range(n)]
     results = run_tasks(
@@ -208,7 +221,7 @@ def sbc(
             stacklevel=2,
         )
     found = pd.DataFrame([result for result in results if "status" not in result])
-    sampler = ["effective", "divergences"]
+    sampler = ["effective", "divergences", "along_chain"]
     return Sbc(found.drop(columns=sampler), found[sampler], _RANKED)
 
 
@@ -245,21 +258,48 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     response = (mean + noise.draw(rng, mean.shape))[0, 0]
     noise.record(response)
     design = design.observing(model, response)
-    # Ranks among dependent draws are not uniform, however right the sampler.
     settings = replace(_SETTINGS, seed=int(rng.integers(2**32)), target_accept=target_of(model))
     compiled = compiled_logp(model, design.sizes)
-    sampled = enough_draws(model, compiled, design, settings, Stages(), _RANKED, _R_HAT)
-    thin = settings.chains * settings.draws // _RANKED
-    thinned = {name: values[:, ::thin] for name, values in sampled.positions.items()}
-    posterior = labelled(model, design, parameters_from_draws(model, design, thinned), rng)
-    ranked = _quantities(model, design, posterior, runs, response)
-    below = {
-        name: _rank(ranked[name].to_numpy(), value.item(), rng)
-        for name, value in _quantities(model, design, truth, runs, response).items()
-    }
-    divergences = int(sampled.stats["diverging"].sum())
+    sampled = enough_draws(
+        model, compiled, design, settings, Stages(), _RANKED, _R_HAT, longest=_LONGEST
+    )
     effective = float(sampled.table["ess_bulk"].min())
-    return {**below, "effective": effective, "divergences": divergences}
+    along_chain = effective < _RANKED
+    if along_chain:
+        among = _passing(model, compiled, design, drawn, sampled.positions, rng)
+    else:
+        thin = settings.chains * settings.draws // _RANKED
+        among = {name: values[:, ::thin] for name, values in sampled.positions.items()}
+    posterior = labelled(model, design, parameters_from_draws(model, design, among), rng)
+    found = _quantities(model, design, posterior, runs, response)
+    ranked = {name: values.to_numpy().ravel() for name, values in found.items()}
+    if along_chain:
+        # Made as the others are, so that states where the chain has stayed equal it to the digit.
+        below = {name: _rank(values[1:], values[0], rng) for name, values in ranked.items()}
+    else:
+        true = _quantities(model, design, truth, runs, response)
+        below = {name: _rank(values, true[name].item(), rng) for name, values in ranked.items()}
+    return {
+        **below,
+        "effective": effective,
+        "divergences": int(sampled.stats["diverging"].sum()),
+        "along_chain": int(along_chain),
+    }
+
+
+def _passing(
+    model: Model,
+    compiled: Sampler,
+    design: Design,
+    drawn: Mapping[str, NDArray[np.float64]],
+    draws: Mapping[str, NDArray[np.float64]],
+    rng: np.random.Generator,
+) -> dict[str, NDArray[np.float64]]:
+    """Return the truth, and states of a chain that passes it; its metric is learnt from draws."""
+    flat = compiled.pack(draws).reshape(-1, len(compiled.start))
+    chain = ReversibleChain.learnt(compiled.log_density_given(design.matrix), flat, rng)
+    truth = compiled.pack(position_of(model, design, drawn))
+    return compiled.unpack(np.vstack([truth, chain.path(truth, _RANKED, rng)])[None])
 
 
 def _rank(draws: NDArray[np.float64], truth: float, rng: np.random.Generator) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescale.compile_cache import Code, Density
 from bayescale.errors import SamplingError
-from bayescale.frame import Frame
+from bayescale.frame import Frame, LogDensity
 
 _LEAST_WINDOW = 80
 
@@ -132,6 +132,10 @@ class Sampler(ABC):
         self, position: NDArray[np.float64], data: NDArray[np.float64]
     ) -> tuple[float, NDArray[np.float64]]:
         """Return the log density and its gradient at one unconstrained position."""
+
+    def log_density_given(self, data: NDArray[np.float64]) -> LogDensity:
+        """Return the log density and gradient as a function of the position alone."""
+        return lambda position: self.log_density(position, data)
 
     def pack(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         """Return one position, or an array of them, from the values of each variable."""
@@ -287,12 +291,9 @@ class CompiledLogp(Sampler):
         return sum(not shape for shape in self.shapes.values())
 
     def _frame(self, data: NDArray[np.float64]) -> Frame:
-        plain = Frame.plain(len(self.start), self._scalars)
         if not self.framed:
-            return plain
-        # Packed once, since the search asks for hundreds of values.
-        packed = _pack(data, plain)
-        return Frame.about_mode(lambda x: self._evaluate(x, packed), self.start, self._scalars)
+            return Frame.plain(len(self.start), self._scalars)
+        return Frame.about_mode(self.log_density_given(data), self.start, self._scalars)
 
     def _nutpie_model(
         self, data: NDArray[np.float64], frame: Frame, starts: NDArray[np.float64] | None
@@ -326,7 +327,13 @@ class CompiledLogp(Sampler):
     def log_density(
         self, position: NDArray[np.float64], data: NDArray[np.float64]
     ) -> tuple[float, NDArray[np.float64]]:
-        return self._evaluate(position, _pack(data, Frame.plain(len(position), self._scalars)))
+        return self.log_density_given(data)(position)
+
+    @override
+    def log_density_given(self, data: NDArray[np.float64]) -> LogDensity:
+        # Packed once, for those who ask for thousands of values.
+        packed = _pack(data, Frame.plain(len(self.start), self._scalars))
+        return lambda position: self._evaluate(position, packed)
 
     def _evaluate(
         self, position: NDArray[np.float64], packed: NDArray[np.float64]

@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 
 import bayescale as bs
+from bayescale import ranks
 from bayescale.errors import BayescaleWarning, RunsError
+from bayescale.reversible import ReversibleChain
+from bayescale.sampler import CompiledLogp
 
 QUICK = {"seed": 1, "draws": 300, "progress": False}
 
@@ -119,6 +122,36 @@ def test_a_diagonal_design_is_warned_of_before_anything_is_simulated():
         found = bs.sbc("chinchilla", design("diagonal"), 2, progress=False)
     assert "Every run has about 20.0 tokens per parameter" in str(caught[0].message)
     assert found.ranks.shape[0] == 2
+    few = found.sampler["effective"] < found.ranked
+    assert (found.sampler["along_chain"] == few).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharper", [1.0, 2.5])
+def test_truths_are_ranked_along_a_chain_where_draws_are_too_few(monkeypatch, sharper):
+    """Too few always, here; and along the chain a density that is too sharp is found out."""
+    monkeypatch.setattr(ranks, "_SETTINGS", replace(ranks._SETTINGS, draws=10))
+
+    def given(sampler, data):
+        log_density = right(sampler, data)
+        return lambda position: tuple(sharper * part for part in log_density(position))
+
+    right = CompiledLogp.log_density_given
+    monkeypatch.setattr(CompiledLogp, "log_density_given", given)
+    compute = pd.DataFrame({"compute": np.geomspace(1e17, 1e21, 12)})
+    found = bs.sbc("power-law", compute, 120, seed=2, progress=False)
+    assert found.sampler["along_chain"].mean() > 0.9
+    assert found.ok() == (sharper == 1.0), found
+
+
+def test_a_chain_that_stays_at_the_truth_says_nothing(monkeypatch):
+    """Every state equals it to the digit, so that it ranks anywhere among them."""
+    monkeypatch.setattr(ranks, "_SETTINGS", replace(ranks._SETTINGS, draws=10))
+    monkeypatch.setattr(ReversibleChain, "path", lambda _, at, count, rng: np.tile(at, (count, 1)))
+    found = bs.sbc("chinchilla", design("grid"), 8, progress=False)
+    assert found.sampler["along_chain"].all()
+    inside = (found.ranks > 0) & (found.ranks < 1)
+    assert inside.to_numpy().mean() > 0.9
 
 
 def test_bands_hold_uniform_ranks_and_not_others():

@@ -15,6 +15,7 @@ from bayescale.build import (
     draw_prior,
     labelled,
     parameters_from_draws,
+    position_of,
 )
 from bayescale.catalogue import dataset_folders, model_cards
 from bayescale.coordinates import coordinates_of, logit_name, starting_point, variables_of
@@ -296,6 +297,21 @@ def test_starting_point_and_transform_agree_with_the_model(card, chinchilla_runs
         *model.all_priors,
         *model.step_scales(found),
     }
+
+
+@every_card
+def test_the_position_behind_a_draw_of_the_prior_gives_it_back(card, chinchilla_runs):
+    model = load_model(card)
+    design = Design.of(model, runs_for(model, chinchilla_runs))
+    drawn = draw_prior(model, np.random.default_rng(6), 1, design.sizes)
+    position = position_of(model, design, drawn)
+    back = parameters_from_draws(
+        model, design, {name: np.asarray(x)[None, None] for name, x in position.items()}
+    )
+    for name, values in drawn.items():
+        relative = name in model.priors and model.priors[name].relative_to
+        expected = values * (design.scale.response if relative else 1.0)
+        np.testing.assert_allclose(back[name][0], expected, rtol=1e-8, atol=1e-10)
 
 
 @every_card
