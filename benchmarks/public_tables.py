@@ -25,16 +25,20 @@ class Tables:
         kept = table[(table["family"] == "hot") & (table["val_data"] == "dolma")]
         return load(kept[["run", "n_params", "n_steps", "tokens", "batch_tokens", "loss"]])
 
-    def routed(self, dense: bool) -> bs.Runs:
+    def routed(self, *routers: str, experts: int | None = None, loss: str = "loss") -> bs.Runs:
+        """Runs of dense models, or of some routers; of one number of experts, or of any."""
         table = self.read("routed_lm_curves", n_params="params", n_steps="steps")
-        table = table[(table["flop_increase"].fillna(1) == 1) & (table["seed"] == 42)]
-        if dense:
-            table = table[table["family"] == "dense"]
-        else:
-            standard = (table["routing_frequency"] == 0.5) & (table["k"] == 1)
-            table = table[standard & table["family"].isin(["dense", "s-base"])]
-        columns = ["run", "n_params", "n_steps", "tokens", "batch_tokens", "num_experts", "loss"]
-        return load(table[columns].rename(columns={"num_experts": "n_experts"}))
+        kept = (table["flop_increase"].fillna(1) == 1) & (table["seed"] == 42)
+        kept &= table["family"].isin(routers) & table[loss].notna()
+        kept &= (table["family"] == "dense") | (
+            (table["routing_frequency"] == 0.5) & (table["k"] == 1)
+        )
+        if experts is not None:
+            kept &= table["num_experts"] == experts
+        columns = ["run", "n_params", "n_steps", "tokens", "batch_tokens", "num_experts", loss]
+        return load(
+            table.loc[kept, columns].rename(columns={"num_experts": "n_experts", loss: "loss"})
+        )
 
     def datablations(self, condition: str) -> bs.Runs:
         table = self.read("datablations_runs", n_params="params", n_unique_tokens="unique_tokens")
@@ -53,16 +57,17 @@ class Tables:
     def one_epoch(self) -> bs.Runs:
         return self.datablations("epochs == 1")
 
-    def porian(self, family: str) -> bs.Runs:
+    def porian(self, family: str, view: str = "standard-val") -> bs.Runs:
         table = self.read("porian_isoflop", n_params="params")
-        kept = (table["view"] == "standard-val") & (table["family"] == family)
+        kept = (table["view"] == view) & (table["family"] == family)
         # Higher losses are of runs that stopped inside their warm-up.
         kept &= table["loss"] < 5.5
         return load(table.loc[kept, ["run", "n_params", "tokens", "loss"]])
 
-    def cooled(self) -> bs.Runs:
+    def gemstones_by_tokens(self, family: str, val_data: str = "dolma") -> bs.Runs:
+        """The same suite in size and tokens: cooled down, or checkpoints at a constant rate."""
         table = self.read("gemstones", n_params="params")
-        kept = (table["family"] == "cooldown") & (table["val_data"] == "dolma")
+        kept = (table["family"] == family) & (table["val_data"] == val_data)
         return load(table.loc[kept, ["run", "n_params", "tokens", "loss"]])
 
     def curves(self) -> Iterator[tuple[str, bs.Runs]]:

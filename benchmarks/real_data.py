@@ -105,7 +105,7 @@ CASES = (
         Case(
             card=card,
             data="routed_lm_curves, dense",
-            runs=lambda t: t.routed(dense=True),
+            runs=lambda t: t.routed("dense"),
             train="n_steps <= 150000",
         )
         for card in ("kaplan-ns-min", "kaplan-ns")
@@ -113,7 +113,7 @@ CASES = (
     Case(
         card="mixture-of-experts",
         data="routed_lm_curves, dense and s-base",
-        runs=lambda t: t.routed(dense=False),
+        runs=lambda t: t.routed("dense", "s-base"),
         train="n_steps <= 150000",
     ),
 )
