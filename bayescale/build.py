@@ -4,7 +4,6 @@ The PyMC model is free of scale: inputs and responses enter as logarithms relati
 the runs. One compiled model therefore serves every table of runs.
 """
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from bayescale.laws import Values
 from bayescale.local import Placed, at_runs, within
 from bayescale.model import Model
 from bayescale.residuals import NoiseOfRuns
+from bayescale.sampler import slices_of
 from bayescale.whitening import Told, differences_of, standard_walks
 
 if TYPE_CHECKING:
@@ -197,23 +197,23 @@ def position_of(
     at = starting_point(model, scalars, design.sizes)
     # Differences are affine in their steps, and given the differences the walks are in theirs.
     for names in ([effect.effect for effect in model.effects], [WALKS]):
-        asked = {name: at[name].shape for name in names if name in at}
-        if not asked:
+        shapes = {name: at[name].shape for name in names if name in at}
+        if not shapes:
             continue
-        ends = np.cumsum([0, *(math.prod(shape) for shape in asked.values())])
-        nudges = np.vstack([np.zeros(ends[-1]), np.eye(ends[-1])])
+        parts = dict(zip(shapes, slices_of(shapes), strict=True))
+        wanted = np.concatenate([found[name].ravel() for name in shapes])
+        # All steps at zero first, and then each at one.
+        nudges = np.vstack([np.zeros(len(wanted)), np.eye(len(wanted))])
         tried = {
-            name: np.broadcast_to(x, (1, len(nudges), *np.shape(x))).copy()
+            name: nudges[None, :, parts[name]].reshape(1, -1, *np.shape(x))
+            if name in parts
+            else np.broadcast_to(x, (1, len(nudges), *np.shape(x)))
             for name, x in at.items()
         }
-        for (name, shape), a, b in zip(asked.items(), ends[:-1], ends[1:], strict=True):
-            tried[name][0] = nudges[:, a:b].reshape(-1, *shape)
         there = parameters_from_draws(model, design, tried)
-        rows = np.concatenate([there[n].reshape(len(nudges), -1) for n in asked], axis=1)
-        wanted = np.concatenate([found[name].ravel() for name in asked])
+        rows = np.concatenate([there[n].reshape(len(nudges), -1) for n in shapes], axis=1)
         steps = np.linalg.solve((rows[1:] - rows[0]).T, wanted - rows[0])
-        for (name, shape), a, b in zip(asked.items(), ends[:-1], ends[1:], strict=True):
-            at[name] = steps[a:b].reshape(shape)
+        at |= {name: steps[part].reshape(shapes[name]) for name, part in parts.items()}
     return at
 
 
