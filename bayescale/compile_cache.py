@@ -1,9 +1,10 @@
 """Machine code of log densities, kept between sessions: a law fitted before starts at once.
 
 Making the graph of a model, its gradient and the machine code takes most of the time of a short
-fit. What comes out depends on the card, the room for levels, this package's source, the versions
-of what compiles it and the processor; under a digest of all of those the code itself is kept, so
-that nothing stale can be found. A file is whole and says what it holds, or is not used.
+fit. What comes out depends on the card, the room for levels, the modules of this package that make
+the graph, the versions of what compiles it and the processor; under a digest of all of those the
+code itself is kept, so that nothing stale can be found. A file is whole and says what it holds, or
+is not used.
 """
 
 import base64
@@ -12,7 +13,8 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -24,6 +26,11 @@ from bayescale.atomic import whole_file
 logger = logging.getLogger(__name__)
 
 _COMPILERS = ("pymc", "pytensor", "numba", "llvmlite", "numpy")
+_COMPILED_BY = ("bayescale.build", "bayescale.compiling", "bayescale.compile_cache")
+"""The modules that make a graph, and machine code of it."""
+
+_IMPORT = re.compile(r"^\s*from (bayescale[\w.]*) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
+
 _CALLS_PYTHON = b"objmode"
 """What is in the names of code that looks something up in Python, which another session lacks."""
 
@@ -164,9 +171,30 @@ def _digest(what: str) -> str:
 
 @cache
 def _source() -> str:
-    """Return a digest of this package's source."""
+    """Return a digest of the modules that decide what is compiled: a report may change freely."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    for name, path in sorted(modules_behind(_COMPILED_BY).items()):
+        digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def modules_behind(names: Iterable[str]) -> dict[str, Path]:
+    """Return the files of modules of this package and of all that they import from it, by name.
+
+    Imports are read off the text, wherever they stand in a module; a name that is imported from
+    a package counts as a module where there is one of that name.
+    """
+    root = Path(__file__).parent
+    found: dict[str, Path] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        place = root.joinpath(*name.split(".")[1:])
+        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if name in found or not path.is_file():
+            continue
+        found[name] = path
+        for source, first, rest in _IMPORT.findall(path.read_text(encoding="utf-8")):
+            parts = re.findall(r"\w+", first + rest)
+            waiting += [source, *(f"{source}.{part}" for part in parts)]
+    return found

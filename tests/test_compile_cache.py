@@ -172,3 +172,22 @@ def test_a_law_of_ones_own_is_compiled_anew(cache):
 def test_the_folder_is_the_users(monkeypatch):
     monkeypatch.delenv("BAYESCALE_CACHE_DIR", raising=False)
     assert folder().name == "bayescale"
+
+
+def test_every_module_that_makes_a_graph_is_part_of_the_digest():
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, bayescale.build, bayescale.compiling;"
+            "print(*(name for name in sys.modules if name.startswith('bayescale.')))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    behind = compile_cache.modules_behind(compile_cache._COMPILED_BY)
+    # The version is named in what the cache says of itself; it makes no graph.
+    assert {*found.stdout.split()} - {"bayescale._version"} <= {*behind}
+    assert "bayescale.laws.kaplan_ns" in behind
+    assert not {"bayescale.cli", "bayescale.reading", "bayescale.posterior"} & {*behind}
