@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick lint wheel bench docs real-data calibration next-runs notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench docs real-data calibration next-runs notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,7 +22,11 @@ test: ## run the whole test suite
 
 quick: ## run the tests that take seconds
 	@tools/venv.sh dev
-	@$(BIN)/pytest $(WORKERS) -m "not slow"
+	@BAYESCALE_FUZZ=100 $(BIN)/pytest $(WORKERS) -m "not slow"
+
+fuzz: ## give every way in 100,000 inputs, other ones each time; takes hours
+	@tools/venv.sh dev
+	@BAYESCALE_FUZZ=100000 $(BIN)/pytest $(WORKERS) --timeout 0 tests/fuzz
 
 lint: ## check style and types
 	@tools/venv.sh dev
