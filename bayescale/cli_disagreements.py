@@ -23,7 +23,9 @@ def add_disagreement_verbs(verb: Verb, add_runs: Adder, add_prob: Adder) -> None
         "explain", _explain, "Walk from Kaplan's exponent to Chinchilla's, a step at a time."
     )
     add_runs(explain)
-    explain.add_argument("--where", metavar="QUERY", help="runs to use, such as \"family == 'c4'\"")
+    explain.add_argument(
+        "--where", metavar="CONDITION", help="runs to use, such as \"family == 'c4'\""
+    )
     explain.add_argument("--by", metavar="COLUMN", help="column whose levels are walked apart")
     explain.add_argument("--curve", default="run", help="column that tells curves apart (run)")
     explain.add_argument(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale.conditions import meets
 from bayescale.dataset_card import DatasetCard
 from bayescale.errors import RunsError
 from bayescale.units import format_compute, format_count, format_number
@@ -156,14 +157,30 @@ class Runs:
         rows = self._table[known].astype(str).agg("\t".join, axis=1)
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
+    def mask(self, condition: str | ArrayLike) -> NDArray[np.bool_]:
+        """Return which runs meet a condition, as `where` takes it."""
+        if isinstance(condition, str):
+            try:
+                return meets(condition, self._table)
+            except RunsError as error:
+                raise RunsError(f"{self.name}: {error}") from None
+        mask = np.asarray(condition)
+        if mask.dtype != np.bool_ or mask.shape != (len(self),):
+            raise RunsError(
+                f"{self.name}: the condition gave {mask.dtype} values of shape {mask.shape}, "
+                f"expected one true or false for each of the {len(self)} runs."
+            )
+        return mask
+
     def where(self, condition: str | ArrayLike, why: str = "") -> "Runs":
         """Return the runs that meet a condition.
 
         Parameters
         ----------
         condition
-            A pandas query such as ``"family == 'c4' and compute < 1e20"``, or a boolean for each
-            run.
+            Comparisons of columns joined by ``and``, ``or`` and ``not``, such as
+            ``"family == 'c4' and 1e18 < compute < 1e20"`` or ``"`val split` in ['a', 'b']"``; or
+            a boolean for each run.
         why
             Recorded in the notes in place of the condition.
 
@@ -178,21 +195,7 @@ class Runs:
         >>> len(bs.load_runs("overtraining").where("family == 'c4'"))
         34
         """
-        if isinstance(condition, str):
-            try:
-                mask = np.asarray(self._table.eval(condition))
-            except Exception as error:
-                raise RunsError(
-                    f"{self.name}: the condition {condition!r} could not be read ({error}); the "
-                    f"columns are {', '.join(self._table.columns)}."
-                ) from None
-        else:
-            mask = np.asarray(condition)
-        if mask.dtype != np.bool_ or mask.shape != (len(self),):
-            raise RunsError(
-                f"{self.name}: the condition gave {mask.dtype} values of shape {mask.shape}, "
-                f"expected one true or false for each of the {len(self)} runs."
-            )
+        mask = self.mask(condition)
         kept = int(mask.sum())
         if not kept:
             raise RunsError(f"{self.name}: no run meets the condition {why or condition!r}.")

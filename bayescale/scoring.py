@@ -255,7 +255,7 @@ def hold_out(
     runs
         All runs: whatever `load_runs` takes, or its result.
     train
-        Which to fit, as in `Runs.where`: a query or a boolean for each run.
+        Which to fit, as in `Runs.where`: a condition or a boolean for each run.
     seed, draws, target_accept
         As in `fit`.
 
@@ -377,9 +377,8 @@ def _hold_out(
     draws: int,
     target_accept: float | None,
 ) -> pd.DataFrame:
-    seen = runs.where(train, "to be fitted")
-    mask = runs.table.eval(train) if isinstance(train, str) else np.asarray(train)
-    unseen = runs.where(~np.asarray(mask), "held out")
+    mask = runs.mask(train)
+    seen, unseen = runs.where(mask, "to be fitted"), runs.where(~mask, "held out")
     rows: dict[str, dict[str, Any]] = {}
     densities: dict[str, pd.Series[float]] = {}
     for model in models:
