@@ -9,6 +9,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale.checks import Check, verdict
+
 R_HAT = 1.01
 BY_CHANCE = 0.001
 """A greater R-hat passes where that of chains that agree would be as great this often."""
@@ -25,25 +27,33 @@ DIVERGENT_SHARE = 0.001
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What the gates found.
+    """What the checks found.
 
     Attributes
     ----------
     table
         One row a quantity: ``r_hat`` (rank-normalised), ``ess_bulk``, ``ess_tail``.
-    failures
-        A sentence for each gate that was not passed.
-    remarks
-        Sentences on what passed but deserves a look.
+    checks
+        Each thing that was looked at, and what it gave: convergence first, then, of a fit, what
+        the runs say of the model.
     """
 
     table: pd.DataFrame
-    failures: tuple[str, ...]
-    remarks: tuple[str, ...] = ()
+    checks: tuple[Check, ...]
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """A sentence for each check that failed."""
+        return tuple(check.sentence for check in self.checks if check.status == "failed")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences on what passed but deserves a look."""
+        return tuple(check.sentence for check in self.checks if check.status == "remark")
 
     @property
     def ok(self) -> bool:
-        """Whether every gate was passed."""
+        """Whether no check failed."""
         return not self.failures
 
     @property
@@ -84,13 +94,14 @@ class Diagnostics:
             "status": self.status,
         }
 
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """Every check as a record: ``name``, ``status``, ``statistic`` and ``sentence``."""
+        return [check.to_dict() for check in self.checks]
+
     def and_also(self, other: "Diagnostics") -> "Diagnostics":
         """Return the diagnostics of both."""
-        return Diagnostics(
-            pd.concat([self.table, other.table]),
-            self.failures + other.failures,
-            self.remarks + other.remarks,
-        )
+        return Diagnostics(pd.concat([self.table, other.table]), self.checks + other.checks)
 
 
 def lead_with_status(description: str, diagnostics: Diagnostics) -> str:
@@ -114,21 +125,25 @@ def diagnose_quantities(draws: xr.Dataset, known: pd.DataFrame | None = None) ->
     tables = [known, _measured(fresh) if fresh else None]
     table = pd.concat([t for t in tables if t is not None]).loc[_labels(draws)]
     needed = max(ESS, ESS_PER_CHAIN * chains)
-    failures = []
+    checks = []
     for quantity, row in table.iterrows():
         ess = min(row["ess_bulk"], row["ess_tail"])
         limit = greatest_r_hat(ess, chains)
         # Written so that a NaN (a constant chain, an infinite draw) fails.
         if not row["r_hat"] < limit:
-            failures.append(
-                f"R-hat of {quantity} is {row['r_hat']:.3f}, expected below {limit:.3f}."
-            )
+            said = f"R-hat of {quantity} is {row['r_hat']:.3f}, expected below {limit:.3f}."
+            checks.append(_failed(f"R-hat of {quantity}", row["r_hat"], said))
         if not ess > needed:
-            failures.append(
+            said = (
                 f"Effective samples of {quantity}: {ess:.0f}, expected above {needed:.0f}; draw "
                 "more, or look for a parameter the runs do not determine."
             )
-    return Diagnostics(table, tuple(failures))
+            checks.append(_failed(f"effective samples of {quantity}", ess, said))
+    return Diagnostics(table, tuple(checks))
+
+
+def _failed(name: str, statistic: float, sentence: str) -> Check:
+    return Check(name=name, status="failed", statistic=statistic, sentence=sentence)
 
 
 def _measured(draws: xr.Dataset) -> pd.DataFrame:
@@ -177,23 +192,32 @@ def greatest_r_hat(ess: ArrayLike, chains: int, gate: float = R_HAT) -> NDArray[
     return np.asarray(np.maximum(gate, np.sqrt(1.0 + excess)))
 
 
-def diagnose_sampling(stats: xr.Dataset) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return failures and remarks on divergences, energy and tree depth."""
-    failures: list[str] = []
-    remarks: list[str] = []
-    divergent = int(stats["diverging"].sum())
-    total = stats["diverging"].size
-    if divergent:
-        sentence = f"{divergent} of {total} draws diverged."
-        (failures if divergent / total > DIVERGENT_SHARE else remarks).append(sentence)
+def diagnose_sampling(stats: xr.Dataset) -> tuple[Check, ...]:
+    """Return checks of divergences, energy and tree depth."""
+    divergent, total = int(stats["diverging"].sum()), stats["diverging"].size
     energy = stats["energy"].transpose("chain", "draw").to_numpy()
-    e_bfmi = np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)
-    if not e_bfmi.min() > E_BFMI:
-        failures.append(f"E-BFMI is {e_bfmi.min():.2f}, expected above {E_BFMI}.")
+    e_bfmi = float((np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)).min())
     deep = int(stats["maxdepth_reached"].sum())
-    if deep:
-        failures.append(f"{deep} of {total} draws reached the greatest tree depth.")
-    return tuple(failures), tuple(remarks)
+    return (
+        Check(
+            name="divergences",
+            status=verdict(failed=divergent / total > DIVERGENT_SHARE, remark=divergent > 0),
+            statistic=divergent,
+            sentence=f"{divergent} of {total} draws diverged.",
+        ),
+        Check(
+            name="energy",
+            status=verdict(failed=not e_bfmi > E_BFMI),
+            statistic=e_bfmi,
+            sentence=f"E-BFMI is {e_bfmi:.2f}, expected above {E_BFMI}.",
+        ),
+        Check(
+            name="tree depth",
+            status=verdict(failed=deep > 0),
+            statistic=deep,
+            sentence=f"{deep} of {total} draws reached the greatest tree depth.",
+        ),
+    )
 
 
 def describe_unfinished(made: Mapping[str, int]) -> str:

@@ -217,7 +217,7 @@ def fit(
             draw_store.finish(factor, result.provenance)
         # Gates are looked at before results, so they are computed while the bar still shows.
         # Of draws that were thinned, nothing is known yet.
-        return result.diagnosed(sampled.table if factor == 1 else None)
+        return result.gated(sampled.table if factor == 1 else None)
 
 
 def fit_quietly(

@@ -193,7 +193,7 @@ def leave_out(
             elpd[name], shapes[name] = importance_sampled(log_densities(fit, runs))
             highest = min(HIGHEST_K, 1.0 - 1.0 / np.log10(fit.posterior["draw"].size * 4))
             # A law that failed its gates cannot win, however exactly it is scored.
-            doubtful = ~(shapes[name] <= highest) & fit.diagnostics.ok
+            doubtful = ~(shapes[name] <= highest) & fit.gates.ok
             bad[name] = [np.array([i]) for i in np.flatnonzero(doubtful)]
     too_many = max(map(len, bad.values()), default=0) > folds
     if units.by or too_many:
@@ -267,4 +267,4 @@ def _without(
     _, units = np.unique(codes, return_inverse=True)
     joint = np.stack([density[..., units == i].sum(axis=-1) for i in range(units.max() + 1)])
     elpd = np.logaddexp.reduce(joint.reshape(len(joint), -1), axis=1) - np.log(joint[0].size)
-    return {"elpd": elpd.tolist(), "ok": found.diagnostics.ok}
+    return {"elpd": elpd.tolist(), "ok": found.gates.ok}

@@ -144,15 +144,16 @@ class Mixture:
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
-        """The gates of each fit that has a share."""
+        """The checks of each fit that has a share."""
         found = {name: self.fits[name].diagnostics for name in self.parts}
         table = pd.concat({name: d.table for name, d in found.items()})
         table.index = pd.Index([": ".join(map(str, key)) for key in table.index], name="quantity")
-        return Diagnostics(
-            table,
-            tuple(f"{name}: {said}" for name, d in found.items() for said in d.failures),
-            tuple(f"{name}: {said}" for name, d in found.items() for said in d.remarks),
-        )
+        checks = [
+            replace(check, sentence=f"{name}: {check.sentence}")
+            for name, d in found.items()
+            for check in d.checks
+        ]
+        return Diagnostics(table, tuple(checks))
 
     @property
     def description(self) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale.checks import Check, remark, verdict
 from bayescale.curve import Curve, Groups
 from bayescale.design import Scale
 from bayescale.diagnostics import (
@@ -195,30 +196,37 @@ class Fit:
         return posterior[list(order)]
 
     @cached_property
-    def diagnostics(self) -> Diagnostics:
-        """The gates, over every reported quantity."""
-        return self._diagnose(None)
+    def gates(self) -> Diagnostics:
+        """The checks of convergence alone, over every reported quantity."""
+        return self._gated(None)
 
-    def diagnosed(self, known: pd.DataFrame | None) -> "Fit":
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """All checks: those of convergence, and what the runs say of the model."""
+        return self.gates
+
+    def gated(self, known: pd.DataFrame | None) -> "Fit":
         """Return the fit once its gates are looked at, given what is known of some quantities."""
         # Not a field: a fit of other draws that is made of this one must not inherit it.
-        self.__dict__["diagnostics"] = self._diagnose(known)
+        self.__dict__["gates"] = self._gated(known)
         return self
 
-    def _diagnose(self, known: pd.DataFrame | None) -> Diagnostics:
+    def _gated(self, known: pd.DataFrame | None) -> Diagnostics:
         quantities = diagnose_quantities(self.quantities, known)
-        failures, remarks = diagnose_sampling(self.sample_stats)
         ends = {name: (float(x.min()), float(x.max())) for name, x in self.inputs.items()}
-        remarks += self.law.remarks(self.parameters, ends)
-        failures += quantities.failures
-        if "modes" in self.provenance:
-            sentence, won = describe_modes(self.provenance["modes"], self.provenance["modes_error"])
-            remarks, failures = (
-                ((sentence, *remarks), failures) if won else (remarks, (sentence, *failures))
-            )
-        if "unfinished" in self.provenance:
-            remarks = (describe_unfinished(self.provenance["unfinished"]), *remarks)
-        return Diagnostics(quantities.table, failures, remarks)
+        checks = [
+            *diagnose_sampling(self.sample_stats),
+            *(remark("law", said) for said in self.law.remarks(self.parameters, ends)),
+            *quantities.checks,
+        ]
+        facts = self.provenance
+        if "modes" in facts:
+            said, won = describe_modes(facts["modes"], facts["modes_error"])
+            status = verdict(failed=not won, remark=won)
+            checks.insert(0, Check(name="modes", status=status, statistic=np.nan, sentence=said))
+        if "unfinished" in facts:
+            checks.insert(0, remark("unfinished", describe_unfinished(facts["unfinished"])))
+        return Diagnostics(quantities.table, tuple(checks))
 
     def summary(self, prob: float = 0.9) -> pd.DataFrame:
         """Return medians and equal-tailed intervals of every reported quantity.

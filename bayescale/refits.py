@@ -104,7 +104,7 @@ def refit(
         If the model cannot be fitted to these runs.
     """
     found = fit_quietly(model, runs, **options)
-    return {"n_runs": len(runs), **ask(found, question), **found.diagnostics.facts}
+    return {"n_runs": len(runs), **ask(found, question), **found.gates.facts}
 
 
 def refuse_without_optimum(model: Model, fixed: Mapping[str, object] | None) -> None:

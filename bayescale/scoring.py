@@ -364,7 +364,7 @@ def fit_and_score(
     """
     found = fit_quietly(model, seen, seed=seed, draws=draws, target_accept=target_accept)
     scored = score(found, unseen)
-    facts = {"n_train": len(seen), **scored.summary(), **found.diagnostics.facts}
+    facts = {"n_train": len(seen), **scored.summary(), **found.gates.facts}
     return facts, scored
 
 

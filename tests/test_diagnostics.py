@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bayescale.checks import Check
 from bayescale.diagnostics import (
     ESS,
     R_HAT,
+    Diagnostics,
     diagnose_quantities,
     diagnose_sampling,
     greatest_r_hat,
@@ -43,7 +45,7 @@ def test_independent_draws_pass():
     found = diagnose_quantities(chains())
     assert found.ok
     assert found.status.startswith("All gates passed: R-hat at most 1.00")
-    assert diagnose_sampling(stats()) == ((), ())
+    assert [check.status for check in diagnose_sampling(stats())] == ["passed"] * 3
 
 
 def test_a_chain_elsewhere_fails_r_hat():
@@ -93,14 +95,33 @@ def test_draws_that_are_not_numbers_or_never_move_fail(value):
         assert not diagnose_quantities(draws).ok
 
 
+def said(status: str, **found) -> list[str]:
+    """Return what the checks of sampling say under one status."""
+    return [c.sentence for c in diagnose_sampling(stats(**found)) if c.status == status]
+
+
 def test_sampling_gates():
-    assert diagnose_sampling(stats(diverging=3)) == ((), ("3 of 8000 draws diverged.",))
-    failures, _ = diagnose_sampling(stats(diverging=9))
-    assert failures == ("9 of 8000 draws diverged.",)
-    failures, _ = diagnose_sampling(stats(deep=1))
-    assert failures == ("1 of 8000 draws reached the greatest tree depth.",)
-    failures, _ = diagnose_sampling(stats(drift=0.01))
-    assert failures[0].startswith("E-BFMI is 0.0")
+    assert said("failed", diverging=3) == []
+    assert said("remark", diverging=3) == ["3 of 8000 draws diverged."]
+    assert said("failed", diverging=9) == ["9 of 8000 draws diverged."]
+    assert said("failed", deep=1) == ["1 of 8000 draws reached the greatest tree depth."]
+    (energy,) = said("failed", drift=0.01)
+    assert energy.startswith("E-BFMI is 0.0")
+
+
+def test_statuses_derive_from_checks():
+    good, odd, bad = (
+        Check(name=name, status=name, statistic=1.0, sentence=f"This {name}.")
+        for name in ("passed", "remark", "failed")
+    )
+    table = diagnose_quantities(chains()).table
+    found = Diagnostics(table, (good, odd, bad))
+    assert not found.ok
+    assert (found.failures, found.remarks) == (("This failed.",), ("This remark.",))
+    assert found.status.endswith("This failed. This remark.")
+    assert Diagnostics(table, (good, odd)).ok
+    assert Diagnostics(table, (good, odd)).status.endswith("This remark.")
+    assert [check["name"] for check in found.records] == ["passed", "remark", "failed"]
 
 
 def test_each_element_of_a_variable_is_gated_by_name():
