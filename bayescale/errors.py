@@ -6,6 +6,9 @@ Each message has three parts: what was found (with its place), what was expected
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
+_LONGEST_NAME = 200
+"""Beyond it nothing is misspelt, and to compare takes time that grows with the square."""
+
 
 class BayescaleError(Exception):
     """Base of every error that bayescale raises on purpose."""
@@ -51,19 +54,52 @@ class BayescaleWarning(UserWarning):
     """Something that changes how far a result may be believed."""
 
 
+def quoted(value: object, most: int = 60) -> str:
+    """Return what was found as a message shows it: its repr, cut short where it is long.
+
+    Examples
+    --------
+    >>> quoted("70B"), quoted("x" * 10**5)
+    ("'70B'", "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'... (100,000 characters)")
+    >>> quoted(10**5000)
+    'an integer of about 5,001 digits'
+    """
+    if isinstance(value, int) and value.bit_length() > 4 * most:
+        return f"an integer of about {int(value.bit_length() * 0.30103) + 1:,} digits"
+    if isinstance(value, str | bytes):
+        if len(value) <= most:
+            return repr(value)
+        unit = "characters" if isinstance(value, str) else "bytes"
+        return f"{value[: most // 2]!r}... ({len(value):,} {unit})"
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a long integer or a deep nesting inside
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= most else f"{text[: most // 2]}... ({type(value).__name__})"
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """Return names as a message lists them, the first of them where they are many."""
+    shown = [name if len(name) <= 60 else quoted(name) for name in map(str, names)]
+    rest = len(shown) - most
+    return ", ".join(shown[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for a misspelt name: what exists, and the nearest of it."""
     names = sorted(known)
     return UnknownNameError(
-        f"There is no {kind} called {name!r}; the {kind}s are {', '.join(names)}."
+        f"There is no {kind} called {quoted(name)}; the {kind}s are {', '.join(names)}."
         + did_you_mean(name, names)
     )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a question that suggests the nearest known name, or nothing if none is near."""
+    if len(name) > _LONGEST_NAME:
+        return ""
     nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f" Did you mean {quoted(nearest[0])}?" if nearest else ""
 
 
 def shortened(text: object, most: int = 200) -> str:
@@ -81,6 +117,6 @@ def refuse_unknown(content: Iterable[str], known: Collection[str], where: str) -
         if key not in known:
             hint = did_you_mean(key, known)
             raise CardError(
-                f"{where}: found the unknown key {key!r}; the keys are "
+                f"{where}: found the unknown key {quoted(key)}; the keys are "
                 f"{', '.join(sorted(known))}.{hint}"
             )

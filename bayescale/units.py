@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, quoted
 
 type Quantity = Literal["count", "compute", "rate", "money"]
 type Amount = float | str
@@ -50,7 +50,9 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     value
         A number, or text: digits with an optional suffix (K, M, B or G, T) for counts and money;
         FLOP, an SI multiple of it, or PF-days for compute; an SI multiple of FLOP/s for rates.
-        Case does not matter.
+        Case does not matter. The decimal sign is a point; commas may part groups of three digits
+        where they cannot be decimal commas: in ``"1,234"`` and ``"1,234,567B"``, but not in
+        ``"1,234B"``.
     quantity
         ``"count"`` (parameters, tokens, steps, days), ``"compute"``, ``"rate"`` or ``"money"``.
     what
@@ -64,7 +66,8 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     Raises
     ------
     AmountError
-        If it cannot be read, or is not finite and positive.
+        If it cannot be read, is not finite and positive, or has a comma that may be a decimal
+        comma.
 
     Examples
     --------
@@ -75,7 +78,8 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     """
     number = _read(value, quantity)
     if number is None or not math.isfinite(number) or number <= 0:
-        raise AmountError(f"{what}: found {value!r}, expected {_EXPECTED[quantity]}.")
+        hint = _comma_hint(value, quantity) if isinstance(value, str) else ""
+        raise AmountError(f"{what}: found {quoted(value)}, expected {_EXPECTED[quantity]}.{hint}")
     return number
 
 
@@ -92,6 +96,8 @@ def _read(value: object, quantity: Quantity) -> float | None:
     match = _PATTERNS[quantity].fullmatch(value.strip().lower())
     if match is None or not any(c.isdigit() for c in match["number"]):
         return None
+    if _may_be_decimal_comma(match):
+        return None
     try:
         number = float(match["number"].replace(",", "").replace("_", ""))
     except ValueError:
@@ -102,6 +108,34 @@ def _read(value: object, quantity: Quantity) -> float | None:
     if match["prefix"] and unit is None:
         return None  # "5P" of what?
     return number * _SI[match["prefix"]] * (SECONDS_PER_DAY if unit and "day" in unit else 1.0)
+
+
+def _may_be_decimal_comma(match: re.Match[str]) -> bool:
+    """Say whether the one comma of a number may stand for a decimal point.
+
+    In ``0,125B`` it does, and in ``1,234B`` it may: the next group of three is either thousands or
+    thousandths. A plain ``1,234`` is a count of thousands, and so is what has two commas or a
+    point as well.
+    """
+    number = match["number"]
+    if "," not in number:
+        return False
+    scaled = bool(match["prefix"]) or "e" in number
+    one_comma = number.count(",") == 1 and "." not in number
+    return number.lstrip("+-").startswith("0") or (one_comma and scaled)
+
+
+def _comma_hint(text: str, quantity: Quantity) -> str:
+    """Return how else an amount with one comma is written, where that can be read."""
+    stripped = text.strip()
+    if stripped.count(",") != 1 or len(stripped) > 60:
+        return ""
+    ways = [stripped.replace(",", "."), stripped.replace(",", "")]
+    if not re.search(r"[1-9]\d{0,2},\d{3}(?!\d)", stripped):
+        ways = ways[:1]
+    readable = [way for way in ways if _read(way, quantity)]
+    either = " or ".join(map(repr, readable))
+    return f" The comma may be a decimal comma: write {either}." if readable else ""
 
 
 def parse_amounts(

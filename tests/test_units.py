@@ -67,6 +67,66 @@ def test_compute(text, value):
 
 
 @pytest.mark.parametrize(
+    ("text", "quantity", "written"),
+    [
+        ("0,125B", "count", "'0.125B'"),
+        ("0,576e24", "compute", "'0.576e24'"),
+        ("0,125", "count", "'0.125'"),
+        ("0,125,000B", "count", ""),
+        ("1,234B", "count", "'1.234B' or '1234B'"),
+        ("1,234e18", "compute", "'1.234e18' or '1234e18'"),
+        ("1,234 PF-days", "compute", "'1.234 PF-days' or '1234 PF-days'"),
+        ("1,979 TFLOP/s", "rate", "'1.979 TFLOP/s' or '1979 TFLOP/s'"),
+        ("$1,250M", "money", "'$1.250M' or '$1250M'"),
+        ("2,5B", "count", "'2.5B'"),
+    ],
+)
+def test_a_comma_that_may_be_decimal_is_refused_with_how_to_write_it(text, quantity, written):
+    with pytest.raises(AmountError) as refused:
+        parse_amount(text, quantity)
+    assert str(refused.value).startswith(f"the amount: found {text!r}, expected a positive")
+    hint = f" The comma may be a decimal comma: write {written}." if written else "."
+    assert str(refused.value).endswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity", "value"),
+    [
+        ("1,234,567B", "count", 1234567e9),
+        ("1,234.5B", "count", 1234.5e9),
+        ("1,234", "count", 1234.0),
+        ("1,234 tokens", "count", 1234.0),
+        ("1,234 FLOP", "compute", 1234.0),
+        ("$12,500", "money", 12500.0),
+    ],
+)
+def test_thousands_that_cannot_be_decimals_are_read(text, quantity, value):
+    assert parse_amount(text, quantity) == pytest.approx(value, rel=1e-15)
+
+
+@given(
+    st.integers(0, 999),
+    st.integers(0, 999),
+    st.sampled_from(["", "k", "M", "B", "T", "e9"]),
+)
+def test_no_comma_changes_an_amount_by_a_thousand(whole, rest, suffix):
+    """What has one comma is thousands that nothing scales, or is refused."""
+    try:
+        found = parse_amount(f"{whole},{rest:03d}{suffix}", "count")
+    except AmountError:
+        return
+    assert not suffix and whole
+    assert found == 1000 * whole + rest
+
+
+def test_long_amounts_are_not_echoed():
+    for long in ("9" * 5000, "x" * 10**5, 10**5000, "1," * 10**5):
+        with pytest.raises(AmountError) as refused:
+            parse_amount(long, "count")
+        assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         "", " ", "B", "lots", "1.2.3", "1,00", "1,4T", "--3", "-3", "0", "0B", "nan", "inf", "1e999",
