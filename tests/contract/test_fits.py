@@ -1,0 +1,19 @@
+"""The fits that other contract tests stand on are posteriors of what they were simulated from."""
+
+import numpy as np
+import pytest
+from contract.fits import NOISE, fit_of_card, models
+
+from bayescale.prediction import noise_at_runs
+
+
+@pytest.mark.parametrize("name", models())
+def test_a_fit_without_a_sampler_goes_through_its_runs(name):
+    fit = fit_of_card(name)
+    assert fit.diagnostics.ok, fit.diagnostics.messages
+    log_mean = noise_at_runs(fit, fit.runs)[1]
+    missed = np.log(fit.runs.column(fit.response)) - np.median(log_mean, axis=(0, 1))
+    assert np.sqrt(np.mean(missed**2)) < 1.3 * NOISE
+    # The curve is known better than one run, unless every run has an effect of its own.
+    if name != "of-settings":
+        assert log_mean.std(axis=(0, 1)).mean() < NOISE
