@@ -5,12 +5,14 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import isnan
 from typing import Any
 
 import pandas as pd
 
-from bayescale.errors import RunsError
-from bayescale.sources import RawTable
+from bayescale.errors import RunsError, quoted
+from bayescale.notes import Note
+from bayescale.sources import RawTable, table_of
 
 NESTED = ("config", "summary", "summary_metrics", "hyperparameters")
 """Columns in which exports keep one dictionary a run, as an object or as its text."""
@@ -61,14 +63,22 @@ def flatten(raw: RawTable) -> RawTable:
             parts.append(_expanded(raw, str(name), column))
         else:
             parts.append(column.to_frame())
-    return replace(raw, frame=pd.concat(parts, axis="columns"))
+    frame = pd.concat(parts, axis="columns")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise RunsError(
+            f"{raw.name}: found {quoted(twice)} both as a column and inside a nested one. Keep one."
+        )
+    return replace(raw, frame=frame)
 
 
-def drop_unfinished(raw: RawTable) -> tuple[RawTable, str]:
-    """Return the runs that finished, where a column says which did, and a note on the others."""
+def drop_unfinished(raw: RawTable) -> RawTable:
+    """Return the runs that finished, where a column says which did, with a note on the others."""
     for name in raw.frame.columns:
-        states = raw.frame[name].astype(str).str.strip().str.lower()
-        if key_of(str(name)) != "state" or not set(states) <= _STATES:
+        if key_of(str(name)) not in ("state", "run_state"):
+            continue
+        states = raw.frame[name].map(plain_text).str.strip().str.lower()
+        if not set(states) <= _STATES:
             continue
         finished = states == "finished"
         if not finished.any():
@@ -77,12 +87,26 @@ def drop_unfinished(raw: RawTable) -> tuple[RawTable, str]:
                 f"{', '.join(sorted(set(states)))}. Leave the column out to read them all the same."
             )
         if finished.all():
-            return raw, ""
+            return raw
         others = ", ".join(sorted(set(states[~finished])))
         count = f"{int((~finished).sum())} of {len(finished)} runs"
-        note = f"left out what did not finish: {count} ({others})"
-        return replace(raw, frame=raw.frame[finished]), note
-    return raw, ""
+        note = Note(
+            f"left out what did not finish: {count} ({others})",
+            "left out",
+            columns=[str(name)],
+            rows=raw.frame.index[~finished],
+        )
+        return replace(raw, frame=raw.frame[finished], notes=(*raw.notes, note))
+    return raw
+
+
+def plain_text(value: object) -> str:
+    """Return any cell as text that can be encoded, however odd it is."""
+    try:
+        text = str(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a deep nesting
+        text = quoted(value)
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def _is_nested(name: str, column: "pd.Series[Any]") -> bool:
@@ -93,28 +117,41 @@ def _is_nested(name: str, column: "pd.Series[Any]") -> bool:
 
 
 def _expanded(raw: RawTable, name: str, column: "pd.Series[Any]") -> pd.DataFrame:
-    rows = [
-        _flat(_dictionary(value, f"{raw.name}, {raw.row_word} {row}, column {name!r}"), name)
-        for row, value in column.items()
-    ]
-    return pd.DataFrame(rows, index=column.index)
+    rows = []
+    for row, value in column.items():
+        place = f"{raw.name}, {raw.row_word} {row}, column {quoted(name)}"
+        try:
+            rows.append(_flat(_dictionary(value, place), name))
+        except RecursionError:
+            raise RunsError(f"{place}: the dictionary is nested too deep to be read.") from None
+    return table_of(rows, column.index)
 
 
 def _dictionary(value: object, place: str) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
-    if value is None or value is pd.NA or value != value or value == "":
+    if is_nothing(value):
         return {}
     readers: tuple[Callable[[str], Any], ...] = (json.loads, ast.literal_eval)
     for read in readers:
         try:
-            found = read(_NOT_A_LITERAL.sub("null" if read is json.loads else "None", str(value)))
-        except (ValueError, SyntaxError):
+            found = read(
+                _NOT_A_LITERAL.sub("null" if read is json.loads else "None", plain_text(value))
+            )
+        except (ValueError, SyntaxError, TypeError, MemoryError):  # all that literals raise
             continue
         if isinstance(found, Mapping):
             return found
-    shown = str(value)[:40] + ("..." if len(str(value)) > 40 else "")
-    raise RunsError(f"{place}: found {shown!r}, expected a dictionary. Correct or remove the row.")
+    raise RunsError(
+        f"{place}: found {quoted(value)}, expected a dictionary. Correct or remove the row."
+    )
+
+
+def is_nothing(value: object) -> bool:
+    """Say whether a cell is empty: None, NaN, NaT, NA or no text."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    return value == "" if isinstance(value, str) else isinstance(value, float) and isnan(value)
 
 
 def _flat(content: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,18 @@ from numpy.typing import NDArray
 
 from bayescale.costs import six_nd
 from bayescale.dataset_card import DatasetCard
-from bayescale.errors import AmountError, BayescaleWarning, RunsError, did_you_mean
-from bayescale.layouts import drop_unfinished, flatten, key_of
+from bayescale.errors import (
+    AmountError,
+    BayescaleWarning,
+    RunsError,
+    did_you_mean,
+    listed,
+    quoted,
+)
+from bayescale.layouts import drop_unfinished, flatten, is_nothing, key_of, plain_text
+from bayescale.notes import Note
 from bayescale.runs import AMOUNTS, MEASURED, OBSERVED, Runs
-from bayescale.sources import RawTable, read_source
+from bayescale.sources import RawTable, Table, read_source
 from bayescale.units import (
     Quantity,
     format_number,
@@ -31,7 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-type RunsSource = str | Path | pd.DataFrame | Runs
+type RunsSource = str | Path | Table | Runs
 """What functions that fit take as runs: what `load_runs` reads, or its result."""
 
 ALIASES: Mapping[str, frozenset[str]] = {
@@ -40,12 +49,13 @@ ALIASES: Mapping[str, frozenset[str]] = {
         "run": "run run_name run_id name id",
         "family": "family corpus recipe",
         "n_params": "n_params n parameters params num_params n_parameters num_parameters "
+        "parameter_count param_count "
         "model_size size model_params total_params params_total",
         "n_tokens": "n_tokens d tokens num_tokens train_tokens training_tokens tokens_seen "
         "total_tokens tokens_processed dataset_size tokens_trained consumed_tokens "
         "num_input_tokens_seen train_num_input_tokens_seen throughput_total_tokens",
         "compute": "compute c flops flop training_flops training_flop train_flops total_flops "
-        "compute_flops total_flos train_total_flos",
+        "compute_flops total_flos train_total_flos achieved_flops",
         "n_unique_tokens": "n_unique_tokens unique_tokens unique_data u",
         "n_steps": "n_steps steps s optimizer_steps optimiser_steps",
         "batch_tokens": "batch_tokens tokens_per_step batch_size_tokens",
@@ -82,7 +92,7 @@ def as_runs(source: RunsSource, models: Sequence["Model"] = (), **options: Any) 
 
 
 def load_runs(
-    source: str | Path | pd.DataFrame,
+    source: str | Path | Table,
     *,
     columns: Mapping[str, str] | None = None,
     keep_outliers: bool = False,
@@ -97,9 +107,11 @@ def load_runs(
     ----------
     source
         A dataset id (see `bayescale.datasets`), a folder with ``runs.csv`` and perhaps
-        ``card.toml``, a path ending in .csv, .tsv, .parquet, .jsonl or .json, or a DataFrame.
-        Exports of Weights & Biases may hold ``config`` and ``summary`` as dictionaries; runs whose
-        ``State`` is not finished are left out.
+        ``card.toml``, a path ending in .csv, .tsv, .parquet, .jsonl or .json, or a table of
+        pandas, polars, pyarrow or whatever else has the Arrow PyCapsule interface. Text is in
+        UTF-8, its columns parted by commas, semicolons, tabs or bars. Exports of Weights & Biases
+        may hold ``config`` and ``summary`` as dictionaries; runs whose ``State`` is not finished
+        are left out.
     columns
         Which column holds what, as ``{"n_params": "my column", ...}``, for names that are not
         recognised by themselves or that are ambiguous. The common names (N, params, D, tokens,
@@ -142,11 +154,11 @@ def load_runs(
     >>> bs.load_runs(mine).compute
     array([5.880e+17, 3.072e+18])
     """
-    table, unfinished = drop_unfinished(flatten(read_source(source)))
+    table = drop_unfinished(flatten(read_source(source)))
     wanted = tuple(dict.fromkeys((*needs, response)))
     raw = _Named(table, _find_columns(table, columns or {}, wanted))
     frame = _rename(raw, wanted)
-    notes = [unfinished] if unfinished else []
+    notes = list(table.notes)
     frame, left_out = _drop_outliers(frame, raw, keep_outliers)
     notes.extend(left_out)
     for name in dict.fromkeys((*OBSERVED, *wanted)):
@@ -190,7 +202,7 @@ class _Named:
     def place(self, row: int, name: str) -> str:
         column = self.column_of.get(name, name)
         read_as = f" (read as {name})" if column != name else ""
-        return f"{self.name}, {self.row_word} {row}, column {column!r}{read_as}"
+        return f"{self.name}, {self.row_word} {row}, column {quoted(column)}{read_as}"
 
 
 def _find_columns(
@@ -199,18 +211,7 @@ def _find_columns(
     """Return which column of the table each name of the vocabulary is."""
     present = list(raw.frame.columns)
     known = list(dict.fromkeys((*ALIASES, *needs)))
-    chosen: dict[str, str] = {}
-    for name, column in mapping.items():
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise RunsError(f"columns={{{name!r}: ...}}: expected one of {', '.join(known)}.{hint}")
-        if column not in present:
-            hint = did_you_mean(column, present)
-            raise RunsError(
-                f"{raw.name}: found no column {column!r} for {name}; the columns are "
-                f"{', '.join(present)}.{hint}"
-            )
-        chosen[name] = column
+    chosen = _mapped(raw, mapping, known)
     for name, aliases in ALIASES.items():
         if name in chosen:
             continue
@@ -220,19 +221,56 @@ def _find_columns(
         # Which of several is the label of a run, say, makes no difference to a fit.
         if len(candidates) > 1 and name in (*OBSERVED, *needs):
             raise RunsError(
-                f"{raw.name}: the columns {', '.join(map(repr, candidates))} could each be {name}. "
+                f"{raw.name}: the columns {listed(map(quoted, candidates))} could each be {name}. "
                 f"Say which with columns={{{name!r}: ...}} (--column {name}=NAME)."
             )
         if candidates:
             chosen[name] = candidates[0]
-    missing = _missing(chosen, present, needs)
+    left = [column for column in present if column not in chosen.values()]
+    missing = _missing(chosen, left, needs)
     if missing:
-        example = missing if missing in known else "n_params"
+        example = listed([missing if missing in known else "n_params"])
+        similar = [c for c in left if missing in known and _is_similar(c, missing)]
+        perhaps = f" Is it {' or '.join(map(quoted, similar[:3]))}?" if similar else ""
         raise RunsError(
-            f"{raw.name}: the column for {missing} is missing; the columns are "
-            f"{', '.join(present)}. Name it with columns= (--column {example}=NAME)."
+            f"{raw.name}: the column for {listed([missing])} is missing; the columns are "
+            f"{listed(present)}.{perhaps} Name it with columns= (--column {example}=NAME)."
         )
     return chosen
+
+
+def _mapped(raw: RawTable, mapping: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
+    """Return the columns that the user names, or raise RunsError."""
+    if not isinstance(mapping, Mapping):
+        raise RunsError(
+            f"columns=: found {quoted(mapping)}, expected a mapping such as "
+            "{'n_params': 'my column'}."
+        )
+    present = list(raw.frame.columns)
+    for name, column in mapping.items():
+        if name not in known:
+            hint = did_you_mean(str(name), known)
+            raise RunsError(
+                f"columns={{{quoted(name)}: ...}}: expected one of {', '.join(known)}.{hint}"
+            )
+        if column not in present:
+            hint = did_you_mean(str(column), present)
+            raise RunsError(
+                f"{raw.name}: found no column {quoted(column)} for {name}; the columns are "
+                f"{listed(present)}.{hint}"
+            )
+        also = [other for other in mapping if other != name and mapping[other] == column]
+        if also:
+            raise RunsError(
+                f"columns=: found the column {quoted(column)} for both {name} and {also[0]}; "
+                "expected another for each."
+            )
+    return dict(mapping)
+
+
+def _is_similar(column: str, name: str) -> bool:
+    """Say whether a column's name holds the vocabulary's word, as ``cd_val_loss`` does ``loss``."""
+    return name.removeprefix("n_") in key_of(column)
 
 
 def _rename(named: _Named, needs: Sequence[str]) -> pd.DataFrame:
@@ -243,12 +281,25 @@ def _rename(named: _Named, needs: Sequence[str]) -> pd.DataFrame:
     frame = frame.drop(columns=clashes).rename(columns={c: n for n, c in chosen.items()})
     if "run" not in frame:
         frame["run"] = [f"{raw.row_word} {i}" for i in frame.index]
-    if "family" not in frame and raw.card and raw.card.family:
+    if "family" in frame:
+        frame["family"] = _families(frame["family"], named)
+    elif raw.card and raw.card.family:
         frame["family"] = raw.card.family
     for name in frame.columns:
         if name not in ("run", "family", *OBSERVED, *needs):
             frame[name] = _numeric_if_possible(frame[name])
     return frame
+
+
+def _families(column: "pd.Series[Any]", raw: _Named) -> "pd.Series[Any]":
+    """Return the names of families as texts; each run needs one."""
+    empty = column.index[column.map(is_nothing).to_numpy(dtype=bool)]
+    if len(empty):
+        raise RunsError(
+            f"{raw.place(empty[0], 'family')}: found nothing, expected the name of a family. Name "
+            "one for each run, or rename the column."
+        )
+    return column.map(plain_text)
 
 
 def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[str]) -> str:
@@ -279,30 +330,31 @@ def _numeric_if_possible(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _drop_outliers(
     frame: pd.DataFrame, raw: _Named, keep: bool
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+) -> tuple[pd.DataFrame, tuple[Note, ...]]:
     column = raw.card.outliers.get("column", "outlier") if raw.card else "outlier"
     if column not in frame:
         return frame, ()
-    texts = frame[column].astype(str).str.strip().str.lower()
+    texts = frame[column].map(plain_text).str.strip().str.lower()
     flags = texts.map(
         {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
     )
     if flags.isna().any():
         row = int(flags.index[flags.isna()][0])
         raise RunsError(
-            f"{raw.place(row, column)}: found {frame[column].loc[row]!r}, expected 0 or 1."
+            f"{raw.place(row, column)}: found {quoted(frame[column].loc[row])}, expected 0 or 1."
         )
     flagged = flags.to_numpy(dtype=bool)
     count = int(flagged.sum())
     if not count:
         return frame, ()
+    rows = frame.index[flagged]
     if keep:
-        return frame, (f"{count} flagged outliers kept",)
+        return frame, (Note(f"{count} flagged outliers kept", "kept", (column,), rows),)
     if count == len(frame):
         raise RunsError(f"{raw.name}: every row is flagged as an outlier; none is left to fit.")
     why = f" ({raw.card.outliers['why']})" if raw.card and "why" in raw.card.outliers else ""
-    note = f"{count} flagged outliers left out{why}; keep_outliers=True keeps them"
-    return frame[~flagged], (note,)
+    text = f"{count} flagged outliers left out{why}; keep_outliers=True keeps them"
+    return frame[~flagged], (Note(text, "left out", (column,), rows),)
 
 
 def _numbers(column: "pd.Series[Any]", name: str, raw: _Named) -> NDArray[np.float64]:
@@ -321,13 +373,18 @@ def _numbers(column: "pd.Series[Any]", name: str, raw: _Named) -> NDArray[np.flo
             except AmountError as error:
                 wrong.append(str(error))
         else:
-            shown = "nothing" if _is_nothing(found) else repr(found)
+            shown = "nothing" if is_nothing(found) else quoted(found)
+            comma = " Write a decimal point." if _has_decimal_comma(found) else ""
             wrong.append(
-                f"{raw.place(row, name)}: found {shown}, expected a positive finite {name}."
+                f"{raw.place(row, name)}: found {shown}, expected a positive finite {name}.{comma}"
             )
     if wrong:
         raise RunsError(_first_few(wrong) + " Correct or remove the row.")
     return values
+
+
+def _has_decimal_comma(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"\s*\d+,\d+\s*", value))
 
 
 def _as_float(value: Any) -> float:
@@ -335,11 +392,6 @@ def _as_float(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
-
-
-def _is_nothing(value: object) -> bool:
-    is_nan = isinstance(value, float) and math.isnan(value)
-    return value is None or value is pd.NA or is_nan or value == ""
 
 
 def _first_few(messages: Sequence[str], most: int = 3) -> str:
@@ -350,7 +402,7 @@ def _first_few(messages: Sequence[str], most: int = 3) -> str:
 
 def _complete(
     frame: pd.DataFrame, derived: dict[str, str], raw: _Named, tolerance: float
-) -> list[str]:
+) -> list[Note]:
     """Fill in the missing one of N, D and C, or compare all three."""
     k = six_nd.flop_per_param_token
     if len([name for name in AMOUNTS if name in frame]) < 2:
@@ -366,7 +418,11 @@ def _complete(
         derived["n_params"] = "compute / (6 n_tokens)"
     else:
         _warn_if_inconsistent(frame, raw, tolerance)
-    return [f"{name} derived as {rule}" for name, rule in derived.items() if name in AMOUNTS]
+    return [
+        Note(f"{name} derived as {rule}", "derived", (name,))
+        for name, rule in derived.items()
+        if name in AMOUNTS
+    ]
 
 
 def _warn_if_inconsistent(frame: pd.DataFrame, raw: _Named, tolerance: float) -> None:
@@ -405,9 +461,11 @@ def _refuse_duplicates(
     frame: pd.DataFrame, raw: _Named, observed: Sequence[str], response: str
 ) -> None:
     same = [c for c in ("family", *observed, response, "seed") if c in frame]
-    twice = frame.duplicated(same, keep=False)
+    # As texts, so that labels of any kind, lists even, can be compared.
+    labels = {c: frame[c].map(plain_text) for c in same if frame[c].dtype.kind not in "iuf"}
+    twice = frame.assign(**labels).duplicated(same, keep=False)
     if twice.any():
-        groups = frame[twice].groupby(same, sort=False).groups
+        groups = frame.assign(**labels)[twice].groupby(same, sort=False, dropna=False).groups
         pairs = [
             f"{raw.row_word}s {' and '.join(str(r) for r in rows)}" for rows in groups.values()
         ]

@@ -21,8 +21,10 @@ SECONDS_PER_DAY = 86_400.0
 PF_DAY = 1e15 * SECONDS_PER_DAY
 """One petaFLOP/s sustained for a day, in FLOP: 8.64e19 (Kaplan et al. 2020)."""
 
-_SHORT_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
-_SI = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21, "y": 1e24}
+_SHORT_SCALE = {"": 0, "k": 3, "m": 6, "b": 9, "g": 9, "t": 12}
+_SI = {"": 0, "k": 3, "m": 6, "g": 9, "t": 12, "p": 15, "e": 18, "z": 21, "y": 24}
+"""Suffixes and prefixes, by the power of ten that they stand for."""
+
 _COUNT_NOUNS = "param|params|parameter|parameters|token|tokens|tok|step|steps|day|days|gpu|gpus"
 
 _NUMBER = r"(?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)?(?:\.\d*)?(?:e[+-]?\d+)?)"
@@ -98,16 +100,22 @@ def _read(value: object, quantity: Quantity) -> float | None:
         return None
     if _may_be_decimal_comma(match):
         return None
-    try:
-        number = float(match["number"].replace(",", "").replace("_", ""))
-    except ValueError:
-        return None
+    number = match["number"].replace(",", "").replace("_", "")
     if quantity in ("count", "money"):
-        return number * _SHORT_SCALE[match["prefix"]]
+        return _scaled(number, _SHORT_SCALE[match["prefix"]])
     unit = match["unit"]
     if match["prefix"] and unit is None:
         return None  # "5P" of what?
-    return number * _SI[match["prefix"]] * (SECONDS_PER_DAY if unit and "day" in unit else 1.0)
+    scaled = _scaled(number, _SI[match["prefix"]])
+    return scaled * SECONDS_PER_DAY if scaled and unit and "day" in unit else scaled
+
+
+def _scaled(number: str, power: int) -> float | None:
+    """Return the float nearest to a number times a power of ten: 8.2B is 8.2e9 to the digit."""
+    try:
+        return float(number) * 10.0**power if "e" in number else float(f"{number}e{power}")
+    except ValueError:
+        return None
 
 
 def _may_be_decimal_comma(match: re.Match[str]) -> bool:

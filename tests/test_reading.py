@@ -2,14 +2,10 @@ import inspect
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import bayescale as bs
 from bayescale.catalogue import PATH_VARIABLE, find_dataset
@@ -327,49 +323,6 @@ def test_json_lines_with_missing_keys(tmp_path):
     rows = [{"N": 1e9, "D": 2e10, "loss": 3.0}, {"N": 2e9, "loss": 2.9}]
     path = write(tmp_path, "\n".join(map(json.dumps, rows)), "a.jsonl")
     refused(path, "row 2, column 'D'")
-
-
-CELLS = (
-    ["1e9", "2e10", "3.1", "70B", "1.4T", "nan", "inf", "-1", "0", "x", "1.2.3", "True", "1e400", "1_000", "0x10", "=1+1", "None", "é", "PF-day", "", " ", '"q"', '"', "\x00", "100 PF-days", "9" * 400]
-)  # fmt: skip
-HEADERS = [
-    "N",
-    "D",
-    "C",
-    "loss",
-    "L",
-    "params",
-    "tokens",
-    "flops",
-    "run",
-    "family",
-    "seed",
-    "outlier",
-    "val_loss",
-    "id",
-    "name",
-]
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.lists(st.sampled_from(HEADERS), max_size=6),
-    st.lists(st.lists(st.sampled_from(CELLS), max_size=6), max_size=5),
-    st.sampled_from(["\n", "\r\n"]),
-)
-def test_any_table_is_read_or_refused(header, rows, end):
-    text = end.join(",".join(row) for row in [header, *rows])
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "any.csv"
-        path.write_bytes(text.encode("utf-8"))
-        try:
-            runs = load_runs(path, vocabulary_size=50_000)
-        except RunsError as error:
-            refusal = str(error)
-            assert refusal.endswith((".", "?"))
-        else:
-            values = runs.table[["n_params", "n_tokens", "compute", "loss"]].to_numpy()
-            assert np.all(np.isfinite(values) & (values > 0))
 
 
 def test_whatever_fits_takes_runs_in_every_form():
