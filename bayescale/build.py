@@ -281,7 +281,8 @@ def draw_prior(
     """Return draws of coordinates (the level relative to the observed) and the rest from the prior.
 
     Draws that leave no remainder for the floor are rejected, as the model excludes them; PyMC's
-    own prior sampler does not see that constraint.
+    own prior sampler does not see that constraint. Without `sizes`, which say how many levels
+    there are, nothing is drawn of the differences between levels.
     """
     law = model.formula
     kept: list[dict[str, NDArray[np.float64]]] = []
@@ -296,6 +297,8 @@ def draw_prior(
         kept.append({name: values[inside] for name, values in drawn.items()})
         count += int(inside.sum())
     drawn = {name: np.concatenate([k[name] for k in kept])[:size] for name in kept[0]}
+    if model.groupings and not sizes:
+        return drawn
     scales = model.step_scales(drawn)
     for name, shape in steps_of(model, sizes).items():
         scale = 1.0 if name == WALKS else np.broadcast_to(scales[name], (size,))[:, None]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from contract.fits import NOISE, fit_of_card, models
 
+from bayescale.build import draw_prior
 from bayescale.prediction import noise_at_runs
 
 
@@ -17,3 +18,11 @@ def test_a_fit_without_a_sampler_goes_through_its_runs(name):
     # The curve is known better than one run, unless every run has an effect of its own.
     if name != "of-settings":
         assert log_mean.std(axis=(0, 1)).mean() < NOISE
+
+
+@pytest.mark.parametrize("name", models())
+def test_the_prior_of_scalars_needs_no_levels(name):
+    model = models()[name]
+    drawn = draw_prior(model, np.random.default_rng(0), 50)
+    assert set(model.all_priors) <= set(drawn)
+    assert all(values.shape[0] == 50 for values in drawn.values())
