@@ -1,11 +1,11 @@
 """Model: a law with priors and noise, and its TOML card, both ways."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from bayescale.card_file import read_card
 from bayescale.catalogue import find_model_card
 from bayescale.discrepancy import SCALE, WALKS, Drift
 from bayescale.errors import CardError, refuse_unknown
@@ -291,11 +291,7 @@ def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:
         path = find_model_card(str(source))
     elif not path.is_file():
         raise CardError(f"{path}: there is no such card. Give its path, or the id of a card.")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CardError(f"{path}: not valid TOML ({error}). Correct the card.") from None
-    model = Model.from_dict(content, path.name)
+    model = Model.from_dict(read_card(path), path.name)
     return replace(model, id=path.stem) if model.id == "unnamed" else model
 
 

@@ -157,6 +157,9 @@ def load_runs(
     table = drop_unfinished(flatten(read_source(source)))
     wanted = tuple(dict.fromkeys((*needs, response)))
     raw = _Named(table, _find_columns(table, columns or {}, wanted))
+    if raw.card:
+        present = dict.fromkeys([*table.frame.columns, *raw.column_of])
+        raw.card.check_columns(present, (*ALIASES, *needs), raw.name)
     frame = _rename(raw, wanted)
     notes = list(table.notes)
     frame, left_out = _drop_outliers(frame, raw, keep_outliers)
