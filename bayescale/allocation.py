@@ -328,7 +328,7 @@ def allocate(
     if not isinstance(source, Constants):
         sizes = middle.to_numpy()
         at_plans = columns_of_plans(source, split, sizes, spending.log_tokens(sizes))
-        draws["loss_run"] = simulate_runs(source, draws["loss_plan"], at_plans)
+        draws["loss_run"] = simulate_runs(source, draws["loss_plan"], at_plans, alone=True)
     else:
         draws["loss_run"] = draws["loss_plan"].copy()
     return Plan(draws, source, cost, split.fixed, limits)

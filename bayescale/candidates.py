@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayescale.costs import Cluster, Money, Serving
 from bayescale.errors import AmountError
@@ -30,7 +31,7 @@ OPTIMAL = "recommended"
 """Name of the plan that is chosen."""
 
 _SLACK = 0.05
-"""How far above the budget a plan may be, as a share, and still be one for it."""
+"""How far from the budget a plan may be, as a share, and still be one that spends it."""
 
 type PlanSize = tuple[float, float]
 
@@ -119,8 +120,12 @@ class Candidates:
         cost = self.regrets.cost
         spent, compute = cost(size, tokens), cost.training(size, tokens)
         log_loss = np.log(self.loss.to_numpy())
-        regret = self.regrets.regret(log_loss).reshape(-1, len(size))
-        wasted = self.regrets.wasted(log_loss, spent).reshape(-1, len(size))
+        # A plan a row: sums go along it, so that their last digits do not depend on other plans.
+        regret, log_used = (
+            np.ascontiguousarray(found.reshape(-1, len(size)).T)
+            for found in (self.regrets.regret(log_loss), self.regrets.log_used(log_loss, spent))
+        )
+        wasted = -np.expm1(np.minimum(log_used, 0.0))
         notes = self._notes
         columns: dict[str, Any] = {
             "n_params": size,
@@ -133,22 +138,28 @@ class Candidates:
             lower, middle, upper = np.quantile(draws.to_numpy(), ends, axis=(0, 1))
             columns |= {name: middle, f"{name}_lower": lower, f"{name}_upper": upper}
         columns |= {
-            "p_best": self._p_best([not note for note in notes]),
-            "regret": np.nanmean(regret, axis=0),
-            "regret_quantile": np.nanquantile(regret, prob, axis=0),
-            "wasted": np.nanmean(wasted, axis=0),
+            "p_best": self._p_best(log_used, np.array([not note for note in notes])),
+            "regret": np.nanmean(regret, axis=1),
+            "regret_quantile": np.nanquantile(regret, prob, axis=1),
+            "wasted": np.nanmean(wasted, axis=1),
         }
         columns |= self._hardware(compute, columns["regret"])
         columns["note"] = notes
         return pd.DataFrame(columns, index=pd.Index(list(self.plans), name="plan"))
 
-    def _p_best(self, allowed: list[bool]) -> Array:
-        """Return the probability that each of the user's plans has the least loss of them."""
-        own = np.array([name != OPTIMAL for name in self.plans]) & np.array(allowed)
-        found = np.full(len(self.plans), np.nan)
-        if own.any():
-            losses = self.loss.to_numpy().reshape(-1, len(self.plans))[:, own]
-            found[own] = np.bincount(losses.argmin(axis=1), minlength=own.sum()) / len(losses)
+    @staticmethod
+    def _p_best(log_used: Array, alike: NDArray[np.bool_]) -> Array:
+        """Return the probability that each plan makes the most of what it spends.
+
+        At equal spend that is the least loss. What spends 2 % more does better whatever its size,
+        so that losses themselves are no comparison. Only plans for the budget, inside the limits,
+        are compared, and one with no other to compare it with has no such probability.
+        """
+        found = np.full(len(log_used), np.nan)
+        values = log_used[alike][:, ~np.isnan(log_used[alike]).any(axis=0)]
+        if len(values) > 1 and values.size:
+            best = np.bincount(values.argmax(axis=0), minlength=len(values))
+            found[alike] = best / values.shape[1]
         return found
 
     def _hardware(self, compute: Array, regret: Array) -> dict[str, Any]:
@@ -180,10 +191,12 @@ class Candidates:
     def _notes(self) -> list[str]:
         regrets = self.regrets
         found = []
-        for size, tokens in self.plans.values():
+        for name, (size, tokens) in self.plans.items():
             notes = []
             spent = float(regrets.cost(size, tokens))
-            if spent > regrets.budget * (1.0 + _SLACK):
+            if spent > regrets.budget * (1.0 + _SLACK) or (
+                spent < regrets.budget / (1.0 + _SLACK) and name != OPTIMAL
+            ):
                 notes.append(f"{format_number(spent / regrets.budget, 3)} times the budget")
             notes += _outside(regrets.limits, size, tokens, regrets)
             found.append("; ".join(notes))

@@ -184,7 +184,7 @@ def cross_regret(
     for name, source in sources.items():
         curve = curve_of(source)
         split = Split.of(curve.law, fixed)
-        regrets[name] = Regrets(curve, cost, budget, fixed=split.fixed, limits=limits, most=budget)
+        regrets[name] = Regrets(curve, cost, budget, fixed=split.fixed, limits=limits)
     log_n = {name: least_regret(found) for name, found in regrets.items()}
     sizes = np.array(list(log_n.values()))
     spending = next(iter(regrets.values())).spending

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import xarray as xr
@@ -90,8 +91,8 @@ class Curve:
         for i, effect in enumerate(model.effects):
             of_law = effect.of in law.parameters
             if of_law or effect.by in groups:
-                rng = np.random.default_rng([seed, LEVEL_STREAM, i])
-                found = effects_at(effect, draws, groups.get(effect.by), dim, rng, anew)
+                stream = (seed, LEVEL_STREAM, i)
+                found = effects_at(effect, draws, groups.get(effect.by), dim, stream, anew)
                 name = "" if effect.of == law.response else effect.of
                 into = differences if of_law else tilts
                 into[name] = into.get(name, 0.0) + found
@@ -267,34 +268,39 @@ def effects_at(
     draws: xr.Dataset,
     levels: ArrayLike | None,
     dim: str,
-    rng: np.random.Generator,
+    stream: tuple[int, ...],
     anew: dict[str, NDArray[np.float64]] | None = None,
 ) -> xr.DataArray:
     """Return draws of the differences at levels of a column.
 
     A level that was fitted has what was learnt of it. Any other is drawn from the distribution
-    of levels, one draw for all plans of that level; plans of no level at all are of one.
+    of levels, one draw for all plans of that level; plans of no level at all are of one. Random
+    numbers go by the name of a level, so that they do not depend on the levels beside it.
 
     Parameters
     ----------
-    effect, draws, levels, dim, rng
-        What differs, the posterior, where it is asked for, along what, and the source of levels
+    effect, draws, levels, dim, stream
+        What differs, the posterior, where it is asked for, along what, and the seed of levels
         that are drawn.
     anew
         By effect, the differences of the levels that were drawn; those of this one are added.
     """
     known = draws[effect.effect]
     labels = Levels(effect.by, known[level_dim(effect.by)].to_numpy())
+    names = np.array([""])
     if levels is None:
         codes = np.array([-1])
     else:
         values = np.atleast_1d(np.asarray(levels))
         codes = labels.codes(values)
-        unseen = codes < 0
-        codes[unseen] = -1 - np.unique(values[unseen], return_inverse=True)[1]
+        names, place = np.unique(values[codes < 0].astype(str), return_inverse=True)
+        codes[codes < 0] = -1 - place
     anew = {} if anew is None else anew
     learnt = {str(name): x.to_numpy() for name, x in draws.items() if x.ndim == 2}
-    steps = rng.standard_normal((*known.shape[:2], max(0, -int(codes.min()))))
+    streams = [np.random.default_rng([*stream, crc32(name.encode())]) for name in names]
+    steps = np.empty((*known.shape[:2], len(names)))
+    for number, rng in enumerate(streams):
+        steps[..., -1 - number] = rng.standard_normal(known.shape[:2])
     spread = np.broadcast_to(effect.scale(learnt), known.shape[:2])[..., None]
     anew[effect.effect] = effect.expected(learnt, anew) + spread * steps
     # Level -1 is the last of all, -2 the one before it.

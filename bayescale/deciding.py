@@ -1,6 +1,6 @@
 """decide: from a posterior and a budget to the plan of least expected regret."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,8 @@ from bayescale.units import format_budget
 _SIZES = 161
 """Sizes along the budget at which regret is averaged over the draws."""
 
-_FAR_OFF, _ROOM = 1.0, 0.05
-"""How far beyond those, in ln N, the size of a plan may be to be among them, and the room then
-left beyond it."""
+_ROOM = 0.8
+"""How far beyond the optima of nearly all draws these go, in ln N: half and twice a size are in."""
 
 _ROUNDS, _CLOSER = 2, 17
 """How often, and with how many sizes, the neighbourhood of the least regret is looked at again."""
@@ -119,18 +118,10 @@ def decide(
         )
     serving = _read_serving(serving, cost)
     named = candidates_of(plans or {})
-    spent = [float(cost(n, d)) for n, d in named.values()]
     curve = curve_of(source)
     split = Split.of(curve.law, fixed)
-    regrets = Regrets(
-        curve,
-        cost,
-        float(budgets[0]),
-        fixed=split.fixed,
-        limits=limits,
-        most=max(spent, default=0.0),
-    )
-    sizes = _sizes_to_compare(regrets, [size for size, _ in named.values()])
+    regrets = Regrets(curve, cost, float(budgets[0]), fixed=split.fixed, limits=limits)
+    sizes = _sizes_to_compare(regrets)
     regret = _along(regrets, sizes)
     chosen = _least(regrets, sizes, regret, quantile)
     tokens = float(np.exp(regrets.spending.log_tokens(np.array([chosen]))[0]))
@@ -143,7 +134,7 @@ def decide(
         plans=rows,
         loss=loss,
         loss_run=simulate_runs(
-            source, loss, columns_of_plans(source, split, log_n, log_d), seed=seed
+            source, loss, columns_of_plans(source, split, log_n, log_d), seed=seed, alone=True
         )
         if not isinstance(source, Constants)
         else loss,
@@ -180,8 +171,12 @@ def _read_serving(serving: object, cost: Cost) -> Serving | None:
     return serving if isinstance(serving, Serving) else Serving(n_tokens=serving)  # type: ignore[arg-type]
 
 
-def _sizes_to_compare(regrets: Regrets, asked: Sequence[float] = ()) -> Array:
-    """Return ln of sizes that hold the optima of nearly all draws, and of plans not far off."""
+def _sizes_to_compare(regrets: Regrets) -> Array:
+    """Return ln of sizes that hold the optima of nearly all draws.
+
+    The plans of the user have no say in them: what is recommended does not depend on what it is
+    compared with.
+    """
     found = regrets.log_n_opt
     if np.isnan(found).all():
         raise AmountError(
@@ -189,11 +184,8 @@ def _sizes_to_compare(regrets: Regrets, asked: Sequence[float] = ()) -> Array:
             "budget, or limits inside which there is one."
         )
     low, high = np.nanquantile(found, [0.001, 0.999])
-    beyond = max(0.5, 0.1 * (high - low))
+    beyond = max(_ROOM, 0.1 * (high - low))
     low, high = low - beyond, high + beyond
-    near = [float(x) for x in np.log(asked) if low - _FAR_OFF < x < high + _FAR_OFF]
-    low = min([low, *(x - _ROOM for x in near)])
-    high = max([high, *(x + _ROOM for x in near)])
     ends = regrets.spending.ends
     return np.linspace(max(low, float(ends[0][0])), min(high, float(ends[1][0])), _SIZES)
 

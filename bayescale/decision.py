@@ -224,8 +224,10 @@ class Decision:
         DataFrame
             Indexed by plan. ``n_params``, ``n_tokens``, ``tokens_per_param``; ``spent`` in the
             unit of the cost, and ``compute`` of training in FLOP; ``loss`` and ``loss_run`` with
-            their intervals; ``p_best``, the probability of having the least loss of the user's
-            plans that the budget and the limits allow; ``regret``, expected, as a share of the
+            their intervals; ``p_best``, the probability of making the most of what it spends
+            (at equal spend: of the least loss) among the plans, the one chosen with them, that
+            spend the budget within 5 % and keep the limits (NaN for the others, whose ``note``
+            says so); ``regret``, expected, as a share of the
             budget, with its ``regret_quantile``; ``wasted``, the share of its own cost that a
             draw's optimum would not have needed, expected; and where they are known ``days``,
             ``gpu_hours``, ``regret_gpu_hours``, ``regret_money``, ``serving_compute``,

@@ -137,8 +137,13 @@ def simulate_runs(
     columns: Mapping[str, ArrayLike],
     groups: Groups | None = None,
     seed: int | None = None,
+    *,
+    alone: bool = False,
 ) -> xr.DataArray:
     """Return what new runs would show where the curve says `mean`, one for each draw and plan.
+
+    The scatter of a plan has a stream of random numbers of its own, so that what is said of a
+    plan does not depend on how many come after it.
 
     Parameters
     ----------
@@ -150,11 +155,16 @@ def simulate_runs(
         The levels that the curve is of already.
     seed
         The fit's own unless given.
+    alone
+        Simulate each plan as if it were the only one: nothing depends on the others, nor on their
+        order, and all have the same scatter. For plans of which one is to be run.
     """
     if isinstance(fit, Mixture):
         # Laws that were fitted with one seed are not to have the same scatter.
         return end_to_end(
-            simulate_runs(part, mean.isel(draw=draws), columns, groups, _seed(part, seed) + place)
+            simulate_runs(
+                part, mean.isel(draw=draws), columns, groups, _seed(part, seed) + place, alone=alone
+            )
             for place, (part, draws) in enumerate(fit.pieces())
         )
     dim, model = str(mean.dims[-1]), fit.model
@@ -163,10 +173,13 @@ def simulate_runs(
         for name, column in model.columns.items()
     }
     curve = fit.curve_of(groups, dim)
-    facts = model.noise.facts_of_plans(mean.sizes[dim])
+    facts = model.noise.facts_of_plans(1)
     noise = noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts)
-    drawn = noise.draw(stream_of_noise(fit, seed), mean.shape)
-    effects = effects_of_runs(fit, mean, columns, groups, seed)
+    drawn = np.empty(mean.shape)
+    for plan in range(mean.sizes[dim]):
+        stream = stream_of_noise(fit, seed, 0 if alone else plan)
+        drawn[..., [plan]] = noise.at(plan).draw(stream, (*mean.shape[:2], 1))
+    effects = effects_of_runs(fit, mean, columns, groups, seed, alone=alone)
     # A Student-t tail may be long enough to overflow.
     with np.errstate(over="ignore"):
         return mean * np.exp(effects + mean.copy(data=drawn))
@@ -178,20 +191,22 @@ def effects_of_runs(
     columns: Mapping[str, ArrayLike],
     groups: Groups | None = None,
     seed: int | None = None,
+    *,
+    alone: bool = False,
 ) -> xr.DataArray:
     """Return by how much log responses differ because of levels that the curve is not of.
 
     They are of the sizes, runs or shapes that err together. A plan of a column that is not
-    known is of a level of its own.
+    known is of a level of its own; or, of plans that are each `alone`, of the same one.
     """
     model, dim = fit.model, str(like.dims[-1])
     total = xr.zeros_like(like)
     for i, effect in enumerate(model.effects):
         if effect.by in {*fit.groups, *(groups or {})} or effect.of in model.formula.parameters:
             continue
-        own = [f"plan {number}" for number in range(like.sizes[dim])]
-        rng = np.random.default_rng([_seed(fit, seed), LEVEL_STREAM, i])
-        found = effects_at(effect, fit.posterior, columns.get(effect.by, own), dim, rng)
+        own = [f"plan {0 if alone else number}" for number in range(like.sizes[dim])]
+        stream = (_seed(fit, seed), LEVEL_STREAM, i)
+        found = effects_at(effect, fit.posterior, columns.get(effect.by, own), dim, stream)
         if effect.of in model.formula.inputs:
             column = model.columns[effect.of]
             along = np.log(np.asarray(columns[column]) / fit.scale.reference[effect.of])
@@ -276,9 +291,9 @@ def noise_at_runs(
     return noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts), log_mean
 
 
-def stream_of_noise(fit: Fit, seed: int | None = None) -> np.random.Generator:
-    """Return the random numbers of simulated scatter, apart from all others of a fit."""
-    return np.random.default_rng([_seed(fit, seed), _RUN_NOISE_STREAM])
+def stream_of_noise(fit: Fit, seed: int | None = None, plan: int = 0) -> np.random.Generator:
+    """Return the random numbers of the scatter of a plan, apart from all others of a fit."""
+    return np.random.default_rng([_seed(fit, seed), _RUN_NOISE_STREAM, plan])
 
 
 @overload

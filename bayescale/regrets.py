@@ -1,7 +1,7 @@
 """Regret: what a plan that is not a draw's optimum wastes, in the unit of the cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,8 @@ _REACH = 25.0
 """How far below the budget, in its logarithm, frontiers are tabulated: a plan that is worse than
 the best of so little is a total loss."""
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, eq=False)
 class Regrets:
@@ -33,8 +35,6 @@ class Regrets:
         Draws of the loss, what plans cost, the law's other inputs, and the limits.
     budget
         The budget in question.
-    most
-        The largest cost of any plan that is to be measured.
     """
 
     curve: AnyCurve
@@ -42,7 +42,6 @@ class Regrets:
     budget: float
     fixed: Mapping[str, float]
     limits: Limits = NO_LIMITS
-    most: float = 0.0
 
     @cached_property
     def spending(self) -> Spending:
@@ -97,10 +96,20 @@ class Regrets:
         short = self.log_equivalent(log_loss) - self.log_best[..., None]
         return np.asarray(-np.expm1(np.minimum(short, 0.0)))
 
+    def log_used(self, log_loss: Array, spent: Array) -> Array:
+        """Return ln of the share of their own cost that plans need for their loss."""
+        log_spent = np.log(spent)
+        found = self.log_equivalent(log_loss) - log_spent
+        # The frontier ends at the budget. A plan that costs more has one of its own, so that what
+        # is said of a plan does not depend on the plans beside it.
+        for plan in np.flatnonzero(spent > self.budget * (1.0 + _ROUNDING)):
+            own = replace(self, budget=float(spent[plan]))
+            found[..., plan] = own.log_equivalent(log_loss[..., [plan]])[..., 0] - log_spent[plan]
+        return found
+
     def wasted(self, log_loss: Array, spent: Array) -> Array:
         """Return the share of their own cost that plans waste."""
-        over = self.log_equivalent(log_loss) - np.log(spent)
-        return np.asarray(-np.expm1(np.minimum(over, 0.0)))
+        return np.asarray(-np.expm1(np.minimum(self.log_used(log_loss, spent), 0.0)))
 
     @property
     def _corners(self) -> list[float]:
@@ -115,7 +124,7 @@ class Regrets:
     @cached_property
     def _frontier(self) -> tuple[Array, Array]:
         """Logs of budgets, the dearest first, and ln L of the best of each, by draw."""
-        top = np.log(max(self.budget, self.most))
+        top = np.log(self.budget)
         # Denser near the top, where most plans are.
         logs = top - _REACH * np.linspace(0.0, 1.0, _NODES) ** 2
         logs = np.unique(np.append(logs, [x for x in self._corners if x < top]))[::-1]

@@ -4,7 +4,7 @@ Whatever a card says of noise comes together here, and nowhere else: what is sam
 predicted and simulated cannot disagree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,11 @@ class NoiseOfRuns:
     values: Values
     amount: Value
     facts: Values
+
+    def at(self, run: int) -> "NoiseOfRuns":
+        """Return the noise of one run, of facts that are those of one already."""
+        amount = self.amount[..., [run]] if np.ndim(self.amount) else self.amount
+        return replace(self, amount=amount)
 
     @property
     def scale(self) -> Value:

@@ -135,8 +135,12 @@ def test_candidate_plans(decision, fit):
     np.testing.assert_allclose(
         table["loss"].iloc[1:], losses["loss"].median(("chain", "draw")), rtol=1e-12
     )
-    share = (losses["loss"].argmin("plan") == 1).mean()
-    assert table.loc["70B on 1.4T", "p_best"] == pytest.approx(float(share))
+    # Of the plans that spend the budget; 30B on 3T spends 6 % less, 7B on 2T a seventh of it.
+    assert list(table.index[table["p_best"].notna()]) == ["recommended", "70B on 1.4T"]
+    # It spends 2 % more, so that its loss is the least in every draw; for what it spends it is not.
+    better = losses["loss"].isel(plan=1) < decision.candidates.loss.isel(plan=0)
+    assert float(better.mean()) > 0.99 > 0.9 > table.loc["70B on 1.4T", "p_best"] > 0.1
+    assert table.loc["30B on 3T", "note"] == "0.938 times the budget"
     np.testing.assert_allclose(table["days"], CLUSTER.days(table["compute"]))
     np.testing.assert_allclose(table["serving_money"], CLUSTER.money(2e12 * 2 * table["n_params"]))
     np.testing.assert_allclose(table["regret_money"], CLUSTER.money(5.76e23 * table["regret"]))
@@ -161,10 +165,10 @@ def test_plans_that_break_a_limit_or_the_budget_say_so(fit):
         limits=limits,
     )
     notes = found.table()["note"]
-    assert notes["recommended"] == "" and notes["7B on 2T"] == ""
-    assert notes["30B on 3T"] == "above 2.00T tokens"
+    assert notes["recommended"] == "" and notes["7B on 2T"] == "0.146 times the budget"
+    assert notes["30B on 3T"] == "0.938 times the budget; above 2.00T tokens"
     assert "12.5 times the budget" in notes["huge"] and "longer than 8 days" in notes["huge"]
-    assert found.table().loc["7B on 2T", "p_best"] == 1.0
+    assert found.table()["p_best"].isna().all(), "no two plans spend alike inside the limits"
     assert found.plan["n_params"] == pytest.approx(4e10)
     assert found.plan["n_tokens"] == pytest.approx(2e12)
     assert found.plan["regret"] == pytest.approx(0.0, abs=1e-6), "the best inside the limits"
@@ -218,7 +222,8 @@ def test_words_for_a_manager(decision):
     assert "knowing the law exactly would be worth" in said
     text = decision.text_table()
     assert text.loc["70B on 1.4T", "D (tokens)"] == "1.40T"
-    assert text.loc["7B on 2T", "P(best)"] == "0 %"
+    assert text.loc["7B on 2T", "P(best)"] == ""
+    assert text.loc["70B on 1.4T", "P(best)"].endswith(" %")
     assert "<table" in decision._repr_html_()
     worth = decision.value_of_information
     assert worth["amount"] == pytest.approx(worth["share"] * 5.76e23)
