@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bayescale.explanation import Explanation, explain
     from bayescale.fitting import fit
     from bayescale.frontiers import frontier
+    from bayescale.groups import NEW
     from bayescale.laws import Parameter, define_law, law
     from bayescale.limits import Limits
     from bayescale.listing import datasets, models
@@ -90,6 +91,7 @@ _HOME = {
     "explanation": ("Explanation", "explain"),
     "fitting": ("fit",),
     "frontiers": ("frontier",),
+    "groups": ("NEW",),
     "laws": ("Parameter", "define_law", "law"),
     "limits": ("Limits",),
     "listing": ("datasets", "models"),
@@ -118,6 +120,7 @@ _SUBMODULES = ("costs", "laws", "plots")
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "NEW",
     "AmountError",
     "BayescaleError",
     "BayescaleWarning",

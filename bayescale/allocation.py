@@ -151,7 +151,7 @@ class Plan:
         """What the plan rests on, led by the failure if the gates were not passed."""
         if isinstance(self.source, Constants) or self.diagnostics is None:
             return f"{self.source.name}: {self.source.source}."  # type: ignore[union-attr]
-        return lead_with_status(self.source.description, self.diagnostics)
+        return lead_with_status(self.source.answering, self.diagnostics)
 
     @property
     def caveats(self) -> tuple[str, ...]:

@@ -388,7 +388,12 @@ def _allocate(options: Arguments) -> None:
             table = plan.table(options.prob)
         passed = plan.diagnostics.ok if plan.diagnostics else None
         print_json(
-            {"passed": passed, "caveats": list(plan.caveats), "allocation": table_records(table)}
+            {
+                "passed": passed,
+                "headline": plan.headline,
+                "caveats": list(plan.caveats),
+                "allocation": table_records(table),
+            }
         )
         return
     print(plan.headline)
@@ -403,6 +408,7 @@ def _print_plan(plan: "Plan", prob: float) -> None:
 
 
 def _predict(options: Arguments) -> None:
+    from bayescale.diagnostics import lead_with_status
     from bayescale.prediction import predict
     from bayescale.tables import interval_columns
 
@@ -412,13 +418,19 @@ def _predict(options: Arguments) -> None:
         others.setdefault(name, []).append(amount)
     draws = predict(fit, n_params=options.n_params, n_tokens=options.n_tokens, inputs=others)
     table = interval_columns(draws, options.prob, "plan")
+    headline = lead_with_status(fit.answering, fit.diagnostics)
     for place, column in enumerate(fit.model.columns.values()):
         table.insert(place, column, draws[column].to_numpy())
     if options.json:
-        print_json({"passed": fit.diagnostics.ok, "predictions": table_records(table)})
+        print_json(
+            {
+                "passed": fit.diagnostics.ok,
+                "headline": headline,
+                "predictions": table_records(table),
+            }
+        )
         return
-    if not fit.diagnostics.ok:
-        print(fit.diagnostics.status)
+    print(headline)
     print(f"Median and {format_share(options.prob)} equal-tailed interval:")
     print(table_text(table))
 

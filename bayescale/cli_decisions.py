@@ -10,7 +10,7 @@ from bayescale.cli_text import (
     add_fit,
     fit_or_constants,
     print_json,
-    read_pairs,
+    read_mapping,
     saved_fit,
     table_records,
     table_text,
@@ -169,7 +169,7 @@ def limits_of(options: Arguments, cluster: "Cluster | None") -> "Limits":
 
 def fixed_of(options: Arguments) -> dict[str, str]:
     """Return the fixed inputs of the law."""
-    return dict(read_pairs(options.fixed, "--fixed", "NAME=AMOUNT"))
+    return read_mapping(options.fixed, "--fixed", "NAME=AMOUNT")
 
 
 def _decide(options: Arguments) -> None:

@@ -22,6 +22,15 @@ def read_pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple
         yield name.strip(), value.strip()
 
 
+def read_mapping(entries: Sequence[str], option: str, form: str) -> dict[str, str]:
+    """Read ``NAME=VALUE`` entries of an option that says one thing of each name."""
+    found: dict[str, str] = {}
+    for name, value in read_pairs(entries, option, form):
+        if found.setdefault(name, value) != value:
+            raise ValueError(f"{option}: found {name} twice, as {found[name]} and as {value}.")
+    return found
+
+
 def add_runs(parser: argparse.ArgumentParser, name: str = "runs") -> None:
     """Add the argument, or the option, of a table of runs, and what is to be done on reading."""
     about = "dataset id, folder, or csv, tsv, parquet, jsonl or json file"
@@ -50,7 +59,7 @@ def runs_of(
 
     return load_runs(
         options.runs,
-        columns=dict(read_pairs(options.column, "--column", "NAME=COLUMN")),
+        columns=read_mapping(options.column, "--column", "NAME=COLUMN"),
         keep_outliers=options.keep_outliers,
         vocabulary_size=options.vocabulary_size,
         needs=tuple(needs),
@@ -70,15 +79,28 @@ def add_fit(parser: argparse.ArgumentParser, *, constants: bool = False) -> None
         metavar="COLUMN=LEVEL",
         help="of a model that pools over families or the like: which one, such as family=c4",
     )
+    parser.add_argument(
+        "--new-level",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a level of the column that was not fitted, such as family; so it is unless one is "
+        "named by --group",
+    )
 
 
 def saved_fit(options: argparse.Namespace) -> "Fit":
     """Return the saved fit that was named, asked of the groups that were named."""
+    from bayescale.groups import NEW
     from bayescale.posterior import load_fit
 
     fit = load_fit(options.fit)
-    groups = dict(read_pairs(options.group, "--group", "COLUMN=LEVEL"))
-    return fit.of(**groups) if groups else fit
+    groups: dict[str, Any] = read_mapping(options.group, "--group", "COLUMN=LEVEL")
+    for column in options.new_level:
+        if column in groups:
+            raise ValueError(f"--new-level: found {column}, of which --group names a level.")
+        groups[column] = NEW
+    return fit.of(**groups)
 
 
 def fit_or_constants(options: argparse.Namespace) -> "Fit | Constants | EmpiricalFrontier":

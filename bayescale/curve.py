@@ -14,7 +14,7 @@ from bayescale.costs import ProductCost
 from bayescale.design import Scale
 from bayescale.discrepancy import SCALE, WALKS, Drift
 from bayescale.errors import NoClosedFormError
-from bayescale.groups import Levels, level_dim
+from bayescale.groups import NEW, Levels, level_dim
 from bayescale.laws import Law, Value, Values
 from bayescale.laws import law as find_law
 from bayescale.local import differing, moved, moved_back
@@ -293,7 +293,8 @@ def effects_at(
     else:
         values = np.atleast_1d(np.asarray(levels))
         codes = labels.codes(values)
-        names, place = np.unique(values[codes < 0].astype(str), return_inverse=True)
+        fresh = ["" if value is NEW else str(value) for value in values[codes < 0].tolist()]
+        names, place = np.unique(np.array(fresh, dtype=np.str_), return_inverse=True)
         codes[codes < 0] = -1 - place
     anew = {} if anew is None else anew
     learnt = {str(name): x.to_numpy() for name, x in draws.items() if x.ndim == 2}

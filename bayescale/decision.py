@@ -145,7 +145,7 @@ class Decision:
         """What the decision rests on, led by the failure if the gates were not passed."""
         if isinstance(self.source, Constants):
             return f"{self.source.name}: {self.source.source}."
-        return lead_with_status(self.source.description, self.source.diagnostics)
+        return lead_with_status(self.source.answering, self.source.diagnostics)
 
     @property
     def sentences(self) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale.errors import RunsError
+from bayescale.errors import RunsError, UnknownNameError, did_you_mean
 from bayescale.runs import Runs
 
 type Sizes = tuple[tuple[str, int], ...]
@@ -15,6 +17,25 @@ type Sizes = tuple[tuple[str, int], ...]
 SAME = 0.003
 """Amounts whose logarithms differ by less are one amount: digitised sizes jitter by 0.1 %, while
 shapes that are trained to be compared may differ by 0.5 % in size."""
+
+_SHOWN = 12
+"""Levels that a sentence names before it counts the rest."""
+
+
+class NewLevel(Enum):
+    """The type of `NEW`."""
+
+    NEW = "new"
+
+    def __repr__(self) -> str:
+        return "NEW"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+NEW: Final = NewLevel.NEW
+"""A level that was not fitted: what differs between levels is drawn from its distribution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +75,12 @@ class Levels:
     def codes(self, values: ArrayLike) -> NDArray[np.int64]:
         """Return which level each value is, -1 for one that is none of them."""
         values = np.asarray(values)
+        if values.dtype == object:
+            found = np.full(len(values), -1)
+            named = np.array([value is not NEW for value in values])
+            if named.any():
+                found[named] = self.codes([str(value) for value in values[named]])
+            return found
         if self.labels.dtype.kind == "f":
             apart = np.abs(np.log(values.astype(float))[:, None] - np.log(self.labels))
             nearest = apart.argmin(axis=1)
@@ -61,6 +88,23 @@ class Levels:
             return np.where(apart.min(axis=1) <= 2 * SAME, nearest, -1)
         place: Mapping[object, int] = {label: i for i, label in enumerate(self.labels.tolist())}
         return np.array([place.get(value, -1) for value in values.astype(str).tolist()])
+
+    def refuse_unknown(self, values: object) -> None:
+        """Raise UnknownNameError for a value that is none of the levels, nor `NEW`."""
+        for value in np.atleast_1d(np.asarray(values, dtype=object)):
+            if value is NEW or self.codes(np.array([value]))[0] >= 0:
+                continue
+            raise UnknownNameError(
+                f"groups: found {self.column} {value!r}; the levels that were fitted are {self}."
+                f"{did_you_mean(str(value), map(str, self.labels))} For one that was not fitted "
+                f"ask for {self.column}=bayescale.NEW, on the command line --new-level "
+                f"{self.column}."
+            )
+
+    def __str__(self) -> str:
+        texts = [f"{x:.4g}" if isinstance(x, float) else str(x) for x in self.labels.tolist()]
+        more = len(texts) - _SHOWN
+        return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
     def text(self, values: ArrayLike) -> list[str]:
         """Return the label of the level of each value, as text."""

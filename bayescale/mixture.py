@@ -162,6 +162,17 @@ class Mixture:
         return f"Average of laws ({shares}) on {len(self.runs)} runs of {self.runs.name}."
 
     @property
+    def answering(self) -> str:
+        """What answers rest on; first of which level they are, where levels differ."""
+        said = dict.fromkeys(text for part in self.parts.values() for text in part.unnamed_levels)
+        return " ".join([*said, self.description])
+
+    def refuse_unknown_groups(self, groups: Groups) -> None:
+        """Raise for a column by which a law does not group, or a level that was not fitted."""
+        for part in self.parts.values():
+            part.refuse_unknown_groups(groups)
+
+    @property
     def _sorted(self) -> list[tuple[str, float]]:
         return [(str(n), float(w)) for n, w in self.weights.sort_values(ascending=False).items()]
 

@@ -88,7 +88,7 @@ class Needed:
     def headline(self) -> str:
         """What was asked of what, led by the failure if the fit did not pass its gates."""
         if isinstance(self.source, Fit):
-            about = lead_with_status(self.source.description, self.source.diagnostics)
+            about = lead_with_status(self.source.answering, self.source.diagnostics)
         else:
             about = f"{self.source.name}: {self.source.source}."
         return f"{about}\n{self.question}"

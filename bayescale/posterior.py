@@ -25,6 +25,7 @@ from bayescale.diagnostics import (
 )
 from bayescale.discrepancy import SCALE, WALKS
 from bayescale.errors import BayescaleError, BayescaleWarning, CardError, FitFileError
+from bayescale.groups import NEW, Levels, level_dim
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.model import Model
@@ -41,6 +42,8 @@ from bayescale.tables import flag_failure, summarise
 
 _GROUPS = ("posterior", "sample_stats", "runs")
 _FACTS = ("model", "scale", "runs", "provenance")
+_LEVELS = "levels"
+"""Where the provenance in a file holds the levels that a fit is asked of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,19 +136,9 @@ class Fit:
     def curve_of(self, groups: Groups | None, dim: str = "plan") -> Curve:
         """Return the response at any inputs, of given levels of columns.
 
-        Raises
-        ------
-        CardError
-            If the model does not group runs by such a column.
+        A level that was not fitted is a new one.
         """
         groups = {**self.groups, **(groups or {})}
-        known = self.model.groupings
-        for column in groups:
-            if column not in known:
-                raise CardError(
-                    f"groups: found {column!r}, expected one of the columns by which "
-                    f"{self.model.id} groups runs: {', '.join(known) or 'none'}."
-                )
         return Curve.of(self.model, self.scale, self._posterior, groups, dim=dim, seed=self.seed)
 
     def of(self, **levels: object) -> "Fit":
@@ -154,8 +147,15 @@ class Fit:
         Parameters
         ----------
         **levels
-            By column by which the model groups runs: ``family="c4"``. A level that was not
-            fitted is a new one, drawn from the distribution of levels.
+            By column by which the model groups runs: ``family="c4"``, or ``family=bs.NEW`` for a
+            level that was not fitted, drawn from the distribution of levels.
+
+        Raises
+        ------
+        CardError
+            If the model does not group runs by such a column.
+        UnknownNameError
+            If a level was not fitted.
 
         Examples
         --------
@@ -172,9 +172,33 @@ class Fit:
         >>> bool(plan.draws["n_opt"].median() > 1e9)
         True
         """
-        found = replace(self, groups={**self.groups, **levels})
-        found.curve_of(None)
-        return found
+        for column, level in levels.items():
+            if np.ndim(level):  # type: ignore[arg-type]
+                raise CardError(f"of: found several levels of {column}, expected one.")
+        self.refuse_unknown_groups(levels)
+        return replace(self, groups={**self.groups, **levels})
+
+    def levels(self, column: str) -> Levels:
+        """Return the levels of a column that were fitted.
+
+        Raises
+        ------
+        CardError
+            If the model does not group runs by such a column.
+        """
+        known = self.model.groupings
+        if column not in known:
+            raise CardError(
+                f"groups: found {column!r}, expected one of the columns by which "
+                f"{self.model.id} groups runs: {', '.join(known) or 'none'}."
+            )
+        effect = self.model.effects_by(column)[0].effect
+        return Levels(column, self._posterior[effect][level_dim(column)].to_numpy())
+
+    def refuse_unknown_groups(self, groups: Groups) -> None:
+        """Raise for a column by which the model does not group, or a level that was not fitted."""
+        for column, values in groups.items():
+            self.levels(column).refuse_unknown(values)
 
     @property
     def inputs(self) -> dict[str, NDArray[np.float64]]:
@@ -308,7 +332,8 @@ class Fit:
     def save(self, path: str | Path) -> None:
         """Write the whole fit to one netCDF file, which `bayescale.load_fit` reads back.
 
-        The file appears complete or not at all; an older one stays until then.
+        The file appears complete or not at all; an older one stays until then. A fit that is
+        asked of a level (`of`) is so when it is read back.
         """
         write_groups(
             path,
@@ -321,19 +346,47 @@ class Fit:
                 "model": self.model.to_dict(),
                 "scale": asdict(self.scale),
                 "runs": runs_facts(self.runs),
-                "provenance": dict(self.provenance),
+                "provenance": {**self.provenance, _LEVELS: _stored(self.groups)},
             },
         )
 
     @property
     def description(self) -> str:
         """One line: what was fitted to what."""
-        levels = "".join(f", of {column} {level}" for column, level in self.groups.items())
+        levels = "".join(
+            f", of a new {column}" if level is NEW else f", of {column} {level}"
+            for column, level in self.groups.items()
+        )
         return (
             f"{self.law.name} law ({self.model.id} card{levels}) on {len(self.runs)} runs of "
             f"{self.runs.name}, {self.posterior.sizes['chain']} chains of "
             f"{self.posterior.sizes['draw']} draws."
         )
+
+    @property
+    def answering(self) -> str:
+        """What answers rest on; first of which level they are, where none of several was named.
+
+        The law of a level that is not named is that of a new one. Where the response alone
+        differs, it is that of an average one.
+        """
+        return " ".join([*self.unnamed_levels, self.description])
+
+    @property
+    def unnamed_levels(self) -> tuple[str, ...]:
+        """A sentence for each column that differs between its levels and of which none is named."""
+        inputs, found = set(self.columns.values()), []
+        for column in self.model.groupings:
+            # The size of a plan is known.
+            if column in self.groups or inputs & set(column.split("+")):
+                continue
+            parts = {effect.of for effect in self.model.effects_by(column)}
+            new = not parts.isdisjoint(self.law.parameters)
+            found.append(
+                f"{'For a new' if new else 'For an average'} {column}, since none was named; "
+                f"those that were fitted are {self.levels(column)}."
+            )
+        return tuple(found)
 
     @property
     def headline(self) -> str:
@@ -401,15 +454,26 @@ def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
     return fit
 
 
+def _stored(groups: Groups) -> dict[str, str | float | None]:
+    """Return levels as a file holds them; none at all is a new one."""
+    return {
+        column: None if level is NEW else level if isinstance(level, int | float) else str(level)
+        for column, level in groups.items()
+    }
+
+
 def _saved(path: Path) -> Fit:
     groups, facts = read_groups(path, _GROUPS, _FACTS)
+    provenance = dict(facts["provenance"])
+    levels = provenance.pop(_LEVELS, {})
     return Fit(
         model=card_from(facts["model"], path),
         runs=runs_from(groups["runs"], facts["runs"]),
         scale=Scale(**facts["scale"]),
         _posterior=groups["posterior"],
         _sample_stats=groups["sample_stats"],
-        provenance=facts["provenance"],
+        provenance=provenance,
+        groups={column: NEW if x is None else x for column, x in levels.items()},
     )
 
 

@@ -44,8 +44,9 @@ def predict(
         The same for a law of other inputs, by column of the runs: ``{"compute": ["1e21"]}``.
     groups
         For a model that pools over the levels of a column, which level the plans are of, by
-        column: ``{"family": "c4"}``, or a list with one a plan. Levels that were not fitted, or
-        are not named, are new: what differs between levels is drawn from its distribution.
+        column: ``{"family": "c4"}``, or a list with one a plan. ``bs.NEW`` is a level that was
+        not fitted: what differs between levels is drawn from its distribution. So is a level of
+        a column that is not named.
     seed
         Seed of the simulated scatter of new runs; the fit's own unless given.
 
@@ -61,6 +62,8 @@ def predict(
     ------
     AmountError
         If an amount is missing or cannot be read, or the lists differ in length.
+    UnknownNameError
+        If a level was not fitted.
 
     Examples
     --------
@@ -72,6 +75,7 @@ def predict(
     """
     named = {"n_params": n_params, "n_tokens": n_tokens}
     given = {name: value for name, value in named.items() if value is not None} | dict(inputs or {})
+    fit.refuse_unknown_groups(groups or {})
     columns = fit.columns
     plans = parse_plans(given, tuple(columns.values()))
     plans = _one_for_each_level(plans, groups or {})

@@ -90,7 +90,7 @@ class NextRuns:
     @property
     def headline(self) -> str:
         """What the advice rests on, led by the failure if the gates were not passed."""
-        return lead_with_status(self.source.description, self.source.diagnostics)
+        return lead_with_status(self.source.answering, self.source.diagnostics)
 
     @property
     def sentences(self) -> tuple[str, ...]:
