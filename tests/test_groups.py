@@ -4,22 +4,20 @@ import json
 
 import numpy as np
 import pytest
-from handmade import handmade_fit
+from contract.fits import laplace_fit
 
 import bayescale as bs
 from bayescale.cli import main
 from bayescale.errors import CardError, UnknownNameError
 from bayescale.groups import NEW, Levels
 
-TRUTH = bs.published("besiroglu2024").parameters
 LEVELS = "c4, redpajama, refinedweb"
 PLAN = {"n_params": "7B", "n_tokens": "2T"}
 
 
 @pytest.fixture(scope="module")
 def pooled() -> bs.Fit:
-    runs = bs.load_runs("overtraining")
-    return handmade_fit("chinchilla-pooled", runs, TRUTH, shape=(4, 500))
+    return laplace_fit(bs.load_model("chinchilla-pooled"), bs.load_runs("overtraining").table)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +99,7 @@ def test_a_response_that_differs_by_level_is_of_an_average_one():
         bs.Pooling(of="loss", by="n_params", sd=spread),
     )
     model = replace(bs.load_model("chinchilla"), id="levels", pooling=pooling)
-    fit = handmade_fit(model, bs.load_runs("overtraining"), TRUTH, shape=(4, 500))
+    fit = laplace_fit(model, bs.load_runs("overtraining").table)
     assert fit.unnamed_levels == (
         f"For an average family, since none was named; those that were fitted are {LEVELS}.",
     ), "the size of a plan is known, and is not asked for"

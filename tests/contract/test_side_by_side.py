@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from handmade import handmade_fit
+from contract.fits import fit_of_card, laplace_fit
 
 import bayescale as bs
 from bayescale.costs import Cluster, FunctionCost, Lifetime, Serving, six_nd
 
-TRUTH = bs.published("besiroglu2024").parameters
 BUDGET = 1e22
 
 SIZES = replace(
@@ -37,11 +36,9 @@ COSTS = {
 
 @pytest.fixture(scope="module")
 def fits() -> dict[str, bs.Fit]:
-    runs = bs.load_runs("chinchilla")
-    families = bs.load_runs("overtraining")
-    one = handmade_fit("chinchilla", runs, TRUTH, shape=(2, 100))
-    sizes = handmade_fit(SIZES, runs, TRUTH, shape=(2, 100))
-    pooled = handmade_fit("chinchilla-pooled", families, TRUTH, shape=(2, 100))
+    one = fit_of_card("chinchilla")
+    sizes = laplace_fit(SIZES, bs.load_runs("chinchilla").table)
+    pooled = laplace_fit(bs.load_model("chinchilla-pooled"), bs.load_runs("overtraining").table)
     return {
         "one law": one,
         "sizes that err together": sizes,
