@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bayescale.coordinates import coordinates_of, starting_point, variables_of
 from bayescale.groups import Sizes
 from bayescale.laws import Values
-from bayescale.local import Placed, at_levels, at_runs, on_scale
+from bayescale.local import Placed, at_levels, at_runs
 from bayescale.model import Model
 from bayescale.whitening import Told, leads
 
@@ -119,7 +119,7 @@ class _Search:
             there = at_levels(law, natural, self.placed.centres)
             for i, effect in enumerate(effects):
                 if leads(model, effect.of, column):
-                    best[i] = best[i] + on_scale(law, effect.of, there[effect.of])
+                    best[i] = best[i] + law.on_scale(effect.of, there[effect.of])
                     for other in model.effects:
                         if other.of == effect.of and other.by in self.placed.coarser:
                             nested = self.placed.coarser[other.by]

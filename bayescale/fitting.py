@@ -343,7 +343,7 @@ def draw_posterior(
         Unconstrained draws by name, the sampler's statistics, and what was found of modes.
     """
     sampler: Samples = store.sampler(compiled, factor) if store else compiled
-    places = places_to_look(model, design.matrix)
+    places = places_to_look(model, design)
     sampling = f"sampling, {settings.chains} chains"
     if not places:
         shown.stage(sampling)
@@ -355,7 +355,7 @@ def draw_posterior(
         if store:
             store.add_exploration(factor, found)
     shown.stage(sampling)
-    return *sample_modes(sampler, design.matrix, settings, found, shown.count), found
+    return sample_modes(sampler, design.matrix, settings, found, shown.count)
 
 
 def compiled_logp(model: Model, sizes: Sizes = (), sampler: str = "nutpie") -> Sampler:

@@ -20,24 +20,6 @@ def moved_back(law: Law, parameters: Values, shift: Values) -> dict[str, Value]:
     return law.from_reference(law.to_reference(parameters, law.unit_reference), shift)
 
 
-def differing(law: Law, parameters: Values, differences: Values) -> dict[str, Value]:
-    """Return natural parameters with differences: of their logarithms if they are positive."""
-    found = dict(parameters)
-    for name, difference in differences.items():
-        found[name] = off_scale(law, name, on_scale(law, name, found[name]) + difference)
-    return found
-
-
-def on_scale(law: Law, name: str, value: Value) -> Value:
-    """Return a natural parameter on the scale of its differences."""
-    return np.log(value) if law.parameters[name].support == "positive" else value
-
-
-def off_scale(law: Law, name: str, value: Value) -> Value:
-    """Return a natural parameter from the scale of its differences."""
-    return np.exp(value) if law.parameters[name].support == "positive" else value
-
-
 def within(column: str, finer: str) -> bool:
     """Return whether a level of one column of groups says which level of another it is in."""
     return set(column.split("+")) <= set(finer.split("+"))
@@ -115,12 +97,20 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
             of_runs[effect.of] = of_runs.get(effect.of, 0.0) + found[..., placed.codes[effect.by]]
     parameters = natural
     if model.grouping:
-        # Parameters of levels first, which are few, and then those of the runs.
-        at_centres = differing(law, at_levels(law, natural, placed.centres), of_levels)
-        here = placed.codes[model.grouping]
-        parameters = {name: x[..., here] if np.ndim(x) else x for name, x in at_centres.items()}
+        at_centres, here = at_levels(law, natural, placed.centres), placed.codes[model.grouping]
+
+        def at_each_run(of_level: Values) -> dict[str, Value]:
+            return {name: x[..., here] if np.ndim(x) else x for name, x in of_level.items()}
+
         crossed = {name: x for name, x in of_runs.items() if name in law.parameters}
-        parameters = differing(law, parameters, crossed)
+        if crossed:
+            # All differences at once: one after the other, they would be of other parameters.
+            for name, x in at_each_run(of_levels).items():
+                crossed[name] = crossed.get(name, 0.0) + x
+            parameters = law.differing(at_each_run(at_centres), crossed)
+        else:
+            # Of levels, which are fewer than runs.
+            parameters = at_each_run(law.differing(at_centres, of_levels))
     of_law = law.formula(placed.local, parameters)
     log_mean = np.log(of_law)
     for name, difference in of_runs.items():

@@ -6,7 +6,7 @@ disagree for ever, and chains that happened to start together would agree on the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -30,12 +30,15 @@ _PILOT = {"tune": 300, "draws": 200, "chains": 2, "maxdepth": 6}
 _APART = 4.0
 """Pilots whose means differ by more standard deviations, in any direction, are two modes."""
 _EVIDENCE_DRAWS, _EVIDENCE_DF = 1000, 5.0
+_BRIDGE_STEPS, _BATCH = 50, 20
 _STARTS, _JITTER = 400, 0.5
 
 type Draws = NDArray[np.float64]
 """Positions, a row each."""
 
-type Sampled = tuple[dict[str, NDArray[np.float64]], xr.Dataset]
+type Arrays = dict[str, NDArray[np.float64]]
+
+type Sampled = tuple[Arrays, xr.Dataset]
 """Draws by name, and the sampler's statistics of them."""
 
 
@@ -73,11 +76,27 @@ class Exploration:
     log_evidence: Mapping[str, float]
     error: float
 
+    def only(self, kept: Sequence[int]) -> "Exploration":
+        """Return what is known without some of the modes that were kept."""
+        dropped = {name for i, name in enumerate(self.log_evidence) if i < len(self.starts)} - {
+            name for i, name in enumerate(self.log_evidence) if i in kept
+        }
+        if not dropped:
+            return self
+        weights = self.weights[list(kept)]
+        return replace(
+            self,
+            starts=tuple(self.starts[i] for i in kept),
+            weights=weights / weights.sum(),
+            log_evidence={n: x for n, x in self.log_evidence.items() if n not in dropped},
+            error=self.error if len(kept) > 1 else 0.0,
+        )
 
-def places_to_look(model: Model, data: Draws) -> list[dict[str, float]]:
+
+def places_to_look(model: Model, design: Design) -> list[dict[str, Any]]:
     """Return starting points, one for each place where the law may have a mode; most have one."""
-    log_inputs = dict(zip(model.formula.inputs, data, strict=False))
-    return [starting_point(model, instead) for instead in model.formula.starts(log_inputs)]
+    starts = model.formula.starts(design.placed.log_inputs)
+    return [starting_point(model, instead, design.sizes) for instead in starts]
 
 
 def explore(
@@ -101,7 +120,8 @@ def explore(
     rng = np.random.default_rng([settings.seed, 2])
     elsewhere = compiled.unpack(compiled.start)
     centres = [compiled.pack({**elsewhere, **place}) for place in places]
-    modes = _merge(_pilots(compiled, data, settings, centres, rng))
+    scalars = compiled.scalars
+    modes = _merge(_pilots(compiled, data, settings, centres, rng), scalars)
     weighed = [_log_evidence(compiled, data, draws, rng) for draws in modes]
     evidence, errors = np.array(weighed).T
     weights = np.exp(evidence - np.logaddexp.reduce(evidence))
@@ -130,25 +150,38 @@ def sample_modes(
     settings: Settings,
     exploration: Exploration,
     progress: ProgressCallback,
-) -> Sampled:
+) -> tuple[Arrays, xr.Dataset, Exploration]:
     """Sample each mode that is kept with chains of its own, and mix their draws by weight.
 
     Returns
     -------
     draws, sample_stats
         As of `Sampler.sample`.
+    exploration
+        Without those modes that turned out to be one with another.
     """
     sampled = [sampler.sample(data, settings, progress, starts) for starts in exploration.starts]
     return mixed(sampled, exploration, settings.seed)
 
 
-def mixed(sampled: Sequence[Sampled], exploration: Exploration, seed: int) -> Sampled:
-    """Return the draws of modes, mixed by weight.
+def mixed(
+    sampled: Sequence[Sampled], exploration: Exploration, seed: int
+) -> tuple[Arrays, xr.Dataset, Exploration]:
+    """Return the draws of modes, mixed by weight, and what is then known of modes.
 
     Which mode a draw is of is drawn too, so that every chain of the result is of all modes.
+    Modes whose chains overlap are one, of which short chains saw two parts: the one that weighs
+    more stands for both, since its evidence is not to be counted twice.
     """
+    scalars = [_scalars_of(draws) for draws, _ in sampled]
+    kept: list[int] = []
+    for i, found in enumerate(scalars):
+        if not any(_overlap(found, scalars[j]) for j in kept):
+            kept.append(i)
+    exploration = exploration.only(kept)
+    sampled = [sampled[i] for i in kept]
     if len(sampled) == 1:
-        return sampled[0]
+        return *sampled[0], exploration
     stats = sampled[0][1]
     size = (stats.sizes["chain"], stats.sizes["draw"])
     mode = np.random.default_rng([seed, 4]).choice(len(sampled), size=size, p=exploration.weights)
@@ -162,7 +195,13 @@ def mixed(sampled: Sequence[Sampled], exploration: Exploration, seed: int) -> Sa
     of_mode = xr.DataArray(mode, dims=("chain", "draw"))
     for i, (_, others) in enumerate(sampled):
         stats = stats.where(of_mode != i, others)
-    return draws, stats.astype({name: x.dtype for name, x in sampled[0][1].items()})
+    stats = stats.astype({name: x.dtype for name, x in sampled[0][1].items()})
+    return draws, stats, exploration
+
+
+def _scalars_of(draws: Mapping[str, NDArray[np.float64]]) -> Draws:
+    """Return the draws of scalars of all chains, a row each."""
+    return np.column_stack([x.ravel() for x in draws.values() if x.ndim == 2])
 
 
 def describe_modes(log_evidence: Mapping[str, float], error: float) -> tuple[str, bool]:
@@ -218,13 +257,12 @@ def _pilots(
     return found
 
 
-def _merge(chains: Sequence[Draws]) -> list[Draws]:
+def _merge(chains: Sequence[Draws], scalars: int) -> list[Draws]:
     """Return the draws of each separate place."""
     modes: list[Draws] = []
     for chain in chains:
         for i, mode in enumerate(modes):
-            apart = np.abs(chain.mean(axis=0) - mode.mean(axis=0))
-            if np.all(apart < _APART * np.sqrt(chain.var(axis=0) + mode.var(axis=0))):
+            if _overlap(chain[:, :scalars], mode[:, :scalars]):
                 modes[i] = np.concatenate([mode, chain])
                 break
         else:
@@ -232,20 +270,83 @@ def _merge(chains: Sequence[Draws]) -> list[Draws]:
     return modes
 
 
+def _overlap(some: Draws, others: Draws) -> bool:
+    """Return whether two sets of draws of scalars are of one mode.
+
+    Steps of levels and walks, which come after the scalars, are standard normal in every mode.
+    """
+    apart = np.abs(some.mean(axis=0) - others.mean(axis=0))
+    return bool(np.all(apart < _APART * np.sqrt(some.var(axis=0) + others.var(axis=0))))
+
+
 def _log_evidence(
     compiled: Sampler, data: Draws, draws: Draws, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Return the log of the integral of a mode, and the standard error of that."""
+    """Return the log of the integral of a mode, and the standard error of that.
+
+    Notes
+    -----
+    Bridge sampling (Meng and Wong 1996) between the draws and a proposal: a multivariate
+    Student-t of the scalars, and independent normals of the steps, which are nearly standard
+    normal whatever the scalars are. The proposal is made of every other draw and the bridge
+    stands on the rest. Its standard error is that of Fruehwirth-Schnatter (2004, Econometrics
+    Journal 7), with the autocorrelation of the draws by means of batches.
+    """
     from scipy import stats
 
-    centre = draws.mean(axis=0)
+    scalars = compiled.scalars
+    made_of, held_out = draws[::2], draws[1::2]
+    centre, spread = made_of.mean(axis=0), made_of.std(axis=0) + 1e-9
     # A chain that never moved has no spread; it must still be weighed.
-    spread = np.cov(draws, rowvar=False) + 1e-9 * np.eye(len(centre))
-    proposal = stats.multivariate_t(centre, spread, df=_EVIDENCE_DF)  # type: ignore[call-overload]
-    points = np.atleast_2d(proposal.rvs(_EVIDENCE_DRAWS, random_state=rng))
-    target = np.array([compiled.log_density(point, data)[0] for point in points])
-    ratio = np.where(np.isfinite(target), target, -np.inf) - proposal.logpdf(points)
-    most = ratio.max()
-    relative = np.exp(ratio - most)
-    error = relative.std() / (relative.mean() * np.sqrt(len(points)))
-    return float(np.log(relative.mean()) + most), float(error)
+    covariance = np.cov(made_of[:, :scalars], rowvar=False) + 1e-9 * np.eye(scalars)
+    bulk = stats.multivariate_t(centre[:scalars], covariance, df=_EVIDENCE_DF)  # type: ignore[call-overload]
+    rest = stats.norm(centre[scalars:], spread[scalars:])
+
+    def log_ratio(points: Draws) -> NDArray[np.float64]:
+        target = np.array([compiled.log_density(point, data)[0] for point in points])
+        proposal = bulk.logpdf(points[:, :scalars]) + rest.logpdf(points[:, scalars:]).sum(axis=-1)
+        return np.where(np.isfinite(target), target, -np.inf) - proposal
+
+    points = np.column_stack(
+        [
+            np.atleast_2d(bulk.rvs(_EVIDENCE_DRAWS, random_state=rng)),
+            rest.rvs((_EVIDENCE_DRAWS, len(centre) - scalars), random_state=rng),
+        ]
+    )
+    return _bridge(log_ratio(held_out), log_ratio(points))
+
+
+def _bridge(
+    of_posterior: NDArray[np.float64], of_proposal: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the log of a normalising constant, and its standard error.
+
+    Parameters
+    ----------
+    of_posterior, of_proposal
+        Log density over that of the proposal, at draws of the posterior and of the proposal.
+    """
+    share = len(of_posterior) / (len(of_posterior) + len(of_proposal))
+    log_here, log_there = np.log(share), np.log1p(-share)
+    log_constant = float(np.median(of_posterior))
+    for _ in range(_BRIDGE_STEPS):
+        # Both halves of the optimal bridge, over the density of the mixture of both.
+        above = of_proposal - np.logaddexp(log_here + of_proposal, log_there + log_constant)
+        below = -np.logaddexp(log_here + of_posterior, log_there + log_constant)
+        before = log_constant
+        log_constant = _log_mean(above) - _log_mean(below)
+        if abs(log_constant - before) < 1e-6:
+            break
+    error = np.hypot(_relative_error(above, 1), _relative_error(below, _BATCH))
+    return log_constant, float(error)
+
+
+def _log_mean(logs: NDArray[np.float64]) -> float:
+    return float(np.logaddexp.reduce(logs) - np.log(len(logs)))
+
+
+def _relative_error(logs: NDArray[np.float64], batch: int) -> float:
+    """Return the standard error of a mean over that mean, from means of batches of draws."""
+    values = np.exp(logs - logs.max())
+    batches = values[: len(values) // batch * batch].reshape(-1, batch).mean(axis=1)
+    return float(batches.std(ddof=1) / np.sqrt(len(batches)) / values.mean())

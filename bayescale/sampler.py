@@ -137,6 +137,11 @@ class Sampler(ABC):
         """Return the log density and gradient as a function of the position alone."""
         return lambda position: self.log_density(position, data)
 
+    @property
+    def scalars(self) -> int:
+        """How many variables are scalars; they come first in a position."""
+        return sum(not shape for shape in self.shapes.values())
+
     def pack(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         """Return one position, or an array of them, from the values of each variable."""
         flat = []
@@ -286,14 +291,10 @@ class CompiledLogp(Sampler):
         stats = {name: _column(statistics, name, (), settings.draws) for name in STATISTICS}
         return positions, statistics_of(stats)
 
-    @property
-    def _scalars(self) -> int:
-        return sum(not shape for shape in self.shapes.values())
-
     def _frame(self, data: NDArray[np.float64]) -> Frame:
         if not self.framed:
-            return Frame.plain(len(self.start), self._scalars)
-        return Frame.about_mode(self.log_density_given(data), self.start, self._scalars)
+            return Frame.plain(len(self.start), self.scalars)
+        return Frame.about_mode(self.log_density_given(data), self.start, self.scalars)
 
     def _nutpie_model(
         self, data: NDArray[np.float64], frame: Frame, starts: NDArray[np.float64] | None
@@ -332,7 +333,7 @@ class CompiledLogp(Sampler):
     @override
     def log_density_given(self, data: NDArray[np.float64]) -> LogDensity:
         # Packed once, for those who ask for thousands of values.
-        packed = _pack(data, Frame.plain(len(self.start), self._scalars))
+        packed = _pack(data, Frame.plain(len(self.start), self.scalars))
         return lambda position: self._evaluate(position, packed)
 
     def _evaluate(

@@ -47,7 +47,7 @@ def fit_so_far(path: Path) -> Fit:
     modes = len(exploration.starts) if exploration else 1
     sampled = [store.draws(Place(factor, mode), chains, count) for mode in range(modes)]
     if exploration:
-        positions, stats = mixed(sampled, exploration, settings["seed"])
+        positions, stats, exploration = mixed(sampled, exploration, settings["seed"])
         provenance |= {"modes": dict(exploration.log_evidence), "modes_error": exploration.error}
     else:
         positions, stats = sampled[0]

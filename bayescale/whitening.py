@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayescale.laws import Values
-from bayescale.local import Placed, at_levels, on_scale, within
+from bayescale.local import Placed, at_levels, within
 from bayescale.model import Model
 
 type Matrix = list[list[Any]]
@@ -102,7 +102,7 @@ def differences_of(
     usual: dict[str, Any] = {}
     if model.grouping:
         there = at_levels(law, natural, placed.centres)
-        usual = {name: on_scale(law, name, value) for name, value in there.items()}
+        usual = {name: law.on_scale(name, value) for name, value in there.items()}
     found: dict[str, Any] = {}
     log_density = 0.0
     for column in model.groupings:

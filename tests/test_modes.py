@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning
-from bayescale.modes import describe_modes
+from bayescale.modes import Exploration, _bridge, _log_evidence, _merge, describe_modes, mixed
 
 KAPLANS = {"N_c": 1e16, "S_c": 600.0, "alpha_N": 0.06, "alpha_S": 0.76}
 SWAPPED = {"N_c": 3.6e8, "S_c": 9e7, "alpha_N": 0.166, "alpha_S": 0.066}
@@ -98,3 +99,74 @@ def test_the_sentence_on_modes():
     sentence, known = describe_modes({"right": 0.0, "left": -1.0}, 1.0)
     assert not known
     assert sentence.endswith("but the weights are not known: the log evidence is uncertain by 1.0.")
+
+
+class Gaussian:
+    """A normal density of known integral, as `_log_evidence` asks a sampler of it."""
+
+    scalars = 6
+
+    def __init__(self, dim: int) -> None:
+        rng = np.random.default_rng(1)
+        mixing = np.eye(dim)
+        mixing[:6, :6] = rng.normal(size=(6, 6)) + 2 * np.eye(6)
+        self.mixing, self.precision = mixing, np.linalg.inv(mixing @ mixing.T)
+        self.log_integral = 3.0 + 0.5 * dim * np.log(2 * np.pi)
+        self.log_integral += np.linalg.slogdet(mixing)[1]
+
+    def log_density(self, position, data):
+        return 3.0 - 0.5 * position @ self.precision @ position, None
+
+    def draws(self, count):
+        return np.random.default_rng(2).normal(size=(count, len(self.mixing))) @ self.mixing.T
+
+
+@pytest.mark.parametrize("dim", [6, 46])
+def test_the_evidence_of_a_normal_is_its_integral(dim):
+    """Forty steps of levels beside six scalars, from as many draws as short chains make."""
+    density = Gaussian(dim)
+    found, error = _log_evidence(density, None, density.draws(400), np.random.default_rng(3))
+    assert error < 0.1
+    assert found == pytest.approx(density.log_integral, abs=5 * error)
+
+
+def test_the_error_of_a_bridge_is_that_of_repeats():
+    rng = np.random.default_rng(4)
+    repeats = []
+    for _ in range(200):
+        # A normal seen from a wider one: both ratios of densities are known.
+        of_posterior, of_proposal = rng.normal(size=400), 1.5 * rng.normal(size=400)
+        ratios = [
+            -0.5 * x**2 + 0.5 * (x / 1.5) ** 2 + np.log(1.5) for x in (of_posterior, of_proposal)
+        ]
+        repeats.append(_bridge(*ratios))
+    values, errors = np.array(repeats).T
+    assert values.mean() == pytest.approx(0.0, abs=4 * values.std() / np.sqrt(200))
+    assert errors.mean() == pytest.approx(values.std(), rel=0.3)
+
+
+def test_modes_differ_in_scalars_and_those_that_overlap_are_one():
+    rng = np.random.default_rng(5)
+    here, there = rng.normal(size=(2, 200, 3))
+    there[:, 1] += 20.0  # in a step of a level, which is not part of a mode
+    assert len(_merge([here, there], 1)) == 1
+    assert len(_merge([here, there], 2)) == 2
+
+    def sampled(shift):
+        draws = {"x": shift + rng.normal(size=(2, 50)), "step": rng.normal(size=(2, 50, 3))}
+        dims = ("chain", "draw")
+        return draws, xr.Dataset({"energy": (dims, np.full((2, 50), shift))})
+
+    exploration = Exploration(
+        starts=(here, here, here),
+        weights=np.array([0.5, 0.3, 0.2]),
+        log_evidence={"one": 0.0, "one (2)": -0.5, "other": -0.9, "far": -50.0},
+        error=0.1,
+    )
+    draws, stats, known = mixed([sampled(0.0), sampled(0.1), sampled(50.0)], exploration, seed=1)
+    assert list(known.log_evidence) == ["one", "other", "far"]
+    np.testing.assert_allclose(known.weights, [5 / 7, 2 / 7])
+    assert len(known.starts) == 2
+    of_other = draws["x"] > 25
+    np.testing.assert_array_equal(of_other, stats["energy"] == 50.0)
+    assert 0.1 < of_other.mean() < 0.5

@@ -13,7 +13,7 @@ from bayescale.coordinates import starting_point
 from bayescale.design import Design, Rows
 from bayescale.errors import AmountError, BayescaleWarning, CardError, RunsError
 from bayescale.leaving import log_densities
-from bayescale.local import differing, moved, moved_back
+from bayescale.local import moved, moved_back
 
 SPREAD = bs.HalfNormal(scale=0.3, why="wide enough for a test")
 PUBLISHED = dict(bs.published("besiroglu2024").parameters)
@@ -31,7 +31,7 @@ def families(
     rng = np.random.default_rng(11)
     law, tables = bs.law("chinchilla"), []
     for family, change in differences.items():
-        parameters = differing(law, PUBLISHED, change)
+        parameters = law.differing(PUBLISHED, change)
         size = np.exp(rng.uniform(np.log(5e7), np.log(5e9), runs_each))
         tokens = np.exp(rng.uniform(np.log(1e9), np.log(3e11), runs_each))
         loss = law.evaluate(n_params=size, n_tokens=tokens, **parameters)
@@ -69,7 +69,7 @@ def test_a_family_has_its_own_curve(three):
     plan = {"n_params": "2B", "n_tokens": "40B"}
     for family, change in {"a": {"E": -0.05, "A": 0.3}, "c": {"E": 0.08, "A": -0.2}}.items():
         truth = bs.law("chinchilla").evaluate(
-            n_params=2e9, n_tokens=4e10, **differing(bs.law("chinchilla"), PUBLISHED, change)
+            n_params=2e9, n_tokens=4e10, **bs.law("chinchilla").differing(PUBLISHED, change)
         )
         loss = bs.predict(three, **plan, groups={"family": family})["loss"]
         assert float(np.abs(np.log(loss.median() / truth))) < 0.004
@@ -234,7 +234,7 @@ def test_a_correlation_between_families_is_learnt_and_carried_to_new_ones():
     tables = []
     for name, step in steps.items():
         differences = {"alpha": step, "beta": step + 0.1 * rng.standard_normal()}
-        there = differing(law, moved(law, PUBLISHED, centre), differences)
+        there = law.differing(moved(law, PUBLISHED, centre), differences)
         loss = law.evaluate(n_params=size, n_tokens=tokens, **moved_back(law, there, centre))
         loss = loss * np.exp(0.001 * rng.standard_normal(len(size)))
         tables.append(

@@ -74,6 +74,12 @@ class Law(ABC):
         remainder; that is the law's only constraint.
     traded
         Two elasticities of which runs along one line tell but the sum, if it has such.
+    exponents
+        Natural parameters that set how large the terms of the law are, beside how they fall: for
+        each the coordinates that are proportional to it. Where it differs between levels, those
+        change with it, so that every term keeps its size at the centre: ``(x_c / x)^alpha`` with
+        another ``alpha`` and the same ``x_c`` would be another loss everywhere, and which one
+        would depend on the unit of the loss.
     derived_meanings
         What each quantity of `derived` means.
 
@@ -101,6 +107,7 @@ class Law(ABC):
     coordinates: ClassVar[Mapping[str, Parameter]]
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     traded: ClassVar[tuple[str, ...]] = ()
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     derived_meanings: ClassVar[Mapping[str, str]] = {
         "a": "exponent of N_opt in compute",
         "b": "exponent of D_opt in compute",
@@ -118,6 +125,44 @@ class Law(ABC):
     @abstractmethod
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         """Return the natural parameters, from coordinates at a reference point."""
+
+    def differing(self, parameters: Values, differences: Values) -> dict[str, Value]:
+        """Return the natural parameters of a level that differs, about its centre.
+
+        Parameters
+        ----------
+        parameters
+            Natural parameters for inputs relative to the centre of the level.
+        differences
+            By natural parameter: of its logarithm if it is positive, of itself elsewhere.
+
+        Notes
+        -----
+        `exponents` come first, and leave the terms of the law at the centre as they are; the
+        other parameters then differ by themselves. So the result does not depend on the unit of
+        the response: it is the same whether the response, or its ratio to a typical one, is
+        scaled before or after.
+        """
+        found = dict(parameters)
+        steeper = {name: np.exp(x) for name, x in differences.items() if name in self.exponents}
+        if steeper:
+            coordinates = self.to_reference(parameters, self.unit_reference)
+            for name, factor in steeper.items():
+                for coordinate in self.exponents[name]:
+                    coordinates[coordinate] = coordinates[coordinate] * factor
+            found = self.from_reference(coordinates, self.unit_reference)
+        for name, difference in differences.items():
+            if name not in steeper:
+                found[name] = self.off_scale(name, self.on_scale(name, found[name]) + difference)
+        return found
+
+    def on_scale(self, name: str, value: Value) -> Value:
+        """Return a natural parameter on the scale of its differences."""
+        return np.log(value) if self.parameters[name].support == "positive" else value
+
+    def off_scale(self, name: str, value: Value) -> Value:
+        """Return a natural parameter from the scale of its differences."""
+        return np.exp(value) if self.parameters[name].support == "positive" else value
 
     def optimal_log_params(self, parameters: Values, log_product: Value) -> Value:
         """Return ln N of the least loss under ``N D = exp(log_product)``, in closed form.

@@ -113,6 +113,9 @@ class Coupled(Law):
         "k": parameters["k"],
     }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"k_alpha": ("e_n",), "k_beta": ("e_d",)}
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "k": ("e_n", "e_d", "k_alpha", "k_beta", "k")
+    }
     traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
 
     @override

@@ -44,6 +44,10 @@ class KaplanND(Law):
     }
     # The remainder is the share of the data term, so alpha_D = e_d / (1 - share) follows.
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha_N": ("e_n",)}
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "alpha_N": ("e_n", "alpha_N"),
+        "alpha_D": ("e_d",),
+    }
     traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
 
     @override
@@ -137,6 +141,10 @@ class KaplanNDWithFloor(Law):
         "alpha_D": KaplanND.parameters["alpha_D"],
     }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha_N": ("e_n",), "alpha_D": ("e_d",)}
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "alpha_N": ("e_n", "alpha_N"),
+        "alpha_D": ("e_d", "alpha_D"),
+    }
     traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
 
     @override

@@ -55,6 +55,7 @@ class KaplanNSmin(Law):
         ),
     }
     traded: ClassVar[tuple[str, ...]] = ("e_n", "e_s")
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha_N": ("e_n",), "alpha_S": ("e_s",)}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -144,6 +145,10 @@ class KaplanNS(Law):
         "alpha_B": parameters["alpha_B"],
     }
     traded = KaplanNSmin.traded
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **KaplanNSmin.exponents,
+        "alpha_B": ("alpha_B",),
+    }
     derived_meanings: ClassVar[Mapping[str, str]] = {
         "a_min": "exponent of N_opt in batch-adjusted compute",
         "g_min": "exponent of the loss in batch-adjusted compute",

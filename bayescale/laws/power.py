@@ -44,6 +44,7 @@ class PowerLaw(Law):
     }
     # Without a floor the elasticity is the exponent, everywhere.
     coordinates: ClassVar[Mapping[str, Parameter]] = {"loss_ref": _LOSS_REF, "e": _ELASTICITY}
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e",)}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -86,6 +87,7 @@ class PowerLawWithFloor(Law):
         "alpha": parameters["alpha"],
     }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e",)}
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e", "alpha")}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -197,6 +199,7 @@ class SaturatingPowerLaw(Law):
         ),
     }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e",)}
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e", "alpha")}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
@@ -256,6 +259,7 @@ class SigmoidPowerLaw(Law):
         ),
     }
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"c": ("e",)}
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("alpha",)}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
