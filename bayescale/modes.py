@@ -305,7 +305,7 @@ def _log_evidence(
     def log_ratio(points: Draws) -> NDArray[np.float64]:
         target = np.array([compiled.log_density(point, data)[0] for point in points])
         proposal = bulk.logpdf(points[:, :scalars]) + rest.logpdf(points[:, scalars:]).sum(axis=-1)
-        return np.where(np.isfinite(target), target, -np.inf) - proposal
+        return np.asarray(np.where(np.isfinite(target), target, -np.inf) - proposal)
 
     points = np.column_stack(
         [
