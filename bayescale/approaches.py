@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._seeds import Stream, generator
 from bayescale.constants import Constants, published
 from bayescale.costs import ProductCost, six_nd
 from bayescale.errors import RunsError
@@ -165,7 +166,7 @@ def isoflop_parabolas(
     runs = as_runs(runs)
     constants = _two_term(surface)
     exponents = constants.parameters["alpha"], constants.parameters["beta"]
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, Stream.PARABOLAS)
     optima: dict[float, NDArray[np.float64]] = {}
     facts: dict[float, dict[str, float]] = {}
     caveats = []
@@ -285,7 +286,7 @@ def envelope(
         [np.interp(grid, log_c[rows], loss[rows], left=np.inf, right=np.inf) for rows in curves]
     )
     sizes = np.array([log_n[rows[0]] for rows in curves])
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, Stream.CURVES)
     chosen = [np.arange(len(curves))]
     chosen += [rng.integers(len(curves), size=len(curves)) for _ in range(resamples)]
     optima = np.full((len(chosen), budgets), np.nan)

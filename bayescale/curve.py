@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale._seeds import Stream, generator
 from bayescale.constants import Constants
 from bayescale.costs import ProductCost
 from bayescale.design import Scale
@@ -30,9 +31,6 @@ _MARGIN = 1.5
 
 type Groups = Mapping[str, Any]
 """By column the level of every plan or run; or one level for all."""
-
-LEVEL_STREAM = 2
-"""Second word of the seed of levels that were not fitted."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,8 +89,7 @@ class Curve:
         for i, effect in enumerate(model.effects):
             of_law = effect.of in law.parameters
             if of_law or effect.by in groups:
-                stream = (seed, LEVEL_STREAM, i)
-                found = effects_at(effect, draws, groups.get(effect.by), dim, stream, anew)
+                found = effects_at(effect, draws, groups.get(effect.by), dim, (seed, i), anew)
                 name = "" if effect.of == law.response else effect.of
                 into = differences if of_law else tilts
                 into[name] = into.get(name, 0.0) + found
@@ -268,7 +265,7 @@ def effects_at(
     draws: xr.Dataset,
     levels: ArrayLike | None,
     dim: str,
-    stream: tuple[int, ...],
+    stream: tuple[int, int],
     anew: dict[str, NDArray[np.float64]] | None = None,
 ) -> xr.DataArray:
     """Return draws of the differences at levels of a column.
@@ -280,8 +277,8 @@ def effects_at(
     Parameters
     ----------
     effect, draws, levels, dim, stream
-        What differs, the posterior, where it is asked for, along what, and the seed of levels
-        that are drawn.
+        What differs, the posterior, where it is asked for, along what, and for levels that are
+        drawn the seed and which effect this is.
     anew
         By effect, the differences of the levels that were drawn; those of this one are added.
     """
@@ -298,7 +295,8 @@ def effects_at(
         codes[codes < 0] = -1 - place
     anew = {} if anew is None else anew
     learnt = {str(name): x.to_numpy() for name, x in draws.items() if x.ndim == 2}
-    streams = [np.random.default_rng([*stream, crc32(name.encode())]) for name in names]
+    seed, which = stream
+    streams = [generator(seed, Stream.LEVELS, which, crc32(name.encode())) for name in names]
     steps = np.empty((*known.shape[:2], len(names)))
     for number, rng in enumerate(streams):
         steps[..., -1 - number] = rng.standard_normal(known.shape[:2])

@@ -118,10 +118,20 @@ class Design:
         blank = cls(matrix=matrix, scale=scale, levels=levels, placed=placed, told={}, turn=turn)
         return blank.observing(model, np.log(runs.column(law.response) / scale.response))
 
-    def observing(self, model: Model, log_response: NDArray[np.float64]) -> "Design":
-        """Return the design of the same runs with other responses, as logs over the typical one."""
+    def observing(
+        self,
+        model: Model,
+        log_response: NDArray[np.float64],
+        noted: Mapping[str, NDArray[np.float64]] | None = None,
+    ) -> "Design":
+        """Return the design of the same runs with other responses, as logs over the typical one.
+
+        What the noise notes of runs stays as it was, unless it is given.
+        """
         matrix, rows = self.matrix.copy(), Rows(model)
         matrix[rows.response] = log_response
+        for name, values in (noted or {}).items():
+            matrix[rows.noise[name]] = values
         told = expand(model, self.placed, log_response, self.sizes) if model.effects else {}
         for column, part in rows.told.items():
             matrix[part] = told[column].rows()[:, self.placed.codes[column]]

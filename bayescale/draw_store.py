@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale._seeds import Stream, seed_of
 from bayescale._version import __version__
 from bayescale.atomic import whole_file
 from bayescale.errors import FitFileError
@@ -32,9 +33,6 @@ logger = logging.getLogger(__name__)
 
 _FIRST_LINE = b"bayescale draws 1\n"
 _DIGEST = 64
-_GOING_ON = 5
-"""Second word of the seed of what is sampled when a fit goes on."""
-
 _NOT_OF_THE_DRAWS = frozenset({"cores"})
 """Settings that may differ between the fits that one store is of."""
 
@@ -331,8 +329,7 @@ class KeptSampler:
                 continue
             if any(lengths):
                 # The same stream again would give the same draws again.
-                words = [settings.seed, _GOING_ON, *place, sum(lengths)]
-                seed = int(np.random.default_rng(words).integers(2**32))
+                seed = seed_of(settings.seed, Stream.GOING_ON, *place, sum(lengths))
             rest = replace(
                 settings,
                 draws=settings.draws - min(lengths[chain] for chain in chains),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._seeds import Stream, generator
 from bayescale.costs import ShapeFamily
 from bayescale.counting import Counting, chinchilla_shapes
 from bayescale.errors import RunsError
@@ -286,7 +287,7 @@ def _change(
 ) -> dict[str, float]:
     if before is None:
         return {f"change{end}": np.nan for end in ("", "_lower", "_upper")}
-    rng = np.random.default_rng([seed, 1])
+    rng = generator(seed, Stream.CHANGES)
     count = min(len(draws), len(before))
     apart = rng.permutation(draws)[:count] - rng.permutation(before)[:count]
     return _quantiles("change", apart, prob)

@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale._seeds import Stream, checked_seed, fresh_seed, generator
 from bayescale.build import (
     DATA,
     build,
@@ -38,9 +39,6 @@ from bayescale.progress import Stages, stages
 from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
 from bayescale.sampler import CompiledLogp, Sampler, Settings
-
-UNSEEN_STREAM = 3
-"""Second word of the seed of what no run sees, apart from the sampler's stream."""
 
 DEFAULT_TUNE = 400
 """Warm-up draws a chain; twice as many buy nothing (benchmarks/sampler_choices.py)."""
@@ -161,7 +159,7 @@ def fit(
             tune=tune or DEFAULT_TUNE,
             chains=chains,
             cores=min(chains, cores or _processors()),
-            seed=_seed_for(store) if seed is None else seed,
+            seed=_seed_for(store) if seed is None else checked_seed(seed),
             target_accept=target_accept or target_of(model),
         )
         shown.stage("compiling the model")
@@ -185,7 +183,7 @@ def fit(
             ) from None
         sampled_after = time.perf_counter()
         shown.stage("checking")
-        unseen = np.random.default_rng([settings.seed, UNSEEN_STREAM])
+        unseen = generator(settings.seed, Stream.UNSEEN)
         natural = parameters_from_draws(model, design, sampled.positions)
         posterior = labelled(model, design, natural, unseen)
         factor, exploration = sampled.factor, sampled.exploration
@@ -423,7 +421,7 @@ def _processors() -> int:
 def _seed_for(store: str | Path | None) -> int:
     if store and Path(store).exists():
         return int(DrawStore(Path(store)).provenance["sampler"]["seed"])
-    return int(np.random.default_rng().integers(2**32))
+    return fresh_seed()
 
 
 @cache

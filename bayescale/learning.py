@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from bayescale._seeds import Stream, generator
 from bayescale.build import draw_prior
 from bayescale.identifiability import unidentified
 from bayescale.posterior import Fit
@@ -33,7 +34,7 @@ def contraction(fit: Fit) -> "pd.Series[float]":
     >>> bool(contraction(fit)["alpha"] > 0.9)
     True
     """
-    drawn = draw_prior(fit.model, np.random.default_rng(0), _PRIOR_DRAWS)
+    drawn = draw_prior(fit.model, generator(0, Stream.PRIOR), _PRIOR_DRAWS)
     found = {}
     for name, prior in fit.model.priors.items():
         if name != fit.law.level:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._seeds import Stream, generator
 from bayescale.errors import RunsError
 from bayescale.fitting import fit_quietly
 from bayescale.groups import Levels, column_of
@@ -25,9 +26,6 @@ from bayescale.tasks import Task, run_tasks, task_key
 
 HIGHEST_K = 0.7
 """Above this importance sampling does not converge at any practical number of draws."""
-
-_FOLD_STREAM = 4
-"""Second word of the seed of folds, apart from the sampler's stream."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,13 +189,14 @@ def leave_out(
     if not units.by:
         for name, fit in fits.items():
             elpd[name], shapes[name] = importance_sampled(log_densities(fit, runs))
-            highest = min(HIGHEST_K, 1.0 - 1.0 / np.log10(fit.posterior["draw"].size * 4))
+            in_all = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+            highest = min(HIGHEST_K, 1.0 - 1.0 / np.log10(in_all))
             # A law that failed its gates cannot win, however exactly it is scored.
             doubtful = ~(shapes[name] <= highest) & fit.gates.ok
             bad[name] = [np.array([i]) for i in np.flatnonzero(doubtful)]
     too_many = max(map(len, bad.values()), default=0) > folds
     if units.by or too_many:
-        shuffled = np.random.default_rng([seed, _FOLD_STREAM]).permutation(len(units))
+        shuffled = generator(seed, Stream.FOLDS).permutation(len(units))
         parts = [np.sort(part) for part in np.array_split(shuffled, min(folds, len(units)))]
         bad = dict.fromkeys(fits, parts)
         how = f"{units.why} {len(parts)} folds, each predicted by fits to the others" + (

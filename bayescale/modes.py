@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale._seeds import Stream, generator, seed_of
 from bayescale.build import parameters_from_draws
 from bayescale.coordinates import starting_point
 from bayescale.design import Design
@@ -117,7 +118,7 @@ def explore(
         If no chain can start anywhere.
     """
     law, data = model.formula, design.matrix
-    rng = np.random.default_rng([settings.seed, 2])
+    rng = generator(settings.seed, Stream.MODES)
     elsewhere = compiled.unpack(compiled.start)
     centres = [compiled.pack({**elsewhere, **place}) for place in places]
     scalars = compiled.scalars
@@ -160,7 +161,10 @@ def sample_modes(
     exploration
         Without those modes that turned out to be one with another.
     """
-    sampled = [sampler.sample(data, settings, progress, starts) for starts in exploration.starts]
+    sampled = []
+    for i, starts in enumerate(exploration.starts):
+        own = replace(settings, seed=seed_of(settings.seed, Stream.MODE, i)) if i else settings
+        sampled.append(sampler.sample(data, own, progress, starts))
     return mixed(sampled, exploration, settings.seed)
 
 
@@ -184,7 +188,7 @@ def mixed(
         return *sampled[0], exploration
     stats = sampled[0][1]
     size = (stats.sizes["chain"], stats.sizes["draw"])
-    mode = np.random.default_rng([seed, 4]).choice(len(sampled), size=size, p=exploration.weights)
+    mode = generator(seed, Stream.MIXING).choice(len(sampled), size=size, p=exploration.weights)
     draws = {
         name: np.choose(
             mode.reshape(mode.shape + (1,) * (values.ndim - 2)),

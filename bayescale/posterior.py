@@ -72,6 +72,7 @@ class Fit:
     _sample_stats: xr.Dataset
     provenance: Mapping[str, Any]
     groups: Groups = MappingProxyType({})
+    _known: tuple[xr.Dataset | None, pd.DataFrame | None] = (None, None)
 
     def __post_init__(self) -> None:
         for dataset in (self._posterior, self._sample_stats):
@@ -222,7 +223,9 @@ class Fit:
     @cached_property
     def gates(self) -> Diagnostics:
         """The checks of convergence alone, over every reported quantity."""
-        return self._gated(None)
+        draws, table = self._known
+        # A fit of other draws that was made of this one does not inherit what is known of these.
+        return self._gated(table if draws is self._posterior else None)
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
@@ -231,9 +234,9 @@ class Fit:
 
     def gated(self, known: pd.DataFrame | None) -> "Fit":
         """Return the fit once its gates are looked at, given what is known of some quantities."""
-        # Not a field: a fit of other draws that is made of this one must not inherit it.
-        self.__dict__["gates"] = self._gated(known)
-        return self
+        found = replace(self, _known=(self._posterior, known))
+        found.gates  # noqa: B018, which is worked out once
+        return found
 
     def _gated(self, known: pd.DataFrame | None) -> Diagnostics:
         quantities = diagnose_quantities(self.quantities, known)

@@ -7,8 +7,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale._seeds import Stream, generator, seed_of
 from bayescale.constants import Constants
-from bayescale.curve import LEVEL_STREAM, Curve, Groups, effects_at
+from bayescale.curve import Curve, Groups, effects_at
 from bayescale.errors import AmountError
 from bayescale.groups import column_of
 from bayescale.mixture import AnyCurve, MixedCurve, Mixture, end_to_end
@@ -18,9 +19,6 @@ from bayescale.recorded import Facts
 from bayescale.residuals import NoiseOfRuns
 from bayescale.runs import Runs
 from bayescale.units import parse_amounts
-
-_RUN_NOISE_STREAM = 1
-"""Second word of the seed of the scatter of runs, apart from the sampler's stream."""
 
 
 def predict(
@@ -167,7 +165,12 @@ def simulate_runs(
         # Laws that were fitted with one seed are not to have the same scatter.
         return end_to_end(
             simulate_runs(
-                part, mean.isel(draw=draws), columns, groups, _seed(part, seed) + place, alone=alone
+                part,
+                mean.isel(draw=draws),
+                columns,
+                groups,
+                seed_of(_seed(part, seed), Stream.PARTS, place),
+                alone=alone,
             )
             for place, (part, draws) in enumerate(fit.pieces())
         )
@@ -209,7 +212,7 @@ def effects_of_runs(
         if effect.by in {*fit.groups, *(groups or {})} or effect.of in model.formula.parameters:
             continue
         own = [f"plan {0 if alone else number}" for number in range(like.sizes[dim])]
-        stream = (_seed(fit, seed), LEVEL_STREAM, i)
+        stream = (_seed(fit, seed), i)
         found = effects_at(effect, fit.posterior, columns.get(effect.by, own), dim, stream)
         if effect.of in model.formula.inputs:
             column = model.columns[effect.of]
@@ -297,7 +300,7 @@ def noise_at_runs(
 
 def stream_of_noise(fit: Fit, seed: int | None = None, plan: int = 0) -> np.random.Generator:
     """Return the random numbers of the scatter of a plan, apart from all others of a fit."""
-    return np.random.default_rng([_seed(fit, seed), _RUN_NOISE_STREAM, plan])
+    return generator(_seed(fit, seed), Stream.RUN_NOISE, plan)
 
 
 @overload

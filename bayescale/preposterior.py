@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale._seeds import Stream, seed_of
 from bayescale.posterior import Fit
 from bayescale.prediction import simulate_runs
 from bayescale.spending import Array
@@ -67,7 +68,9 @@ class Outcomes:
 
     def simulate(self, repeat: int) -> Array:
         """Return one simulated ln response of each draw and run, outliers drawn in."""
-        drawn = simulate_runs(self.fit, self.mean, self.columns, seed=_stream(self.seed, repeat))
+        drawn = simulate_runs(
+            self.fit, self.mean, self.columns, seed=seed_of(self.seed, Stream.OUTCOMES, repeat)
+        )
         log_mean = np.log(self.mean.to_numpy())
         scatter = np.log(drawn.transpose(*self.mean.dims).to_numpy()) - log_mean
         scatter = scatter.reshape(-1, scatter.shape[-1])
@@ -202,7 +205,3 @@ def _in_order(learning: Learning, costs: Array, batch: list[int]) -> list[int]:
         scores = _gains(learning, ordered) / costs
         ordered.append(max((run for run in batch if run not in ordered), key=lambda i: scores[i]))
     return ordered
-
-
-def _stream(seed: int, repeat: int) -> int:
-    return int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])

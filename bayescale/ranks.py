@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale._seeds import Stream, generator
 from bayescale.build import draw_prior, labelled, parameters_from_draws, position_of
 from bayescale.curve import Curve
 from bayescale.design import Design, Rows
@@ -228,7 +229,7 @@ def sbc(
 @lru_cache(maxsize=16)
 def _null_tails(count: int, ranked: int) -> NDArray[np.float64]:
     """Return the least tail probabilities of sets of `count` ranks that are uniform."""
-    rng = np.random.default_rng(0)
+    rng = generator(0, Stream.UNIFORM_RANKS)
     return _least_tails(rng.integers(0, ranked + 1, (_NULL_DRAWS, count)), ranked)
 
 
@@ -247,7 +248,7 @@ def _least_tails(below: NDArray[Any], ranked: int) -> NDArray[np.float64]:
 
 
 def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
-    rng = np.random.default_rng([seed, i])
+    rng = generator(seed, Stream.SIMULATION, i)
     law, design = model.formula, Design.of(model, runs)
     prior = draw_prior(model, rng, 1, design.sizes)
     drawn = {name: values[None, :1] for name, values in prior.items()}
@@ -255,9 +256,8 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     natural = law.from_reference(coordinates, design.scale.reference)
     truth = labelled(model, design, {**natural, **drawn}, rng)
     mean, noise = _at_runs(model, design, truth, runs)
-    response = (mean + noise.draw(rng, mean.shape))[0, 0]
-    noise.record(response)
-    design = design.observing(model, response)
+    response, noted = noise.recorded((mean + noise.draw(rng, mean.shape))[0, 0])
+    design = design.observing(model, response, noted)
     settings = replace(_SETTINGS, seed=int(rng.integers(2**32)), target_accept=target_of(model))
     compiled = compiled_logp(model, design.sizes)
     sampled = enough_draws(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayescale.laws import Value, Values
 from bayescale.noise import ALIKE, GROWTH, INEFFICIENCY, LENGTH, Noise
+from bayescale.recorded import Facts
 from bayescale.scatter import Scatter, is_graph
 
 
@@ -126,12 +127,17 @@ class NoiseOfRuns:
             drawn = np.where(mask, drawn + self.expected(drawn), drawn)
         return drawn
 
-    def record(self, response: NDArray[np.float64], bound: float = 0.0) -> None:
-        """Cut simulated log responses off at a bound where runs may diverge, and mark them."""
-        if self.noise.censored:
-            diverged = (self.facts["censored"] > 0.5) & (response > bound)
-            self.facts["censored"][:] = diverged
-            response[diverged] = bound
+    def recorded(
+        self, response: NDArray[np.float64], bound: float = 0.0
+    ) -> tuple[NDArray[np.float64], Facts]:
+        """Return simulated log responses as they are recorded, and what is noted of them.
+
+        Where runs may diverge, those above a bound are cut off there and marked.
+        """
+        if not self.noise.censored:
+            return response, {}
+        diverged = (self.facts["censored"] > 0.5) & (response > bound)
+        return np.where(diverged, bound, response), {"censored": diverged.astype(np.float64)}
 
     @property
     def _log_kept(self) -> Value:

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale._seeds import generator_of_sampler
 from bayescale.compile_cache import Code, Density
 from bayescale.errors import SamplingError
 from bayescale.frame import Frame, LogDensity
@@ -304,7 +305,7 @@ class CompiledLogp(Sampler):
         n, slices = len(self.start), slices_of(self.shapes)
 
         def start(seed: int) -> NDArray[np.float64]:
-            return frame.seen(self.start_of_chain(np.random.default_rng(seed), starts))
+            return frame.seen(self.start_of_chain(generator_of_sampler(seed), starts))
 
         return CompiledPyMCModel(
             dims={},

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale._seeds import Stream, generator
 from bayescale.errors import MissingExtraError
 from bayescale.sampler import (
     KeepCallback,
@@ -108,7 +109,7 @@ class JaxLogp(Sampler):
         with jax.enable_x64(True):
             matrix = jax.numpy.asarray(data)
             widths = self._widths(self.start, matrix)
-            keys = jax.random.split(jax.random.key(settings.seed), settings.chains)
+            keys = jax.random.split(jax.random.key(np.uint64(settings.seed)), settings.chains)
             states = [
                 begin(start, key, *self._value_and_slope(start, matrix), widths, matrix)
                 for start, key in zip(self._starts(data, settings, starts), keys, strict=True)
@@ -196,7 +197,7 @@ class JaxLogp(Sampler):
         """Return where each chain starts: where density and gradient are finite."""
         found = []
         for chain in range(settings.chains):
-            rng = np.random.default_rng([settings.seed, chain])
+            rng = generator(settings.seed, Stream.STARTS, chain)
             for _ in range(_TRIES):
                 start = self.start_of_chain(rng, starts)
                 value, slope = self.log_density(start, data)

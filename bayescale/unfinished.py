@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bayescale._seeds import Stream, generator
 from bayescale.build import labelled, parameters_from_draws
 from bayescale.design import Design
 from bayescale.draw_store import DrawStore, Place
 from bayescale.errors import FitFileError
-from bayescale.fitting import UNSEEN_STREAM
 from bayescale.modes import mixed
 from bayescale.posterior import Fit, card_from
 from bayescale.storage import runs_from
@@ -61,7 +61,7 @@ def fit_so_far(path: Path) -> Fit:
             "all_chains": settings["chains"],
         }
     design = Design.of(model, runs)
-    unseen = np.random.default_rng([settings["seed"], UNSEEN_STREAM])
+    unseen = generator(settings["seed"], Stream.UNSEEN)
     return Fit(
         model=model,
         runs=runs,

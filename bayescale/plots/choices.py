@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayescale._seeds import Stream, generator
 from bayescale.plots.style import BLUE, GREY, ORANGE, new_axes, tidy
 from bayescale.units import format_compute
 from bayescale.universes import Multiverse
@@ -28,7 +29,7 @@ def multiverse(found: Multiverse, ax: Axes | None = None) -> Axes:
     ax.axvspan(-1.645, 1.645, color=BLUE, alpha=0.13, linewidth=0, label="90 % of the reference")
     ax.axvline(0.0, color=GREY, linewidth=1)
     # A fixed pattern of jitter: the same figure from the same table.
-    rng = np.random.default_rng(0)
+    rng = generator(0, Stream.FIGURE)
     place, places, labels, last = 0.0, [], [], ""
     for question, choice in rows.index:
         place += 1.0 if question == last else 1.6

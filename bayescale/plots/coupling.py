@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayescale._seeds import Stream, generator
 from bayescale.build import draw_prior
 from bayescale.plots.style import BLUE, GREEN, GREY, PURPLE, new_axes, tidy
 from bayescale.posterior import Fit
@@ -55,7 +56,7 @@ def coupling(
     k = fit.posterior["k"].to_numpy().ravel()
     corner = float(kaplan.posterior["alpha_D"].median()) if kaplan is not None else KAPLAN_2020
     low, middle, high = np.quantile(k, tail_quantiles(prob))
-    prior = draw_prior(fit.model, np.random.default_rng(0), _PRIOR_DRAWS)["k"]
+    prior = draw_prior(fit.model, generator(0, Stream.PRIOR), _PRIOR_DRAWS)["k"]
     right = max(1.3, 1.15 * float(np.quantile(k, 0.999)))
     edges = np.linspace(0.0, right, 90).tolist()
     ax.hist(k, edges, density=True, color=BLUE, alpha=0.5, label="posterior")

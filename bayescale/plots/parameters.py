@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from bayescale._seeds import Stream, generator
 from bayescale.build import draw_prior
 from bayescale.plots.style import BLUE, GREY
 from bayescale.posterior import Fit
@@ -84,7 +85,7 @@ def _density(ax: Axes, name: str, posterior: np.ndarray, prior: np.ndarray, prob
 
 def _prior_quantities(fit: Fit) -> dict[str, np.ndarray]:
     """Return prior draws of what the figure shows; exponents do not depend on the reference."""
-    drawn = draw_prior(fit.model, np.random.default_rng(0), PRIOR_DRAWS)
+    drawn = draw_prior(fit.model, generator(0, Stream.PRIOR), PRIOR_DRAWS)
     coordinates = {name: xr.DataArray(drawn[name], dims="draw") for name in fit.law.coordinates}
     natural = fit.law.from_reference(coordinates, fit.law.unit_reference)
     exponents = fit.law.derived(natural)

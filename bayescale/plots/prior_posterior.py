@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayescale._seeds import Stream, generator
 from bayescale.allocation import parse_budgets
 from bayescale.build import draw_prior, labelled
 from bayescale.costs import Cost, six_nd
@@ -103,7 +104,7 @@ def decision_prior(
 
 def _prior_curve(fit: Fit) -> Curve:
     """Return the law under draws of the prior, centred where these runs are."""
-    rng = np.random.default_rng(0)
+    rng = generator(0, Stream.PRIOR)
     design = Design.of(fit.model, fit.runs)
     drawn = draw_prior(fit.model, rng, _DRAWS, design.sizes)
     draws = {name: values[None] for name, values in drawn.items()}

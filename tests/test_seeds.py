@@ -1,0 +1,119 @@
+"""Every use of a seed has a stream of random numbers of its own."""
+
+import ast
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bayescale as bs
+from bayescale._seeds import LARGEST, Stream, checked_seed, generator, seed_of
+
+PACKAGE = Path(bs.__file__).parent
+SEEDS = [0, 1, 2, 3, 2**32 - 1, 2**32, 2**32 + 1, 2**63, LARGEST]
+
+USES = {
+    "approaches": {"PARABOLAS", "CURVES"},
+    "curve": {"LEVELS"},
+    "draw_store": {"GOING_ON"},
+    "explanation": {"CHANGES"},
+    "fitting": {"UNSEEN"},
+    "leaving": {"FOLDS"},
+    "learning": {"PRIOR"},
+    "modes": {"MODES", "MIXING", "MODE"},
+    "plots/choices": {"FIGURE"},
+    "plots/coupling": {"PRIOR"},
+    "plots/parameters": {"PRIOR"},
+    "plots/prior_posterior": {"PRIOR"},
+    "prediction": {"RUN_NOISE", "LEVELS", "PARTS"},
+    "preposterior": {"OUTCOMES"},
+    "ranks": {"SIMULATION", "UNIFORM_RANKS"},
+    "sampler_jax": {"STARTS"},
+    "unfinished": {"UNSEEN"},
+}
+"""Which module takes random numbers of which streams. Two modules share one only where they
+are to have the same numbers: what a posterior leaves to the prior when a fit is taken up, levels
+of a curve and of runs about it (of different effects), and draws of a prior for a figure."""
+
+
+def _modules() -> dict[str, ast.Module]:
+    return {
+        path.relative_to(PACKAGE).with_suffix("").as_posix(): ast.parse(path.read_text())
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def test_random_numbers_come_from_one_module() -> None:
+    made = {
+        name
+        for name, tree in _modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"default_rng", "SeedSequence", "RandomState", "seed", "PCG64"}
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "random"
+    }
+    assert made == {"_seeds"}
+
+
+def test_every_use_of_a_stream_is_listed() -> None:
+    used: dict[str, set[str]] = {}
+    for name, tree in _modules().items():
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id == "Stream"
+            ):
+                used.setdefault(name, set()).add(node.attr)
+    assert used == USES
+    assert set().union(*USES.values()) == {stream.name for stream in Stream}
+
+
+def test_no_two_streams_of_any_seeds_begin_alike() -> None:
+    drawn = {}
+    uses = [(), (0,), (1,), (2,), (0, 0), (0, 1), (0, 0, 0)]
+    for seed, stream, of in product(SEEDS, Stream, uses):
+        drawn[seed, stream, of] = generator(seed, stream, *of).integers(2**63)
+    # What a sampler makes of a plain seed, and what pairs of numbers gave that are no streams.
+    for seed in SEEDS:
+        drawn[seed] = np.random.default_rng(seed).integers(2**63)
+        for word in range(1, 20):
+            drawn[seed, word] = np.random.default_rng([seed, word]).integers(2**63)
+    # 2 + 1 * 2**32 is the pair (2, 1) to NumPy; that is the mistake that streams rule out.
+    plain = {key: value for key, value in drawn.items() if isinstance(key, tuple) and len(key) == 3}
+    assert len(set(plain.values())) == len(plain)
+    others = {value for key, value in drawn.items() if key not in plain}
+    assert others.isdisjoint(plain.values())
+
+
+@given(st.integers(0, LARGEST), st.sampled_from(list(Stream)), st.integers(0, 2**31))
+def test_a_seed_made_of_another_is_one(seed: int, stream: Stream, of: int) -> None:
+    made = seed_of(seed, stream, of)
+    assert checked_seed(made) == made == seed_of(seed, stream, of)
+    assert made not in (seed, seed_of(seed, stream, of + 1))
+    again = generator(seed, stream, of).standard_normal(3)
+    assert np.array_equal(again, generator(np.uint64(seed), stream, of).standard_normal(3))
+
+
+NO_SEEDS = {
+    "negative": -1,
+    "of 65 bits": 2**64,
+    "a fraction": 1.0,
+    "a text": "1",
+    "true": True,
+    "of 5,000 digits": 10**5000,
+    "of NumPy": np.int64(-3),
+}
+
+
+@pytest.mark.parametrize("seed", NO_SEEDS.values(), ids=list(NO_SEEDS))
+def test_what_is_no_seed_is_refused_with_what_was_found(seed: object) -> None:
+    with pytest.raises(ValueError, match=r"seed: found .*, expected a whole number from 0 to"):
+        bs.fit("chinchilla", "chinchilla", seed=seed, progress=False)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="seed: found") as caught:
+        generator(seed, Stream.FOLDS)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 300
