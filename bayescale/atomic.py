@@ -13,8 +13,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     A file that was at `path` stays untouched until the new one is complete.
     """
-    target = Path(path)
-    refuse_unwritable(target)
+    refuse_unwritable(path)
+    # What a link leads to is replaced, as it is wherever a file is opened to be written.
+    target = Path(os.path.realpath(path))
     handle, name = tempfile.mkstemp(
         dir=target.parent, prefix=f".{target.name}.", suffix=f".part{target.suffix}"
     )
@@ -32,10 +33,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def refuse_unwritable(path: str | Path) -> None:
-    """Raise OSError if a file could not be made at `path`: no such folder, or itself a folder."""
+    """Raise OSError if a file could not be made at `path`: no such folder, or no file itself."""
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; give the path of a file.")
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"{target} is a device or a pipe; give the path of a file.")
+    target = Path(os.path.realpath(target))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"The folder {target.parent} does not exist; make it first.")
     if not os.access(target.parent, os.W_OK):

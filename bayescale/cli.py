@@ -22,6 +22,7 @@ from bayescale.cli_decisions import (
     plans_of,
 )
 from bayescale.cli_disagreements import add_disagreement_verbs
+from bayescale.cli_files import Reads, Writes, refuse_unsafe
 from bayescale.cli_text import (
     add_fit,
     add_runs,
@@ -35,6 +36,7 @@ from bayescale.cli_text import (
 )
 from bayescale.cli_tools import add_tool_verbs
 from bayescale.errors import BayescaleError
+from bayescale.outputs import DRAWS, REPORT, SAVED_FIT
 from bayescale.units import format_share
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.basicConfig(format="%(message)s", level=logging.WARNING)
         if options.quiet:
             warnings.showwarning = _say_nothing
+        refuse_unsafe(options.command, options)
         code: int = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
@@ -131,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         child = verbs.add_parser(name, help=about, description=about)
         child.add_argument("--json", action="store_true", help="print JSON and nothing else")
         child.add_argument("--quiet", action="store_true", help="no progress bar, no warnings")
-        child.set_defaults(run=run)
+        child.set_defaults(run=run, command=child)
         return child
 
     for name, about in (
@@ -143,18 +146,20 @@ def _parser() -> argparse.ArgumentParser:
 
     check = verb("check", _check, "Validate a table of runs and say what can be learnt from it.")
     add_runs(check)
-    check.add_argument("--model", default="chinchilla", help="card it is to be fitted with")
+    check.add_argument(
+        "--model", type=Reads(), default="chinchilla", help="card it is to be fitted with"
+    )
 
     fit = verb("fit", _fit, "Fit a model card to runs, and save the posterior.")
-    fit.add_argument("model", help="id of a model card, or the path of one")
+    fit.add_argument("model", type=Reads(), help="id of a model card, or the path of one")
     add_runs(fit)
-    fit.add_argument("--out", type=Path, help="netCDF file to save the fit in")
+    fit.add_argument("--out", type=Writes(SAVED_FIT), help="netCDF file to save the fit in")
     fit.add_argument(
         "--store",
-        type=Path,
+        type=Writes(DRAWS),
         help="file that draws are added to as they are made, to go on from after an interruption",
     )
-    fit.add_argument("--report", type=Path, help="html, md or json file of the report")
+    fit.add_argument("--report", type=Writes(REPORT), help="html, md or json file of the report")
     _add_budgets(fit, required=False)
     fit.add_argument("--seed", type=int, help="makes the fit reproducible")
     fit.add_argument("--draws", type=int, default=1000, help="kept draws a chain (1000)")
@@ -195,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = verb("report", _report, "Write the report of a saved fit: html, md or json.")
     add_fit(report)
-    report.add_argument("--out", type=Path, required=True, help="html, md or json file")
+    report.add_argument("--out", type=Writes(REPORT), required=True, help="html, md or json file")
     _add_budgets(report, required=True)
     add_plans(report)
     report.add_argument(
@@ -280,7 +285,6 @@ def _check(options: Arguments) -> None:
 
 def _fit(options: Arguments) -> None:
     # What can be refused is refused before anything is sampled.
-    from bayescale.atomic import refuse_unwritable
     from bayescale.fitting import fit
     from bayescale.model import load_model
     from bayescale.units import parse_amounts
@@ -289,13 +293,6 @@ def _fit(options: Arguments) -> None:
         parse_amounts(options.compute, "compute", "--compute")
     elif options.report:
         raise ValueError("--report: a report is about budgets; give one or more --compute.")
-    for path in (options.out, options.report):
-        if path is not None:
-            refuse_unwritable(path)
-    if options.report:
-        from bayescale.reports.writing import form_of
-
-        form_of(options.report)
     model = load_model(options.model)
     if options.compute and not model.formula.takes_size_and_tokens:
         raise ValueError(

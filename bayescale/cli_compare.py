@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayescale.cli_files import Reads, Writes
 from bayescale.cli_text import add_runs, print_json, runs_of, table_records, table_text
 from bayescale.units import format_compute, format_share
 
@@ -29,7 +30,9 @@ BEYOND = 10.0
 def add_compare_verb(verb: Verb, add_prob: Callable[[argparse.ArgumentParser], None]) -> None:
     """Add the command ``compare``."""
     compare = verb("compare", _compare, "Compare laws on the same runs.")
-    compare.add_argument("cards", nargs="+", metavar="CARD", help="model cards, or saved fits")
+    compare.add_argument(
+        "cards", nargs="+", type=Reads(), metavar="CARD", help="model cards, or saved fits"
+    )
     add_runs(compare, "--data")
     compare.add_argument(
         "--cut", action="append", metavar="AMOUNT", help="scale to fit below; may be repeated"
@@ -47,7 +50,9 @@ def add_compare_verb(verb: Verb, add_prob: Callable[[argparse.ArgumentParser], N
         metavar="FLOP",
         help=f"budget to plan for by each law ({BEYOND:g} times the largest run)",
     )
-    compare.add_argument("--figures", type=Path, metavar="FOLDER", help="where to write figures")
+    compare.add_argument(
+        "--figures", type=Writes(None), metavar="FOLDER", help="where to write figures"
+    )
     add_prob(compare)
 
 

@@ -3,9 +3,9 @@
 import argparse
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayescale.cli_files import Reads
 from bayescale.cli_text import (
     add_fit,
     fit_or_constants,
@@ -62,7 +62,7 @@ def add_decision_verbs(verb: Verb, add_prob: Callable[[argparse.ArgumentParser],
         help="run to choose from, such as 1B,20B; may be repeated; a grid unless given",
     )
     following.add_argument(
-        "--candidates", type=Path, metavar="CSV", help="runs to choose from, in a file"
+        "--candidates", type=Reads(), metavar="CSV", help="runs to choose from, in a file"
     )
     following.add_argument("--seed", type=int, help="seed of the simulated outcomes")
     add_cost_options(following)

@@ -3,10 +3,11 @@
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayescale.cli_files import Reads, Writes
 from bayescale.cli_text import print_json, runs_of, table_records, table_text
+from bayescale.outputs import FIGURE, RESULTS
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -39,7 +40,7 @@ def add_disagreement_verbs(verb: Verb, add_runs: Adder, add_prob: Adder) -> None
     _add_figure(explain)
 
     cuts = verb("cuts", _cuts, "Refit a card below rising cuts: does the answer move?")
-    cuts.add_argument("model", help="id of a model card, or the path of one")
+    cuts.add_argument("model", type=Reads(), help="id of a model card, or the path of one")
     add_runs(cuts)
     cuts.add_argument(
         "--cut",
@@ -56,7 +57,9 @@ def add_disagreement_verbs(verb: Verb, add_runs: Adder, add_prob: Adder) -> None
     multiverse = verb(
         "multiverse", _multiverse, "Fit every combination of choices: which of them matter?"
     )
-    multiverse.add_argument("model", help="card that the first choices leave as it is")
+    multiverse.add_argument(
+        "model", type=Reads(), help="card that the first choices leave as it is"
+    )
     add_runs(multiverse)
     multiverse.add_argument(
         "--question",
@@ -76,18 +79,19 @@ def _add_refits(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="makes the fits reproducible (0)")
     parser.add_argument("--draws", type=int, default=500, help="kept draws a chain (500)")
-    parser.add_argument("--store", type=Path, help="file of finished fits, to go on from")
+    parser.add_argument(
+        "--store", type=Writes(RESULTS), help="file of finished fits, to go on from"
+    )
     parser.add_argument("--workers", type=int, default=1, help="fits at the same time (1)")
 
 
 def _add_figure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--figure", type=Path, help="file to draw in, such as figure.png")
+    parser.add_argument("--figure", type=Writes(FIGURE), help="file to draw in, such as figure.png")
 
 
 def _explain(options: Arguments) -> None:
     from bayescale.explanation import explain
 
-    _refuse_early(options)
     runs = runs_of(options)
     if options.where:
         runs = runs.where(options.where)
@@ -122,7 +126,6 @@ def _cuts(options: Arguments) -> None:
     from bayescale.model import load_model
     from bayescale.windows import rising_cuts
 
-    _refuse_early(options)
     model = load_model(options.model)
     needs = tuple(model.columns.values())
     runs = runs_of(options, needs, model.formula.response)
@@ -160,7 +163,6 @@ def _multiverse(options: Arguments) -> None:
     from bayescale.model import load_model
     from bayescale.universes import multiverse
 
-    _refuse_early(options)
     for name in options.question:
         if name not in CHOICES:
             raise unknown_name("question", name, CHOICES)
@@ -194,13 +196,6 @@ def _multiverse(options: Arguments) -> None:
         )
         return
     _say(found, found.text_table())
-
-
-def _refuse_early(options: Arguments) -> None:
-    from bayescale.atomic import refuse_unwritable
-
-    if options.figure is not None:
-        refuse_unwritable(options.figure)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bayescale.cli_files import Reads
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -35,9 +37,9 @@ def add_runs(parser: argparse.ArgumentParser, name: str = "runs") -> None:
     """Add the argument, or the option, of a table of runs, and what is to be done on reading."""
     about = "dataset id, folder, or csv, tsv, parquet, jsonl or json file"
     if name.startswith("-"):
-        parser.add_argument(name, dest="runs", metavar="RUNS", help=about)
+        parser.add_argument(name, dest="runs", type=Reads(), metavar="RUNS", help=about)
     else:
-        parser.add_argument(name, help=about)
+        parser.add_argument(name, type=Reads(), help=about)
     parser.add_argument(
         "--column",
         action="append",
@@ -70,7 +72,9 @@ def runs_of(
 def add_fit(parser: argparse.ArgumentParser, *, constants: bool = False) -> None:
     """Add the argument of a saved fit, and the option of which family it is asked."""
     parser.add_argument(
-        "fit", help="saved fit" + (", or the name of published constants" if constants else "")
+        "fit",
+        type=Reads(),
+        help="saved fit" + (", or the name of published constants" if constants else ""),
     )
     parser.add_argument(
         "--group",

@@ -2,10 +2,11 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
+from bayescale.cli_files import Writes
 from bayescale.cli_text import add_fit, print_json, saved_fit
 from bayescale.completion import SHELLS, completion_script
+from bayescale.outputs import EXPORT
 
 type Arguments = argparse.Namespace
 type Verb = Callable[[str, Callable[[Arguments], int | None], str], argparse.ArgumentParser]
@@ -19,7 +20,7 @@ def add_tool_verbs(verb: Verb, parser: argparse.ArgumentParser) -> None:
     add_fit(export)
     export.add_argument(
         "--out",
-        type=Path,
+        type=Writes(EXPORT),
         metavar="FILE",
         help="draws as .csv or .parquet, an ArviZ tree as .nc, a summary as .json; without it the "
         "law's coefficients are printed",

@@ -25,13 +25,13 @@ from bayescale.atomic import whole_file
 from bayescale.errors import FitFileError
 from bayescale.model import Model
 from bayescale.modes import Exploration
+from bayescale.outputs import FIRST_LINE_OF_DRAWS
 from bayescale.runs import Runs
 from bayescale.sampler import Arrays, KeepCallback, ProgressCallback, Sampler, Settings
 from bayescale.storage import pack_groups, runs_facts, table_to_dataset, unpack_groups
 
 logger = logging.getLogger(__name__)
 
-_FIRST_LINE = b"bayescale draws 1\n"
 _DIGEST = 64
 _NOT_OF_THE_DRAWS = frozenset({"cores"})
 """Settings that may differ between the fits that one store is of."""
@@ -74,10 +74,7 @@ class DrawStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not holds_draws(path):
-            raise FitFileError(
-                f"{path}: not a file of draws that a fit kept. It was left as it is; give another."
-            )
+        refuse_other_files(path)
         self._records, self._end, self._size = _read(path)
         if not self._records or self._records[0].facts["kind"] != "fit":
             raise FitFileError(
@@ -108,7 +105,7 @@ class DrawStore:
         if not path.exists():
             packed = pack_groups({"runs": table_to_dataset(runs.table)}, facts)
             with whole_file(path) as part:
-                part.write_bytes(_FIRST_LINE + _record({"kind": "fit"}, packed))
+                part.write_bytes(FIRST_LINE_OF_DRAWS + _record({"kind": "fit"}, packed))
             return cls(path)
         store = cls(path)
         store._refuse_another(json.loads(json.dumps(facts)))
@@ -352,12 +349,20 @@ class KeptSampler:
         return keep
 
 
+def refuse_other_files(path: Path) -> None:
+    """Raise FitFileError if there is something else than draws that a fit kept."""
+    if not holds_draws(path):
+        raise FitFileError(
+            f"{path}: not a file of draws that a fit kept. It was left as it is; give another."
+        )
+
+
 def holds_draws(path: Path) -> bool:
     """Return whether a file is of draws that a fit kept while it was made."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(len(_FIRST_LINE)) == _FIRST_LINE
+        return file.read(len(FIRST_LINE_OF_DRAWS)) == FIRST_LINE_OF_DRAWS
 
 
 def _read(path: Path) -> tuple[list[_Record], int, int]:
@@ -365,7 +370,7 @@ def _read(path: Path) -> tuple[list[_Record], int, int]:
     records: list[_Record] = []
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        end = file.seek(len(_FIRST_LINE))
+        end = file.seek(len(FIRST_LINE_OF_DRAWS))
         while end < size:
             digest, line = file.read(_DIGEST), file.readline()
             try:

@@ -12,6 +12,7 @@ import xarray as xr
 from bayescale._version import __version__
 from bayescale.atomic import whole_file
 from bayescale.leaving import log_densities
+from bayescale.outputs import EXPORT
 from bayescale.posterior import Fit
 
 
@@ -111,14 +112,9 @@ def export_fit(fit: Fit, path: str | Path) -> None:
         If the suffix is another.
     """
     path = Path(path)
-    write = _WRITERS.get(path.suffix.lower())
-    if write is None:
-        raise ValueError(
-            f"{path}: found the suffix {path.suffix or 'of no file'!r}, expected one of "
-            f"{', '.join(_WRITERS)}: draws as a table, a tree for ArviZ, or a summary."
-        )
+    EXPORT.check(path)
     with whole_file(path) as part:
-        write(fit, part)
+        _WRITERS[path.suffix.lower()](fit, part)
 
 
 def _write_csv(fit: Fit, path: Path) -> None:

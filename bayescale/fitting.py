@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, checked_seed, fresh_seed, generator
+from bayescale.atomic import refuse_unwritable
 from bayescale.build import (
     DATA,
     build,
@@ -26,7 +27,7 @@ from bayescale.compile_cache import Density, kept
 from bayescale.coordinates import starting_point
 from bayescale.design import Design, Rows
 from bayescale.diagnostics import ESS, R_HAT, diagnose_quantities, greatest_r_hat
-from bayescale.draw_store import DrawStore
+from bayescale.draw_store import DrawStore, refuse_other_files
 from bayescale.errors import BayescaleWarning, unknown_name
 from bayescale.groups import Sizes
 from bayescale.identifiability import check_identifiable, design_warnings
@@ -140,6 +141,10 @@ def fit(
     True
     """
     _check_counts(draws=draws, tune=tune, chains=chains, cores=cores)
+    if store is not None:
+        refuse_unwritable(store)
+        if Path(store).exists():
+            refuse_other_files(Path(store))
     if sampler not in _COMPILERS:
         raise unknown_name("sampler", sampler, _COMPILERS)
     with stages(progress) as shown:

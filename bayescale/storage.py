@@ -14,19 +14,18 @@ import xarray as xr
 from bayescale.atomic import whole_file
 from bayescale.dataset_card import DatasetCard
 from bayescale.errors import FitFileError
+from bayescale.outputs import SAVED_FIT, SEAL
 from bayescale.runs import Runs
 
 FORMAT = 1
 _FORMAT_KEY = "bayescale_format"
-_SEAL = b"\nbayescale sha256 "
-"""Begins the last line of a file, which holds the digest of all before it. HDF5 readers ignore
-what follows their own end, so the file stays plain netCDF for everybody else."""
 
 
 def write_groups(
     path: str | Path, groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]
 ) -> None:
     """Write datasets as groups, and facts as JSON in the attributes of the root."""
+    SAVED_FIT.check(path)
     content = pack_groups(groups, facts)
     with whole_file(path) as part:
         part.write_bytes(content)
@@ -67,12 +66,12 @@ def unpack_groups(
 
 def seal(content: bytes) -> bytes:
     """Return the content of a file with its digest as the last line."""
-    return content + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
+    return content + SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
 def _unseal(sealed: bytes, path: Path) -> bytes:
     # Checked before HDF5 sees the file: its readers do not take damage quietly.
-    content, _, _ = sealed.rpartition(_SEAL)
+    content, _, _ = sealed.rpartition(SEAL)
     if not content or seal(content) != sealed:
         raise FitFileError(
             f"{path}: not a saved fit of bayescale, or damaged or cut short: its last line is not "

@@ -12,6 +12,7 @@ from typing import Any
 
 from bayescale.errors import BayescaleError
 from bayescale.model import Model
+from bayescale.outputs import RESULTS
 from bayescale.progress import stages
 from bayescale.runs import Runs
 
@@ -85,6 +86,8 @@ def run_tasks(
         If interrupted; what was finished is in `store`, if there is one.
     """
     _refuse_other_than_executors(executor)
+    if store is not None:
+        RESULTS.check(store)
     done = _read(store)
     todo = [task for task in tasks if task.key not in done]
     with stages(progress) as shown:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from bayescale.allocation import allocate
-from bayescale.atomic import refuse_unwritable, whole_file
+from bayescale.atomic import whole_file
 from bayescale.comparison import Comparison
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.limits import NO_LIMITS, Limits
+from bayescale.outputs import REPORT
 from bayescale.posterior import Fit
 from bayescale.progress import stages
 from bayescale.promise import NextRuns
@@ -44,23 +45,6 @@ FORMS: Mapping[str, Callable[[Facts], str]] = {
     ".markdown": _markdown,
     ".json": _json,
 }
-
-
-def form_of(path: str | Path) -> Callable[[Facts], str]:
-    """Return what makes the text of a report, by the suffix of its file.
-
-    Raises
-    ------
-    ValueError
-        If there is no such form.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMS:
-        raise ValueError(
-            f"{path}: found the suffix {suffix or 'none'!r}, expected one of {', '.join(FORMS)}; "
-            "it says in which form the report is written."
-        )
-    return FORMS[suffix]
 
 
 def report(
@@ -154,8 +138,8 @@ def report(
     >>> print(text.splitlines()[0])
     # chinchilla: compute-optimal plans
     """
-    write = form_of(path)
-    refuse_unwritable(path)
+    REPORT.check(path)
+    write = FORMS[Path(path).suffix.lower()]
     # What is asked is read before any bar shows.
     plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
     if full:

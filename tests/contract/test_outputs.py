@@ -1,0 +1,198 @@
+"""Whatever writes a file: nothing that is read, and nothing of another kind, is ever replaced."""
+
+import argparse
+import os
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+import bayescale as bs
+from bayescale import outputs
+from bayescale.cli import _parser, main
+from bayescale.cli_files import Reads, Writes
+from bayescale.exporting import export_fit
+from bayescale.outputs import SEAL, Output
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "fit": ("card.toml", "runs.csv", "--compute", "1e21"),
+    "report": ("fit.nc", "--compute", "1e21"),
+    "export": ("fit.nc",),
+    "compare": ("card.toml", "--data", "runs.csv"),
+    "explain": ("runs.csv",),
+    "cuts": ("card.toml", "runs.csv", "--cut", "1e20", "--compute", "1e22"),
+    "multiverse": ("card.toml", "runs.csv", "--compute", "1e22"),
+}
+"""A command line of each verb that writes, without what it writes."""
+
+OTHERS = {
+    "README.md": b"# A page of my own\n",
+    "page.html": b"<p>mine</p>",
+    "facts.json": b'{"mine": 1}',
+    "nested.json": b"[" * 100_000,
+    "tree.nc": b"CDF, not HDF5",
+    "draws.parquet": b"PAR1 and no more",
+    "notes.csv": b"when,what\n1,2\n",
+    "lines.jsonl": b'{"N": 1, "D": 2, "loss": 3}\n',
+    "long.draws": b"something else\n",
+}
+
+
+def _verbs() -> dict[str, argparse.ArgumentParser]:
+    (choices,) = (
+        action.choices
+        for action in _parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    return dict(choices)
+
+
+WRITES = [
+    (verb, action.option_strings[-1], action.type.output)
+    for verb, parser in _verbs().items()
+    for action in parser._actions
+    if isinstance(action.type, Writes)
+]
+FILES = [entry for entry in WRITES if entry[2] is not None]
+
+
+def _ids(entries: list[tuple[str, str, Output | None]]) -> list[str]:
+    return [f"{verb} {option}" for verb, option, _ in entries]
+
+
+def test_every_command_that_writes_is_tried() -> None:
+    assert set(COMMANDS) == {verb for verb, _, _ in WRITES}
+    assert len(WRITES) >= 10
+
+
+@pytest.mark.parametrize("verb", _verbs())
+def test_options_say_whether_they_name_files(verb: str) -> None:
+    for action in _verbs()[verb]._actions:
+        named = action.dest in {"runs", "fit", "model", "cards", "candidates"} and not (
+            verb == "next" and action.dest == "runs"
+        )
+        assert isinstance(action.type, Reads) == named, action.dest
+        assert action.type is not Path, f"{verb} {action.dest}: say whether it reads or writes"
+        if any(word in (action.help or "") for word in ("file to", "file of", "to save", "write")):
+            assert isinstance(action.type, Reads | Writes), action.dest
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of inputs, in which nothing may be sampled and nothing may change."""
+    table = "\n".join(f"{n}e6,{20 * n}e6,{4 - n / 100}" for n in range(1, 30))
+    (tmp_path / "runs.csv").write_text(f"N,D,loss\n{table}\n")
+    (tmp_path / "card.toml").write_text(bs.load_model("chinchilla").to_toml())
+    (tmp_path / "fit.nc").write_bytes(b"\x89HDF\r\n\x1a\n" + SEAL + b"0" * 64 + b"\n")
+    for name, content in OTHERS.items():
+        (tmp_path / name).write_bytes(content)
+    for name in ("runs.csv", "card.toml", "fit.nc"):
+        (tmp_path / f"soft-{name}").symlink_to(name)
+        os.link(tmp_path / name, tmp_path / f"hard-{name}")
+    os.mkfifo(tmp_path / "pipe.nc")
+    monkeypatch.chdir(tmp_path)
+
+    def sampled(*_: object, **__: object) -> None:
+        raise AssertionError("something was sampled")
+
+    monkeypatch.setattr("bayescale.fitting.enough_draws", sampled)
+    before = _contents(tmp_path)
+    yield tmp_path
+    assert _contents(tmp_path) == before
+
+
+def _contents(folder: Path) -> dict[str, object]:
+    return {
+        path.name: (path.is_symlink(), path.read_bytes() if path.is_file() else path.stat().st_mode)
+        for path in folder.iterdir()
+    }
+
+
+def _refused(capsys, path: str, *arguments: str) -> None:
+    code = main(arguments)
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert path in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("verb", "option", "output"), WRITES, ids=_ids(WRITES))
+def test_what_is_read_is_never_written(folder, capsys, verb, option, output) -> None:
+    read = [name for name in COMMANDS[verb] if "." in name and not name.startswith("-")]
+    for name, link in product(read, ["", "soft-", "hard-", "./", f"{folder}/"]):
+        _refused(capsys, name, verb, *COMMANDS[verb], option, f"{link}{name}")
+
+
+@pytest.mark.parametrize(("verb", "option", "output"), FILES, ids=_ids(FILES))
+def test_files_of_other_kinds_are_left_as_they_are(folder, capsys, verb, option, output) -> None:
+    places = ["pipe.nc", "/dev/null", ".", "no/folder.nc", *OTHERS]
+    allowed = [n for n in OTHERS if output is outputs.FIGURE and Path(n).suffix in output.forms]
+    for name in places:
+        assert name not in allowed
+        _refused(
+            capsys, name if name != "no/folder.nc" else "no", verb, *COMMANDS[verb], option, name
+        )
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_one_file_is_not_written_twice(folder, capsys, verb) -> None:
+    written = [option for v, option, _ in WRITES if v == verb]
+    if verb == "report":
+        return
+    for one, other in product(written, written):
+        if one < other:
+            _refused(capsys, "new.nc", verb, *COMMANDS[verb], one, "new.nc", other, "./new.nc")
+
+
+def test_a_folder_of_inputs_is_an_input(folder, capsys) -> None:
+    inputs = folder / "mine"
+    inputs.mkdir()
+    try:
+        (inputs / "runs.json").write_text("[]")
+        _refused(
+            capsys,
+            "mine/runs.json",
+            *("fit", "chinchilla", "mine", "--compute", "1e21", "--report", "mine/runs.json"),
+        )
+    finally:
+        (inputs / "runs.json").unlink()
+        inputs.rmdir()
+
+
+def test_what_ships_is_an_input(folder, capsys) -> None:
+    from bayescale.catalogue import find_model_card
+
+    card = str(find_model_card("chinchilla"))
+    _refused(capsys, card, "fit", "chinchilla", "chinchilla", "--out", card)
+
+
+def test_every_output_replaces_its_own(fit, tmp_path) -> None:
+    """And only so the battery above means anything: what is refused is not refused always."""
+    for _ in range(2):
+        fit.save(tmp_path / "fit.nc")
+        for suffix in outputs.EXPORT.forms:
+            export_fit(fit, tmp_path / f"export{suffix}")
+        for suffix in outputs.REPORT.forms:
+            bs.report(fit, tmp_path / f"report{suffix}", compute="1e21", progress=False)
+    with pytest.raises(ValueError, match="found the suffix '.csv' for a saved fit"):
+        fit.save(tmp_path / "export.csv")
+    for suffix in outputs.EXPORT.forms:
+        saved = tmp_path / f"fit{suffix}"
+        if suffix != ".nc":
+            saved.write_bytes((tmp_path / "fit.nc").read_bytes())
+        with pytest.raises(FileExistsError, match="holds something else than an export"):
+            export_fit(fit, saved)
+    assert bs.load_fit(tmp_path / "fit.nc").posterior.equals(fit.posterior)
+
+
+def test_links_are_followed_and_stay(tmp_path) -> None:
+    from bayescale.atomic import whole_file
+
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.txt").symlink_to("there/text.txt")
+    for text in ("one", "two"):
+        with whole_file(tmp_path / "link.txt") as part:
+            part.write_text(text)
+        assert (tmp_path / "link.txt").is_symlink()
+        assert (tmp_path / "there" / "text.txt").read_text() == text
