@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale._digests import digest_of
 from bayescale._seeds import Stream, seed_of
 from bayescale._version import __version__
 from bayescale.atomic import whole_file
@@ -99,7 +100,7 @@ class DrawStore:
         facts = {
             "model": model.to_dict(),
             "runs": runs_facts(runs),
-            "digest": [runs.fingerprint, runs.digest(model.grouped_and_noted)],
+            "digest": [runs.digest(model.grouped_and_noted), digest_of(model.formula)],
             "provenance": dict(provenance),
         }
         if not path.exists():
@@ -275,7 +276,9 @@ class DrawStore:
             else f"{key} of the card differ"
             for key, had, want in _differing(found["model"], asked["model"], _NOT_OF_THE_MODEL)
         ]
-        if found["digest"] != asked["digest"]:
+        if found["digest"][1] != asked["digest"][1]:
+            differences.append(f"formula of the law {asked['model']['law']}: found another")
+        if found["digest"][0] != asked["digest"][0]:
             ours, theirs = self.content[0]["runs"].sizes["row"], asked["runs"]["name"]
             differences.append(
                 f"runs: found those of {found['runs']['name']} ({ours} runs), expected others "

@@ -55,8 +55,8 @@ class Output:
         is_own = self.forms.get(target.suffix.lower(), self.forms.get(""))
         if is_own is None:
             raise ValueError(
-                f"{target}: found the suffix {target.suffix or 'none'!r} for {self.called}, "
-                f"expected one of {', '.join(self.forms)}."
+                f"{target}: found the suffix {target.suffix or 'none'!r}, expected one of "
+                f"{', '.join(self.forms)} for {self.called}."
             )
         if target.exists() and target.stat().st_size and not _tried(is_own, target):
             raise FileExistsError(

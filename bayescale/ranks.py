@@ -1,6 +1,5 @@
 """Simulation-based calibration: where truths drawn from the prior rank in their posteriors."""
 
-import hashlib
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -29,7 +28,7 @@ from bayescale.residuals import NoiseOfRuns
 from bayescale.reversible import ReversibleChain
 from bayescale.runs import Runs
 from bayescale.sampler import Sampler, Settings
-from bayescale.tasks import Task, run_tasks
+from bayescale.tasks import Task, run_tasks, task_key
 
 _SETTINGS = Settings(draws=250, tune=300, chains=4, cores=1, seed=0)
 _RANKED = 100
@@ -201,10 +200,7 @@ def sbc(
     runs = Runs(table, "design", observed=needs).for_law(needs, law.response)
     for sentence in design_warnings(model, runs):
         warnings.warn(sentence, BayescaleWarning, stacklevel=2)
-    noted = filter(None, [runs.digest(model.grouped_and_noted)])
-    how = f"{_SETTINGS} {_RANKED} {_LONGEST}"
-    whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, how, str(seed)])
-    key = f"{model.id}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]
+    key = task_key(model, runs, _SETTINGS, _RANKED, _LONGEST, seed)
     tasks = [Task(f"{key}, {i}", (model, runs, seed, i)) for i in range(n)]
     results = run_tasks(
         _rank_once,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayescale._digests import digest_of
 from bayescale.constants import Constants
 from bayescale.costs import Cost, six_nd
 from bayescale.fitting import fit_quietly
@@ -51,9 +52,8 @@ class Question:
     @property
     def settings(self) -> tuple[object, ...]:
         """What tells it from others, the same in another session."""
-        count = getattr(self.count, "__qualname__", self.count and type(self.count).__qualname__)
         fixed = sorted((self.fixed or {}).items())
-        return (self.compute, self.cost.name, count, fixed, self.prob)
+        return (self.compute, digest_of(self.cost, self.count), fixed, self.prob)
 
 
 def ask(source: Fit | Constants, question: Question) -> dict[str, Any]:

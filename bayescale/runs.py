@@ -1,6 +1,7 @@
 """Runs: one validated table of training runs, and a fingerprint of what was observed."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -149,13 +150,13 @@ class Runs:
         )
         return hashlib.sha256(b"\n".join(rows)).hexdigest()
 
-    def digest(self, columns: Sequence[str]) -> str:
-        """Return the SHA-256 of other columns, row by row; empty for none of them."""
-        known = [name for name in columns if name in self._table]
-        if not known:
-            return ""
-        rows = self._table[known].astype(str).agg("\t".join, axis=1)
-        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    def digest(self, columns: Sequence[str] = ()) -> str:
+        """Return the SHA-256 of what was observed and of other columns, row by row in order."""
+        wanted = dict.fromkeys((*self.observed, self.response, "family", *columns))
+        known = [name for name in wanted if name in self._table]
+        rows = self._table[known].astype(str).to_numpy(dtype=object).tolist()
+        whole = json.dumps([known, rows], ensure_ascii=True)
+        return hashlib.sha256(whole.encode()).hexdigest()
 
     def mask(self, condition: str | ArrayLike) -> NDArray[np.bool_]:
         """Return which runs meet a condition, as `where` takes it."""

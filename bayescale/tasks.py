@@ -1,6 +1,5 @@
 """Many independent pieces of work: on any executor, resumable, each failing on its own."""
 
-import hashlib
 import json
 import logging
 import os
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bayescale._digests import digest_of
+from bayescale._version import __version__
 from bayescale.errors import BayescaleError
 from bayescale.model import Model
 from bayescale.outputs import RESULTS
@@ -39,10 +40,14 @@ class Task:
 
 
 def task_key(model: Model, runs: Runs, *settings: object) -> str:
-    """Return a name for a task that another session will find again, and no other task has."""
-    noted = filter(None, [runs.digest(model.grouped_and_noted)])
-    whole = "\n".join([model.to_toml(), runs.fingerprint, *noted, *map(repr, settings)])
-    return f"{model.id} on {runs.name}: " + hashlib.sha256(whole.encode()).hexdigest()[:32]
+    """Return a name for a task that another session will find again, and no other task has.
+
+    It is of the card and its law, a user's own formula included, of the runs row by row, since
+    results may be of rows, and of the version of the package.
+    """
+    observed = runs.digest(model.grouped_and_noted)
+    parts = (__version__, model.to_dict(), model.formula, observed, *settings)
+    return f"{model.id} on {runs.name}: {digest_of(*parts)[:32]}"
 
 
 def run_tasks(

@@ -28,15 +28,15 @@ USES = {
     "plots/coupling": {"PRIOR"},
     "plots/parameters": {"PRIOR"},
     "plots/prior_posterior": {"PRIOR"},
-    "prediction": {"RUN_NOISE", "LEVELS", "PARTS"},
+    "prediction": {"RUN_NOISE", "PARTS"},
     "preposterior": {"OUTCOMES"},
     "ranks": {"SIMULATION", "UNIFORM_RANKS"},
     "sampler_jax": {"STARTS"},
     "unfinished": {"UNSEEN"},
 }
 """Which module takes random numbers of which streams. Two modules share one only where they
-are to have the same numbers: what a posterior leaves to the prior when a fit is taken up, levels
-of a curve and of runs about it (of different effects), and draws of a prior for a figure."""
+are to have the same numbers: what a posterior leaves to the prior when a fit is taken up, and
+draws of a prior for a figure."""
 
 
 def _modules() -> dict[str, ast.Module]:

@@ -175,7 +175,9 @@ def test_every_output_replaces_its_own(fit, tmp_path) -> None:
             export_fit(fit, tmp_path / f"export{suffix}")
         for suffix in outputs.REPORT.forms:
             bs.report(fit, tmp_path / f"report{suffix}", compute="1e21", progress=False)
-    with pytest.raises(ValueError, match="found the suffix '.csv' for a saved fit"):
+    with pytest.raises(
+        ValueError, match="found the suffix '.csv', expected one of .nc for a saved fit"
+    ):
         fit.save(tmp_path / "export.csv")
     for suffix in outputs.EXPORT.forms:
         saved = tmp_path / f"fit{suffix}"
