@@ -18,7 +18,7 @@ from bayescale.errors import NoClosedFormError
 from bayescale.groups import NEW, Levels, level_dim
 from bayescale.laws import Law, Value, Values
 from bayescale.laws import law as find_law
-from bayescale.local import moved, moved_back
+from bayescale.local import moved_back
 from bayescale.model import Model
 from bayescale.optimum import Split, closed_form, search
 from bayescale.pooling import Pooling
@@ -96,7 +96,7 @@ class Curve:
         parameters: Mapping[str, Any] = {name: draws[name] for name in law.parameters}
         if differences:
             shift = _centre_at(model.grouping, scale, draws, groups.get(model.grouping), dim)
-            there = law.differing(moved(law, parameters, shift), differences)
+            there = law.differing(law.to_reference(parameters, shift), differences)
             parameters = moved_back(law, there, shift)
         return cls(
             law=law,

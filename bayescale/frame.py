@@ -51,20 +51,10 @@ class Frame:
         What it is does not matter to the posterior, only to how fast it is sampled. Where the
         search finds no finite density, it is the plain one.
         """
-        from scipy.optimize import minimize
-
-        def energy(position: Vector) -> tuple[float, Vector]:
-            value, slope = log_density(position)
-            if np.isfinite(value) and np.all(np.isfinite(slope)):
-                return -value, -slope
-            return _NOWHERE, np.zeros_like(slope)
-
-        found = minimize(
-            energy, start, jac=True, method="L-BFGS-B", options={"maxiter": _MOST_STEPS}
-        )
-        if found.fun >= _NOWHERE:
+        mode = mode_from(log_density, start)
+        if mode is None:
             return cls.plain(len(start), scalars)
-        mode = found.x
+        energy = _energy_of(log_density)
         curvature = np.empty((scalars, scalars))
         for i in range(scalars):
             nudge = np.zeros_like(mode)
@@ -92,3 +82,27 @@ class Frame:
         from_centre = position - self.centre
         along = np.linalg.solve(self.axes, from_centre[:scalars])
         return np.concatenate([along, from_centre[scalars:]])
+
+
+def mode_from(log_density: LogDensity, start: Vector) -> Vector | None:
+    """Return the local maximum of a density above a start, or None where there is no density."""
+    from scipy.optimize import minimize
+
+    found = minimize(
+        _energy_of(log_density),
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": _MOST_STEPS},
+    )
+    return None if found.fun >= _NOWHERE else np.asarray(found.x)
+
+
+def _energy_of(log_density: LogDensity) -> LogDensity:
+    def energy(position: Vector) -> tuple[float, Vector]:
+        value, slope = log_density(position)
+        if np.isfinite(value) and np.all(np.isfinite(slope)):
+            return -value, -slope
+        return _NOWHERE, np.zeros_like(slope)
+
+    return energy

@@ -97,7 +97,8 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
             of_runs[effect.of] = of_runs.get(effect.of, 0.0) + found[..., placed.codes[effect.by]]
     parameters = natural
     if model.grouping:
-        at_centres, here = at_levels(law, natural, placed.centres), placed.codes[model.grouping]
+        at_centres = law.to_reference(natural, shift_of(placed.centres))
+        here = placed.codes[model.grouping]
 
         def at_each_run(of_level: Values) -> dict[str, Value]:
             return {name: x[..., here] if np.ndim(x) else x for name, x in of_level.items()}
@@ -123,4 +124,9 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
 
 def at_levels(law: Law, natural: Values, centres: Values) -> dict[str, Value]:
     """Return natural parameters about the centres of levels."""
-    return moved(law, natural, {name: np.exp(centre) for name, centre in centres.items()})
+    return moved(law, natural, shift_of(centres))
+
+
+def shift_of(centres: Values) -> dict[str, Value]:
+    """Return what inputs are divided by at centres, from the logs of those."""
+    return {name: np.exp(centre) for name, centre in centres.items()}

@@ -17,6 +17,7 @@ from bayescale.build import parameters_from_draws
 from bayescale.coordinates import starting_point
 from bayescale.design import Design
 from bayescale.errors import SamplingError
+from bayescale.frame import LogDensity, mode_from
 from bayescale.model import Model
 from bayescale.sampler import ProgressCallback, Sampler, Settings
 
@@ -30,6 +31,8 @@ UNWEIGHED = 0.3
 _PILOT = {"tune": 300, "draws": 200, "chains": 2, "maxdepth": 6}
 _APART = 4.0
 """Pilots whose means differ by more standard deviations, in any direction, are two modes."""
+_SAME_SUMMIT = 0.05
+"""Unconstrained scalars, whose scales are about one, that differ by less are one maximum."""
 _EVIDENCE_DRAWS, _EVIDENCE_DF = 1000, 5.0
 _BRIDGE_STEPS, _BATCH = 50, 20
 _STARTS, _JITTER = 400, 0.5
@@ -122,7 +125,8 @@ def explore(
     elsewhere = compiled.unpack(compiled.start)
     centres = [compiled.pack({**elsewhere, **place}) for place in places]
     scalars = compiled.scalars
-    modes = _merge(_pilots(compiled, data, settings, centres, rng), scalars)
+    pilots = _pilots(compiled, data, settings, centres, rng)
+    modes = _merge(pilots, scalars, compiled.log_density_given(data))
     weighed = [_log_evidence(compiled, data, draws, rng) for draws in modes]
     evidence, errors = np.array(weighed).T
     weights = np.exp(evidence - np.logaddexp.reduce(evidence))
@@ -261,17 +265,28 @@ def _pilots(
     return found
 
 
-def _merge(chains: Sequence[Draws], scalars: int) -> list[Draws]:
-    """Return the draws of each separate place."""
-    modes: list[Draws] = []
+def _merge(
+    chains: Sequence[Draws], scalars: int, log_density: LogDensity | None = None
+) -> list[Draws]:
+    """Return the draws of each separate place.
+
+    Short chains may see two parts of one long mode. So two chains are of one place if their draws
+    overlap, or if the same maximum of the density is above both.
+    """
+    places: list[tuple[Draws, Draws | None]] = []
     for chain in chains:
-        for i, mode in enumerate(modes):
-            if _overlap(chain[:, :scalars], mode[:, :scalars]):
-                modes[i] = np.concatenate([mode, chain])
+        summit = mode_from(log_density, np.median(chain, axis=0)) if log_density else None
+        for i, (draws, other) in enumerate(places):
+            if _overlap(chain[:, :scalars], draws[:, :scalars]) or (
+                summit is not None
+                and other is not None
+                and np.all(np.abs(summit - other)[:scalars] < _SAME_SUMMIT)
+            ):
+                places[i] = np.concatenate([draws, chain]), other
                 break
         else:
-            modes.append(chain)
-    return modes
+            places.append((chain, summit))
+    return [draws for draws, _ in places]
 
 
 def _overlap(some: Draws, others: Draws) -> bool:

@@ -228,7 +228,7 @@ class CompiledLogp(Sampler):
         import nutpie
 
         self.check_rows(data)
-        frame = self._frame(data)
+        frame = self._frame(data, starts)
         model = self._nutpie_model(data, frame, starts)
         total = settings.chains * (settings.tune + settings.draws)
 
@@ -292,10 +292,12 @@ class CompiledLogp(Sampler):
         stats = {name: _column(statistics, name, (), settings.draws) for name in STATISTICS}
         return positions, statistics_of(stats)
 
-    def _frame(self, data: NDArray[np.float64]) -> Frame:
+    def _frame(self, data: NDArray[np.float64], starts: NDArray[np.float64] | None) -> Frame:
         if not self.framed:
             return Frame.plain(len(self.start), self.scalars)
-        return Frame.about_mode(self.log_density_given(data), self.start, self.scalars)
+        # Of several modes, the one in which the chains start.
+        start = self.start if starts is None else np.median(starts, axis=0)
+        return Frame.about_mode(self.log_density_given(data), start, self.scalars)
 
     def _nutpie_model(
         self, data: NDArray[np.float64], frame: Frame, starts: NDArray[np.float64] | None

@@ -126,13 +126,13 @@ class Law(ABC):
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         """Return the natural parameters, from coordinates at a reference point."""
 
-    def differing(self, parameters: Values, differences: Values) -> dict[str, Value]:
-        """Return the natural parameters of a level that differs, about its centre.
+    def differing(self, coordinates: Values, differences: Values) -> dict[str, Value]:
+        """Return the natural parameters of a level that differs, for inputs over its centre.
 
         Parameters
         ----------
-        parameters
-            Natural parameters for inputs relative to the centre of the level.
+        coordinates
+            Those at the centre of the level, if it did not differ.
         differences
             By natural parameter: of its logarithm if it is positive, of itself elsewhere.
 
@@ -140,17 +140,14 @@ class Law(ABC):
         -----
         `exponents` come first, and leave the terms of the law at the centre as they are; the
         other parameters then differ by themselves. So the result does not depend on the unit of
-        the response: it is the same whether the response, or its ratio to a typical one, is
-        scaled before or after.
+        the response: it is the same whether the response is scaled before or after.
         """
-        found = dict(parameters)
         steeper = {name: np.exp(x) for name, x in differences.items() if name in self.exponents}
-        if steeper:
-            coordinates = self.to_reference(parameters, self.unit_reference)
-            for name, factor in steeper.items():
-                for coordinate in self.exponents[name]:
-                    coordinates[coordinate] = coordinates[coordinate] * factor
-            found = self.from_reference(coordinates, self.unit_reference)
+        there = dict(coordinates)
+        for name, factor in steeper.items():
+            for coordinate in self.exponents[name]:
+                there[coordinate] = there[coordinate] * factor
+        found = self.from_reference(there, self.unit_reference)
         for name, difference in differences.items():
             if name not in steeper:
                 found[name] = self.off_scale(name, self.on_scale(name, found[name]) + difference)

@@ -203,17 +203,17 @@ def test_optima_do_not_depend_on_the_unit(law, part):
 def test_differences_commute_with_the_unit_of_the_response(law, part):
     """A law in another unit that differs is the law that differs in another unit."""
     at = {name: prior.typical for name, prior in bs.load_model(law.name).priors.items()}
-
-    def in_unit(parameters, unit):
-        found = law.to_reference(parameters, law.unit_reference)
-        return law.from_reference(found | {law.level: unit * found[law.level]}, law.unit_reference)
-
     natural = law.from_reference(at, law.unit_reference)
-    one = in_unit(law.differing(natural, {part: 0.2}), 5.0)
-    other = law.differing(in_unit(natural, 5.0), {part: 0.2})
-    for name, value in one.items():
-        assert other[name] == pytest.approx(value, rel=1e-9), name
-    assert law.differing(natural, {part: 0.2})[part] == pytest.approx(
+    scaled = law.to_reference(natural, law.unit_reference)
+    scaled = {**scaled, law.level: 5.0 * scaled[law.level]} if law.level in scaled else scaled
+    first = law.differing(at, {part: 0.2})
+    other = law.differing(scaled, {part: 0.2})
+    back = law.to_reference(other, law.unit_reference)
+    expected = law.to_reference(first, law.unit_reference)
+    for name, value in expected.items():
+        factor = 5.0 if name == law.level else 1.0
+        assert back[name] == pytest.approx(factor * value, rel=1e-9), name
+    assert first[part] == pytest.approx(
         law.off_scale(part, law.on_scale(part, natural[part]) + 0.2)
     )
 
