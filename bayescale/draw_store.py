@@ -9,11 +9,13 @@ import io
 import itertools
 import json
 import logging
+import math
 import os
+import zipfile
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -29,7 +31,14 @@ from bayescale.modes import Exploration
 from bayescale.outputs import FIRST_LINE_OF_DRAWS
 from bayescale.runs import Runs
 from bayescale.sampler import Arrays, KeepCallback, ProgressCallback, Sampler, Settings
-from bayescale.storage import pack_groups, runs_facts, table_to_dataset, unpack_groups
+from bayescale.storage import (
+    called,
+    pack_groups,
+    runs_facts,
+    stored_name,
+    table_to_dataset,
+    unpack_groups,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -378,8 +387,11 @@ def _read(path: Path) -> tuple[list[_Record], int, int]:
             digest, line = file.read(_DIGEST), file.readline()
             try:
                 facts = json.loads(line)
-                payload = file.read(facts.pop("bytes"))
-            except (ValueError, KeyError, TypeError, AttributeError):
+                count = facts.pop("bytes")
+                if not 0 <= count <= size - file.tell():
+                    break
+                payload = file.read(count)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 break
             if hashlib.sha256(line + payload).hexdigest().encode() != digest:
                 break
@@ -397,13 +409,31 @@ def _record(facts: Mapping[str, Any], payload: bytes) -> bytes:
 
 def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     packed = io.BytesIO()
-    np.savez(packed, allow_pickle=False, **arrays)
+    named = {stored_name(name): values for name, values in arrays.items()}
+    np.savez(packed, allow_pickle=False, **named)
     return packed.getvalue()
 
 
 def _unpack(packed: bytes) -> dict[str, NDArray[Any]]:
-    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    """Return arrays that `_pack` packed; none is greater than what it was read from."""
+    with zipfile.ZipFile(io.BytesIO(packed)) as members:
+        if any(m.compress_type != zipfile.ZIP_STORED for m in members.infolist()):
+            raise ValueError("found compressed draws, which no store has")
+        return {
+            called(member.filename.removesuffix(".npy")): _array(members.read(member))
+            for member in members.infolist()
+        }
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    read = io.BytesIO(content)
+    if np.lib.format.read_magic(read) != (1, 0):
+        raise ValueError("found an array of another format")
+    shape, in_columns, dtype = np.lib.format.read_array_header_1_0(read)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - read.tell():
+        raise ValueError("found an array that is not what its file holds")
+    order: Literal["F", "C"] = "F" if in_columns else "C"
+    return np.frombuffer(content[read.tell() :], dtype).reshape(shape, order=order)
 
 
 def _of(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

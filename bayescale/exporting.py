@@ -14,6 +14,7 @@ from bayescale.atomic import whole_file
 from bayescale.leaving import log_densities
 from bayescale.outputs import EXPORT
 from bayescale.posterior import Fit
+from bayescale.storage import draws_to_dataset
 
 
 def coefficients_of(fit: Fit) -> dict[str, float]:
@@ -37,20 +38,18 @@ def tree_of(fit: Fit) -> xr.DataTree:
     observed = np.log(fit.runs.column(fit.law.response))
     labels = fit.runs.table["run"].astype(str).to_numpy(dtype=object)
     coordinates = {"run": labels}
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": fit.posterior,
-            # Of a posterior that was sampled for longer, statistics are numbered as sampled.
-            "sample_stats": fit.sample_stats.assign_coords(draw=fit.posterior["draw"]),
-            "log_likelihood": log_likelihood(fit)
-            .assign_coords(coordinates)
-            .to_dataset(name=response),
-            "observed_data": xr.Dataset({response: ("run", observed)}, coordinates),
-            "constant_data": xr.Dataset(
-                {name: ("run", values) for name, values in fit.inputs.items()}, coordinates
-            ),
-        }
-    )
+    groups = {
+        "posterior": fit.posterior,
+        # Of a posterior that was sampled for longer, statistics are numbered as sampled.
+        "sample_stats": fit.sample_stats.assign_coords(draw=fit.posterior["draw"]),
+        "log_likelihood": log_likelihood(fit).assign_coords(coordinates).to_dataset(name=response),
+        "observed_data": xr.Dataset({response: ("run", observed)}, coordinates),
+        "constant_data": xr.Dataset(
+            {name: ("run", values) for name, values in fit.inputs.items()}, coordinates
+        ),
+    }
+    # Levels are of columns of any name, and the names of a tree's variables are not.
+    tree = xr.DataTree.from_dict({name: draws_to_dataset(x) for name, x in groups.items()})
     tree.attrs = {
         "creation_library": "bayescale",
         "creation_library_version": __version__,

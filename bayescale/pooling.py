@@ -62,6 +62,11 @@ class Pooling:
 
     def __post_init__(self) -> None:
         where = f"pooling.{self.of}.{self.by}"
+        if not all(self.by.split("+")):
+            raise CardError(
+                f"{where}: found the column {self.by!r}, expected the name of a column, or "
+                "several joined by +."
+            )
         if self.kind not in KINDS:
             raise CardError(
                 f"{where}: found kind {self.kind!r}, expected one of {', '.join(KINDS)}."

@@ -32,7 +32,10 @@ from bayescale.model import Model
 from bayescale.modes import describe_modes
 from bayescale.runs import Runs
 from bayescale.storage import (
+    dataset_to_draws,
+    draws_to_dataset,
     read_groups,
+    refusing_damage,
     runs_facts,
     runs_from,
     table_to_dataset,
@@ -341,7 +344,7 @@ class Fit:
         write_groups(
             path,
             {
-                "posterior": self._posterior,
+                "posterior": draws_to_dataset(self._posterior),
                 "sample_stats": self._sample_stats,
                 "runs": table_to_dataset(self.runs.table),
             },
@@ -445,7 +448,8 @@ def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
     if holds_draws(path):
         from bayescale.unfinished import fit_so_far
 
-        fit = fit_so_far(path)
+        with refusing_damage(path):
+            fit = fit_so_far(path)
     else:
         fit = _saved(path)
     if law is not None and fit.model.law != find_law(law).name:
@@ -453,7 +457,8 @@ def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
             f"{path}: a fit of the law {fit.model.law}, expected {law}. Give another file, or ask "
             "for that law."
         )
-    _check_whole(fit, path)
+    with refusing_damage(path):
+        _check_whole(fit, path)
     return fit
 
 
@@ -467,25 +472,28 @@ def _stored(groups: Groups) -> dict[str, str | float | None]:
 
 def _saved(path: Path) -> Fit:
     groups, facts = read_groups(path, _GROUPS, _FACTS)
-    provenance = dict(facts["provenance"])
-    levels = provenance.pop(_LEVELS, {})
-    return Fit(
-        model=card_from(facts["model"], path),
-        runs=runs_from(groups["runs"], facts["runs"]),
-        scale=Scale(**facts["scale"]),
-        _posterior=groups["posterior"],
-        _sample_stats=groups["sample_stats"],
-        provenance=provenance,
-        groups={column: NEW if x is None else x for column, x in levels.items()},
-    )
+    model = card_from(facts["model"], path)
+    with refusing_damage(path):
+        provenance = dict(facts["provenance"])
+        levels = provenance.pop(_LEVELS, {})
+        return Fit(
+            model=model,
+            runs=runs_from(groups["runs"], facts["runs"]),
+            scale=Scale(**facts["scale"]),
+            _posterior=dataset_to_draws(groups["posterior"]),
+            _sample_stats=groups["sample_stats"],
+            provenance=provenance,
+            groups={column: NEW if x is None else x for column, x in levels.items()},
+        )
 
 
 def card_from(content: Mapping[str, Any], path: Path) -> Model:
     """Return the model of a card that is in a file, or raise FitFileError."""
-    try:
-        return Model.from_dict(content, str(path))
-    except BayescaleError as error:
-        raise FitFileError(f"{path}: its card does not make sense here. {error}") from None
+    with refusing_damage(path):
+        try:
+            return Model.from_dict(content, str(path))
+        except BayescaleError as error:
+            raise FitFileError(f"{path}: its card does not make sense here. {error}") from None
 
 
 def _check_whole(fit: Fit, path: str | Path) -> None:

@@ -1,0 +1,116 @@
+"""Whether an HDF5 file holds what bayescale writes and no more, seen before any of it is read.
+
+HDF5 can refer to other files of the machine that opens it (external storage, links, virtual
+datasets), and a small file can stand for more data than there is memory. A saved fit has none of
+these: plain datasets, whole inside the file.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from bayescale.errors import FitFileError, quoted
+
+if TYPE_CHECKING:
+    import h5py
+
+_MOST_OBJECTS = 50_000
+_MOST_IN_ATTRIBUTE = 10_000
+_STRINGS_AT_ONCE = 64
+
+
+def check_hdf5(file: "h5py.File", size: int) -> None:
+    """Raise FitFileError for what a saved fit does not have.
+
+    Parameters
+    ----------
+    file
+        The file, open to be read.
+    size
+        Its bytes: what is inside cannot be more.
+    """
+    import h5py
+
+    waiting: list[h5py.Group] = [file]
+    seen: set[int] = set()
+    amount = 0
+    while waiting:
+        group = waiting.pop()
+        amount += _check_attributes(group)
+        for name in group:
+            where = quoted(f"{group.name}/{name}".removeprefix("//"))
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise _refused(where, "a link to something else")
+            held = group[name]
+            address = h5py.h5o.get_info(held.id).addr
+            if address in seen or len(seen) > _MOST_OBJECTS:
+                raise _refused(where, "the same object again, or too many of them")
+            seen.add(address)
+            if isinstance(held, h5py.Group):
+                waiting.append(held)
+            elif isinstance(held, h5py.Dataset):
+                amount += _check_dataset(held, where) + _check_attributes(held)
+            else:
+                raise _refused(where, f"a {type(held).__name__}")
+            if amount > size:
+                raise _refused(where, f"more data than the {size:,} bytes of the file")
+    for dataset in _text_datasets(file):
+        amount += _length_of_texts(dataset, size - amount)
+
+
+def _refused(where: str, what: str) -> FitFileError:
+    return FitFileError(f"found {what} at {where}, which no saved fit has")
+
+
+def _check_dataset(dataset: "h5py.Dataset", where: str) -> int:
+    """Return the bytes of a dataset; raise for what is not plainly inside the file."""
+    properties = dataset.id.get_create_plist()
+    if properties.get_external_count() or dataset.is_virtual:
+        raise _refused(where, "data that are in another file")
+    if properties.get_nfilters():
+        raise _refused(where, "compressed data")
+    if dataset.dtype.kind not in "biufSO" or (dataset.dtype.kind == "O" and not _is_text(dataset)):
+        raise _refused(where, f"data of type {quoted(dataset.dtype)}")
+    return int(dataset.size or 0) * int(dataset.dtype.itemsize)
+
+
+def _check_attributes(held: Any) -> int:
+    amount = 0
+    for name in held.attrs:
+        attribute = held.attrs.get_id(name)
+        count = 1
+        for length in attribute.shape or ():
+            count *= length
+        if count > _MOST_IN_ATTRIBUTE:
+            raise _refused(quoted(f"{held.name}@{name}"), f"an attribute of {count:,} values")
+        amount += count * int(attribute.dtype.itemsize)
+    return amount
+
+
+def _is_text(dataset: "h5py.Dataset") -> bool:
+    import h5py
+
+    return h5py.check_string_dtype(dataset.dtype) is not None
+
+
+def _text_datasets(file: "h5py.File") -> "list[h5py.Dataset]":
+    import h5py
+
+    found: list[h5py.Dataset] = []
+
+    def look(_: str, held: Any) -> None:
+        if isinstance(held, h5py.Dataset) and held.dtype.kind == "O":
+            found.append(held)
+
+    file.visititems(look)
+    return found
+
+
+def _length_of_texts(dataset: "h5py.Dataset", most: int) -> int:
+    """Return the bytes of texts, read few at a time: many may be one and the same in the file."""
+    if dataset.ndim != 1:
+        raise _refused(quoted(dataset.name), "texts that are no column")
+    total = 0
+    for begin in range(0, len(dataset), _STRINGS_AT_ONCE):
+        total += sum(map(len, dataset[begin : begin + _STRINGS_AT_ONCE]))
+        if total > most:
+            raise _refused(quoted(dataset.name), "more text than the file can hold")
+    return total
