@@ -8,10 +8,11 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path`, else it goes away.
 
-    A file that was at `path` stays untouched until the new one is complete.
+    A file that was at `path` stays untouched until the new one is complete. A private one can be
+    read and written by the user alone.
     """
     refuse_unwritable(path)
     # What a link leads to is replaced, as it is wherever a file is opened to be written.
@@ -23,10 +24,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     part = Path(name)
     try:
         yield part
-        # mkstemp makes private files; the result should have ordinary permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
+        if not private:
+            # mkstemp makes private files; the result should have ordinary permissions.
+            umask = os.umask(0)
+            os.umask(umask)
+            part.chmod(0o666 & ~umask)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bayescale.atomic import whole_file
+from bayescale.private_files import make_private_folder, read_private
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ _IMPORT = re.compile(r"^\s*from (bayescale[\w.]*) import (?:\(([^)]*)\)|(.*))$",
 
 _CALLS_PYTHON = b"objmode"
 """What is in the names of code that looks something up in Python, which another session lacks."""
+
+_said: set[str] = set()
+"""Why nothing is kept, so that it is said once."""
 
 _MOST = 256
 """How many densities are kept; those used least lately go first."""
@@ -106,18 +110,27 @@ def kept(what: str, make: Callable[[], Density]) -> Density:
     make
         Compiles it.
     """
-    path = folder() / f"{_digest(what)}.json"
+    where = folder()
+    try:
+        make_private_folder(where)
+    except OSError as error:
+        # Machine code is executed: it is read from no place where somebody else may put it.
+        said = str(error)
+        if said not in _said:
+            _said.add(said)
+            logger.warning("no compiled density is kept: %s", said)
+        return make()
+    path = where / f"{_digest(what)}.json"
     try:
         found = _read(path)
     except FileNotFoundError:
         pass
     except Exception as error:
-        logger.warning("%s: a damaged file of the compile cache is replaced (%s)", path, error)
+        logger.warning("%s: a file of the compile cache is not used (%s)", path, error)
     else:
         return found
     density = make()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, density)
         _make_room(path.parent)
     except Exception as error:  # a full disk, or another Numba: the fit itself must not fail
@@ -134,7 +147,7 @@ def folder() -> Path:
 
 
 def _read(path: Path) -> Density:
-    digest, _, body = path.read_bytes().partition(b"\n")
+    digest, _, body = read_private(path).partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise ValueError("it is not what was written")
     content = json.loads(body)
@@ -150,7 +163,7 @@ def _write(path: Path, density: Density) -> None:
         "expand": density.expand.to_dict(),
     }
     body = json.dumps(content).encode()
-    with whole_file(path) as part:
+    with whole_file(path, private=True) as part:
         part.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 

@@ -1,14 +1,16 @@
 """Machine code kept between sessions: the same numbers, never stale, never in the way."""
 
 import os
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import bayescale as bs
-from bayescale import compile_cache
+from bayescale import compile_cache, private_files
 from bayescale.compile_cache import Code, Density, folder, kept
 
 PRINT_DENSITY = """
@@ -110,7 +112,7 @@ def test_a_damaged_file_is_replaced(cache, code, damage, caplog):
         }[damage]
     )
     assert squared(kept("a square", lambda: code), 2.0) == 4.0
-    assert "is replaced" in caplog.text
+    assert "is not used" in caplog.text
     assert path.read_bytes() == whole
 
 
@@ -118,6 +120,121 @@ def test_a_folder_that_cannot_be_written_to_does_no_harm(tmp_path, monkeypatch, 
     (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path / "file" / "below"))
     assert squared(kept("a square", lambda: code), 2.0) == 4.0
+
+
+def test_what_is_kept_is_for_nobody_else(tmp_path, monkeypatch, code):
+    monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path / "new" / "cache"))
+    before = os.umask(0)
+    try:
+        kept("a square", lambda: code)
+    finally:
+        os.umask(before)
+    (path,) = (tmp_path / "new" / "cache").glob("*.json")
+    modes = [stat.S_IMODE(p.stat().st_mode) for p in (path, path.parent, path.parent.parent)]
+    assert modes == [0o600, 0o700, 0o700]
+
+
+def _file_others_can_write(path):
+    path.chmod(0o620)
+
+
+def _folder_others_can_write(path):
+    path.parent.chmod(0o777)
+
+
+def _folder_of_a_group(path):
+    path.parent.chmod(0o770)
+
+
+def _folder_above_others_can_write(path):
+    path.parent.parent.chmod(0o777)
+
+
+def _sticky_above(path):
+    path.parent.parent.chmod(0o1777)
+
+
+def _link(path):
+    path.rename(path.parent / "other")
+    path.symlink_to("other")
+
+
+def _pipe(path):
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+def _nothing(path):
+    pass
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owners here")
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (_nothing, True),
+        (_sticky_above, True),
+        (_file_others_can_write, False),
+        (_folder_others_can_write, False),
+        (_folder_of_a_group, False),
+        (_folder_above_others_can_write, False),
+        (_link, False),
+        (_pipe, False),
+    ],
+)
+def test_code_that_others_may_have_put_there_is_not_used(
+    tmp_path, monkeypatch, code, caplog, change, found
+):
+    monkeypatch.setattr(compile_cache, "_said", set())
+    monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path / "above" / "cache"))
+    kept("a square", lambda: code)
+    (path,) = (tmp_path / "above" / "cache").glob("*.json")
+    change(path)
+    compiled = []
+    assert squared(kept("a square", lambda: compiled.append(1) or code), 2.0) == 4.0
+    assert bool(compiled) is not found
+    assert bool(caplog.text) is not found
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owners here")
+@pytest.mark.parametrize("of", ["the file", "the folder", "a folder above"])
+def test_what_belongs_to_another_is_not_used(tmp_path, monkeypatch, code, caplog, of):
+    monkeypatch.setattr(compile_cache, "_said", set())
+    monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path / "above" / "cache"))
+    kept("a square", lambda: code)
+    (path,) = (tmp_path / "above" / "cache").glob("*.json")
+    places = {"the file": path, "the folder": path.parent, "a folder above": path.parent.parent}
+    there, me = places[of].stat().st_ino, os.getuid()
+
+    def owned(stat_of):
+        def ask(*arguments, **options):
+            found = stat_of(*arguments, **options)
+            return _Owned(found, me + 1) if found.st_ino == there else found
+
+        return ask
+
+    monkeypatch.setattr(private_files.os, "fstat", owned(os.fstat))
+    monkeypatch.setattr(private_files.Path, "stat", owned(Path.stat))
+    compiled = []
+    assert squared(kept("a square", lambda: compiled.append(1) or code), 2.0) == 4.0
+    assert compiled
+    assert "belongs to another user" in caplog.text
+
+
+class _Owned:
+    """What the system says of a file, but for its owner."""
+
+    def __init__(self, found, owner):
+        self._found, self.st_uid = found, owner
+
+    def __getattr__(self, name):
+        return getattr(self._found, name)
+
+
+def test_a_system_without_owners_keeps_code_too(cache, code, monkeypatch):
+    monkeypatch.delattr(os, "getuid", raising=False)
+    kept("a square", lambda: code)
+    assert squared(kept("a square", refuse), 3.0) == 9.0
 
 
 def test_those_used_least_lately_go_first(cache, code, monkeypatch):
