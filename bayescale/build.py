@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bayescale.coordinates import coordinates_of, starting_point, steps_of, variables_of
 from bayescale.design import Design, Rows
-from bayescale.discrepancy import CELLS, MODES, SCALE, WALKS
+from bayescale.discrepancy import CELLS, SCALE, WALKS
 from bayescale.groups import Sizes, level_dim
 from bayescale.laws import Values
 from bayescale.local import Placed, at_runs, within
@@ -266,8 +266,9 @@ def labelled(
             found[effect.effect][..., : len(labels)],
         )
     if design.turn is not None:
-        unseen = rng.standard_normal((chains, count, len(design.turn) - MODES))
-        steps = np.concatenate([found[WALKS], unseen], axis=-1) @ design.turn.T
+        # What of independent steps lies beside the directions that runs see.
+        steps = rng.standard_normal((chains, count, len(design.turn)))
+        steps += (found[WALKS] - steps @ design.turn) @ design.turn.T
         columns[WALKS] = (
             ("chain", "draw", "axis", "cell"),
             steps.reshape(chains, count, -1, 2 * CELLS),

@@ -35,6 +35,7 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
     import pytensor.tensor as pt
     from numba import types
     from pymc.pytensorf import compile as compile_graph
+    from pytensor.configdefaults import config
     from pytensor.gradient import grad
     from pytensor.graph.replace import clone_replace
 
@@ -44,12 +45,15 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
     slopes: Any = grad(log_density, list(values.values()))
     gradient: Any = pt.concatenate([slope.ravel() for slope in slopes])  # type: ignore[no-untyped-call]
     outputs = clone_replace([log_density, gradient], entries)
-    with built:
+    # By default sums may be taken in any order and products be fused with them, which depends on
+    # the processor and on what PyTensor's own cache of machine code already holds. To the letter,
+    # the last digit, and so every draw, is the same; it costs nothing that could be measured.
+    with built, config.change_flags(numba__fastmath=False):
         function = compile_graph([position], outputs, mode="NUMBA")
+        evaluate = function.vm.jit_fn
     shared = [variable.name for variable in function.get_shared()]
     if shared != [data_name]:
         raise ValueError(f"expected the data {data_name} alone, found {shared}")
-    evaluate = function.vm.jit_fn
     n, rows = int(position.type.shape[0]), int(built[data_name].get_value().shape[0])
     scalars = sum(not np.shape(start[name]) for name in values)
     head = 1 + Frame.room(n, scalars)

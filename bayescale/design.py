@@ -1,5 +1,6 @@
 """Design: what a model observes of a table of runs, as one matrix free of scale."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from bayescale.groups import Levels, Sizes, column_of, padded
 from bayescale.laws import Law
 from bayescale.local import Placed, within
 from bayescale.model import Model
+from bayescale.portable import log, mean
 from bayescale.runs import Runs
 from bayescale.whitening import Told
 
@@ -39,10 +41,10 @@ class Scale:
     def of(cls, model: Model, runs: Runs) -> "Scale":
         """Return the geometric centre, and the median response of the runs nearest to it."""
         law = model.formula
-        logs = {name: np.log(runs.column(column)) for name, column in model.columns.items()}
+        logs = {name: log(runs.column(column)) for name, column in model.columns.items()}
         if law.scale_free:
             distance = sum(
-                ((log - log.mean()) / max(float(log.std()), 1e-12)) ** 2 for log in logs.values()
+                ((x - x.mean()) / max(float(x.std()), 1e-12)) ** 2 for x in logs.values()
             )
             nearest = np.argsort(distance, kind="stable")[: max(5, len(runs) // 4)]
             reference = _centre(law, logs, slice(None))
@@ -63,7 +65,7 @@ def _centre(
 ) -> dict[str, float]:
     if not law.scale_free:
         return law.unit_reference
-    reference = {name: float(np.exp(log[of].mean())) for name, log in logs.items()}
+    reference = {name: math.exp(mean(x[of])) for name, x in logs.items()}
     reference |= {name: reference[as_] for name, as_ in law.same_scale.items()}
     reference |= law.fixed_reference
     return reference
@@ -88,7 +90,8 @@ class Design:
     told
         What they tell of the differences between levels, by column.
     turn
-        The orthogonal matrix from the modes of the discrepancy to its cells, if there is one.
+        The orthonormal directions of the modes of the discrepancy that runs see, a column each,
+        if there is one.
     """
 
     matrix: NDArray[np.float64]
@@ -116,7 +119,7 @@ class Design:
             matrix[rows.noise[name]] = values
         matrix[rows.modes] = modes
         blank = cls(matrix=matrix, scale=scale, levels=levels, placed=placed, told={}, turn=turn)
-        return blank.observing(model, np.log(runs.column(law.response) / scale.response))
+        return blank.observing(model, log(runs.column(law.response) / scale.response))
 
     def observing(
         self,
@@ -145,7 +148,7 @@ class Design:
 
 def _placed(model: Model, runs: Runs, scale: Scale, levels: Mapping[str, Levels]) -> Placed:
     log_inputs = {
-        name: np.log(runs.column(column) / scale.reference[name])
+        name: log(runs.column(column) / scale.reference[name])
         for name, column in model.columns.items()
     }
     codes = {name: found.codes(column_of(runs, name)) for name, found in levels.items()}
@@ -155,7 +158,7 @@ def _placed(model: Model, runs: Runs, scale: Scale, levels: Mapping[str, Levels]
     centres = {}
     for name, amounts in scale.centres.items():
         centres[name] = np.zeros(room)
-        centres[name][: len(amounts)] = np.log(np.array(amounts) / scale.reference[name])
+        centres[name][: len(amounts)] = log(np.array(amounts) / scale.reference[name])
     coarser = {}
     for column in model.groupings:
         if column != model.grouping and within(column, model.grouping):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bayescale.errors import CardError
 from bayescale.laws import Law, Value, Values
 from bayescale.laws.dispatch import larger
+from bayescale.portable import rounded
 from bayescale.priors import Prior, prior_from_dict
 
 _HALF = float(np.sqrt(0.5))
@@ -143,16 +144,17 @@ class Drift:
         Returns
         -------
         turn, rows
-            The orthogonal matrix from modes to cells, axis by axis, and what the first `MODES`
-            modes add at each run, a row each.
+            The first `MODES` of these directions, a column each over cells, axis by axis; and
+            what each adds at each run, a row each.
         """
         bends = self.bends(log_inputs)
         # From the small side of the bends, since there may be thousands of runs.
         _, ascending = np.linalg.eigh(bends @ bends.T)
-        turn = ascending[:, ::-1]
+        turn = ascending[:, : -MODES - 1 : -1]
         # Of either sign; chains that go on from one another need the same one.
         turn = turn * np.where(turn.sum(axis=0) < 0, -1.0, 1.0)
-        return turn, turn[:, :MODES].T @ bends
+        # A library's last digits are the processor's; a millionth of a walk is nothing.
+        return turn, rounded(turn.T @ bends, 2.0**-20)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str) -> "Drift":

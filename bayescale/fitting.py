@@ -1,9 +1,11 @@
 """fit: a model and runs to a posterior."""
 
+import math
 import os
 import platform
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -26,9 +28,10 @@ from bayescale.build import (
 from bayescale.compile_cache import Density, kept
 from bayescale.coordinates import starting_point
 from bayescale.design import Design, Rows
-from bayescale.diagnostics import ESS, R_HAT, diagnose_quantities, greatest_r_hat
+from bayescale.diagnostics import ESS, R_HAT, WITHIN, measured, samples_beyond_chance
 from bayescale.draw_store import DrawStore, refuse_other_files
 from bayescale.errors import BayescaleWarning, unknown_name
+from bayescale.gated import digest_of, gated_quantities
 from bayescale.groups import Sizes
 from bayescale.identifiability import check_identifiable, design_warnings
 from bayescale.laws import Law
@@ -41,12 +44,19 @@ from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
 from bayescale.sampler import CompiledLogp, Sampler, Settings
 
+type ToGate = Callable[[dict[str, NDArray[np.float64]]], xr.Dataset]
+"""What of draws must have converged, from the parameters that they are of."""
+
 DEFAULT_TUNE = 400
 """Warm-up draws a chain; twice as many buy nothing (benchmarks/sampler_choices.py)."""
 
 LONGEST = 16
 """The largest factor by which a posterior is sampled for longer, so that enough of its draws are
-independent."""
+independent and its chains are seen to agree."""
+
+
+_WORTH = 0.75
+"""How many independent draws one draw is taken to be worth before that is known."""
 
 
 def fit(
@@ -76,7 +86,8 @@ def fit(
         Kept draws of each chain, and the number of chains.
     tune
         Warm-up draws of each chain; 400 unless given. A posterior whose draws depend too much on
-        one another is sampled for up to 16 times as long, and as many draws are kept.
+        one another, or are too few to tell whether chains agree (R-hat below 1.01), is sampled
+        for up to 16 times as long, and as many draws are kept.
     cores
         Chains run at the same time; as many as there are processors unless given.
     seed
@@ -179,8 +190,18 @@ def fit(
         draw_store = DrawStore.open(Path(store), model, table, begun) if store else None
         if draw_store and draw_store.finished:
             return load_fit(draw_store.path)
+
+        def named(natural: dict[str, NDArray[np.float64]]) -> xr.Dataset:
+            unseen = generator(settings.seed, Stream.UNSEEN)
+            return labelled(model, design, natural, unseen)
+
+        def to_gate(natural: dict[str, NDArray[np.float64]]) -> xr.Dataset:
+            return gated_quantities(model, design.scale, table, named(natural), settings.seed)
+
         try:
-            sampled = enough_draws(model, compiled, design, settings, shown, store=draw_store)
+            sampled = enough_draws(
+                model, compiled, design, settings, shown, to_gate=to_gate, store=draw_store
+            )
         except KeyboardInterrupt:
             what = f"its draws so far are in {store}" if store else "nothing was kept or written"
             raise KeyboardInterrupt(
@@ -188,10 +209,14 @@ def fit(
             ) from None
         sampled_after = time.perf_counter()
         shown.stage("checking")
-        unseen = generator(settings.seed, Stream.UNSEEN)
-        natural = parameters_from_draws(model, design, sampled.positions)
-        posterior = labelled(model, design, natural, unseen)
+        posterior = named(parameters_from_draws(model, design, sampled.positions))
         factor, exploration = sampled.factor, sampled.exploration
+        # What was looked at were all draws that were made, of which these may be a part.
+        thinned = {
+            "kept": digest_of(posterior),
+            "longest": factor == LONGEST,
+            "measures": sampled.table.reset_index().to_dict("list"),
+        }
         result = Fit(
             model=model,
             runs=table,
@@ -205,6 +230,7 @@ def fit(
                     "compile": round(compiled_after - started, 3),
                     "sample": round(sampled_after - compiled_after, 3),
                 },
+                **({"all_draws": thinned} if factor > 1 else {}),
                 **(
                     {
                         "modes": dict(exploration.log_evidence),
@@ -219,8 +245,7 @@ def fit(
         if draw_store:
             draw_store.finish(factor, result.provenance)
         # Gates are looked at before results, so they are computed while the bar still shows.
-        # Of draws that were thinned, nothing is known yet.
-        return result.gated(sampled.table if factor == 1 else None)
+        return result.gated(sampled.table)
 
 
 def fit_quietly(
@@ -252,7 +277,7 @@ class Sampled:
     factor
         One draw in so many was kept.
     table
-        What diagnostics say of the scalars, of all draws that were made.
+        What diagnostics measure of all draws that were made.
     """
 
     positions: dict[str, NDArray[np.float64]]
@@ -270,10 +295,11 @@ def enough_draws(
     shown: Stages,
     effective: float = ESS,
     r_hat: float = R_HAT,
+    to_gate: ToGate | None = None,
     store: DrawStore | None = None,
     longest: int | None = None,
 ) -> Sampled:
-    """Sample a model, for longer where draws depend too much on one another.
+    """Sample a model until its draws are enough: independent enough, of chains that agree.
 
     Parameters
     ----------
@@ -281,38 +307,44 @@ def enough_draws(
         As for `draw_posterior`.
     effective, r_hat
         How many independent draws they must be worth, and how nearly chains must agree.
+    to_gate
+        What of the draws is looked at, from what `parameters_from_draws` returns; the scalars
+        unless given.
     store
         What keeps draws while they are made, of each factor apart.
     longest
         What would take more than so many times as long is left as it is; unless given, it is
         sampled for `LONGEST` times as long.
     """
-    factor = 1
+    beyond = samples_beyond_chance(settings.chains, r_hat)
+    # Fewer draws than these, however independent, would differ between chains by chance.
+    first = math.ceil(beyond / (_WORTH * settings.chains * settings.draws))
+    factor, tried = (1 if longest else min(first, LONGEST)), 0
     while True:
         longer = replace(
             settings,
             draws=settings.draws * factor,
-            tune=settings.tune * (2 if factor > 1 else 1),
+            tune=settings.tune * (2 if tried else 1),
         )
         positions, stats, exploration = draw_posterior(
             model, compiled, design, longer, shown, store, factor
         )
+        tried += 1
         natural = parameters_from_draws(model, design, positions)
-        reported = natural | model.formula.derived(natural)
-        scalars = xr.Dataset(
-            {name: (("chain", "draw"), x) for name, x in reported.items() if x.ndim == 2}
-        )
-        table = diagnose_quantities(scalars).table
-        samples = table[["ess_bulk", "ess_tail"]].min(axis="columns")
-        limits = greatest_r_hat(samples, settings.chains, r_hat)
-        least = float(samples.min())
-        if factor > 1 or (least > effective and bool((table["r_hat"] < limits).all())):
+        table = measured(to_gate(natural) if to_gate else _scalars(model, natural))
+        worth = table[["ess_bulk", "ess_tail"]].min(axis="columns")
+        agree = table["r_hat"] < r_hat
+        if factor >= (longest or LONGEST) or (worth.min() > effective and bool(agree.all())):
             break
         # With half as many again as that would need: what is counted is uncertain too.
-        needed = factor * 1.5 * effective / max(least, 1.0)
+        needed = factor * 1.5 * effective / max(float(worth.min()), 1.0)
         if longest and needed > longest:
             break
-        factor = int(np.clip(np.ceil(needed), 2 * factor, LONGEST))
+        if not agree.all():
+            needed = max(needed, factor * beyond / max(float(table[WITHIN][~agree].min()), 1.0))
+        # What a second attempt did not settle is not worth a third that is little longer.
+        least, most = (LONGEST if tried > 1 else 2 * factor), longest or LONGEST
+        factor = int(np.clip(np.ceil(needed), min(least, most), most))
     return Sampled(
         positions={name: values[:, ::factor] for name, values in positions.items()},
         stats=stats.isel(draw=slice(None, None, factor)),
@@ -320,6 +352,11 @@ def enough_draws(
         factor=factor,
         table=table,
     )
+
+
+def _scalars(model: Model, natural: dict[str, NDArray[np.float64]]) -> xr.Dataset:
+    reported = natural | model.formula.derived(natural)
+    return xr.Dataset({name: (("chain", "draw"), x) for name, x in reported.items() if x.ndim == 2})
 
 
 def draw_posterior(

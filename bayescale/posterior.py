@@ -17,6 +17,7 @@ from bayescale.checks import Check, remark, verdict
 from bayescale.curve import Curve, Groups
 from bayescale.design import Scale
 from bayescale.diagnostics import (
+    MEASURES,
     Diagnostics,
     describe_unfinished,
     diagnose_quantities,
@@ -25,6 +26,7 @@ from bayescale.diagnostics import (
 )
 from bayescale.discrepancy import SCALE, WALKS
 from bayescale.errors import BayescaleError, BayescaleWarning, CardError, FitFileError
+from bayescale.gated import digest_of, gated_quantities, reported_quantities
 from bayescale.groups import NEW, Levels, level_dim
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
@@ -216,12 +218,7 @@ class Fit:
         For a law of size and tokens, ``a`` and ``b`` are the exponents of N_opt and D_opt in
         compute, ``g`` that of the reducible loss.
         """
-        derived = self.law.derived(self.parameters)
-        posterior = self.posterior.assign(derived)
-        first = [*self.law.coordinates, *derived]
-        rest = set(self.model.all_priors) - set(self.law.coordinates)
-        order = dict.fromkeys([*first, *self.law.parameters, *sorted(rest)])
-        return posterior[list(order)]
+        return reported_quantities(self.model, self._posterior)
 
     @cached_property
     def gates(self) -> Diagnostics:
@@ -242,7 +239,14 @@ class Fit:
         return found
 
     def _gated(self, known: pd.DataFrame | None) -> Diagnostics:
-        quantities = diagnose_quantities(self.quantities, known)
+        sampler = self.provenance["sampler"]
+        by_chance = sampler.get("kept_one_draw_in", 1) > 1
+        made = self.provenance.get("all_draws")
+        # Said of the draws that these were taken from, and of no others.
+        if made and made["kept"] == digest_of(self._posterior):
+            known, by_chance = pd.DataFrame(made["measures"]).set_index("quantity"), made["longest"]
+        draws = gated_quantities(self.model, self.scale, self.runs, self._posterior, self.seed)
+        quantities = diagnose_quantities(draws, known, by_chance=by_chance)
         ends = {name: (float(x.min()), float(x.max())) for name, x in self.inputs.items()}
         checks = [
             *diagnose_sampling(self.sample_stats),
@@ -286,7 +290,7 @@ class Fit:
             **{name: words for e in self.model.effects for name, words in e.meanings.items()},
         }
         table["meaning"] = [meanings[str(name)] for name in table.index]
-        return flag_failure(table.join(self.diagnostics.table), self.diagnostics)
+        return flag_failure(table.join(self.diagnostics.table[list(MEASURES)]), self.diagnostics)
 
     # Other forms are made by a module above this one, which needs predictions: hence its import
     # when it is asked.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayescale import portable
 from bayescale.errors import RunsError, did_you_mean
 from bayescale.groups import Levels, column_of
 from bayescale.runs import Runs
@@ -107,7 +108,7 @@ def links_of(
     levels = Levels.of(runs, run)
     labels = levels.text(column_of(runs, run))
     what = "a positive finite number, along which checkpoints follow one another"
-    log = np.log(_numbers(runs, along, what, positive=True))
+    log = portable.log(_numbers(runs, along, what, positive=True))
     diverged = flags_of(runs, censored) > 0.5 if censored else np.zeros(len(runs), dtype=bool)
     found = unlinked(len(runs))
     last: dict[str, int] = {}

@@ -18,7 +18,7 @@ from bayescale.draw_store import DrawStore, Place
 from bayescale.errors import FitFileError
 from bayescale.fitting import CompiledLogp
 
-FEW = {"draws": 500, "tune": 200, "chains": 2, "cores": 2, "seed": 3, "progress": False}
+FEW = {"draws": 750, "tune": 200, "chains": 2, "cores": 2, "seed": 3, "progress": False}
 MANY = {**FEW, "draws": 16_000}
 COMMAND = (
     *(sys.executable, "-m", "bayescale", "fit", "chinchilla", "chinchilla"),
@@ -150,8 +150,10 @@ def test_chains_that_are_done_are_not_sampled_again(tmp_path, calls, monkeypatch
     assert whole.diagnostics.ok, whole.diagnostics.status
 
 
-def test_a_longer_attempt_is_kept_apart(tmp_path, calls):
+def test_a_longer_attempt_is_kept_apart(tmp_path, calls, monkeypatch):
     """Draws that are worth too little are made again, many for one that is kept."""
+    # So few would be taken from more at once.
+    monkeypatch.setattr("bayescale.fitting._WORTH", 100.0)
     path = tmp_path / "fit.draws"
     options = {**FEW, "draws": 60}
     calls.interrupted = 2
@@ -225,7 +227,7 @@ def store(tmp_path_factory):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"draws": 501}, "draws: found 500, expected 501"),
+        ({"draws": 751}, "draws: found 750, expected 751"),
         ({"seed": 4, "target_accept": 0.8}, "seed: found 3, expected 4; target_accept: found 0.9"),
         ({"model": "coupled"}, "law of the card: found 'chinchilla', expected 'coupled'"),
         ({"runs": "overtraining"}, "runs: found those of chinchilla .240 runs., expected others"),
@@ -271,7 +273,7 @@ def test_damage_costs_what_follows_it(store, tmp_path, caplog):
     path = tmp_path / "fit.draws"
     for cut in (1, 400):
         path.write_bytes(whole[:-cut])
-        assert bs.load_fit(path).posterior.sizes["draw"] == 500
+        assert bs.load_fit(path).posterior.sizes["draw"] == 750
         assert "left out a damaged end" in caplog.text
     path.write_bytes(whole[:20] + b"x" + whole[21:])
     with pytest.raises(FitFileError, match="whose beginning is damaged"):

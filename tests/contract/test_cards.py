@@ -21,7 +21,6 @@ from bayescale.catalogue import dataset_folders, model_cards
 from bayescale.coordinates import coordinates_of, logit_name, starting_point, variables_of
 from bayescale.curve import Curve
 from bayescale.design import Design, Rows
-from bayescale.discrepancy import MODES
 from bayescale.fitting import compiled_logp
 from bayescale.groups import Sizes, column_of
 from bayescale.model import load_model
@@ -218,7 +217,7 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
         dataset = labelled(model, design, found, np.random.default_rng(1))
         if design.turn is not None:
             # What no run sees is left out of the graph.
-            seen = found["walks"][0, 0] @ design.turn[:, :MODES].T
+            seen = found["walks"][0, 0] @ design.turn.T
             dataset["walks"][0, 0] = seen.reshape(dataset["walks"].shape[2:])
         curve = Curve.of(model, design.scale, dataset, groups, dim="run")
         mean = curve.response(log_inputs).transpose("chain", "draw", "run").to_numpy()[0, 0]

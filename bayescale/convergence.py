@@ -1,0 +1,149 @@
+"""R-hat and effective sample sizes of many quantities at once, on bare arrays.
+
+The measures are those of Vehtari et al. 2021, doi:10.1214/20-BA1221, to the digits of ArviZ, which
+takes quantities one by one: a fit with families has hundreds of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Array = NDArray[np.float64]
+
+_AT_ONCE = 2_000_000
+"""Draws that are in memory together, several times over."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Convergence:
+    """Measures of each quantity.
+
+    Attributes
+    ----------
+    r_hat
+        The greater of the rank-normalised split R-hat and that of the folded draws.
+    ess_bulk, ess_tail
+        Effective sample sizes of the rank-normalised draws, and of the indicators of two tails.
+    ess_within
+        The lesser of the two if chains are taken to agree. Chains that differ have few effective
+        samples because they differ, which must not excuse them.
+    """
+
+    r_hat: Array
+    ess_bulk: Array
+    ess_tail: Array
+    ess_within: Array
+
+
+def measure(draws: Array, tails: Sequence[float]) -> Convergence:
+    """Return the measures of each quantity; NaN where a draw is NaN, or R-hat of one that is still.
+
+    Parameters
+    ----------
+    draws
+        Shape (quantity, chain, draw).
+    tails
+        The probabilities whose quantiles must be known well.
+    """
+    size = draws.shape[1] * draws.shape[2]
+    parts = np.array_split(np.arange(len(draws)), 1 + len(draws) * size // _AT_ONCE)
+    found = [_measure(draws[part], tails) for part in parts]
+    return Convergence(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+
+def _measure(draws: Array, tails: Sequence[float]) -> tuple[Array, ...]:
+    halves = _halves(draws)
+    ranked = _normal_scores(halves)
+    folded = np.abs(halves - np.median(halves, axis=(1, 2), keepdims=True))
+    r_hat = np.maximum(_r_hat(ranked), _r_hat(_normal_scores(folded)))
+    ends = np.quantile(draws, tails, axis=(1, 2))
+    below = [_halves((draws <= end[:, None, None]).astype(np.float64)) for end in ends]
+    (bulk, inside), *tailed = (_ess(x) for x in (ranked, *below))
+    tail, within = np.min(tailed, axis=0)
+    missing = np.isnan(draws).any(axis=(1, 2))
+    found = r_hat, bulk, tail, np.minimum(inside, within)
+    return tuple(np.where(missing, np.nan, x) for x in found)
+
+
+def _halves(draws: Array) -> Array:
+    """Return each chain as two, so that a drift within it shows."""
+    half = draws.shape[-1] // 2
+    return np.concatenate([draws[..., :half], draws[..., -half:]], axis=1)
+
+
+def _normal_scores(draws: Array) -> Array:
+    """Return the Normal quantiles of the ranks of all draws of each quantity (Blom 1958)."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    flat = draws.reshape(len(draws), -1)
+    ranks = rankdata(flat, axis=-1)
+    scores: Array = ndtri((ranks - 0.375) / (flat.shape[-1] + 0.25)).reshape(draws.shape)
+    return scores
+
+
+def _r_hat(draws: Array) -> Array:
+    count = draws.shape[-1]
+    between = count * draws.mean(axis=-1).var(axis=-1, ddof=1)
+    within = draws.var(axis=-1, ddof=1).mean(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: Array = np.sqrt((between / within + count - 1.0) / count)
+    return ratio
+
+
+def _ess(draws: Array) -> tuple[Array, Array]:
+    """Return the effective samples of the mean, and those there would be if chains agreed."""
+    chains, count = draws.shape[1:]
+    covariance = _autocovariance(draws).mean(axis=1)
+    means = draws.mean(axis=-1).var(axis=-1, ddof=1)[:, None] if chains > 1 else 0.0
+    still = np.ptp(draws.reshape(len(draws), -1), axis=1) < np.finfo(float).resolution
+    total = float(chains * count)
+    times = (_autocorrelation_time(covariance, apart) for apart in (means, 0.0))
+    least = 1.0 / np.log10(total)
+    all_, within = (np.where(still, total, total / np.maximum(time, least)) for time in times)
+    return all_, within
+
+
+def _autocorrelation_time(covariance: Array, means: Array | float) -> Array:
+    """Return by how much the variance of a mean exceeds that of independent draws.
+
+    By Geyer's initial monotone sequence.
+
+    Parameters
+    ----------
+    covariance
+        Autocovariances by lag, the means over chains.
+    means
+        Variance of the means of chains.
+    """
+    count = covariance.shape[-1]
+    within = covariance[:, :1] * count / (count - 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rho = 1.0 - (within - covariance) / (covariance[:, :1] + means)
+    rho[:, 0] = 1.0
+    # Pairs up to the first that is not positive, or to the last that there is.
+    last = max((count - 3 + count % 2) // 2, 0)
+    even, odd = rho[:, : 2 * last + 2 : 2], rho[:, 1 : 2 * last + 2 : 2]
+    sums = even + odd
+    ended = sums <= 0.0
+    stopped = ended.any(axis=1)
+    stop = np.where(stopped, ended.argmax(axis=1), last)[:, None]
+    kept = np.arange(last + 1) < stop
+    monotone = np.minimum.accumulate(sums, axis=1)
+    beyond = np.take_along_axis(even, stop, axis=1)[:, 0]
+    beyond = np.where(stopped, np.maximum(beyond, 0.0), beyond)
+    time: Array = -1.0 + 2.0 * np.where(kept, monotone, 0.0).sum(axis=1) + beyond
+    return time
+
+
+def _autocovariance(draws: Array) -> Array:
+    from scipy import fft
+
+    count = draws.shape[-1]
+    room = fft.next_fast_len(2 * count, real=True)
+    spectrum = fft.rfft(draws - draws.mean(axis=-1, keepdims=True), n=room, axis=-1)
+    power = spectrum.real**2 + spectrum.imag**2
+    covariance: Array = fft.irfft(power, n=room, axis=-1)[..., :count] / count
+    return covariance
