@@ -35,7 +35,7 @@ from bayescale.cli_text import (
     table_text,
 )
 from bayescale.cli_tools import add_tool_verbs
-from bayescale.errors import BayescaleError
+from bayescale.errors import BayescaleError, BayescaleWarning
 from bayescale.outputs import DRAWS, REPORT, SAVED_FIT
 from bayescale.units import format_share
 
@@ -259,25 +259,30 @@ def _list(options: Arguments) -> None:
 def _check(options: Arguments) -> None:
     from bayescale.identifiability import check_identifiable, design_warnings
     from bayescale.model import load_model
+    from bayescale.notes import Note
+    from bayescale.unused import unused_columns
 
     model = load_model(options.model)
-    runs = _load(options, model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BayescaleWarning)  # its notes are what is printed
+        runs = _load(options, model)
     check_identifiable(model, runs)
     cautions = design_warnings(model, runs)
+    notes = [*map(Note.of, runs.notes), *unused_columns(model, runs)]
     if options.json:
         print_json(
             {
                 "name": runs.name,
                 "runs": len(runs),
                 "fingerprint": runs.fingerprint,
-                "notes": list(runs.notes),
+                "notes": [note.to_dict() for note in notes],
                 "cautions": list(cautions),
             }
         )
         return
     print(runs.describe())
-    for note in runs.notes:
-        print(f"  {note}")
+    for note in notes:
+        print(f"  {'caution: ' if note.kind in ('implausible', 'counting') else ''}{note}")
     for sentence in cautions:
         print(f"  caution: {sentence}")
     print(f"  fingerprint {runs.fingerprint[:16]}; ready to be fitted with {model.id}.")
@@ -288,6 +293,7 @@ def _fit(options: Arguments) -> None:
     from bayescale.fitting import fit
     from bayescale.model import load_model
     from bayescale.units import parse_amounts
+    from bayescale.unused import unused_columns
 
     if options.compute:
         parse_amounts(options.compute, "compute", "--compute")
@@ -334,7 +340,7 @@ def _fit(options: Arguments) -> None:
         print_json(_fit_facts(result, plan, options))
         return
     print(plan.headline if plan else result.headline)
-    for note in result.runs.notes:
+    for note in (*result.runs.notes, *unused_columns(model, result.runs)):
         print(f"  {note}")
     if plan:
         _print_plan(plan, options.prob)

@@ -47,6 +47,14 @@ def add_runs(parser: argparse.ArgumentParser, name: str = "runs") -> None:
         metavar="NAME=COLUMN",
         help="which column holds what, such as n_params=size; may be repeated",
     )
+    parser.add_argument(
+        "--unit",
+        action="append",
+        default=[],
+        metavar="NAME=UNIT",
+        help="unit a column is in, such as n_params=M, compute=EFLOP, loss=bits/byte; may be "
+        "repeated",
+    )
     parser.add_argument("--keep-outliers", action="store_true", help="keep flagged rows")
     parser.add_argument("--vocabulary-size", type=int, help="refuse losses above its logarithm")
 
@@ -62,6 +70,7 @@ def runs_of(
     return load_runs(
         options.runs,
         columns=read_mapping(options.column, "--column", "NAME=COLUMN"),
+        units=read_mapping(options.unit, "--unit", "NAME=UNIT"),
         keep_outliers=options.keep_outliers,
         vocabulary_size=options.vocabulary_size,
         needs=tuple(needs),

@@ -33,6 +33,9 @@ class Note(str):
         The columns of the vocabulary, or of the table, that it is about.
     rows
         The rows that it is about, as the source counts them; empty for all of them.
+    units
+        Of ``"unit"`` the unit a column was given in, of ``"implausible"`` the unit that would
+        make sense of it, by column.
 
     Examples
     --------
@@ -42,11 +45,12 @@ class Note(str):
     ('left out', (38, 48, 51, 52, 54))
     """
 
-    __slots__ = ("columns", "kind", "rows")
+    __slots__ = ("columns", "kind", "rows", "units")
 
     kind: NoteKind
     columns: tuple[str, ...]
     rows: tuple[int, ...]
+    units: Mapping[str, str]
 
     def __new__(
         cls,
@@ -54,14 +58,16 @@ class Note(str):
         kind: NoteKind = "other",
         columns: Sequence[str] = (),
         rows: Iterable[object] = (),
+        units: Mapping[str, str] | None = None,
     ) -> Self:
         """Make a note of a text and of what it is about."""
         note = super().__new__(cls, text)
         note.kind, note.columns, note.rows = kind, tuple(columns), tuple(int(row) for row in rows)  # type: ignore[call-overload]
+        note.units = dict(units or {})
         return note
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        return (str(self), self.kind, self.columns, self.rows)
+        return (str(self), self.kind, self.columns, self.rows, self.units)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the text and the fields, for JSON."""
@@ -70,6 +76,7 @@ class Note(str):
             "kind": self.kind,
             "columns": list(self.columns),
             "rows": list(self.rows),
+            "units": dict(self.units),
         }
 
     @classmethod
@@ -79,4 +86,4 @@ class Note(str):
             return note
         if isinstance(note, str):
             return cls(note)
-        return cls(note["text"], note["kind"], note["columns"], note["rows"])
+        return cls(note["text"], note["kind"], note["columns"], note["rows"], note["units"])

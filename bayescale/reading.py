@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale.column_units import BASES, ColumnUnit, column_unit, unit_of_name
+from bayescale.columns import ALIASES, as_float, find_columns
 from bayescale.costs import six_nd
 from bayescale.dataset_card import DatasetCard
 from bayescale.errors import (
@@ -25,6 +27,7 @@ from bayescale.errors import (
 )
 from bayescale.layouts import drop_unfinished, flatten, is_nothing, key_of, plain_text
 from bayescale.notes import Note
+from bayescale.plausibility import Finding, implausible
 from bayescale.runs import AMOUNTS, MEASURED, OBSERVED, Runs
 from bayescale.sources import RawTable, Table, read_source
 from bayescale.units import (
@@ -42,30 +45,6 @@ logger = logging.getLogger(__name__)
 
 type RunsSource = str | Path | Table | Runs
 """What functions that fit take as runs: what `load_runs` reads, or its result."""
-
-ALIASES: Mapping[str, frozenset[str]] = {
-    name: frozenset(aliases.split())
-    for name, aliases in {
-        "run": "run run_name run_id name id",
-        "family": "family corpus recipe",
-        "n_params": "n_params n parameters params num_params n_parameters num_parameters "
-        "parameter_count param_count "
-        "model_size size model_params total_params params_total",
-        "n_tokens": "n_tokens d tokens num_tokens train_tokens training_tokens tokens_seen "
-        "total_tokens tokens_processed dataset_size tokens_trained consumed_tokens "
-        "num_input_tokens_seen train_num_input_tokens_seen throughput_total_tokens",
-        "compute": "compute c flops flop training_flops training_flop train_flops total_flops "
-        "compute_flops total_flos train_total_flos achieved_flops",
-        "n_unique_tokens": "n_unique_tokens unique_tokens unique_data u",
-        "n_steps": "n_steps steps s optimizer_steps optimiser_steps",
-        "batch_tokens": "batch_tokens tokens_per_step batch_size_tokens",
-        "loss": "loss l loss_nats val_loss validation_loss final_loss eval_loss test_loss "
-        "valid_loss",
-        "error": "error error_rate err",
-        "bleu": "bleu bleu_score sacrebleu",
-    }.items()
-}
-"""Names that people and tools give these columns, compared by `bayescale.layouts.key_of`."""
 
 TOLERANCE = 0.05
 """Relative difference between the given compute and 6ND that is still called agreement."""
@@ -95,6 +74,7 @@ def load_runs(
     source: str | Path | Table,
     *,
     columns: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
     keep_outliers: bool = False,
     vocabulary_size: int | None = None,
     tolerance: float = TOLERANCE,
@@ -116,6 +96,13 @@ def load_runs(
         Which column holds what, as ``{"n_params": "my column", ...}``, for names that are not
         recognised by themselves or that are ambiguous. The common names (N, params, D, tokens,
         C, flops, L, loss, ...) need no mapping.
+    units
+        In which unit columns are given, as ``{"n_params": "M", "n_tokens": "B"}``. Amounts are in
+        a suffix (K, M, B, T), in a multiple of FLOP (``"EFLOP"``, ``"PF-days"``) or ``"log10"``;
+        the loss in ``"bits/token"``, ``"perplexity"`` or a unit that is kept as it is, such as
+        ``"bits/byte"``; an error in ``"%"``. To state the unit that is assumed anyway
+        (``"parameters"``, ``"tokens"``, ``"FLOP"``, ``"nats/token"``) confirms amounts that no
+        model is likely to have.
     keep_outliers
         Keep the rows that a 0/1 column ``outlier`` flags. They are left out by default.
     vocabulary_size
@@ -140,9 +127,17 @@ def load_runs(
     ------
     RunsError
         If the file is missing, empty or damaged; if a column is missing; if a value is not a
-        positive finite number; if a loss is above a uniform guess; if a run is listed twice.
+        positive finite number; if no model can be so (fewer than 1,000 parameters, fewer than a
+        thousandth of a token per parameter, as in the wrong unit); if a loss is above a uniform
+        guess; if a run is listed twice.
     UnknownNameError
         If the source looks like a dataset id and there is none of that name.
+
+    Warns
+    -----
+    BayescaleWarning
+        If amounts are implausible, with the rows and the unit that would make sense of them, or
+        if C differs from 6ND.
 
     Examples
     --------
@@ -156,21 +151,40 @@ def load_runs(
     """
     table = drop_unfinished(flatten(read_source(source)))
     wanted = tuple(dict.fromkeys((*needs, response)))
-    raw = _Named(table, _find_columns(table, columns or {}, wanted))
+    raw = _Named(table, find_columns(table, columns or {}, wanted))
     if raw.card:
         present = dict.fromkeys([*table.frame.columns, *raw.column_of])
         raw.card.check_columns(present, (*ALIASES, *needs), raw.name)
     frame = _rename(raw, wanted)
-    notes = list(table.notes)
+    notes = [*table.notes, *_renamed(raw)]
     frame, left_out = _drop_outliers(frame, raw, keep_outliers)
     notes.extend(left_out)
+    stated = _stated_units(raw, units or {}, (*OBSERVED, *wanted))
+    held: dict[str, str] = {}
     for name in dict.fromkeys((*OBSERVED, *wanted)):
         if name in frame:
-            frame[name] = _numbers(frame[name], name, raw)
+            unit = stated.get(name)
+            frame[name] = _numbers(frame[name], name, raw, unit)
+            notes.extend(_of_unit(name, unit, raw, confirmed=name in (units or {})))
+            if unit is not None:
+                held[name] = unit.base
+    given = tuple(name for name in AMOUNTS if name in frame)
     derived = dict(raw.card.derived) if raw.card else {}
-    notes.extend(_complete(frame, derived, raw, tolerance))
+    notes.extend(_complete(frame, derived, wanted, raw))
+    confirmed = [n for n, unit in stated.items() if n in (units or {}) and unit.convert is None]
+    of_tokens = held.get("loss", BASES["loss"]) == BASES["loss"]
+    doubts = implausible(
+        frame,
+        given=given,
+        confirmed=confirmed if of_tokens else [*confirmed, "loss"],
+        stated=tuple(units or {}),
+        row_word=raw.row_word,
+    )
+    notes.extend(_doubted(doubts, raw))
+    if set(given) == set(AMOUNTS) and not any(doubt.column in AMOUNTS for doubt in doubts):
+        notes.extend(_inconsistent(frame, raw, tolerance))
     size = vocabulary_size or (raw.card.vocabulary_size if raw.card else None)
-    if size is not None and "loss" in frame:
+    if size is not None and "loss" in frame and of_tokens:
         _refuse_above_uniform(frame["loss"], size, raw)
     always = [name for name in ("n_params", "n_tokens") if name in frame]
     observed = tuple(dict.fromkeys([*(always if len(always) == 2 else []), *needs]))
@@ -180,7 +194,7 @@ def load_runs(
     leading = [c for c in ("run", "family", *OBSERVED) if c in frame]
     others = [c for c in frame.columns if c not in leading]
     complete = frame[leading + others].reset_index(drop=True)
-    return Runs(complete, raw.name, tuple(notes), derived, raw.card, observed, response)
+    return Runs(complete, raw.name, tuple(notes), derived, raw.card, observed, response, held)
 
 
 @dataclass(frozen=True)
@@ -202,78 +216,10 @@ class _Named:
     def row_word(self) -> str:
         return self.raw.row_word
 
-    def place(self, row: int, name: str) -> str:
+    def place(self, row: object, name: str) -> str:
         column = self.column_of.get(name, name)
         read_as = f" (read as {name})" if column != name else ""
         return f"{self.name}, {self.row_word} {row}, column {quoted(column)}{read_as}"
-
-
-def _find_columns(
-    raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
-) -> dict[str, str]:
-    """Return which column of the table each name of the vocabulary is."""
-    present = list(raw.frame.columns)
-    known = list(dict.fromkeys((*ALIASES, *needs)))
-    chosen = _mapped(raw, mapping, known)
-    for name, aliases in ALIASES.items():
-        if name in chosen:
-            continue
-        candidates = [c for c in present if key_of(c) in aliases and c not in chosen.values()]
-        if name in candidates or _are_one(raw.frame[candidates]):
-            candidates = [name if name in candidates else candidates[0]]
-        # Which of several is the label of a run, say, makes no difference to a fit.
-        if len(candidates) > 1 and name in (*OBSERVED, *needs):
-            raise RunsError(
-                f"{raw.name}: the columns {listed(map(quoted, candidates))} could each be {name}. "
-                f"Say which with columns={{{name!r}: ...}} (--column {name}=NAME)."
-            )
-        if candidates:
-            chosen[name] = candidates[0]
-    left = [column for column in present if column not in chosen.values()]
-    missing = _missing(chosen, left, needs)
-    if missing:
-        example = listed([missing if missing in known else "n_params"])
-        similar = [c for c in left if missing in known and _is_similar(c, missing)]
-        perhaps = f" Is it {' or '.join(map(quoted, similar[:3]))}?" if similar else ""
-        raise RunsError(
-            f"{raw.name}: the column for {listed([missing])} is missing; the columns are "
-            f"{listed(present)}.{perhaps} Name it with columns= (--column {example}=NAME)."
-        )
-    return chosen
-
-
-def _mapped(raw: RawTable, mapping: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
-    """Return the columns that the user names, or raise RunsError."""
-    if not isinstance(mapping, Mapping):
-        raise RunsError(
-            f"columns=: found {quoted(mapping)}, expected a mapping such as "
-            "{'n_params': 'my column'}."
-        )
-    present = list(raw.frame.columns)
-    for name, column in mapping.items():
-        if name not in known:
-            hint = did_you_mean(str(name), known)
-            raise RunsError(
-                f"columns={{{quoted(name)}: ...}}: expected one of {', '.join(known)}.{hint}"
-            )
-        if column not in present:
-            hint = did_you_mean(str(column), present)
-            raise RunsError(
-                f"{raw.name}: found no column {quoted(column)} for {name}; the columns are "
-                f"{listed(present)}.{hint}"
-            )
-        also = [other for other in mapping if other != name and mapping[other] == column]
-        if also:
-            raise RunsError(
-                f"columns=: found the column {quoted(column)} for both {name} and {also[0]}; "
-                "expected another for each."
-            )
-    return dict(mapping)
-
-
-def _is_similar(column: str, name: str) -> bool:
-    """Say whether a column's name holds the vocabulary's word, as ``cd_val_loss`` does ``loss``."""
-    return name.removeprefix("n_") in key_of(column)
 
 
 def _rename(named: _Named, needs: Sequence[str]) -> pd.DataFrame:
@@ -305,30 +251,79 @@ def _families(column: "pd.Series[Any]", raw: _Named) -> "pd.Series[Any]":
     return column.map(plain_text)
 
 
-def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[str]) -> str:
-    """Say which column is missing, if one is: two of N, D and C give the third."""
-    amounts = [name for name in AMOUNTS if name in chosen]
-    for name in needs:
-        if name in AMOUNTS and name not in chosen and len(amounts) < 2:
-            return f"two of n_params, n_tokens and compute (found {', '.join(amounts) or 'none'})"
-        if name not in AMOUNTS and name not in chosen and name not in present:
-            return name
-    return ""
-
-
-def _are_one(columns: pd.DataFrame) -> bool:
-    """Say whether several columns hold the same, so that it does not matter which is meant."""
-    numbers = [columns[name].map(_as_float) for name in columns]
-    return len(numbers) > 1 and all(
-        numbers[0].notna().all() and numbers[0].equals(other) for other in numbers[1:]
-    )
-
-
 def _numeric_if_possible(column: "pd.Series[Any]") -> "pd.Series[Any]":
     try:
         return pd.to_numeric(column)
     except (ValueError, TypeError, OverflowError):
         return column
+
+
+def _renamed(raw: _Named) -> list[Note]:
+    """Say which columns were read as what, where that was not their name."""
+    other = {name: column for name, column in raw.column_of.items() if name != column}
+    if not other:
+        return []
+    said = listed(f"{name} from {quoted(column)}" for name, column in other.items())
+    return [Note(f"read {said}", "column", tuple(other))]
+
+
+def _stated_units(
+    raw: _Named, units: Mapping[str, str], names: Sequence[str]
+) -> dict[str, ColumnUnit]:
+    """Return the unit of each column of which it is stated: by the user, the card or its name."""
+    if not isinstance(units, Mapping):
+        raise RunsError(
+            f"units=: found {quoted(units)}, expected a mapping such as {{'n_params': 'M'}}."
+        )
+    for name in units:
+        if name not in names:
+            hint = did_you_mean(str(name), names)
+            raise RunsError(
+                f"units={{{quoted(name)}: ...}}: expected one of {listed(dict.fromkeys(names))}."
+                f"{hint}"
+            )
+    stated = {}
+    for name in names:
+        column = raw.column_of.get(name, name)
+        said = (raw.card.units if raw.card else {}).get(name, "")
+        said = said or (raw.card.units if raw.card else {}).get(column, "")
+        if name in units:
+            stated[name] = column_unit(name, units[name])
+        elif said:
+            stated[name] = column_unit(name, said, label=True)
+        elif name == "loss" and (said := unit_of_name(key_of(column))):
+            stated[name] = column_unit(name, said)
+    return stated
+
+
+def _of_unit(name: str, unit: ColumnUnit | None, raw: _Named, *, confirmed: bool) -> list[Note]:
+    """Say what was converted, confirmed, or taken from the name of a column."""
+    if unit is None:
+        return []
+    if unit.convert is not None:
+        said = f"{name} converted from {unit.stated} to {unit.base}"
+    elif confirmed or (name == "loss" and not raw.card):
+        said = f"{name} taken as {unit.base}"
+    else:
+        return []
+    return [Note(said, "unit", (name,), units={name: unit.stated})]
+
+
+def _doubted(doubts: Sequence[Finding], raw: _Named) -> list[Note]:
+    """Refuse what no model can be, and warn of what is unlikely."""
+    refused = [doubt.sentence for doubt in doubts if doubt.impossible]
+    if refused:
+        raise RunsError(f"{raw.name}: {' '.join(refused)}")
+    if doubts:
+        warnings.warn(
+            f"{raw.name}: {' '.join(doubt.sentence for doubt in doubts)}",
+            BayescaleWarning,
+            stacklevel=3,
+        )
+    return [
+        Note(doubt.sentence, "implausible", (doubt.column,), doubt.rows, units=doubt.units)
+        for doubt in doubts
+    ]
 
 
 def _drop_outliers(
@@ -360,41 +355,58 @@ def _drop_outliers(
     return frame[~flagged], (Note(text, "left out", (column,), rows),)
 
 
-def _numbers(column: "pd.Series[Any]", name: str, raw: _Named) -> NDArray[np.float64]:
+def _numbers(
+    column: "pd.Series[Any]", name: str, raw: _Named, unit: ColumnUnit | None
+) -> NDArray[np.float64]:
     """Parse a column of amounts or losses; the first bad values are named with their rows."""
-    values = np.array([_as_float(value) for value in column])
+    values = np.array([as_float(value) for value in column])
     is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)
     doubtful = np.flatnonzero(~np.isfinite(values) | (values <= 0) | is_bool)
     wrong: list[str] = []
     for i in map(int, doubtful):
-        row = int(column.index[i])
-        found = column.iloc[i]
+        place, found = raw.place(column.index[i], name), column.iloc[i]
         if name not in MEASURED:
             quantity: Quantity = "compute" if name == "compute" else "count"
             try:
-                values[i] = parse_amount(found, quantity, raw.place(row, name))
+                values[i] = parse_amount(found, quantity, place)
             except AmountError as error:
                 wrong.append(str(error))
+                continue
+            if unit is not None and unit.convert is not None:
+                wrong.append(f"{place}: found {quoted(found)}, expected a number of {unit.stated}.")
         else:
             shown = "nothing" if is_nothing(found) else quoted(found)
             comma = " Write a decimal point." if _has_decimal_comma(found) else ""
-            wrong.append(
-                f"{raw.place(row, name)}: found {shown}, expected a positive finite {name}.{comma}"
-            )
+            wrong.append(f"{place}: found {shown}, expected a positive finite {name}.{comma}")
     if wrong:
         raise RunsError(_first_few(wrong) + " Correct or remove the row.")
-    return values
+    return values if unit is None else _converted(values, column, name, raw, unit)
+
+
+def _converted(
+    values: NDArray[np.float64],
+    column: "pd.Series[Any]",
+    name: str,
+    raw: _Named,
+    unit: ColumnUnit,
+) -> NDArray[np.float64]:
+    """Return values in the base unit, or raise RunsError for what it cannot hold."""
+    if unit.convert is None:
+        return values
+    with np.errstate(over="ignore"):
+        converted = unit.convert(values)
+    wrong = [
+        f"{raw.place(column.index[i], name)}: found {values[i]:g} {unit.stated}, which is "
+        f"{converted[i]:g} {unit.base}, expected a positive finite number."
+        for i in map(int, np.flatnonzero(~(np.isfinite(converted) & (converted > 0))))
+    ]
+    if wrong:
+        raise RunsError(_first_few(wrong) + " Correct the unit or the row.")
+    return converted
 
 
 def _has_decimal_comma(value: object) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"\s*\d+,\d+\s*", value))
-
-
-def _as_float(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
 
 
 def _first_few(messages: Sequence[str], most: int = 3) -> str:
@@ -404,46 +416,70 @@ def _first_few(messages: Sequence[str], most: int = 3) -> str:
 
 
 def _complete(
-    frame: pd.DataFrame, derived: dict[str, str], raw: _Named, tolerance: float
+    frame: pd.DataFrame, derived: dict[str, str], wanted: Sequence[str], raw: _Named
 ) -> list[Note]:
-    """Fill in the missing one of N, D and C, or compare all three."""
+    """Fill in the missing one of N, D and C, and unique tokens where there are epochs."""
     k = six_nd.flop_per_param_token
-    if len([name for name in AMOUNTS if name in frame]) < 2:
-        return []
-    if "compute" not in frame:
-        frame["compute"] = six_nd(frame["n_params"], frame["n_tokens"])
-        derived["compute"] = "6 n_params n_tokens"
-    elif "n_tokens" not in frame:
-        frame["n_tokens"] = frame["compute"] / (k * frame["n_params"])
-        derived["n_tokens"] = "compute / (6 n_params)"
-    elif "n_params" not in frame:
-        frame["n_params"] = frame["compute"] / (k * frame["n_tokens"])
-        derived["n_params"] = "compute / (6 n_tokens)"
-    else:
-        _warn_if_inconsistent(frame, raw, tolerance)
+    given = [name for name in AMOUNTS if name in frame]
+    if len(given) == 2:
+        missing = next(name for name in AMOUNTS if name not in frame)
+        if missing == "compute":
+            frame["compute"] = six_nd(frame["n_params"], frame["n_tokens"])
+            derived["compute"] = "6 n_params n_tokens"
+        elif missing == "n_tokens":
+            frame["n_tokens"] = frame["compute"] / (k * frame["n_params"])
+            derived["n_tokens"] = "compute / (6 n_params)"
+        else:
+            frame["n_params"] = frame["compute"] / (k * frame["n_tokens"])
+            derived["n_params"] = "compute / (6 n_tokens)"
+        _refuse_extreme(frame, missing, given, raw)
+    unique = "n_unique_tokens"
+    if unique in wanted and unique not in frame:
+        epochs = _numbers(frame["epochs"], "epochs", raw, None)
+        # Less than one epoch leaves data unseen: those that were seen are unique.
+        frame[unique] = frame["n_tokens"] / np.maximum(epochs, 1.0)
+        derived[unique] = "n_tokens / epochs"
+        _refuse_extreme(frame, unique, ["n_tokens", "epochs"], raw)
     return [
-        Note(f"{name} derived as {rule}", "derived", (name,))
+        Note(f"{name} derived as {rule}{_CAVEATS.get(name, '')}", "derived", (name,))
         for name, rule in derived.items()
-        if name in AMOUNTS
+        if name in (*AMOUNTS, unique)
     ]
 
 
-def _warn_if_inconsistent(frame: pd.DataFrame, raw: _Named, tolerance: float) -> None:
+_CAVEATS = {"n_params": ": where models are sparse, the parameters active for a token"}
+
+
+def _refuse_extreme(frame: pd.DataFrame, derived: str, given: Sequence[str], raw: _Named) -> None:
+    values = frame[derived].to_numpy(dtype=float)
+    extreme = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if len(extreme):
+        row = frame.iloc[extreme[0]]
+        found = " and ".join(f"{name} = {format_scientific(float(row[name]))}" for name in given)
+        raise RunsError(
+            f"{raw.name}, {raw.row_word} {frame.index[extreme[0]]}: found {found}, of which "
+            f"{derived} cannot be derived as a positive finite number. Correct or remove the row."
+        )
+
+
+def _inconsistent(frame: pd.DataFrame, raw: _Named, tolerance: float) -> list[Note]:
+    """Warn of runs whose compute is not 6ND, where all three were given."""
     ratio = (frame["compute"] / six_nd(frame["n_params"], frame["n_tokens"])).to_numpy()
-    off = np.flatnonzero(np.abs(ratio - 1) > tolerance)
-    if len(off):
-        rows = ", ".join(
-            f"{raw.row_word} {frame.index[i]} (C / 6ND = {format_number(float(ratio[i]), 3)})"
-            for i in off[:5]
-        )
-        more = f" and {len(off) - 5} more" if len(off) > 5 else ""
-        warnings.warn(
-            f"{raw.name}: compute differs from 6ND by more than {format_share(tolerance)} in "
-            f"{len(off)} of {len(frame)} runs: {rows}{more}. Sizes and tokens are fitted as "
-            "given; check how compute or parameters were counted.",
-            BayescaleWarning,
-            stacklevel=4,
-        )
+    off = np.flatnonzero(~(np.abs(ratio - 1) <= tolerance))
+    if not len(off):
+        return []
+    rows = ", ".join(
+        f"{raw.row_word} {frame.index[i]} (C / 6ND = {format_number(float(ratio[i]), 3)})"
+        for i in off[:5]
+    )
+    more = f" and {len(off) - 5} more" if len(off) > 5 else ""
+    said = (
+        f"compute differs from 6ND by more than {format_share(tolerance)} in "
+        f"{len(off)} of {len(frame)} runs: {rows}{more}. Sizes and tokens are fitted as "
+        "given; check how compute or parameters were counted."
+    )
+    warnings.warn(f"{raw.name}: {said}", BayescaleWarning, stacklevel=3)
+    return [Note(said, "counting", AMOUNTS, frame.index[off])]
 
 
 def _refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: _Named) -> None:

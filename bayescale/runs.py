@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayescale.conditions import meets
 from bayescale.dataset_card import DatasetCard
 from bayescale.errors import RunsError
+from bayescale.notes import Note, NoteKind
 from bayescale.units import format_compute, format_count, format_number
 
 AMOUNTS = ("n_params", "n_tokens", "compute")
@@ -34,7 +35,9 @@ class Runs:
     name
         Dataset id or file name.
     notes
-        What reading did to the table: rows left out, columns derived.
+        What reading did to the table, as sentences: columns renamed and converted, rows left out,
+        amounts derived. Those that reading made are `bayescale.notes.Note`, which say in fields
+        what they are about.
     derived
         Columns that were computed, and how.
     card
@@ -42,6 +45,8 @@ class Runs:
     observed, response
         The columns that were set, and the one that was measured: with the family they make up
         the fingerprint.
+    units
+        The unit in which columns are held, where it was stated.
     """
 
     _table: pd.DataFrame
@@ -51,6 +56,7 @@ class Runs:
     card: DatasetCard | None = None
     observed: tuple[str, ...] = ("n_params", "n_tokens")
     response: str = "loss"
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -82,8 +88,9 @@ class Runs:
 
     @property
     def loss_unit(self) -> str:
-        """Unit of the loss, as the card states it."""
-        return self.card.units.get("loss", "nats/token") if self.card else "nats/token"
+        """Unit of the loss, as it was stated or as the card states it."""
+        by_card = self.card.units.get("loss", "nats/token") if self.card else "nats/token"
+        return self.units.get("loss", by_card)
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -91,6 +98,17 @@ class Runs:
         if "family" not in self._table:
             return ()
         return tuple(sorted(self._table["family"].astype(str).unique()))
+
+    def notes_of(self, *kinds: NoteKind) -> tuple[Note, ...]:
+        """Return the notes of some kinds, with what they are about in fields.
+
+        Examples
+        --------
+        >>> import bayescale as bs
+        >>> [note.columns for note in bs.load_runs("chinchilla").notes_of("derived")]
+        [('n_tokens',)]
+        """
+        return tuple(note for note in map(Note.of, self.notes) if note.kind in kinds)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return a column of numbers, or raise RunsError if there is none of that name."""

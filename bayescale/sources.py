@@ -316,8 +316,8 @@ def _read_log(entries: list[dict[str, Any]]) -> _Read:
     logged = [entry for entry in entries if "loss" in entry]
     rest = f"; {len(entries) - len(logged)} without loss left out"
     said = (
-        f"the log of one run (log_history): {len(logged)} entries with its training loss are its "
-        f"learning curve{rest if len(entries) > len(logged) else ''}"
+        f"read as the log of one run (log_history), its learning curve: {len(logged)} entries with "
+        f"a training loss{rest if len(entries) > len(logged) else ''}"
     )
     return _counted_from_one(table_of(logged)), (Note(said, "format"),)
 

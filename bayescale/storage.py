@@ -20,6 +20,7 @@ from bayescale.atomic import whole_file
 from bayescale.dataset_card import DatasetCard
 from bayescale.errors import FitFileError, quoted, shortened
 from bayescale.hdf5_check import check_hdf5
+from bayescale.notes import Note
 from bayescale.outputs import SAVED_FIT, SEAL, is_saved_fit
 from bayescale.runs import Runs
 
@@ -228,11 +229,12 @@ def runs_facts(runs: Runs) -> dict[str, Any]:
     """Return what there is to say of runs beside their table."""
     return {
         "name": runs.name,
-        "notes": list(runs.notes),
+        "notes": [Note.of(note).to_dict() for note in runs.notes],
         "derived": dict(runs.derived),
         "card": asdict(runs.card) if runs.card else None,
         "observed": list(runs.observed),
         "response": runs.response,
+        "units": dict(runs.units),
     }
 
 
@@ -242,9 +244,10 @@ def runs_from(dataset: xr.Dataset, facts: Mapping[str, Any]) -> Runs:
     return Runs(
         _table=dataset_to_table(dataset),
         name=facts["name"],
-        notes=tuple(facts["notes"]),
+        notes=tuple(map(Note.of, facts["notes"])),
         derived=facts["derived"],
         card=DatasetCard.from_dict(card, "saved card") if card else None,
         observed=tuple(facts["observed"]),
         response=facts["response"],
+        units=facts.get("units", {}),
     )

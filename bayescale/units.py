@@ -27,7 +27,7 @@ _SI = {"": 0, "k": 3, "m": 6, "g": 9, "t": 12, "p": 15, "e": 18, "z": 21, "y": 2
 
 _COUNT_NOUNS = "param|params|parameter|parameters|token|tokens|tok|step|steps|day|days|gpu|gpus"
 
-_NUMBER = r"(?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)?(?:\.\d*)?(?:e[+-]?\d+)?)"
+_NUMBER = r"(?P<number>[+-]?(?:\d{1,3}(?:(?:,\d{3})+|(?:_\d{3})+)|\d+)?(?:\.\d*)?(?:e[+-]?\d+)?)"
 _PATTERNS = {
     "count": re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmbgt]?)\s*(?:{_COUNT_NOUNS})?"),
     "compute": re.compile(

@@ -12,6 +12,9 @@ from bayescale.design import Scale
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 """Larger public tables that are not part of the repository, beside it where they are at hand."""
 
+CASES = SHARED.parent / "cases"
+"""Small tables from public threads, beside the repository where they are at hand."""
+
 DEAR = {"compared", "drifting", "three", "repeating", "of_curves", "small", "porian", "browser"}
 """Fixtures that take long to make: what needs one is slow."""
 
@@ -30,6 +33,19 @@ def shared_table():
         path = SHARED / f"{name}.csv"
         if not path.is_file():
             pytest.skip(f"the table {path.name} is not beside the checkout")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def case():
+    """Return the path of a small public case by its file's name, or skip the test without it."""
+
+    def find(name: str) -> Path:
+        path = CASES / name
+        if not path.is_file():
+            pytest.skip(f"the case {name} is not beside the checkout")
         return path
 
     return find

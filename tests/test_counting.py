@@ -20,7 +20,8 @@ def some_runs(size, tokens=1e9) -> bs.Runs:
     size = np.atleast_1d(np.asarray(size, dtype=float))
     tokens = np.broadcast_to(tokens, size.shape)
     loss = 3.0 + 0.01 * np.arange(len(size))
-    return bs.load_runs(pd.DataFrame({"n_params": size, "n_tokens": tokens, "loss": loss}))
+    table = pd.DataFrame({"n_params": size, "n_tokens": tokens, "loss": loss})
+    return bs.load_runs(table, units={"n_tokens": "tokens"})  # so few for so large models
 
 
 def test_chinchillas_shapes_are_pearce_and_songs_rule():

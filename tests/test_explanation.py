@@ -27,6 +27,15 @@ PUBLISHED = {
 that was released with the paper, to two digits."""
 
 
+AS_GIVEN = {
+    "n_params": "parameters",
+    "n_tokens": "tokens",
+    "compute": "FLOP",
+    "loss": "nats/token",
+}
+"""Curves from their first token on: no run that is reported, but these are simulated."""
+
+
 def curves(constants="besiroglu2024", low=790, high=1.58e9, models=20, noise=0.0, **more):
     """Curves of training of models whose sizes without embeddings are evenly spaced."""
     total = pearce2024.total(np.geomspace(low, high, models))
@@ -35,7 +44,7 @@ def curves(constants="besiroglu2024", low=790, high=1.58e9, models=20, noise=0.0
     scatter = noise * np.random.default_rng(1).standard_normal(len(size))
     names = [f"{n:.6g}" for n in size]
     table = pd.DataFrame({"run": names, "n_params": size, "n_tokens": tokens})
-    return bs.load_runs(table.assign(loss=loss * np.exp(scatter), **more))
+    return bs.load_runs(table.assign(loss=loss * np.exp(scatter), **more), units=AS_GIVEN)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +125,7 @@ def test_numbers_of_warmup_schedule_and_tuning_are_steps():
     table["warmup_tokens"] = 1e7
     table["schedule_tokens"] = np.where(optimal > 5, table["n_tokens"], 10 * table["n_tokens"])
     table["tuned"] = (table["n_tokens"] > 1e8).astype(int)
-    marked = bs.load_runs(table)
+    marked = bs.load_runs(table, units=AS_GIVEN)
     names = [step.name for step in steps_for(marked)]
     assert names == ["Kaplan's way", "counting", "fit range", "warm-up", "schedule", "tuning"]
     selection, kept = Selection(), []
@@ -178,7 +187,7 @@ def test_the_way_is_of_total_parameters_unless_told():
     runs = curves(models=40)
     body = bs.recount(runs, "non-embedding")
     table = body.table.drop(columns="params_non_embedding")
-    told = bs.explain(bs.load_runs(table), given="non-embedding").table
+    told = bs.explain(bs.load_runs(table, units=AS_GIVEN), given="non-embedding").table
     plain = bs.explain(runs).table
     np.testing.assert_allclose(told["a"].to_numpy(), plain["a"].to_numpy(), atol=1e-6)
 

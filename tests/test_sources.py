@@ -127,7 +127,7 @@ def test_other_encodings_are_named(tmp_path, suffix, encoding, said):
 def test_json_holds_integers_of_any_length(tmp_path):
     rows = [
         {"N": n, "D": d, "C": 6 * n * d, "loss": loss, "hash": 2**90}
-        for n, d, loss in [(70_000_000, 1_400_000_000, 3.9), (160_000_000, 3_200_000_000, 3.5)]
+        for n, d, loss in FRAME.astype({"N": int, "D": int}).itertuples(index=False)
     ]
     rows[0]["C"] *= 1000  # beyond 2^64, off from 6ND
     for name, text in (

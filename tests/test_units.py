@@ -131,7 +131,7 @@ def test_long_amounts_are_not_echoed():
     "wrong",
     [
         "", " ", "B", "lots", "1.2.3", "1,00", "1,4T", "--3", "-3", "0", "0B", "nan", "inf", "1e999",
-        "70BB", "70 GB", 0, -1, math.nan, math.inf, None, True, [], {}, 1j,
+        "70BB", "70 GB", "1_5b", "1_", "1_0000", "1__000", "1_000,000", 0, -1, math.nan, math.inf, None, True, [], {}, 1j,
     ],
     ids=repr,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from bayescale.allocation import FAR, Plan
 from bayescale.identifiability import design_warnings
 from bayescale.posterior import Fit
 from bayescale.units import format_count, format_number
+from bayescale.unused import unused_columns
 
 _UNIQUE = "n_unique_tokens"
 _OF_SCHEDULES = ("schedule", "learning_rate", "lr", "peak_lr", "warmup", "warmup_steps", "decay")
@@ -19,6 +20,7 @@ def caveats_of(fit: Fit, plan: Plan) -> tuple[str, ...]:
         *_beyond(plan),
         *design_warnings(fit.model, fit.runs),
         *_of_the_law(fit),
+        *unused_columns(fit.model, fit.runs),
         *_of_the_data(fit, plan),
     )
 

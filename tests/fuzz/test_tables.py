@@ -67,6 +67,9 @@ def read_or_refused(source: object) -> None:
         return
     values = runs.table[["n_params", "n_tokens", "compute", "loss"]].to_numpy()
     assert np.all(np.isfinite(values) & (values > 0))
+    # What no model can be is not taken without a word.
+    assert runs.n_params.min() >= 1e3
+    assert (runs.n_tokens / runs.n_params).min() >= 1e-3
     assert len(runs.fingerprint) == 64
     assert len(repr(runs)) < 5000
 
@@ -180,3 +183,29 @@ def test_whatever_is_given_for_runs_and_columns(source, columns):
         bs.load_runs(GOOD, columns=columns)
     except BayescaleError as error:
         assert len(str(error)) < 2000
+
+
+UNITS = ["M", "B", "millions of tokens", "EFLOP", "PF-days", "log10", "perplexity", "bits/byte"]
+
+
+@settings.get_profile("fuzz")
+@given(
+    st.dictionaries(
+        st.sampled_from(["n_params", "n_tokens", "compute", "loss", "kind", "x"]),
+        st.sampled_from([*UNITS, "parameters", "tokens", "nats/token", "%", "1e400", "0", "-1 M"])
+        | ANYTHING,
+        max_size=3,
+    )
+    | ANYTHING
+)
+def test_whatever_is_given_for_units(units):
+    try:
+        runs = bs.load_runs(GOOD, units=units)
+    except BayescaleError as error:
+        assert len(str(error)) < 2000
+    else:
+        values = runs.table[["n_params", "n_tokens", "compute", "loss"]].to_numpy()
+        assert np.all(np.isfinite(values) & (values > 0))
+        changed = {note.columns[0] for note in runs.notes_of("unit") if "converted" in note}
+        for name, column in (("n_params", "N"), ("n_tokens", "D"), ("loss", "loss")):
+            assert name in changed or np.array_equal(runs.column(name), GOOD[column])
