@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         CardError,
         FitFileError,
         MissingExtraError,
+        NoMinimumError,
         RunsError,
         SamplingError,
         UnknownNameError,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from bayescale.reading import load_runs
     from bayescale.reports import report
     from bayescale.runs import Runs
+    from bayescale.scales import ScalesLeftOut
     from bayescale.scoring import Score, compare_breaks, hold_out, score
     from bayescale.slopes import elasticities
     from bayescale.steps import Step
@@ -84,6 +86,7 @@ _HOME = {
         "CardError",
         "FitFileError",
         "MissingExtraError",
+        "NoMinimumError",
         "RunsError",
         "SamplingError",
         "UnknownNameError",
@@ -108,6 +111,7 @@ _HOME = {
     "reading": ("load_runs",),
     "reports": ("report",),
     "runs": ("Runs",),
+    "scales": ("ScalesLeftOut",),
     "scoring": ("Score", "compare_breaks", "hold_out", "score"),
     "slopes": ("elasticities",),
     "steps": ("Step",),
@@ -152,6 +156,7 @@ __all__ = [
     "Multiverse",
     "Needed",
     "NextRuns",
+    "NoMinimumError",
     "Noise",
     "Normal",
     "Parameter",
@@ -162,6 +167,7 @@ __all__ = [
     "RunsError",
     "SamplingError",
     "Sbc",
+    "ScalesLeftOut",
     "Score",
     "Step",
     "UnknownNameError",

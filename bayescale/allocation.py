@@ -1,5 +1,6 @@
 """The compute-optimal allocation, draw by draw."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,18 +12,20 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale.constants import Constants, EmpiricalFrontier
-from bayescale.costs import Cost, as_cost, six_nd
+from bayescale.costs import Cluster, Cost, Money, as_cost, six_nd
 from bayescale.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.mixture import Mixture
 from bayescale.optimum import Split
 from bayescale.posterior import Fit
-from bayescale.prediction import curve_of, simulate_runs
+from bayescale.prediction import blocks, curve_of, simulate_runs
 from bayescale.spending import Spending
 from bayescale.tables import as_html, flag_failure, interval_columns
 from bayescale.units import (
     format_budget,
     format_count,
+    format_days,
+    format_money,
     format_number,
     format_share,
     parse_amounts,
@@ -35,6 +38,8 @@ FAR = 10.0
 def _format_loss(value: float) -> str:
     return format_number(value, 4)
 
+
+_DIMS = ("chain", "draw", "compute")
 
 TEXT_COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "N_opt": ("n_opt", format_count),
@@ -53,11 +58,9 @@ class Plan:
 
     Attributes
     ----------
-    draws
-        Dims ``chain``, ``draw``, ``compute`` (FLOP). Three losses are kept apart:
-        ``loss_opt``, at each draw's own optimum; ``loss_plan``, at the one plan recommended for
-        the budget; and ``loss_run``, what one new run of that plan would show. Also ``n_opt``,
-        ``d_opt`` and ``tokens_per_param``.
+    log_n
+        Draws of ln N_opt, dims ``chain``, ``draw``, ``compute``; NaN for one without an optimum.
+        All else follows from them.
     source
         What it was computed from: a fit, an average of laws, or published constants (a single
         draw).
@@ -65,13 +68,81 @@ class Plan:
         What the budgets are of.
     fixed, limits
         Values of the law's other inputs, and what bounds plans beside their budget.
+    cluster
+        What trains, for days and money, where it is known.
     """
 
-    draws: xr.Dataset
+    log_n: xr.DataArray
     source: Fit | Mixture | Constants
     cost: Cost
     fixed: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = NO_LIMITS
+    cluster: Cluster | None = None
+
+    @cached_property
+    def draws(self) -> xr.Dataset:
+        """Draws of all that is said of a budget, dims ``chain``, ``draw``, ``compute`` (FLOP).
+
+        Three losses are kept apart: ``loss_opt``, at each draw's own optimum; ``loss_plan``, at
+        the one plan recommended for the budget; and ``loss_run``, what one new run of that plan
+        would show, as if it were the only one. Also ``n_opt``, ``d_opt`` and
+        ``tokens_per_param``.
+        """
+        return self._part(slice(None))
+
+    def _part(self, part: slice) -> xr.Dataset:
+        """Return the draws of some of the budgets."""
+        curve = curve_of(self.source)
+        split = Split.of(curve.law, self.fixed)
+        spending = Spending(self.cost, self.compute[part], self.limits)
+        log_n = self.log_n.isel(compute=part)
+        log_d = log_n.copy(data=spending.log_tokens(log_n.to_numpy()))
+        middle = xr.DataArray(
+            self._middle[part], dims="compute", coords={"compute": log_n["compute"]}
+        )
+        sizes, tokens = middle.to_numpy(), spending.log_tokens(middle.to_numpy())
+        draws = xr.Dataset(
+            {
+                "n_opt": np.exp(log_n),
+                "d_opt": np.exp(log_d),
+                "tokens_per_param": np.exp(log_d - log_n),
+                "loss_opt": curve.loss(split, log_n, log_d),
+                "loss_plan": curve.loss(split, middle, middle.copy(data=tokens)),
+            }
+        ).transpose("chain", "draw", "compute")
+        draws["loss_run"] = (
+            draws["loss_plan"].copy()
+            if isinstance(self.source, Constants)
+            else simulate_runs(
+                self.source,
+                draws["loss_plan"],
+                columns_of_plans(self.source, split, sizes, tokens),
+                alone=True,
+            )
+        )
+        return draws
+
+    @property
+    def _parts(self) -> list[slice]:
+        return blocks(len(self.compute), self.source)
+
+    def intervals(self, prob: float = 0.9) -> pd.DataFrame:
+        """Return medians and intervals as `table` does, without days and money."""
+        if len(self._parts) == 1:
+            return interval_columns(self.draws, prob, "compute")
+        return pd.concat(
+            [interval_columns(self._part(part), prob, "compute") for part in self._parts]
+        )
+
+    @cached_property
+    def _middle(self) -> NDArray[np.float64]:
+        """The median of ln N_opt at each budget."""
+        log_n = self.log_n.to_numpy()
+        with warnings.catch_warnings():
+            # A budget at which no draw has an optimum has no median, as its row says.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            found = [np.nanmedian(log_n[..., part], axis=(0, 1)) for part in self._parts]
+        return np.concatenate(found)
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -81,7 +152,7 @@ class Plan:
     @property
     def compute(self) -> np.ndarray:
         """The budgets, in the unit of the cost: FLOP unless it is of something else."""
-        return self.draws["compute"].to_numpy()
+        return self.log_n["compute"].to_numpy()
 
     @cached_property
     def spending(self) -> Spending:
@@ -98,10 +169,13 @@ class Plan:
             return None
         if isinstance(self.source, Mixture):
             return self.source.diagnostics
-        log_n: xr.DataArray = np.log(self.draws["n_opt"])  # type: ignore[assignment]
-        # Draws without an optimum are counted elsewhere; they do not say that chains disagree.
-        found = xr.Dataset({"ln n_opt": log_n.fillna(log_n.median(("chain", "draw")))})
-        return self.source.diagnostics.and_also(diagnose_quantities(found))
+        found = self.source.diagnostics
+        for part in self._parts:
+            log_n = self.log_n.isel(compute=part)
+            # Draws without an optimum are counted elsewhere; they do not say that chains disagree.
+            known = log_n.fillna(xr.DataArray(self._middle[part], dims="compute"))
+            found = found.and_also(diagnose_quantities(xr.Dataset({"ln n_opt": known})))
+        return found
 
     @property
     def recommended(self) -> pd.DataFrame:
@@ -110,8 +184,7 @@ class Plan:
         N_opt and D_opt are perfectly anti-correlated at a fixed budget, so they are recommended
         as a pair that meets it.
         """
-        log_n = np.log(self.draws["n_opt"].to_numpy())
-        middle = np.nanmedian(log_n, axis=(0, 1))
+        middle = self._middle
         return pd.DataFrame(
             {"n_params": np.exp(middle), "n_tokens": np.exp(self.spending.log_tokens(middle))},
             index=pd.Index(self.compute, name="compute"),
@@ -120,14 +193,19 @@ class Plan:
     @property
     def no_optimum(self) -> pd.Series:
         """Share of the draws that have no optimum at each budget, and are left out of its row."""
-        lost = np.isnan(self.draws["n_opt"].to_numpy()).mean(axis=(0, 1))
+        lost = np.isnan(self.log_n.to_numpy()).mean(axis=(0, 1))
         return pd.Series(lost, index=pd.Index(self.compute, name="compute"), name="no_optimum")
 
     @property
     def at_limit(self) -> pd.Series:
         """Share of the draws that a limit holds back at each budget."""
-        log_n = np.log(self.draws["n_opt"].to_numpy())
-        held = self.spending.at_limit(log_n).mean(axis=(0, 1)) if self.limits else 0.0
+        held: Any = 0.0
+        if self.limits:
+            log_n = self.log_n.to_numpy()
+            parts = [(p, Spending(self.cost, self.compute[p], self.limits)) for p in self._parts]
+            held = np.concatenate(
+                [spending.at_limit(log_n[..., p]).mean(axis=(0, 1)) for p, spending in parts]
+            )
         return pd.Series(held, index=pd.Index(self.compute, name="compute"), name="at_limit")
 
     @property
@@ -150,7 +228,7 @@ class Plan:
     def headline(self) -> str:
         """What the plan rests on, led by the failure if the gates were not passed."""
         if isinstance(self.source, Constants) or self.diagnostics is None:
-            return f"{self.source.name}: {self.source.source}."  # type: ignore[union-attr]
+            return self.source.description
         return lead_with_status(self.source.answering, self.diagnostics)
 
     @property
@@ -208,15 +286,27 @@ class Plan:
         DataFrame
             Indexed by compute in FLOP. For each of ``n_opt``, ``d_opt``, ``tokens_per_param``,
             ``loss_opt``, ``loss_plan`` and ``loss_run``: the median under that name, and
-            ``_lower`` and ``_upper``.
+            ``_lower`` and ``_upper``. Where what trains is known, ``days``, ``gpu_hours`` and
+            ``training_money`` of the one plan recommended.
         """
-        columns = interval_columns(self.draws, prob, "compute")
-        return flag_failure(columns, self.diagnostics)
+        return flag_failure(self.intervals(prob).assign(**self._hardware), self.diagnostics)
+
+    @property
+    def _hardware(self) -> dict[str, NDArray[np.float64]]:
+        """Days, GPU-hours and money of the recommended plans, where the cluster is known."""
+        cost, plan = self.cost, self.recommended
+        cluster = self.cluster or (cost.cluster if isinstance(cost, Money) else None)
+        if cluster is None:
+            return {}
+        compute = np.asarray(cost.training(plan["n_params"], plan["n_tokens"]))
+        found = {"days": cluster.days(compute), "gpu_hours": cluster.gpu_hours(compute)}
+        if cluster.price is not None:
+            found["training_money"] = cluster.money(compute)
+        return found
 
     def text_table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the same as people read it: ``72.0B [60.1B, 86.4B]``."""
-        numbers = interval_columns(self.draws, prob, "compute")
-        single = self.draws.sizes["chain"] * self.draws.sizes["draw"] == 1
+        numbers, single = self.intervals(prob), isinstance(self.source, Constants)
 
         def text(row: "pd.Series[float]", name: str, style: Callable[[float], str]) -> str:
             middle = style(row[name])
@@ -227,9 +317,22 @@ class Plan:
             {
                 heading: [text(row, name, style) for _, row in numbers.iterrows()]
                 for heading, (name, style) in TEXT_COLUMNS.items()
+            }
+            | {
+                heading: [style(value) for value in self._hardware[name]]
+                for heading, name, style in (
+                    ("days", "days", format_days),
+                    ("training cost", "training_money", self._money),
+                )
+                if name in self._hardware
             },
             index=pd.Index([self.text_budget(c) for c in self.compute], name="compute"),
         )
+
+    def _money(self, value: float) -> str:
+        cost = self.cost
+        cluster = self.cluster or (cost.cluster if isinstance(cost, Money) else None)
+        return format_money(value, cluster.currency if cluster else "$")
 
     def text_budget(self, budget: float) -> str:
         """Return a budget as people read it: ``5.76e23 FLOP``, or ``$2.50M``."""
@@ -252,6 +355,7 @@ def allocate(
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
+    cluster: Cluster | None = None,
 ) -> Plan:
     """Find the size and tokens of least loss at given budgets, for every posterior draw.
 
@@ -270,6 +374,8 @@ def allocate(
         law in steps, ``batch_tokens`` is such an input.
     limits
         What bounds plans beside their budget.
+    cluster
+        What trains, for days, GPU-hours and money.
 
     Returns
     -------
@@ -309,29 +415,14 @@ def allocate(
     cost = as_cost(cost)
     curve = curve_of(source)
     split = Split.of(curve.law, fixed)
-    spending = Spending(cost, parse_budgets(compute, cost), limits)
-    log_n = curve.optimum(spending, fixed)
-    log_d = log_n.copy(data=spending.log_tokens(log_n.to_numpy()))
-    draws = xr.Dataset(
-        {
-            "n_opt": np.exp(log_n),
-            "d_opt": np.exp(log_d),
-            "tokens_per_param": np.exp(log_d - log_n),
-            "loss_opt": curve.loss(split, log_n, log_d),
-        }
-    )
-    middle = log_n.median(("chain", "draw"))
-    draws["loss_plan"] = curve.loss(
-        split, middle, middle.copy(data=spending.log_tokens(middle.to_numpy()))
-    )
-    draws = draws.transpose("chain", "draw", "compute")
-    if not isinstance(source, Constants):
-        sizes = middle.to_numpy()
-        at_plans = columns_of_plans(source, split, sizes, spending.log_tokens(sizes))
-        draws["loss_run"] = simulate_runs(source, draws["loss_plan"], at_plans, alone=True)
-    else:
-        draws["loss_run"] = draws["loss_plan"].copy()
-    return Plan(draws, source, cost, split.fixed, limits)
+    # All at once, so that a budget that buys nothing is refused before any is searched.
+    budgets = Spending(cost, parse_budgets(compute, cost), limits).budgets
+    log_n = [
+        curve.optimum(Spending(cost, budgets[part], limits), fixed).transpose(*_DIMS)
+        for part in blocks(len(budgets), source)
+    ]
+    together = log_n[0] if len(log_n) == 1 else xr.concat(log_n, dim="compute", join="override")
+    return Plan(together.transpose(*_DIMS), source, cost, split.fixed, limits, cluster)
 
 
 def columns_of_plans(

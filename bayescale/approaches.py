@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from bayescale._seeds import Stream, generator
 from bayescale.constants import Constants, published
 from bayescale.costs import ProductCost, six_nd
-from bayescale.errors import RunsError
+from bayescale.errors import NoMinimumError, RunsError
 from bayescale.lines import line_through
 from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
 from bayescale.tables import tail_quantiles
-from bayescale.units import Amount, format_compute, format_share, parse_amounts
+from bayescale.units import Amount, format_compute, format_count, format_share, parse_amounts
 
 SAME_BUDGET = 0.05
 """Runs whose ln C differ by less belong to one budget."""
@@ -104,6 +104,7 @@ def isoflop_parabolas(
     *,
     budgets: Sequence[Amount] | None = None,
     width: float = np.inf,
+    drop_edges: bool = False,
     surface: Constants | str = "besiroglu2024-log",
     prob: float = 0.9,
     seed: int = 0,
@@ -124,6 +125,9 @@ def isoflop_parabolas(
         Only sizes within this factor of the one of least loss are used, as far to one side of it
         as to the other, and at least four: far from its minimum no curve is a parabola, and one
         that is seen from one side is tilted. All of them unless given.
+    drop_edges
+        Leave out budgets whose parabola has no minimum inside the sizes that were run, with a
+        caveat, rather than refuse them: what lies beyond the sizes is not measured.
     surface
         Published constants of a two-term law, or their name: a parabola through such a surface
         has its minimum elsewhere than the surface, and ``bias`` says how far.
@@ -140,6 +144,9 @@ def isoflop_parabolas(
 
     Raises
     ------
+    NoMinimumError
+        If at some budget the losses do not curve upwards, or have their minimum outside the
+        sizes that were run; it names the budgets.
     RunsError
         If there are not two budgets with four sizes each.
     TypeError
@@ -169,16 +176,13 @@ def isoflop_parabolas(
     rng = generator(seed, Stream.PARABOLAS)
     optima: dict[float, NDArray[np.float64]] = {}
     facts: dict[float, dict[str, float]] = {}
-    caveats = []
+    caveats, without = [], {}
     for budget, every in _by_budget(runs, budgets).items():
         rows = _near_least(runs, every, width)
         log_n, loss = np.log(runs.n_params[rows]), runs.loss[rows]
         vertex, least, lost = _parabola(log_n, loss, rng)
-        if lost > 0.5:
-            caveats.append(
-                f"{format_compute(budget)} left out: its losses do not curve upwards "
-                f"({format_share(round(lost, 3))} of the draws)."
-            )
+        if why := _no_minimum(log_n, vertex, lost):
+            without[budget] = f"{format_compute(budget)}: {why}"
             continue
         if lost > 0:
             caveats.append(
@@ -192,10 +196,15 @@ def isoflop_parabolas(
             "n_runs": len(rows),
             "bias": parabola_bias(log_n, middle, *exponents),
         }
-        if not log_n.min() < middle < log_n.max():
-            caveats.append(
-                f"{format_compute(budget)}: the minimum lies outside the sizes that were run."
-            )
+    if without and not drop_edges:
+        raise NoMinimumError(
+            f"{runs.name}: found no minimum inside the sizes that were run at "
+            f"{len(without)} of {len(without) + len(optima)} budgets ({'; '.join(without.values())}"
+            "). Add sizes there, name the other budgets (budgets=), or leave these out "
+            "(drop_edges=True).",
+            without,
+        )
+    caveats += [f"Left out: {why}." for why in without.values()]
     if len(optima) < 2:
         raise RunsError(
             f"{runs.name}: found {len(optima)} budgets with {_RUNS_PER_PARABOLA} or more sizes "
@@ -380,6 +389,18 @@ def _by_budget(runs: Runs, budgets: Sequence[Amount] | None) -> Mapping[float, N
         found = {float(c): np.flatnonzero(np.abs(log_c - np.log(c)) < SAME_BUDGET) for c in asked}
     sizes = {c: len(np.unique(runs.n_params[rows])) for c, rows in found.items()}
     return {c: np.sort(rows) for c, rows in found.items() if sizes[c] >= _RUNS_PER_PARABOLA}
+
+
+def _no_minimum(log_n: NDArray[np.float64], vertex: NDArray[np.float64], lost: float) -> str:
+    """Return why a parabola has no minimum inside the sizes that were run, if it has none."""
+    if lost > 0.5:
+        share = format_share(round(lost, 3))
+        return f"the losses do not curve upwards in {share} of the draws"
+    middle = float(np.nanmedian(vertex))
+    if log_n.min() < middle < log_n.max():
+        return ""
+    side, end = ("below", log_n.min()) if middle <= log_n.min() else ("above", log_n.max())
+    return f"the minimum lies {side} the sizes, which end at {format_count(float(np.exp(end)))}"
 
 
 def _near_least(runs: Runs, rows: NDArray[np.int_], width: float) -> NDArray[np.int_]:

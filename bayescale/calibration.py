@@ -11,12 +11,13 @@ import pandas as pd
 from bayescale.model import Model, load_model
 from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
+from bayescale.scales import ScalesLeftOut
 from bayescale.scoring import fit_and_score
 from bayescale.tasks import Task, run_tasks, task_key
 from bayescale.units import Amount, parse_amounts
 
 _DENSITIES = "densities"
-"""Key of the log densities of single runs, which weights of models are made from."""
+"""Key of the log densities of single runs in the result of a task."""
 
 _STACKING_STEPS = 2000
 
@@ -33,7 +34,7 @@ def leave_scale_out(
     executor: Executor | None = None,
     store: str | Path | None = None,
     progress: bool = True,
-) -> pd.DataFrame:
+) -> ScalesLeftOut:
     """Fit models below each of several scales, and score them on the runs above.
 
     Parameters
@@ -58,11 +59,9 @@ def leave_scale_out(
 
     Returns
     -------
-    DataFrame
-        Indexed by ``model`` and ``cut``. What `Score.summary` has (densities, error, coverage at
-        50, 80, 90 and 95 %, width, interval score and CRPS), ``n_train``; ``distance``, the mean
-        of ln (scale of a held-out run / largest fitted); and of the fit ``ok``, ``r_hat``,
-        ``ess`` and ``status``. A model that could not be fitted has a status alone.
+    ScalesLeftOut
+        A ``table`` of scores, a row for each model and cut, and the ``pointwise`` densities of
+        the runs left out.
 
     Raises
     ------
@@ -80,8 +79,8 @@ def leave_scale_out(
     --------
     >>> import bayescale as bs
     >>> runs = bs.load_runs("chinchilla")
-    >>> table = bs.leave_scale_out(["chinchilla"], runs, ["3e20", "1e21"], seed=1, progress=False)
-    >>> bool((table["coverage_90"] < 0.85).all())
+    >>> found = bs.leave_scale_out(["chinchilla"], runs, ["3e20", "1e21"], seed=1, progress=False)
+    >>> bool((found.table["coverage_90"] < 0.85).all())
     True
     """
     loaded = [load_model(entry) for entry in models]
@@ -115,17 +114,16 @@ def leave_scale_out(
         if _DENSITIES in result
     }
     table = pd.DataFrame(results, index=pd.MultiIndex.from_tuples(index, names=["model", "cut"]))
-    table.attrs[_DENSITIES] = densities
-    return table.sort_index()
+    return ScalesLeftOut(table.sort_index(), densities)
 
 
-def stacking_weights(scores: pd.DataFrame) -> "pd.Series[float]":
+def stacking_weights(scores: ScalesLeftOut) -> "pd.Series[float]":
     """Weigh models by how a mixture of them predicts the runs above the cuts.
 
     Parameters
     ----------
     scores
-        What `leave_scale_out` returns.
+        What `leave_scale_out` returns; of several calls, joined by `ScalesLeftOut.and_also`.
 
     Returns
     -------
@@ -147,11 +145,11 @@ def stacking_weights(scores: pd.DataFrame) -> "pd.Series[float]":
     --------
     >>> import bayescale as bs
     >>> runs = bs.load_runs("chinchilla")
-    >>> table = bs.leave_scale_out(["chinchilla", "kaplan-nd"], runs, ["1e21"], progress=False)
-    >>> bs.stacking_weights(table).idxmax()
+    >>> found = bs.leave_scale_out(["chinchilla", "kaplan-nd"], runs, ["1e21"], progress=False)
+    >>> bs.stacking_weights(found).idxmax()
     'chinchilla'
     """
-    densities: Mapping[tuple[str, float], list[float]] = scores.attrs.get(_DENSITIES, {})
+    densities = scores.pointwise
     cuts = sorted({cut for _, cut in densities})
     models = [
         model

@@ -214,8 +214,8 @@ class Candidates:
             return unit
         return self._cluster.currency if self._cluster else "$"
 
-    def text_table(self, prob: float) -> pd.DataFrame:
-        """Return the same as people read it."""
+    def text_table(self, prob: float, *, drawn: bool = True) -> pd.DataFrame:
+        """Return the same as people read it: probabilities only where there are draws."""
         numbers, text = self.table(prob), self.text
         unit = self.regrets.cost.unit
 
@@ -232,9 +232,13 @@ class Candidates:
             "training cost": ("training_money", text.money),
             "serving cost": ("serving_money", text.money),
             "serving compute": ("serving_compute", format_compute),
-            "P(best)": ("p_best", percent),
-            "expected regret": ("regret", percent),
-            f"regret below ({format_share(prob)})": ("regret_quantile", percent),
+            **({"P(best)": ("p_best", percent)} if drawn else {}),
+            ("expected regret" if drawn else "regret"): ("regret", percent),
+            **(
+                {f"regret below ({format_share(prob)})": ("regret_quantile", percent)}
+                if drawn
+                else {}
+            ),
             "regret in GPU-hours": ("regret_gpu_hours", format_count),
             "regret in money": ("regret_money", text.money),
             "wasted": ("wasted", percent),

@@ -23,6 +23,7 @@ from bayescale.cli_decisions import (
 )
 from bayescale.cli_disagreements import add_disagreement_verbs
 from bayescale.cli_files import Reads, Writes, refuse_unsafe
+from bayescale.cli_rules import complete, remember_given
 from bayescale.cli_text import (
     add_fit,
     add_runs,
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.Namespace()
     try:
         options = parser.parse_args(arguments)
+        complete(options)
         logging.basicConfig(format="%(message)s", level=logging.WARNING)
         if options.quiet:
             warnings.showwarning = _say_nothing
@@ -134,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         child = verbs.add_parser(name, help=about, description=about)
         child.add_argument("--json", action="store_true", help="print JSON and nothing else")
         child.add_argument("--quiet", action="store_true", help="no progress bar, no warnings")
-        child.set_defaults(run=run, command=child)
+        child.set_defaults(run=run, verb=name, command=child)
         return child
 
     for name, about in (
@@ -186,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     add_disagreement_verbs(verb, add_runs, _add_prob)
 
     predict = verb("predict", _predict, "Print the predicted loss of plans.")
-    add_fit(predict)
+    add_fit(predict, constants=True)
     predict.add_argument("--n-params", action="append", help="size, such as 7B")
     predict.add_argument("--n-tokens", action="append", help="tokens, such as 2T")
     predict.add_argument(
@@ -211,6 +213,8 @@ def _parser() -> argparse.ArgumentParser:
     add_cost_options(report)
 
     add_tool_verbs(verb, parser)
+    for child in verbs.choices.values():
+        remember_given(child)
     return parser
 
 
@@ -297,8 +301,6 @@ def _fit(options: Arguments) -> None:
 
     if options.compute:
         parse_amounts(options.compute, "compute", "--compute")
-    elif options.report:
-        raise ValueError("--report: a report is about budgets; give one or more --compute.")
     model = load_model(options.model)
     if options.compute and not model.formula.takes_size_and_tokens:
         raise ValueError(
@@ -384,6 +386,7 @@ def _allocate(options: Arguments) -> None:
         cost=cost_of(options, cluster),
         limits=limits_of(options, cluster),
         fixed=fixed_of(options),
+        cluster=cluster,
     )
     if options.json:
         with warnings.catch_warnings():
@@ -406,35 +409,52 @@ def _allocate(options: Arguments) -> None:
 def _print_plan(plan: "Plan", prob: float) -> None:
     for sentence in plan.caveats:
         print(sentence)
-    print(f"Median and {format_share(prob)} equal-tailed interval:")
+    print(_heading(plan.source, prob))
     print(table_text(plan.text_table(prob)))
 
 
+def _heading(source: object, prob: float) -> str:
+    """Return what the numbers of a table are."""
+    from bayescale.constants import Constants
+
+    if isinstance(source, Constants):
+        return "Single numbers, as published constants have no uncertainty:"
+    return f"Median and {format_share(prob)} equal-tailed interval:"
+
+
 def _predict(options: Arguments) -> None:
+    from bayescale.constants import Constants, EmpiricalFrontier
     from bayescale.diagnostics import lead_with_status
     from bayescale.prediction import predict
     from bayescale.tables import interval_columns
 
-    fit = saved_fit(options)
+    source = fit_or_constants(options)
+    if isinstance(source, EmpiricalFrontier):
+        raise TypeError(f"{source.name} is a frontier that a paper gives, not a law to predict by.")
     others: dict[str, list[str]] = {}
     for name, amount in read_pairs(options.at, "--at", "NAME=AMOUNT"):
         others.setdefault(name, []).append(amount)
-    draws = predict(fit, n_params=options.n_params, n_tokens=options.n_tokens, inputs=others)
+    draws = predict(source, n_params=options.n_params, n_tokens=options.n_tokens, inputs=others)
     table = interval_columns(draws, options.prob, "plan")
-    headline = lead_with_status(fit.answering, fit.diagnostics)
-    for place, column in enumerate(fit.model.columns.values()):
+    if isinstance(source, Constants):
+        # The ends of an interval that is none.
+        table, passed, headline = table[list(draws.data_vars)], None, source.description
+    else:
+        passed = source.diagnostics.ok
+        headline = lead_with_status(source.answering, source.diagnostics)
+    for place, column in enumerate(source.columns.values()):
         table.insert(place, column, draws[column].to_numpy())
     if options.json:
         print_json(
             {
-                "passed": fit.diagnostics.ok,
+                "passed": passed,
                 "headline": headline,
                 "predictions": table_records(table),
             }
         )
         return
     print(headline)
-    print(f"Median and {format_share(options.prob)} equal-tailed interval:")
+    print(_heading(source, options.prob))
     print(table_text(table))
 
 

@@ -246,7 +246,7 @@ def _facts(
         "caveats": list(found.caveats),
         "table": table_records(found.table()),
         "cuts": found.cuts,
-        "scales": table_records(found.scales),
+        "scales": table_records(found.scales.table),
         "weights": dict(found.weights),
         "figures": [str(path) for path in figures],
     }

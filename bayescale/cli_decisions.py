@@ -118,14 +118,8 @@ def cluster_of(options: Arguments) -> "Cluster | None":
     """Return the cluster that options describe, if they do."""
     from bayescale.costs import Cluster
 
-    given = {"--gpus": options.gpus, "--gpu": options.gpu, "--utilisation": options.utilisation}
-    missing = [name for name, value in given.items() if value is None]
-    if len(missing) == len(given):
-        if options.price is not None:
-            raise ValueError("--price: a price is of GPU-hours; give --gpus, --gpu, --utilisation.")
+    if options.gpus is None:
         return None
-    if missing:
-        raise ValueError(f"{missing[0]}: a cluster needs --gpus, --gpu and --utilisation.")
     return Cluster(
         n_gpus=options.gpus, peak=options.gpu, utilisation=options.utilisation, price=options.price
     )
@@ -142,12 +136,8 @@ def cost_of(options: Arguments, cluster: "Cluster | None", *, money: bool = Fals
                 aspect=options.aspect, vocab_size=options.vocabulary, n_ctx=options.context
             )
         )
-    if options.lifetime and options.serving_tokens is None:
-        raise ValueError("--lifetime: give the --serving-tokens that the budget is to pay for.")
     serving = Serving(n_tokens=options.serving_tokens) if options.lifetime else None
     if money:
-        if cluster is None or cluster.price is None:
-            raise ValueError("--money: give a cluster and its --price, which money is spent on.")
         return Money(cluster=cluster, serving=serving, train=train)
     return Lifetime(serving, train=train) if serving else train
 

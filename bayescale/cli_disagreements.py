@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 type Arguments = argparse.Namespace
 type Verb = Callable[[str, Callable[[Arguments], None], str], argparse.ArgumentParser]
-type Adder = Callable[[argparse.ArgumentParser], None]
+type Adder = Callable[..., None]
 
 
 def add_disagreement_verbs(verb: Verb, add_runs: Adder, add_prob: Adder) -> None:
@@ -60,7 +60,8 @@ def add_disagreement_verbs(verb: Verb, add_runs: Adder, add_prob: Adder) -> None
     multiverse.add_argument(
         "model", type=Reads(), help="card that the first choices leave as it is"
     )
-    add_runs(multiverse)
+    # What flagged runs do is one of the questions, so that they are read in any case.
+    add_runs(multiverse, outliers=False)
     multiverse.add_argument(
         "--question",
         action="append",
@@ -167,7 +168,6 @@ def _multiverse(options: Arguments) -> None:
         if name not in CHOICES:
             raise unknown_name("question", name, CHOICES)
     model = load_model(options.model)
-    # What flagged runs do is a question here, so that they are read in any case.
     options.keep_outliers = True
     needs = tuple(model.columns.values())
     runs = runs_of(options, needs, model.formula.response)

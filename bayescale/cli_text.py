@@ -33,8 +33,11 @@ def read_mapping(entries: Sequence[str], option: str, form: str) -> dict[str, st
     return found
 
 
-def add_runs(parser: argparse.ArgumentParser, name: str = "runs") -> None:
-    """Add the argument, or the option, of a table of runs, and what is to be done on reading."""
+def add_runs(parser: argparse.ArgumentParser, name: str = "runs", *, outliers: bool = True) -> None:
+    """Add the argument, or the option, of a table of runs, and what is to be done on reading.
+
+    Flagged rows are a matter of an option, unless `outliers` is false.
+    """
     about = "dataset id, folder, or csv, tsv, parquet, jsonl or json file"
     if name.startswith("-"):
         parser.add_argument(name, dest="runs", type=Reads(), metavar="RUNS", help=about)
@@ -55,7 +58,8 @@ def add_runs(parser: argparse.ArgumentParser, name: str = "runs") -> None:
         help="unit a column is in, such as n_params=M, compute=EFLOP, loss=bits/byte; may be "
         "repeated",
     )
-    parser.add_argument("--keep-outliers", action="store_true", help="keep flagged rows")
+    if outliers:
+        parser.add_argument("--keep-outliers", action="store_true", help="keep flagged rows")
     parser.add_argument("--vocabulary-size", type=int, help="refuse losses above its logarithm")
 
 
@@ -104,9 +108,15 @@ def add_fit(parser: argparse.ArgumentParser, *, constants: bool = False) -> None
 
 def saved_fit(options: argparse.Namespace) -> "Fit":
     """Return the saved fit that was named, asked of the groups that were named."""
+    from bayescale.constants import PUBLISHED
     from bayescale.groups import NEW
     from bayescale.posterior import load_fit
 
+    if options.fit in PUBLISHED:
+        raise ValueError(
+            f"{options.fit}: found published constants, which are single numbers without draws; "
+            f"{options.verb} needs a saved fit."
+        )
     fit = load_fit(options.fit)
     groups: dict[str, Any] = read_mapping(options.group, "--group", "COLUMN=LEVEL")
     for column in options.new_level:

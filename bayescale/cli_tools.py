@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from bayescale.cli_files import Writes
-from bayescale.cli_text import add_fit, print_json, saved_fit
+from bayescale.cli_text import add_fit, fit_or_constants, print_json, saved_fit
 from bayescale.completion import SHELLS, completion_script
 from bayescale.outputs import EXPORT
 
@@ -17,7 +17,7 @@ FAILED = 1
 def add_tool_verbs(verb: Verb, parser: argparse.ArgumentParser) -> None:
     """Add the commands ``export``, ``doctor`` and ``completion``."""
     export = verb("export", _export, "Write a saved fit for other tools, as the suffix says.")
-    add_fit(export)
+    add_fit(export, constants=True)
     export.add_argument(
         "--out",
         type=Writes(EXPORT),
@@ -35,17 +35,24 @@ def add_tool_verbs(verb: Verb, parser: argparse.ArgumentParser) -> None:
 
 
 def _export(options: Arguments) -> None:
+    from bayescale.constants import Constants, EmpiricalFrontier
     from bayescale.exporting import export_fit
 
-    fit = saved_fit(options)
-    if options.out is not None:
-        export_fit(fit, options.out)
-    coefficients = fit.coefficients()
+    source = fit_or_constants(options) if options.out is None else saved_fit(options)
+    if isinstance(source, EmpiricalFrontier):
+        raise TypeError(f"{source.name} is a frontier that a paper gives, without a law.")
+    if isinstance(source, Constants):
+        coefficients, passed, headline = dict(source.parameters), None, source.description
+    else:
+        if options.out is not None:
+            export_fit(source, options.out)
+        coefficients, passed = source.coefficients(), source.diagnostics.ok
+        headline = source.headline
     if options.json:
         written = str(options.out) if options.out else None
-        print_json({"passed": fit.diagnostics.ok, "coefficients": coefficients, "export": written})
+        print_json({"passed": passed, "coefficients": coefficients, "export": written})
         return
-    print(fit.headline)
+    print(headline)
     if options.out is not None:
         print(f"export: {options.out}")
         return

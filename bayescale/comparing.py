@@ -23,6 +23,7 @@ from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
 from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
+from bayescale.scales import ScalesLeftOut
 from bayescale.units import Amount
 
 CUTS = (0.5, 0.7, 0.85)
@@ -232,10 +233,8 @@ def _clusters(runs: Runs, units: Units) -> tuple[str, NDArray[np.int64]]:
     return "", units.codes
 
 
-def _weights(scales: pd.DataFrame, eligible: Sequence[str]) -> "pd.Series[float]":
-    among = scales.copy()
-    densities = scales.attrs["densities"]
-    among.attrs["densities"] = {at: d for at, d in densities.items() if at[0] in eligible}
+def _weights(scales: ScalesLeftOut, eligible: Sequence[str]) -> "pd.Series[float]":
+    among = scales.of(eligible)
     try:
         return stacking_weights(among).rename("weight")
     except ValueError:  # no law that may win could be scored at every cut

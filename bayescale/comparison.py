@@ -12,6 +12,7 @@ from bayescale.leaving import LeftOut
 from bayescale.posterior import Fit
 from bayescale.ranking import ERRORS, Ranking
 from bayescale.runs import Runs
+from bayescale.scales import ScalesLeftOut
 from bayescale.units import format_compute, format_count, format_share
 
 FEW = 10
@@ -50,7 +51,7 @@ class Comparison:
 
     fits: Mapping[str, Fit]
     runs: Runs
-    scales: pd.DataFrame
+    scales: ScalesLeftOut
     left_out: LeftOut
     weights: "pd.Series[float]"
     unfitted: Mapping[str, str]
@@ -85,7 +86,7 @@ class Comparison:
             weight = 1.0 / (above.sum() * len(cuts))
             shares += weight * np.bincount(self.clusters[above], minlength=len(found))
             for name in self.fits:
-                density = self.scales.attrs["densities"].get((name, cut))
+                density = self.scales.pointwise.get((name, cut))
                 if density is None:
                     found[name] = np.nan
                     continue
@@ -107,7 +108,7 @@ class Comparison:
     @property
     def cuts(self) -> list[float]:
         """The scales below which laws were fitted and above which they were scored."""
-        return [float(cut) for cut in self.scales.index.get_level_values("cut").unique()]
+        return list(self.scales.cuts)
 
     def densities(self, on: str = "level") -> pd.DataFrame:
         """Return the log predictive density of each unit left out, a column a law.
@@ -154,9 +155,10 @@ class Comparison:
         found = pd.DataFrame(index=pd.Index(names, name="model"))
         for column in ("elpd", "diff", "se"):
             found[f"{column}_scale"] = scale[column]
-        per_model = self.scales.groupby(level="model")
+        scores = self.scales.table
+        per_model = scores.groupby(level="model")
         for column in ("rmsle", "coverage_90"):
-            found[column] = per_model[column].mean() if column in self.scales else np.nan
+            found[column] = per_model[column].mean() if column in scores else np.nan
         found["weight"] = self.weights
         for column in ("elpd", "diff", "se"):
             found[f"{column}_loo"] = unit[column]
@@ -281,7 +283,7 @@ class Comparison:
         return f"{self.scale} {ends[0]} to {ends[1]}"
 
     def _ok_below(self, name: str, cut: float) -> bool:
-        row = self.scales.xs(name, level="model").loc[cut]
+        row = self.scales.table.xs(name, level="model").loc[cut]
         return bool(row.get("ok", False))
 
     def text_table(self) -> pd.DataFrame:

@@ -34,6 +34,22 @@ class Constants:
         law(self.law).check_parameters(self.parameters)
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
 
+    @property
+    def response(self) -> str:
+        """What the law is a law of."""
+        return law(self.law).response
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The column of runs that each input of the law is."""
+        return {name: self.inputs.get(name, name) for name in law(self.law).inputs}
+
+    @property
+    def description(self) -> str:
+        """One line: whose constants they are, and what is to be known of them."""
+        note = f" Note: {self.note}." if self.note else ""
+        return f"{self.name}: {self.source}.{note}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmpiricalFrontier:

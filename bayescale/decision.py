@@ -144,13 +144,14 @@ class Decision:
     def headline(self) -> str:
         """What the decision rests on, led by the failure if the gates were not passed."""
         if isinstance(self.source, Constants):
-            return f"{self.source.name}: {self.source.source}."
+            return self.source.description
         return lead_with_status(self.source.answering, self.source.diagnostics)
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """The decision in words: what to run, how sure, and what it would be worth to know."""
         row, text = self.plan, self.candidates.text
+        drawn = not isinstance(self.source, Constants)
         budget = format_budget(self.budget, self.cost.unit)
         rule = (
             "the least expected regret"
@@ -161,20 +162,23 @@ class Decision:
             f"Train {format_count(row['n_params'])} parameters on {format_count(row['n_tokens'])} "
             f"tokens ({format_number(row['tokens_per_param'])} per parameter): {rule} for {budget} "
             f"of {self.cost.name}.",
-            f"Expect a loss of {text.interval(row, 'loss_run', lambda x: format_number(x, 4))} "
-            f"({format_share(self.prob)} of what one run would show).",
+            f"Expect a loss of {text.interval(row, 'loss_run', lambda x: format_number(x, 4))}"
+            + (f" ({format_share(self.prob)} of what one run would show)." if drawn else "."),
         ]
         if text.cluster is not None and row["spent"] > 0:
             found.append(f"It takes {format_days(row['days'])} on {text.cluster}.")
+        sure = f" with at least {format_share(self.prob)} probability" if drawn else ""
         for share, band in self.bands.iterrows():
             near = f"within {format_share(float(share))} of the best"  # type: ignore[arg-type]
             found.append(
                 f"Sizes from {format_count(band['lower'])} to {format_count(band['upper'])} are "
-                f"{near} with at least {format_share(self.prob)} probability."
+                f"{near}{sure}."
                 if np.isfinite(band["lower"])
                 else f"No size is {near} with {format_share(self.prob)} probability; the most "
                 f"that any has is {format_share(round(float(band['probability']), 3))}."
             )
+        if not drawn:
+            return tuple(found)
         worth = self.value_of_information
         amounts = [format_budget(worth["amount"], self.cost.unit)]
         if "gpu_hours" in worth:
@@ -237,7 +241,7 @@ class Decision:
 
     def text_table(self) -> pd.DataFrame:
         """Return the same as people read it."""
-        return self.candidates.text_table(self.prob)
+        return self.candidates.text_table(self.prob, drawn=not isinstance(self.source, Constants))
 
     def __str__(self) -> str:
         return "\n".join(

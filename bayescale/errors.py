@@ -22,6 +22,20 @@ class RunsError(BayescaleError, ValueError):
     """A table of runs that cannot be used, or that cannot identify the law to be fitted."""
 
 
+class NoMinimumError(RunsError):
+    """Budgets at which the losses of the sizes that were run have no least one inside.
+
+    Attributes
+    ----------
+    budgets
+        These budgets, in FLOP.
+    """
+
+    def __init__(self, message: str, budgets: Iterable[float] = ()) -> None:
+        super().__init__(message)
+        self.budgets = tuple(budgets)
+
+
 class CardError(BayescaleError, ValueError):
     """A model or dataset card, or a model built in Python, that does not make sense."""
 

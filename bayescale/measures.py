@@ -80,10 +80,14 @@ def measure(
             f"between others, expected at least {_FEWEST}. Add sizes, or measure by a law."
         )
     found = isoflop_parabolas(
-        where, budgets=budgets, width=width, seed=int(options.get("seed") or 0)
+        where,
+        budgets=budgets,
+        width=width,
+        drop_edges=True,
+        seed=int(options.get("seed") or 0),
     )
     # The bias of parabolas is of the intercept; the exponent has none.
-    left_out = tuple(sentence for sentence in found.caveats[1:] if "left out:" in sentence)
+    left_out = tuple(sentence for sentence in found.caveats[1:] if sentence.startswith("Left out:"))
     return Measured(
         found.draws["a"].to_numpy(), f"parabolas at {len(found.budgets)} budgets", left_out
     )

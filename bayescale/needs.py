@@ -90,7 +90,7 @@ class Needed:
         if isinstance(self.source, Fit):
             about = lead_with_status(self.source.answering, self.source.diagnostics)
         else:
-            about = f"{self.source.name}: {self.source.source}."
+            about = self.source.description
         return f"{about}\n{self.question}"
 
     @cached_property

@@ -126,6 +126,11 @@ class Fit:
         return int(self.provenance["sampler"]["seed"])
 
     @property
+    def n_draws(self) -> int:
+        """How many draws there are, over all chains."""
+        return int(self._posterior.sizes["chain"] * self._posterior.sizes["draw"])
+
+    @property
     def parameters(self) -> dict[str, xr.DataArray]:
         """Draws of the law's natural parameters."""
         return {name: self._posterior[name] for name in self.law.parameters}

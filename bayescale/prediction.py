@@ -20,9 +20,12 @@ from bayescale.residuals import NoiseOfRuns
 from bayescale.runs import Runs
 from bayescale.units import parse_amounts
 
+_BLOCK = 1_000_000
+"""Draws times plans that are worked on at a time."""
+
 
 def predict(
-    fit: Fit | Mixture,
+    fit: Fit | Mixture | Constants,
     *,
     n_params: object = None,
     n_tokens: object = None,
@@ -35,7 +38,7 @@ def predict(
     Parameters
     ----------
     fit
-        A posterior, or an average of several.
+        A posterior, an average of several, or published constants.
     n_params, n_tokens
         Amounts, or lists of amounts of equal length; one amount goes with every other.
     inputs
@@ -54,7 +57,8 @@ def predict(
         Dims ``chain``, ``draw``, ``plan``; the inputs are coordinates on ``plan``. ``loss`` is
         the posterior of the law's value there. ``loss_run`` is what one new run would show: the
         law and the scatter of runs. Both are in the unit of the runs' loss; for a law of
-        something else they carry its name, as ``bleu`` and ``bleu_run``.
+        something else they carry its name, as ``bleu`` and ``bleu_run``. Published constants,
+        of which no scatter is known, give a single draw of the first alone.
 
     Raises
     ------
@@ -62,6 +66,8 @@ def predict(
         If an amount is missing or cannot be read, or the lists differ in length.
     UnknownNameError
         If a level was not fitted.
+    ValueError
+        If levels or a seed are given with published constants, which have neither.
 
     Examples
     --------
@@ -73,22 +79,55 @@ def predict(
     """
     named = {"n_params": n_params, "n_tokens": n_tokens}
     given = {name: value for name, value in named.items() if value is not None} | dict(inputs or {})
-    fit.refuse_unknown_groups(groups or {})
+    if isinstance(fit, Constants):
+        for option, value in (("groups", groups), ("seed", seed)):
+            if value:
+                raise ValueError(
+                    f"{option}: found {value!r} with {fit.name}, published constants, which have "
+                    "neither levels nor draws. Leave it out, or give a fit."
+                )
+    else:
+        fit.refuse_unknown_groups(groups or {})
     columns = fit.columns
     plans = parse_plans(given, tuple(columns.values()))
     plans = _one_for_each_level(plans, groups or {})
-    log_inputs = {
-        name: xr.DataArray(np.log(plans[column]), dims="plan") for name, column in columns.items()
-    }
-    curve = fit.curve_of(groups)
-    mean = curve.response(log_inputs).transpose("chain", "draw", "plan")
+    count = len(next(iter(plans.values())))
     name = fit.response
-    count = mean.sizes["plan"]
+    made: dict[str, list[NDArray[np.float64]]] = {}
+    for part in blocks(count, fit):
+        own = {column: amounts[part] for column, amounts in plans.items()}
+        levels = {c: x if np.ndim(x) == 0 else x[part] for c, x in (groups or {}).items()}
+        log_inputs = {n: xr.DataArray(np.log(own[c]), dims="plan") for n, c in columns.items()}
+        curve = curve_of(fit) if isinstance(fit, Constants) else fit.curve_of(levels)
+        mean = curve.response(log_inputs).transpose("chain", "draw", "plan")
+        made.setdefault(name, []).append(mean.to_numpy())
+        if not isinstance(fit, Constants):
+            run = simulate_runs(fit, mean, own, levels, seed, first=part.start)
+            made.setdefault(f"{name}_run", []).append(run.transpose(*mean.dims).to_numpy())
+    draws = {coordinate: mean[coordinate] for coordinate in mean.coords}
     coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
     return xr.Dataset(
-        {name: mean, f"{name}_run": simulate_runs(fit, mean, plans, groups, seed)},
-        coords={"plan": np.arange(count), **coordinates},
+        {
+            variable: (mean.dims, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1))
+            for variable, parts in made.items()
+        },
+        coords={**draws, "plan": np.arange(count), **coordinates},
     )
+
+
+def blocks(count: int, source: Fit | Mixture | Constants) -> list[slice]:
+    """Return the parts of so many plans that are worked on one after another.
+
+    What is made on the way from plans to answers takes many times their room, so that of ten
+    thousand plans at once it would be gigabytes.
+    """
+    draws = 1
+    if isinstance(source, Mixture):
+        draws = sum(part.n_draws for part, _ in source.pieces())
+    elif isinstance(source, Fit):
+        draws = source.n_draws
+    size = max(1, _BLOCK // draws)
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def parse_plans(
@@ -140,6 +179,7 @@ def simulate_runs(
     groups: Groups | None = None,
     seed: int | None = None,
     *,
+    first: int = 0,
     alone: bool = False,
 ) -> xr.DataArray:
     """Return what new runs would show where the curve says `mean`, one for each draw and plan.
@@ -157,6 +197,8 @@ def simulate_runs(
         The levels that the curve is of already.
     seed
         The fit's own unless given.
+    first
+        The number of the first of these plans, where they are a part of many.
     alone
         Simulate each plan as if it were the only one: nothing depends on the others, nor on their
         order, and all have the same scatter. For plans of which one is to be run.
@@ -170,6 +212,7 @@ def simulate_runs(
                 columns,
                 groups,
                 seed_of(_seed(part, seed), Stream.PARTS, place),
+                first=first,
                 alone=alone,
             )
             for place, (part, draws) in enumerate(fit.pieces())
@@ -184,9 +227,9 @@ def simulate_runs(
     noise = noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts)
     drawn = np.empty(mean.shape)
     for plan in range(mean.sizes[dim]):
-        stream = stream_of_noise(fit, seed, 0 if alone else plan)
+        stream = stream_of_noise(fit, seed, 0 if alone else first + plan)
         drawn[..., [plan]] = noise.at(plan).draw(stream, (*mean.shape[:2], 1))
-    effects = effects_of_runs(fit, mean, columns, groups, seed, alone=alone)
+    effects = effects_of_runs(fit, mean, columns, groups, seed, first=first, alone=alone)
     # A Student-t tail may be long enough to overflow.
     with np.errstate(over="ignore"):
         return mean * np.exp(effects + mean.copy(data=drawn))
@@ -199,6 +242,7 @@ def effects_of_runs(
     groups: Groups | None = None,
     seed: int | None = None,
     *,
+    first: int = 0,
     alone: bool = False,
 ) -> xr.DataArray:
     """Return by how much log responses differ because of levels that the curve is not of.
@@ -208,11 +252,11 @@ def effects_of_runs(
     """
     model, dim = fit.model, str(like.dims[-1])
     total = xr.zeros_like(like)
-    for i, effect in enumerate(model.effects):
+    for place, effect in enumerate(model.effects):
         if effect.by in {*fit.groups, *(groups or {})} or effect.of in model.formula.parameters:
             continue
-        own = [f"plan {0 if alone else number}" for number in range(like.sizes[dim])]
-        stream = (_seed(fit, seed), i)
+        own = [f"plan {0 if alone else first + i}" for i in range(like.sizes[dim])]
+        stream = (_seed(fit, seed), place)
         found = effects_at(effect, fit.posterior, columns.get(effect.by, own), dim, stream)
         if effect.of in model.formula.inputs:
             column = model.columns[effect.of]

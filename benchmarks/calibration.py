@@ -139,7 +139,7 @@ class Bench:
             executor=self.executor,
             store=self.store,
             progress=False,
-        )
+        ).table
 
     def tasks(self, work: Callable[..., dict], tasks: list[Task]) -> list[dict]:
         return run_tasks(

@@ -1,12 +1,14 @@
 """Hoffmann's approaches 1 and 2, against surfaces whose optimum is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayescale as bs
 from bayescale.approaches import parabola_bias
-from bayescale.errors import RunsError
+from bayescale.errors import NoMinimumError, RunsError
 from bayescale.lines import line_through
 
 LAW = bs.law("chinchilla")
@@ -71,11 +73,46 @@ def test_parabolas_say_what_they_leave_out():
     runs = isoflops().table
     flat = runs["compute"] < 1e19
     runs.loc[flat, "loss"] = 5.0 + 0.01 * np.log(runs.loc[flat, "n_params"]) ** 0.5
-    frontier = bs.isoflop_parabolas(bs.load_runs(runs))
+    frontier = bs.isoflop_parabolas(bs.load_runs(runs), drop_edges=True)
     assert len(frontier.budgets) == len(BUDGETS) - 1
-    assert any("left out" in caveat for caveat in frontier.caveats)
-    far = bs.isoflop_parabolas(isoflops(width=2.0, off=6.0))
-    assert any("outside the sizes that were run" in caveat for caveat in far.caveats)
+    assert any(caveat.startswith("Left out: 6e18 FLOP: the loss") for caveat in frontier.caveats)
+
+
+def test_budgets_without_a_minimum_are_refused_by_name():
+    """No exponent, and no loss, is read off a parabola beyond the sizes that were run."""
+    for off, side in ((6.0, "below"), (1 / 6.0, "above")):
+        with pytest.raises(NoMinimumError, match=f"6 of 6 budgets .*minimum lies {side}") as found:
+            bs.isoflop_parabolas(isoflops(width=2.0, off=off))
+        assert found.value.budgets == pytest.approx(BUDGETS)
+        with pytest.raises(RunsError, match="found 0 budgets"):
+            bs.isoflop_parabolas(isoflops(width=2.0, off=off), drop_edges=True)
+    # One of several: the others are enough, once that is asked for.
+    table = isoflops().table
+    best = np.exp(LAW.optimal_log_params(TRUTH, np.log(BUDGETS[0] / 6)))
+    small = np.isclose(table["n_params"] * table["n_tokens"] * 6, BUDGETS[0])
+    runs = bs.load_runs(table[~small | (table["n_params"] > 1.05 * best)])
+    with pytest.raises(NoMinimumError, match=r"1 of 6 budgets \(6e18 FLOP") as found:
+        bs.isoflop_parabolas(runs)
+    assert found.value.budgets == pytest.approx(BUDGETS[:1])
+    kept = bs.isoflop_parabolas(runs, drop_edges=True)
+    named = bs.isoflop_parabolas(runs, budgets=list(BUDGETS[1:]))
+    assert len(kept.budgets) == len(named.budgets) == 5
+
+
+def test_public_cases_of_parabolas():
+    """A synthetic sweep of exponent 0.51261, and one whose sizes are all beyond the minimum."""
+    cases = Path(__file__).parents[2] / "shared" / "cases"
+    if not cases.is_dir():
+        pytest.skip("the public cases are not beside the checkout")
+    names = {"C": "compute", "N": "n_params", "D": "n_tokens"}
+    whole, edge = (
+        bs.load_runs(pd.read_csv(cases / f"{name}.csv").rename(columns=names))
+        for name in ("12-synthetic", "12b-edge")
+    )
+    a = bs.isoflop_parabolas(whole).exponents().loc["a", "median"]
+    assert a == pytest.approx(0.51261, abs=1e-4)
+    with pytest.raises(NoMinimumError, match="5 of 5 budgets"):
+        bs.isoflop_parabolas(edge)
 
 
 def test_a_sweep_that_cannot_be_read_is_refused(chinchilla_runs):

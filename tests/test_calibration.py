@@ -22,7 +22,7 @@ def test_scales_are_left_out_one_after_the_other(chinchilla_runs, tmp_path):
     cuts = ["3e20", 1e21]
     table = bs.leave_scale_out(
         ["chinchilla", "kaplan-nd"], chinchilla_runs, cuts, store=store, **QUICK
-    )
+    ).table
     assert list(table.index.names) == ["model", "cut"]
     assert len(table) == 4
     for (_, cut), row in table.iterrows():
@@ -37,31 +37,33 @@ def test_scales_are_left_out_one_after_the_other(chinchilla_runs, tmp_path):
     assert len(lines) == 4
     again = bs.leave_scale_out(
         ["chinchilla", "kaplan-nd"], chinchilla_runs, cuts, store=store, **QUICK
-    )
+    ).table
     pd.testing.assert_frame_equal(again, table)
     assert store.read_text(encoding="utf-8").splitlines() == lines
 
 
 @pytest.mark.slow
 def test_a_process_pool_gives_the_same_numbers(chinchilla_runs):
-    alone = bs.leave_scale_out(["chinchilla"], chinchilla_runs, [3e20, 1e21], **QUICK)
+    alone = bs.leave_scale_out(["chinchilla"], chinchilla_runs, [3e20, 1e21], **QUICK).table
     with ProcessPoolExecutor(2) as executor:
         pooled = bs.leave_scale_out(
             ["chinchilla"], chinchilla_runs, [3e20, 1e21], executor=executor, **QUICK
-        )
+        ).table
     pd.testing.assert_frame_equal(alone, pooled)
 
 
 def test_a_model_that_cannot_be_fitted_leaves_the_others_alone(chinchilla_runs):
     cut = float(np.sort(chinchilla_runs.compute)[4])
-    table = bs.leave_scale_out(["chinchilla"], chinchilla_runs, [cut, 1e21], **QUICK)
+    table = bs.leave_scale_out(["chinchilla"], chinchilla_runs, [cut, 1e21], **QUICK).table
     status = table.loc[("chinchilla", cut), "status"]
     assert "expected at least 7" in status
     assert np.isfinite(table.loc[("chinchilla", 1e21), "elpd"])
 
 
 def test_any_column_may_be_the_scale(chinchilla_runs):
-    table = bs.leave_scale_out(["chinchilla"], chinchilla_runs, ["2B"], by="n_params", **QUICK)
+    table = bs.leave_scale_out(
+        ["chinchilla"], chinchilla_runs, ["2B"], by="n_params", **QUICK
+    ).table
     assert table["n_test"].iloc[0] == (chinchilla_runs.n_params >= 2e9).sum()
 
 

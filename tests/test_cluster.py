@@ -48,12 +48,12 @@ def cuts(chinchilla_runs) -> list[float]:
 
 @pytest.fixture(scope="module")
 def alone(chinchilla_runs, cuts) -> pd.DataFrame:
-    return bs.leave_scale_out(["chinchilla"], chinchilla_runs, cuts, **QUICK)
+    return bs.leave_scale_out(["chinchilla"], chinchilla_runs, cuts, **QUICK).table
 
 
 def test_two_worker_processes_give_the_same_numbers(client, executor, chinchilla_runs, cuts, alone):
     found = bs.leave_scale_out(["chinchilla"], chinchilla_runs, cuts, executor=executor, **QUICK)
-    pd.testing.assert_frame_equal(found, alone)
+    pd.testing.assert_frame_equal(found.table, alone)
     workers = client.run(os.getpid)
     assert len(set(workers.values()) - {os.getpid()}) == 2
 
@@ -61,15 +61,15 @@ def test_two_worker_processes_give_the_same_numbers(client, executor, chinchilla
 def test_a_process_pool_gives_the_same_numbers(chinchilla_runs, cuts, alone):
     with ProcessPoolExecutor(2) as pool:
         found = bs.leave_scale_out(["chinchilla"], chinchilla_runs, cuts, executor=pool, **QUICK)
-    pd.testing.assert_frame_equal(found, alone)
+    pd.testing.assert_frame_equal(found.table, alone)
 
 
 def test_a_fit_that_fails_is_reported_and_holds_up_no_other(executor, chinchilla_runs, cuts):
     found = bs.leave_scale_out(
         ["chinchilla"], chinchilla_runs, cuts[:2], executor=executor, **QUICK
     )
-    assert "expected at least 7" in found.loc[("chinchilla", cuts[0]), "status"]
-    assert np.isfinite(found.loc[("chinchilla", cuts[1]), "elpd"])
+    assert "expected at least 7" in found.table.loc[("chinchilla", cuts[0]), "status"]
+    assert np.isfinite(found.table.loc[("chinchilla", cuts[1]), "elpd"])
 
 
 def test_a_cluster_goes_on_where_another_stopped(executor, chinchilla_runs, cuts, alone, tmp_path):
@@ -79,7 +79,7 @@ def test_a_cluster_goes_on_where_another_stopped(executor, chinchilla_runs, cuts
     found = bs.leave_scale_out(
         ["chinchilla"], chinchilla_runs, cuts, store=store, executor=executor, **QUICK
     )
-    pd.testing.assert_frame_equal(found, alone)
+    pd.testing.assert_frame_equal(found.table, alone)
     again, second = store.read_text(encoding="utf-8").splitlines()
     assert again == first != second
 

@@ -54,8 +54,8 @@ def test_a_card_is_compiled_once_to_a_small_graph(chinchilla_runs, tmp_path, mon
     fitting._compiled_card.cache_clear()
     cuts = ["1e20", "3e20", "1e21"]
     options = {"seed": 1, "draws": 50, "progress": False}
-    table = bs.leave_scale_out(["chinchilla", "chinchilla-drift"], chinchilla_runs, cuts, **options)
-    assert table["elpd"].notna().sum() == 6
+    found = bs.leave_scale_out(["chinchilla", "chinchilla-drift"], chinchilla_runs, cuts, **options)
+    assert found.table["elpd"].notna().sum() == 6
     # The log density and its gradient, rewritten for Numba, of either card.
     of_card, of_default_card = nodes
     assert of_card < 44

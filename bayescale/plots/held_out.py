@@ -6,19 +6,22 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, new_axes, ratio_axis, tidy
+from bayescale.scales import ScalesLeftOut
 from bayescale.units import format_share
 
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
 _MARKERS = ("o", "s", "^", "D", "v")
 
 
-def coverage(scores: pd.DataFrame, prob: float = 0.9, ax: Axes | None = None) -> Axes:
+def coverage(
+    scores: ScalesLeftOut | pd.DataFrame, prob: float = 0.9, ax: Axes | None = None
+) -> Axes:
     """Draw the share of held-out runs inside the interval, by distance from the fitted ones.
 
     Parameters
     ----------
     scores
-        What `bayescale.leave_scale_out` returned.
+        What `bayescale.leave_scale_out` returned, or tables of several results, one after another.
     prob
         The interval: 0.5, 0.8, 0.9 or 0.95.
     ax
@@ -51,6 +54,8 @@ def coverage(scores: pd.DataFrame, prob: float = 0.9, ax: Axes | None = None) ->
     from scipy import stats
 
     name = f"coverage_{round(100 * prob)}"
+    if isinstance(scores, ScalesLeftOut):
+        scores = scores.table
     if name not in scores:
         known = [c[9:] for c in map(str, scores) if c.startswith("coverage_")]
         raise ValueError(f"prob: found {prob}, expected one of {', '.join(known)} per cent.")

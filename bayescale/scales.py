@@ -1,0 +1,88 @@
+"""What `leave_scale_out` found: a table of scores, and the density of every run left out."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class ScalesLeftOut:
+    """How models predict the runs above each of several scales. Made by `leave_scale_out`.
+
+    Attributes
+    ----------
+    table
+        Indexed by ``model`` and ``cut``. What `Score.summary` has (densities, error, coverage at
+        50, 80, 90 and 95 %, width, interval score and CRPS), ``n_train``; ``distance``, the mean
+        of ln (scale of a held-out run / largest fitted); and of the fit ``ok``, ``r_hat``,
+        ``ess`` and ``status``. A model that could not be fitted has a status alone.
+    pointwise
+        By model and cut, the log density of each run above the cut, of the log of its response,
+        in the order of the runs. A model that could not be fitted has none.
+    """
+
+    table: pd.DataFrame
+    pointwise: Mapping[tuple[str, float], NDArray[np.float64]]
+
+    def __post_init__(self) -> None:
+        frozen = {at: np.array(values, dtype=float) for at, values in self.pointwise.items()}
+        for values in frozen.values():
+            values.flags.writeable = False
+        object.__setattr__(self, "pointwise", MappingProxyType(frozen))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models, as given."""
+        return tuple(dict.fromkeys(map(str, self.table.index.get_level_values("model"))))
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """The cuts, from the least."""
+        return tuple(sorted({float(cut) for cut in self.table.index.get_level_values("cut")}))
+
+    def of(self, models: Iterable[str]) -> "ScalesLeftOut":
+        """Return what was found of some of the models."""
+        kept = set(models)
+        among = self.table.index.get_level_values("model").isin(kept)
+        return ScalesLeftOut(
+            self.table[among], {at: d for at, d in self.pointwise.items() if at[0] in kept}
+        )
+
+    def and_also(self, other: "ScalesLeftOut") -> "ScalesLeftOut":
+        """Return both, of other models or other cuts of the same runs.
+
+        Raises
+        ------
+        ValueError
+            If a model was scored at a cut in both, or not on as many runs in one as in the other.
+        """
+        both = self.table.index.intersection(other.table.index)
+        if len(both):
+            model, cut = both[0]
+            raise ValueError(f"scores: found {model} at the cut {cut:g} in both; give each once.")
+        counts: dict[float, int] = {}
+        for part in (self, other):
+            for (model, cut), values in part.pointwise.items():
+                if counts.setdefault(cut, len(values)) != len(values):
+                    raise ValueError(
+                        f"scores: found {len(values)} runs above the cut {cut:g} of {model} and "
+                        f"{counts[cut]} of another; expected scores on the same runs."
+                    )
+        return ScalesLeftOut(
+            pd.concat([self.table, other.table]).sort_index(),
+            {**self.pointwise, **other.pointwise},
+        )
+
+    def __str__(self) -> str:
+        return self.table.to_string(float_format="{:.4g}".format)
+
+    def __repr__(self) -> str:
+        return f"<ScalesLeftOut of {', '.join(self.models)}>\n{self}"
+
+    def _repr_html_(self) -> Any:
+        return self.table.to_html(float_format="{:.4g}".format)

@@ -1,0 +1,380 @@
+"""Every option of every command changes what is done or shown, or is refused by its name."""
+
+import argparse
+import io
+import json
+import warnings
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+from contract.fits import fit_of_card, laplace_fit
+
+import bayescale as bs
+from bayescale.cli import _parser, main
+from bayescale.cli_rules import OF_DRAWS, RULES
+
+EVERYWHERE = {"--help", "--json", "--quiet"}
+CLUSTER = ("--gpus", "512", "--gpu", "H100-SXM", "--utilisation", "0.4")
+SHAPES = ("--vocabulary", "50000")
+COSTS = {
+    "--serving-tokens": ("--serving-tokens", "5T", "--lifetime"),
+    "--lifetime": ("--lifetime", "--serving-tokens", "5T"),
+    "--gpus": CLUSTER,
+    "--gpu": CLUSTER,
+    "--utilisation": CLUSTER,
+    "--price": (*CLUSTER, "--price", "$2"),
+    "--vocabulary": SHAPES,
+    "--context": (*SHAPES, "--context", "65536"),
+    "--aspect": (*SHAPES, "--aspect", "8"),
+    "--max-params": ("--max-params", "100M"),
+    "--min-params": ("--min-params", "100B"),
+    "--max-tokens": ("--max-tokens", "1B"),
+    "--max-steps": ("--max-steps", "100", "--batch-tokens", "1M"),
+    "--batch-tokens": ("--batch-tokens", "1M", "--max-steps", "100"),
+    "--max-days": ("--max-days", "0.001", *CLUSTER),
+    "--fixed": ("--fixed", "n_unique_tokens=1B"),
+}
+LEVELS = {"--group": ("--group", "family=c4"), "--new-level": ("--new-level", "family")}
+READING = {
+    "--column": ("--column", "loss=other"),
+    "--unit": ("--unit", "loss=bits/token"),
+    "--keep-outliers": ("--keep-outliers",),
+    "--vocabulary-size": ("--vocabulary-size", "20"),
+}
+
+BASE = {
+    "allocate": ("FIT", "--compute", "1e22"),
+    "decide": ("FIT", "--compute", "1e22"),
+    "next": ("FIT", "--target", "1e22", "--budget", "1e21", "--runs", "2", "--candidate", "1B,1B"),
+    "predict": ("FIT", "--n-params", "7B", "--n-tokens", "2T"),
+    "export": ("FIT",),
+    "check": ("RUNS",),
+}
+CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "allocate": {
+        **COSTS,
+        **LEVELS,
+        "--compute": ("--compute", "1e23"),
+        "--prob": ("--prob", "0.5"),
+    },
+    "decide": {
+        **COSTS,
+        **LEVELS,
+        "--serving-tokens": ("--serving-tokens", "5T"),
+        "--compute": ("--compute", "1e23"),
+        "--money": (*CLUSTER, "--price", "$2", "--money", "$1M"),
+        "--plan": ("--plan", "7B,200B"),
+        "--quantile": ("--quantile", "0.95"),
+        "--seed": ("--seed", "5", "--json"),
+        "--prob": ("--prob", "0.5"),
+    },
+    "next": {
+        **COSTS,
+        **LEVELS,
+        "--target": ("--target", "1e24"),
+        "--target-plan": ("--target-plan", "70B,1T"),
+        "--budget": ("--budget", "1e18"),
+        "--runs": ("--runs", "1", "--candidate", "2B,2B"),
+        "--repeats": ("--repeats", "2"),
+        "--objective": ("--objective", "size"),
+        "--candidate": ("--candidate", "2B,20B"),
+        "--candidates": ("--candidates", "CANDIDATES"),
+        "--seed": ("--seed", "5", "--json"),
+    },
+    "predict": {
+        **LEVELS,
+        "--n-params": ("--n-params", "1B"),
+        "--n-tokens": ("--n-tokens", "1T"),
+        "--at": ("--at", "n_params=1B"),
+        "--prob": ("--prob", "0.5"),
+    },
+    "export": {**LEVELS, "--out": ("--out", "NEW.csv")},
+    "check": {**READING, "--model": ("--model", "kaplan-nd")},
+}
+"""Of every option an example, with the options that it needs."""
+
+CALLS = {
+    "fit": "bayescale.fitting.fit",
+    "report": "bayescale.reports.report",
+    "compare": "bayescale.comparing.compare",
+    "explain": "bayescale.explanation.explain",
+    "cuts": "bayescale.windows.rising_cuts",
+    "multiverse": "bayescale.universes.multiverse",
+}
+"""Commands that sample for long: what they ask the library for is what must differ."""
+
+ASKED = {
+    "fit": {
+        **READING,
+        "--out": ("--out", "NEW.nc"),
+        "--store": ("--store", "NEW.draws"),
+        "--report": ("--report", "NEW.html", "--compute", "1e22"),
+        "--compute": ("--compute", "1e22"),
+        "--prob": ("--prob", "0.5"),
+        "--seed": ("--seed", "5"),
+        "--draws": ("--draws", "50"),
+        "--tune": ("--tune", "50"),
+        "--chains": ("--chains", "2"),
+        "--cores": ("--cores", "1"),
+        "--sampler": ("--sampler", "numpyro"),
+        "--anyway": ("--anyway",),
+    },
+    "report": {
+        **COSTS,
+        **LEVELS,
+        "--out": ("--out", "OTHER.html"),
+        "--compute": ("--compute", "1e23"),
+        "--prob": ("--prob", "0.5"),
+        "--plan": ("--plan", "7B,200B"),
+        "--full": ("--full",),
+    },
+    "compare": {
+        **READING,
+        "--data": ("--data", "chinchilla"),
+        "--cut": ("--cut", "1e20"),
+        "--scale": ("--scale", "n_params"),
+        "--by": ("--by", "n_params"),
+        "--folds": ("--folds", "3"),
+        "--draws": ("--draws", "50"),
+        "--refit-draws": ("--refit-draws", "50"),
+        "--seed": ("--seed", "5"),
+        "--compute": ("--compute", "1e24"),
+        "--figures": ("--figures", "NEW"),
+        "--prob": ("--prob", "0.5"),
+    },
+    "explain": {
+        **READING,
+        "--where": ("--where", "n_params > 1e8"),
+        "--by": ("--by", "family"),
+        "--curve": ("--curve", "family"),
+        "--way": ("--way", "law"),
+        "--counted": ("--counted", "body"),
+        "--seed": ("--seed", "5"),
+        "--prob": ("--prob", "0.5"),
+        "--figure": ("--figure", "NEW.png"),
+    },
+    "cuts": {
+        **READING,
+        "--cut": ("--cut", "1e21"),
+        "--by": ("--by", "n_params"),
+        "--compute": ("--compute", "1e24"),
+        "--seed": ("--seed", "5"),
+        "--draws": ("--draws", "50"),
+        "--store": ("--store", "NEW.jsonl"),
+        "--workers": ("--workers", "2"),
+        "--prob": ("--prob", "0.5"),
+        "--figure": ("--figure", "NEW.png"),
+    },
+    "multiverse": {
+        **{option: READING[option] for option in ("--column", "--unit", "--vocabulary-size")},
+        "--question": ("--question", "law"),
+        "--compute": ("--compute", "1e24"),
+        "--seed": ("--seed", "5"),
+        "--draws": ("--draws", "50"),
+        "--store": ("--store", "NEW.jsonl"),
+        "--workers": ("--workers", "2"),
+        "--prob": ("--prob", "0.5"),
+        "--figure": ("--figure", "NEW.png"),
+    },
+}
+ASKED_BASE = {
+    "fit": ("chinchilla", "RUNS"),
+    "report": ("FIT", "--out", "NEW.html", "--compute", "1e22"),
+    "compare": ("chinchilla", "kaplan-nd", "--data", "RUNS"),
+    "explain": ("RUNS",),
+    "cuts": ("chinchilla", "RUNS", "--cut", "1e20", "--compute", "1e22"),
+    "multiverse": ("chinchilla", "RUNS", "--compute", "1e22"),
+}
+AFTERWARDS = {
+    ("fit", "--out"),
+    ("fit", "--report"),
+    ("fit", "--compute"),
+    ("fit", "--prob"),
+    ("compare", "--compute"),
+    ("compare", "--figures"),
+    ("compare", "--prob"),
+    ("explain", "--figure"),
+    ("cuts", "--figure"),
+    ("multiverse", "--figure"),
+}
+"""Options of what is done with the answer; the tests of these commands are of them."""
+
+OTHERS = {"datasets", "laws", "models", "doctor", "completion"}
+
+
+def verbs() -> Mapping[str, argparse.ArgumentParser]:
+    (found,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return found.choices
+
+
+def options_of(verb: str) -> set[str]:
+    return {a.option_strings[-1] for a in verbs()[verb]._actions if a.option_strings} - EVERYWHERE
+
+
+def test_every_option_has_its_example():
+    known = {**CASES, **ASKED}
+    assert set(verbs()) == set(known) | OTHERS
+    for verb, examples in known.items():
+        assert options_of(verb) == set(examples), verb
+    assert {o for verb in OTHERS for o in options_of(verb)} == {"--no-fit"}, "of doctor"
+    every = {option for verb in verbs() for option in options_of(verb)}
+    assert {rule.option for rule in RULES} | set(OF_DRAWS) <= every
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Mapping[str, str]:
+    folder = tmp_path_factory.mktemp("options")
+    runs = bs.load_runs("chinchilla", keep_outliers=True)
+    table = runs.table.assign(other=runs.loss * 1.01, family="one", outlier=runs.table.index == 3)
+    table.to_csv(folder / "runs.csv", index=False)
+    fit_of_card("chinchilla").save(folder / "fit.nc")
+    pooled = laplace_fit(bs.load_model("chinchilla-pooled"), bs.load_runs("overtraining").table)
+    pooled.save(folder / "pooled.nc")
+    fit_of_card("data-constrained").save(folder / "unique.nc")
+    (folder / "candidates.csv").write_text("n_params,n_tokens\n2B,20B\n", encoding="utf-8")
+    names = {"FIT": "fit.nc", "POOLED": "pooled.nc", "UNIQUE": "unique.nc", "RUNS": "runs.csv"}
+    found = {name: str(folder / file) for name, file in names.items()}
+    return {**found, "CANDIDATES": str(folder / "candidates.csv")}
+
+
+def asked(files: Mapping[str, str], verb: str, arguments: tuple[str, ...]) -> list[str]:
+    return [verb, *(files.get(argument, argument) for argument in arguments)]
+
+
+def outcome(arguments: list[str], folder: Path) -> tuple[int, str, str, dict[str, int]]:
+    """Return the exit code, what is printed, and the files that appear."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    made = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    for path in folder.iterdir():
+        path.unlink()
+    return code, out.getvalue(), err.getvalue(), made
+
+
+def without(base: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a base command without the options that are given once and are given again."""
+    once = {"--target", "--budget", "--runs", "--compute", "--out", "--data", "--money"}
+    out = {"--target-plan": "--target", "--candidates": "--candidate", "--money": "--compute"}
+    dropped = (once & set(given)) | {out[name] for name in given if name in out}
+    kept, skip = [], False
+    for argument in base:
+        if skip:
+            skip = False
+        elif argument in dropped:
+            skip = True
+        else:
+            kept.append(argument)
+    return tuple(kept)
+
+
+def examples(known: Mapping[str, Mapping[str, tuple[str, ...]]]):
+    return [(verb, option) for verb, options in known.items() for option in options]
+
+
+def said(verb: str, option: str, base: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a base command on the fit that the option is for."""
+    fit = {"--group": "POOLED", "--new-level": "POOLED", "--fixed": "UNIQUE"}.get(option, "FIT")
+    return tuple(fit if argument == "FIT" else argument for argument in base)
+
+
+@pytest.mark.parametrize(("verb", "option"), examples(CASES))
+def test_an_option_acts_or_is_refused(verb, option, files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = CASES[verb][option]
+    base = said(verb, option, BASE[verb])
+    # Options that it needs, alone: what differs is to be its own doing.
+    rest = given[: given.index(option)] + after(given, option, verb)
+    before = outcome(asked(files, verb, (*without(base, rest), *rest)), tmp_path)
+    found = outcome(asked(files, verb, (*without(base, given), *given)), tmp_path)
+    if found[0] == 2:
+        assert found[1] == "" and word(option) in found[2], found[2]
+        return
+    assert found[0] == 0, found[2]
+    assert found != before, f"{verb} {option} changes nothing"
+
+
+def word(option: str) -> str:
+    """Return what a refusal names: the option, or what it is of."""
+    return {"--vocabulary-size": "ln(20)"}.get(option, option.lstrip("-").split("-")[0])
+
+
+def after(given: tuple[str, ...], option: str, verb: str) -> tuple[str, ...]:
+    """Return what follows an option and its value."""
+    place = given.index(option) + 1
+    takes = next(a for a in verbs()[verb]._actions if option in a.option_strings).nargs != 0
+    return given[place + takes :]
+
+
+@pytest.mark.parametrize(("verb", "option"), examples(ASKED))
+def test_an_option_of_a_long_command_reaches_the_library(
+    verb, option, files, tmp_path, monkeypatch
+):
+    if (verb, option) in AFTERWARDS:
+        pytest.skip("of what is done with the answer")
+    monkeypatch.chdir(tmp_path)
+
+    class Reached(Exception):
+        """In place of the work."""
+
+    def ask(arguments):
+        def reached(*positional, **named):
+            raise Reached(repr(positional) + repr(sorted(named.items(), key=str)))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CALLS[verb], reached)
+            try:
+                return outcome(asked(files, verb, arguments), tmp_path)
+            except Reached as what:
+                return str(what)
+
+    given = ASKED[verb][option]
+    base = said(verb, option, ASKED_BASE[verb])
+    before, found = ask(base), ask((*without(base, given), *given))
+    if isinstance(found, tuple):
+        assert found[0] == 2, found
+        assert word(option) in found[2], found[2]
+    else:
+        assert found != before, f"{verb} {option} changes nothing"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.option + " ".join(rule.verbs))
+def test_an_option_without_what_it_needs_is_refused(rule, files, tmp_path):
+    for verb in rule.verbs or [v for v in verbs() if rule.option in options_of(v)]:
+        given = {**CASES, **ASKED}[verb][rule.option]
+        base = without({**BASE, **ASKED_BASE}[verb], given)
+        if verb == "compare":
+            base = ("a.nc", "b.nc")
+        start = given.index(rule.option)
+        alone = given[start : len(given) - len(after(given, rule.option, verb))]
+        code, out, err, made = outcome(asked(files, verb, (*base, *alone)), tmp_path)
+        assert (code, out, made) == (2, "", {}), (verb, err)
+        assert err.startswith(f"bayescale: {rule.option}: "), err
+        assert err.count("\n") == 1 and " too." in err
+
+
+@pytest.mark.parametrize("verb", ["allocate", "decide", "predict"])
+def test_options_of_draws_are_refused_with_published_constants(verb, files, tmp_path):
+    base = tuple("hoffmann2022" if a == "FIT" else a for a in BASE[verb])
+    assert outcome(asked(files, verb, base), tmp_path)[0] == 0
+    for option in set(OF_DRAWS) & options_of(verb):
+        given = CASES[verb][option]
+        code, out, err, _ = outcome(asked(files, verb, (*base, *given)), tmp_path)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"bayescale: {option}: found hoffmann2022, published constants")
+
+
+def test_days_and_money_are_in_the_answer(files, tmp_path):
+    base = ("FIT", "--compute", "1e22", *CLUSTER)
+    out = outcome(asked(files, "allocate", (*base, "--price", "$2")), tmp_path)[1]
+    assert "days" in out and "training cost" in out and "$" in out
+    rows = json.loads(outcome(asked(files, "allocate", (*base, "--json")), tmp_path)[1])
+    (row,) = rows["allocation"]
+    assert row["days"] == pytest.approx(1e22 / (512 * 989.4e12 * 0.4) / 86400, rel=0.01)
+    assert "training_money" not in row
