@@ -120,11 +120,14 @@ def lower_logp(
     from pymc.pytensorf import compile as compile_graph
     from pytensor.graph.replace import clone_replace
 
+    from bayescale.filtering import register_in_jax
+
     values = _values_of(built)
     position, entries = _entries_of_position(values, start)
     data = pt.matrix(data_name, shape=(built[data_name].get_value().shape[0], None))
     outputs = clone_replace([built.logp()], {**entries, built[data_name]: data})
     found = jax.config.jax_enable_x64
+    register_in_jax()
     # Constants are made here, whatever the precision that others in the process work in.
     with built, jax.enable_x64(True):
         function = compile_graph([position, data], outputs, mode="JAX")

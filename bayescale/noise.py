@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayescale.correlated import order_of
 from bayescale.errors import CardError, did_you_mean, refuse_unknown
 from bayescale.laws import Law, Value, Values
 from bayescale.priors import Prior, check_priors, prior_from_dict
@@ -81,8 +82,10 @@ class Checkpoints:
     """Residuals that are correlated along training: of one run, or of runs of one size.
 
     They are an Ornstein-Uhlenbeck process in the log of what is trained on: the correlation of
-    one checkpoint and the next is exp(-gap / length), with gap the distance of their logs; or
-    ``alike`` times that, where even two rows at one place need not err alike.
+    two checkpoints is exp(-distance / length), with the distance of their logs; or ``alike``
+    times that, where even two rows at one place need not err alike, since each has an error of
+    its own beside what they share. Either way it depends on the two alone, whatever other
+    checkpoints there are.
 
     Attributes
     ----------
@@ -146,7 +149,8 @@ class Noise:
     -----
     Exact for Normal scatter. For a Student-t, of which the sum with an error or with what
     remains of an earlier checkpoint is no Student-t, the sum is taken to be one of the combined
-    scale.
+    scale: what each checkpoint adds to what those before it lead to expect is a Student-t, and
+    correlations are what is said of checkpoints.
 
     Repeated runs of one setting (seeds) need no noise of their own: let the response differ
     between settings (``[pooling.loss."n_params+n_tokens"]``). What differs between settings is
@@ -235,6 +239,7 @@ class Noise:
         """Names of what it needs to know of each run, of `facts`."""
         return (
             *(("previous", "gap") if self.checkpoints else ()),
+            *(("order",) if self.checkpoints and self.checkpoints.alike else ()),
             *(("error",) if self.standard_error else ()),
             *(("half",) if self.rounding else ()),
             *(("censored",) if self.censored else ()),
@@ -266,6 +271,8 @@ class Noise:
         found: dict[str, NDArray[np.float64]] = {}
         if self.checkpoints is not None:
             found |= links or self.links(runs)
+            if self.checkpoints.alike is not None:
+                found["order"] = order_of(found["previous"])
         if self.standard_error:
             found["error"] = errors_of(runs, self.standard_error)
         if self.rounding:
@@ -299,7 +306,7 @@ class Noise:
         """Return the same for runs of which nothing is recorded yet."""
         zeros = np.zeros(count)
         exact = {"error": zeros, "censored": zeros, "half": widths_of(None, 0.0, count)}
-        known = {**unlinked(count), **exact}
+        known = {**unlinked(count), "order": np.arange(float(count)), **exact}
         return {name: known[name] for name in self.rows}
 
     def amount(

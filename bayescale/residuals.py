@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bayescale.correlated import Correlated
 from bayescale.laws import Value, Values
 from bayescale.noise import ALIKE, GROWTH, INEFFICIENCY, LENGTH, Noise
 from bayescale.recorded import Facts
@@ -52,28 +53,31 @@ class NoiseOfRuns:
     @property
     def scatter(self) -> Scatter:
         """The distribution of residuals, given what earlier checkpoints leave of them."""
+        return self._given_earlier(None)[1]
+
+    def _given_earlier(self, residual: Value | None) -> tuple[Value, Scatter]:
+        """Return what each residual is expected to be, and how it scatters about that.
+
+        Without residuals only how they scatter is known, which does not depend on them.
+        """
         scale = self.scale
         nu = self.values["nu"] if "nu" in self.noise.priors else None
         if self.noise.checkpoints is not None:
-            return Scatter(scale=scale * np.sqrt(-np.expm1(2.0 * self._log_kept)), nu=nu)
+            standard = 0.0 * self.facts["gap"] if residual is None else residual / scale
+            mean, variance = self._process.given_earlier(standard)
+            return mean * scale, Scatter(scale=scale * np.sqrt(variance), nu=nu)
+        return 0.0, self._independent(scale, nu)
+
+    def _independent(self, scale: Value, nu: Value | None) -> Scatter:
         if self.noise.inefficiency is not None:
             worse = self.values[INEFFICIENCY]
             return Scatter(scale=np.sqrt(scale**2 + worse**2), skew=worse / scale)
         return Scatter(scale=scale, nu=nu)
 
-    def expected(self, residual: Value) -> Value:
-        """Return what the residual of the checkpoint before leads to expect of each."""
-        if self.noise.checkpoints is None:
-            return 0.0
-        scale, before = self.scale, self._previous
-        kept = np.exp(self._log_kept)
-        if self.noise.growth is not None:
-            kept = kept * scale / scale[..., before]
-        return kept * residual[..., before]
-
     def log_density(self, residual: Value) -> Value:
         """Return the log density of the residual of each run, given the runs before it."""
-        scatter, rest = self.scatter, residual - self.expected(residual)
+        expected, scatter = self._given_earlier(residual)
+        rest = residual - expected
         density = (
             scatter.log_mean_density(rest, self.facts["half"])
             if self.noise.rounding
@@ -93,10 +97,11 @@ class NoiseOfRuns:
 
     def cdf(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of less than each residual, given the runs before it."""
-        rest = residual - self.expected(residual)
+        expected, scatter = self._given_earlier(residual)
+        rest = residual - expected
         if self.noise.rounding:
-            return np.asarray(self.scatter.mean_cdf(rest, self.facts["half"]))
-        return self.scatter.cdf(rest)
+            return np.asarray(scatter.mean_cdf(rest, self.facts["half"]))
+        return scatter.cdf(rest)
 
     def draw(
         self,
@@ -122,10 +127,8 @@ class NoiseOfRuns:
         if self.noise.checkpoints is None:
             return drawn
         free = np.ones(shape[-1], dtype=bool) if known is None else np.isnan(known).all((0, 1))
-        for generation in _generations(self._previous):
-            mask = np.isin(np.arange(shape[-1]), generation) & free
-            drawn = np.where(mask, drawn + self.expected(drawn), drawn)
-        return drawn
+        scale = self.scale
+        return np.asarray(scale * self._process.going_on(drawn / scale, free))
 
     def recorded(
         self, response: NDArray[np.float64], bound: float = 0.0
@@ -140,21 +143,7 @@ class NoiseOfRuns:
         return np.where(diverged, bound, response), {"censored": diverged.astype(np.float64)}
 
     @property
-    def _log_kept(self) -> Value:
-        """The log of the correlation with the checkpoint before."""
-        kept = -self.facts["gap"] / self.values[LENGTH]
-        return kept + np.log(self.values[ALIKE]) if ALIKE in self.noise.all_priors else kept
-
-    @property
-    def _previous(self) -> Value:
-        return self.facts["previous"].astype("int64")
-
-
-def _generations(previous: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Return the runs that follow another, those first whose predecessor comes first."""
-    depth = np.zeros(len(previous), dtype=np.int64)
-    at = np.arange(len(previous))
-    while np.any(moving := previous[at] != at):
-        depth += moving
-        at = previous[at]
-    return [np.flatnonzero(depth == d) for d in range(1, int(depth.max(initial=0)) + 1)]
+    def _process(self) -> Correlated:
+        """The process of residuals over their scale, along training."""
+        alike = self.values[ALIKE] if ALIKE in self.noise.all_priors else None
+        return Correlated(self.facts, self.values[LENGTH], alike)

@@ -27,6 +27,7 @@ REDUCIBLE = replace(GROWTH, along="reducible")
 LINKED = Checkpoints(
     run="run", along="n_tokens", length=bs.LogNormal(median=1.0, log_sd=0.7, why=WHY)
 )
+ALIKE = replace(LINKED, alike=bs.Beta(a=1.0, b=1.0, why=WHY))
 WORSE = bs.HalfNormal(scale=0.02, why=WHY)
 
 
@@ -47,6 +48,8 @@ NOISES = {
     "rounded-share": normal(rounding="0.4 %"),
     "linked": student(checkpoints=LINKED),
     "linked-growth": normal(checkpoints=LINKED, growth=GROWTH),
+    "alike": normal(checkpoints=ALIKE, growth=GROWTH),
+    "alike-student-t": student(checkpoints=ALIKE),
     "censored": student(censored="diverged"),
     "inefficient": normal(inefficiency=WORSE),
     "tuned": normal(inefficiency=WORSE, growth=GROWTH, standard_error="se", censored="diverged"),
@@ -60,7 +63,7 @@ NOISES = {
     "linked-censored": student(checkpoints=LINKED, censored="diverged"),
 }
 VALUES = {"sigma": 0.004, "nu": 3.5, "growth": 0.15, "correlation_length": 0.6}
-VALUES["inefficiency"] = 0.01
+VALUES |= {"inefficiency": 0.01, "correlation_at_once": 0.7}
 every_noise = pytest.mark.parametrize("name", NOISES)
 
 
@@ -156,6 +159,97 @@ def test_checkpoints_are_an_ornstein_uhlenbeck_process():
     drawn = noise.draw(np.random.default_rng(3), (40, 500, len(runs))).reshape(20_000, -1)
     np.testing.assert_allclose(np.corrcoef(drawn, rowvar=False), correlation, atol=0.035)
     np.testing.assert_allclose(drawn.std(axis=0), scale, rtol=0.03)
+
+
+def repeated() -> pd.DataFrame:
+    """Checkpoints of a few runs in no order, some of them of the same tokens."""
+    table = curves(4, 5)
+    table.loc[[3, 12], "n_tokens"] = table.loc[[2, 11], "n_tokens"].to_numpy()
+    return table.sample(frac=1.0, random_state=4).reset_index(drop=True)
+
+
+def correlations(runs: bs.Runs, alike: float) -> np.ndarray:
+    """Return the correlation of any two rows, which depends on these two alone."""
+    log, label = np.log(runs.n_tokens), runs.table["run"].to_numpy()
+    apart = np.abs(log[:, None] - log) / VALUES["correlation_length"]
+    shared = alike * np.exp(-apart) * (label[:, None] == label)
+    return shared + (1.0 - alike) * np.eye(len(runs))
+
+
+@pytest.mark.parametrize("alike", [0.001, 0.4, 0.999])
+def test_rows_that_are_partly_alike_are_a_process(alike):
+    """Any rows have the multivariate Normal density that they have among more rows."""
+    table, values = repeated(), VALUES | {"correlation_at_once": alike}
+    residual = 0.004 * np.random.default_rng(2).standard_normal(len(table))
+    for left_out in ([], [2], [0, 5, 7, 11]):
+        runs = bs.load_runs(table.drop(index=left_out))
+        found = noise_of(normal(checkpoints=ALIKE), runs, values)
+        left = np.delete(residual, left_out)
+        covariance = VALUES["sigma"] ** 2 * correlations(runs, alike)
+        expected = stats.multivariate_normal(cov=covariance).logpdf(left)
+        assert found.log_density(left[None, None]).sum() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["alike", "alike-student-t"])
+def test_drawn_rows_have_the_correlations_of_the_process(name):
+    """To Monte Carlo error, of heavy tails too, and whatever other rows there are."""
+    values = VALUES | {"nu": 9.0, "growth": 0.0}
+    for table in (repeated(), repeated().drop(index=[0, 5, 7, 11])):
+        runs = bs.load_runs(table)
+        drawn = noise_of(NOISES[name], runs, values).draw(
+            np.random.default_rng(3), (40, 1000, len(runs))
+        )
+        found = np.corrcoef(drawn.reshape(40_000, -1), rowvar=False)
+        # Five standard errors of Normal rows, at which the largest of 200 is; tails widen them.
+        np.testing.assert_allclose(found, correlations(runs, 0.7), atol=5.0 / np.sqrt(40_000) * 1.3)
+
+
+def test_rows_that_follow_known_ones_are_drawn_given_all_of_them():
+    """Not the last alone: it has an error of its own."""
+    table = curves(1, 6)
+    runs = bs.load_runs(table)
+    noise = noise_of(normal(checkpoints=ALIKE), runs)
+    known = np.append(0.004 * np.array([1.0, 2.0, -1.0, 0.5, 3.0]), np.nan)
+    drawn = noise.draw(np.random.default_rng(1), (4, 20_000, 6), np.tile(known, (4, 20_000, 1)))
+    c = correlations(runs, 0.7)
+    weights = np.linalg.solve(c[:5, :5], c[:5, 5])
+    mean, variance = weights @ known[:5], 0.004**2 * (1.0 - weights @ c[:5, 5])
+    assert np.array_equal(drawn[0, 0, :5], known[:5])
+    error = np.sqrt(variance / 80_000)
+    assert drawn[..., 5].mean() == pytest.approx(mean, abs=4.5 * error)
+    assert drawn[..., 5].var() == pytest.approx(variance, rel=4.5 * np.sqrt(2 / 80_000))
+
+
+@pytest.mark.parametrize("mode", ["NUMBA", "JAX", "FAST_COMPILE"])
+def test_the_filter_and_its_slopes_in_every_backend(mode):
+    import pytensor
+    import pytensor.tensor as pt
+
+    from bayescale.correlated import order_of
+    from bayescale.filtering import Filter, register_in_jax
+
+    register_in_jax()
+    facts = links_of(bs.load_runs(repeated()), "run", "n_tokens", apart=False)
+    previous = facts["previous"].astype(int)
+    kept = np.exp(-facts["gap"] / 0.6)
+    rng = np.random.default_rng(7)
+    x, weigh_m, weigh_v = rng.standard_normal((3, len(kept)))
+    inputs = [pt.dvector(), pt.dvector(), pt.dvector(), pt.dscalar()]
+    means, variances = Filter()(*inputs, order_of(facts["previous"]).astype(int), previous)
+    total = (means * weigh_m).sum() + (variances * weigh_v).sum()
+    slopes = pytensor.grad(total, inputs)
+    function = pytensor.function(inputs, [total, *slopes], mode=mode)
+    at = [x, kept, 1.0 - kept**2, np.float64(0.6)]
+    _, *found = function(*at)
+    for i, slope in enumerate(found):
+        for j in np.ndindex(np.shape(at[i])):
+            ahead, behind = ([np.array(value) for value in at] for _ in range(2))
+            ahead[i][j] += 1e-6
+            behind[i][j] -= 1e-6
+            numerical = float(function(*ahead)[0] - function(*behind)[0]) / 2e-6
+            first = previous[j] == j[0] if i == 1 else False
+            # Of a first row nothing is kept, whatever is said.
+            assert np.asarray(slope)[j] == pytest.approx(0.0 if first else numerical, abs=1e-6)
 
 
 @every_noise
@@ -256,7 +350,7 @@ def test_cards_round_trip(name, tmp_path):
 def test_every_fragment_of_the_page_of_noise_makes_a_card():
     page = (Path(__file__).parents[1] / "docs" / "noise.md").read_text(encoding="utf-8")
     fragments = [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", page, re.S)]
-    assert len(fragments) == 7
+    assert len(fragments) == 8
     said = set()
     for fragment in fragments:
         card = bs.load_model("chinchilla").to_dict()

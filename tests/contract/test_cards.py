@@ -143,12 +143,18 @@ def noise_density(model, values, data, residual) -> np.ndarray:
     rows = Rows(model).noise
     scale = np.broadcast_to(values["sigma"], residual.shape)
     if model.noise.checkpoints is not None:
-        kept = np.exp(-data[rows["gap"]] / values["correlation_length"])
-        if "correlation_at_once" in values:
-            kept = kept * values["correlation_at_once"]
-        before = data[rows["previous"]].astype(int)
-        residual = residual - kept * residual[before]
-        scale = scale * np.sqrt(1.0 - kept**2)
+        # What each adds to those before it, in the order of the size and then of its tokens.
+        order = data[rows["order"]].astype(int)
+        log_d, first = data[Rows(model).inputs["n_tokens"]][order], data[rows["previous"]][order]
+        size = np.cumsum(first == order)
+        shared = np.exp(-np.abs(log_d[:, None] - log_d) / values["correlation_length"])
+        shared = values["correlation_at_once"] * shared * (size[:, None] == size)
+        shared[np.diag_indices_from(shared)] = 1.0
+        root = np.linalg.cholesky(shared)
+        added = np.linalg.solve(root, residual[order])
+        residual, scale = np.empty(len(order)), np.array(scale)
+        scale[order] *= np.diag(root)
+        residual[order] = added * np.diag(root)
     # Below the mean, where far out probabilities are small and still differ.
     shape, z = stats.t(values["nu"]), -np.abs(residual) / scale
     if not model.noise.rounding:

@@ -1,0 +1,152 @@
+"""A Kalman filter along rows as one operation of PyTensor, with its gradient.
+
+`pytensor.scan` would do, at fifteen times the cost of a gradient and several of a compilation: a
+row is a dozen additions and products, which scan wraps in arrays.
+"""
+
+from typing import Any, override
+
+import numpy as np
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch import basic
+
+
+# One after another in plain loops, for Numba; NumPy runs them as they are.
+def _forward(x, kept, fresh, shared, order, previous):  # type: ignore[no-untyped-def]
+    """Return mean and variance of each row given those before it."""
+    count = len(x)
+    own = 1.0 - shared
+    means, variances = np.empty(count), np.empty(count)
+    state_means, state_variances = np.zeros(count), np.zeros(count)
+    for i in range(count):
+        row = order[i]
+        before = previous[row]
+        means[row] = kept[row] * state_means[before]
+        variances[row] = kept[row] ** 2 * state_variances[before] + shared * fresh[row] + own
+        gain = 1.0 - own / variances[row]
+        state_means[row] = means[row] + gain * (x[row] - means[row])
+        state_variances[row] = gain * own
+    return means, variances
+
+
+def _backward(x, kept, fresh, shared, order, previous, means, variances, of_means, of_variances):  # type: ignore[no-untyped-def]
+    """Return the derivatives in the four floats, from those in means and variances."""
+    count = len(x)
+    own = 1.0 - shared
+    of_x, of_kept, of_fresh = np.zeros(count), np.zeros(count), np.zeros(count)
+    later_mean, later_variance = np.zeros(count), np.zeros(count)
+    of_shared, of_own = 0.0, 0.0
+    for i in range(count - 1, -1, -1):
+        row = order[i]
+        before = previous[row]
+        gain = 1.0 - own / variances[row]
+        of_gain = later_mean[row] * (x[row] - means[row]) + later_variance[row] * own
+        of_x[row] = later_mean[row] * gain
+        of_mean = of_means[row] + later_mean[row] * (1.0 - gain)
+        of_own += later_variance[row] * gain - of_gain / variances[row]
+        of_variance = of_variances[row] + of_gain * own / variances[row] ** 2
+        of_own += of_variance
+        of_shared += of_variance * fresh[row]
+        of_fresh[row] = of_variance * shared
+        if before != row:
+            state = 1.0 - own / variances[before]
+            state_mean = means[before] + state * (x[before] - means[before])
+            of_kept[row] = of_mean * state_mean + 2.0 * of_variance * kept[row] * state * own
+            later_mean[before] += of_mean * kept[row]
+            later_variance[before] += of_variance * kept[row] ** 2
+    return of_x, of_kept, of_fresh, np.asarray(of_shared - of_own)
+
+
+class Filter(Op):
+    """Mean and variance of each row given those before it, of `correlated.Correlated`."""
+
+    __props__ = ()
+
+    @override
+    def make_node(self, *inputs: Any) -> Any:
+        import pytensor.tensor as pt
+
+        floats = [pt.cast(x, "float64") for x in inputs[:4]]
+        rows = [pt.cast(x, "int64") for x in inputs[4:]]
+        return Apply(self, [*floats, *rows], [floats[0].type(), floats[0].type()])
+
+    @override
+    def perform(self, node: Any, inputs: Any, output_storage: Any) -> None:
+        for storage, found in zip(output_storage, _forward(*inputs), strict=True):  # type: ignore[no-untyped-call]
+            storage[0] = found
+
+    @override
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+        from pytensor.gradient import DisconnectedType
+
+        given = [
+            0.0 * out if isinstance(x.type, DisconnectedType) else x
+            for x, out in zip(cotangents, outputs, strict=True)
+        ]
+        slopes: Any = FilterSlopes()(*inputs, *outputs, *given)
+        return [*slopes, DisconnectedType()(), DisconnectedType()()]
+
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """Return that rows have no slopes."""
+        return [[True, True]] * 4 + [[False, False]] * 2
+
+
+class FilterSlopes(Op):
+    """The derivatives of `Filter`."""
+
+    __props__ = ()
+
+    @override
+    def make_node(self, *inputs: Any) -> Any:
+        return Apply(self, list(inputs), [x.type() for x in inputs[:4]])
+
+    @override
+    def perform(self, node: Any, inputs: Any, output_storage: Any) -> None:
+        for storage, found in zip(output_storage, _backward(*inputs), strict=True):  # type: ignore[no-untyped-call]
+            storage[0] = found
+
+
+def _in_numba(op: type[Op], function: Any) -> None:
+    def funcify(op: Op, **kwargs: Any) -> Any:
+        return basic.numba_njit(function), 1
+
+    basic.register_funcify_default_op_cache_key(op)(funcify)  # type: ignore[no-untyped-call]
+
+
+_in_numba(Filter, _forward)
+_in_numba(FilterSlopes, _backward)
+
+
+def register_in_jax() -> None:
+    """Say how JAX filters, which is asked for where JAX is installed."""
+    import jax
+    from pytensor.link.jax.dispatch.basic import jax_funcify
+
+    def slopes(*inputs: Any) -> Any:
+        floats, rows, given = inputs[:4], inputs[4:6], inputs[8:]
+        _, back = jax.vjp(lambda *x: _scanned(*x, *rows), *floats)
+        return back(tuple(given))
+
+    jax_funcify.register(Filter)(lambda op, **kwargs: _scanned)
+    jax_funcify.register(FilterSlopes)(lambda op, **kwargs: slopes)
+
+
+def _scanned(x: Any, kept: Any, fresh: Any, shared: Any, order: Any, previous: Any) -> Any:
+    import jax
+    from jax import numpy as jnp
+
+    own = 1.0 - shared
+
+    def step(states: Any, row: Any) -> Any:
+        means, variances = states
+        before = previous[row]
+        mean = kept[row] * means[before]
+        variance = kept[row] ** 2 * variances[before] + shared * fresh[row] + own
+        gain = 1.0 - own / variance
+        means = means.at[row].set(mean + gain * (x[row] - mean))
+        return (means, variances.at[row].set(gain * own)), (mean, variance)
+
+    blank = jnp.zeros_like(x)
+    _, (means, variances) = jax.lax.scan(step, (blank, blank), order)
+    return blank.at[order].set(means), blank.at[order].set(variances)
