@@ -36,7 +36,7 @@ from bayescale.cli_text import (
     table_text,
 )
 from bayescale.cli_tools import add_tool_verbs
-from bayescale.errors import BayescaleError, BayescaleWarning
+from bayescale.errors import BayescaleError
 from bayescale.outputs import DRAWS, REPORT, SAVED_FIT
 from bayescale.units import format_share
 
@@ -267,9 +267,7 @@ def _check(options: Arguments) -> None:
     from bayescale.unused import unused_columns
 
     model = load_model(options.model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)  # its notes are what is printed
-        runs = _load(options, model)
+    runs = _load(options, model)
     check_identifiable(model, runs)
     cautions = design_warnings(model, runs)
     notes = [*map(Note.of, runs.notes), *unused_columns(model, runs)]
@@ -286,7 +284,9 @@ def _check(options: Arguments) -> None:
         return
     print(runs.describe())
     for note in notes:
-        print(f"  {'caution: ' if note.kind in ('implausible', 'counting') else ''}{note}")
+        doubtful = note.kind in ("implausible", "counting")
+        if options.quiet or not (doubtful and note in runs.notes):  # of which reading has warned
+            print(f"  {'caution: ' if doubtful else ''}{note}")
     for sentence in cautions:
         print(f"  caution: {sentence}")
     print(f"  fingerprint {runs.fingerprint[:16]}; ready to be fitted with {model.id}.")

@@ -13,10 +13,11 @@ from bayescale.errors import BayescaleWarning, RunsError
 from bayescale.unused import unused_columns
 
 
-def columns_of(path, **names) -> list[str]:
-    """The mapping as flags of the command line."""
-    flags = [f"--column={name}={column}" for name, column in names.items()]
-    return ["check", str(path), "--json", *flags]
+def check(path, *flags: str) -> int:
+    """The exit code of a check, whatever it warns of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", BayescaleWarning)
+        return main(["check", str(path), *flags])
 
 
 def test_three_countings_in_one_file(case, capsys):
@@ -34,7 +35,8 @@ def test_three_countings_in_one_file(case, capsys):
         slope = np.polyfit(np.log(kept.compute), np.log(kept.n_params), 1)[0]
         assert slope == pytest.approx(exponent, abs=5e-4)
         assert not unused_columns(bs.load_model("chinchilla"), kept)
-    assert main(columns_of(path, **names)) == 0
+    flags = [f"--column={name}={column}" for name, column in names.items()]
+    assert check(path, "--json", *flags) == 0
     said = {note["kind"]: note["text"] for note in json.loads(capsys.readouterr().out)["notes"]}
     assert said["unit"] == "loss taken as bits/byte"
     assert "3 ways of counting" in said["counting"]
@@ -56,7 +58,7 @@ def test_columns_of_a_protein_model(case, capsys):
     )
     assert "n_params from 'parameter_count'" in note
     assert runs.n_params.tolist() == [4601984, 11622272, 28081408, 49520896]
-    assert main(["check", str(path), "--column=loss=cd_val_loss"]) == 2
+    assert check(path, "--column=loss=cd_val_loss") == 2
     assert "Found 4 runs, expected at least 7" in capsys.readouterr().err
 
 
@@ -114,7 +116,7 @@ def test_epochs_give_unique_tokens(case, capsys):
     assert runs.loss[0] == 3.152651786804199
     (note,) = (n for n in unused_columns(bs.load_model("chinchilla"), runs) if "epochs" in n)
     assert "4 of 11 runs repeat data" in note
-    assert main(["check", str(path), "--model=data-constrained"]) == 2
+    assert check(path, "--model=data-constrained") == 2
     assert "Every run has n_params = 1.47B" in capsys.readouterr().err
 
 
@@ -169,16 +171,19 @@ def test_check_and_fit_say_what_is_implausible(tmp_path, capsys):
     sizes = np.repeat([1e8, 4e8, 1.6e9], 4)
     losses = 0.3 * (1.7 + 400 / sizes**0.34 + 400 / (ratio * sizes) ** 0.28)
     pd.DataFrame({"N": sizes, "D": ratio * sizes, "loss": losses}).to_csv(path, index=False)
-    assert main(["check", str(path)]) == 0
-    out = capsys.readouterr().out
-    assert "caution: All 12 runs: loss of " in out
-    assert "--unit loss=bits/byte" in out
-    assert main(["check", str(path), "--unit", "loss=bits/byte"]) == 0
+    assert check(path) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("warning: mine.csv: All 12 runs: loss of ")
+    assert "--unit loss=bits/byte" in said.err
+    assert "All 12 runs" not in said.out  # said once
+    assert check(path, "--quiet") == 0
+    assert "caution: All 12 runs: loss of " in capsys.readouterr().out
+    assert check(path, "--unit", "loss=bits/byte") == 0
     out = capsys.readouterr().out
     assert "bits/byte" in out and "caution: All" not in out
-    assert main(["check", str(path), "--unit", "n_params=M"]) == 2
+    assert check(path, "--unit", "n_params=M") == 2
     assert "tokens per parameter, fewer than any model" in capsys.readouterr().err
-    assert main(["check", str(path), "--unit", "n_params"]) == 2
+    assert check(path, "--unit", "n_params") == 2
     assert "expected NAME=UNIT" in capsys.readouterr().err
 
 

@@ -1,8 +1,8 @@
 """How many inputs each way in is given.
 
-`BAYESCALE_FUZZ` is the number for each test that is decorated with
-``@settings.get_profile("fuzz")``: 2,000 by default, the same ones in every run, so that the suite
-says the same twice. More than that (``make fuzz``: 100,000) are other ones each time.
+`BAYESCALE_FUZZ` is the number of ``settings.get_profile("fuzz")``, which the tests of one way in
+share: 2,000 by default, the same ones in every run, so that the suite says the same twice. More
+than that (``make fuzz``: 100,000) are other ones each time.
 """
 
 import os

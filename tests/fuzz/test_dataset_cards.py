@@ -12,6 +12,10 @@ from bayescale.catalogue import find_dataset
 from bayescale.dataset_card import DatasetCard
 from bayescale.errors import BayescaleError
 
+FUZZ = settings.get_profile("fuzz")
+FUZZ = settings(FUZZ, max_examples=max(1, FUZZ.max_examples // 2))
+"""The tests of one way in share its inputs."""
+
 pytestmark = pytest.mark.filterwarnings("ignore::bayescale.errors.BayescaleWarning")
 
 CARD = tomllib.loads((find_dataset("chinchilla") / "card.toml").read_text(encoding="utf-8"))
@@ -56,7 +60,7 @@ def read_or_refused(folder):
     assert DatasetCard.from_dict(CARD | {"id": card.id}, "again").id == card.id
 
 
-@settings.get_profile("fuzz")
+@FUZZ
 @given(
     st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3),
     st.sets(st.sampled_from([*KEYS, "known_issues", "outliers", "units"]), max_size=2),
@@ -67,7 +71,7 @@ def test_cards(folder, change, left_out):
     read_or_refused(folder)
 
 
-@settings.get_profile("fuzz")
+@FUZZ
 @given(st.integers(0, 3000), st.binary(max_size=6), st.integers(0, 20))
 def test_damaged_cards(folder, place, content, length):
     text = tomli_w.dumps(CARD).encode()

@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 import bayescale as bs
 from bayescale.errors import BayescaleError
 
+FUZZ = settings.get_profile("fuzz")
+FUZZ = settings(FUZZ, max_examples=max(1, FUZZ.max_examples // 6))
+"""The tests of one way in share its inputs."""
+
 pytestmark = pytest.mark.filterwarnings("ignore::bayescale.errors.BayescaleWarning")
 
 HEADERS = [
@@ -79,7 +83,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz")
 
 
-@settings.get_profile("fuzz")
+@FUZZ
 @given(
     records(st.sampled_from(TEXTS) | NUMBERS),
     st.sampled_from(["\n", "\r\n", "\r"]),
@@ -100,7 +104,7 @@ def test_delimited_text(folder, rows, end, delimiter, encoding, quoted, suffix):
     read_or_refused(path)
 
 
-@settings.get_profile("fuzz")
+@FUZZ
 @given(st.binary(max_size=200), st.sampled_from(["csv", "tsv", "json", "jsonl", "parquet"]))
 def test_bytes(folder, content, suffix):
     path = folder / f"any.{suffix}"
@@ -108,7 +112,7 @@ def test_bytes(folder, content, suffix):
     read_or_refused(path)
 
 
-@settings.get_profile("fuzz")
+@FUZZ
 @given(records(ODD), st.sampled_from(["object", "inferred", "nullable", "arrow", "doubled"]))
 def test_frames(rows, kind):
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -131,7 +135,7 @@ def test_frames(rows, kind):
 JSON = CELLS | st.sampled_from([[], [1], {}, {"a": {"value": 1}}, {"n_params": 7e7}, [[[]]]])
 
 
-@settings.get_profile("fuzz")
+@FUZZ
 @given(
     records(JSON) | st.lists(JSON, max_size=3),
     st.sampled_from(["jsonl", "json", "columns", "log"]),
@@ -165,7 +169,7 @@ ANYTHING = st.one_of(
 GOOD = pd.DataFrame({"N": [1e8, 2e8], "D": [2e9, 8e9], "loss": [3.0, 2.8], "kind": ["a", "b"]})
 
 
-@settings.get_profile("fuzz")
+@FUZZ
 @given(
     ANYTHING,
     st.one_of(
@@ -188,7 +192,7 @@ def test_whatever_is_given_for_runs_and_columns(source, columns):
 UNITS = ["M", "B", "millions of tokens", "EFLOP", "PF-days", "log10", "perplexity", "bits/byte"]
 
 
-@settings.get_profile("fuzz")
+@FUZZ
 @given(
     st.dictionaries(
         st.sampled_from(["n_params", "n_tokens", "compute", "loss", "kind", "x"]),
