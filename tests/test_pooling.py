@@ -14,6 +14,7 @@ from bayescale.design import Design, Rows
 from bayescale.errors import AmountError, BayescaleWarning, CardError, RunsError
 from bayescale.leaving import log_densities
 from bayescale.local import moved, moved_back
+from bayescale.reading import as_runs
 
 SPREAD = bs.HalfNormal(scale=0.3, why="wide enough for a test")
 PUBLISHED = dict(bs.published("besiroglu2024").parameters)
@@ -293,7 +294,9 @@ def test_predictions_are_as_near_to_the_runs_as_the_fit_is(unit):
         there = moved_back(law, law.differing(usual, {"alpha": step}), centre)
         loss = law.evaluate(x=compute, **there) * np.exp(0.004 * rng.standard_normal(24))
         tables.append(pd.DataFrame({"compute": compute, "loss": unit * loss, "family": family}))
-    fit = bs.fit(pooled("alpha", base="power-law"), pd.concat(tables), seed=1, progress=False)
+    model, as_given = pooled("alpha", base="power-law"), {"loss": "nats/token"}
+    runs = as_runs(pd.concat(tables), [model], units=as_given)  # a hundredfold is doubted else
+    fit = bs.fit(model, runs, seed=1, progress=False)
     assert fit.diagnostics.ok, fit.diagnostics.messages
     groups = {"family": fit.runs.table["family"].to_list()}
     log_inputs = {"x": xr.DataArray(np.log(fit.runs.column("compute")), dims="plan")}
