@@ -53,6 +53,8 @@ class Stream(Enum):
     """Draws of priors, beside those of posteriors."""
     MODE = 18
     """Seed of the chains of a mode beside the first: of which mode."""
+    PERMUTED = 19
+    """Responses in another order, to judge whether they rise by chance."""
     FIGURE = 17
     """Where points of a figure lie that are spread out to be seen."""
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.allocation import parse_budgets
+from bayescale.allocation import columns_of_plans, parse_budgets
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.deciding import least_regret
 from bayescale.errors import AmountError
+from bayescale.extrapolation import beyond_runs
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.optimum import Split
 from bayescale.pool import pool_of
@@ -185,6 +186,7 @@ class _Question:
     objective: Objective
     quantity: Array
     words: str
+    beyond: pd.DataFrame
     training: Cost
     fixed: Mapping[str, float]
     regrets: Regrets | None
@@ -222,14 +224,18 @@ class _Question:
             loss = curve.loss(split, at, xr.DataArray(np.log([tokens]), dims="plan"))
             quantity = np.log(loss.transpose("chain", "draw", "plan").to_numpy())
             words = f"of {format_count(size)} on {format_count(tokens)} tokens"
+            log_n, log_d = np.log([size]), np.log([tokens])
         else:
             quantity = regrets.log_n_opt
             words = f"at {format_budget(most, cost.unit)}"
+            log_n = np.array([np.nanmedian(quantity)])
+            log_d = regrets.spending.log_tokens(log_n)
         return cls(
             fit=fit,
             objective=objective,
             quantity=quantity.ravel(),
             words=words,
+            beyond=beyond_runs(fit, columns_of_plans(fit, split, log_n, log_d)),
             training=cost.training,
             fixed=split.fixed,
             regrets=None if is_plan else regrets,
@@ -282,6 +288,7 @@ class _Question:
             mcse=float(gain.std(ddof=1) / np.sqrt(self._effective(gain, judging))),
             target=self.words,
             source=self.fit,
+            beyond=self.beyond,
             regrets=self.regrets,
             cluster=self.cluster,
         )

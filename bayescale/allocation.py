@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import Cluster, Cost, Money, as_cost, six_nd
 from bayescale.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
+from bayescale.errors import AmountError
+from bayescale.extrapolation import beyond_runs, say_beyond
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.mixture import Mixture
 from bayescale.optimum import Split
@@ -229,7 +231,19 @@ class Plan:
         """What the plan rests on, led by the failure if the gates were not passed."""
         if isinstance(self.source, Constants) or self.diagnostics is None:
             return self.source.description
-        return lead_with_status(self.source.answering, self.diagnostics)
+        label = say_beyond(self.beyond)
+        return lead_with_status(f"{self.source.answering} {label}", self.diagnostics)
+
+    @property
+    def beyond(self) -> pd.DataFrame:
+        """By how many e-folds each recommended plan lies beyond the runs: see `beyond_runs`."""
+        if isinstance(self.source, Constants):
+            return pd.DataFrame(index=self.recommended.index)
+        plan = self.recommended
+        split = Split.of(curve_of(self.source).law, self.fixed)
+        log_n, log_d = (np.log(plan[name].to_numpy()) for name in ("n_params", "n_tokens"))
+        found = beyond_runs(self.source, columns_of_plans(self.source, split, log_n, log_d))
+        return found.set_index(plan.index)
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -348,6 +362,10 @@ class Plan:
         return as_html((self.headline, *self.caveats), self.text_table())
 
 
+MOST_WITHOUT = 0.5
+"""A budget at which more than this share of the draws has no optimum is not answered."""
+
+
 def allocate(
     source: Fit | Mixture | Constants | EmpiricalFrontier,
     *,
@@ -386,7 +404,7 @@ def allocate(
     ------
     AmountError
         If a budget is not a positive amount, or reaches to no plan inside the limits; if a fixed
-        input is missing.
+        input is missing; if more than half of the draws have no optimum at a budget.
     TypeError
         If `source` is an empirical frontier, or a law that is not of size and tokens.
 
@@ -412,6 +430,42 @@ def allocate(
             + ("compute as spent" if spent else "batch-adjusted compute C_min")
             + f"; ask it with bayescale.frontier(..., {source.variable}=...)."
         )
+    plan = optima(source, compute=compute, cost=cost, fixed=fixed, limits=limits, cluster=cluster)
+    refuse_without_optimum(plan.no_optimum, plan.text_budget)
+    return plan
+
+
+def refuse_without_optimum(lost: "pd.Series[float]", text: Callable[[float], str]) -> None:
+    """Raise AmountError where most draws have no optimum: what is left says little of the law.
+
+    Parameters
+    ----------
+    lost
+        Share of the draws that have none, by budget.
+    text
+        How budgets are written.
+    """
+    for budget, share in lost.items():
+        if share > MOST_WITHOUT:
+            raise AmountError(
+                f"compute: {format_share(round(float(share), 4))} of the draws have no optimum at "
+                f"{text(float(budget))}, more than the {format_share(MOST_WITHOUT)} above which "  # type: ignore[arg-type]
+                "there is no answer: under them more size, or more tokens, is better without end. "
+                "Give another budget, or limits on size and tokens; or add runs on both sides of "
+                "the best size."
+            )
+
+
+def optima(
+    source: Fit | Mixture | Constants,
+    *,
+    compute: object,
+    cost: Cost | Callable[[Any, Any], Any] = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    limits: Limits = NO_LIMITS,
+    cluster: Cluster | None = None,
+) -> Plan:
+    """Return what `allocate` does, however many draws have no optimum: for curves of budgets."""
     cost = as_cost(cost)
     curve = curve_of(source)
     split = Split.of(curve.law, fixed)

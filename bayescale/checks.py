@@ -28,6 +28,11 @@ class Check:
     statistic: float
     sentence: str
 
+    @property
+    def failed(self) -> bool:
+        """Whether it says that the numbers are not to be used."""
+        return self.status == "failed"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the check as a record, with None for a statistic that there is not."""
         missing = self.statistic != self.statistic

@@ -366,6 +366,7 @@ def _fit_facts(result: "Fit", plan: "Plan | None", options: Arguments) -> dict[s
         return {
             "passed": result.diagnostics.ok,
             "status": result.diagnostics.status,
+            "checks": result.diagnostics.records,
             "headline": result.headline,
             "summary": table_records(result.summary(options.prob)),
             "allocation": table_records(plan.table(options.prob)) if plan else None,
@@ -425,6 +426,7 @@ def _heading(source: object, prob: float) -> str:
 def _predict(options: Arguments) -> None:
     from bayescale.constants import Constants, EmpiricalFrontier
     from bayescale.diagnostics import lead_with_status
+    from bayescale.extrapolation import beyond_runs, say_beyond
     from bayescale.prediction import predict
     from bayescale.tables import interval_columns
 
@@ -441,7 +443,10 @@ def _predict(options: Arguments) -> None:
         table, passed, headline = table[list(draws.data_vars)], None, source.description
     else:
         passed = source.diagnostics.ok
-        headline = lead_with_status(source.answering, source.diagnostics)
+        plans = {column: draws[column].to_numpy() for column in source.columns.values()}
+        label = say_beyond(beyond_runs(source, plans))
+        headline = lead_with_status(f"{source.answering} {label}", source.diagnostics)
+        table.insert(0, "beyond", draws["beyond"].to_numpy())
     for place, column in enumerate(source.columns.values()):
         table.insert(place, column, draws[column].to_numpy())
     if options.json:

@@ -136,7 +136,12 @@ class _Planning:
         if sum(weights.values()) > 0:
             self.average = average(self.fits, weights)
         if len(self.fits) > 1:
-            self.crossed = cross_regret(self.sources, compute=self.budget)
+            kept = [name for name in found.supported if name in self.fits]
+            self.crossed = cross_regret(
+                self.sources,
+                compute=self.budget,
+                supported=[*kept, "average"] if kept else None,
+            )
 
     @property
     def sources(self) -> "dict[str, Fit | Mixture]":
@@ -158,13 +163,22 @@ class _Planning:
         }
         return elasticities(self.fits, inputs=points, prob=prob)
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """How far beyond the runs the optimum of the budget lies under each law."""
+        from bayescale.allocation import optima
+        from bayescale.extrapolation import say_beyond
+
+        plans = {name: optima(s, compute=self.budget) for name, s in self.sources.items()}
+        return {name: say_beyond(plan.beyond) for name, plan in plans.items()}
+
     def allocations(self, prob: float) -> "tuple[pd.DataFrame, pd.DataFrame]":
         """Optima of the budget under each law and their average: for people, and in numbers."""
         import pandas as pd
 
-        from bayescale.allocation import allocate
+        from bayescale.allocation import optima
 
-        plans = {name: allocate(s, compute=self.budget) for name, s in self.sources.items()}
+        plans = {name: optima(s, compute=self.budget) for name, s in self.sources.items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the statuses say it
             numbers = {name: plan.table(prob) for name, plan in plans.items()}
@@ -181,6 +195,8 @@ class _Planning:
         print(table_text(_elasticity_text(self.elasticities(prob))))
         budget = self.budget if isinstance(self.budget, str) else format_compute(self.budget or 0.0)
         print(f"\nOptimum of {budget} under each law, median and {share} interval:")
+        for name, label in self.labels.items():
+            print(f"- {name}: {label}")
         kept = ["N_opt", "D_opt (tokens)", "D/N", "loss at optimum"]
         print(table_text(self.allocations(prob)[0][kept]))
         if self.crossed is not None:

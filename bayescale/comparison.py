@@ -63,12 +63,18 @@ class Comparison:
 
     @property
     def eligible(self) -> tuple[str, ...]:
-        """The laws that may win: those that passed their gates and that the runs identify."""
+        """The laws that may win: those whose chains converged and that the runs identify.
+
+        One that the runs contradict may win: which contradicts them least is what is asked.
+        """
         return tuple(
-            name
-            for name, fit in self.fits.items()
-            if fit.diagnostics.ok and not self.not_told[name]
+            name for name, fit in self.fits.items() if fit.gates.ok and not self.not_told[name]
         )
+
+    @property
+    def supported(self) -> tuple[str, ...]:
+        """The laws with a share of the mixture that predicts larger scales best."""
+        return tuple(str(n) for n, w in self.weights.items() if round(float(w), 3) > 0)
 
     @cached_property
     def by_scale(self) -> Ranking:
@@ -175,7 +181,10 @@ class Comparison:
         if name in self.unfitted:
             return f"not identified: {self.unfitted[name]}"
         fit = self.fits[name]
-        said = [] if fit.diagnostics.ok else ["failed its gates"]
+        said = [] if fit.gates.ok else ["failed its gates"]
+        against = {check.name for check in fit.criticism if check.failed}
+        if against:
+            said.append(f"contradicted by these runs ({', '.join(sorted(against))})")
         if self.not_told[name]:
             said.append(f"not identified: these runs do not tell {', '.join(self.not_told[name])}")
         poor = [_amount(self.scale, c) for c in self.cuts if not self._ok_below(name, c)]

@@ -1,6 +1,6 @@
 """cross_regret: what it costs to plan by one law where another holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +37,15 @@ class CrossRegret:
         without an optimum is missing.
     budget, cost
         What is spent, and what it is of.
+    supported
+        The laws that the runs support: only these may hold, and only their plans be the safest.
     """
 
     plans: pd.DataFrame
     draws: Mapping[tuple[str, str], Array]
     budget: float
     cost: Cost
+    supported: tuple[str, ...]
 
     @property
     def matrix(self) -> pd.DataFrame:
@@ -99,18 +102,25 @@ class CrossRegret:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The dearest mistake, and the plan that is least wrong whichever law holds."""
-        mean = self._cells(0.9)[0]
-        off = np.where(np.eye(len(mean), dtype=bool), -np.inf, mean)
-        believed, holds = (self._names[i] for i in divmod(int(off.argmax()), len(mean)))
-        dearest, worst = float(off.max()), mean.max(axis=1)
+        mean, names = self._cells(0.9)[0], self._names
+        held = np.array([name in self.supported for name in names])
+        # What is supposed to hold is what the runs support; one may believe anything.
+        off = np.where(np.eye(len(mean), dtype=bool) | ~held, -np.inf, mean)
+        believed, holds = (names[i] for i in divmod(int(off.argmax()), len(mean)))
+        dearest = float(off.max())
+        worst = np.where(held, np.where(held, mean, -np.inf).max(axis=1), np.inf)
         budget, lost = (format_budget(x * self.budget, self.cost.unit) for x in (1.0, dearest))
-        return (
+        among = "these laws" if held.all() else "the laws that the runs support"
+        found = [
             f"At {budget}, planning by {believed} where {holds} holds wastes "
             f"{percent(dearest)} % of the budget ({lost}): the dearest mistake.",
-            f"The plan of {self._names[int(worst.argmin())]} is the safest: whichever of these "
-            f"laws holds, it is expected to waste at most "
-            f"{percent(float(worst.min()))} %.",
-        )
+            f"The plan of {names[int(worst.argmin())]} is the safest: whichever of {among} holds, "
+            f"it is expected to waste at most {percent(float(worst.min()))} %.",
+        ]
+        if not held.all():
+            others = ", ".join(name for name, there in zip(names, held, strict=True) if not there)
+            found.append(f"The runs do not support {others}: a plan of it is not weighed.")
+        return tuple(found)
 
     def __str__(self) -> str:
         return "\n".join([*self.sentences, self.text_table().to_string()])
@@ -133,6 +143,7 @@ def cross_regret(
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
+    supported: Collection[str] | None = None,
 ) -> CrossRegret:
     """Plan by each law and pay under each other, over the posterior.
 
@@ -144,6 +155,9 @@ def cross_regret(
         The budget, in the unit of the cost.
     cost, fixed, limits
         As in `decide`.
+    supported
+        The laws that the runs support, such as those with a stacking weight: what is said of the
+        safest plan and of the dearest mistake supposes that one of them holds. All unless given.
 
     Returns
     -------
@@ -198,4 +212,7 @@ def cross_regret(
         {"n_params": np.exp(sizes), "n_tokens": np.exp(log_d)},
         index=pd.Index(list(log_n), name="model"),
     )
-    return CrossRegret(plans, order, budget, cost)
+    kept = tuple(name for name in log_n if supported is None or name in supported)
+    if not kept:
+        raise ValueError(f"supported: found none of {', '.join(log_n)}, expected one at least.")
+    return CrossRegret(plans, order, budget, cost, kept)

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from bayescale.allocation import columns_of_plans, parse_budgets
+from bayescale.allocation import columns_of_plans, parse_budgets, refuse_without_optimum
 from bayescale.candidates import OPTIMAL, Candidates, candidates_of
 from bayescale.constants import Constants
 from bayescale.costs import Cluster, Cost, Serving, as_cost, six_nd
@@ -82,7 +83,8 @@ def decide(
     Raises
     ------
     AmountError
-        If an amount cannot be read, or a plan is not one of size and tokens.
+        If an amount cannot be read, a plan is not one of size and tokens, or more than half of
+        the draws have no optimum.
     TypeError
         If the law is not one of size and tokens.
     ValueError
@@ -121,6 +123,8 @@ def decide(
     curve = curve_of(source)
     split = Split.of(curve.law, fixed)
     regrets = Regrets(curve, cost, float(budgets[0]), fixed=split.fixed, limits=limits)
+    lost = pd.Series([np.isnan(regrets.log_n_opt).mean()], index=budgets)
+    refuse_without_optimum(lost, lambda budget: format_budget(budget, cost.unit))
     sizes = _sizes_to_compare(regrets)
     regret = _along(regrets, sizes)
     chosen = _least(regrets, sizes, regret, quantile)

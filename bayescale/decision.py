@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.allocation import FAR, largest_compute
+from bayescale.allocation import FAR, columns_of_plans, largest_compute
 from bayescale.candidates import Candidates
 from bayescale.constants import Constants
 from bayescale.costs import Cost
 from bayescale.diagnostics import lead_with_status
+from bayescale.extrapolation import beyond_runs, say_beyond
 from bayescale.mixture import Mixture
 from bayescale.posterior import Fit
 from bayescale.regrets import Regrets
@@ -145,7 +146,11 @@ class Decision:
         """What the decision rests on, led by the failure if the gates were not passed."""
         if isinstance(self.source, Constants):
             return self.source.description
-        return lead_with_status(self.source.answering, self.source.diagnostics)
+        at = np.log(self.plan[["n_params", "n_tokens"]].to_numpy(dtype=float))[:, None]
+        label = say_beyond(
+            beyond_runs(self.source, columns_of_plans(self.source, self.regrets.split, *at))
+        )
+        return lead_with_status(f"{self.source.answering} {label}", self.source.diagnostics)
 
     @property
     def sentences(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Gates a posterior must pass before its numbers are shown without a warning."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,9 @@ WITHIN = "ess_within"
 DIVERGENT_SHARE = 0.001
 """More divergent draws than this fail; any at all are reported."""
 
+_MOST_FAILURES, _MOST_REMARKS = 2, 3
+"""How many sentences of each a status quotes; `Diagnostics.messages` has all."""
+
 
 @dataclass(frozen=True)
 class Diagnostics:
@@ -55,7 +58,7 @@ class Diagnostics:
     @property
     def failures(self) -> tuple[str, ...]:
         """A sentence for each check that failed."""
-        return tuple(check.sentence for check in self.checks if check.status == "failed")
+        return tuple(check.sentence for check in self.checks if check.failed)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -75,20 +78,15 @@ class Diagnostics:
     @property
     def status(self) -> str:
         """One line: passed, with the worst values, or failed, with the first reasons."""
+        # Remarks often say why: a break beyond the data, modes that both fit.
+        remarks = _first(self.remarks, _MOST_REMARKS, "remarks")
         if self.ok:
             return (
                 f"All gates passed: R-hat at most {self.table['r_hat'].max():.4f}, effective "
-                f"samples at least {self.worst_ess:.0f}."
-                + (f" {' '.join(self.remarks)}" if self.remarks else "")
+                f"samples at least {self.worst_ess:.0f}.{remarks}"
             )
-        rest = len(self.failures) - 2
-        return (
-            "THIS FIT FAILED ITS GATES, do not use its numbers: "
-            + " ".join(self.failures[:2])
-            + (f" And {rest} more." if rest > 0 else "")
-            # Remarks often say why: a break beyond the data, modes that both fit.
-            + (f" {' '.join(self.remarks)}" if self.remarks else "")
-        )
+        failures = _first(self.failures, _MOST_FAILURES, "failures")
+        return f"THIS FIT FAILED ITS GATES, do not use its numbers:{failures}{remarks}"
 
     @property
     def worst_ess(self) -> float:
@@ -113,6 +111,13 @@ class Diagnostics:
     def and_also(self, other: "Diagnostics") -> "Diagnostics":
         """Return the diagnostics of both."""
         return Diagnostics(pd.concat([self.table, other.table]), self.checks + other.checks)
+
+
+def _first(sentences: Sequence[str], most: int, what: str) -> str:
+    """Return the first of several sentences, each after a blank, and how many more there are."""
+    rest = len(sentences) - most
+    more = [f"And {rest} more {what if rest > 1 else what[:-1]}."] if rest > 0 else []
+    return "".join(f" {sentence}" for sentence in (*sentences[:most], *more))
 
 
 def lead_with_status(description: str, diagnostics: Diagnostics) -> str:

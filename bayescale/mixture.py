@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale.checks import Check
 from bayescale.curve import Curve, Groups
 from bayescale.diagnostics import Diagnostics
 from bayescale.errors import CardError
@@ -23,6 +24,9 @@ from bayescale.spending import Spending
 from bayescale.units import format_share
 
 type Parts = Mapping[str, Fit]
+
+_MINOR = 0.5
+"""An average fails where laws that the runs contradict have more than this share of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +154,21 @@ class Mixture:
         table.index = pd.Index([": ".join(map(str, key)) for key in table.index], name="quantity")
         checks = [
             replace(check, sentence=f"{name}: {check.sentence}")
-            for name, d in found.items()
-            for check in d.checks
+            for name in self.parts
+            for check in (*self.fits[name].gates.checks, *self._criticism(name))
         ]
         return Diagnostics(table, tuple(checks))
+
+    def _criticism(self, name: str) -> list[Check]:
+        """Return what the runs say of one law.
+
+        Laws are averaged because none of them holds: that the runs contradict some with a minor
+        share deserves a remark.
+        """
+        refuted = [n for n in self.parts if any(c.failed for c in self.fits[n].criticism)]
+        minor = float(self.weights[refuted].sum()) <= _MINOR
+        found = self.fits[name].criticism
+        return [replace(c, status="remark") if minor and c.failed else c for c in found]
 
     @property
     def description(self) -> str:

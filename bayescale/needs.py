@@ -15,6 +15,7 @@ from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.diagnostics import lead_with_status
 from bayescale.errors import AmountError
+from bayescale.extrapolation import beyond_runs, say_beyond
 from bayescale.inverse import Inverse
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.optimum import Split
@@ -88,7 +89,10 @@ class Needed:
     def headline(self) -> str:
         """What was asked of what, led by the failure if the fit did not pass its gates."""
         if isinstance(self.source, Fit):
-            about = lead_with_status(self.source.answering, self.source.diagnostics)
+            found = self._columns(0.9)
+            known = {name: found[name] for name in self.source.columns.values() if name in found}
+            label = say_beyond(beyond_runs(self.source, known))
+            about = lead_with_status(f"{self.source.answering} {label}", self.source.diagnostics)
         else:
             about = self.source.description
         return f"{about}\n{self.question}"

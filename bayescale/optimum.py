@@ -110,11 +110,13 @@ def closed_form(
         raise NoClosedFormError(f"Under {spending.cost.name} no optimum has a closed form.")
     log_product = xr.DataArray(logs, dims="compute", coords={"compute": spending.budgets})
     free: xr.DataArray = law.optimal_log_params(parameters, log_product)
+    low, high = spending.ends
     if not spending.limits:
-        return free
+        # Less than one parameter or one token is no plan.
+        one, all_of_it = (xr.DataArray(end, dims="compute") for end in (low, high))
+        return free.where((free >= one) & (free <= all_of_it))
     # Along a budget the loss falls to one least value and rises after it, so that the best
     # inside a range is the nearest in it. Below the size that leaves tokens unspent it falls.
-    low, high = spending.ends
     least = np.maximum(low, spending.log_least_sizes)
     inside = free.clip(
         xr.DataArray(np.minimum(least, high), dims="compute"), xr.DataArray(high, dims="compute")

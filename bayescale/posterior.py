@@ -233,9 +233,17 @@ class Fit:
         return self._gated(table if draws is self._posterior else None)
 
     @cached_property
+    def criticism(self) -> tuple[Check, ...]:
+        """The checks of what the runs say of the model: their design, residuals, and the priors."""
+        # By modules above this one, which need predictions.
+        from bayescale.checking import checks_of
+
+        return checks_of(self)
+
+    @cached_property
     def diagnostics(self) -> Diagnostics:
         """All checks: those of convergence, and what the runs say of the model."""
-        return self.gates
+        return replace(self.gates, checks=self.gates.checks + self.criticism)
 
     def gated(self, known: pd.DataFrame | None) -> "Fit":
         """Return the fit once its gates are looked at, given what is known of some quantities."""

@@ -11,6 +11,7 @@ from bayescale._seeds import Stream, generator, seed_of
 from bayescale.constants import Constants
 from bayescale.curve import Curve, Groups, effects_at
 from bayescale.errors import AmountError
+from bayescale.extrapolation import beyond_runs, farthest
 from bayescale.groups import column_of
 from bayescale.mixture import AnyCurve, MixedCurve, Mixture, end_to_end
 from bayescale.model import Model
@@ -58,7 +59,9 @@ def predict(
         the posterior of the law's value there. ``loss_run`` is what one new run would show: the
         law and the scatter of runs. Both are in the unit of the runs' loss; for a law of
         something else they carry its name, as ``bleu`` and ``bleu_run``. Published constants,
-        of which no scatter is known, give a single draw of the first alone.
+        of which no scatter is known, give a single draw of the first alone. The
+        coordinate ``beyond`` says by how many e-folds each plan lies outside the range of the
+        runs, in the input (or in compute) in which it lies farthest outside.
 
     Raises
     ------
@@ -106,6 +109,8 @@ def predict(
             made.setdefault(f"{name}_run", []).append(run.transpose(*mean.dims).to_numpy())
     draws = {coordinate: mean[coordinate] for coordinate in mean.coords}
     coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
+    if not isinstance(fit, Constants):
+        coordinates["beyond"] = ("plan", np.asarray(farthest(beyond_runs(fit, plans))))
     return xr.Dataset(
         {
             variable: (mean.dims, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1))

@@ -88,11 +88,11 @@ class Prior(ABC):
             return self.lower + np.exp(free)
         return 1.0 / (1.0 + np.exp(-free)) if self.support == "unit" else free
 
-    def unconstrain(self, value: float) -> float:
+    def unconstrain(self, value: Any) -> Any:
         """Return what the sampler moves, from the quantity."""
         if self.support == "positive":
-            return math.log(value - self.lower)
-        return math.log(value / (1.0 - value)) if self.support == "unit" else value
+            return np.log(value - self.lower)
+        return np.log(value / (1.0 - value)) if self.support == "unit" else value
 
     def log_jacobian(self, value: Any) -> Any:
         """Return ln |d quantity / d free|, for densities written out by hand."""
@@ -110,6 +110,10 @@ class Prior(ABC):
     @abstractmethod
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         """Return independent draws."""
+
+    @abstractmethod
+    def above(self, value: float) -> float:
+        """Return the probability of more than a value."""
 
     def numbers(self) -> dict[str, float]:
         """Return the parameters of the distribution."""
@@ -153,6 +157,12 @@ class LogNormal(Prior):
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         return self.median * np.exp(self.log_sd * rng.standard_normal(size))
 
+    @override
+    def above(self, value: float) -> float:
+        from scipy.special import ndtr
+
+        return float(ndtr((math.log(self.median) - math.log(value)) / self.log_sd))
+
 
 @dataclass(frozen=True, kw_only=True)
 class HalfNormal(Prior):
@@ -177,6 +187,12 @@ class HalfNormal(Prior):
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         return self.scale * np.abs(rng.standard_normal(size))
 
+    @override
+    def above(self, value: float) -> float:
+        from scipy.special import ndtr
+
+        return float(2.0 * ndtr(-value / self.scale))
+
 
 @dataclass(frozen=True, kw_only=True)
 class HalfCauchy(Prior):
@@ -200,6 +216,10 @@ class HalfCauchy(Prior):
     @override
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         return self.scale * np.abs(rng.standard_cauchy(size))
+
+    @override
+    def above(self, value: float) -> float:
+        return math.atan2(self.scale, value) / (0.5 * math.pi)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +256,13 @@ class Gamma(Prior):
         uniform = rng.uniform(below, 1.0, size)
         return np.asarray(gamma.ppf(uniform, self.shape, scale=1 / self.rate))
 
+    @override
+    def above(self, value: float) -> float:
+        from scipy.special import gammaincc
+
+        whole = gammaincc(self.shape, self.rate * self.lower)
+        return float(gammaincc(self.shape, self.rate * max(value, self.lower)) / whole)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Normal(Prior):
@@ -262,6 +289,12 @@ class Normal(Prior):
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         return self.mean + self.sd * rng.standard_normal(size)
 
+    @override
+    def above(self, value: float) -> float:
+        from scipy.special import ndtr
+
+        return float(ndtr((self.mean - value) / self.sd))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Beta(Prior):
@@ -287,6 +320,12 @@ class Beta(Prior):
     @override
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         return rng.beta(self.a, self.b, size)
+
+    @override
+    def above(self, value: float) -> float:
+        from scipy.special import betaincc
+
+        return float(betaincc(self.a, self.b, value))
 
 
 PRIORS: Mapping[str, type[Prior]] = {

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bayescale.costs import Cluster
 from bayescale.diagnostics import lead_with_status
+from bayescale.extrapolation import say_beyond
 from bayescale.posterior import Fit
 from bayescale.regrets import Regrets
 from bayescale.tables import as_html
@@ -49,6 +50,8 @@ class NextRuns:
         Monte Carlo standard error of the reduction.
     target
         The question, in words.
+    beyond
+        By how many e-folds the target lies beyond the runs that were fitted.
     regrets
         The target budget, if there is one.
     source, cluster
@@ -62,6 +65,7 @@ class NextRuns:
     mcse: float
     target: str
     source: Fit
+    beyond: pd.DataFrame
     regrets: Regrets | None = None
     cluster: Cluster | None = None
 
@@ -90,7 +94,8 @@ class NextRuns:
     @property
     def headline(self) -> str:
         """What the advice rests on, led by the failure if the gates were not passed."""
-        return lead_with_status(self.source.answering, self.source.diagnostics)
+        about = f"{self.source.answering} {say_beyond(self.beyond)}"
+        return lead_with_status(about, self.source.diagnostics)
 
     @property
     def sentences(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayescale.errors import RunsError, SamplingError
 from bayescale.fitting import fit_quietly
 from bayescale.groups import Levels, column_of
-from bayescale.identifiability import check_identifiable
+from bayescale.identifiability import check_identifiable, runs_needed
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
 from bayescale.prediction import noise_at_runs, stream_of_noise
@@ -28,9 +28,6 @@ BREAK_CARDS = (
     "broken-power-law-3",
 )
 """Cards of none to three breaks."""
-
-RUNS_PER_SEGMENT = 5
-"""Fewer runs than this for each segment cannot carry its slope, its break and its sharpness."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -340,8 +337,8 @@ def compare_breaks(
     check_identifiable(models[0], runs.where(train))
     skipped = {
         model.id: f"left out: {count} runs are too few for its segments"
-        for breaks, model in enumerate(models)
-        if count < max(RUNS_PER_SEGMENT * (breaks + 1), model.n_free)
+        for model in models
+        if count < runs_needed(model)
     }
     return _hold_out(models, runs, train, skipped, seed, draws, target_accept)
 

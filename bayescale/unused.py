@@ -69,13 +69,7 @@ def _levels(column: "pd.Series[Any]") -> list[str]:
 
 
 def _of_families(model: Model, levels: list[str]) -> Note:
-    pooled = [
-        name
-        for name, path in model_cards().items()
-        if name != model.id
-        and (other := load_model(path)).law == model.law
-        and "family" in other.grouped_and_noted
-    ]
+    pooled = pooled_cards(model)
     instead = f" Cards in which they differ: {listed(pooled)}." if pooled else ""
     return Note(
         f"{model.id} does not look at 'family': its {len(levels)} families ({_few(levels)}) are "
@@ -83,6 +77,17 @@ def _of_families(model: Model, levels: list[str]) -> Note:
         "not used",
         ["family"],
     )
+
+
+def pooled_cards(model: Model) -> list[str]:
+    """Return the ids of other cards of a model's law whose parts differ between families."""
+    return [
+        name
+        for name, path in model_cards().items()
+        if name != model.id
+        and (other := load_model(path)).law == model.law
+        and "family" in other.grouped_and_noted
+    ]
 
 
 def _few(levels: list[str]) -> str:

@@ -64,7 +64,7 @@ def test_digitised_sizes_count_once(chinchilla_runs):
 
 def test_fit_warns_of_a_weak_design():
     size, tokens = np.meshgrid([1e9, 2e9, 3e9], [2e9, 3e10, 4e10])
-    with pytest.warns(BayescaleWarning, match="distinct values|decades"):
+    with pytest.warns(BayescaleWarning, match="distinct values|decades|runs for 7 unknowns"):
         bs.fit(
             MODEL, runs_at(size.ravel(), tokens.ravel()), draws=10, tune=10, seed=1, progress=False
         )

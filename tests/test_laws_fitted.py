@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import bayescale as bs
+from bayescale.allocation import optima
 from bayescale.errors import AmountError, CardError, FitFileError, RunsError
 from bayescale.testing import check_law
 
@@ -203,7 +204,9 @@ def test_a_draw_without_an_optimum_is_counted(chinchilla_runs):
     constants = bs.Constants(
         name="c", law="tokens-only", parameters={"a": 2.0, "b": 0.1}, source="s"
     )
-    assert np.isnan(bs.allocate(constants, compute=1e21).draws["n_opt"]).all()
+    assert np.isnan(optima(constants, compute=1e21).draws["n_opt"]).all()
+    with pytest.raises(AmountError, match="100 % of the draws have no optimum"):
+        bs.allocate(constants, compute=1e21)
 
 
 def test_bad_definitions_are_refused(fit, tmp_path):

@@ -103,3 +103,16 @@ def test_counts_are_whole_and_sum(weights, total):
     counts = _whole_numbers(amounts)
     assert sum(counts) == total
     assert np.all(np.abs(counts - amounts) <= 1.0)
+
+
+def test_an_average_fails_where_laws_that_the_runs_contradict_have_most_of_it(law_fits):
+    """Kaplan's law bends otherwise than these runs; its average with others need not."""
+    assert [c.name for c in law_fits["kaplan-nd"].criticism if c.failed] == ["pattern"]
+    for share, ok in ((0.3, True), (0.7, False)):
+        weights = {"kaplan-nd": share, "chinchilla": 1.0 - share}
+        found = bs.average(law_fits, weights).diagnostics
+        assert found.ok is ok
+        said = found.remarks if ok else found.failures
+        assert any(
+            sentence.startswith("kaplan-nd: Residuals follow a pattern") for sentence in said
+        )

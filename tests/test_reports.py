@@ -16,9 +16,9 @@ from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import design_warnings
 from bayescale.reports import html
 from bayescale.reports.caveats import caveats_of
-from bayescale.reports.draws import thinned
 from bayescale.reports.markdown import escaped
 from bayescale.reports.records import plain
+from bayescale.thinning import thinned
 from bayescale.units import format_count
 
 BUDGETS = ["1e21", "5.76e23"]
@@ -138,7 +138,7 @@ def test_without_a_script_a_table_stands_in_for_the_control(page, plan):
 def test_the_answer_comes_first(page, plan):
     text = page.text
     order = [
-        "Diagnostics: green. All gates passed",
+        "Diagnostics: amber. All gates passed",
         "With 1e21 FLOP, train",
         "within 1 % of the best",
         "within 5 % of the best",
@@ -236,7 +236,7 @@ def test_answers_are_those_of_allocate_and_decide(fit, plan, record):
 
 def test_markdown_says_what_the_page_says(fit, page, record, tmp_path):
     text = bs.report(fit, tmp_path / "r.md", compute=BUDGETS).read_text(encoding="utf-8")
-    assert text.startswith("# chinchilla: compute-optimal plans\n\n**Diagnostics: green.**")
+    assert text.startswith("# chinchilla: compute-optimal plans\n\n**Diagnostics: amber.**")
     cells = re.findall(r"\d\S* \[\S+, \S+\]", text)
     assert len(cells) > 50
     for cell in cells:

@@ -53,6 +53,8 @@ class Law(ABC):
         Inputs in which the response rises; it falls in the others.
     monotone
         Whether it rises or falls everywhere; a broken law need not.
+    breaks
+        Number of breaks, between which it has segments of their own.
     scale_free
         Whether the coordinates are at a reference point and responses in them relative, so that
         the same priors serve any units; a law of a user's own is in its own units.
@@ -100,6 +102,7 @@ class Law(ABC):
     inputs: ClassVar[tuple[str, ...]] = ("n_params", "n_tokens")
     rises_in: ClassVar[frozenset[str]] = frozenset()
     monotone: ClassVar[bool] = True
+    breaks: ClassVar[int] = 0
     scale_free: ClassVar[bool] = True
     same_scale: ClassVar[Mapping[str, str]] = {}
     fixed_reference: ClassVar[Mapping[str, float]] = {}

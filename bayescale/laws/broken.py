@@ -43,7 +43,7 @@ class BrokenPowerLaw(Law):
 
     def __init__(self, breaks: int) -> None:
         numbers = range(1, breaks + 1)
-        self.breaks = breaks
+        self.breaks = breaks  # type: ignore[misc]
         self.name = f"broken-power-law-{breaks}"  # type: ignore[misc]
         self.title = f"power law of one variable, {breaks} smooth break" + "s" * (breaks > 1)  # type: ignore[misc]
         self.parameters = {  # type: ignore[misc]

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 
-from bayescale.allocation import allocate, cost_of_runs
+from bayescale.allocation import cost_of_runs, optima
 from bayescale.constants import Constants
 from bayescale.costs import Cost
 from bayescale.plots.style import (
@@ -63,7 +63,7 @@ def is_training(cost: Cost) -> bool:
 
 def fan_of(quantity: str, source: Fit | Constants, compute: np.ndarray, **terms: Any) -> np.ndarray:
     """Return the quantiles of `FAN` of a quantity of the optimum at budgets, a row each."""
-    draws = allocate(source, compute=compute, **terms).draws[quantity]
+    draws = optima(source, compute=compute, **terms).draws[quantity]
     found: np.ndarray = draws.quantile(FAN, ("chain", "draw")).to_numpy()
     return found
 

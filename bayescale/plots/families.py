@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from bayescale.allocation import allocate
+from bayescale.allocation import optima
 from bayescale.costs import Cost, six_nd
 from bayescale.errors import CardError
 from bayescale.groups import Levels
@@ -61,7 +61,7 @@ def forest(
         name: {label: one.curve.parameters[name] for label, one in asked.items()} for name in names
     }
     if compute is not None:
-        plans = {label: allocate(one, compute=compute, cost=cost) for label, one in asked.items()}
+        plans = {label: optima(one, compute=compute, cost=cost) for label, one in asked.items()}
         budget = format_budget(float(plans[NEW].compute[0]), cost.unit)
         panels[f"N_opt at {budget}"] = {
             label: plan.draws["n_opt"].isel(compute=0) for label, plan in plans.items()

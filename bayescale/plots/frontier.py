@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayescale.allocation import allocate
+from bayescale.allocation import optima
 from bayescale.costs import Cost, six_nd
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.plots.budgets import budget_axes, finish, spent_on_runs
@@ -55,7 +55,7 @@ def frontier(
     ax, marked, grid = budget_axes(fit, compute, ax, cost)
     runs = fit.runs
     terms: Any = {"cost": cost, "fixed": fixed, "limits": limits}
-    found = quantiles(allocate(fit, compute=grid, **terms).draws, prob)
+    found = quantiles(optima(fit, compute=grid, **terms).draws, prob)
     ax.plot(
         spent_on_runs(fit, cost), runs.loss, ".", color=GREY, markersize=3, alpha=0.5, label="runs"
     )
@@ -67,7 +67,7 @@ def frontier(
         ax.fill_between(grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=label)
     ax.plot(grid, found["loss_opt"][1], color=BLUE, linewidth=1.4)
     if len(marked):
-        at = allocate(fit, compute=marked, **terms).draws["loss_opt"].median(("chain", "draw"))
+        at = optima(fit, compute=marked, **terms).draws["loss_opt"].median(("chain", "draw"))
         ax.plot(marked, at, "D", color="black", markersize=5, label="asked budgets")
     finish(ax, loss_axis, f"loss ({runs.loss_unit})", cost)
     return ax

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from bayescale.allocation import allocate
+from bayescale.allocation import optima
 from bayescale.costs import Cost, six_nd
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, count_axis, new_axes, tidy
@@ -64,7 +64,7 @@ def isoflop(
     ax = new_axes(ax)
     runs, run_sizes = fit.runs, fit.inputs["n_params"]
     budgets = _budgets_in_data(runs.compute) if compute is None else np.asarray(compute)[:5]
-    plan = allocate(fit, compute=budgets, cost=cost, fixed=fixed, limits=limits)
+    plan = optima(fit, compute=budgets, cost=cost, fixed=fixed, limits=limits)
     given = {name: np.log(value) for name, value in plan.fixed.items()}
     ends = tail_quantiles(prob)
     for i, budget in enumerate(budgets):
@@ -93,10 +93,10 @@ def isoflop(
     ax.set_xscale("log")
     height = _DENSITY_HEIGHT * float(np.ptp(ax.get_ylim()))
     for i, colour in zip(range(len(budgets)), _COLOURS, strict=False):
-        optima = plan.draws["n_opt"].isel(compute=i)
+        best = plan.draws["n_opt"].isel(compute=i)
         level = float(plan.draws["loss_opt"].isel(compute=i).median())
-        _hang_density(ax, optima.to_numpy().ravel(), level, height, colour)
-        low, middle, high = optima.quantile(ends).to_numpy()
+        _hang_density(ax, best.to_numpy().ravel(), level, height, colour)
+        low, middle, high = best.quantile(ends).to_numpy()
         ax.plot([low, high], [level, level], color="black", linewidth=2.2, solid_capstyle="butt")
         ax.plot(middle, level, "|", color="black", markersize=9, markeredgewidth=1.6)
     count_axis(ax.xaxis)

@@ -15,8 +15,8 @@ from bayescale.decision import WITHIN, Decision
 from bayescale.errors import AmountError
 from bayescale.posterior import Fit
 from bayescale.reports.content import Answer, Table, table_of
-from bayescale.reports.draws import thinned
 from bayescale.tables import tail_quantiles
+from bayescale.thinning import thinned
 from bayescale.units import format_count, format_number, format_share
 
 DRAWS = 2000

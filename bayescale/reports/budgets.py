@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation import Plan, allocate, cost_of_runs
+from bayescale.allocation import Plan, cost_of_runs, optima
 from bayescale.posterior import Fit
 from bayescale.reports.content import Budgets, Table
 from bayescale.tables import tail_quantiles
@@ -39,7 +39,7 @@ def along_budgets(fit: Fit, plan: Plan, prob: float) -> Budgets:
     low = min(spent.min(), plan.compute.min())
     high = BEYOND * max(spent.max(), plan.compute.max())
     nodes = np.union1d(np.geomspace(low, high, NODES), plan.compute)
-    along = allocate(fit, compute=nodes, **plan.terms)
+    along = optima(fit, compute=nodes, **plan.terms)
     draws = along.draws
     lower, middle, upper = tail_quantiles(prob)
     levels = sorted({lower, *tail_quantiles(0.5), upper})

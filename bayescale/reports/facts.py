@@ -16,7 +16,6 @@ from bayescale.reports.answers import answer, judge
 from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
 from bayescale.reports.content import Facts, Light, Pairs, Points, Section, Table
-from bayescale.reports.draws import thinned
 from bayescale.reports.figures import DRAWS, of_parameters, of_the_fit
 from bayescale.reports.sections import (
     allocation_section,
@@ -25,6 +24,7 @@ from bayescale.reports.sections import (
     next_runs_section,
     sensitivity_section,
 )
+from bayescale.thinning import thinned
 from bayescale.units import format_count, format_number, format_scientific, format_share
 from bayescale.universes import Multiverse
 from bayescale.windows import RisingCuts

@@ -13,9 +13,9 @@ from bayescale.posterior import Fit
 from bayescale.promise import NextRuns
 from bayescale.reports.answers import Judged
 from bayescale.reports.content import Picture, Points, Section, Table, table_of
-from bayescale.reports.draws import thinned
 from bayescale.reports.figures import DRAWS, of_allocation, on_axes
 from bayescale.tables import interval_columns
+from bayescale.thinning import thinned
 from bayescale.units import format_number, format_share
 from bayescale.universes import Multiverse
 from bayescale.windows import RisingCuts
@@ -89,11 +89,12 @@ def comparison_section(comparison: Comparison, plan: Plan) -> Section:
     planned = {
         name: thinned(fit, DRAWS)
         for name, fit in comparison.fits.items()
-        if fit.diagnostics.ok and fit.law.takes_size_and_tokens
+        if fit.gates.ok and fit.law.takes_size_and_tokens
     }
+    kept = [name for name in comparison.supported if name in planned]
     if len(planned) > 1:
         try:
-            crossed = cross_regret(planned, compute=budget, **plan.terms)
+            crossed = cross_regret(planned, compute=budget, supported=kept or None, **plan.terms)
         except BayescaleError as error:
             blocks.append(Points((f"What a wrong law costs could not be told: {error}",)))
         else:

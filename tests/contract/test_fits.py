@@ -5,13 +5,15 @@ import pytest
 from contract.fits import NOISE, fit_of_card, models
 
 from bayescale.build import draw_prior
+from bayescale.checking import checks_of
 from bayescale.prediction import noise_at_runs
 
 
 @pytest.mark.parametrize("name", models())
 def test_a_fit_without_a_sampler_goes_through_its_runs(name):
     fit = fit_of_card(name)
-    assert fit.diagnostics.ok, fit.diagnostics.messages
+    # Convergence alone: these runs scatter as a Normal does, whatever noise the card states.
+    assert fit.gates.ok, fit.gates.messages
     log_mean = noise_at_runs(fit, fit.runs)[1]
     missed = np.log(fit.runs.column(fit.response)) - np.median(log_mean, axis=(0, 1))
     assert np.sqrt(np.mean(missed**2)) < 1.3 * NOISE
@@ -26,3 +28,20 @@ def test_the_prior_of_scalars_needs_no_levels(name):
     drawn = draw_prior(model, np.random.default_rng(0), 50)
     assert set(model.all_priors) <= set(drawn)
     assert all(values.shape[0] == 50 for values in drawn.values())
+
+
+STATED_OTHERWISE = {
+    "inefficiency": "failed",
+    "growth-compute": "remark",
+    "broken-power-law-1": "remark",
+}
+"""Models whose noise is far from that of the runs, or whose published truth (a slope of 5.7) is far
+from the prior, and what the checks are to make of it."""
+
+
+@pytest.mark.parametrize("name", models())
+def test_checks_pass_where_the_law_and_its_noise_hold(name):
+    # Whether runs tell an exponent is a matter of the grid.
+    checks = [check for check in checks_of(fit_of_card(name)) if check.name != "learning"]
+    found = {check.status for check in checks}
+    assert found - {"passed"} == ({STATED_OTHERWISE[name]} if name in STATED_OTHERWISE else set())

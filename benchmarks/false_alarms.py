@@ -1,0 +1,65 @@
+"""How often the checks of a fit raise an alarm where the model is true.
+
+    python benchmarks/false_alarms.py CARD [DATASET] [N]
+
+Unknowns are drawn from the priors of a card, responses from its noise at the inputs of the runs of
+a dataset, and the card is fitted to those: N times. Printed is how often each check fails or
+remarks. The checks of learning are apart: where the truth is such that the runs say little of an
+exponent, saying so is no false alarm.
+"""
+
+import sys
+import warnings
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+import bayescale as bs
+from bayescale.build import draw_prior, labelled
+from bayescale.design import Design
+from bayescale.errors import BayescaleError
+from bayescale.fitting import fit_quietly
+from bayescale.ranks import _at_runs
+
+
+def simulated(model: bs.Model, runs: bs.Runs, rng: np.random.Generator) -> bs.Runs:
+    """Return the runs with responses that the model gives at a draw of its priors."""
+    design, law = Design.of(model, runs), model.formula
+    prior = draw_prior(model, rng, 1, design.sizes)
+    drawn = {name: values[None, :1] for name, values in prior.items()}
+    coordinates = {name: drawn[name] for name in law.coordinates}
+    natural = law.from_reference(coordinates, design.scale.reference)
+    truth = labelled(model, design, {**natural, **drawn}, rng)
+    mean, noise = _at_runs(model, design, truth, runs)
+    response = (mean + noise.draw(rng, mean.shape))[0, 0]
+    return replace(runs, _table=runs.table.assign(**{law.response: np.exp(response)}))
+
+
+def main(card: str, dataset: str = "chinchilla", count: str = "200") -> None:
+    model, runs = bs.load_model(card), bs.load_runs(dataset)
+    found: Counter[tuple[str, str]] = Counter()
+    any_of: Counter[str] = Counter()
+    fitted = 0
+    for i in range(int(count)):
+        try:
+            fit = fit_quietly(
+                model, simulated(model, runs, np.random.default_rng([7, i])), seed=i, draws=250
+            )
+        except BayescaleError as error:
+            found["refused: " + str(error)[:80], "failed"] += 1
+            continue
+        fitted += 1
+        alarms = {(c.name, c.status) for c in fit.criticism if c.status != "passed"}
+        found.update(alarms)
+        any_of.update({status for name, status in alarms if name != "learning"})
+    table = pd.Series(found, dtype=float).sort_index() / max(fitted, 1)
+    print(f"{card} on the inputs of {dataset}: {fitted} of {count} simulations fitted")
+    print((100 * table).round(1).to_string())
+    print({status: f"{100 * n / fitted:.1f} %" for status, n in any_of.items()}, "learning apart")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main(*sys.argv[1:])
