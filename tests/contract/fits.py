@@ -19,6 +19,7 @@ from contract.test_laws import TYPICAL
 import bayescale as bs
 from bayescale.build import labelled
 from bayescale.catalogue import model_cards
+from bayescale.column_units import BASES
 from bayescale.coordinates import coordinates_of, starting_point, steps_of, variables_of
 from bayescale.design import Design
 from bayescale.discrepancy import SCALE, WALKS
@@ -197,9 +198,11 @@ def laplace_fit(model: bs.Model, table: pd.DataFrame, seed: int = 1) -> bs.Fit:
     """
     rng, law = np.random.default_rng(seed), model.formula
     needs = tuple(model.columns.values())
+    # Laws of anything are tried on compute and loss of any size: their units confirm them.
+    units = {name: BASES[name] for name in (*needs, law.response) if name in BASES}
 
     def loaded(changed: pd.DataFrame) -> bs.Runs:
-        runs = bs.load_runs(changed, needs=needs, response=law.response)
+        runs = bs.load_runs(changed, needs=needs, response=law.response, units=units)
         return runs.for_law(needs, law.response)
 
     draft = _Draft(model, loaded(table))
