@@ -255,11 +255,13 @@ def _print_answer(answer: Any, table: "pd.DataFrame") -> None:
 
 def plans_of(options: Arguments) -> dict[str, tuple[str, str]]:
     """Return the plans to compare: ``7B,2T``, which is its own name, or ``NAME=7B,2T``."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for entry in options.plan:
         name, separator, rest = entry.rpartition("=")
         size, tokens = _pair(rest, "--plan")
-        found[name.strip() if separator else f"{size} on {tokens}"] = (size, tokens)
+        name = name.strip() if separator else f"{size} on {tokens}"
+        if found.setdefault(name, (size, tokens)) != (size, tokens):
+            raise ValueError(f"--plan: found {name} twice, as plans that differ; name them apart.")
     return found
 
 

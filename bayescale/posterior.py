@@ -132,8 +132,24 @@ class Fit:
 
     @property
     def parameters(self) -> dict[str, xr.DataArray]:
-        """Draws of the law's natural parameters."""
-        return {name: self._posterior[name] for name in self.law.parameters}
+        """Draws of the law's natural parameters, of the level that the fit is asked of.
+
+        Where parameters differ between levels and the fit is asked of none, they are those that
+        levels differ from.
+        """
+        return {name: self._asked[name] for name in self.law.parameters}
+
+    @cached_property
+    def _asked(self) -> xr.Dataset:
+        """The draws; of the law, those of the level that the fit is asked of."""
+        law = self.law
+        apart = {effect.by for effect in self.model.effects if effect.of in law.parameters}
+        if apart.isdisjoint(self.groups):
+            return self._posterior
+        natural = self.curve.parameters
+        return self._posterior.assign(
+            {**natural, **law.to_reference(natural, self.scale.reference)}
+        )
 
     @cached_property
     def curve(self) -> Curve:
@@ -221,9 +237,10 @@ class Fit:
         """Draws of all that is reported: elasticities, exponents, parameters and noise.
 
         For a law of size and tokens, ``a`` and ``b`` are the exponents of N_opt and D_opt in
-        compute, ``g`` that of the reducible loss.
+        compute, ``g`` that of the reducible loss. Those of the law are of the level that the fit
+        is asked of (`of`).
         """
-        return reported_quantities(self.model, self._posterior)
+        return reported_quantities(self.model, self._asked)
 
     @cached_property
     def gates(self) -> Diagnostics:
@@ -303,7 +320,13 @@ class Fit:
             **{name: words for e in self.model.effects for name, words in e.meanings.items()},
         }
         table["meaning"] = [meanings[str(name)] for name in table.index]
-        return flag_failure(table.join(self.diagnostics.table[list(MEASURES)]), self.diagnostics)
+        # What a level makes of the parameters has not been gated under their names.
+        gates = self.diagnostics if self._asked is self._posterior else self._level_gates
+        return flag_failure(table.join(gates.table[list(MEASURES)]), self.diagnostics)
+
+    @property
+    def _level_gates(self) -> Diagnostics:
+        return diagnose_quantities(self.quantities)
 
     # Other forms are made by a module above this one, which needs predictions: hence its import
     # when it is asked.

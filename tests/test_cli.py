@@ -215,6 +215,7 @@ def test_next(run, saved, tmp_path):
         (("decide", "FIT"), "one of the arguments --compute --money is required"),
         (("decide", "FIT", *BUDGET, "--plan", "7B"), "--plan: found '7B'"),
         (("decide", "FIT", *BUDGET, "--plan", "7B,x"), "n_tokens: found 'x'"),
+        (("decide", "FIT", *BUDGET, "--plan", "a=7B,2T", "--plan", "a=1B,2T"), "found a twice"),
         (("decide", "FIT", *BUDGET, "--quantile", "2"), "quantile: found 2.0"),
         (("decide", "FIT", "--money", "$2M"), "give --gpus, --gpu, --utilisation and --price too"),
         (("decide", "FIT", *BUDGET, "--gpus", "8"), "a cluster needs --gpus, --gpu"),

@@ -154,3 +154,31 @@ def test_groups_on_the_command_line(run, saved, verb):
     if verb in ("allocate", "predict"):
         facts = json.loads(run(*asked, "--json")[1])
         assert facts["headline"].startswith("For a new family")
+
+
+def test_the_parameters_of_a_level_are_its_own(pooled):
+    """A summary, a table and coefficients of one family were those of an average one."""
+    law = pooled.law
+    for level in ("c4", "refinedweb"):
+        asked = pooled.of(family=level)
+        for effect in pooled.model.effects:
+            difference = pooled.posterior[effect.effect].sel(level_family=level)
+            if effect.of in ("alpha", "beta"):
+                np.testing.assert_allclose(
+                    np.log(asked.parameters[effect.of] / pooled.parameters[effect.of]),
+                    difference.drop_vars("level_family"),
+                    atol=1e-9,
+                )
+        inputs = {"n_params": 7e9, "n_tokens": 2e12}
+        loss = law.evaluate(**inputs, **asked.parameters)
+        np.testing.assert_allclose(loss, bs.predict(asked, **PLAN)["loss"].isel(plan=0))
+        summary, table = asked.summary(), asked.to_dataframe()
+        for name in law.parameters:
+            median = float(asked.parameters[name].median())
+            assert summary.loc[name, "median"] == pytest.approx(median)
+            assert table[name].median() == pytest.approx(median)
+        assert summary[["r_hat", "ess_bulk"]].notna().all(axis=None)
+        coordinates = law.to_reference(asked.parameters, pooled.scale.reference)
+        for name, values in coordinates.items():
+            np.testing.assert_allclose(asked.quantities[name], values)
+    assert pooled.parameters["alpha"].equals(pooled.posterior["alpha"])
