@@ -32,7 +32,9 @@ def test_coefficients_belong_together(fit):
 
     together = fit.coefficients()
     assert list(together) == list(fit.law.parameters)
-    assert distance(together, "loss_opt") < 0.1 < distance(medians, "loss_opt")
+    # Monte Carlo errors of these medians are some 0.02 standard deviations.
+    assert distance(together, "loss_opt") < 0.15
+    assert 2.0 * distance(together, "n_opt") < distance(medians, "n_opt")
     assert distance(together, "n_opt") < 0.1
 
 
