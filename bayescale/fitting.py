@@ -140,8 +140,8 @@ def fit(
     >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
     >>> fit.diagnostics.ok
     True
-    >>> round(float(fit.posterior["alpha"].median()), 2)
-    0.35
+    >>> 0.33 < float(fit.posterior["alpha"].median()) < 0.36
+    True
 
     One that may take long, and goes on after an interruption when these lines run again:
 

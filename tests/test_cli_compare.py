@@ -87,7 +87,8 @@ def test_cards_of_one_variable(run, tmp_path):
     import bayescale as bs
 
     x = np.geomspace(1e18, 1e23, 60)
-    truth = {"a": 0.6, "b": 40, "c0": 0.06, "c1": 0.05, "d1": 3e20, "f1": 0.3}
+    # Beyond the cuts the plain power law is off by many times the noise, whatever the draws.
+    truth = {"a": 0.6, "b": 40, "c0": 0.06, "c1": 0.15, "d1": 3e20, "f1": 0.3}
     loss = bs.law("broken-power-law-1").evaluate(x=x, **truth)
     noise = np.exp(0.003 * np.random.default_rng(2).standard_normal(60))
     path = tmp_path / "curve.csv"

@@ -277,8 +277,15 @@ def test_pooling_predicts_a_family_of_few_runs_better_than_it_could_alone():
     with pytest.warns(BayescaleWarning, match="weakly determined"):
         lonely = bs.fit("chinchilla", alone, seed=1, progress=False)
     by_itself = bs.score(lonely, held_out)
-    assert found.rmsle < by_itself.rmsle
+    # The errors of medians are about the same, and which is less is a matter of the draws.
+    assert found.rmsle < 1.2 * by_itself.rmsle
     assert found.summary()["width_90"] < 0.5 * by_itself.summary()["width_90"]
+    # Run by run, in standard errors over the runs.
+    for gain in (
+        found.pointwise["elpd"] - by_itself.pointwise["elpd"],
+        by_itself.pointwise["interval_score_90"] - found.pointwise["interval_score_90"],
+    ):
+        assert gain.mean() > 4.0 * gain.std() / np.sqrt(len(gain))
     assert found.coverage(0.9) > 0.75
 
 
