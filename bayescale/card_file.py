@@ -1,10 +1,11 @@
 """The TOML file of a card, parsed or refused."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayescale.errors import CardError
+from bayescale.errors import CardError, quoted
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -16,3 +17,42 @@ def read_card(path: Path) -> dict[str, Any]:
     except ValueError as error:  # of TOML, of UTF-8, and of integers of thousands of digits
         said = (str(error).splitlines() or ["no TOML"])[0][:200]
         raise CardError(f"{path}: not valid TOML ({said}). Correct the card.") from None
+
+
+_DEEPEST = 20
+_LONGEST_KEY = 200
+_LONGEST_TEXT = 20_000
+_LARGEST = 2**63
+
+
+def check_content(content: object, where: str, depth: int = 0) -> None:
+    """Raise CardError for what no card holds, at any depth: dates, and what is endless."""
+    if depth > _DEEPEST:
+        raise CardError(f"{where}: nested more than {_DEEPEST} deep, which no card is.")
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if not isinstance(key, str) or len(key) > _LONGEST_KEY:
+                raise CardError(
+                    f"{where}: found the key {quoted(key)}, expected a text of at most "
+                    f"{_LONGEST_KEY} characters."
+                )
+            shown = key if key.isprintable() else quoted(key)
+            place = f"{where}: {shown}" if depth == 0 else f"{where}.{shown}"
+            check_content(value, place, depth + 1)
+    elif isinstance(content, list | tuple):
+        for i, value in enumerate(content):
+            check_content(value, f"{where}[{i}]", depth + 1)
+    elif isinstance(content, str):
+        if len(content) > _LONGEST_TEXT:
+            raise CardError(
+                f"{where}: found a text of {len(content):,} characters, expected at most "
+                f"{_LONGEST_TEXT:,}."
+            )
+    elif isinstance(content, int):
+        if abs(content) >= _LARGEST:
+            raise CardError(f"{where}: found {quoted(content)}, expected a number below 2**63.")
+    elif not isinstance(content, float):
+        raise CardError(
+            f"{where}: found {quoted(content)}, expected a text, a number, true or false; "
+            "what is a date goes in quotes."
+        )

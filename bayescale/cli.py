@@ -23,6 +23,7 @@ from bayescale.cli_decisions import (
 )
 from bayescale.cli_disagreements import add_disagreement_verbs
 from bayescale.cli_files import Reads, Writes, refuse_unsafe
+from bayescale.cli_numbers import seed_number, whole_number
 from bayescale.cli_rules import complete, remember_given
 from bayescale.cli_text import (
     add_fit,
@@ -36,7 +37,7 @@ from bayescale.cli_text import (
     table_text,
 )
 from bayescale.cli_tools import add_tool_verbs
-from bayescale.errors import BayescaleError
+from bayescale.errors import BayescaleError, quoted, shortened
 from bayescale.outputs import DRAWS, REPORT, SAVED_FIT
 from bayescale.units import format_share
 
@@ -96,10 +97,11 @@ def _complain(sentence: str, code: int) -> int:
 
 
 def _sentence(error: Exception) -> str:
+    said = str(error)
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}. Nothing was written."
-    return " ".join(str(error).split())
+        where = f"{shortened(error.filename)}: " if error.filename else ""
+        said = f"{where}{error.strerror}. Nothing was written."
+    return shortened(" ".join(said.split()), 2000)
 
 
 def _show_warning(
@@ -119,7 +121,8 @@ def _say_nothing(*_: object, **__: object) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"bayescale: {message}; see {self.prog} --help.\n")
+        said = shortened(" ".join(message.split()), 400)
+        self.exit(BAD_INPUT, f"bayescale: {said}; see {self.prog} --help.\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -163,11 +166,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--report", type=Writes(REPORT), help="html, md or json file of the report")
     _add_budgets(fit, required=False)
-    fit.add_argument("--seed", type=int, help="makes the fit reproducible")
-    fit.add_argument("--draws", type=int, default=1000, help="kept draws a chain (1000)")
-    fit.add_argument("--tune", type=int, help="warm-up draws a chain (400)")
-    fit.add_argument("--chains", type=int, default=4, help="number of chains (4)")
-    fit.add_argument("--cores", type=int, help="chains run at the same time (all processors)")
+    fit.add_argument("--seed", type=seed_number, help="makes the fit reproducible")
+    fit.add_argument("--draws", type=whole_number, default=1000, help="kept draws a chain (1000)")
+    fit.add_argument("--tune", type=whole_number, help="warm-up draws a chain (400)")
+    fit.add_argument("--chains", type=whole_number, default=4, help="number of chains (4)")
+    fit.add_argument(
+        "--cores", type=whole_number, help="chains run at the same time (all processors)"
+    )
     fit.add_argument(
         "--sampler",
         choices=("nutpie", "numpyro"),
@@ -240,8 +245,10 @@ def _probability(text: str) -> float:
 
     try:
         tail_quantiles(float(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"found {quoted(text)}, expected a probability between 0 and 1"
+        ) from None
     return float(text)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayescale.cli_files import Reads, Writes
+from bayescale.cli_numbers import seed_number, whole_number
 from bayescale.cli_text import add_runs, print_json, runs_of, table_records, table_text
 from bayescale.units import format_compute, format_share
 
@@ -39,12 +40,19 @@ def add_compare_verb(verb: Verb, add_prob: Callable[[argparse.ArgumentParser], N
     )
     compare.add_argument("--scale", metavar="COLUMN", help="column that is the scale (compute)")
     compare.add_argument("--by", metavar="COLUMN", help="leave out whole groups of one COLUMN")
-    compare.add_argument("--folds", type=int, default=10, help="refits of groups left out (10)")
-    compare.add_argument("--draws", type=int, default=1000, help="kept draws a chain (1000)")
     compare.add_argument(
-        "--refit-draws", type=int, default=500, help="the same of refits that score laws (500)"
+        "--folds", type=whole_number, default=10, help="refits of groups left out (10)"
     )
-    compare.add_argument("--seed", type=int, default=0, help="seed of all fits (0)")
+    compare.add_argument(
+        "--draws", type=whole_number, default=1000, help="kept draws a chain (1000)"
+    )
+    compare.add_argument(
+        "--refit-draws",
+        type=whole_number,
+        default=500,
+        help="the same of refits that score laws (500)",
+    )
+    compare.add_argument("--seed", type=seed_number, default=0, help="seed of all fits (0)")
     compare.add_argument(
         "--compute",
         metavar="FLOP",

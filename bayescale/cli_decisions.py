@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bayescale.cli_files import Reads
+from bayescale.cli_numbers import real_number, seed_number, whole_number
 from bayescale.cli_text import (
     add_fit,
     fit_or_constants,
@@ -35,9 +36,11 @@ def add_decision_verbs(verb: Verb, add_prob: Callable[[argparse.ArgumentParser],
     budget.add_argument("--money", metavar="AMOUNT", help="budget in money, such as '$2M'")
     add_plans(decide)
     decide.add_argument(
-        "--quantile", type=float, help="make this quantile of regret least, not its expectation"
+        "--quantile",
+        type=real_number,
+        help="make this quantile of regret least, not its expectation",
     )
-    decide.add_argument("--seed", type=int, help="seed of the simulated scatter of runs")
+    decide.add_argument("--seed", type=seed_number, help="seed of the simulated scatter of runs")
     add_prob(decide)
     add_cost_options(decide)
 
@@ -49,8 +52,12 @@ def add_decision_verbs(verb: Verb, add_prob: Callable[[argparse.ArgumentParser],
     following.add_argument(
         "--budget", required=True, metavar="FLOP", help="compute of all new runs together"
     )
-    following.add_argument("--runs", type=int, default=6, help="the most runs of a batch (6)")
-    following.add_argument("--repeats", type=int, default=1, help="how often one may be made (1)")
+    following.add_argument(
+        "--runs", type=whole_number, default=6, help="the most runs of a batch (6)"
+    )
+    following.add_argument(
+        "--repeats", type=whole_number, default=1, help="how often one may be made (1)"
+    )
     following.add_argument(
         "--objective", choices=("regret", "size", "loss"), help="what is to be cut (regret)"
     )
@@ -64,7 +71,7 @@ def add_decision_verbs(verb: Verb, add_prob: Callable[[argparse.ArgumentParser],
     following.add_argument(
         "--candidates", type=Reads(), metavar="CSV", help="runs to choose from, in a file"
     )
-    following.add_argument("--seed", type=int, help="seed of the simulated outcomes")
+    following.add_argument("--seed", type=seed_number, help="seed of the simulated outcomes")
     add_cost_options(following)
 
 
@@ -88,13 +95,19 @@ def add_cost_options(parser: argparse.ArgumentParser) -> None:
     )
     cost.add_argument("--gpus", metavar="COUNT", help="GPUs of the cluster")
     cost.add_argument("--gpu", metavar="PEAK", help="peak of one: H100-SXM, or '989 TFLOP/s'")
-    cost.add_argument("--utilisation", type=float, help="share of the peak that runs reach")
+    cost.add_argument("--utilisation", type=real_number, help="share of the peak that runs reach")
     cost.add_argument("--price", metavar="AMOUNT", help="price of a GPU-hour, such as '$2'")
     cost.add_argument(
-        "--vocabulary", type=int, help="count FLOP from shapes of this vocabulary, not as 6ND"
+        "--vocabulary",
+        type=whole_number,
+        help="count FLOP from shapes of this vocabulary, not as 6ND",
     )
-    cost.add_argument("--context", type=int, default=2048, help="tokens of their context (2048)")
-    cost.add_argument("--aspect", type=float, default=128, help="their width over depth (128)")
+    cost.add_argument(
+        "--context", type=whole_number, default=2048, help="tokens of their context (2048)"
+    )
+    cost.add_argument(
+        "--aspect", type=real_number, default=128, help="their width over depth (128)"
+    )
     for name, what in (
         ("--max-params", "size"),
         ("--min-params", "size"),

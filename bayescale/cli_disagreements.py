@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bayescale.cli_files import Reads, Writes
+from bayescale.cli_numbers import seed_number, whole_number
 from bayescale.cli_text import print_json, runs_of, table_records, table_text
 from bayescale.outputs import FIGURE, RESULTS
 
@@ -35,7 +36,9 @@ def add_disagreement_verbs(verb: Verb, add_runs: Adder, add_prob: Adder) -> None
         help="how the exponent is measured; the first that the runs allow unless given",
     )
     explain.add_argument("--counted", default="total", help="how the runs count N (total)")
-    explain.add_argument("--seed", type=int, default=0, help="makes the answer reproducible (0)")
+    explain.add_argument(
+        "--seed", type=seed_number, default=0, help="makes the answer reproducible (0)"
+    )
     add_prob(explain)
     _add_figure(explain)
 
@@ -78,12 +81,14 @@ def _add_refits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compute", required=True, metavar="FLOP", help="budget that N_opt is asked at"
     )
-    parser.add_argument("--seed", type=int, default=0, help="makes the fits reproducible (0)")
-    parser.add_argument("--draws", type=int, default=500, help="kept draws a chain (500)")
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, help="makes the fits reproducible (0)"
+    )
+    parser.add_argument("--draws", type=whole_number, default=500, help="kept draws a chain (500)")
     parser.add_argument(
         "--store", type=Writes(RESULTS), help="file of finished fits, to go on from"
     )
-    parser.add_argument("--workers", type=int, default=1, help="fits at the same time (1)")
+    parser.add_argument("--workers", type=whole_number, default=1, help="fits at the same time (1)")
 
 
 def _add_figure(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bayescale.cli_files import Reads
+from bayescale.cli_numbers import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,9 @@ def add_runs(parser: argparse.ArgumentParser, name: str = "runs", *, outliers: b
     )
     if outliers:
         parser.add_argument("--keep-outliers", action="store_true", help="keep flagged rows")
-    parser.add_argument("--vocabulary-size", type=int, help="refuse losses above its logarithm")
+    parser.add_argument(
+        "--vocabulary-size", type=whole_number, help="refuse losses above its logarithm"
+    )
 
 
 def runs_of(

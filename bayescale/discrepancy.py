@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.errors import CardError
+from bayescale.errors import CardError, quoted
 from bayescale.laws import Law, Value, Values
 from bayescale.laws.dispatch import larger
 from bayescale.portable import rounded
@@ -86,7 +86,8 @@ class Drift:
             )
         if not isinstance(self.scale, Prior) or self.scale.support != "positive":
             raise CardError(
-                f"discrepancy.scale: found {self.scale!r}, expected a prior on a positive quantity."
+                f"discrepancy.scale: found {quoted(self.scale)}, "
+                "expected a prior on a positive quantity."
             )
 
     def check(self, law: Law) -> None:
@@ -161,11 +162,14 @@ class Drift:
         """Build a drift from a card's table."""
         axes = content.get("axes")
         if not isinstance(axes, list) or not all(isinstance(axis, str) for axis in axes):
-            raise CardError(f"{where}: found axes = {axes!r}, expected a list of names of axes.")
+            raise CardError(
+                f"{where}: found axes = {quoted(axes)}, expected a list of names of axes."
+            )
         unknown = set(content) - {"axes", "scale"}
         if unknown:
             raise CardError(
-                f"{where}: found the unknown key {min(unknown)!r}; the keys are axes and scale."
+                f"{where}: found the unknown key {quoted(min(unknown))}; the keys are axes "
+                "and scale."
             )
         return cls(
             axes=tuple(axes),

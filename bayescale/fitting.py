@@ -30,7 +30,7 @@ from bayescale.coordinates import starting_point
 from bayescale.design import Design, Rows
 from bayescale.diagnostics import ESS, R_HAT, WITHIN, measured, samples_beyond_chance
 from bayescale.draw_store import DrawStore, refuse_other_files
-from bayescale.errors import BayescaleWarning, unknown_name
+from bayescale.errors import BayescaleWarning, quoted, unknown_name
 from bayescale.gated import digest_of, gated_quantities
 from bayescale.groups import Sizes
 from bayescale.identifiability import check_identifiable, design_warnings
@@ -46,6 +46,9 @@ from bayescale.sampler import CompiledLogp, Sampler, Settings
 
 type ToGate = Callable[[dict[str, NDArray[np.float64]]], xr.Dataset]
 """What of draws must have converged, from the parameters that they are of."""
+
+_MOST_DRAWS = 10_000_000
+"""Of a chain; no memory holds more."""
 
 DEFAULT_TUNE = 400
 """Warm-up draws a chain; twice as many buy nothing (benchmarks/sampler_choices.py)."""
@@ -448,8 +451,13 @@ def target_of(model: Model) -> float:
 
 def _check_counts(**counts: int | None) -> None:
     for name, value in counts.items():
-        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
-            raise ValueError(f"{name}: found {value!r}, expected a whole number of at least 1.")
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if value is not None and not (whole and value >= 1):
+            raise ValueError(
+                f"{name}: found {quoted(value)}, expected a whole number of at least 1."
+            )
+        if value is not None and value > _MOST_DRAWS:
+            raise ValueError(f"{name}: found {quoted(value)}, expected at most {_MOST_DRAWS:,}.")
     if (counts["draws"] or 0) < 10:
         raise ValueError(f"draws: found {counts['draws']}, expected at least 10.")
 

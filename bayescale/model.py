@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bayescale.card_file import read_card
+from bayescale.card_file import check_content, read_card
 from bayescale.catalogue import find_model_card
 from bayescale.discrepancy import SCALE, WALKS, Drift
-from bayescale.errors import CardError, refuse_unknown
+from bayescale.errors import CardError, quoted, refuse_unknown
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.noise import Noise
@@ -84,6 +84,14 @@ class Model:
     references: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name, texts in (
+            ("id and title", (self.id, self.title)),
+            ("references", self.references),
+            ("inputs", tuple(self.inputs.values())),
+        ):
+            wrong = [text for text in texts if not isinstance(text, str)]
+            if wrong:
+                raise CardError(f"{name}: found {quoted(wrong[0])}, expected texts.")
         coordinates = self.formula.coordinates
         check_priors("priors", f"the law {self.law}", tuple(coordinates), self.priors)
         for name, prior in self.priors.items():
@@ -91,8 +99,8 @@ class Model:
             expected = "observed" if relative else ""
             if prior.relative_to != expected:
                 raise CardError(
-                    f"priors.{name}: found relative_to = {prior.relative_to!r}, expected "
-                    f"{expected!r}. The level of a law is stated relative to what was "
+                    f"priors.{name}: found relative_to = {quoted(prior.relative_to)}, expected "
+                    f"{quoted(expected)}. The level of a law is stated relative to what was "
                     "observed, so that its unit does not matter; nothing else is."
                 )
             # A prior on part of the support is a restriction one may want: of either sign, say,
@@ -105,7 +113,8 @@ class Model:
         for name in self.inputs:
             if name not in self.formula.inputs:
                 raise CardError(
-                    f"inputs: found {name!r}, expected one of {', '.join(self.formula.inputs)}."
+                    f"inputs: found {quoted(name)}, expected one of "
+                    f"{', '.join(self.formula.inputs)}."
                 )
         self.noise.check(self.formula, self.columns)
         if self.discrepancy is not None:
@@ -221,11 +230,14 @@ class Model:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str = "card") -> "Model":
         """Build a model from a card's content; unknown keys raise CardError."""
+        check_content(content, where)
         known = {f.name for f in fields(cls)}
         refuse_unknown(content, known, where)
         for key, (expected, called) in _CARD_KEYS.items():
             if (key in content or key in _REQUIRED) and not isinstance(content.get(key), expected):
-                raise CardError(f"{where}: found {key} = {content.get(key)!r}, expected {called}.")
+                raise CardError(
+                    f"{where}: found {key} = {quoted(content.get(key))}, expected {called}."
+                )
         return cls(
             law=content["law"],
             priors={
@@ -297,5 +309,5 @@ def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:
 
 def _table(content: object, where: str) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
-        raise CardError(f"{where}: found {content!r}, expected a table for each column.")
+        raise CardError(f"{where}: found {quoted(content)}, expected a table for each column.")
     return content

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayescale.correlated import order_of
-from bayescale.errors import CardError, did_you_mean, refuse_unknown
+from bayescale.errors import CardError, did_you_mean, quoted, refuse_unknown
 from bayescale.laws import Law, Value, Values
 from bayescale.priors import Prior, check_priors, prior_from_dict
 from bayescale.recorded import Facts, errors_of, flags_of, links_of, share_of, unlinked, widths_of
@@ -72,7 +72,8 @@ class Growth:
         if self.along == COMPUTE and {"n_params", "n_tokens"} <= set(law.inputs):
             return ("n_params", "n_tokens")
         raise CardError(
-            f"noise.growth: found along = {self.along!r}, expected 'compute', 'reducible' or an "
+            f"noise.growth: found along = {quoted(self.along)}, expected 'compute', "
+            "'reducible' or an "
             f"input of the law {law.name}, one of {', '.join(law.inputs)}."
         )
 
@@ -109,7 +110,7 @@ class Checkpoints:
     def __post_init__(self) -> None:
         if self.alike is not None and getattr(self.alike, "support", "") != "unit":
             raise CardError(
-                f"noise.checkpoints.alike: found {self.alike!r}, expected a prior on a share."
+                f"noise.checkpoints.alike: found {quoted(self.alike)}, expected a prior on a share."
             )
         _check_text("checkpoints.run", self.run)
         _check_text("checkpoints.along", self.along)
@@ -184,7 +185,8 @@ class Noise:
         number = isinstance(step, int | float) and not isinstance(step, bool)
         if not (isinstance(step, str) or (number and 0.0 <= step < math.inf)) or share >= 1.0:
             raise CardError(
-                f"noise: found rounding = {step!r}, expected a step, a share such as '0.4 %', or "
+                f"noise: found rounding = {quoted(step)}, expected a step, "
+                "a share such as '0.4 %', or "
                 "the name of a column."
             )
         if self.inefficiency is not None:
@@ -403,7 +405,7 @@ def _table(
     """Read a table of texts and priors."""
     keys = (*texts, *priors)
     if not isinstance(content, Mapping):
-        raise CardError(f"{where}: found {content!r}, expected a table of {', '.join(keys)}.")
+        raise CardError(f"{where}: found {quoted(content)}, expected a table of {', '.join(keys)}.")
     refuse_unknown(content, set(keys), where)
     missing = [key for key in keys if key not in content]
     if missing:
@@ -414,17 +416,17 @@ def _table(
 def _check_kind(where: str, kind: str) -> None:
     if kind not in NOISES:
         raise CardError(
-            f"{where}: found kind {kind!r}, expected {' or '.join(NOISES)}."
+            f"{where}: found kind {quoted(kind)}, expected {' or '.join(NOISES)}."
             + did_you_mean(kind, NOISES)
         )
 
 
 def _check_text(name: str, value: object, *, empty: bool = False) -> None:
     if not isinstance(value, str) or not (value or empty):
-        raise CardError(f"noise: found {name} = {value!r}, expected the name of a column.")
+        raise CardError(f"noise: found {name} = {quoted(value)}, expected the name of a column.")
 
 
 def _check_prior(name: str, prior: object, *, positive: bool = False) -> None:
     if not isinstance(prior, Prior) or (positive and prior.support != "positive"):
         kind = "a prior on a positive quantity" if positive else "a prior"
-        raise CardError(f"noise.{name}: found {prior!r}, expected {kind}.")
+        raise CardError(f"noise.{name}: found {quoted(prior)}, expected {kind}.")

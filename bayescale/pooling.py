@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.errors import CardError, did_you_mean
+from bayescale.errors import CardError, did_you_mean, quoted
 from bayescale.laws import Law
 from bayescale.priors import Prior, prior_from_dict
 
@@ -64,27 +64,30 @@ class Pooling:
         where = f"pooling.{self.of}.{self.by}"
         if not all(self.by.split("+")):
             raise CardError(
-                f"{where}: found the column {self.by!r}, expected the name of a column, or "
+                f"{where}: found the column {quoted(self.by)}, expected the name of a column, or "
                 "several joined by +."
             )
         if self.kind not in KINDS:
             raise CardError(
-                f"{where}: found kind {self.kind!r}, expected one of {', '.join(KINDS)}."
+                f"{where}: found kind {quoted(self.kind)}, expected one of {', '.join(KINDS)}."
                 + did_you_mean(self.kind, KINDS)
             )
         if self.kind == "partial" and not (
             isinstance(self.sd, Prior) and self.sd.support == "positive"
         ):
             raise CardError(
-                f"{where}: found {self.sd!r}, expected a prior on a standard deviation."
+                f"{where}: found {quoted(self.sd)}, expected a prior on a standard deviation."
             )
         if self.kind == "none" and not (isinstance(self.sd, int | float) and self.sd > 0):
-            raise CardError(f"{where}: found sd = {self.sd!r}, expected a positive number.")
+            raise CardError(f"{where}: found sd = {quoted(self.sd)}, expected a positive number.")
         if self.kind == "complete" and self.sd is not None:
-            raise CardError(f"{where}: found sd = {self.sd!r}, but levels that do not differ.")
+            raise CardError(
+                f"{where}: found sd = {quoted(self.sd)}, but levels that do not differ."
+            )
         if bool(self.with_) != (self.correlation is not None):
             raise CardError(
-                f"{where}: found with = {self.with_!r} and correlation = {self.correlation!r}, "
+                f"{where}: found with = {quoted(self.with_)} "
+                f"and correlation = {quoted(self.correlation)}, "
                 "expected both or neither."
             )
         if self.correlation is not None and (
@@ -177,7 +180,7 @@ class Pooling:
         parts = (law.response, *law.inputs, *law.parameters)
         if self.of not in parts:
             raise CardError(
-                f"pooling: found {self.of!r}, expected a part of the law {law.name}: "
+                f"pooling: found {quoted(self.of)}, expected a part of the law {law.name}: "
                 f"{', '.join(parts)}.{did_you_mean(self.of, parts)}"
             )
         if self.of in law.parameters and law.parameters[self.of].support == "unit":
@@ -198,7 +201,7 @@ class Pooling:
             )
         ):
             raise CardError(
-                f"pooling.{self.of}.{self.by}: found with = {self.with_!r}, expected two "
+                f"pooling.{self.of}.{self.by}: found with = {quoted(self.with_)}, expected two "
                 "parameters of the law, the other partially pooled by the same column and "
                 "correlated with none itself."
             )
@@ -207,7 +210,7 @@ class Pooling:
     def from_dict(cls, content: object, of: str, by: str, where: str) -> "Pooling":
         """Build a pooling from a card's table."""
         if not isinstance(content, Mapping):
-            raise CardError(f"{where}: found {content!r}, expected a table.")
+            raise CardError(f"{where}: found {quoted(content)}, expected a table.")
         kind = str(content.get("kind", "partial"))
         if kind == "partial":
             beside = ("kind", "with", "correlation")
@@ -227,8 +230,8 @@ class Pooling:
         unknown = sorted(set(content) - {"kind", "sd", "why"})
         if unknown:
             raise CardError(
-                f"{where}: found the unknown key {unknown[0]!r}; the keys of {kind} pooling are "
-                "kind, sd, why."
+                f"{where}: found the unknown key {quoted(unknown[0])}; the keys of {kind} "
+                "pooling are kind, sd, why."
             )
         return cls(of=of, by=by, kind=kind, sd=content.get("sd"), why=str(content.get("why", "")))
 

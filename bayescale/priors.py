@@ -13,10 +13,14 @@ from typing import Any, ClassVar, Literal, override
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.errors import CardError, did_you_mean
+from bayescale.errors import CardError, did_you_mean, quoted
 
 type RelativeTo = Literal["", "observed"]
 type Support = Literal["positive", "unit", "real"]
+
+
+LARGEST = 1e300
+"""What the numbers of a prior must be below, as floats are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +47,15 @@ class Prior(ABC):
             raise CardError(f"A {self.kind} prior without a reason; state it in `why`.")
         if self.relative_to not in ("", "observed"):
             raise CardError(
-                f"relative_to: found {self.relative_to!r}, expected 'observed' or nothing."
+                f"relative_to: found {quoted(self.relative_to)}, expected 'observed' or nothing."
             )
         for name, value in self.numbers().items():
             if not isinstance(value, int | float) or isinstance(value, bool):
-                raise CardError(f"{self.kind} prior: {name} = {value!r}, expected a number.")
+                raise CardError(f"{self.kind} prior: {name} = {quoted(value)}, expected a number.")
             free = name in ("lower", "mean")
-            if not math.isfinite(value) or (value <= 0 and not free):
+            if not abs(value) < LARGEST or (value <= 0 and not free):
                 raise CardError(
-                    f"{self.kind} prior: {name} = {value!r}, expected a "
+                    f"{self.kind} prior: {name} = {quoted(value)}, expected a "
                     f"{'finite' if free else 'positive finite'} number."
                 )
 
@@ -336,12 +340,13 @@ PRIORS: Mapping[str, type[Prior]] = {
 def prior_from_dict(content: object, where: str) -> Prior:
     """Build a prior from a card's table; anything unknown raises CardError with its place."""
     if not isinstance(content, Mapping):
-        raise CardError(f"{where}: found {content!r}, expected a table with `distribution`.")
+        raise CardError(f"{where}: found {quoted(content)}, expected a table with `distribution`.")
     kind = str(content.get("distribution"))
     if kind not in PRIORS:
         hint = did_you_mean(kind, PRIORS)
         raise CardError(
-            f"{where}: found distribution {kind!r}, expected one of {', '.join(PRIORS)}.{hint}"
+            f"{where}: found distribution {quoted(kind)}, expected one of "
+            f"{', '.join(PRIORS)}.{hint}"
         )
     cls = PRIORS[kind]
     known = {f.name: f for f in fields(cls)}
@@ -349,7 +354,7 @@ def prior_from_dict(content: object, where: str) -> Prior:
     for key in given:
         if key not in known:
             raise CardError(
-                f"{where}: found the unknown key {key!r}; a {kind} prior takes "
+                f"{where}: found the unknown key {quoted(key)}; a {kind} prior takes "
                 f"{', '.join(known)}.{did_you_mean(key, known)}"
             )
     missing = [n for n, f in known.items() if n not in given and f.default is MISSING]
@@ -369,11 +374,11 @@ def check_priors(
         if name not in expected:
             hint = did_you_mean(name, expected)
             raise CardError(
-                f"{where}: found a prior on {name!r}, which {owner} does not have; it has "
+                f"{where}: found a prior on {quoted(name)}, which {owner} does not have; it has "
                 f"{', '.join(expected)}.{hint}"
             )
         if not isinstance(prior, Prior):
-            raise CardError(f"{where}.{name}: found {prior!r}, expected a prior.")
+            raise CardError(f"{where}.{name}: found {quoted(prior)}, expected a prior.")
     missing = [name for name in expected if name not in priors]
     if missing:
         raise CardError(f"{where}: no prior on {', '.join(missing)}; {owner} needs one on each.")

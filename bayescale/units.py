@@ -17,6 +17,9 @@ from bayescale.errors import AmountError, quoted
 type Quantity = Literal["count", "compute", "rate", "money"]
 type Amount = float | str
 
+SMALLEST, LARGEST = 1e-100, 1e100
+"""Amounts beyond these are slips of the pen, and their products are no floats."""
+
 SECONDS_PER_DAY = 86_400.0
 PF_DAY = 1e15 * SECONDS_PER_DAY
 """One petaFLOP/s sustained for a day, in FLOP: 8.64e19 (Kaplan et al. 2020)."""
@@ -68,8 +71,8 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     Raises
     ------
     AmountError
-        If it cannot be read, is not finite and positive, or has a comma that may be a decimal
-        comma.
+        If it cannot be read, is not positive or beyond 1e-100 to 1e100, or has a comma that may be
+        a decimal comma.
 
     Examples
     --------
@@ -79,7 +82,7 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     True
     """
     number = _read(value, quantity)
-    if number is None or not math.isfinite(number) or number <= 0:
+    if number is None or not SMALLEST <= number <= LARGEST:
         hint = _comma_hint(value, quantity) if isinstance(value, str) else ""
         raise AmountError(f"{what}: found {quoted(value)}, expected {_EXPECTED[quantity]}.{hint}")
     return number

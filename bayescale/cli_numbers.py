@@ -1,0 +1,43 @@
+"""Numbers that options of the command line take, refused in a sentence where they are none."""
+
+import argparse
+import math
+
+from bayescale._seeds import checked_seed
+from bayescale.errors import quoted
+
+_MOST = 10**9
+
+
+def whole_number(text: str) -> int:
+    """Return a whole number of at least one, and of no more than anything can be counted to."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= _MOST:
+        raise argparse.ArgumentTypeError(
+            f"found {quoted(text)}, expected a whole number from 1 to {_MOST:,}"
+        )
+    return number
+
+
+def seed_number(text: str) -> int:
+    """Return a seed."""
+    try:
+        return checked_seed(int(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"found {quoted(text)}, expected a whole number from 0 to 2**64 - 1"
+        ) from None
+
+
+def real_number(text: str) -> float:
+    """Return a number that is neither infinite nor none."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"found {quoted(text)}, expected a number")
+    return number
