@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RunsError,
         SamplingError,
         UnknownNameError,
+        UnsuitableLawError,
     )
     from bayescale.explanation import Explanation, explain
     from bayescale.fitting import fit
@@ -90,6 +91,7 @@ _HOME = {
         "RunsError",
         "SamplingError",
         "UnknownNameError",
+        "UnsuitableLawError",
     ),
     "explanation": ("Explanation", "explain"),
     "fitting": ("fit",),
@@ -171,6 +173,7 @@ __all__ = [
     "Score",
     "Step",
     "UnknownNameError",
+    "UnsuitableLawError",
     "__version__",
     "allocate",
     "average",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import Cluster, Cost, Money, as_cost, six_nd
 from bayescale.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.extrapolation import beyond_runs, say_beyond
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.mixture import Mixture
@@ -405,7 +405,7 @@ def allocate(
     AmountError
         If a budget is not a positive amount, or reaches to no plan inside the limits; if a fixed
         input is missing; if more than half of the draws have no optimum at a budget.
-    TypeError
+    UnsuitableLawError
         If `source` is an empirical frontier, or a law that is not of size and tokens.
 
     Notes
@@ -425,7 +425,7 @@ def allocate(
     """
     if isinstance(source, EmpiricalFrontier):
         spent = source.variable == "compute"
-        raise TypeError(
+        raise UnsuitableLawError(
             f"{source.name} is a frontier that a paper gives, not a law, and is in "
             + ("compute as spent" if spent else "batch-adjusted compute C_min")
             + f"; ask it with bayescale.frontier(..., {source.variable}=...)."

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bayescale._seeds import Stream, generator
 from bayescale.constants import Constants, published
 from bayescale.costs import ProductCost, six_nd
-from bayescale.errors import NoMinimumError, RunsError
+from bayescale.errors import NoMinimumError, RunsError, UnsuitableLawError
 from bayescale.lines import line_through
 from bayescale.reading import RunsSource, as_runs
 from bayescale.runs import Runs
@@ -45,6 +45,8 @@ class Frontier:
         Draws of ln k and of the exponent ``a`` in N_opt = k C^a, a column each.
     caveats
         Sentences that belong beside the numbers.
+    left_out
+        Those of them that say which budgets take no part.
     prob
         Probability inside the intervals.
     """
@@ -55,6 +57,7 @@ class Frontier:
     caveats: tuple[str, ...]
     prob: float
     cost: ProductCost
+    left_out: tuple[str, ...] = ()
 
     def exponents(self) -> pd.DataFrame:
         """Return the exponents a of N_opt and b = 1 - a of D_opt: median and interval."""
@@ -149,7 +152,7 @@ def isoflop_parabolas(
         sizes that were run; it names the budgets.
     RunsError
         If there are not two budgets with four sizes each.
-    TypeError
+    UnsuitableLawError
         If `surface` is not of a law with a size and a data exponent.
 
     Notes
@@ -176,7 +179,8 @@ def isoflop_parabolas(
     rng = generator(seed, Stream.PARABOLAS)
     optima: dict[float, NDArray[np.float64]] = {}
     facts: dict[float, dict[str, float]] = {}
-    caveats, without = [], {}
+    caveats: list[str] = []
+    without: dict[float, str] = {}
     for budget, every in _by_budget(runs, budgets).items():
         rows = _near_least(runs, every, width)
         log_n, loss = np.log(runs.n_params[rows]), runs.loss[rows]
@@ -204,7 +208,7 @@ def isoflop_parabolas(
             "(drop_edges=True).",
             without,
         )
-    caveats += [f"Left out: {why}." for why in without.values()]
+    left_out = tuple(f"Left out: {why}." for why in without.values())
     if len(optima) < 2:
         raise RunsError(
             f"{runs.name}: found {len(optima)} budgets with {_RUNS_PER_PARABOLA} or more sizes "
@@ -216,14 +220,14 @@ def isoflop_parabolas(
         # A parabola that is nearly straight has draws of its minimum beyond any number.
         table = _table(np.exp(log_n_opt), compute, cost, prob)
     table = table.join(pd.DataFrame.from_dict(facts, orient="index"))
-    caveats.insert(0, _say_bias(table["bias"], constants))
     return Frontier(
         "Hoffmann's approach 2 (isoFLOP parabolas)",
         table,
         line_through(np.log(compute), log_n_opt, rng),
-        tuple(caveats),
+        (_say_bias(table["bias"], constants), *left_out, *caveats),
         prob,
         cost,
+        left_out,
     )
 
 
@@ -316,14 +320,15 @@ def envelope(
     table["n_runs"] = np.isfinite(along).sum(axis=0)
     table = table[np.isfinite(optima[0])]
     at_edge = budgets - len(table)
-    caveats = [
+    selected = (
         "The least of several noisy curves lies below the frontier; a law fitted to all runs "
         "does not select."
-    ]
+    )
+    left_out: tuple[str, ...] = ()
     if at_edge:
-        caveats.append(
+        left_out = (
             f"{at_edge} of {budgets} budgets left out: the best size there is the smallest or the "
-            "largest that was run, so the optimum may lie beyond."
+            "largest that was run, so the optimum may lie beyond.",
         )
     if len(table) < 2:
         raise RunsError(
@@ -334,9 +339,10 @@ def envelope(
         "Hoffmann's approach 1 (envelope of training curves)",
         table,
         lines.reset_index(drop=True),
-        tuple(caveats),
+        (selected, *left_out),
         prob,
         cost,
+        left_out,
     )
 
 
@@ -369,7 +375,7 @@ def parabola_bias(log_n: NDArray[np.float64], vertex: float, alpha: float, beta:
 def _two_term(surface: Constants | str) -> Constants:
     constants = published(surface) if isinstance(surface, str) else surface
     if not isinstance(constants, Constants) or not {"alpha", "beta"} <= set(constants.parameters):
-        raise TypeError(
+        raise UnsuitableLawError(
             f"surface: found {getattr(constants, 'name', constants)!r}, expected constants of a "
             "law with the exponents alpha and beta, such as 'besiroglu2024-log'."
         )

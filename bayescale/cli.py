@@ -196,19 +196,14 @@ def _parser() -> argparse.ArgumentParser:
     add_fit(predict, constants=True)
     predict.add_argument("--n-params", action="append", help="size, such as 7B")
     predict.add_argument("--n-tokens", action="append", help="tokens, such as 2T")
-    predict.add_argument(
-        "--at",
-        action="append",
-        default=[],
-        metavar="NAME=AMOUNT",
-        help="another input of the law, such as compute=1e22; may be repeated",
-    )
+    _add_inputs(predict)
     _add_prob(predict)
 
     report = verb("report", _report, "Write the report of a saved fit: html, md or json.")
     add_fit(report)
     report.add_argument("--out", type=Writes(REPORT), required=True, help="html, md or json file")
-    _add_budgets(report, required=True)
+    _add_budgets(report, required=False)
+    _add_inputs(report)
     add_plans(report)
     report.add_argument(
         "--full",
@@ -221,6 +216,24 @@ def _parser() -> argparse.ArgumentParser:
     for child in verbs.choices.values():
         remember_given(child)
     return parser
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--at",
+        action="append",
+        default=[],
+        metavar="NAME=AMOUNT",
+        help="input of a law that is not of size and tokens, such as compute=1e22; may be repeated",
+    )
+
+
+def _inputs_of(options: Arguments) -> dict[str, list[str]]:
+    """Return the amounts of each input that was named."""
+    found: dict[str, list[str]] = {}
+    for name, amount in read_pairs(options.at, "--at", "NAME=AMOUNT"):
+        found.setdefault(name, []).append(amount)
+    return found
 
 
 def _add_budgets(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -309,11 +322,20 @@ def _fit(options: Arguments) -> None:
     if options.compute:
         parse_amounts(options.compute, "compute", "--compute")
     model = load_model(options.model)
-    if options.compute and not model.formula.takes_size_and_tokens:
+    law = model.formula
+    if options.compute and not law.takes_size_and_tokens:
         raise ValueError(
-            f"--compute: the law {model.law} is of {', '.join(model.formula.inputs)}, so there is "
-            "no size and number of tokens to split a budget between."
+            f"--compute: the law {model.law} is of {', '.join(law.inputs)}, so there is "
+            "no size and number of tokens to split a budget between"
+            + (
+                " until its other inputs are fixed; save the fit with --out, and ask allocate or "
+                "report with --fixed."
+                if law.splits_compute
+                else "."
+            )
         )
+    if options.report and law.splits_compute and not options.compute:
+        raise ValueError("--report: a report is about budgets; give one or more --compute.")
     result = fit(
         model,
         _load(options, model),
@@ -333,18 +355,18 @@ def _fit(options: Arguments) -> None:
         from bayescale.allocation import allocate
 
         plan = allocate(result, compute=options.compute)
-        if options.report:
-            from bayescale.reports import report
-
-            report(
-                result,
-                options.report,
-                compute=options.compute,
-                prob=options.prob,
-                progress=not (options.quiet or options.json),
-            )
     else:
         plan = None
+    if options.report:
+        from bayescale.reports import report
+
+        report(
+            result,
+            options.report,
+            compute=options.compute,
+            prob=options.prob,
+            progress=not (options.quiet or options.json),
+        )
     if options.json:
         print_json(_fit_facts(result, plan, options))
         return
@@ -433,17 +455,19 @@ def _heading(source: object, prob: float) -> str:
 def _predict(options: Arguments) -> None:
     from bayescale.constants import Constants, EmpiricalFrontier
     from bayescale.diagnostics import lead_with_status
+    from bayescale.errors import UnsuitableLawError
     from bayescale.extrapolation import beyond_runs, say_beyond
     from bayescale.prediction import predict
     from bayescale.tables import interval_columns
 
     source = fit_or_constants(options)
     if isinstance(source, EmpiricalFrontier):
-        raise TypeError(f"{source.name} is a frontier that a paper gives, not a law to predict by.")
-    others: dict[str, list[str]] = {}
-    for name, amount in read_pairs(options.at, "--at", "NAME=AMOUNT"):
-        others.setdefault(name, []).append(amount)
-    draws = predict(source, n_params=options.n_params, n_tokens=options.n_tokens, inputs=others)
+        raise UnsuitableLawError(
+            f"{source.name} is a frontier that a paper gives, not a law to predict by."
+        )
+    draws = predict(
+        source, n_params=options.n_params, n_tokens=options.n_tokens, inputs=_inputs_of(options)
+    )
     table = interval_columns(draws, options.prob, "plan")
     if isinstance(source, Constants):
         # The ends of an interval that is none.
@@ -478,11 +502,12 @@ def _report(options: Arguments) -> None:
         fit,
         options.out,
         compute=options.compute,
+        inputs=_inputs_of(options) or None,
         prob=options.prob,
         cost=cost_of(options, cluster),
-        fixed=fixed_of(options),
+        fixed=fixed_of(options) or None,
         limits=limits_of(options, cluster),
-        plans=plans_of(options),
+        plans=plans_of(options) or None,
         cluster=cluster,
         full=options.full,
         progress=not (options.quiet or options.json),

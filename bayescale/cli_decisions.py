@@ -178,10 +178,13 @@ def fixed_of(options: Arguments) -> dict[str, str]:
 def _decide(options: Arguments) -> None:
     from bayescale.constants import EmpiricalFrontier
     from bayescale.deciding import decide
+    from bayescale.errors import UnsuitableLawError
 
     source = fit_or_constants(options)
     if isinstance(source, EmpiricalFrontier):
-        raise TypeError(f"{source.name} is a frontier that a paper gives, not a law to decide by.")
+        raise UnsuitableLawError(
+            f"{source.name} is a frontier that a paper gives, not a law to decide by."
+        )
     cluster = cluster_of(options)
     made = decide(
         source,

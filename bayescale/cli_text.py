@@ -1,7 +1,6 @@
 """What the commands share: reading fits and pairs, printing tables and JSON."""
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -146,13 +145,15 @@ def table_text(table: "pd.DataFrame") -> str:
 
 
 def table_records(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Return the rows of a table, with null for what is missing."""
+    """Return the rows of a table."""
     return [
-        {str(key): None if value != value else value for key, value in row.items()}
+        {str(key): value for key, value in row.items()}
         for row in table.reset_index().to_dict("records")
     ]
 
 
 def print_json(content: object) -> None:
     """Print JSON and nothing else."""
-    print(json.dumps(content, indent=2, default=float))
+    from bayescale.plain import json_text
+
+    print(json_text(content))

@@ -36,11 +36,12 @@ def add_tool_verbs(verb: Verb, parser: argparse.ArgumentParser) -> None:
 
 def _export(options: Arguments) -> None:
     from bayescale.constants import Constants, EmpiricalFrontier
+    from bayescale.errors import UnsuitableLawError
     from bayescale.exporting import export_fit
 
     source = fit_or_constants(options) if options.out is None else saved_fit(options)
     if isinstance(source, EmpiricalFrontier):
-        raise TypeError(f"{source.name} is a frontier that a paper gives, without a law.")
+        raise UnsuitableLawError(f"{source.name} is a frontier that a paper gives, without a law.")
     if isinstance(source, Constants):
         coefficients, passed, headline = dict(source.parameters), None, source.description
     else:

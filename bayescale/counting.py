@@ -210,6 +210,7 @@ def counted_exponents(
     countings: Sequence[str | Counting] = ("non-embedding", "total"),
     ranges: Mapping[str, Study] = STUDIES,
     shapes: ShapeFamily = chinchilla_shapes,
+    fixed: Mapping[str, object] | None = None,
     prob: float = 0.9,
     draws: int = 400,
 ) -> pd.DataFrame:
@@ -231,6 +232,8 @@ def counted_exponents(
         The sizes that studies look at, by name.
     shapes
         What a model of a size looks like.
+    fixed
+        Values of the law's inputs beside size and tokens, as in `allocate`.
     prob
         Probability inside the intervals.
     draws
@@ -247,6 +250,8 @@ def counted_exponents(
     ------
     UnknownNameError
         If there is no convention of that name.
+    UnsuitableLawError
+        If the law is not one of size and tokens.
 
     Notes
     -----
@@ -270,7 +275,8 @@ def counted_exponents(
             ends = counting_of(study.counting).shape(np.array(study.sizes), shapes)
             low, high = map(float, law.size(ends))
             sizes = np.geomspace(low, high, _SIZES)
-            found = needed(thinned, n_params=sizes, cost=convention.cost(shapes, law)).draws
+            cost = convention.cost(shapes, law)
+            found = needed(thinned, n_params=sizes, cost=cost, fixed=fixed).draws
             log_c = np.log(found["compute"].to_numpy()).reshape(-1, _SIZES)
             log_n = np.log(np.asarray(convention.size(law.shape(sizes, shapes)), dtype=float))
             slope = np.nanquantile(_slopes(log_c, log_n), tails)

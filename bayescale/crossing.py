@@ -168,7 +168,7 @@ def cross_regret(
     ------
     AmountError
         If a budget cannot be read, or there are several.
-    TypeError
+    UnsuitableLawError
         If a law is not one of size and tokens.
 
     Notes

@@ -85,7 +85,7 @@ def decide(
     AmountError
         If an amount cannot be read, a plan is not one of size and tokens, or more than half of
         the draws have no optimum.
-    TypeError
+    UnsuitableLawError
         If the law is not one of size and tokens.
     ValueError
         If a probability is not strictly between 0 and 1.

@@ -172,16 +172,7 @@ class Decision:
         ]
         if text.cluster is not None and row["spent"] > 0:
             found.append(f"It takes {format_days(row['days'])} on {text.cluster}.")
-        sure = f" with at least {format_share(self.prob)} probability" if drawn else ""
-        for share, band in self.bands.iterrows():
-            near = f"within {format_share(float(share))} of the best"  # type: ignore[arg-type]
-            found.append(
-                f"Sizes from {format_count(band['lower'])} to {format_count(band['upper'])} are "
-                f"{near}{sure}."
-                if np.isfinite(band["lower"])
-                else f"No size is {near} with {format_share(self.prob)} probability; the most "
-                f"that any has is {format_share(round(float(band['probability']), 3))}."
-            )
+        found += self.sentences_on_sizes
         if not drawn:
             return tuple(found)
         worth = self.value_of_information
@@ -194,6 +185,23 @@ class Decision:
             f"Its expected regret is {format_number(100 * worth['share'], 2)} % of the budget "
             f"({', '.join(amounts)}): the most that knowing the law exactly would be worth."
         )
+        return tuple(found)
+
+    @property
+    def sentences_on_sizes(self) -> tuple[str, ...]:
+        """How wrong a size may be, in words: one of `sentences` for each row of `bands`."""
+        found = []
+        drawn = not isinstance(self.source, Constants)
+        sure = f" with at least {format_share(self.prob)} probability" if drawn else ""
+        for share, band in self.bands.iterrows():
+            near = f"within {format_share(float(share))} of the best"  # type: ignore[arg-type]
+            found.append(
+                f"Sizes from {format_count(band['lower'])} to {format_count(band['upper'])} are "
+                f"{near}{sure}."
+                if np.isfinite(band["lower"])
+                else f"No size is {near} with {format_share(self.prob)} probability; the most "
+                f"that any has is {format_share(round(float(band['probability']), 3))}."
+            )
         return tuple(found)
 
     @property

@@ -52,6 +52,10 @@ class NoClosedFormError(BayescaleError, NotImplementedError):
     """A law without a closed form for what was asked."""
 
 
+class UnsuitableLawError(BayescaleError, TypeError):
+    """A question that is not one of the law, or of the frontier of a paper, that it is asked of."""
+
+
 class FitFileError(BayescaleError, ValueError):
     """A saved fit that cannot be read, or that belongs to another law."""
 

@@ -13,6 +13,7 @@ from bayescale._version import __version__
 from bayescale.atomic import whole_file
 from bayescale.leaving import log_densities
 from bayescale.outputs import EXPORT
+from bayescale.plain import json_text
 from bayescale.posterior import Fit
 from bayescale.storage import draws_to_dataset
 
@@ -129,7 +130,7 @@ def _write_tree(fit: Fit, path: Path) -> None:
 
 
 def _write_json(fit: Fit, path: Path) -> None:
-    path.write_text(json.dumps(facts_of(fit), indent=2, default=float) + "\n", encoding="utf-8")
+    path.write_text(json_text(facts_of(fit)) + "\n", encoding="utf-8")
 
 
 _WRITERS: Mapping[str, Callable[[Fit, Path], None]] = {

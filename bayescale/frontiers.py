@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import ProductCost
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.laws.kaplan_ns import KaplanNS
 from bayescale.optimum import Split
 from bayescale.posterior import Fit
@@ -57,7 +57,7 @@ def frontier(
     ------
     AmountError
         If both kinds of compute are given, or neither, or not the one that the source is in.
-    TypeError
+    UnsuitableLawError
         If the source has no such frontier.
 
     Examples
@@ -90,7 +90,7 @@ def frontier(
     curve = curve_of(source)
     law = curve.law
     if not isinstance(law, KaplanNS):
-        raise TypeError(
+        raise UnsuitableLawError(
             f"The law {law.name} has no critical batch size, so that it has one frontier, in "
             "compute as spent: bayescale.allocate gives it."
         )

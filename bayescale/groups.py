@@ -1,6 +1,6 @@
 """Runs that have something in common: the levels of a column, and which level a run is of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -129,6 +129,37 @@ def column_of(runs: Runs, column: str) -> NDArray[np.generic]:
     if values.dtype.kind in "iuf" and bool((values > 0).all()):
         return values.to_numpy(dtype=np.float64)
     return values.astype(str).to_numpy(dtype=np.str_)
+
+
+def with_coarser(groups: Mapping[str, object], known: Iterable[str]) -> dict[str, object]:
+    """Return levels of columns with those that they say of coarser columns.
+
+    A level of ``family+recipe`` is of one family, so that it says the level of ``family``.
+
+    Parameters
+    ----------
+    groups
+        A level, or several, by column.
+    known
+        The columns by which a model groups runs.
+
+    Examples
+    --------
+    >>> with_coarser({"family+recipe": "c4 + long"}, ["family", "family+recipe"])
+    {'family+recipe': 'c4 + long', 'family': 'c4'}
+    """
+    found = dict(groups)
+    for finer, levels in groups.items():
+        parts = finer.split("+")
+        rows = [text.split(" + ") for text in np.atleast_1d(np.asarray(levels)).astype(str)]
+        if len(parts) == 1 or any(len(row) != len(parts) for row in rows):
+            continue
+        for column in known:
+            wanted = column.split("+")
+            if column not in found and set(wanted) <= set(parts):
+                texts = [" + ".join(row[parts.index(name)] for name in wanted) for row in rows]
+                found[column] = texts[0] if np.ndim(levels) == 0 else texts  # type: ignore[arg-type]
+    return found
 
 
 def level_dim(column: str) -> str:

@@ -87,9 +87,8 @@ def measure(
         seed=int(options.get("seed") or 0),
     )
     # The bias of parabolas is of the intercept; the exponent has none.
-    left_out = tuple(sentence for sentence in found.caveats[1:] if sentence.startswith("Left out:"))
     return Measured(
-        found.draws["a"].to_numpy(), f"parabolas at {len(found.budgets)} budgets", left_out
+        found.draws["a"].to_numpy(), f"parabolas at {len(found.budgets)} budgets", found.left_out
     )
 
 

@@ -14,7 +14,7 @@ from bayescale.allocation import FAR, largest_compute
 from bayescale.constants import Constants, EmpiricalFrontier
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.diagnostics import lead_with_status
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.extrapolation import beyond_runs, say_beyond
 from bayescale.inverse import Inverse
 from bayescale.limits import NO_LIMITS, Limits
@@ -204,7 +204,9 @@ def needed(
     144B
     """
     if isinstance(source, EmpiricalFrontier):
-        raise TypeError(f"{source.name} is a frontier that a paper gives; ask it with .at().")
+        raise UnsuitableLawError(
+            f"{source.name} is a frontier that a paper gives; ask it with .at()."
+        )
     cost, curve = as_cost(cost), curve_of(source)
     split = Split.of(curve.law, fixed)
     asked = _Asked.read(loss, n_params, n_tokens)

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale.costs import ProductCost
-from bayescale.errors import AmountError, NoClosedFormError
+from bayescale.errors import AmountError, NoClosedFormError, UnsuitableLawError
 from bayescale.laws import Law, Value
 from bayescale.spending import Array, Spending
 from bayescale.units import parse_amounts
@@ -56,18 +56,17 @@ class Split:
 
         Raises
         ------
-        TypeError
+        UnsuitableLawError
             If the law is not one of size and tokens.
         AmountError
             If an input is missing, unknown or cannot be read.
         """
-        own, fixed = set(law.inputs), fixed or {}
-        if law.response != "loss" or not (
-            {"n_params", "n_tokens"} <= own or {"n_params", "n_steps", "batch_tokens"} <= own
-        ):
-            raise TypeError(
-                f"The law {law.name} is of {', '.join(law.inputs)}; compute can be split between "
-                "size and tokens only under a law of n_params and n_tokens."
+        fixed = fixed or {}
+        if not law.splits_compute:
+            raise UnsuitableLawError(
+                f"The law {law.name} is one of {law.response} in {', '.join(law.inputs)}; compute "
+                "can be split between size and tokens only under a law of the loss in n_params and "
+                "n_tokens. Ask bayescale.predict for its value anywhere, or fit a law of both."
             )
         needed = [n for n in law.inputs if n not in ("n_params", "n_tokens", "n_steps")]
         missing = [name for name in needed if name not in fixed]

@@ -27,7 +27,7 @@ from bayescale.diagnostics import (
 from bayescale.discrepancy import SCALE, WALKS
 from bayescale.errors import BayescaleError, BayescaleWarning, CardError, FitFileError
 from bayescale.gated import digest_of, gated_quantities, reported_quantities
-from bayescale.groups import NEW, Levels, level_dim
+from bayescale.groups import NEW, Levels, level_dim, with_coarser
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.model import Model
@@ -203,6 +203,7 @@ class Fit:
             if np.ndim(level):  # type: ignore[arg-type]
                 raise CardError(f"of: found several levels of {column}, expected one.")
         self.refuse_unknown_groups(levels)
+        levels = with_coarser(levels, self.model.groupings)
         return replace(self, groups={**self.groups, **levels})
 
     def levels(self, column: str) -> Levels:

@@ -12,7 +12,7 @@ from bayescale.constants import Constants
 from bayescale.curve import Curve, Groups, effects_at
 from bayescale.errors import AmountError
 from bayescale.extrapolation import beyond_runs, farthest
-from bayescale.groups import column_of
+from bayescale.groups import column_of, with_coarser
 from bayescale.mixture import AnyCurve, MixedCurve, Mixture, end_to_end
 from bayescale.model import Model
 from bayescale.posterior import Fit
@@ -94,6 +94,8 @@ def predict(
     columns = fit.columns
     plans = parse_plans(given, tuple(columns.values()))
     plans = _one_for_each_level(plans, groups or {})
+    if isinstance(fit, Fit):
+        groups = with_coarser(groups or {}, fit.groupings)
     count = len(next(iter(plans.values())))
     name = fit.response
     made: dict[str, list[NDArray[np.float64]]] = {}

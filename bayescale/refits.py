@@ -112,7 +112,7 @@ def refuse_without_optimum(model: Model, fixed: Mapping[str, object] | None) -> 
 
     Raises
     ------
-    TypeError, AmountError
+    UnsuitableLawError, AmountError
         If its law is not of size and tokens, or takes more than these and what is fixed.
     """
     Split.of(model.formula, fixed)

@@ -208,7 +208,7 @@ def multiverse(
         If a question has no choice, or two of one name.
     RunsError
         If the reference could not be fitted.
-    TypeError, AmountError
+    UnsuitableLawError, AmountError
         If the law is not of size and tokens, or takes more than these and what is fixed.
 
     Notes

@@ -218,7 +218,7 @@ def rising_cuts(
         If a cut leaves no run on one side.
     AmountError
         If a cut or the budget is not a positive amount, or an input of the law is missing.
-    TypeError
+    UnsuitableLawError
         If the law is not of size and tokens.
 
     Notes

@@ -351,7 +351,7 @@ def test_coupling(law_fits):
     assert any(
         "(2020), k = 0.103" in label for label in labels(bs.plots.coupling(law_fits["coupled"]))
     )
-    with pytest.raises(ValueError, match="found a fit of chinchilla"):
+    with pytest.raises(bs.UnsuitableLawError, match="found a fit of chinchilla"):
         bs.plots.coupling(law_fits["chinchilla"])
 
 

@@ -14,10 +14,10 @@ import bayescale as bs
 from bayescale.costs import Cluster, Lifetime, Money, Serving
 from bayescale.errors import BayescaleWarning
 from bayescale.identifiability import design_warnings
+from bayescale.plain import plain
 from bayescale.reports import html
 from bayescale.reports.caveats import caveats_of
 from bayescale.reports.markdown import escaped
-from bayescale.reports.records import plain
 from bayescale.thinning import thinned
 from bayescale.units import format_count
 
@@ -449,7 +449,7 @@ def test_caveats_follow_the_runs(fit):
         runs = bs.Runs(table, "mine")
         found = bs.Fit(fit.model, runs, fit.scale, fit.posterior, fit.sample_stats, fit.provenance)
         plan = bs.allocate(found, compute=3.0 * float(table["compute"].max()))
-        said = caveats_of(found, plan)
+        said = [caveat.sentence for caveat in caveats_of(found, plan)]
         assert set(design_warnings(fit.model, runs)) <= set(said)
         return " ".join(said)
 

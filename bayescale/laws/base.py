@@ -22,12 +22,23 @@ type LogInputs = Mapping[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter of a law: what it means, its symbol in LaTeX, its unit and its support."""
+    """One parameter of a law.
+
+    Attributes
+    ----------
+    meaning, symbol, unit
+        What it means, its symbol in LaTeX and its unit.
+    support
+        Where it may lie.
+    is_floor
+        Whether the response falls towards it and never below it: the irreducible loss.
+    """
 
     meaning: str
     symbol: str
     unit: str = ""
     support: Literal["positive", "unit", "real"] = "positive"
+    is_floor: bool = False
 
 
 class Law(ABC):
@@ -224,13 +235,20 @@ class Law(ABC):
     @property
     def floor(self) -> str:
         """Name of the parameter that the response does not fall below, empty if there is none."""
-        floors = ("irreducible loss", "floor")
-        return next((name for name, p in self.parameters.items() if p.meaning in floors), "")
+        return next((name for name, p in self.parameters.items() if p.is_floor), "")
 
     @property
     def unit_reference(self) -> dict[str, float]:
         """The reference point at which every input is one."""
         return dict.fromkeys(self.inputs, 1.0)
+
+    @property
+    def splits_compute(self) -> bool:
+        """Whether compute can be split between size and tokens, once other inputs are fixed."""
+        own = set(self.inputs)
+        return self.response == "loss" and (
+            {"n_params", "n_tokens"} <= own or {"n_params", "n_steps", "batch_tokens"} <= own
+        )
 
     @property
     def takes_size_and_tokens(self) -> bool:

@@ -47,7 +47,7 @@ class BrokenPowerLaw(Law):
         self.name = f"broken-power-law-{breaks}"  # type: ignore[misc]
         self.title = f"power law of one variable, {breaks} smooth break" + "s" * (breaks > 1)  # type: ignore[misc]
         self.parameters = {  # type: ignore[misc]
-            "a": Parameter(meaning="floor", symbol="a", unit=_LOSS),
+            "a": Parameter(meaning="floor", symbol="a", unit=_LOSS, is_floor=True),
             "b": Parameter(meaning="level", symbol="b", unit=_LOSS),
             "c0": Parameter(meaning="first slope", symbol="c_0", support="real"),
             **{

@@ -26,7 +26,7 @@ class Chinchilla(Law):
     latex = r"L = E + A N^{-\alpha} + B D^{-\beta}"
     sources = ("Hoffmann et al. 2022, arXiv:2203.15556, equation 2",)
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "E": Parameter(meaning="irreducible loss", symbol="E", unit=_LOSS),
+        "E": Parameter(meaning="irreducible loss", symbol="E", unit=_LOSS, is_floor=True),
         "A": Parameter(meaning="size term at N = 1", symbol="A", unit=_LOSS),
         "B": Parameter(meaning="data term at D = 1", symbol="B", unit=_LOSS),
         "alpha": Parameter(meaning="size exponent", symbol=r"\alpha"),
@@ -99,7 +99,7 @@ class Coupled(Law):
     latex = r"L = E + (A N^{-\alpha} + B D^{-\beta})^k"
     sources = ("Videau et al. 2026, arXiv:2608.07222",)
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "E": Parameter(meaning="irreducible loss", symbol="E", unit=_LOSS),
+        "E": Parameter(meaning="irreducible loss", symbol="E", unit=_LOSS, is_floor=True),
         "A": Parameter(meaning="size term at N = 1", symbol="A", unit=f"({_LOSS})^(1/k)"),
         "B": Parameter(meaning="data term at D = 1", symbol="B", unit=f"({_LOSS})^(1/k)"),
         "alpha": Parameter(meaning="size exponent inside the sum", symbol=r"\alpha"),

@@ -25,7 +25,7 @@ class EncoderDecoder(Law):
     sources = ("Ghorbani et al. 2021, arXiv:2109.07740",)
     inputs = ("n_encoder_params", "n_decoder_params")
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "E": Parameter(meaning="irreducible loss", symbol="E", unit="nats/token"),
+        "E": Parameter(meaning="irreducible loss", symbol="E", unit="nats/token", is_floor=True),
         "A": Parameter(meaning="reducible loss at sizes of one", symbol="A", unit="nats/token"),
         "p_e": Parameter(meaning="exponent of the encoder's size", symbol="p_e"),
         "p_d": Parameter(meaning="exponent of the decoder's size", symbol="p_d"),

@@ -133,7 +133,7 @@ class KaplanNDWithFloor(Law):
     sources = ("Kaplan et al. 2020, arXiv:2001.08361, equation 1.5, with an offset",)
     caveat = KaplanND.caveat
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "E": Parameter(meaning="irreducible loss", symbol="E", unit="nats/token"),
+        "E": Parameter(meaning="irreducible loss", symbol="E", unit="nats/token", is_floor=True),
         **KaplanND.parameters,
     }
     coordinates: ClassVar[Mapping[str, Parameter]] = {

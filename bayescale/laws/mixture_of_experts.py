@@ -58,7 +58,7 @@ class MixtureOfExperts(Law):
         ),
         "E_start": Parameter(meaning="F for one expert", symbol=r"E_\mathrm{start}"),
         "E_max": Parameter(meaning="F for many experts", symbol=r"E_\mathrm{max}"),
-        "c": Parameter(meaning="irreducible loss", symbol="c", unit=_LOSS),
+        "c": Parameter(meaning="irreducible loss", symbol="c", unit=_LOSS, is_floor=True),
     }
     coordinates: ClassVar[Mapping[str, Parameter]] = {
         "loss_ref": Parameter(

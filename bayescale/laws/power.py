@@ -20,7 +20,7 @@ _NEWTON_STEPS = 6
 _LOSS_REF = Parameter(meaning="loss at the reference point", symbol=r"L_\mathrm{ref}", unit=_LOSS)
 _ELASTICITY = Parameter(meaning="elasticity at the reference point", symbol="e")
 _SCALE = Parameter(meaning="x at which the power term is one", symbol="x_c", unit="unit of x")
-_FLOOR = Parameter(meaning="irreducible loss", symbol="E", unit=_LOSS)
+_FLOOR = Parameter(meaning="irreducible loss", symbol="E", unit=_LOSS, is_floor=True)
 
 
 class PowerLaw(Law):

@@ -3,6 +3,7 @@
 from bayescale.plots.choices import multiverse
 from bayescale.plots.coupling import coupling
 from bayescale.plots.cross_regret import cross_regret
+from bayescale.plots.curves import curve
 from bayescale.plots.cuts import rising_cuts
 from bayescale.plots.elasticities import elasticities
 from bayescale.plots.families import forest
@@ -23,6 +24,7 @@ __all__ = [
     "coupling",
     "coverage",
     "cross_regret",
+    "curve",
     "decision_prior",
     "elasticities",
     "forest",

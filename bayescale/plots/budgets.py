@@ -1,6 +1,6 @@
 """What figures against the budget share: the grid, the range of the runs, fans and marks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.axis import Axis
 from bayescale.allocation import cost_of_runs, optima
 from bayescale.constants import Constants
 from bayescale.costs import Cost
+from bayescale.optimum import Split
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -33,12 +34,18 @@ _STYLES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), ("black", "--"))
 
 
 def budget_axes(
-    fit: Fit, compute: np.ndarray | None, ax: Axes | None, cost: Cost
+    fit: Fit,
+    compute: np.ndarray | None,
+    ax: Axes | None,
+    cost: Cost,
+    fixed: Mapping[str, object] | None,
 ) -> tuple[Axes, np.ndarray, np.ndarray]:
     """Return Axes on which the range of the runs is drawn, budgets to mark, and a grid of budgets.
 
-    The grid reaches from the least to twice the most of the runs and the budgets.
+    The grid reaches from the least to twice the most of the runs and the budgets. A law under
+    which budgets cannot be split is refused before anything is drawn.
     """
+    Split.of(fit.law, fixed)
     ax = new_axes(ax)
     spent = spent_on_runs(fit, cost)
     marked = np.asarray([] if compute is None else compute, dtype=float)
@@ -51,7 +58,7 @@ def budget_axes(
 
 def spent_on_runs(fit: Fit, cost: Cost) -> np.ndarray:
     """Return what each run spent: its compute, or what else a cost is of."""
-    if is_training(cost):
+    if is_training(cost) and "compute" in fit.runs.table:
         return fit.runs.compute
     return cost_of_runs(fit, cost)
 

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 
 from bayescale._seeds import Stream, generator
 from bayescale.build import draw_prior
+from bayescale.errors import UnsuitableLawError
 from bayescale.plots.style import BLUE, GREEN, GREY, PURPLE, new_axes, tidy
 from bayescale.posterior import Fit
 from bayescale.tables import tail_quantiles
@@ -51,7 +52,10 @@ def coupling(
     'coupling k'
     """
     if fit.law.name != "coupled":
-        raise ValueError(f"coupling: found a fit of {fit.law.name}, expected one of coupled.")
+        raise UnsuitableLawError(
+            f"coupling: found a fit of {fit.law.name}, expected one of the law coupled, which "
+            "alone has a coupling."
+        )
     ax = new_axes(ax)
     k = fit.posterior["k"].to_numpy().ravel()
     corner = float(kaplan.posterior["alpha_D"].median()) if kaplan is not None else KAPLAN_2020

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bayescale.errors import UnsuitableLawError
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, new_axes, tidy
 from bayescale.units import format_count
 
@@ -37,6 +38,12 @@ def elasticities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     >>> ax.get_ylabel()
     'elasticity in tokens, $e_D$'
     """
+    missing = [name for name in ("e_n", "e_d") if name not in table]
+    if missing:
+        raise UnsuitableLawError(
+            f"elasticities: found {', '.join(map(str, table.columns))}, expected e_n and e_d: the "
+            "elasticities of laws of size and tokens."
+        )
     ax = new_axes(ax)
     names = table.index.get_level_values("model").unique()
     for name, colour in zip(names, cycle(_COLOURS), strict=False):

@@ -50,7 +50,7 @@ def tokens_per_param(
     >>> ax.get_ylabel()
     'compute-optimal tokens per parameter'
     """
-    ax, marked, grid = budget_axes(fit, compute, ax, cost)
+    ax, marked, grid = budget_axes(fit, compute, ax, cost, fixed)
 
     def published_ratios(name: str) -> tuple[str, np.ndarray] | None:
         constants = published(name)

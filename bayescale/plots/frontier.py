@@ -52,7 +52,7 @@ def frontier(
     >>> ax.get_ylabel()
     'loss (nats/token)'
     """
-    ax, marked, grid = budget_axes(fit, compute, ax, cost)
+    ax, marked, grid = budget_axes(fit, compute, ax, cost, fixed)
     runs = fit.runs
     terms: Any = {"cost": cost, "fixed": fixed, "limits": limits}
     found = quantiles(optima(fit, compute=grid, **terms).draws, prob)

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from bayescale.allocation import optima
 from bayescale.costs import Cost, six_nd
 from bayescale.limits import NO_LIMITS, Limits
+from bayescale.optimum import Split
+from bayescale.plots.budgets import spent_on_runs
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, count_axis, new_axes, tidy
 from bayescale.posterior import Fit
 from bayescale.tables import tail_quantiles
@@ -61,24 +63,19 @@ def isoflop(
     >>> ax.get_xlabel()
     'parameters N'
     """
+    split = Split.of(fit.law, fixed)
     ax = new_axes(ax)
-    runs, run_sizes = fit.runs, fit.inputs["n_params"]
-    budgets = _budgets_in_data(runs.compute) if compute is None else np.asarray(compute)[:5]
+    runs, run_sizes, spent = fit.runs, fit.inputs["n_params"], spent_on_runs(fit, cost)
+    budgets = _budgets_in_data(spent) if compute is None else np.asarray(compute)[:5]
     plan = optima(fit, compute=budgets, cost=cost, fixed=fixed, limits=limits)
-    given = {name: np.log(value) for name, value in plan.fixed.items()}
     ends = tail_quantiles(prob)
     for i, budget in enumerate(budgets):
-        near = np.abs(np.log(runs.compute / budget)) < np.log(NEAR)
+        near = np.abs(np.log(spent / budget)) < np.log(NEAR)
         centre = float(plan.recommended["n_params"].iloc[i])
         sizes = np.append(run_sizes[near], centre)
         size = xr.DataArray(np.geomspace(sizes.min() / 1.5, sizes.max() * 1.5, 60), dims="size")
-        loss = fit.curve.response(
-            {
-                "n_params": np.log(size),
-                "n_tokens": np.log(cost.tokens_for(budget, size)),
-                **given,
-            }
-        ).quantile(ends, dim=("chain", "draw"))
+        log_d = size.copy(data=np.log(cost.tokens_for(budget, size.to_numpy())))
+        loss = fit.curve.loss(split, np.log(size), log_d).quantile(ends, dim=("chain", "draw"))
         colour = _COLOURS[i]
         ax.fill_between(size, loss[0], loss[2], color=colour, alpha=0.25, linewidth=0)
         ax.plot(size, loss[1], color=colour, linewidth=1.4, label=format_compute(budget, 2))

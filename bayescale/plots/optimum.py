@@ -51,7 +51,7 @@ def optimal_size(
     >>> ax.get_ylabel()
     'compute-optimal parameters N_opt'
     """
-    ax, marked, grid = budget_axes(fit, compute, ax, cost)
+    ax, marked, grid = budget_axes(fit, compute, ax, cost, fixed)
 
     def quantiles(budgets: np.ndarray) -> np.ndarray:
         return fan_of("n_opt", fit, budgets, cost=cost, fixed=fixed, limits=limits)

@@ -33,7 +33,7 @@ def parameters(fit: Fit, prob: float = 0.9, axes: np.ndarray | None = None) -> n
     prob
         Probability inside the marked interval.
     axes
-        Six Axes in any shape; a new figure of two rows unless given.
+        As many Axes as `shown_quantities` names, or more, in any shape; a new figure unless given.
 
     Returns
     -------
@@ -47,11 +47,14 @@ def parameters(fit: Fit, prob: float = 0.9, axes: np.ndarray | None = None) -> n
     >>> axes.flat[2].get_title()
     'alpha = 0.3... [0.3..., 0.3...]'
     """
+    names = shown_quantities(fit)
     if axes is None:
         import matplotlib.pyplot as plt
 
-        axes = plt.subplots(2, 3, figsize=(8.4, 4.6), layout="constrained")[1]
-    names = shown_quantities(fit)
+        across = min(3, len(names))
+        down = -(-len(names) // across)
+        size = (2.8 * across, 2.3 * down)
+        axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)[1]
     prior = _prior_quantities(fit)
     flat: list[Axes] = list(np.ravel(axes))
     for ax, name in zip(flat, names, strict=False):
@@ -65,8 +68,10 @@ def parameters(fit: Fit, prob: float = 0.9, axes: np.ndarray | None = None) -> n
 def _density(ax: Axes, name: str, posterior: np.ndarray, prior: np.ndarray, prob: float) -> None:
     low, middle, high = np.quantile(posterior, tail_quantiles(prob))
     left, right = np.quantile(posterior, [0.0005, 0.9995])
-    margin = 0.6 * (right - left)
-    edges = np.linspace(max(left - margin, 0.0), right + margin, 60).tolist()
+    # Of a quantity that does not vary, a bin around it.
+    margin = 0.6 * (right - left) or 0.05 * abs(right) or 1.0
+    least = 0.0 if min(posterior.min(), prior.min()) >= 0.0 else -np.inf
+    edges = np.linspace(max(left - margin, least), right + margin, 60).tolist()
     ax.hist(posterior, edges, density=True, color=BLUE, alpha=0.5, label="posterior")
     counts, _ = np.histogram(prior, edges)
     # Of all prior draws, not of those in view: the outline is then the prior's own density.

@@ -1,5 +1,7 @@
 """What the prior alone says of the decision, and what the runs make of it."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -9,6 +11,7 @@ from bayescale.build import draw_prior, labelled
 from bayescale.costs import Cost, six_nd
 from bayescale.curve import Curve
 from bayescale.design import Design
+from bayescale.optimum import Split
 from bayescale.plots.style import BLUE, GREY, count_axis, new_axes, tidy
 from bayescale.posterior import Fit
 from bayescale.spending import Array, Spending
@@ -27,6 +30,7 @@ def decision_prior(
     prob: float = 0.9,
     ax: Axes | None = None,
     cost: Cost = six_nd,
+    fixed: Mapping[str, object] | None = None,
 ) -> Axes:
     """Draw the prior and the posterior of ln N_opt at one budget.
 
@@ -40,8 +44,8 @@ def decision_prior(
         Probability inside the marked intervals.
     ax
         Where to draw; new Axes unless given.
-    cost
-        The rule of compute.
+    cost, fixed
+        The rule of compute, and values of the law's other inputs, as in `allocate`.
 
     Returns
     -------
@@ -60,13 +64,14 @@ def decision_prior(
     >>> ax.get_xscale()
     'log'
     """
+    Split.of(fit.law, fixed)
     ax = new_axes(ax)
     budgets = parse_budgets(compute, cost)
     if len(budgets) != 1:
         raise ValueError(f"compute: found {len(budgets)} budgets, expected one.")
     spending = Spending(cost, budgets)
-    posterior = _optima(fit.curve, spending)
-    prior = _optima(_prior_curve(fit), spending)
+    posterior = _optima(fit.curve, spending, fixed)
+    prior = _optima(_prior_curve(fit), spending, fixed)
     ends = np.quantile(prior, [(1 - _SHOWN) / 2, (1 + _SHOWN) / 2])
     edges = np.linspace(
         min(ends[0], posterior.min()), max(ends[1], posterior.max()), _BINS + 1
@@ -114,8 +119,8 @@ def _prior_curve(fit: Fit) -> Curve:
     return Curve.of(fit.model, design.scale, prior, fit.groups)
 
 
-def _optima(curve: Curve, spending: Spending) -> Array:
-    found = curve.optimum(spending).to_numpy().ravel()
+def _optima(curve: Curve, spending: Spending, fixed: Mapping[str, object] | None) -> Array:
+    found = curve.optimum(spending, fixed).to_numpy().ravel()
     return np.asarray(found[np.isfinite(found)])
 
 

@@ -1,9 +1,12 @@
 """Where a law misses its runs."""
 
+from typing import Literal
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
+from bayescale.errors import UnsuitableLawError
 from bayescale.plots.style import BLUE, compute_axis, count_axis, new_axes, tidy
 from bayescale.posterior import Fit
 from bayescale.prediction import noise_at_runs
@@ -38,15 +41,17 @@ def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
     >>> ax.get_title()
     'chinchilla: root mean square ... %'
     """
+    names = list(fit.columns.values())
+    if len(names) > 2:
+        raise UnsuitableLawError(
+            f"residuals: the law {fit.law.name} is of {len(names)} inputs, {', '.join(names)}; "
+            "this map is for laws of one or two."
+        )
     ax = new_axes(ax)
     log_mean = noise_at_runs(fit, fit.runs)[1]
     missed = np.log(fit.runs.column(fit.response)) - np.median(log_mean, axis=(0, 1))
-    names = list(fit.columns.values())
     columns = [fit.runs.column(name) for name in names]
-    if len(columns) > 2:
-        raise ValueError(f"residuals: the law {fit.law.name} is of {len(columns)} inputs, not two.")
-    ax.set_xscale("log")
-    _label(ax, "x", names[0])
+    label_axis(ax, "x", names[0])
     if len(columns) == 1:
         ax.axhline(0.0, color="black", linewidth=0.8)
         ax.plot(columns[0], 100 * missed, ".", color=BLUE)
@@ -64,8 +69,7 @@ def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
             edgecolors="black",
             linewidths=0.3,
         )
-        ax.set_yscale("log")
-        _label(ax, "y", names[1])
+        label_axis(ax, "y", names[1])
         bar = ax.figure.colorbar(shown, ax=ax, extend="both")
         bar.ax.yaxis.set_major_formatter(
             FuncFormatter(lambda x, _: f"{format_number(100 * x, 2)} %")
@@ -77,8 +81,13 @@ def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _label(ax: Axes, which: str, name: str) -> None:
+def label_axis(ax: Axes, which: Literal["x", "y"], name: str) -> None:
+    """Make an axis one of a column of runs: logarithmic where its values span much, and named."""
     axis = ax.xaxis if which == "x" else ax.yaxis
+    if name == "loss":
+        axis.set_label_text("loss")
+        return
+    (ax.set_xscale if which == "x" else ax.set_yscale)("log")
     (compute_axis if name == "compute" else count_axis)(axis)
     labels = {
         "n_params": "parameters N",

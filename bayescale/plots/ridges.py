@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from bayescale.errors import UnsuitableLawError
 from bayescale.plots.style import BLUE, tidy
 from bayescale.posterior import Fit
 from bayescale.units import format_number
@@ -46,7 +47,7 @@ def ridge(
     >>> axes.flat[0].get_title()
     'correlation +1.00'
     """
-    pairs = list(pairs) if pairs is not None else _telling_pairs(fit)
+    pairs = list(pairs) if pairs is not None else telling_pairs(fit)
     if axes is None:
         import matplotlib.pyplot as plt
 
@@ -71,9 +72,21 @@ def ridge(
     return axes
 
 
-def _telling_pairs(fit: Fit) -> list[tuple[str, str]]:
+def telling_pairs(fit: Fit) -> list[tuple[str, str]]:
+    """Return the two natural parameters that depend most on one another, and two elasticities.
+
+    Raises
+    ------
+    UnsuitableLawError
+        If the law has one parameter alone.
+    """
     natural = [name for name in fit.law.parameters if _varies(fit.quantities[name])]
     slopes = [name for name in fit.law.coordinates if name != fit.law.level]
+    if len(natural) < 2:
+        raise UnsuitableLawError(
+            f"ridge: the law {fit.law.name} has one parameter, {', '.join(natural)}; there is no "
+            "pair to show. Name pairs of other quantities of the fit."
+        )
     tied = max(
         combinations(natural, 2),
         key=lambda pair: abs(np.corrcoef(_draws(fit, pair[0]), _draws(fit, pair[1]))[0, 1]),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation import Plan
+from bayescale.allocation import TEXT_COLUMNS, Plan
 from bayescale.candidates import OPTIMAL, candidates_of
 from bayescale.costs import Cluster
 from bayescale.deciding import decide
@@ -25,6 +25,8 @@ printed as such, and a frontier for each draw is not dear."""
 
 RECOMMENDED = "recommended here"
 _LEAST = "least expected regret"
+_STYLES = dict(TEXT_COLUMNS.values())
+"""How people read each quantity of a plan."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,7 @@ def answer(plan: Plan, place: int, judged: Judged, prob: float) -> Answer:
     }
 
     def cells(name: str) -> list[str]:
-        style = _loss if name.startswith("loss") else format_count
+        style = _STYLES[name]
         spans = [(low, high) for low, _, high in (ends[name, share] for share in shares)]
         middle = ends[name, prob][1]
         return [style(middle), *(f"{style(low)} to {style(high)}" for low, high in spans)]
@@ -161,10 +163,6 @@ def answer(plan: Plan, place: int, judged: Judged, prob: float) -> Answer:
         rows=rows,
         record=_record(plan, place, ends, judged, regret),
     )
-
-
-def _loss(value: float) -> str:
-    return format_number(value, 4)
 
 
 def _times(factor: float) -> str:

@@ -30,7 +30,7 @@ class Besides:
     """
 
     fit: Fit
-    plan: Plan
+    plan: Plan | None
     prob: float
     cluster: Cluster | None
     progress: bool
@@ -51,6 +51,8 @@ class Besides:
     def cuts(self) -> RisingCuts | None:
         """Return whether the answer moves as larger runs are fitted."""
         fit, plan = self.fit, self.plan
+        if plan is None:
+            return None
         return _unless_refused(
             "rising cuts",
             lambda: rising_cuts(
@@ -69,6 +71,8 @@ class Besides:
     def next_runs(self) -> NextRuns | None:
         """Return which runs to make next, for no more compute than the largest run took."""
         fit, plan = self.fit, self.plan
+        if plan is None:
+            return None
         return _unless_refused(
             "next runs",
             lambda: next_runs(
@@ -85,7 +89,7 @@ class Besides:
 def _unless_refused[T](what: str, ask: Callable[[], T]) -> T | None:
     try:
         return ask()
-    except (BayescaleError, TypeError) as error:
+    except BayescaleError as error:
         said = f"{what}: left out of the report. {error}"
         warnings.warn(said, BayescaleWarning, stacklevel=4)
         return None

@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation import Plan, cost_of_runs, optima
+from bayescale.allocation import TEXT_COLUMNS, Plan, cost_of_runs, optima
 from bayescale.posterior import Fit
 from bayescale.reports.content import Budgets, Table
 from bayescale.tables import tail_quantiles
-from bayescale.units import format_count, format_number, format_share
+from bayescale.units import format_share
 
 NODES = 61
 BEYOND = 10.0
@@ -18,6 +18,8 @@ BEYOND = 10.0
 _DIGITS = 7
 _ROWS = 11
 """Rows of the table that stands in for the control."""
+
+_STYLES = dict(TEXT_COLUMNS.values())
 
 LABELS = {
     "n_opt": "parameters N",
@@ -91,9 +93,7 @@ def _table(
     def text(values: np.ndarray, name: str) -> str:
         if np.isnan(values).any():
             return "no optimum"
-        digits = 4 if name.startswith("loss") else 3
-        style = format_count if name in ("n_opt", "d_opt") else format_number
-        low, middle, high = (style(float(x), digits) for x in values)
+        low, middle, high = (_STYLES[name](float(x)) for x in values)
         return f"{middle} [{low}, {high}]"
 
     asked = set(plan.compute)

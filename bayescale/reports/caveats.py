@@ -1,10 +1,14 @@
 """What must be said beside an answer, found from the fit, its runs and its plan."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bayescale.allocation import FAR, Plan
 from bayescale.identifiability import design_warnings
 from bayescale.posterior import Fit
+from bayescale.reports.content import CAVEATS, Caveat
+from bayescale.reports.forecasts import Forecast
 from bayescale.units import format_count, format_number
 from bayescale.unused import unused_columns
 
@@ -13,16 +17,29 @@ _OF_SCHEDULES = ("schedule", "learning_rate", "lr", "peak_lr", "warmup", "warmup
 """Columns that say how runs were trained, under the names that people use."""
 
 
-def caveats_of(fit: Fit, plan: Plan) -> tuple[str, ...]:
-    """Return sentences on how far the answers may be believed, the gravest first."""
-    return (
-        *plan.caveats,
-        *_beyond(plan),
-        *design_warnings(fit.model, fit.runs),
-        *_of_the_law(fit),
-        *unused_columns(fit.model, fit.runs),
-        *_of_the_data(fit, plan),
-    )
+def caveats_of(fit: Fit, plan: Plan | None, forecasts: Sequence[Forecast] = ()) -> list[Caveat]:
+    """Return how far the answers may be believed, the gravest first.
+
+    Parameters
+    ----------
+    fit
+        A posterior.
+    plan
+        Its plans, if its law splits a budget.
+    forecasts
+        What it predicts, if it does not.
+    """
+    if plan is not None:
+        far = [*plan.caveats, *_beyond(plan)]
+    else:
+        far = [f.caveat for f in forecasts if f.caveat] + [fit.law.caveat] * bool(fit.law.caveat)
+    found = {
+        "extrapolation": far,
+        "design": design_warnings(fit.model, fit.runs),
+        "law": _of_the_law(fit),
+        "data": [*unused_columns(fit.model, fit.runs), *_of_the_data(fit, plan)],
+    }
+    return [Caveat(kind, said) for kind in CAVEATS for said in found.get(kind, ())]
 
 
 def _beyond(plan: Plan) -> list[str]:
@@ -41,7 +58,7 @@ def _of_the_law(fit: Fit) -> list[str]:
     left_out = []
     if not model.discrepancy:
         left_out.append("that the law may bend")
-    if not (model.noise.checkpoints or model.effects):
+    if "n_params" in fit.columns.values() and not (model.noise.checkpoints or model.effects):
         left_out.append("that runs of one size err together")
     found = []
     if left_out:
@@ -53,23 +70,25 @@ def _of_the_law(fit: Fit) -> list[str]:
             "The intervals condition on the form of the law, its drift included; compare laws to "
             "see what another would say."
         )
-    found.append(
-        "Loss is not capability"
-        + (
-            ", and the floor E is not the entropy of language: it depends on the tokeniser and the "
-            "validation set."
-            if "E" in fit.law.parameters
-            else ": a lower loss does not say which tasks are solved."
+    if fit.response == "loss":
+        floor = fit.law.floor
+        found.append(
+            "Loss is not capability"
+            + (
+                f", and the floor {floor} is not the entropy of language: it depends on the "
+                "tokeniser and the validation set."
+                if floor
+                else ": a lower loss does not say which tasks are solved."
+            )
         )
-    )
     return found
 
 
-def _of_the_data(fit: Fit, plan: Plan) -> list[str]:
+def _of_the_data(fit: Fit, plan: Plan | None) -> list[str]:
     runs = fit.runs
     table, card = runs.table, runs.card
     found = []
-    if _UNIQUE not in fit.law.inputs:
+    if plan is not None and _UNIQUE not in fit.law.inputs:
         most = float(plan.recommended["n_tokens"].max())
         found.append(
             f"Every token counts as new, up to the {format_count(most)} of the largest plan: with "
@@ -80,18 +99,26 @@ def _of_the_data(fit: Fit, plan: Plan) -> list[str]:
             if repeats:
                 found.append(f"{repeats} of {len(runs)} runs repeat data, as if it were new.")
     missing = []
-    if card is None:
-        missing.append("how parameters and compute are counted")
-    else:
-        uncounted = [name for name in ("n_params", "compute") if name not in card.counting]
-        if uncounted:
-            missing.append(f"how {' and '.join(uncounted)} are counted")
+    counted = {"n_params": "parameters", "compute": "compute"}
+    uncounted = [
+        words
+        for name, words in counted.items()
+        if name in table and (card is None or name not in card.counting)
+    ]
+    if uncounted:
+        verb = "is" if uncounted == ["compute"] else "are"
+        missing.append(f"how {' and '.join(uncounted)} {verb} counted")
     if not set(_OF_SCHEDULES) & set(table.columns):
         missing.append("whether each run's schedule ended with it and its learning rate was tuned")
     if missing:
         found.append(
-            f"The runs do not say {', nor '.join(missing)}; answers differ by several times with "
-            "that (see Porian et al. 2024, arXiv:2406.19146)."
+            f"The runs do not say {', nor '.join(missing)}"
+            + (
+                "; answers differ by several times with that (see Porian et al. 2024, "
+                "arXiv:2406.19146)."
+                if plan is not None
+                else "."
+            )
         )
     if not _repeated(fit):
         found.append("No repeats: the scatter between seeds is not told apart from lack of fit.")

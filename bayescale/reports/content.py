@@ -79,6 +79,20 @@ class Answer:
     record: Record
 
 
+type CaveatKind = Literal["runs", "extrapolation", "design", "law", "data"]
+
+CAVEATS: tuple[CaveatKind, ...] = ("runs", "extrapolation", "design", "law", "data")
+"""Kinds of caveats, the gravest first."""
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """What must be known beside an answer, and what it is about, which says how grave it is."""
+
+    kind: CaveatKind
+    sentence: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budgets:
     """Quantiles of the optimum along budgets, for a reader to move along.
@@ -110,7 +124,11 @@ class Budgets:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Everything that a report states."""
+    """Everything that a report states.
+
+    `caveats` are in the order of `CAVEATS`. There are no `budgets` where a law is not one that
+    splits a budget.
+    """
 
     title: str
     description: str
@@ -118,8 +136,8 @@ class Facts:
     status: str
     formula: str
     answers: tuple[Answer, ...]
-    caveats: tuple[str, ...]
-    budgets: Budgets
+    caveats: tuple[Caveat, ...]
+    budgets: Budgets | None
     sections: tuple[Section, ...] = field(default=())
 
 

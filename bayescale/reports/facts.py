@@ -15,12 +15,14 @@ from bayescale.promise import NextRuns
 from bayescale.reports.answers import answer, judge
 from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
-from bayescale.reports.content import Facts, Light, Pairs, Points, Section, Table
+from bayescale.reports.content import Caveat, Facts, Light, Pairs, Points, Section, Table
 from bayescale.reports.figures import DRAWS, of_parameters, of_the_fit
+from bayescale.reports.forecasts import forecasts_of, said_amount
 from bayescale.reports.sections import (
     allocation_section,
     alternatives_section,
     comparison_section,
+    families_section,
     next_runs_section,
     sensitivity_section,
 )
@@ -32,9 +34,10 @@ from bayescale.windows import RisingCuts
 
 def gather(
     fit: Fit,
-    plan: Plan,
+    plan: Plan | None,
     prob: float,
     *,
+    inputs: Mapping[str, object] | None = None,
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
     comparison: Comparison | None = None,
@@ -42,16 +45,22 @@ def gather(
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
 ) -> Facts:
-    """Gather the facts of a report from a fit, its allocation, and what else there is."""
+    """Gather the facts of a report from a fit, its allocation, and what else there is.
+
+    A law that splits no budget has no plan; its answers are what it predicts at `inputs`.
+    """
     _refuse_other_runs(fit, comparison, cuts, multiverse, next_runs)
-    diagnostics = plan.diagnostics or fit.diagnostics
+    diagnostics = (plan and plan.diagnostics) or fit.diagnostics
     some = thinned(fit, DRAWS)
-    judged = judge(fit, plan, prob, plans, cluster)
+    judged = judge(fit, plan, prob, plans, cluster) if plan else []
+    forecasts = forecasts_of(fit, inputs or {}, prob) if plan is None else ()
+    columns = " and ".join(fit.columns.values())
     sections = (
-        allocation_section(some, plan, prob),
-        alternatives_section(plan, judged),
+        allocation_section(some, plan, prob) if plan else None,
+        alternatives_section(plan, judged) if plan else None,
         comparison_section(comparison, plan) if comparison else None,
         sensitivity_section(cuts, multiverse),
+        families_section(some, plan, prob),
         _parameters(fit, prob),
         next_runs_section(next_runs) if next_runs else None,
         _fit_section(fit, some, plan, prob, diagnostics),
@@ -60,14 +69,20 @@ def gather(
         _provenance(fit),
     )
     return Facts(
-        title=f"{fit.runs.name}: compute-optimal plans",
-        description=f"{fit.description} {_terms(plan)}".strip(),
+        title=f"{fit.runs.name}: "
+        + ("compute-optimal plans" if plan else f"{fit.response} against {columns}"),
+        description=f"{fit.answering} {_terms(plan) if plan else ''}".strip(),
         light=_light(diagnostics),
         status=diagnostics.status,
         formula=fit.law.latex,
-        answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(judged)),
-        caveats=(*(cuts.caveats if cuts else ()), *caveats_of(fit, plan)),
-        budgets=along_budgets(fit, plan, prob),
+        answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(judged))
+        if plan
+        else tuple(forecast.answer for forecast in forecasts),
+        caveats=tuple(
+            [Caveat("runs", said) for said in (cuts.caveats if cuts else ())]
+            + caveats_of(fit, plan, forecasts)
+        ),
+        budgets=along_budgets(fit, plan, prob) if plan else None,
         sections=tuple(section for section in sections if section is not None),
     )
 
@@ -143,7 +158,9 @@ def _parameters(fit: Fit, prob: float) -> Section:
     )
 
 
-def _fit_section(fit: Fit, some: Fit, plan: Plan, prob: float, diagnostics: Diagnostics) -> Section:
+def _fit_section(
+    fit: Fit, some: Fit, plan: Plan | None, prob: float, diagnostics: Diagnostics
+) -> Section:
     table = diagnostics.table
     rows = tuple(
         (str(name), f"{row['r_hat']:.4f}", f"{row['ess_bulk']:.0f}", f"{row['ess_tail']:.0f}")
@@ -178,7 +195,7 @@ def _data(fit: Fit) -> Section:
     return Section("data", "Data", (Pairs(tuple(rows)), *said))
 
 
-def _method(fit: Fit, plan: Plan) -> Section:
+def _method(fit: Fit, plan: Plan | None) -> Section:
     law, scale, model = fit.law, fit.scale, fit.model
     rows = [
         ("model card", f"{model.id}: {model.title}"),
@@ -191,26 +208,35 @@ def _method(fit: Fit, plan: Plan) -> Section:
     if drift := model.discrepancy:
         rows.append(("discrepancy", f"elasticities drift along {' and '.join(drift.axes)}"))
     rows += [("pooling", f"{p.of} by {p.by}: {p.kind}") for p in model.pooling]
-    rows += [
-        (
-            "reference point",
-            f"N = {format_count(scale.reference['n_params'])}, "
-            f"D = {format_count(scale.reference['n_tokens'])}, the geometric centre of the runs",
-        ),
-        ("compute rule", plan.cost.training.name),
-        *((("budgets, inputs and limits", _terms(plan)),) if _terms(plan) else ()),
-        (
-            "recommended plan",
-            "the median over draws of the size that is optimal under each, and the tokens that "
-            "spend the rest of the budget",
-        ),
-        (
-            "loss",
-            "three are kept apart: at optimum, the law's value where each draw has its own "
-            "optimum; of plan, the law's value at the one plan recommended; of next run, what "
-            "one new run of that plan would show, with the scatter of runs",
-        ),
-    ]
+    point = ", ".join(said_amount(fit.columns[n], x) for n, x in scale.reference.items())
+    if law.scale_free:
+        rows.append(("reference point", f"{point}, the geometric centre of the runs"))
+    else:
+        rows.append(("reference point", "none: priors are on the parameters themselves"))
+    if plan is not None:
+        rows += [
+            ("compute rule", plan.cost.training.name),
+            *((("budgets, inputs and limits", _terms(plan)),) if _terms(plan) else ()),
+            (
+                "recommended plan",
+                "the median over draws of the size that is optimal under each, and the tokens "
+                "that spend the rest of the budget",
+            ),
+            (
+                "loss",
+                "three are kept apart: at optimum, the law's value where each draw has its own "
+                "optimum; of plan, the law's value at the one plan recommended; of next run, what "
+                "one new run of that plan would show, with the scatter of runs",
+            ),
+        ]
+    else:
+        rows.append(
+            (
+                fit.response,
+                "two are kept apart: the law's value, and what one new run would show, with the "
+                "scatter of runs",
+            )
+        )
     priors = Table(
         caption="Priors, with their reasons",
         header=("quantity", "prior", "why"),

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from bayescale import plots
 from bayescale.allocation import Plan
+from bayescale.plots.parameters import shown_quantities
+from bayescale.plots.ridges import telling_pairs
 from bayescale.posterior import Fit
 from bayescale.reports.content import Picture
 from bayescale.units import format_share
@@ -19,6 +21,9 @@ DRAWS = 500
 The ends of a 90 % band then wander by about three per cent of its width, which on these axes is a
 line's width or two.
 """
+
+_WIDTH = 5.2
+"""Of a figure, in inches; all are shown as wide as their column, so that letters are as large."""
 
 
 def on_axes(draw: Callable[["Axes"], object]) -> Callable[["Figure"], object]:
@@ -57,10 +62,19 @@ def of_allocation(some: Fit, plan: Plan, prob: float) -> tuple[Picture, ...]:
     )
 
 
-def of_the_fit(fit: Fit, some: Fit, plan: Plan, prob: float) -> tuple[Picture, ...]:
-    """Return how the law goes through the runs: along budgets, and what it misses."""
+def of_the_fit(fit: Fit, some: Fit, plan: Plan | None, prob: float) -> tuple[Picture, ...]:
+    """Return how the law goes through the runs: along budgets or its one input, and its misses."""
     share, found = format_share(prob), []
-    if fit.response == "loss" and "compute" in fit.runs.table and fit.law.takes_size_and_tokens:
+    if len(fit.columns) == 1:
+        found.append(
+            Picture(
+                caption="The law through its runs",
+                description=f"The {fit.response} of the runs against their one input, with the "
+                f"median of the law, its {share} band, and the wider band of one new run.",
+                draw=on_axes(lambda ax: plots.curve(some, prob, ax)),
+            )
+        )
+    if plan is not None and "compute" in fit.runs.table and fit.law.takes_size_and_tokens:
         found.append(
             Picture(
                 caption="Loss against size at fixed budgets inside the data",
@@ -71,11 +85,15 @@ def of_the_fit(fit: Fit, some: Fit, plan: Plan, prob: float) -> tuple[Picture, .
             )
         )
     if len(fit.columns) <= 2:
+        inputs = " and ".join(fit.columns.values())
         found.append(
             Picture(
                 caption="Where the law misses its runs",
-                description="A map over parameters and tokens of the runs, each coloured by the "
-                "share by which its loss lies above the law, in red, or below it, in blue.",
+                description=f"A map over {inputs} of the runs, each coloured by the share by which "
+                f"its {fit.response} lies above the law, in red, or below it, in blue."
+                if len(fit.columns) == 2
+                else f"The runs along {inputs}: by what share the {fit.response} of each lies "
+                "above the law, or below it.",
                 draw=on_axes(lambda ax: plots.residuals(some, ax)),
             )
         )
@@ -84,26 +102,32 @@ def of_the_fit(fit: Fit, some: Fit, plan: Plan, prob: float) -> tuple[Picture, .
 
 def of_parameters(fit: Fit, prob: float) -> tuple[Picture, ...]:
     """Return densities of parameters beside their priors, and the two telling correlations."""
-    share = format_share(prob)
-    return (
+    share, names = format_share(prob), shown_quantities(fit)
+    across = min(2, len(names))
+    down = -(-len(names) // across)
+    found = [
         Picture(
             caption="Elasticities and exponents: posterior, and prior as an outline",
-            description="Histograms of posterior draws: the elasticities in size and data, the "
-            f"exponents, and the exponents of the frontier, each with its {share} interval.",
-            draw=lambda figure: plots.parameters(fit, prob, figure.subplots(3, 2)),
-            size=(5.2, 5.6),
-        ),
-        Picture(
-            caption="Pairs of parameters, draw by draw",
-            description="Two clouds of posterior draws with their correlations: the two natural "
-            "parameters that depend most on one another, a narrow ridge, and the two elasticities.",
-            draw=lambda figure: plots.ridge(fit, axes=figure.subplots(1, _pairs(fit))),
-            size=(6.4, 3.2),
-            raster=True,
-        ),
-    )
-
-
-def _pairs(fit: Fit) -> int:
-    """Return how many pairs `bayescale.plots.ridge` has to show."""
-    return 2 if len([name for name in fit.law.coordinates if name != fit.law.level]) > 1 else 1
+            description=f"Histograms of posterior draws of {', '.join(names)}, each with its "
+            f"{share} interval, and the density of its prior as an outline.",
+            draw=lambda figure: plots.parameters(
+                fit, prob, figure.subplots(down, across, squeeze=False)
+            ),
+            size=(_WIDTH, 0.8 + 1.7 * down),
+        )
+    ]
+    if len(fit.law.parameters) > 1:
+        pairs = telling_pairs(fit)
+        said = "; ".join(f"{one} against {other}" for one, other in pairs)
+        found.append(
+            Picture(
+                caption="Pairs of parameters, draw by draw",
+                description=f"Clouds of posterior draws with their correlations: {said}.",
+                draw=lambda figure: plots.ridge(
+                    fit, pairs, figure.subplots(1, len(pairs), squeeze=False)
+                ),
+                size=(_WIDTH if len(pairs) == 1 else 6.4, 3.2),
+                raster=True,
+            )
+        )
+    return tuple(found)

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
+from bayescale.plain import plain
 from bayescale.reports.content import Block, Facts, Picture
-from bayescale.reports.records import plain
 
 _RASTER_DPI = 160
 
@@ -45,7 +45,7 @@ def page_of(facts: Facts) -> str:
         style=Markup(_part("report.css")),
         script=Markup(script),
         script_digest=digest,
-        budgets=Markup(_embedded(plain(facts.budgets.record))),
+        budgets=Markup(_embedded(plain(facts.budgets.record))) if facts.budgets else "",
         source=_source,
         parted=_parted,
     )

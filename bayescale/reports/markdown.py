@@ -19,8 +19,9 @@ def markdown_of(facts: Facts) -> str:
             _table(answer.intervals),
             _pairs(answer.rows),
         ]
-    parts += ["## Read this with the answer", _points(facts.caveats)]
-    parts += ["## Other budgets", _table(facts.budgets.table)]
+    parts += ["## Read this with the answer", _points([c.sentence for c in facts.caveats])]
+    if facts.budgets is not None:
+        parts += ["## Other budgets", _table(facts.budgets.table)]
     for section in facts.sections:
         parts += _section(section)
     return "\n\n".join(parts) + "\n"

@@ -1,13 +1,10 @@
 """The report as JSON: the numbers behind the page, for other programs."""
 
-import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from bayescale._version import __version__
+from bayescale.plain import json_text
 from bayescale.reports.content import Facts, Pairs, Points, Section, Table
 
 SCHEMA = 1
@@ -16,7 +13,7 @@ SCHEMA = 1
 
 def json_of(facts: Facts) -> str:
     """Return the report as JSON."""
-    return json.dumps(plain(record_of(facts)), indent=1, allow_nan=False) + "\n"
+    return json_text(record_of(facts), indent=1) + "\n"
 
 
 def record_of(facts: Facts) -> dict[str, Any]:
@@ -29,8 +26,8 @@ def record_of(facts: Facts) -> dict[str, Any]:
         "description": facts.description,
         "formula": facts.formula,
         "answers": [answer.record for answer in facts.answers],
-        "caveats": facts.caveats,
-        "budgets": facts.budgets.record,
+        "caveats": [caveat.sentence for caveat in facts.caveats],
+        "budgets": facts.budgets.record if facts.budgets else None,
         "sections": {section.id: _section(section) for section in facts.sections},
         "format": {"schema": SCHEMA, "bayescale": __version__},
     }
@@ -50,18 +47,3 @@ def _rows(table: Table) -> list[Mapping[str, Any]]:
     if table.records:
         return list(table.records)
     return [dict(zip(table.header, row, strict=True)) for row in table.rows]
-
-
-def plain(value: Any) -> Any:
-    """Return a value of what JSON knows; a number that is not finite is null."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(x) for key, x in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(x) for x in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value if value is None else str(value)

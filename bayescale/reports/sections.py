@@ -5,18 +5,20 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bayescale import plots
-from bayescale.allocation import Plan
+from bayescale.allocation import Plan, allocate
 from bayescale.comparison import Comparison
 from bayescale.crossing import cross_regret
 from bayescale.errors import BayescaleError
+from bayescale.groups import NEW, Levels, column_of
+from bayescale.plots.families import UNSEEN
 from bayescale.posterior import Fit
 from bayescale.promise import NextRuns
 from bayescale.reports.answers import Judged
 from bayescale.reports.content import Picture, Points, Section, Table, table_of
 from bayescale.reports.figures import DRAWS, of_allocation, on_axes
-from bayescale.tables import interval_columns
+from bayescale.tables import interval_columns, tail_quantiles
 from bayescale.thinning import thinned
-from bayescale.units import format_number, format_share
+from bayescale.units import format_count, format_number, format_share
 from bayescale.universes import Multiverse
 from bayescale.windows import RisingCuts
 
@@ -61,7 +63,7 @@ def alternatives_section(plan: Plan, judged: Sequence[Judged]) -> Section:
         blocks += [
             each.alternatives(text),
             # What is to be run and its loss are on page one, for the plan recommended there.
-            Points(tuple(s for s in decision.sentences if "within" in s), f"Sizes for {text}"),
+            Points(decision.sentences_on_sizes, f"Sizes for {text}"),
             Picture(
                 caption=f"Regret against size at {text}",
                 description="The share of the budget that is lost against parameters: expected, "
@@ -73,7 +75,63 @@ def alternatives_section(plan: Plan, judged: Sequence[Judged]) -> Section:
     return Section("alternatives", "Alternatives", tuple(blocks))
 
 
-def comparison_section(comparison: Comparison, plan: Plan) -> Section:
+def families_section(some: Fit, plan: Plan | None, prob: float) -> Section | None:
+    """Return what differs between levels of the runs, and the optimum of each; None if nothing."""
+    column = some.model.grouping
+    if not column:
+        return None
+    labels = Levels.of(some.runs, column).text(column_of(some.runs, column))
+    pooled = [p.of for p in some.model.effects if p.by == column and p.of in some.law.parameters]
+    asked = {label: some.of(**{column: label}) for label in sorted(set(labels))}
+    asked[UNSEEN] = some.of(**{column: NEW})
+    rows = {}
+    for label, fit in asked.items():
+        found = {name: fit.curve.parameters[name] for name in dict.fromkeys(pooled)}
+        optima = allocate(fit, compute=plan.compute, **plan.terms) if plan else None
+        if plan and optima:
+            found |= {
+                f"N_opt at {plan.text_budget(float(budget))}": optima.draws["n_opt"][..., place]
+                for place, budget in enumerate(plan.compute)
+            }
+        rows[label] = found
+    ends = {
+        label: {name: x.quantile(tail_quantiles(prob)).to_numpy() for name, x in found.items()}
+        for label, found in rows.items()
+    }
+
+    def text(low: float, middle: float, high: float) -> str:
+        style = format_count if middle >= 1e6 else format_number
+        return f"{style(middle)} [{style(low)}, {style(high)}]"
+
+    index = pd.Index(list(rows), name=column)
+    return Section(
+        "families",
+        f"Levels of {column}",
+        (
+            table_of(
+                pd.DataFrame(
+                    [{name: text(*x) for name, x in found.items()} for found in ends.values()],
+                    index=index,
+                ),
+                f"What differs between levels of {column}: median and {format_share(prob)} "
+                f"equal-tailed interval; {UNSEEN} is a level that is not among the runs",
+                pd.DataFrame(
+                    [
+                        {
+                            f"{name}{end}": value
+                            for name, x in found.items()
+                            for end, value in zip(("_lower", "", "_upper"), x, strict=True)
+                        }
+                        for found in ends.values()
+                    ],
+                    index=index,
+                ),
+            ),
+        ),
+    )
+
+
+def comparison_section(comparison: Comparison, plan: Plan | None) -> Section:
     """Return which laws the same runs support, what each would plan, and what a mistake costs."""
     blocks: list[Table | Points | Picture] = [
         Points((comparison.headline, *comparison.verdict, *comparison.caveats)),
@@ -85,18 +143,18 @@ def comparison_section(comparison: Comparison, plan: Plan) -> Section:
             draw=on_axes(lambda ax: plots.scores(comparison, ax)),
         ),
     ]
-    budget = float(plan.compute[-1])
     planned = {
         name: thinned(fit, DRAWS)
         for name, fit in comparison.fits.items()
         if fit.gates.ok and fit.law.takes_size_and_tokens
     }
     kept = [name for name in comparison.supported if name in planned]
-    if len(planned) > 1:
+    if plan is not None and len(planned) > 1:
+        budget = float(plan.compute[-1])
         try:
             crossed = cross_regret(planned, compute=budget, supported=kept or None, **plan.terms)
         except BayescaleError as error:
-            blocks.append(Points((f"What a wrong law costs could not be told: {error}",)))
+            blocks.append(Points((f"What a wrong law costs could not be worked out: {error}",)))
         else:
             matrix = table_of(
                 crossed.text_table(),

@@ -8,6 +8,7 @@ from bayescale.allocation import allocate
 from bayescale.atomic import whole_file
 from bayescale.comparison import Comparison
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
+from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.limits import NO_LIMITS, Limits
 from bayescale.outputs import REPORT
 from bayescale.posterior import Fit
@@ -51,7 +52,8 @@ def report(
     fit: Fit,
     path: str | Path,
     *,
-    compute: object,
+    compute: object = None,
+    inputs: Mapping[str, object] | None = None,
     prob: float = 0.9,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     fixed: Mapping[str, object] | None = None,
@@ -76,7 +78,11 @@ def report(
         in which a reader can move the budget, ``.md`` Markdown without figures, and ``.json`` the
         numbers.
     compute
-        The budgets that the report is about.
+        The budgets that the report is about, for a law that splits a budget between size and
+        tokens. For a law of compute alone, where it is to predict.
+    inputs
+        For a law that splits no budget, where it is to predict, by column of the runs, as in
+        `predict`: ``{"n_tokens": ["1T", "10T"]}``.
     prob
         Probability inside the intervals; those of 50 % are beside them.
     cost
@@ -113,6 +119,8 @@ def report(
     ------
     AmountError
         If a budget is not a positive amount or has no optimum, or a plan cannot be read.
+    UnsuitableLawError
+        If budgets are given for a law that does not split them, or inputs for one that does.
     RunsError
         If what is given beside the fit is of other runs.
     ValueError
@@ -141,7 +149,28 @@ def report(
     REPORT.check(path)
     write = FORMS[Path(path).suffix.lower()]
     # What is asked is read before any bar shows.
-    plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
+    plan = None
+    if fit.law.splits_compute:
+        _refuse(fit, "splits budgets: give compute, the budgets to be split", inputs=inputs)
+        if compute is None:
+            raise AmountError("compute: a report is about budgets; give one or more.")
+        plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
+    else:
+        _refuse(
+            fit,
+            f"is one of {fit.response} in {', '.join(fit.columns.values())}, which has no plans: "
+            "give inputs, where it is to predict",
+            fixed=fixed,
+            plans=plans,
+            cluster=cluster,
+            cuts=cuts,
+            multiverse=multiverse,
+            next_runs=next_runs,
+            limits=limits or None,
+            cost=None if cost is six_nd else cost,
+            compute=None if "compute" in fit.columns.values() else compute,
+        )
+        inputs = {**({} if compute is None else {"compute": compute}), **(inputs or {})}
     if full:
         besides = Besides(fit, plan, prob, cluster, progress)
         comparison = comparison or besides.comparison()
@@ -153,6 +182,7 @@ def report(
             fit,
             plan,
             prob,
+            inputs=inputs,
             plans=plans,
             cluster=cluster,
             comparison=comparison,
@@ -165,3 +195,10 @@ def report(
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def _refuse(fit: Fit, why: str, **given: object) -> None:
+    """Raise UnsuitableLawError for the first argument that a law has no use for."""
+    for name, value in given.items():
+        if value is not None:
+            raise UnsuitableLawError(f"{name}: the law {fit.law.name} {why}.")

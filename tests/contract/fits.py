@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from contract.test_laws import TYPICAL
+from scipy.special import ndtri
+from scipy.stats.qmc import LatinHypercube
 
 import bayescale as bs
 from bayescale.build import labelled
@@ -23,7 +25,7 @@ from bayescale.column_units import BASES
 from bayescale.coordinates import coordinates_of, starting_point, steps_of, variables_of
 from bayescale.design import Design
 from bayescale.discrepancy import SCALE, WALKS
-from bayescale.noise import Checkpoints, Growth
+from bayescale.noise import INEFFICIENCY, Checkpoints, Growth
 from bayescale.prediction import noise_at_runs
 from bayescale.recorded import share_of
 
@@ -186,6 +188,14 @@ def table_for(model: bs.Model) -> pd.DataFrame:
     return table
 
 
+def simulated_runs(model: bs.Model, table: pd.DataFrame) -> bs.Runs:
+    """Return a table as the runs of a model, its units confirmed: laws are tried at any scale."""
+    law, needs = model.formula, tuple(model.columns.values())
+    units = {name: BASES[name] for name in (*needs, law.response) if name in BASES}
+    runs = bs.load_runs(table, needs=needs, response=law.response, units=units)
+    return runs.for_law(needs, law.response)
+
+
 def laplace_fit(model: bs.Model, table: pd.DataFrame, seed: int = 1) -> bs.Fit:
     """Return a fit of runs simulated from a model at the places of a table, without a sampler.
 
@@ -197,22 +207,21 @@ def laplace_fit(model: bs.Model, table: pd.DataFrame, seed: int = 1) -> bs.Fit:
         Runs as `table_for` returns them; responses are replaced by simulated ones.
     """
     rng, law = np.random.default_rng(seed), model.formula
-    needs = tuple(model.columns.values())
-    # Laws of anything are tried on compute and loss of any size: their units confirm them.
-    units = {name: BASES[name] for name in (*needs, law.response) if name in BASES}
-
-    def loaded(changed: pd.DataFrame) -> bs.Runs:
-        runs = bs.load_runs(changed, needs=needs, response=law.response, units=units)
-        return runs.for_law(needs, law.response)
-
-    draft = _Draft(model, loaded(table))
+    draft = _Draft(model, simulated_runs(model, table))
     truth = draft.truth(rng)
     log_mean = draft.log_mean(truth[None])[0]
     observed = np.exp(log_mean + NOISE * rng.standard_normal(len(log_mean)))
     step = share_of(str(model.noise.rounding))
     if step:
         observed = np.exp(step * np.round(np.log(observed) / step))
-    draft = _Draft(model, loaded(table.assign(**{law.response: observed})))
+    observed_table = table.assign(**{law.response: observed})
+    return laplace_posterior(model, simulated_runs(model, observed_table), seed)
+
+
+def laplace_posterior(model: bs.Model, runs: bs.Runs, seed: int = 1) -> bs.Fit:
+    """Return a fit of given runs, simulated from a law's `TRUTH`, without a sampler."""
+    rng = np.random.default_rng(seed)
+    draft = _Draft(model, runs.for_law(tuple(model.columns.values()), model.formula.response))
     return draft.fit(draft.drawn(draft.truth(np.random.default_rng(seed)), rng), seed)
 
 
@@ -245,6 +254,8 @@ class _Draft:
         others = {name: prior.typical for name, prior in model.other_priors.items()}
         others["sigma"] = max(NOISE, 1.1 * model.other_priors["sigma"].lower)
         others |= {e.spread: 0.05 for e in model.effects if e.spread in others}
+        if INEFFICIENCY in others:
+            others[INEFFICIENCY] = NOISE / 10.0
         if SCALE in others:
             others[SCALE] = 1e-4
         start = starting_point(model, {**at, **others}, self.design.sizes)
@@ -320,7 +331,12 @@ class _Draft:
             pull = design.T @ ((observed - values[0]) / NOISE) - (centre - prior_mean) / scale
             centre = centre + scale * np.linalg.solve(precision, pull)
         factor = np.linalg.cholesky(precision)
-        normal = rng.standard_normal((count, CHAINS * DRAWS))
+        # A Latin hypercube for each half of a chain: chains agree, whatever is asked of them.
+        halves = [
+            LatinHypercube(count, rng=rng).random(DRAWS // 2).reshape(-1, count)
+            for _ in range(2 * CHAINS)
+        ]
+        normal = ndtri(np.concatenate(halves)).T
         draws = centre + scale * np.linalg.solve(factor.T, normal).T
         return draws.reshape(CHAINS, DRAWS, count)
 
@@ -339,3 +355,13 @@ def fit_of_card(name: str) -> bs.Fit:
     """Return a fit of one of `models`, by its name."""
     model = models()[name]
     return laplace_fit(model, table_for(model))
+
+
+def few_draws(fit: bs.Fit, count: int = 40) -> bs.Fit:
+    """Return the fit of the first draws of each chain: too few to pass gates, and quick."""
+    some = {"draw": slice(count)}
+    return replace(
+        fit,
+        _posterior=fit.posterior.isel(some),
+        _sample_stats=fit.sample_stats.isel(some),
+    )

@@ -309,6 +309,15 @@ def test_limits(name, inputs, limit):
     assert np.isfinite(found)
 
 
+@pytest.mark.parametrize("name", [name for name, law in LAWS.items() if law.floor])
+def test_the_floor_is_the_limit_of_the_response(name):
+    law, p = LAWS[name], TYPICAL[name]
+    far = {n: 1.0 if n in law.rises_in else FAR for n in law.inputs}
+    # So many experts that exponents change sign at these values are none.
+    far |= {"n_experts": 8.0} if "n_experts" in far else {}
+    assert law.evaluate(**far, **p) == pytest.approx(p[law.floor], rel=2e-3)
+
+
 @each
 def test_the_formula_and_the_symbols_can_be_typeset(law):
     from matplotlib.mathtext import MathTextParser

@@ -126,6 +126,7 @@ ASKED = {
         **LEVELS,
         "--out": ("--out", "OTHER.html"),
         "--compute": ("--compute", "1e23"),
+        "--at": ("--at", "n_tokens=1e12"),
         "--prob": ("--prob", "0.5"),
         "--plan": ("--plan", "7B,200B"),
         "--full": ("--full",),

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from contract.fits import NOISE, TRUTH, table_for
+from contract.fits import NOISE, TRUTH, simulated_runs, table_for
 
 import bayescale as bs
 from bayescale.catalogue import model_cards
-from bayescale.column_units import BASES
-from bayescale.reading import as_runs
 from bayescale.recorded import share_of
 
 
@@ -23,12 +21,10 @@ def test_a_law_recovers_its_truth(card):
     table[law.response] = mean * np.exp(noise)
     if step := share_of(str(model.noise.rounding)):
         table[law.response] = np.exp(step * np.round(np.log(table[law.response]) / step))
-    # Laws of anything are tried on compute and loss of any size: their units confirm them.
-    units = {name: BASES[name] for name in (*model.columns.values(), law.response) if name in BASES}
     # Where families do not differ, spreads near zero mix slowly.
     fit = bs.fit(
         model,
-        as_runs(table, [model], units=units),
+        simulated_runs(model, table),
         draws=3000 if model.effects else 1000,
         seed=1,
         target_accept=0.95,

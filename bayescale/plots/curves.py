@@ -1,0 +1,70 @@
+"""A law of one input through its runs."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bayescale.errors import UnsuitableLawError
+from bayescale.plots.residuals import label_axis
+from bayescale.plots.style import BLUE, GREY, log_grid, loss_axis, new_axes, tidy
+from bayescale.posterior import Fit
+from bayescale.prediction import predict
+from bayescale.tables import quantiles
+from bayescale.units import format_share
+
+
+def curve(fit: Fit, prob: float = 0.9, ax: Axes | None = None) -> Axes:
+    """Draw a law of one input: its median, its band, the band of one new run, and the runs.
+
+    Parameters
+    ----------
+    fit
+        A posterior of a law of one input.
+    prob
+        Probability inside the bands.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    UnsuitableLawError
+        If the law is of more than one input.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("power-law", "chinchilla", seed=1, progress=False)
+    >>> bs.plots.curve(fit).get_xlabel()
+    'training compute C (FLOP)'
+    """
+    columns = list(fit.columns.values())
+    if len(columns) > 1:
+        raise UnsuitableLawError(
+            f"curve: the law {fit.law.name} is of {len(columns)} inputs, {', '.join(columns)}; "
+            "this figure is for laws of one."
+        )
+    ax = new_axes(ax)
+    column, response = columns[0], fit.response
+    values = fit.runs.column(column)
+    grid = log_grid(float(values.min()), float(values.max()))
+    found = quantiles(predict(fit, inputs={column: grid}), prob)
+    ax.plot(values, fit.runs.column(response), ".", color=GREY, markersize=4, label="runs")
+    for name, alpha, label in (
+        (f"{response}_run", 0.18, f"one new run, {format_share(prob)}"),
+        (response, 0.4, f"the law, {format_share(prob)}"),
+    ):
+        lower, _, upper = found[name].to_numpy()
+        ax.fill_between(grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=label)
+    ax.plot(grid, found[response][1], color=BLUE, linewidth=1.4)
+    label_axis(ax, "x", column)
+    if np.min(found[f"{response}_run"]) > 0.0:
+        ax.set_yscale("log")
+        loss_axis(ax.yaxis)
+    unit = fit.runs.loss_unit if response == "loss" else fit.law.response_unit
+    ax.set_ylabel(f"{response} ({unit})" if unit else response)
+    ax.legend(fontsize=8)
+    tidy(ax)
+    return ax

@@ -1,0 +1,119 @@
+"""What a law that splits no budget answers: its response at given inputs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayescale.allocation import FAR
+from bayescale.posterior import Fit
+from bayescale.prediction import predict
+from bayescale.reports.content import Answer, Table
+from bayescale.tables import tail_quantiles
+from bayescale.units import format_compute, format_count, format_number, format_share
+
+_AMOUNTS = {"n_params": "parameters", "n_tokens": "tokens"}
+"""Columns that people call otherwise."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The response at one point, as an answer, and what must be known beside it, if anything."""
+
+    answer: Answer
+    caveat: str
+
+
+def forecasts_of(fit: Fit, inputs: Mapping[str, object], prob: float) -> tuple[Forecast, ...]:
+    """Return what a fit predicts at given inputs, by column of the runs.
+
+    Raises
+    ------
+    AmountError
+        If an amount cannot be read, or an input is missing or unknown.
+    """
+    if not inputs:
+        return ()
+    draws = predict(fit, inputs=inputs)
+    response, shares = fit.response, (0.5, prob) if prob != 0.5 else (0.5,)
+    levels = [tail_quantiles(share) for share in shares]
+    found = []
+    for place in range(draws.sizes["plan"]):
+        at = {column: float(draws[column][place]) for column in fit.columns.values()}
+        ends = {
+            name: [draws[name].isel(plan=place).quantile(each).to_numpy() for each in levels]
+            for name in (response, f"{response}_run")
+        }
+        where = ", ".join(said_amount(column, value) for column, value in at.items())
+        beyond = {
+            column: factor
+            for column, factor in _times_the_ends(fit, at).items()
+            if not np.isclose(factor, 1.0)
+        }
+        said = ", ".join(f"{column} {_times(factor)}" for column, factor in beyond.items())
+        far = any(factor > FAR or factor < 1.0 / FAR for factor in beyond.values())
+        answer = Answer(
+            question=f"At {where}, expect",
+            plan=f"{response} of {_number(ends[response][0][1])}",
+            intervals=Table(
+                caption=f"{response.capitalize()} at {where}: median and intervals",
+                header=("quantity", "median", *map(format_share, shares)),
+                rows=tuple(
+                    (
+                        label,
+                        _number(ends[name][0][1]),
+                        *(f"{_number(low)} to {_number(high)}" for low, _, high in ends[name]),
+                    )
+                    for name, label in (
+                        (response, "the law"),
+                        (f"{response}_run", "one run"),
+                    )
+                ),
+            ),
+            rows=(("against the runs", said or "inside their range"),),
+            record={
+                **at,
+                **{
+                    name: {
+                        "median": float(values[0][1]),
+                        **{
+                            f"interval_{100 * share:g}": [float(low), float(high)]
+                            for share, (low, _, high) in zip(shares, values, strict=True)
+                        },
+                    }
+                    for name, values in ends.items()
+                },
+                "beyond": beyond,
+            },
+        )
+        caveat = f"{where} lies outside the runs ({said}): the answer extrapolates"
+        caveat += ", far beyond the data." if far else "."
+        found.append(Forecast(answer, caveat if beyond else ""))
+    return tuple(found)
+
+
+def said_amount(column: str, value: float) -> str:
+    """Return an amount of a column as people say it: ``1e21 FLOP``, ``7B parameters``."""
+    if column == "compute":
+        return format_compute(value)
+    if column in _AMOUNTS:
+        return f"{format_count(value)} {_AMOUNTS[column]}"
+    return f"{column} = {format_number(value) if value < 1e3 else format_count(value)}"
+
+
+def _times_the_ends(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
+    """Return by what factor each input lies above the most of the runs, or below their least."""
+    found = {}
+    for name, values in fit.inputs.items():
+        column = fit.columns[name]
+        least, most, value = float(values.min()), float(values.max()), at[column]
+        found[column] = value / most if value > most else min(value / least, 1.0)
+    return found
+
+
+def _number(value: float) -> str:
+    return format_count(value) if value >= 1e4 else format_number(value, 4)
+
+
+def _times(factor: float) -> str:
+    return f"{format_number(factor, 2)}x" + (" the most" if factor > 1.0 else " the least")

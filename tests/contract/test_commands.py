@@ -1,0 +1,101 @@
+"""Every kind of model under every command that takes a saved fit: JSON that any reader takes."""
+
+import json
+
+import numpy as np
+import pytest
+from contract.fits import few_draws, fit_of_card, models
+
+import bayescale as bs
+from bayescale.cli import main
+
+NAMES = list(models())
+COMMANDS = ("predict", "allocate", "decide", "next", "export", "report")
+
+# Fits of few draws, which is quick, fail the gates of effective samples.
+pytestmark = pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("commands")
+    paths = {}
+
+    def save(name: str) -> str:
+        if name not in paths:
+            paths[name] = folder / f"{name}.nc"
+            few_draws(fit_of_card(name)).save(paths[name])
+        return str(paths[name])
+
+    return save
+
+
+def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]:
+    """Return a command on a saved fit: at the centre of its runs, or at one budget."""
+    centre = {fit.columns[n]: float(np.exp(np.log(x).mean())) for n, x in fit.inputs.items()}
+    own = {"n_params", "n_tokens", "n_steps"}
+    fixed = [
+        word
+        for name in fit.law.inputs
+        if name not in own and fit.law.splits_compute
+        for word in ("--fixed", f"{name}={centre[name]:g}")
+    ]
+    at = [word for column, x in centre.items() for word in ("--at", f"{column}={x:g}")]
+    if command == "report":
+        asked = ["--compute", "1e22", *fixed] if fit.law.splits_compute else at
+        return ["report", path, "--out", f"{folder}/report.json", *asked]
+    return {
+        "predict": ["predict", path, *at],
+        "allocate": ["allocate", path, "--compute", "1e22", *fixed],
+        "decide": ["decide", path, "--compute", "1e22", "--plan", "1B,20B", *fixed],
+        "next": ["next", path, "--target", "1e22", "--budget", "1e20", "--runs", "2", *fixed],
+        "export": ["export", path],
+    }[command]
+
+
+def levels_of(fit: bs.Fit) -> list[str]:
+    """Return the options that name a level of every column by which a model groups runs."""
+    named = [c for c in fit.groupings if not set(fit.columns.values()) & set(c.split("+"))]
+    return [word for c in named for word in ("--group", f"{c}={fit.levels(c).labels[0]}")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_command_prints_json_or_is_refused(name, command, saved, tmp_path, capsys):
+    fit = fit_of_card(name)
+    arguments = arguments_of(command, fit, saved(name), str(tmp_path))
+    for levels in filter(None, ([*arguments, "--json"], levels_of(fit) and arguments)):
+        asked = levels if levels is not arguments else [*arguments, *levels_of(fit), "--json"]
+        code = main([*asked, "--quiet"])
+        out, err = capsys.readouterr()
+        if command in ("allocate", "decide", "next") and not fit.law.splits_compute:
+            assert code == 2 and not out
+            assert err.startswith(f"bayescale: The law {fit.law.name} is one of")
+            continue
+        assert code == 0, err
+        found = json.loads(out, parse_constant=pytest.fail)
+        assert found
+        if command == "report":
+            json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", ["chinchilla-pooled", "nested", "power-law"])
+def test_a_command_prints_what_people_read(name, command, saved, tmp_path, capsys):
+    fit = fit_of_card(name)
+    arguments = arguments_of(command, fit, saved(name), str(tmp_path))
+    code = main([*arguments, *levels_of(fit), "--quiet"])
+    out, err = capsys.readouterr()
+    if code == 0:
+        assert fit.model.id in out
+        assert "nan" not in out.lower().split()
+    else:
+        assert code == 2 and not out and err.count("\n") == 1
+
+
+def test_a_number_that_is_not_finite_is_null(capsys):
+    from bayescale.cli_text import print_json
+
+    print_json({"a": float("nan"), "b": [float("inf"), np.float64(1.5), np.int64(2)]})
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert found == {"a": None, "b": [None, 1.5, 2]}

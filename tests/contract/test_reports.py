@@ -1,0 +1,177 @@
+"""The report of every kind of model, in every form, of one level or of none."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from contract.fits import few_draws, fit_of_card, models
+
+import bayescale as bs
+from bayescale.groups import Levels
+from bayescale.reports import writing
+from bayescale.reports.content import CAVEATS, Facts, Picture, Table
+
+BUDGET = "1e22"
+NAMES = list(models())
+OF_ONE_LEVEL = [name for name, model in models().items() if model.groupings]
+DRAWN = ("chinchilla-pooled", "nested", "two-powers", "power-law", "data-constrained")
+"""Models whose figures are written out too, which takes most of the time of a page."""
+
+VOID = {"meta", "img", "br", "input"}
+
+cases = pytest.mark.parametrize(
+    ("name", "of"),
+    [(name, "none") for name in NAMES] + [(name, "group") for name in OF_ONE_LEVEL],
+)
+
+
+def fixed_inputs(fit: bs.Fit) -> dict[str, float] | None:
+    """Return values of inputs beside size and tokens, from the middle of the runs."""
+    own = {"n_params", "n_tokens", "n_steps"}
+    return {
+        name: float(np.median(values)) for name, values in fit.inputs.items() if name not in own
+    } or None
+
+
+def asked_of(fit: bs.Fit) -> dict[str, object]:
+    """Return what a report of a fit is asked: budgets, or the middle of the runs and beyond."""
+    if fit.law.splits_compute:
+        return {"compute": [BUDGET], "fixed": fixed_inputs(fit)}
+    return {
+        "inputs": {
+            fit.columns[name]: [float(np.median(values)), float(3 * values.max())]
+            for name, values in fit.inputs.items()
+        }
+    }
+
+
+def of_a_level(fit: bs.Fit) -> bs.Fit:
+    column = fit.groupings[-1]
+    return fit.of(**{column: Levels.of(fit.runs, column).text(fit.levels(column).labels)[0]})
+
+
+@pytest.fixture
+def facts_of(monkeypatch, tmp_path):
+    """Return what writes the page of a model, and gives its text and the facts that it states."""
+
+    def write(name: str, of: str) -> tuple[bs.Fit, Facts, str]:
+        fit = few_draws(fit_of_card(name))
+        fit = fit if of == "none" else of_a_level(fit)
+        gather, gathered = writing.gather, []
+
+        def noted(*args: object, **options: object) -> Facts:
+            gathered.append(gather(*args, **options))
+            return gathered[0]
+
+        monkeypatch.setattr(writing, "gather", noted)
+        monkeypatch.setattr("bayescale.reports.budgets.NODES", 7)
+        if name not in DRAWN:
+            monkeypatch.setattr("bayescale.reports.html._inline", lambda *_, **__: "data:,")
+        path = bs.report(fit, tmp_path / "r.html", **asked_of(fit), progress=False)
+        return fit, gathered[0], path.read_text(encoding="utf-8")
+
+    return write
+
+
+class Page(HTMLParser):
+    """The cells of a page, and whether every tag that opens also closes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.cells: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.images.append(dict(attrs))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "td":
+            self.cells[-1] += data
+
+
+@cases
+def test_a_report_in_every_form(facts_of, name, of):
+    fit, facts, source = facts_of(name, of)
+    page = Page(source)
+    assert page.open == []
+    # The cells that the script fills are of the control; it has a quantity and a level each.
+    assert all(cell.strip() for cell in page.cells) or facts.budgets
+    assert all(picture["alt"] and picture["src"] for picture in page.images)
+    pictures = [b for section in facts.sections for b in section.blocks if isinstance(b, Picture)]
+    # The formula as well, unless a user's own law is not TeX.
+    assert len(page.images) in (len(pictures), len(pictures) + 1)
+    text = writing.FORMS[".md"](facts)
+    record = json.loads(writing.FORMS[".json"](facts), parse_constant=pytest.fail)
+    for shown in (source, text):
+        assert "nan" not in re.sub(r"data:image\S+", "", shown.lower()).split()
+        assert fit.law.name in shown
+    asked = asked_of(fit)
+    if fit.law.splits_compute:
+        best = bs.allocate(fit, **asked).recommended.iloc[0]
+        (answer,) = record["answers"]
+        assert answer["n_params"] == pytest.approx(best["n_params"])
+        assert answer["n_tokens"] == pytest.approx(best["n_tokens"])
+        assert record["budgets"]["asked"] == [float(BUDGET)]
+    else:
+        inside, beyond = record["answers"]
+        found = bs.predict(fit, **asked)[fit.response].median(("chain", "draw"))
+        assert inside[fit.response]["median"] == pytest.approx(float(found[0]))
+        assert inside["beyond"] == {}
+        assert list(beyond["beyond"].values()) == pytest.approx([3.0] * len(fit.inputs))
+        assert record["budgets"] is None
+        assert any("extrapolates" in caveat for caveat in record["caveats"])
+    for level in fit.groups.values():
+        assert str(level) in record["description"]
+    kinds = [CAVEATS.index(caveat.kind) for caveat in facts.caveats]
+    assert kinds == sorted(kinds)
+    assert record["caveats"] == [caveat.sentence for caveat in facts.caveats]
+    assert len(record["sections"]) == len(facts.sections)
+    for section in facts.sections:
+        assert f"<h2>{section.title}</h2>" in source
+        assert f"## {section.title}" in text
+        tables = [block for block in section.blocks if isinstance(block, Table)]
+        assert all(len(row) == len(table.header) for table in tables for row in table.rows)
+        assert all(table.rows for table in tables)
+
+
+def test_a_report_of_levels_shows_each(facts_of):
+    fit, facts, _ = facts_of("chinchilla-pooled", "none")
+    (section,) = [section for section in facts.sections if section.id == "families"]
+    (table,) = section.blocks
+    assert [row[0] for row in table.rows] == ["c4", "pile", "web", "a new one"]
+    for record in table.records[:-1]:
+        own = bs.allocate(fit.of(family=record["family"]), compute=BUDGET)
+        n_opt = float(own.draws["n_opt"].median())
+        assert record["N_opt at 1e22 FLOP"] == pytest.approx(n_opt, rel=0.02)
+    assert facts.description.startswith("For a new family, since none was named")
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "found"),
+    [
+        ("power-law-floor", {"plans": {"x": ("1B", "20B")}}, "plans: the law power-law-floor"),
+        ("power-law-floor", {"limits": bs.Limits(max_params="1B")}, "limits"),
+        ("encoder-decoder", {"compute": "1e22"}, "compute: the law encoder-decoder is one of loss"),
+        ("chinchilla", {"compute": "1e22", "inputs": {"n_params": "1B"}}, "inputs: the law"),
+    ],
+)
+def test_what_a_law_has_no_use_for_is_refused(tmp_path, name, asked, found):
+    with pytest.raises(bs.UnsuitableLawError, match=found):
+        bs.report(fit_of_card(name), tmp_path / "r.md", progress=False, **asked)
+
+
+def test_budgets_are_needed_where_they_are_split(tmp_path):
+    with pytest.raises(bs.AmountError, match="give one or more"):
+        bs.report(fit_of_card("chinchilla"), tmp_path / "r.md", progress=False)
