@@ -184,7 +184,7 @@ class _Condition:
         else:
             other = self._beside(left, values, self._constant(right))
         try:
-            return _as_mask(_COMPARE[kind](_bare(values), other), kind is ast.NotEq)
+            return _as_mask(_applied(_COMPARE[kind], _bare(values), other), kind is ast.NotEq)
         except TypeError:
             self._refuse(f"{self._text(left)} and {self._text(right)} do not compare")
 
@@ -197,7 +197,7 @@ class _Condition:
         values = self._column(left)
         constants = [self._beside(left, values, self._constant(element)) for element in right.elts]
         bare = _bare(values)
-        found = [_as_mask(bare == constant, False) for constant in constants]
+        found = [_as_mask(_applied(operator.eq, bare, x), False) for x in constants]
         return np.stack(found).any(axis=0) if found else np.zeros(len(values), dtype=np.bool_)
 
     def _column(self, node: ast.expr) -> "pd.Series[Any]":
@@ -291,6 +291,14 @@ def _is_column(node: ast.expr) -> bool:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         return isinstance(node.left, ast.Name) != isinstance(node.right, ast.Name)
     return isinstance(node, ast.Name)
+
+
+def _applied(compare: Callable[[Any, Any], Any], values: Any, other: Any) -> Any:
+    """Compare values with a constant that may be beyond the whole numbers that they can be."""
+    try:
+        return compare(values, other)
+    except OverflowError:
+        return compare(values, float(other))
 
 
 def _as_mask(compared: Any, of_missing: bool) -> _Mask:

@@ -44,10 +44,18 @@ def check_identifiable(model: Model, runs: Runs) -> None:
         )
 
 
-def unidentified(model: Model, runs: Runs) -> tuple[str, ...]:
-    """Return sentences on what a table of runs leaves entirely to the prior."""
+def unidentified(model: Model, runs: Runs, *, observed: bool = True) -> tuple[str, ...]:
+    """Return sentences on what a table of runs leaves entirely to the prior.
+
+    Parameters
+    ----------
+    model, runs
+        What is to be fitted, to what.
+    observed
+        Whether the runs have responses; those of a design that is to be simulated stand for none.
+    """
     law, columns = model.formula, model.columns
-    found = [*against_the_law(model, runs), *_too_few(model, runs)]
+    found = [*(against_the_law(model, runs) if observed else ()), *_too_few(model, runs)]
     if law.takes_size_and_tokens:
         ratio = runs.column(columns["n_tokens"]) / runs.column(columns["n_params"])
         if _span(ratio) < SAME_RATIO:
@@ -92,15 +100,15 @@ def _too_few(model: Model, runs: Runs) -> Iterator[str]:
     )
 
 
-def design_warnings(model: Model, runs: Runs) -> tuple[str, ...]:
+def design_warnings(model: Model, runs: Runs, *, observed: bool = True) -> tuple[str, ...]:
     """Return sentences on a design that identifies a law only weakly, or not at all."""
-    return tuple(check.sentence for check in design_checks(model, runs))
+    return tuple(check.sentence for check in design_checks(model, runs, observed=observed))
 
 
-def design_checks(model: Model, runs: Runs) -> tuple[Check, ...]:
+def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[Check, ...]:
     """Return what there is to say against a design: failed where it identifies nothing."""
-    law = model.formula
-    found = [_said("identified", sentence, "failed") for sentence in unidentified(model, runs)]
+    law, against = model.formula, unidentified(model, runs, observed=observed)
+    found = [_said("identified", sentence, "failed") for sentence in against]
     if not found:
         found += _left_over(model, runs)
     for name, column in model.columns.items():

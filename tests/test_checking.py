@@ -422,7 +422,8 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_cases_from_public_threads(name, case):
     card, names, said = CASES[name]
-    runs = bs.load_runs(pd.read_csv(case(name)).rename(columns=names), needs=("x",))
+    table = pd.read_csv(case(name)).rename(columns=names)
+    runs = bs.load_runs(table, needs=("x",), units={"loss": "nats/token"})
     model = replace(bs.load_model(card), inputs={"x": "x"})
     if len(runs) < model.n_free:
         with pytest.raises(RunsError, match=said):

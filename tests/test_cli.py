@@ -287,7 +287,7 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
             ("fit", "chinchilla", "chinchilla", "--compute", "1e21", "--report", "r.pdf"),
             "found the suffix '.pdf', expected one of .html",
         ),
-        (("fit", "chinchilla", "chinchilla", "--draws", "0"), "draws: found 0"),
+        (("fit", "chinchilla", "chinchilla", "--draws", "0"), "draws: found '0'"),
         (("fit", "chinchilla"), "required"),
         (("allocate", "nothing.nc", "--compute", "1e21"), "no such file"),
         (("predict", "nothing.nc", "--n-params", "7B", "--n-tokens", "2T"), "no such file"),
@@ -306,7 +306,7 @@ def test_bad_plans_and_budgets_of_a_saved_fit(run, saved, tmp_path):
     refused(run("allocate", saved, "--compute", "0"), "found '0'")
     refused(run("predict", saved, "--n-params", "x", "--n-tokens", "2T"), "n_params: found 'x'")
     refused(run("predict", saved, "--n-params", "7B"), "expected n_params, n_tokens")
-    refused(run("allocate", saved, "--compute", "1e21", "--prob", "0"), "prob: found 0.0")
+    refused(run("allocate", saved, "--compute", "1e21", "--prob", "0"), "prob: found '0'")
     page = tmp_path / "r.html"
     refused(run("report", saved, "--compute", "x", "--out", str(page)), "found 'x'")
     assert not page.exists()
@@ -345,7 +345,8 @@ def test_version(run):
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_message_and_the_older_file(tmp_path):
     out = tmp_path / "fit.nc"
-    out.write_bytes(b"older")
+    older = b"\x89HDF\r\n\x1a\n" + b"a fit that was saved before"
+    out.write_bytes(older)
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "bayescale", "fit", "chinchilla", "chinchilla"),
@@ -363,7 +364,7 @@ def test_ctrl_c_leaves_a_message_and_the_older_file(tmp_path):
     assert printed == ""
     assert "bayescale: interrupted; nothing was written" in said
     assert "Traceback" not in said
-    assert out.read_bytes() == b"older"
+    assert out.read_bytes() == older
     assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
 
 
@@ -388,7 +389,7 @@ def test_cuts(run, tmp_path):
     assert code == 0 and found["meet"] == {"a": False, "n_opt": False}
     assert [row["n_runs"] for row in found["cuts"]] == [136, 240]
     refused(run("cuts", *asked, "--cut", "1e40"), "found 240 of 240 runs")
-    refused(run("cuts", *asked, "--cut", "1e20", "--workers", "0"), "--workers: found 0")
+    refused(run("cuts", *asked, "--cut", "1e20", "--workers", "0"), "--workers: found '0'")
     nowhere = str(tmp_path / "none" / "figure.png")
     refused(run("cuts", *asked, "--cut", "1e20", "--figure", nowhere), "does not exist")
 

@@ -309,7 +309,8 @@ class Law(ABC):
 
 def _positive(amount: Any, name: str) -> Any:
     """Read an amount; keep the type of arrays and labelled arrays."""
-    if isinstance(amount, str | int | float | list | tuple):
+    # A number is taken as it is, however large: a term at infinity is a fair question to a formula.
+    if isinstance(amount, str | list | tuple):
         values = parse_amounts(amount, "count", name)
         return values if isinstance(amount, list | tuple) else float(values[0])
     values = np.asarray(amount)

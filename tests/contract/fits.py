@@ -71,7 +71,7 @@ NOISE = 0.003
 LEVELS = {"family": ("c4", "pile", "web"), "recipe": ("one", "two"), "seed": ("0", "1", "2")}
 """Columns by which models group runs, and their levels."""
 
-CHAINS, DRAWS = 4, 400
+CHAINS, DRAWS = 4, 250
 
 _HALF_NORMAL = bs.HalfNormal(scale=0.2, why="for tests")
 _SHARE = bs.Beta(a=2.0, b=2.0, why="for tests")

