@@ -117,7 +117,9 @@ def test_a_quantile_of_regret(fit, decision):
 def test_bands_hold_with_the_stated_probability(decision):
     bands, regrets = decision.bands, decision.regrets
     assert list(bands.index) == list(WITHIN)
-    assert np.isnan(bands.loc[0.01, "lower"]) and 0.8 < bands.loc[0.01, "probability"] < 0.9
+    # No size is within 1 % of the best nine times in ten, or hardly one: about 0.9 at most.
+    assert 0.8 < bands.loc[0.01, "probability"] < 0.95
+    assert np.isnan(bands.loc[0.01, "lower"]) == (bands.loc[0.01, "probability"] < 0.9)
     ends = np.log(bands.loc[0.05, ["lower", "upper"]].to_numpy(dtype=float))
     log_d = regrets.spending.log_tokens(ends, np.zeros(2, dtype=np.intp))
     shares = (regrets.regret(regrets.log_loss(ends, log_d)) <= 0.05).mean(axis=(0, 1))

@@ -202,10 +202,11 @@ def test_normal_noise_and_other_laws(chinchilla_runs, fit):
     base = bs.load_model("chinchilla")
     normal = Noise(kind="normal", priors={"sigma": base.noise.priors["sigma"]})
     found = bs.fit(replace(base, noise=normal), chinchilla_runs, seed=1, progress=False)
-    assert found.diagnostics.ok
+    # Convergence alone: neither model is right for these runs, and the other checks say so.
+    assert found.gates.ok, found.gates.messages
     assert "nu" not in found.posterior
     kaplan = bs.fit("kaplan-nd", chinchilla_runs, seed=1, progress=False)
-    assert kaplan.diagnostics.ok
+    assert kaplan.gates.ok, kaplan.gates.messages
     assert "E" not in kaplan.posterior
     # Without a floor the law leaves more of these runs unexplained.
     scatter = float(kaplan.posterior["sigma"].median())

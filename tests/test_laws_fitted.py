@@ -40,7 +40,7 @@ def test_laws_of_one_variable_recover_their_truth(law, truth):
     found = bs.predict(fit, inputs={"compute": ["1e21", 1e22]})
     expected = bs.law(law).evaluate(x=1e22, **truth)
     assert float(found["loss"].isel(plan=1).median()) == pytest.approx(expected, rel=0.01)
-    with pytest.raises(TypeError, match="only under a law of n_params and n_tokens"):
+    with pytest.raises(TypeError, match="only under a law of the loss in n_params and n_tokens"):
         bs.allocate(fit, compute=1e22)
     with pytest.raises(AmountError, match="expected compute"):
         bs.predict(fit, n_params="7B")
