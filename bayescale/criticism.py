@@ -27,6 +27,9 @@ MOSTLY = 0.5
 """A share of the scatter: what explains more of it fails, since what is left is the noise and the
 law is wrong by more than that."""
 
+NEGLIGIBLE = 1e-4
+"""Residuals of less than a hundredth of a per cent change no answer, however they lie."""
+
 _DRAWS, _FEWEST, _VALUES = 100, 20, 20_000
 """Draws that are looked at; fewer for large tables, so that there are about so many scores."""
 
@@ -83,6 +86,11 @@ class Scores:
             kept=kept,
         )
 
+    @property
+    def negligible(self) -> bool:
+        """Whether the curve misses the runs by so little that nothing follows from how."""
+        return float(np.median(np.abs(self.residuals).max(axis=1))) < NEGLIGIBLE
+
     def smooth(self) -> NDArray[np.float64]:
         """Return an orthonormal basis of polynomials in the logs of the inputs, in columns."""
         scaled = [standardised(x) for x in self.logs]
@@ -110,16 +118,20 @@ def check_pattern(fit: Fit, scores: Scores) -> Check:
     """Return whether residuals follow a smooth pattern in the inputs, which the law does not."""
     basis = scores.smooth()
     chance, share = scores.explained(basis)
-    odd = chance < BY_CHANCE
+    odd = chance < BY_CHANCE and not scores.negligible
     where = " and ".join(f"ln {column}" for column in fit.columns.values())
     drift = fit.law.takes_size_and_tokens and not fit.drifts
+    labels = fit.runs.table.get("run")
+    linked = fit.model.noise.checkpoints is not None
+    rows = labels is not None and bool(labels.duplicated().any()) and not linked
     return Check(
         name="pattern",
         status=verdict(failed=odd and share > MOSTLY, remark=odd),
         statistic=chance,
         sentence=f"Residuals follow a pattern in {where} that makes up {percent(share)} of their "
         f"scatter (p-value {chance:.1g}): the law bends otherwise than these runs. Compare laws"
-        + (", or let this one drift (chinchilla-drift)." if drift else ".")
+        + (", or let this one drift (chinchilla-drift)" if drift else "")
+        + (", or let the rows of a run err together ([noise.checkpoints])." if rows else ".")
         if odd
         else f"Residuals follow no pattern in {where} (p-value {chance:.2g}).",
     )
@@ -134,7 +146,7 @@ def check_evenness(fit: Fit, scores: Scores) -> Check:
     along = standardised(log)
     found = (np.square(scores.normal) - 1.0) @ along / np.sqrt(2.0 * max(len(along), 1))
     chance = float(np.median(2.0 * ndtr(-np.abs(found))))
-    odd = chance < BY_CHANCE and len(along) >= _FEW
+    odd = chance < BY_CHANCE and len(along) >= _FEW and not scores.negligible
     return Check(
         name="evenness",
         status=verdict(failed=False, remark=odd),
@@ -155,7 +167,7 @@ def check_tails(fit: Fit, scores: Scores) -> Check:
     prior = fit.model.noise.priors["nu"]
     middle, sigma = (float(fit.posterior[name].median()) for name in ("nu", "sigma"))
     bound = prior.lower
-    at_bound = bound > 0 and 1.0 - prior.above(middle) < AT_BOUND
+    at_bound = bound > 0 and 1.0 - prior.above(middle) < AT_BOUND and not scores.negligible
     far = int(np.sum(np.abs(np.median(scores.residuals, axis=0)) > 3.0 * sigma))
     said = f"The degrees of freedom of the scatter are {format_number(middle, 2)}"
     return Check(

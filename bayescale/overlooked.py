@@ -40,8 +40,8 @@ def check_columns(fit: Fit, scores: Scores) -> tuple[Check, ...]:
             continue
         basis = orthonormal(between)
         chance, share = rest.explained(basis)
-        labels = fit.runs.table[column].astype(str).unique()
-        levels = f"{len(labels)} levels of {column} ({', '.join(sorted(labels)[:4])}"
+        labels = sorted(set(fit.runs.table[column].map(str)))
+        levels = f"{len(labels)} levels of {column} ({', '.join(labels[:4])}"
         levels += ", ..." if len(labels) > 4 else ""
         levels += ")"
         if chance * len(columns) < BY_CHANCE and share > _NOTABLE:
@@ -75,7 +75,7 @@ def _candidates(fit: Fit) -> Iterator[tuple[str, NDArray[np.int64]]]:
     for column in map(str, table.columns):
         if column in used or column in ("n_params", "n_tokens", "compute", "loss"):
             continue
-        labels, codes = np.unique(table[column].astype(str), return_inverse=True)
+        labels, codes = np.unique(table[column].map(str).astype(object), return_inverse=True)
         if not 2 <= len(labels) <= min(_MOST_LEVELS, len(table) / _FEWEST_RUNS):
             continue
         if not any(_is_range(codes, along) for along in amounts):

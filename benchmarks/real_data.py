@@ -137,8 +137,8 @@ def fitted_row(case: Case, tables: Tables) -> dict[str, str]:
         fit = bs.fit(case.card, seen, seed=SEED, tune=1000, progress=False)
         summary = fit.summary(prob=0.9)
     inside, beyond = bs.score(fit, seen), bs.score(fit, unseen)
-    print(case.card, case.data, fit.diagnostics.ok, beyond, flush=True)
-    diagnostics = fit.diagnostics
+    print(case.card, case.data, fit.gates.ok, beyond, flush=True)
+    diagnostics = fit.gates
     parameters = [
         f"{name} {row['median']:.3g} [{row['lower']:.3g}, {row['upper']:.3g}]"
         for name, row in summary.loc[list(fit.law.parameters)].iterrows()

@@ -152,6 +152,25 @@ def test_levels_that_explain_nothing_are_not_named_unless_they_are_other_experim
     assert "2 levels of arm (base, new) are fitted as one." in alarms(arms)["arm"].sentence
 
 
+def test_missing_labels_are_a_level_of_their_own(true):
+    labels = np.resize(np.array(["a", None, "b", "a", None], dtype=object), len(true.runs))
+    shift = pd.Series(labels).isna().to_numpy() * 0.02
+    found = alarms(with_table(true, batch=labels, loss=true.runs.loss * np.exp(shift)))
+    assert found["batch"].status == "failed"
+    assert "3 levels of batch (" in found["batch"].sentence
+
+
+def test_misfit_too_small_to_matter_is_not_said(true):
+    """Runs to many digits have errors of rounding alone, which are like no scatter."""
+    median = {str(name): float(x.median()) for name, x in true.posterior.data_vars.items()}
+    known = with_draws(true, **{**median, "sigma": 1e-7, "nu": 1.1})
+    off = Scores.of(known).residuals[0]
+    bend = np.linspace(-1, 1, len(off)) ** 2
+    for size, said in ((1e-6, set()), (1e-2, {"pattern", "tails"})):
+        bent = with_table(known, loss=true.runs.loss * np.exp(-off + size * bend))
+        assert set(alarms(bent)) & {"pattern", "tails"} == said
+
+
 def test_names_of_sizes_are_not_taken_for_levels(fit, true):
     log_n = np.log(fit.runs.n_params)
     size = pd.cut(log_n, 6, labels=list("abcdef")).astype(str)
@@ -192,6 +211,7 @@ def test_what_lies_where_no_prior_expects_it_is_said(true):
     assert "halfnormal(scale 0.02)" in found.sentence
     # Neither a sigma that is merely large, nor an odd exponent, makes numbers useless.
     assert alarms(with_draws(true, sigma=0.068))["priors"].status == "remark"
+    assert "priors" not in alarms(with_draws(true, sigma=1e-9))
     odd = alarms(with_draws(true, alpha=3.0))["priors"]
     assert (odd.status, "alpha at 3.0" in odd.sentence) == ("remark", True)
 
@@ -423,6 +443,7 @@ CASES = {
 def test_cases_from_public_threads(name, case):
     card, names, said = CASES[name]
     table = pd.read_csv(case(name)).rename(columns=names)
+    # Neither is of losses: a law of one variable is of whatever is called so.
     runs = bs.load_runs(table, needs=("x",), units={"loss": "nats/token"})
     model = replace(bs.load_model(card), inputs={"x": "x"})
     if len(runs) < model.n_free:

@@ -30,8 +30,10 @@ def test_repeated_epochs_on_real_runs(shared_table):
         needs=("n_params", "n_tokens", "n_unique_tokens"),
     ).where("family == 'c4' and n_unique_tokens >= 1e9")
     fit = bs.fit("data-constrained", runs, seed=1, progress=False)
-    assert fit.diagnostics.ok, fit.diagnostics.messages
-    table = fit.summary(prob=0.9)
+    assert fit.gates.ok, fit.gates.messages
+    # A quarter of these runs lies far off the law, and the tails take them up.
+    with pytest.warns(BayescaleWarning, match="at their lower bound"):
+        table = fit.summary(prob=0.9)
     # The published 15 and 5 are from a selection of these runs and from another objective; R_D
     # moves with the selection by more than its interval.
     assert 5 < table.loc["R_D", "lower"] < table.loc["R_D", "upper"] < 200
@@ -68,8 +70,10 @@ def routed(shared_table) -> bs.Runs:
 def test_learning_curves_at_a_constant_rate_are_kaplans(shared_table):
     """His exponents, 0.077 and 0.76, and his mode."""
     fit = bs.fit("kaplan-ns-min", gemstones(shared_table), seed=1, progress=False)
-    assert fit.diagnostics.ok, fit.diagnostics.messages
-    table = fit.summary(prob=0.9)
+    assert fit.gates.ok, fit.gates.messages
+    # Rows of a run err together, which a law with independent scatter does not expect.
+    with pytest.warns(BayescaleWarning, match="Residuals follow a pattern"):
+        table = fit.summary(prob=0.9)
     assert 0.05 < table.loc["alpha_N", "lower"] < table.loc["alpha_N", "upper"] < 0.08
     assert 0.65 < table.loc["alpha_S", "lower"] < 0.76 < table.loc["alpha_S", "upper"] < 0.85
     # Against a point fit made elsewhere: 0.0615, 0.761, 595 steps.
@@ -81,7 +85,7 @@ def test_learning_curves_at_a_constant_rate_are_kaplans(shared_table):
 @pytest.mark.slow
 def test_learning_curves_under_a_cosine_are_in_the_other_mode(shared_table):
     fit = bs.fit("kaplan-ns-min", routed(shared_table), seed=1, progress=False)
-    assert fit.diagnostics.ok, fit.diagnostics.messages
+    assert fit.gates.ok, fit.gates.messages
     medians = fit.summary()["median"]
     assert medians["alpha_N"] == pytest.approx(0.164, abs=0.01)
     assert medians["alpha_S"] == pytest.approx(0.069, abs=0.01)
@@ -109,20 +113,26 @@ def test_kaplans_joint_law_on_the_data_it_is_about(shared_table):
     )
     runs = load(best, "n_params", "n_tokens")
     fit = bs.fit("kaplan-nd", runs, seed=1, target_accept=0.95, progress=False)
-    assert fit.diagnostics.ok, fit.diagnostics.messages
+    assert fit.gates.ok, fit.gates.messages
+    assert "tails" in {check.name for check in fit.criticism if check.failed}
     assert 0.1 < bs.score(fit, runs).rmsle < 0.3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("curve", ["lm:val_loss|4.53e+08", "nmt:log_perplexity|Dec-only"])
 def test_extrapolating_a_curve_of_a_language_model(curve, shared_table):
-    """Fit the training part; a plain power law misses the rest, laws with a floor do not."""
+    """Fit the training part; a plain power law misses the rest, laws with a floor do not.
+
+    A break is more than so few runs can tell, and is not fitted.
+    """
     table = pd.read_csv(shared_table("revisiting_lang"))
     table = table[table["run"] == curve]
     runs = load(table[["examples", "loss", "train_split"]], "examples")
     cards = ["power-law", "power-law-floor", "power-law-sigmoid", "broken-power-law-1"]
     models = [replace(bs.load_model(card), inputs={"x": "examples"}) for card in cards]
     scores = bs.hold_out(models, runs, "train_split == 1", seed=1, target_accept=0.95)
+    assert "expected at least 16" in scores.loc["broken-power-law-1", "status"]
+    scores = scores.drop(index="broken-power-law-1")
     assert scores.index[-1] == "power-law"
     assert (scores["rmsle"] < scores.loc["power-law", "rmsle"] / 2)[:-1].all()
     # Either outcome is information; a failure must be said.
