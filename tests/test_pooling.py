@@ -274,18 +274,20 @@ def test_pooling_predicts_a_family_of_few_runs_better_than_it_could_alone():
     alone = bs.load_runs(table.loc[few])
     parts = ("E", "A", "B", "alpha", "beta")
     found = bs.score(bs.fit(pooled(*parts), together, seed=1, tune=1000, progress=False), held_out)
-    with pytest.warns(BayescaleWarning, match="weakly determined"):
+    with (
+        pytest.warns(BayescaleWarning, match="weakly determined"),
+        pytest.warns(BayescaleWarning, match="runs for 7 unknowns"),
+    ):
         lonely = bs.fit("chinchilla", alone, seed=1, progress=False)
     by_itself = bs.score(lonely, held_out)
     # The errors of medians are about the same, and which is less is a matter of the draws.
     assert found.rmsle < 1.2 * by_itself.rmsle
     assert found.summary()["width_90"] < 0.5 * by_itself.summary()["width_90"]
-    # Run by run, in standard errors over the runs.
-    for gain in (
-        found.pointwise["elpd"] - by_itself.pointwise["elpd"],
-        by_itself.pointwise["interval_score_90"] - found.pointwise["interval_score_90"],
-    ):
-        assert gain.mean() > 4.0 * gain.std() / np.sqrt(len(gain))
+    # Intervals that are half as wide and still cover: 6.7 and 1.7, of which three seeds differed
+    # by 0.15 and 0.04.
+    assert found.elpd > by_itself.elpd + 5.0
+    mean = [x.pointwise["interval_score_90"].mean() for x in (found, by_itself)]
+    assert mean[1] > 1.4 * mean[0]
     assert found.coverage(0.9) > 0.75
 
 
