@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from bayescale import plots
-from bayescale.allocation import Plan, allocate
+from bayescale.allocation import Plan, optima
 from bayescale.comparison import Comparison
 from bayescale.crossing import cross_regret
 from bayescale.errors import BayescaleError
@@ -87,10 +88,10 @@ def families_section(some: Fit, plan: Plan | None, prob: float) -> Section | Non
     rows = {}
     for label, fit in asked.items():
         found = {name: fit.curve.parameters[name] for name in dict.fromkeys(pooled)}
-        optima = allocate(fit, compute=plan.compute, **plan.terms) if plan else None
-        if plan and optima:
+        if plan is not None:
+            best = optima(fit, compute=plan.compute, **plan.terms).draws["n_opt"]
             found |= {
-                f"N_opt at {plan.text_budget(float(budget))}": optima.draws["n_opt"][..., place]
+                f"N_opt at {plan.text_budget(float(budget))}": best[..., place]
                 for place, budget in enumerate(plan.compute)
             }
         rows[label] = found
@@ -100,6 +101,8 @@ def families_section(some: Fit, plan: Plan | None, prob: float) -> Section | Non
     }
 
     def text(low: float, middle: float, high: float) -> str:
+        if np.isnan(middle):
+            return "no optimum"
         style = format_count if middle >= 1e6 else format_number
         return f"{style(middle)} [{style(low)}, {style(high)}]"
 
