@@ -24,6 +24,7 @@ USES = {
     "leaving": {"FOLDS"},
     "learning": {"PRIOR"},
     "modes": {"MODES", "MIXING", "MODE"},
+    "monotone": {"PERMUTED"},
     "plots/choices": {"FIGURE"},
     "plots/coupling": {"PRIOR"},
     "plots/parameters": {"PRIOR"},
