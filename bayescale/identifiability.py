@@ -109,7 +109,7 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
     """Return what there is to say against a design: failed where it identifies nothing."""
     law, against = model.formula, unidentified(model, runs, observed=observed)
     found = [_said("identified", sentence, "failed") for sentence in against]
-    if not found:
+    if observed and not found:
         found += _left_over(model, runs)
     for name, column in model.columns.items():
         values = runs.column(column)

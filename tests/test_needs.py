@@ -131,7 +131,7 @@ def test_laws_of_more_inputs_need_their_values():
         bs.allocate(law, compute=1e22, fixed={"n_unique_tokens": "1T", "n_things": 3})
     with pytest.raises(AmountError, match="expected nothing"):
         bs.allocate(bs.published("besiroglu2024"), compute=1e22, fixed={"n_experts": 8})
-    with pytest.raises(TypeError, match="only under a law of n_params and n_tokens"):
+    with pytest.raises(TypeError, match="only under a law of the loss in n_params and n_tokens"):
         bs.allocate(bs.published("kaplan2020-ns-min"), compute=1e22)
 
 

@@ -249,7 +249,7 @@ def test_a_correlation_between_families_is_learnt_and_carried_to_new_ones():
         found = fit.posterior[f"{part}_by_family"].mean(("chain", "draw"))
         assert np.corrcoef(found, list(steps.values()))[0, 1] > 0.85
     # A new family's exponents keep together as those of the known ones do.
-    new = {name: np.log(draws) for name, draws in fit.of(family="i").curve.parameters.items()}
+    new = {name: np.log(draws) for name, draws in fit.of(family=bs.NEW).curve.parameters.items()}
     moved_by = [
         (new[part] - np.log(fit.posterior[part])).to_numpy().ravel() for part in ("alpha", "beta")
     ]
