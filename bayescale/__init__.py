@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from bayescale.needs import Needed, needed
     from bayescale.noise import Checkpoints, Growth, Noise
     from bayescale.pooling import Pooling
-    from bayescale.posterior import Fit, load_fit
+    from bayescale.posterior import Fit
     from bayescale.prediction import predict
     from bayescale.priors import Beta, Gamma, HalfCauchy, HalfNormal, LogNormal, Normal
     from bayescale.promise import NextRuns
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from bayescale.scoring import Score, compare_breaks, hold_out, score
     from bayescale.slopes import elasticities
     from bayescale.steps import Step
+    from bayescale.unfinished import load_fit
     from bayescale.universes import Multiverse, multiverse
     from bayescale.windows import RisingCuts, rising_cuts
 
@@ -105,7 +106,8 @@ _HOME = {
     "needs": ("Needed", "needed"),
     "noise": ("Checkpoints", "Growth", "Noise"),
     "pooling": ("Pooling",),
-    "posterior": ("Fit", "load_fit"),
+    "posterior": ("Fit",),
+    "unfinished": ("load_fit",),
     "prediction": ("predict",),
     "priors": ("Beta", "Gamma", "HalfCauchy", "HalfNormal", "LogNormal", "Normal"),
     "promise": ("NextRuns",),

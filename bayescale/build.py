@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.coordinates import coordinates_of, starting_point, steps_of, variables_of
+from bayescale.coordinates import coordinates_of, slices_of, starting_point, steps_of, variables_of
 from bayescale.design import Design, Rows
 from bayescale.discrepancy import CELLS, SCALE, WALKS
 from bayescale.groups import Sizes, level_dim
@@ -19,7 +19,6 @@ from bayescale.laws import Values
 from bayescale.local import Placed, at_runs, within
 from bayescale.model import Model
 from bayescale.residuals import NoiseOfRuns
-from bayescale.sampler import slices_of
 from bayescale.whitening import Told, differences_of, standard_walks
 
 if TYPE_CHECKING:

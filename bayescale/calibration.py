@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayescale.inputs import runs_for
 from bayescale.model import Model, load_model
-from bayescale.reading import RunsSource, as_runs
+from bayescale.reading import RunsSource
 from bayescale.runs import Runs
 from bayescale.scales import ScalesLeftOut
 from bayescale.scoring import fit_and_score
@@ -87,7 +88,7 @@ def leave_scale_out(
     names = [model.id for model in loaded]
     if len(set(names)) < len(names):
         raise ValueError(f"models: found {', '.join(names)}; give each a name of its own (id).")
-    runs = as_runs(runs, loaded)
+    runs = runs_for(runs, loaded)
     scale = runs.column(by)
     places = parse_amounts(list(cuts), "compute" if by == "compute" else "count", "cuts")
     tasks = []

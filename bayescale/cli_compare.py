@@ -101,7 +101,7 @@ def _compare(options: Arguments) -> None:
 def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
     """Return saved fits by the name of their card, or cards and runs."""
     from bayescale.model import load_model
-    from bayescale.posterior import load_fit
+    from bayescale.unfinished import load_fit
 
     saved = [name for name in options.cards if name.endswith(".nc")]
     if saved and (len(saved) < len(options.cards) or options.runs):

@@ -112,7 +112,7 @@ def saved_fit(options: argparse.Namespace) -> "Fit":
     """Return the saved fit that was named, asked of the groups that were named."""
     from bayescale.constants import PUBLISHED
     from bayescale.groups import NEW
-    from bayescale.posterior import load_fit
+    from bayescale.unfinished import load_fit
 
     if options.fit in PUBLISHED:
         raise ValueError(

@@ -16,12 +16,13 @@ from bayescale.comparison import Comparison
 from bayescale.errors import BayescaleWarning, RunsError, SamplingError
 from bayescale.fitting import fit as fit_model
 from bayescale.groups import Levels, column_of
+from bayescale.inputs import runs_for
 from bayescale.learning import not_told
 from bayescale.leaving import Units, leave_out, units_of
 from bayescale.matching import check_same_runs
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
-from bayescale.reading import RunsSource, as_runs
+from bayescale.reading import RunsSource
 from bayescale.runs import Runs
 from bayescale.scales import ScalesLeftOut
 from bayescale.units import Amount
@@ -187,7 +188,7 @@ def _fit_all(
             f"fits: found laws of {' and '.join(sorted(responses))}, which are different columns "
             "of the runs. Compare laws of one response."
         )
-    runs = as_runs(runs, models)
+    runs = runs_for(runs, models)
     fits, unfitted = {}, {}
     for model in models:
         try:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayescale.compile_cache import Code, Density
+from bayescale.coordinates import slices_of
 from bayescale.frame import Frame
-from bayescale.sampler import slices_of
 
 if TYPE_CHECKING:
     import pymc as pm

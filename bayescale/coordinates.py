@@ -1,5 +1,6 @@
 """The unconstrained variables of a model: their names, and where chains start."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,3 +86,11 @@ def starting_point(
     others = {name: prior.unconstrain(at[name]) for name, prior in model.other_priors.items()}
     steps = {name: np.zeros(shape) for name, shape in steps_of(model, sizes).items()}
     return {**{name: start[name] for name in variables_of(law)}, **others, **steps}
+
+
+def slices_of(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:
+    """Return where in a position each variable lies."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    return [
+        slice(int(b) - math.prod(s), int(b)) for b, s in zip(ends, shapes.values(), strict=True)
+    ]

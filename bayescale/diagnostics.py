@@ -34,6 +34,12 @@ WITHIN = "ess_within"
 DIVERGENT_SHARE = 0.001
 """More divergent draws than this fail; any at all are reported."""
 
+CERTAIN = 0.99
+"""A mode with more than this share of the posterior is the posterior."""
+
+UNWEIGHED = 0.3
+"""Standard error of a log evidence above which the weights of modes are not known."""
+
 _MOST_FAILURES, _MOST_REMARKS = 2, 3
 """How many sentences of each a status quotes; `Diagnostics.messages` has all."""
 
@@ -296,3 +302,32 @@ def _points(variable: xr.DataArray) -> list[dict[Hashable, object]]:
 def _label(name: Hashable, point: dict[Hashable, object]) -> str:
     inside = ", ".join(str(x) if isinstance(x, str) else f"{x:g}" for x in point.values())
     return f"{name}[{inside}]" if inside else str(name)
+
+
+def describe_modes(log_evidence: Mapping[str, float], error: float) -> tuple[str, bool]:
+    """Return the sentence that says which modes there are, and whether their weights are known."""
+    names = list(log_evidence)
+    if len(names) == 1:
+        return f"Chains from every mode of the law ended in one: {names[0]}.", True
+    weights = np.exp([log_evidence[name] for name in names])
+    weights = weights / weights.sum()
+    if weights[0] > CERTAIN:
+        sentence = (
+            f"Chains were started in every mode of the law: {names[0]} won, ahead of "
+            f"{names[1]} by {-log_evidence[names[1]]:.1f} in log evidence."
+        )
+        return sentence, True
+    shares = ", ".join(
+        f"{name} {w:.2f}" for name, w in zip(names, weights, strict=True) if w > 1.0 - CERTAIN
+    )
+    sentence = (
+        "More than one mode of the law is supported, and the draws are of each by its weight "
+        f"({shares}"
+    )
+    if error > UNWEIGHED:
+        return (
+            f"{sentence}), but the weights are not known: the log evidence is uncertain by "
+            f"{error:.1f}.",
+            False,
+        )
+    return f"{sentence}, to within a factor {np.exp(error):.2f}).", True

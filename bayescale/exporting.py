@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayescale._version import __version__
 from bayescale.atomic import whole_file
-from bayescale.leaving import log_densities
+from bayescale.likelihood import log_densities
 from bayescale.outputs import EXPORT
 from bayescale.plain import json_text
 from bayescale.posterior import Fit

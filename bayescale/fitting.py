@@ -34,15 +34,17 @@ from bayescale.errors import BayescaleWarning, quoted, unknown_name
 from bayescale.gated import digest_of, gated_quantities
 from bayescale.groups import Sizes
 from bayescale.identifiability import check_identifiable, design_warnings
+from bayescale.inputs import runs_for
 from bayescale.laws import Law
 from bayescale.laws.user import FunctionLaw
 from bayescale.model import DEFAULT_CARD, Model, load_model
 from bayescale.modes import Exploration, Samples, explore, places_to_look, sample_modes
-from bayescale.posterior import Fit, load_fit
+from bayescale.posterior import Fit
 from bayescale.progress import Stages, stages
-from bayescale.reading import RunsSource, as_runs
+from bayescale.reading import RunsSource
 from bayescale.runs import Runs
 from bayescale.sampler import CompiledLogp, Sampler, Settings
+from bayescale.unfinished import load_fit
 
 type ToGate = Callable[[dict[str, NDArray[np.float64]]], xr.Dataset]
 """What of draws must have converged, from the parameters that they are of."""
@@ -165,7 +167,7 @@ def fit(
         shown.stage("reading")
         model = load_model(model)
         law, needs = model.formula, tuple(model.columns.values())
-        table = as_runs(runs, [model]).for_law(needs, law.response)
+        table = runs_for(runs, [model]).for_law(needs, law.response)
         if unidentified not in ("refuse", "warn"):
             raise ValueError(f"unidentified: found {unidentified!r}, expected 'refuse' or 'warn'.")
         if unidentified == "refuse":

@@ -18,9 +18,9 @@ from bayescale._seeds import Stream, generator
 from bayescale.errors import RunsError
 from bayescale.fitting import fit_quietly
 from bayescale.groups import Levels, column_of
+from bayescale.likelihood import log_densities
 from bayescale.model import Model
 from bayescale.posterior import Fit
-from bayescale.prediction import noise_at_runs
 from bayescale.runs import Runs
 from bayescale.tasks import Task, run_tasks, task_key
 
@@ -147,18 +147,6 @@ class LeftOut:
     exact: pd.DataFrame
     failed: Mapping[str, int]
     how: str
-
-
-def log_densities(fit: Fit, runs: Runs) -> NDArray[np.float64]:
-    """Return the log density of the log response of each run, shape (chain, draw, run).
-
-    Where noise relates rows it is given the row before in the same run, so that the sum over the
-    rows of a run is their joint density.
-    """
-    runs = runs.for_law(tuple(fit.columns.values()), fit.response)
-    noise, log_mean = noise_at_runs(fit, runs)
-    found = noise.log_density(np.log(runs.column(fit.response)) - log_mean)
-    return np.asarray(found)
 
 
 def leave_out(

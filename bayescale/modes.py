@@ -16,16 +16,11 @@ from bayescale._seeds import Stream, generator, seed_of
 from bayescale.build import parameters_from_draws
 from bayescale.coordinates import starting_point
 from bayescale.design import Design
+from bayescale.diagnostics import CERTAIN
 from bayescale.errors import SamplingError
 from bayescale.frame import LogDensity, mode_from
 from bayescale.model import Model
 from bayescale.sampler import ProgressCallback, Sampler, Settings
-
-CERTAIN = 0.99
-"""A mode with more than this share of the posterior is the posterior."""
-
-UNWEIGHED = 0.3
-"""Standard error of a log evidence above which the weights of modes are not known."""
 
 # A mode that is nowhere near the data is a long ridge; its exact shape does not matter.
 _PILOT = {"tune": 300, "draws": 200, "chains": 2, "maxdepth": 6}
@@ -210,35 +205,6 @@ def mixed(
 def _scalars_of(draws: Mapping[str, NDArray[np.float64]]) -> Draws:
     """Return the draws of scalars of all chains, a row each."""
     return np.column_stack([x.ravel() for x in draws.values() if x.ndim == 2])
-
-
-def describe_modes(log_evidence: Mapping[str, float], error: float) -> tuple[str, bool]:
-    """Return the sentence that says which modes there are, and whether their weights are known."""
-    names = list(log_evidence)
-    if len(names) == 1:
-        return f"Chains from every mode of the law ended in one: {names[0]}.", True
-    weights = np.exp([log_evidence[name] for name in names])
-    weights = weights / weights.sum()
-    if weights[0] > CERTAIN:
-        sentence = (
-            f"Chains were started in every mode of the law: {names[0]} won, ahead of "
-            f"{names[1]} by {-log_evidence[names[1]]:.1f} in log evidence."
-        )
-        return sentence, True
-    shares = ", ".join(
-        f"{name} {w:.2f}" for name, w in zip(names, weights, strict=True) if w > 1.0 - CERTAIN
-    )
-    sentence = (
-        "More than one mode of the law is supported, and the draws are of each by its weight "
-        f"({shares}"
-    )
-    if error > UNWEIGHED:
-        return (
-            f"{sentence}), but the weights are not known: the log evidence is uncertain by "
-            f"{error:.1f}.",
-            False,
-        )
-    return f"{sentence}, to within a factor {np.exp(error):.2f}).", True
 
 
 def _pilots(

@@ -12,11 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.correlated import order_of
 from bayescale.errors import CardError, did_you_mean, quoted, refuse_unknown
 from bayescale.laws import Law, Value, Values
 from bayescale.priors import Prior, check_priors, prior_from_dict
-from bayescale.recorded import Facts, errors_of, flags_of, links_of, share_of, unlinked, widths_of
+from bayescale.recorded import (
+    Facts,
+    errors_of,
+    flags_of,
+    links_of,
+    order_of,
+    share_of,
+    unlinked,
+    widths_of,
+)
 from bayescale.runs import Runs
 
 NOISES: Mapping[str, tuple[str, ...]] = {"student-t": ("sigma", "nu"), "normal": ("sigma",)}

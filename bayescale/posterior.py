@@ -19,35 +19,28 @@ from bayescale.design import Scale
 from bayescale.diagnostics import (
     MEASURES,
     Diagnostics,
+    describe_modes,
     describe_unfinished,
     diagnose_quantities,
     diagnose_sampling,
     lead_with_status,
 )
-from bayescale.discrepancy import SCALE, WALKS
-from bayescale.errors import BayescaleError, BayescaleWarning, CardError, FitFileError
+from bayescale.discrepancy import SCALE
+from bayescale.errors import BayescaleWarning, CardError
 from bayescale.gated import digest_of, gated_quantities, reported_quantities
 from bayescale.groups import NEW, Levels, level_dim, with_coarser
 from bayescale.laws import Law
-from bayescale.laws import law as find_law
 from bayescale.model import Model
-from bayescale.modes import describe_modes
 from bayescale.runs import Runs
 from bayescale.storage import (
-    dataset_to_draws,
     draws_to_dataset,
-    read_groups,
-    refusing_damage,
     runs_facts,
-    runs_from,
     table_to_dataset,
     write_groups,
 )
 from bayescale.tables import flag_failure, summarise
 
-_GROUPS = ("posterior", "sample_stats", "runs")
-_FACTS = ("model", "scale", "runs", "provenance")
-_LEVELS = "levels"
+LEVELS = "levels"
 """Where the provenance in a file holds the levels that a fit is asked of."""
 
 
@@ -393,7 +386,7 @@ class Fit:
                 "model": self.model.to_dict(),
                 "scale": asdict(self.scale),
                 "runs": runs_facts(self.runs),
-                "provenance": {**self.provenance, _LEVELS: _stored(self.groups)},
+                "provenance": {**self.provenance, LEVELS: _stored(self.groups)},
             },
         )
 
@@ -452,105 +445,9 @@ class Fit:
         return f"<p>{escape(self.headline)}</p>" + table.to_html(float_format="{:.4g}".format)
 
 
-def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
-    """Load a saved fit, or the draws so far of one that was interrupted.
-
-    Parameters
-    ----------
-    path
-        A file that `Fit.save` wrote, or that was the `store` of a fit.
-    law
-        The law it is expected to be of; another is refused.
-
-    Returns
-    -------
-    Fit
-        With draws identical to those saved. Of a store of a fit that was interrupted, as many
-        draws as there are of equally long chains, and ``fit.diagnostics`` says how many those are.
-
-    Raises
-    ------
-    FitFileError
-        If the file is missing, damaged, not a saved fit, of another law, or of a fit that was
-        interrupted before its chains had ten draws each.
-
-    Examples
-    --------
-    >>> import bayescale as bs
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     bs.fit("chinchilla", "chinchilla", seed=1, progress=False).save(f"{folder}/fit.nc")
-    ...     bs.load_fit(f"{folder}/fit.nc", law="chinchilla").seed
-    1
-    """
-    from bayescale.draw_store import holds_draws
-
-    path = Path(path)
-    if holds_draws(path):
-        from bayescale.unfinished import fit_so_far
-
-        with refusing_damage(path):
-            fit = fit_so_far(path)
-    else:
-        fit = _saved(path)
-    if law is not None and fit.model.law != find_law(law).name:
-        raise FitFileError(
-            f"{path}: a fit of the law {fit.model.law}, expected {law}. Give another file, or ask "
-            "for that law."
-        )
-    with refusing_damage(path):
-        _check_whole(fit, path)
-    return fit
-
-
 def _stored(groups: Groups) -> dict[str, str | float | None]:
     """Return levels as a file holds them; none at all is a new one."""
     return {
         column: None if level is NEW else level if isinstance(level, int | float) else str(level)
         for column, level in groups.items()
     }
-
-
-def _saved(path: Path) -> Fit:
-    groups, facts = read_groups(path, _GROUPS, _FACTS)
-    model = card_from(facts["model"], path)
-    with refusing_damage(path):
-        provenance = dict(facts["provenance"])
-        levels = provenance.pop(_LEVELS, {})
-        return Fit(
-            model=model,
-            runs=runs_from(groups["runs"], facts["runs"]),
-            scale=Scale(**facts["scale"]),
-            _posterior=dataset_to_draws(groups["posterior"]),
-            _sample_stats=groups["sample_stats"],
-            provenance=provenance,
-            groups={column: NEW if x is None else x for column, x in levels.items()},
-        )
-
-
-def card_from(content: Mapping[str, Any], path: Path) -> Model:
-    """Return the model of a card that is in a file, or raise FitFileError."""
-    with refusing_damage(path):
-        try:
-            return Model.from_dict(content, str(path))
-        except BayescaleError as error:
-            raise FitFileError(f"{path}: its card does not make sense here. {error}") from None
-
-
-def _check_whole(fit: Fit, path: str | Path) -> None:
-    expected = {*fit.law.parameters, *fit.model.all_priors}
-    if fit.model.discrepancy is not None:
-        expected.add(WALKS)
-    expected |= {effect.effect for effect in fit.model.effects}
-    found = set(map(str, fit.posterior.data_vars))
-    if found != expected:
-        raise FitFileError(
-            f"{path}: its draws are of {', '.join(sorted(found))}, but the law {fit.law.name} "
-            f"has {', '.join(sorted(expected))}. The file belongs to another law or version; "
-            "fit again."
-        )
-    if fit.runs.fingerprint != fit.provenance.get("fingerprint"):
-        raise FitFileError(
-            f"{path}: the runs inside do not have the recorded fingerprint, so the file was "
-            "changed after the fit. Fit again."
-        )

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,9 +38,6 @@ from bayescale.units import (
     parse_amount,
 )
 
-if TYPE_CHECKING:
-    from bayescale.model import Model
-
 logger = logging.getLogger(__name__)
 
 type RunsSource = str | Path | Table | Runs
@@ -50,24 +47,9 @@ TOLERANCE = 0.05
 """Relative difference between the given compute and 6ND that is still called agreement."""
 
 
-def as_runs(source: RunsSource, models: Sequence["Model"] = (), **options: Any) -> Runs:
-    """Return runs as they are, or read those that models can be fitted to.
-
-    Parameters
-    ----------
-    source
-        Runs, or what `load_runs` reads.
-    models
-        All that are to be fitted, of one response.
-    **options
-        As of `load_runs`.
-    """
-    if isinstance(source, Runs):
-        return source
-    if models:
-        columns = dict.fromkeys(name for model in models for name in model.columns.values())
-        options |= {"needs": tuple(columns), "response": models[0].formula.response}
-    return load_runs(source, **options)
+def as_runs(source: RunsSource, **options: Any) -> Runs:
+    """Return runs as they are, or read them as `load_runs` does with the same options."""
+    return source if isinstance(source, Runs) else load_runs(source, **options)
 
 
 def load_runs(

@@ -139,6 +139,26 @@ def unlinked(count: int) -> dict[str, NDArray[np.float64]]:
     return {"previous": np.arange(float(count)), "gap": np.full(count, _FIRST)}
 
 
+def depths(previous: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return how many rows each follows, one after another."""
+    before = np.asarray(previous).astype(np.int64)
+    depth = np.zeros(len(before), dtype=np.int64)
+    at = np.arange(len(before))
+    while np.any(moving := before[at] != at):
+        depth += moving
+        at = before[at]
+    return depth
+
+
+def order_of(previous: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rows in an order in which each comes right after the one that it follows."""
+    before = np.asarray(previous).astype(np.int64)
+    first = np.arange(len(before))
+    while np.any(before[first] != first):
+        first = before[first]
+    return np.lexsort((depths(previous), first)).astype(np.float64)
+
+
 def _numbers(
     runs: Runs,
     column: str,

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescale._seeds import generator_of_sampler
 from bayescale.compile_cache import Code, Density
+from bayescale.coordinates import slices_of
 from bayescale.errors import SamplingError
 from bayescale.frame import Frame, LogDensity
 
@@ -348,14 +349,6 @@ class CompiledLogp(Sampler):
             len(x), _pointer(x), _pointer(gradient), _pointer(value), packed.ctypes.data
         )
         return float(value[0]), gradient
-
-
-def slices_of(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:
-    """Return where in a position each variable lies."""
-    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
-    return [
-        slice(int(b) - math.prod(s), int(b)) for b, s in zip(ends, shapes.values(), strict=True)
-    ]
 
 
 def laid_out(

@@ -13,6 +13,7 @@ from bayescale.errors import RunsError, SamplingError
 from bayescale.fitting import fit_quietly
 from bayescale.groups import Levels, column_of
 from bayescale.identifiability import check_identifiable, runs_needed
+from bayescale.inputs import runs_for
 from bayescale.model import Model, load_model
 from bayescale.posterior import Fit
 from bayescale.prediction import noise_at_runs, stream_of_noise
@@ -272,7 +273,7 @@ def hold_out(
     'chinchilla'
     """
     loaded = [load_model(entry) for entry in models]
-    runs = as_runs(runs, loaded)
+    runs = runs_for(runs, loaded)
     return _hold_out(loaded, runs, train, {}, seed, draws, target_accept)
 
 

@@ -1,23 +1,78 @@
-"""The fit of the draws that a store has: all of a finished fit, or those that one had so far."""
+"""Load a saved fit, or assemble one from the draws that a store has so far."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bayescale._seeds import Stream, generator
 from bayescale.build import labelled, parameters_from_draws
-from bayescale.design import Design
-from bayescale.draw_store import DrawStore, Place
-from bayescale.errors import FitFileError
+from bayescale.design import Design, Scale
+from bayescale.discrepancy import WALKS
+from bayescale.draw_store import DrawStore, Place, holds_draws
+from bayescale.errors import BayescaleError, FitFileError
+from bayescale.groups import NEW
+from bayescale.laws import law as find_law
+from bayescale.model import Model
 from bayescale.modes import mixed
-from bayescale.posterior import Fit, card_from
-from bayescale.storage import runs_from
+from bayescale.posterior import LEVELS, Fit
+from bayescale.storage import dataset_to_draws, read_groups, refusing_damage, runs_from
 
+_GROUPS = ("posterior", "sample_stats", "runs")
+_FACTS = ("model", "scale", "runs", "provenance")
 _LEAST = 10
 """Fewer draws a chain than this say nothing, not even how little they say."""
 
 
-def fit_so_far(path: Path) -> Fit:
+def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
+    """Load a saved fit, or the draws so far of one that was interrupted.
+
+    Parameters
+    ----------
+    path
+        A file that `Fit.save` wrote, or that was the `store` of a fit.
+    law
+        The law it is expected to be of; another is refused.
+
+    Returns
+    -------
+    Fit
+        With draws identical to those saved. Of a store of a fit that was interrupted, as many
+        draws as there are of equally long chains, and ``fit.diagnostics`` says how many those are.
+
+    Raises
+    ------
+    FitFileError
+        If the file is missing, damaged, not a saved fit, of another law, or of a fit that was
+        interrupted before its chains had ten draws each.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     bs.fit("chinchilla", "chinchilla", seed=1, progress=False).save(f"{folder}/fit.nc")
+    ...     bs.load_fit(f"{folder}/fit.nc", law="chinchilla").seed
+    1
+    """
+    path = Path(path)
+    if holds_draws(path):
+        with refusing_damage(path):
+            fit = _fit_so_far(path)
+    else:
+        fit = _saved(path)
+    if law is not None and fit.model.law != find_law(law).name:
+        raise FitFileError(
+            f"{path}: a fit of the law {fit.model.law}, expected {law}. Give another file, or ask "
+            "for that law."
+        )
+    with refusing_damage(path):
+        _check_whole(fit, path)
+    return fit
+
+
+def _fit_so_far(path: Path) -> Fit:
     """Return the fit of the draws that a store has.
 
     Raises
@@ -27,7 +82,7 @@ def fit_so_far(path: Path) -> Fit:
     """
     store = DrawStore(path)
     groups, facts = store.content
-    model = card_from(facts["model"], path)
+    model = _card_from(facts["model"], path)
     runs = runs_from(groups["runs"], facts["runs"])
     provenance = store.provenance
     settings = provenance["sampler"]
@@ -85,3 +140,48 @@ def _most(store: DrawStore, factor: int, chains: int) -> tuple[list[int], int]:
     counts = np.arange(least, chains + 1)
     best = least + int(np.argmax(counts * lengths[longest][least - 1 :]))
     return sorted(map(int, longest[:best])), int(lengths[longest[best - 1]])
+
+
+def _saved(path: Path) -> Fit:
+    groups, facts = read_groups(path, _GROUPS, _FACTS)
+    model = _card_from(facts["model"], path)
+    with refusing_damage(path):
+        provenance = dict(facts["provenance"])
+        levels = provenance.pop(LEVELS, {})
+        return Fit(
+            model=model,
+            runs=runs_from(groups["runs"], facts["runs"]),
+            scale=Scale(**facts["scale"]),
+            _posterior=dataset_to_draws(groups["posterior"]),
+            _sample_stats=groups["sample_stats"],
+            provenance=provenance,
+            groups={column: NEW if x is None else x for column, x in levels.items()},
+        )
+
+
+def _card_from(content: Mapping[str, Any], path: Path) -> Model:
+    """Return the model of a card that is in a file, or raise FitFileError."""
+    with refusing_damage(path):
+        try:
+            return Model.from_dict(content, str(path))
+        except BayescaleError as error:
+            raise FitFileError(f"{path}: its card does not make sense here. {error}") from None
+
+
+def _check_whole(fit: Fit, path: str | Path) -> None:
+    expected = {*fit.law.parameters, *fit.model.all_priors}
+    if fit.model.discrepancy is not None:
+        expected.add(WALKS)
+    expected |= {effect.effect for effect in fit.model.effects}
+    found = set(map(str, fit.posterior.data_vars))
+    if found != expected:
+        raise FitFileError(
+            f"{path}: its draws are of {', '.join(sorted(found))}, but the law {fit.law.name} "
+            f"has {', '.join(sorted(expected))}. The file belongs to another law or version; "
+            "fit again."
+        )
+    if fit.runs.fingerprint != fit.provenance.get("fingerprint"):
+        raise FitFileError(
+            f"{path}: the runs inside do not have the recorded fingerprint, so the file was "
+            "changed after the fit. Fit again."
+        )

@@ -12,8 +12,9 @@ import pandas as pd
 
 from bayescale.choices import CHOICES, Choice, Universe
 from bayescale.errors import BayescaleError, RunsError
+from bayescale.inputs import runs_for
 from bayescale.model import Model, load_model
-from bayescale.reading import RunsSource, as_runs
+from bayescale.reading import RunsSource
 from bayescale.refits import Question, refit, refuse_without_optimum
 from bayescale.tables import as_html, tail_quantiles
 from bayescale.tasks import Result, Task, run_tasks, task_key
@@ -237,7 +238,7 @@ def multiverse(
     _refuse_bad(choices)
     chosen = load_model(model)
     refuse_without_optimum(chosen, fixed)
-    runs = as_runs(runs, [chosen], keep_outliers=True)
+    runs = runs_for(runs, [chosen], keep_outliers=True)
     start = Universe(
         model=chosen, runs=runs, question=Question(compute=budget, fixed=fixed, prob=prob)
     )

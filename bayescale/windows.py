@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from bayescale.costs import Cost, six_nd
+from bayescale.inputs import runs_for
 from bayescale.model import Model, load_model
-from bayescale.reading import RunsSource, as_runs
+from bayescale.reading import RunsSource
 from bayescale.refits import Question, refit, refuse_without_optimum
 from bayescale.tables import as_html, tail_quantiles
 from bayescale.tasks import Task, run_tasks, task_key
@@ -239,7 +240,7 @@ def rising_cuts(
     tail_quantiles(prob)
     chosen = load_model(model)
     refuse_without_optimum(chosen, fixed)
-    runs = as_runs(runs, [chosen])
+    runs = runs_for(runs, [chosen])
     budget = parse_amount(compute, "compute", "compute")
     places = parse_amounts(list(cuts), "compute" if by == "compute" else "count", "cuts")
     question = Question(compute=budget, cost=cost, fixed=fixed, prob=prob)

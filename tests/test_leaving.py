@@ -10,7 +10,8 @@ from scipy import stats
 import bayescale as bs
 from bayescale.errors import RunsError
 from bayescale.learning import contraction, not_told
-from bayescale.leaving import importance_sampled, leave_out, log_densities, units_of
+from bayescale.leaving import importance_sampled, leave_out, units_of
+from bayescale.likelihood import log_densities
 from bayescale.scoring import fit_and_score
 
 OPTIONS = {"folds": 5, "seed": 1, "draws": 300, "target_accept": None}

@@ -6,8 +6,9 @@ import pytest
 import xarray as xr
 
 import bayescale as bs
+from bayescale.diagnostics import describe_modes
 from bayescale.errors import BayescaleWarning
-from bayescale.modes import Exploration, _bridge, _log_evidence, _merge, describe_modes, mixed
+from bayescale.modes import Exploration, _bridge, _log_evidence, _merge, mixed
 
 KAPLANS = {"N_c": 1e16, "S_c": 600.0, "alpha_N": 0.06, "alpha_S": 0.76}
 SWAPPED = {"N_c": 3.6e8, "S_c": 9e7, "alpha_N": 0.166, "alpha_S": 0.066}

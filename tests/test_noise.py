@@ -225,8 +225,8 @@ def test_the_filter_and_its_slopes_in_every_backend(mode):
     import pytensor
     import pytensor.tensor as pt
 
-    from bayescale.correlated import order_of
     from bayescale.filtering import Filter, register_in_jax
+    from bayescale.recorded import order_of
 
     register_in_jax()
     facts = links_of(bs.load_runs(repeated()), "run", "n_tokens", apart=False)

@@ -12,7 +12,7 @@ from bayescale.build import build, draw_prior, labelled, parameters_from_draws
 from bayescale.coordinates import starting_point
 from bayescale.design import Design, Rows
 from bayescale.errors import AmountError, BayescaleWarning, CardError, RunsError
-from bayescale.leaving import log_densities
+from bayescale.likelihood import log_densities
 from bayescale.local import moved, moved_back
 from bayescale.reading import as_runs
 

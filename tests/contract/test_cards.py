@@ -18,13 +18,18 @@ from bayescale.build import (
     position_of,
 )
 from bayescale.catalogue import dataset_folders, model_cards
-from bayescale.coordinates import coordinates_of, logit_name, starting_point, variables_of
+from bayescale.coordinates import (
+    coordinates_of,
+    logit_name,
+    slices_of,
+    starting_point,
+    variables_of,
+)
 from bayescale.curve import Curve
 from bayescale.design import Design, Rows
 from bayescale.fitting import compiled_logp
 from bayescale.groups import Sizes, column_of
 from bayescale.model import load_model
-from bayescale.sampler import slices_of
 
 SPANS = {"loss": (-0.25, 0.0, 0.25), "n_experts": (0.0, np.log(8), np.log(64))}
 """Logarithms of inputs over which prior predictions must be plausible, where not 1.5 decades."""
