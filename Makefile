@@ -33,6 +33,7 @@ lint: ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo
 
 wheel: ## build the wheel and ask it, outside the checkout, for every dataset and card
 	@tools/venv.sh dev

@@ -6,6 +6,7 @@ code, its constants and whatever else it refers to are part of the digest.
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -15,6 +16,18 @@ from typing import Any
 import numpy as np
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_KNOWN = sys.stdlib_module_names | {
+    "bayescale",
+    "numpy",
+    "pandas",
+    "pymc",
+    "pytensor",
+    "scipy",
+    "xarray",
+}
+"""Packages whose functions go by their names. The version of this one is in every key; the others
+hold caches that change from call to call."""
+
 _NOT_OF_A_CLASS = frozenset(
     {"__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__", "__static_attributes__"}
 )
@@ -76,14 +89,13 @@ def _parts(thing: Any, seen: set[int]) -> Iterator[bytes]:
         yield from _of_object(thing, seen)
 
 
-def _is_ours(module: str | None) -> bool:
-    # The version of the package, which is in every key, stands for all of its code.
-    return (module or "").split(".")[0] == "bayescale"
+def _is_known(module: str | None) -> bool:
+    return (module or "").split(".")[0] in _KNOWN
 
 
 def _of_function(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
     yield f"{function.__module__}.{function.__qualname__}".encode()
-    if _is_ours(function.__module__) and function.__closure__ is None:
+    if _is_known(function.__module__) and function.__closure__ is None:
         return
     code = function.__code__
     yield from _parts((code, function.__defaults__, function.__kwdefaults__), seen)
@@ -106,7 +118,7 @@ def _names(code: CodeType) -> list[str]:
 def _of_class(cls: type, seen: set[int]) -> Iterator[bytes]:
     for base in cls.__mro__:
         yield f"{base.__module__}.{base.__qualname__}".encode()
-        if _is_ours(base.__module__) or base.__module__ in ("builtins", "abc", "typing"):
+        if _is_known(base.__module__):
             continue
         for name, value in sorted(vars(base).items()):
             if name in _NOT_OF_A_CLASS or name.startswith("_abc_"):

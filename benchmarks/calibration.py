@@ -20,8 +20,8 @@ from public_tables import Tables, load, markdown
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning, RunsError, SamplingError
-from bayescale.scoring import Score, fit_and_score
-from bayescale.tasks import Task, run_tasks
+from bayescale.inference.parallel import Task, run_tasks
+from bayescale.validation.score import Score, fit_and_score
 
 PAGE = Path(__file__).parents[1] / "docs" / "calibration.md"
 SHARES = (0.5, 0.65, 0.8)

@@ -12,9 +12,9 @@ PREPARE = """
 import time
 import numpy as np, nutpie, pymc, numba, arviz_stats
 import bayescale as bs
-from bayescale.build import DATA, build
-from bayescale.coordinates import starting_point
-from bayescale.compiling import compile_logp
+from bayescale.backend.build import DATA, build
+from bayescale.backend.unconstrained import starting_point
+from bayescale.inference.compile import compile_logp
 model = bs.load_model("chinchilla")
 started = time.perf_counter()
 built = build(model, np.zeros((3, 240)))

@@ -76,9 +76,9 @@ def pymc_worker() -> None:
     import pymc as pm
 
     import bayescale as bs
-    from bayescale.build import build
-    from bayescale.coordinates import coordinates_of
-    from bayescale.design import Design, Scale
+    from bayescale.backend.build import build
+    from bayescale.backend.observed import Design, Scale
+    from bayescale.backend.unconstrained import coordinates_of
 
     runs, model = bs.load_runs("chinchilla"), bs.load_model("chinchilla")
     scale, law = Scale.of(model, runs), bs.law("chinchilla")
@@ -113,7 +113,7 @@ def numpyro_worker() -> None:
     from numpyro.infer import MCMC, NUTS
 
     import bayescale as bs
-    from bayescale.design import Design, Scale
+    from bayescale.backend.observed import Design, Scale
 
     runs = bs.load_runs("chinchilla")
     card, law = bs.load_model("chinchilla"), bs.law("chinchilla")
@@ -182,8 +182,8 @@ def brms_worker() -> None:
     import xarray as xr
 
     import bayescale as bs
-    from bayescale.coordinates import ODDS, TOTAL, coordinates_of
-    from bayescale.design import Design, Scale
+    from bayescale.backend.observed import Design, Scale
+    from bayescale.backend.unconstrained import ODDS, TOTAL, coordinates_of
 
     runs, model = bs.load_runs("chinchilla"), bs.load_model("chinchilla")
     scale, law = Scale.of(model, runs), bs.law("chinchilla")

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 import bayescale as bs
-from bayescale.build import draw_prior, labelled
-from bayescale.design import Design
+from bayescale.backend.build import draw_prior, labelled
+from bayescale.backend.observed import Design
 from bayescale.errors import BayescaleError
-from bayescale.fitting import fit_quietly
-from bayescale.ranks import _at_runs
+from bayescale.inference.fit import fit_quietly
+from bayescale.validation.sbc import _at_runs
 
 
 def simulated(model: bs.Model, runs: bs.Runs, rng: np.random.Generator) -> bs.Runs:

@@ -24,11 +24,11 @@ import pandas as pd
 
 import bayescale as bs
 from bayescale.costs import six_nd
-from bayescale.deciding import least_regret
+from bayescale.decision.decide import least_regret
+from bayescale.decision.regret import Regrets
 from bayescale.errors import BayescaleWarning
-from bayescale.pool import pool_of
-from bayescale.regrets import Regrets
-from bayescale.tasks import Task, run_tasks
+from bayescale.experiment_design.candidates import pool_of
+from bayescale.inference.parallel import Task, run_tasks
 from bayescale.units import format_compute, format_scientific
 
 PAGE = Path(__file__).parents[1] / "docs" / "next-runs.md"

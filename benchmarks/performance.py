@@ -57,7 +57,7 @@ from sizes import (
     simulations,
 )
 
-from bayescale.atomic import whole_file
+from bayescale._io import whole_file
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 SIMULATIONS, TINY_SIMULATIONS = 1000, 4

@@ -18,11 +18,11 @@ import numpy as np
 import xarray as xr
 
 import bayescale as bs
-from bayescale.build import DATA, build
-from bayescale.compiling import compile_logp
-from bayescale.coordinates import coordinates_of, starting_point
-from bayescale.design import Design
-from bayescale.sampler import CompiledLogp, Settings
+from bayescale.backend.build import DATA, build
+from bayescale.backend.observed import Design
+from bayescale.backend.unconstrained import coordinates_of, starting_point
+from bayescale.inference.base import CompiledLogp, Settings
+from bayescale.inference.compile import compile_logp
 
 SEEDS = range(10)
 

@@ -75,8 +75,8 @@ def by_size(kind: str, size: int) -> None:
     import numpy as np
 
     import bayescale as bs
-    from bayescale.design import Design
-    from bayescale.fitting import compiled_logp
+    from bayescale.backend.observed import Design
+    from bayescale.inference.fit import compiled_logp
 
     rng = np.random.default_rng(size)
     if kind == "families":

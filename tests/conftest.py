@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 import bayescale as bs
-from bayescale.design import Scale
-from bayescale.sampler import CompiledLogp
+from bayescale.backend.observed import Scale
+from bayescale.inference.base import CompiledLogp
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 """Larger public tables that are not part of the repository, beside it where they are at hand."""

@@ -12,8 +12,8 @@ import pytest
 import bayescale as bs
 from bayescale._digests import digest_of
 from bayescale.costs import FunctionCost, ShapedCost, ShapeFamily
-from bayescale.refits import Question
-from bayescale.tasks import task_key
+from bayescale.inference.parallel import task_key
+from bayescale.sensitivity.refit import Question
 
 SCALE = 2.0
 
@@ -136,7 +136,7 @@ def test_keys_are_of_the_formula_and_of_the_version(monkeypatch) -> None:
 
     assert key() != before
     known = task_key(bs.load_model("chinchilla"), runs)
-    monkeypatch.setattr("bayescale.tasks.__version__", "0.0.0")
+    monkeypatch.setattr("bayescale.inference.parallel.__version__", "0.0.0")
     assert task_key(bs.load_model("chinchilla"), runs) != known
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import bayescale as bs
-from bayescale.catalogue import model_cards
-from bayescale.cli import _parser
+from bayescale.cli.main import _parser
+from bayescale.data.catalog import model_cards
 
 ROOT = Path(__file__).parents[1]
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import bayescale as bs
-from bayescale.catalogue import model_cards
-from bayescale.constants import PUBLISHED, Constants
+from bayescale.data.catalog import model_cards
 from bayescale.laws import LAWS, Law, Parameter
+from bayescale.laws.published import PUBLISHED, Constants
 
 PAGE = Path(__file__).parents[1] / "docs" / "laws.md"
 

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 
-from bayescale.allocation import cost_of_runs, optima
-from bayescale.constants import Constants
+from bayescale.allocation.allocate import cost_of_runs, optima
 from bayescale.costs import Cost
-from bayescale.optimum import Split
+from bayescale.laws.optimum import Split
+from bayescale.laws.published import Constants
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -22,7 +22,7 @@ from bayescale.plots.style import (
     new_axes,
     tidy,
 )
-from bayescale.posterior import Fit
+from bayescale.posterior.fit import Fit
 from bayescale.units import format_share
 
 OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")

@@ -4,11 +4,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayescale._seeds import Stream, generator
-from bayescale.build import draw_prior
+from bayescale.backend.build import draw_prior
 from bayescale.errors import UnsuitableLawError
 from bayescale.plots.style import BLUE, GREEN, GREY, PURPLE, new_axes, tidy
-from bayescale.posterior import Fit
-from bayescale.tables import tail_quantiles
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_number, format_share
 
 KAPLAN_2020 = 0.103

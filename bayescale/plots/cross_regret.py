@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayescale.crossing import CrossRegret, percent
+from bayescale.decision.cross_regret import CrossRegret, percent
 from bayescale.plots.style import new_axes
 from bayescale.units import format_budget, format_count
 

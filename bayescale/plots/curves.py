@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from bayescale.errors import UnsuitableLawError
 from bayescale.plots.residuals import label_axis
 from bayescale.plots.style import BLUE, GREY, log_grid, loss_axis, new_axes, tidy
-from bayescale.posterior import Fit
-from bayescale.prediction import predict
-from bayescale.tables import quantiles
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.predict import predict
+from bayescale.posterior.summary import quantiles
 from bayescale.units import format_share
 
 

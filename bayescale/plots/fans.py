@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayescale.constants import EmpiricalFrontier, published
 from bayescale.costs import Cost, six_nd
-from bayescale.limits import NO_LIMITS, Limits
+from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.laws.published import EmpiricalFrontier, published
 from bayescale.plots.budgets import OVERLAYS, budget_axes, draw_fan, fan_of, finish, is_training
 from bayescale.plots.style import ratio_axis
-from bayescale.posterior import Fit
+from bayescale.posterior.fit import Fit
 
 
 def tokens_per_param(

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayescale.allocation import optima
+from bayescale.allocation.allocate import optima
 from bayescale.costs import Cost, six_nd
-from bayescale.limits import NO_LIMITS, Limits
+from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.plots.budgets import budget_axes, finish, spent_on_runs
 from bayescale.plots.style import BLUE, GREY, loss_axis
-from bayescale.posterior import Fit
-from bayescale.tables import quantiles
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.summary import quantiles
 from bayescale.units import format_share
 
 

@@ -7,14 +7,14 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from bayescale.allocation import optima
+from bayescale.allocation.allocate import optima
 from bayescale.costs import Cost, six_nd
-from bayescale.limits import NO_LIMITS, Limits
-from bayescale.optimum import Split
+from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.laws.optimum import Split
 from bayescale.plots.budgets import spent_on_runs
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, count_axis, new_axes, tidy
-from bayescale.posterior import Fit
-from bayescale.tables import tail_quantiles
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_compute, format_share
 
 NEAR = 1.3

@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bayescale._seeds import Stream, generator
-from bayescale.build import draw_prior
+from bayescale.backend.build import draw_prior
 from bayescale.plots.style import BLUE, GREY
-from bayescale.posterior import Fit
-from bayescale.tables import tail_quantiles
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_number
 
 PRIOR_DRAWS = 4000

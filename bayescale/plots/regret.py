@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from bayescale.decision import Decision
+from bayescale.decision.result import Decision
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, count_axis, new_axes, tidy
 from bayescale.units import format_budget, format_number, format_share
 

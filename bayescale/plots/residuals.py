@@ -8,8 +8,8 @@ from matplotlib.ticker import FuncFormatter
 
 from bayescale.errors import UnsuitableLawError
 from bayescale.plots.style import BLUE, compute_axis, count_axis, new_axes, tidy
-from bayescale.posterior import Fit
-from bayescale.prediction import noise_at_runs
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.predict import noise_at_runs
 from bayescale.units import format_number
 
 _CLIPPED = 0.95

@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayescale.comparison import Comparison
 from bayescale.plots.style import BLUE, GREY, new_axes, tidy
-from bayescale.ranking import ERRORS
+from bayescale.validation.ranking import ERRORS
+from bayescale.validation.result import Comparison
 
 
 def scores(comparison: Comparison, ax: Axes | None = None) -> Axes:

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation import TEXT_COLUMNS, Plan
-from bayescale.candidates import OPTIMAL, candidates_of
+from bayescale.allocation.allocate import TEXT_COLUMNS, Plan
 from bayescale.costs import Cluster
-from bayescale.deciding import decide
-from bayescale.decision import WITHIN, Decision
+from bayescale.decision.candidates import OPTIMAL, candidates_of
+from bayescale.decision.decide import decide
+from bayescale.decision.result import WITHIN, Decision
 from bayescale.errors import AmountError
-from bayescale.posterior import Fit
-from bayescale.reports.content import Answer, Table, table_of
-from bayescale.tables import tail_quantiles
-from bayescale.thinning import thinned
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.summary import tail_quantiles
+from bayescale.posterior.thinning import thinned
+from bayescale.reports.blocks import Answer, Table, table_of
 from bayescale.units import format_count, format_number, format_share
 
 DRAWS = 2000

@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation import TEXT_COLUMNS, Plan, cost_of_runs, optima
-from bayescale.posterior import Fit
-from bayescale.reports.content import Budgets, Table
-from bayescale.tables import tail_quantiles
+from bayescale.allocation.allocate import TEXT_COLUMNS, Plan, cost_of_runs, optima
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.summary import tail_quantiles
+from bayescale.reports.blocks import Budgets, Table
 from bayescale.units import format_share
 
 NODES = 61

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayescale.allocation import FAR, Plan
-from bayescale.identifiability import design_warnings
-from bayescale.posterior import Fit
-from bayescale.reports.content import CAVEATS, Caveat
+from bayescale.allocation.allocate import FAR, Plan
+from bayescale.model.identifiability import design_warnings
+from bayescale.model.unused_columns import unused_columns
+from bayescale.posterior.fit import Fit
+from bayescale.reports.blocks import CAVEATS, Caveat
 from bayescale.reports.forecasts import Forecast
 from bayescale.units import format_count, format_number
-from bayescale.unused import unused_columns
 
 _UNIQUE = "n_unique_tokens"
 _OF_SCHEDULES = ("schedule", "learning_rate", "lr", "peak_lr", "warmup", "warmup_steps", "decay")

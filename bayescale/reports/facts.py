@@ -4,18 +4,18 @@ import warnings
 from collections.abc import Mapping
 
 from bayescale._version import __version__
-from bayescale.allocation import Plan
-from bayescale.comparison import Comparison
+from bayescale.allocation.allocate import Plan
 from bayescale.costs import Cluster, six_nd
-from bayescale.diagnostics import Diagnostics
 from bayescale.errors import BayescaleWarning, RunsError
-from bayescale.identifiability import count_distinct
-from bayescale.posterior import Fit
-from bayescale.promise import NextRuns
+from bayescale.experiment_design.result import NextRuns
+from bayescale.model.identifiability import count_distinct
+from bayescale.posterior.diagnostics import Diagnostics
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.thinning import thinned
 from bayescale.reports.answers import answer, judge
+from bayescale.reports.blocks import Caveat, Facts, Light, Pairs, Points, Section, Table
 from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
-from bayescale.reports.content import Caveat, Facts, Light, Pairs, Points, Section, Table
 from bayescale.reports.figures import DRAWS, of_parameters, of_the_fit
 from bayescale.reports.forecasts import forecasts_of, said_amount
 from bayescale.reports.sections import (
@@ -26,10 +26,10 @@ from bayescale.reports.sections import (
     next_runs_section,
     sensitivity_section,
 )
-from bayescale.thinning import thinned
+from bayescale.sensitivity.expanding_window import RisingCuts
+from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.units import format_count, format_number, format_scientific, format_share
-from bayescale.universes import Multiverse
-from bayescale.windows import RisingCuts
+from bayescale.validation.result import Comparison
 
 
 def gather(

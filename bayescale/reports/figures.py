@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bayescale import plots
-from bayescale.allocation import Plan
+from bayescale.allocation.allocate import Plan
+from bayescale.plots.pairs import telling_pairs
 from bayescale.plots.parameters import shown_quantities
-from bayescale.plots.ridges import telling_pairs
-from bayescale.posterior import Fit
-from bayescale.reports.content import Picture
+from bayescale.posterior.fit import Fit
+from bayescale.reports.blocks import Picture
 from bayescale.units import format_share
 
 if TYPE_CHECKING:

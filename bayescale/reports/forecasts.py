@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayescale.allocation import FAR
-from bayescale.posterior import Fit
-from bayescale.prediction import predict
-from bayescale.reports.content import Answer, Table
-from bayescale.tables import tail_quantiles
+from bayescale.allocation.allocate import FAR
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.predict import predict
+from bayescale.posterior.summary import tail_quantiles
+from bayescale.reports.blocks import Answer, Table
 from bayescale.units import format_compute, format_count, format_number, format_share
 
 _AMOUNTS = {"n_params": "parameters", "n_tokens": "tokens"}

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-from bayescale.plain import plain
-from bayescale.reports.content import Block, Facts, Picture
+from bayescale._plain import plain
+from bayescale.reports.blocks import Block, Facts, Picture
 
 _RASTER_DPI = 160
 

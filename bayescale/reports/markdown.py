@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from bayescale.reports.content import Facts, Pairs, Picture, Points, Section, Table
+from bayescale.reports.blocks import Facts, Pairs, Picture, Points, Section, Table
 
 
 def markdown_of(facts: Facts) -> str:

@@ -6,22 +6,22 @@ import numpy as np
 import pandas as pd
 
 from bayescale import plots
-from bayescale.allocation import Plan, optima
-from bayescale.comparison import Comparison
-from bayescale.crossing import cross_regret
+from bayescale.allocation.allocate import Plan, optima
+from bayescale.data.levels import NEW, Levels, column_of
+from bayescale.decision.cross_regret import cross_regret
 from bayescale.errors import BayescaleError
-from bayescale.groups import NEW, Levels, column_of
-from bayescale.plots.families import UNSEEN
-from bayescale.posterior import Fit
-from bayescale.promise import NextRuns
+from bayescale.experiment_design.result import NextRuns
+from bayescale.plots.forest import UNSEEN
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.summary import interval_columns, tail_quantiles
+from bayescale.posterior.thinning import thinned
 from bayescale.reports.answers import Judged
-from bayescale.reports.content import Picture, Points, Section, Table, table_of
+from bayescale.reports.blocks import Picture, Points, Section, Table, table_of
 from bayescale.reports.figures import DRAWS, of_allocation, on_axes
-from bayescale.tables import interval_columns, tail_quantiles
-from bayescale.thinning import thinned
+from bayescale.sensitivity.expanding_window import RisingCuts
+from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.units import format_count, format_number, format_share
-from bayescale.universes import Multiverse
-from bayescale.windows import RisingCuts
+from bayescale.validation.result import Comparison
 
 
 def allocation_section(some: Fit, plan: Plan, prob: float) -> Section:

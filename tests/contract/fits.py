@@ -19,15 +19,15 @@ from scipy.special import ndtri
 from scipy.stats.qmc import LatinHypercube
 
 import bayescale as bs
-from bayescale.build import labelled
-from bayescale.catalogue import model_cards
-from bayescale.column_units import BASES
-from bayescale.coordinates import coordinates_of, starting_point, steps_of, variables_of
-from bayescale.design import Design
-from bayescale.discrepancy import SCALE, WALKS
-from bayescale.noise import INEFFICIENCY, Checkpoints, Growth
-from bayescale.prediction import noise_at_runs
-from bayescale.recorded import share_of
+from bayescale.backend.build import labelled
+from bayescale.backend.observed import Design
+from bayescale.backend.unconstrained import coordinates_of, starting_point, steps_of, variables_of
+from bayescale.data.catalog import model_cards
+from bayescale.data.column_units import BASES
+from bayescale.model.discrepancy import SCALE, WALKS
+from bayescale.model.measurement import share_of
+from bayescale.model.noise import INEFFICIENCY, Checkpoints, Growth
+from bayescale.posterior.predict import noise_at_runs
 
 SIZES = np.geomspace(2e7, 1e10, 7)
 TOKENS = np.geomspace(5e8, 5e11, 8)

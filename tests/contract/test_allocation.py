@@ -20,9 +20,9 @@ from bayescale.costs import (
     pearce2024,
     six_nd,
 )
-from bayescale.optimum import Split, search
-from bayescale.prediction import curve_of
-from bayescale.spending import Spending
+from bayescale.costs.budget import Spending
+from bayescale.laws.optimum import Split, search
+from bayescale.posterior.predict import curve_of
 
 LAWS = {
     "chinchilla": (bs.published("besiroglu2024"), {}),

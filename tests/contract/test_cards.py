@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import bayescale as bs
-from bayescale.build import (
+from bayescale.backend.build import (
     DATA,
     build,
     draw_prior,
@@ -17,19 +17,19 @@ from bayescale.build import (
     parameters_from_draws,
     position_of,
 )
-from bayescale.catalogue import dataset_folders, model_cards
-from bayescale.coordinates import (
+from bayescale.backend.observed import Design, Rows
+from bayescale.backend.unconstrained import (
     coordinates_of,
     logit_name,
     slices_of,
     starting_point,
     variables_of,
 )
-from bayescale.curve import Curve
-from bayescale.design import Design, Rows
-from bayescale.fitting import compiled_logp
-from bayescale.groups import Sizes, column_of
-from bayescale.model import load_model
+from bayescale.data.catalog import dataset_folders, model_cards
+from bayescale.data.levels import Sizes, column_of
+from bayescale.inference.fit import compiled_logp
+from bayescale.model.card import load_model
+from bayescale.posterior.curve import Curve
 
 SPANS = {"loss": (-0.25, 0.0, 0.25), "n_experts": (0.0, np.log(8), np.log(64))}
 """Logarithms of inputs over which prior predictions must be plausible, where not 1.5 decades."""

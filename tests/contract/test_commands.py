@@ -7,7 +7,7 @@ import pytest
 from contract.fits import few_draws, fit_of_card, models
 
 import bayescale as bs
-from bayescale.cli import main
+from bayescale.cli.main import main
 
 NAMES = list(models())
 COMMANDS = ("predict", "allocate", "decide", "next", "export", "report")
@@ -94,7 +94,7 @@ def test_a_command_prints_what_people_read(name, command, saved, tmp_path, capsy
 
 
 def test_a_number_that_is_not_finite_is_null(capsys):
-    from bayescale.cli_text import print_json
+    from bayescale.cli.render import print_json
 
     print_json({"a": float("nan"), "b": [float("inf"), np.float64(1.5), np.int64(2)]})
     found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from contract.fits import NOISE, fit_of_card, models
 
-from bayescale.build import draw_prior
-from bayescale.checking import checks_of
-from bayescale.prediction import noise_at_runs
+from bayescale.backend.build import draw_prior
+from bayescale.posterior.checking import checks_of
+from bayescale.posterior.predict import noise_at_runs
 
 
 @pytest.mark.parametrize("name", models())

@@ -12,8 +12,8 @@ import pytest
 from contract.fits import fit_of_card, laplace_fit
 
 import bayescale as bs
-from bayescale.cli import _parser, main
-from bayescale.cli_rules import OF_DRAWS, RULES
+from bayescale.cli.main import _parser, main
+from bayescale.cli.rules import OF_DRAWS, RULES
 
 EVERYWHERE = {"--help", "--json", "--quiet"}
 CLUSTER = ("--gpus", "512", "--gpu", "H100-SXM", "--utilisation", "0.4")
@@ -96,12 +96,12 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 """Of every option an example, with the options that it needs."""
 
 CALLS = {
-    "fit": "bayescale.fitting.fit",
+    "fit": "bayescale.inference.fit.fit",
     "report": "bayescale.reports.report",
-    "compare": "bayescale.comparing.compare",
-    "explain": "bayescale.explanation.explain",
-    "cuts": "bayescale.windows.rising_cuts",
-    "multiverse": "bayescale.universes.multiverse",
+    "compare": "bayescale.validation.compare.compare",
+    "explain": "bayescale.sensitivity.reconcile.explain",
+    "cuts": "bayescale.sensitivity.expanding_window.rising_cuts",
+    "multiverse": "bayescale.sensitivity.multiverse.multiverse",
 }
 """Commands that sample for long: what they ask the library for is what must differ."""
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import bayescale as bs
-from bayescale import outputs
-from bayescale.cli import _parser, main
-from bayescale.cli_files import Reads, Writes
-from bayescale.exporting import export_fit
-from bayescale.outputs import SEAL, Output
+from bayescale import _outputs as outputs
+from bayescale._outputs import SEAL, Output
+from bayescale.cli.files import Reads, Writes
+from bayescale.cli.main import _parser, main
+from bayescale.posterior.export import export_fit
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "fit": ("card.toml", "runs.csv", "--compute", "1e21"),
@@ -95,7 +95,7 @@ def folder(tmp_path, monkeypatch):
     def sampled(*_: object, **__: object) -> None:
         raise AssertionError("something was sampled")
 
-    monkeypatch.setattr("bayescale.fitting.enough_draws", sampled)
+    monkeypatch.setattr("bayescale.inference.fit.enough_draws", sampled)
     before = _contents(tmp_path)
     yield tmp_path
     assert _contents(tmp_path) == before
@@ -161,7 +161,7 @@ def test_a_folder_of_inputs_is_an_input(folder, capsys) -> None:
 
 
 def test_what_ships_is_an_input(folder, capsys) -> None:
-    from bayescale.catalogue import find_model_card
+    from bayescale.data.catalog import find_model_card
 
     card = str(find_model_card("chinchilla"))
     _refused(capsys, card, "fit", "chinchilla", "chinchilla", "--out", card)
@@ -189,7 +189,7 @@ def test_every_output_replaces_its_own(fit, tmp_path) -> None:
 
 
 def test_links_are_followed_and_stay(tmp_path) -> None:
-    from bayescale.atomic import whole_file
+    from bayescale._io import whole_file
 
     (tmp_path / "there").mkdir()
     (tmp_path / "link.txt").symlink_to("there/text.txt")

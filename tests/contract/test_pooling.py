@@ -12,17 +12,17 @@ import pytest
 import xarray as xr
 
 import bayescale as bs
-from bayescale.build import labelled, parameters_from_draws
-from bayescale.column_units import BASES
-from bayescale.coordinates import coordinates_of, starting_point
-from bayescale.curve import Curve
-from bayescale.design import Design
+from bayescale.backend.build import labelled, parameters_from_draws
+from bayescale.backend.hierarchy import at_runs
+from bayescale.backend.observed import Design
+from bayescale.backend.unconstrained import coordinates_of, starting_point
+from bayescale.backend.whitening import Told
+from bayescale.costs.budget import Spending
+from bayescale.data.column_units import BASES
+from bayescale.data.load import as_runs
+from bayescale.inference.multimodal import places_to_look
 from bayescale.laws import LAWS, Law
-from bayescale.local import at_runs
-from bayescale.modes import places_to_look
-from bayescale.reading import as_runs
-from bayescale.spending import Spending
-from bayescale.whitening import Told
+from bayescale.posterior.curve import Curve
 
 SPREAD = bs.HalfNormal(scale=0.3, why="wide enough for a test")
 
@@ -59,7 +59,7 @@ def _no_expansion(monkeypatch):
             told[column] = Told(best=nothing, slope=nothing, information=[nothing] * count)
         return told
 
-    monkeypatch.setattr("bayescale.design.expand", tell_nothing)
+    monkeypatch.setattr("bayescale.backend.observed.expand", tell_nothing)
 
 
 def parts_of(law: Law) -> list[str]:

@@ -5,8 +5,8 @@ import pytest
 from contract.fits import NOISE, TRUTH, simulated_runs, table_for
 
 import bayescale as bs
-from bayescale.catalogue import model_cards
-from bayescale.recorded import share_of
+from bayescale.data.catalog import model_cards
+from bayescale.model.measurement import share_of
 
 
 @pytest.mark.slow

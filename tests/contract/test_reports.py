@@ -9,9 +9,9 @@ import pytest
 from contract.fits import few_draws, fit_of_card, models
 
 import bayescale as bs
-from bayescale.groups import Levels
+from bayescale.data.levels import Levels
 from bayescale.reports import writing
-from bayescale.reports.content import CAVEATS, Facts, Picture, Table
+from bayescale.reports.blocks import CAVEATS, Facts, Picture, Table
 
 BUDGET = "1e22"
 NAMES = list(models())

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayescale as bs
-from bayescale.draw_store import DrawStore
-from bayescale.exporting import export_fit
-from bayescale.storage import dataset_to_table, pack_groups, table_to_dataset, unpack_groups
+from bayescale.data.netcdf import dataset_to_table, pack_groups, table_to_dataset, unpack_groups
+from bayescale.inference.checkpoint import DrawStore
+from bayescale.posterior.export import export_fit
 
 N = np.geomspace(1e7, 1e9, 12)
 TABLE = pd.DataFrame(
@@ -24,8 +24,8 @@ TABLE = pd.DataFrame(
 
 def of_prior(model: bs.Model, runs: bs.Runs) -> bs.Fit:
     """A posterior that was never sampled: draws of the prior, at the place of a fit."""
-    from bayescale.build import draw_prior, labelled
-    from bayescale.design import Design
+    from bayescale.backend.build import draw_prior, labelled
+    from bayescale.backend.observed import Design
 
     rng = np.random.default_rng(1)
     runs = runs.for_law(tuple(model.columns.values()), model.formula.response)

@@ -14,8 +14,8 @@ from contract.fits import DRAWS, NOISE, few_draws, fit_of_card, laplace_posterio
 from matplotlib.figure import Figure
 
 import bayescale as bs
-from bayescale.exporting import export_fit
-from bayescale.noise import NOISES
+from bayescale.model.noise import NOISES
+from bayescale.posterior.export import export_fit
 
 BUDGET = 1e22
 NAMES = list(models())

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bayescale as bs
-from bayescale.cli import _parser, main
-from bayescale.cli_files import Reads, Writes
+from bayescale.cli.files import Reads, Writes
+from bayescale.cli.main import _parser, main
 from bayescale.errors import SamplingError
 
 FILES = ("runs.csv", "card.toml", "fit.nc", "pooled.nc", "notes.txt", "lines.jsonl", "nested.json")
@@ -111,13 +111,13 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         # What samples or draws for seconds says instead that it would have.
         for name in (
-            "bayescale.fitting.enough_draws",
-            "bayescale.reports.writing.gather",
-            "bayescale.advice.next_runs",
-            "bayescale.explanation.explain",
+            "bayescale.inference.fit.enough_draws",
+            "bayescale.reports.report.gather",
+            "bayescale.experiment_design.next_runs.next_runs",
+            "bayescale.sensitivity.reconcile.explain",
         ):
             patch.setattr(name, _not_now)
-        patch.setattr("bayescale.fitting.compiled_logp", _not_now)
+        patch.setattr("bayescale.inference.fit.compiled_logp", _not_now)
         yield folder
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayescale.conditions import meets
+from bayescale.data.conditions import meets
 from bayescale.errors import RunsError
 
 TABLE = pd.DataFrame(

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayescale as bs
-from bayescale.catalogue import find_dataset
-from bayescale.dataset_card import DatasetCard
+from bayescale.data.card import DatasetCard
+from bayescale.data.catalog import find_dataset
 from bayescale.errors import BayescaleError
 
 FUZZ = settings.get_profile("fuzz")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayescale as bs
+from bayescale.data.netcdf import seal
 from bayescale.errors import FitFileError
-from bayescale.storage import seal
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayescale.errors.BayescaleWarning")
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayescale as bs
-from bayescale.catalogue import model_cards
+from bayescale.data.catalog import model_cards
 from bayescale.errors import BayescaleError
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayescale.errors.BayescaleWarning")

@@ -5,8 +5,8 @@ import json
 import pytest
 
 import bayescale as bs
-from bayescale.cli import main
-from bayescale.constants import PUBLISHED, Constants
+from bayescale.cli.main import main
+from bayescale.laws.published import PUBLISHED, Constants
 
 
 @pytest.fixture

@@ -1,0 +1,160 @@
+"""The files that bayescale writes, and which files they may replace.
+
+What is written may take the place of an older file of the same kind, and of nothing else: a table
+of runs, a card or a fit that someone gave as input is not lost to a slip of the pen.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bayescale._io import refuse_unwritable
+
+SEAL = b"\nbayescale sha256 "
+"""Begins the last line of a saved fit, which holds the digest of all before it. HDF5 readers
+ignore what follows their own end, so the file stays plain netCDF for everybody else."""
+
+FIRST_LINE_OF_DRAWS = b"bayescale draws 1\n"
+"""Begins a file of draws that a fit keeps while it is made."""
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_BEGINNING = 4096
+_ENDING = 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Output:
+    """One kind of file.
+
+    Attributes
+    ----------
+    called
+        How messages call it.
+    forms
+        By suffix, whether a file that exists is one, and so may be replaced. The suffix ``""``
+        stands for any.
+    """
+
+    called: str
+    forms: Mapping[str, Callable[[Path], bool]]
+
+    def check(self, path: str | Path) -> None:
+        """Raise unless a file of this kind can be written here, in the place of none but its own.
+
+        Raises
+        ------
+        OSError
+            If the folder does not exist or cannot be written to, or if there is something else
+            of that name.
+        ValueError
+            If the suffix is of something else.
+        """
+        target = Path(path)
+        refuse_unwritable(target)
+        is_own = self.forms.get(target.suffix.lower(), self.forms.get(""))
+        if is_own is None:
+            raise ValueError(
+                f"{target}: found the suffix {target.suffix or 'none'!r}, expected one of "
+                f"{', '.join(self.forms)} for {self.called}."
+            )
+        if target.exists() and target.stat().st_size and not _tried(is_own, target):
+            raise FileExistsError(
+                f"{target} holds something else than {self.called} that bayescale wrote, and was "
+                "left as it is. Give another path."
+            )
+
+
+def is_saved_fit(path: Path) -> bool:
+    """Say whether a file ends as a saved fit does; whether it is whole is another matter."""
+    return SEAL in _end(path)
+
+
+def _tried(is_own: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return is_own(path)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _begin(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_BEGINNING)
+
+
+def _end(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _ENDING))
+        return file.read()
+
+
+def _is_hdf5(path: Path) -> bool:
+    return _begin(path).startswith(_HDF5)
+
+
+def _is_tree(path: Path) -> bool:
+    return _is_hdf5(path) and not is_saved_fit(path)
+
+
+def _is_table_of_draws(path: Path) -> bool:
+    return _begin(path).startswith(b"chain,draw,")
+
+
+def _is_parquet_of_draws(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names[:2]) == ["chain", "draw"]
+    except pa.ArrowException:
+        return False
+
+
+def _has(*keys: str) -> Callable[[Path], bool]:
+    def has(path: Path) -> bool:
+        content = json.loads(path.read_bytes())
+        return isinstance(content, dict) and set(keys) <= set(content)
+
+    return has
+
+
+def _is_page(path: Path) -> bool:
+    return b": compute-optimal plans" in _begin(path)
+
+
+def _is_store_of_draws(path: Path) -> bool:
+    return _begin(path).startswith(FIRST_LINE_OF_DRAWS)
+
+
+def _is_store_of_results(path: Path) -> bool:
+    # Of a first line that was being written when the power went, there is only the beginning.
+    return _begin(path).lstrip().startswith(b'{"key": ')
+
+
+def _any(path: Path) -> bool:
+    return True
+
+
+SAVED_FIT = Output("a saved fit", {".nc": _is_hdf5})
+EXPORT = Output(
+    "an export",
+    {
+        ".csv": _is_table_of_draws,
+        ".parquet": _is_parquet_of_draws,
+        ".nc": _is_tree,
+        ".json": _has("model", "law", "coefficients", "provenance"),
+    },
+)
+REPORT = Output(
+    "a report",
+    {
+        ".html": _is_page,
+        ".htm": _is_page,
+        ".md": _is_page,
+        ".markdown": _is_page,
+        ".json": _has("passed", "answers", "budgets", "format"),
+    },
+)
+FIGURE = Output("a figure", dict.fromkeys((".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp"), _any))
+DRAWS = Output("a store of draws", {"": _is_store_of_draws})
+RESULTS = Output("a store of results", {"": _is_store_of_results})

@@ -1,0 +1,1 @@
+"""The compute-optimal allocation, draw by draw, and its inverse questions."""

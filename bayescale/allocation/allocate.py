@@ -1,0 +1,516 @@
+"""The compute-optimal allocation, draw by draw."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayescale.costs import Cluster, Cost, Money, as_cost, six_nd
+from bayescale.costs.budget import Spending
+from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.errors import AmountError, UnsuitableLawError
+from bayescale.laws.optimum import Split
+from bayescale.laws.published import Constants, EmpiricalFrontier
+from bayescale.posterior.average import Mixture
+from bayescale.posterior.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
+from bayescale.posterior.extrapolation import beyond_runs, say_beyond
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.predict import blocks, curve_of, simulate_runs
+from bayescale.posterior.summary import as_html, flag_failure, interval_columns
+from bayescale.units import (
+    format_budget,
+    format_count,
+    format_days,
+    format_money,
+    format_number,
+    format_share,
+    parse_amounts,
+)
+
+FAR = 10.0
+"""Budgets more than this many times the largest run are called far extrapolations."""
+
+
+def _format_loss(value: float) -> str:
+    return format_number(value, 4)
+
+
+_DIMS = ("chain", "draw", "compute")
+
+TEXT_COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "N_opt": ("n_opt", format_count),
+    "D_opt (tokens)": ("d_opt", format_count),
+    "D/N": ("tokens_per_param", format_number),
+    "loss at optimum": ("loss_opt", _format_loss),
+    "loss of plan": ("loss_plan", _format_loss),
+    "loss of next run": ("loss_run", _format_loss),
+}
+"""Headings of the table for people, with the variable and the style of each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The compute-optimal allocation at one or more budgets, with uncertainty.
+
+    Attributes
+    ----------
+    log_n
+        Draws of ln N_opt, dims ``chain``, ``draw``, ``compute``; NaN for one without an optimum.
+        All else follows from them.
+    source
+        What it was computed from: a fit, an average of laws, or published constants (a single
+        draw).
+    cost
+        What the budgets are of.
+    fixed, limits
+        Values of the law's other inputs, and what bounds plans beside their budget.
+    cluster
+        What trains, for days and money, where it is known.
+    """
+
+    log_n: xr.DataArray
+    source: Fit | Mixture | Constants
+    cost: Cost
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    limits: Limits = NO_LIMITS
+    cluster: Cluster | None = None
+
+    @cached_property
+    def draws(self) -> xr.Dataset:
+        """Draws of all that is said of a budget, dims ``chain``, ``draw``, ``compute`` (FLOP).
+
+        Three losses are kept apart: ``loss_opt``, at each draw's own optimum; ``loss_plan``, at
+        the one plan recommended for the budget; and ``loss_run``, what one new run of that plan
+        would show, as if it were the only one. Also ``n_opt``, ``d_opt`` and
+        ``tokens_per_param``.
+        """
+        return self._part(slice(None))
+
+    def _part(self, part: slice) -> xr.Dataset:
+        """Return the draws of some of the budgets."""
+        curve = curve_of(self.source)
+        split = Split.of(curve.law, self.fixed)
+        spending = Spending(self.cost, self.compute[part], self.limits)
+        log_n = self.log_n.isel(compute=part)
+        log_d = log_n.copy(data=spending.log_tokens(log_n.to_numpy()))
+        middle = xr.DataArray(
+            self._middle[part], dims="compute", coords={"compute": log_n["compute"]}
+        )
+        sizes, tokens = middle.to_numpy(), spending.log_tokens(middle.to_numpy())
+        draws = xr.Dataset(
+            {
+                "n_opt": np.exp(log_n),
+                "d_opt": np.exp(log_d),
+                "tokens_per_param": np.exp(log_d - log_n),
+                "loss_opt": curve.loss(split, log_n, log_d),
+                "loss_plan": curve.loss(split, middle, middle.copy(data=tokens)),
+            }
+        ).transpose("chain", "draw", "compute")
+        draws["loss_run"] = (
+            draws["loss_plan"].copy()
+            if isinstance(self.source, Constants)
+            else simulate_runs(
+                self.source,
+                draws["loss_plan"],
+                columns_of_plans(self.source, split, sizes, tokens),
+                alone=True,
+            )
+        )
+        return draws
+
+    @property
+    def _parts(self) -> list[slice]:
+        return blocks(len(self.compute), self.source)
+
+    def intervals(self, prob: float = 0.9) -> pd.DataFrame:
+        """Return medians and intervals as `table` does, without days and money."""
+        if len(self._parts) == 1:
+            return interval_columns(self.draws, prob, "compute")
+        return pd.concat(
+            [interval_columns(self._part(part), prob, "compute") for part in self._parts]
+        )
+
+    @cached_property
+    def _middle(self) -> NDArray[np.float64]:
+        """The median of ln N_opt at each budget."""
+        log_n = self.log_n.to_numpy()
+        with warnings.catch_warnings():
+            # A budget at which no draw has an optimum has no median, as its row says.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            found = [np.nanmedian(log_n[..., part], axis=(0, 1)) for part in self._parts]
+        return np.concatenate(found)
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What budgets are of, the law's other inputs and the limits, as `allocate` takes them."""
+        return {"cost": self.cost, "fixed": self.fixed, "limits": self.limits}
+
+    @property
+    def compute(self) -> np.ndarray:
+        """The budgets, in the unit of the cost: FLOP unless it is of something else."""
+        return self.log_n["compute"].to_numpy()
+
+    @cached_property
+    def spending(self) -> Spending:
+        """What the budgets buy."""
+        return Spending(self.cost, self.compute, self.limits)
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics | None:
+        """The gates of the fit and of ln N_opt at each budget; None for published constants.
+
+        Of an average of laws, the gates of each: its draws are of no one chain.
+        """
+        if isinstance(self.source, Constants):
+            return None
+        if isinstance(self.source, Mixture):
+            return self.source.diagnostics
+        found = self.source.diagnostics
+        for part in self._parts:
+            log_n = self.log_n.isel(compute=part)
+            # Draws without an optimum are counted elsewhere; they do not say that chains disagree.
+            known = log_n.fillna(xr.DataArray(self._middle[part], dims="compute"))
+            found = found.and_also(diagnose_quantities(xr.Dataset({"ln n_opt": known})))
+        return found
+
+    @property
+    def recommended(self) -> pd.DataFrame:
+        """One plan a budget: the median of N_opt, and the tokens that spend the rest.
+
+        N_opt and D_opt are perfectly anti-correlated at a fixed budget, so they are recommended
+        as a pair that meets it.
+        """
+        middle = self._middle
+        return pd.DataFrame(
+            {"n_params": np.exp(middle), "n_tokens": np.exp(self.spending.log_tokens(middle))},
+            index=pd.Index(self.compute, name="compute"),
+        )
+
+    @property
+    def no_optimum(self) -> pd.Series:
+        """Share of the draws that have no optimum at each budget, and are left out of its row."""
+        lost = np.isnan(self.log_n.to_numpy()).mean(axis=(0, 1))
+        return pd.Series(lost, index=pd.Index(self.compute, name="compute"), name="no_optimum")
+
+    @property
+    def at_limit(self) -> pd.Series:
+        """Share of the draws that a limit holds back at each budget."""
+        held: Any = 0.0
+        if self.limits:
+            log_n = self.log_n.to_numpy()
+            parts = [(p, Spending(self.cost, self.compute[p], self.limits)) for p in self._parts]
+            held = np.concatenate(
+                [spending.at_limit(log_n[..., p]).mean(axis=(0, 1)) for p, spending in parts]
+            )
+        return pd.Series(held, index=pd.Index(self.compute, name="compute"), name="at_limit")
+
+    @property
+    def extrapolation(self) -> pd.DataFrame:
+        """How many times the largest run each budget is: in compute, size and tokens."""
+        plan = self.recommended
+        if isinstance(self.source, Constants):
+            return pd.DataFrame(index=plan.index)
+        compute = self.cost.training(plan["n_params"], plan["n_tokens"])
+        largest = {name: values.max() for name, values in self.source.inputs.items()}
+        return pd.DataFrame(
+            {
+                "compute": compute / largest_compute(self.source, self.cost),
+                **{n: plan[n] / most for n, most in largest.items() if n in plan},
+            },
+            index=plan.index,
+        )
+
+    @property
+    def headline(self) -> str:
+        """What the plan rests on, led by the failure if the gates were not passed."""
+        if isinstance(self.source, Constants) or self.diagnostics is None:
+            return self.source.description
+        label = say_beyond(self.beyond)
+        return lead_with_status(f"{self.source.answering} {label}", self.diagnostics)
+
+    @property
+    def beyond(self) -> pd.DataFrame:
+        """By how many e-folds each recommended plan lies beyond the runs: see `beyond_runs`."""
+        if isinstance(self.source, Constants):
+            return pd.DataFrame(index=self.recommended.index)
+        plan = self.recommended
+        split = Split.of(curve_of(self.source).law, self.fixed)
+        log_n, log_d = (np.log(plan[name].to_numpy()) for name in ("n_params", "n_tokens"))
+        found = beyond_runs(self.source, columns_of_plans(self.source, split, log_n, log_d))
+        return found.set_index(plan.index)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Sentences on how far these numbers may be believed, beyond the gates."""
+        found = []
+        if not isinstance(self.source, Constants):
+            far = self.extrapolation["compute"]
+            far = far[far > FAR]
+            if len(far):
+                worst = ", ".join(
+                    f"{self.text_budget(float(c))} is {format_number(float(f), 2)} times"
+                    for c, f in zip(far.index, far, strict=True)
+                )
+                found.append(
+                    f"Far beyond the data: {worst} the largest run. "
+                    + (
+                        "The intervals let the elasticities drift that far as they do inside the "
+                        "data."
+                        if self.source.drifts
+                        else "The intervals assume that the law holds that far; they do not "
+                        "include its being wrong."
+                    )
+                )
+            if len(self.source.runs.families) > 1 and "family" not in self.source.groupings:
+                found.append(
+                    f"{len(self.source.runs.families)} families of runs are fitted by one curve, "
+                    "as if they were one."
+                )
+        found += [
+            f"{format_share(round(float(share), 4))} of the draws have no optimum at "
+            f"{self.text_budget(float(c))}; they are left out of its medians and intervals."
+            for c, share in zip(self.compute, self.no_optimum, strict=True)
+            if share > 0
+        ]
+        found += [
+            f"A limit ({self.limits}) holds back {format_share(round(float(share), 4))} of the "
+            f"draws at {self.text_budget(float(c))}."
+            for c, share in zip(self.compute, self.at_limit, strict=True)
+            if share > 0
+        ]
+        caveat = curve_of(self.source).caveat
+        return (*found, caveat) if caveat else tuple(found)
+
+    def table(self, prob: float = 0.9) -> pd.DataFrame:
+        """Return medians and equal-tailed intervals at each budget.
+
+        Parameters
+        ----------
+        prob
+            Probability inside the interval.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by compute in FLOP. For each of ``n_opt``, ``d_opt``, ``tokens_per_param``,
+            ``loss_opt``, ``loss_plan`` and ``loss_run``: the median under that name, and
+            ``_lower`` and ``_upper``. Where what trains is known, ``days``, ``gpu_hours`` and
+            ``training_money`` of the one plan recommended.
+        """
+        return flag_failure(self.intervals(prob).assign(**self._hardware), self.diagnostics)
+
+    @property
+    def _hardware(self) -> dict[str, NDArray[np.float64]]:
+        """Days, GPU-hours and money of the recommended plans, where the cluster is known."""
+        cost, plan = self.cost, self.recommended
+        cluster = self.cluster or (cost.cluster if isinstance(cost, Money) else None)
+        if cluster is None:
+            return {}
+        compute = np.asarray(cost.training(plan["n_params"], plan["n_tokens"]))
+        found = {"days": cluster.days(compute), "gpu_hours": cluster.gpu_hours(compute)}
+        if cluster.price is not None:
+            found["training_money"] = cluster.money(compute)
+        return found
+
+    def text_table(self, prob: float = 0.9) -> pd.DataFrame:
+        """Return the same as people read it: ``72.0B [60.1B, 86.4B]``."""
+        numbers, single = self.intervals(prob), isinstance(self.source, Constants)
+
+        def text(row: "pd.Series[float]", name: str, style: Callable[[float], str]) -> str:
+            middle = style(row[name])
+            ends = f" [{style(row[f'{name}_lower'])}, {style(row[f'{name}_upper'])}]"
+            return middle if single else middle + ends
+
+        return pd.DataFrame(
+            {
+                heading: [text(row, name, style) for _, row in numbers.iterrows()]
+                for heading, (name, style) in TEXT_COLUMNS.items()
+            }
+            | {
+                heading: [style(value) for value in self._hardware[name]]
+                for heading, name, style in (
+                    ("days", "days", format_days),
+                    ("training cost", "training_money", self._money),
+                )
+                if name in self._hardware
+            },
+            index=pd.Index([self.text_budget(c) for c in self.compute], name="compute"),
+        )
+
+    def _money(self, value: float) -> str:
+        cost = self.cost
+        cluster = self.cluster or (cost.cluster if isinstance(cost, Money) else None)
+        return format_money(value, cluster.currency if cluster else "$")
+
+    def text_budget(self, budget: float) -> str:
+        """Return a budget as people read it: ``5.76e23 FLOP``, or ``$2.50M``."""
+        return format_budget(budget, self.cost.unit)
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *self.caveats, self.text_table().to_string()])
+
+    def __repr__(self) -> str:
+        return f"<Plan at {', '.join(map(self.text_budget, self.compute))}>\n{self}"
+
+    def _repr_html_(self) -> str:
+        return as_html((self.headline, *self.caveats), self.text_table())
+
+
+MOST_WITHOUT = 0.5
+"""A budget at which more than this share of the draws has no optimum is not answered."""
+
+
+def allocate(
+    source: Fit | Mixture | Constants | EmpiricalFrontier,
+    *,
+    compute: object,
+    cost: Cost | Callable[[Any, Any], Any] = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    limits: Limits = NO_LIMITS,
+    cluster: Cluster | None = None,
+) -> Plan:
+    """Find the size and tokens of least loss at given budgets, for every posterior draw.
+
+    Parameters
+    ----------
+    source
+        A fit, an average of laws (`bayescale.average`), or published constants.
+    compute
+        One budget or several: FLOP, or text such as ``"5.76e23"`` or ``"100 PF-days"``. This is
+        compute as spent, never Kaplan's batch-adjusted C_min, for which there is
+        `bayescale.frontier`. Under a cost in money budgets are in money.
+    cost
+        What a plan costs (`bayescale.costs`), or a function of size and tokens that says so.
+    fixed
+        Values of the law's inputs beside size and tokens: ``{"n_unique_tokens": "25B"}``. Of a
+        law in steps, ``batch_tokens`` is such an input.
+    limits
+        What bounds plans beside their budget.
+    cluster
+        What trains, for days, GPU-hours and money.
+
+    Returns
+    -------
+    Plan
+        Draws of the optimum, and tables of them.
+
+    Raises
+    ------
+    AmountError
+        If a budget is not a positive amount, or reaches to no plan inside the limits; if a fixed
+        input is missing; if more than half of the draws have no optimum at a budget.
+    UnsuitableLawError
+        If `source` is an empirical frontier, or a law that is not of size and tokens.
+
+    Notes
+    -----
+    Under C = k N D the optimum of the two-term laws that ship has a closed form (Hoffmann et al.
+    2022, equation 4), which limits only cut off; for other laws and costs it is searched for. A
+    draw without an optimum between one parameter and one token has none (NaN). Each draw gets
+    its own optimum: logarithms of A and alpha are correlated so strongly that the optimum at
+    their posterior means is not its mean.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> plan = bs.allocate(bs.published("besiroglu2024"), compute="5.76e23")
+    >>> round(float(plan.table()["tokens_per_param"].iloc[0]), 4)
+    18.3912
+    """
+    if isinstance(source, EmpiricalFrontier):
+        spent = source.variable == "compute"
+        raise UnsuitableLawError(
+            f"{source.name} is a frontier that a paper gives, not a law, and is in "
+            + ("compute as spent" if spent else "batch-adjusted compute C_min")
+            + f"; ask it with bayescale.frontier(..., {source.variable}=...)."
+        )
+    plan = optima(source, compute=compute, cost=cost, fixed=fixed, limits=limits, cluster=cluster)
+    refuse_without_optimum(plan.no_optimum, plan.text_budget)
+    return plan
+
+
+def refuse_without_optimum(lost: "pd.Series[float]", text: Callable[[float], str]) -> None:
+    """Raise AmountError where most draws have no optimum: what is left says little of the law.
+
+    Parameters
+    ----------
+    lost
+        Share of the draws that have none, by budget.
+    text
+        How budgets are written.
+    """
+    for budget, share in lost.items():
+        if share > MOST_WITHOUT:
+            raise AmountError(
+                f"compute: {format_share(round(float(share), 4))} of the draws have no optimum at "
+                f"{text(float(budget))}, more than the {format_share(MOST_WITHOUT)} above which "  # type: ignore[arg-type]
+                "there is no answer: under them more size, or more tokens, is better without end. "
+                "Give another budget, or limits on size and tokens; or add runs on both sides of "
+                "the best size."
+            )
+
+
+def optima(
+    source: Fit | Mixture | Constants,
+    *,
+    compute: object,
+    cost: Cost | Callable[[Any, Any], Any] = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    limits: Limits = NO_LIMITS,
+    cluster: Cluster | None = None,
+) -> Plan:
+    """Return what `allocate` does, however many draws have no optimum: for curves of budgets."""
+    cost = as_cost(cost)
+    curve = curve_of(source)
+    split = Split.of(curve.law, fixed)
+    # All at once, so that a budget that buys nothing is refused before any is searched.
+    budgets = Spending(cost, parse_budgets(compute, cost), limits).budgets
+    log_n = [
+        curve.optimum(Spending(cost, budgets[part], limits), fixed).transpose(*_DIMS)
+        for part in blocks(len(budgets), source)
+    ]
+    together = log_n[0] if len(log_n) == 1 else xr.concat(log_n, dim="compute", join="override")
+    return Plan(together.transpose(*_DIMS), source, cost, split.fixed, limits, cluster)
+
+
+def columns_of_plans(
+    fit: Fit | Mixture, split: Split, log_n: NDArray[np.float64], log_d: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of runs that plans would be, from the logs of their size and tokens."""
+    columns = fit.columns
+    return {
+        columns[name]: np.exp(np.broadcast_to(np.asarray(values), log_n.shape))
+        for name, values in split(log_n, log_d).items()
+    }
+
+
+def tokens_of_runs(fit: Fit | Mixture) -> NDArray[np.float64]:
+    """Return the tokens of the runs that were fitted, from steps where there are only those."""
+    runs = fit.runs
+    if "n_tokens" in runs.table:
+        return runs.n_tokens
+    return runs.column("n_steps") * runs.column("batch_tokens")
+
+
+def cost_of_runs(fit: Fit | Mixture, cost: Cost) -> NDArray[np.float64]:
+    """Return what each run that was fitted costs."""
+    return np.asarray(cost(fit.inputs["n_params"], tokens_of_runs(fit)), dtype=float)
+
+
+def largest_compute(fit: Fit | Mixture, cost: Cost) -> float:
+    """Return the compute of the largest run that was fitted, in FLOP."""
+    runs = fit.runs
+    if "compute" in runs.table:
+        return float(runs.compute.max())
+    return float(np.max(cost.training(runs.n_params, tokens_of_runs(fit))))
+
+
+def parse_budgets(values: object, cost: Cost) -> NDArray[np.float64]:
+    """Read budgets in the unit of a cost."""
+    return parse_amounts(values, "compute" if cost.unit == "FLOP" else "money", "compute")

@@ -1,0 +1,240 @@
+"""Inverse problems, elementwise over draws and targets: the least cost of a loss, balanced plans.
+
+All arrays are flat and of one length: logs of amounts, and the number of the draw of each. Where
+there is no answer they have NaN.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.costs import Cost
+from bayescale.costs.budget import Array, Spending
+from bayescale.costs.limits import Limits
+from bayescale.laws.optimum import Split
+from bayescale.posterior.curve import Curve
+
+type Draws = NDArray[np.intp]
+type Loss = Callable[[Array, Array, Draws], Array]
+
+_LOG_ENDS = (0.0, 80.0)
+"""ln of the least and of the most parameters and tokens that are looked at."""
+
+_NEAR = 3.0
+"""How far from the law's own answer, in logs, that of a curve that departs from it is looked for:
+a departure goes on along a line, and far away a line may lead anywhere."""
+
+_START = 0.1
+"""Half the width of the first bracket there."""
+
+_FRONTIER = np.linspace(-14.0, 14.0, 57)
+"""Logs of budgets, around that of the law alone, at which such a curve's frontier is tabulated."""
+
+_GRID = 65
+_DEAR = 1e4
+"""ln of a cost beyond any, where there is no plan; a search would stop at an infinite one."""
+
+_STEP = 1e-4
+"""In ln N, of the slope of the loss along a budget."""
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """Inverse problems of one curve and cost.
+
+    Attributes
+    ----------
+    curve, split
+        Draws of the loss, and how the law's inputs follow from size and tokens.
+    loss
+        The curve as a function of logs of size and tokens and of the draw's number.
+    cost, limits
+        What is to be least, and what bounds plans.
+    draw
+        The number of the draw of each element.
+    law
+        The same without the departure of the curve from the law, if there is one.
+    """
+
+    curve: Curve
+    split: Split
+    loss: Loss
+    cost: Cost
+    limits: Limits
+    draw: Draws
+    law: "Inverse | None" = None
+
+    @classmethod
+    def of(cls, curve: Curve, split: Split, cost: Cost, limits: Limits, draw: Draws) -> "Inverse":
+        """Return the inverse problems of a curve."""
+        alone = (
+            None
+            if curve.drift is None
+            else cls.of(replace(curve, drift=None, walks=None), split, cost, limits, draw)
+        )
+        return cls(curve, split, curve.pointwise(split), cost, limits, draw, alone)
+
+    def tokens(self, log_n: Array, log_loss: Array, draw: Draws) -> Array:
+        """Return the tokens that sizes need for losses."""
+
+        def short(log_d: Array, log_n: Array, log_l: Array, i: Array) -> Array:
+            return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
+
+        near = None if self.law is None else self.law.tokens(log_n, log_loss, draw)
+        return _root(short, near, log_n, log_loss, draw)
+
+    def size(self, log_d: Array, log_loss: Array) -> Array:
+        """Return the sizes that reach losses with tokens."""
+
+        def short(log_n: Array, log_d: Array, log_l: Array, i: Array) -> Array:
+            return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
+
+        near = None if self.law is None else self.law.size(log_d, log_loss)
+        return _root(short, near, log_d, log_loss, self.draw)
+
+    def balanced(
+        self, *, n_params: Array | None = None, n_tokens: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Return where the loss does not change along a budget, at a size or at tokens."""
+        near = self.law.balanced(n_params=n_params, n_tokens=n_tokens) if self.law else None
+        if n_params is not None:
+            found = _root(
+                lambda log_d, log_n, i: -self._slope(log_n, log_d, i.astype(np.intp)),
+                near[1] if near else None,
+                n_params,
+                self.draw,
+            )
+            return n_params, found
+        assert n_tokens is not None
+        found = _root(
+            lambda log_n, log_d, i: self._slope(log_n, log_d, i.astype(np.intp)),
+            near[0] if near else None,
+            n_tokens,
+            self.draw,
+        )
+        return found, n_tokens
+
+    def _slope(self, log_n: Array, log_d: Array, draw: Draws) -> Array:
+        """Return d ln L / d ln N along the budget through a point."""
+
+        def log_cost(log_n: Array, log_d: Array) -> Array:
+            return np.asarray(np.log(self.cost(np.exp(log_n), np.exp(log_d))))
+
+        in_size = log_cost(log_n + _STEP, log_d) - log_cost(log_n - _STEP, log_d)
+        in_tokens = log_cost(log_n, log_d + _STEP) - log_cost(log_n, log_d - _STEP)
+        turn = _STEP * in_size / in_tokens
+        ahead, behind = (
+            np.log(self.loss(log_n + sign * _STEP, log_d - sign * turn, draw)) for sign in (1, -1)
+        )
+        return np.asarray((ahead - behind) / (2.0 * _STEP))
+
+    def least(self, log_loss: Array) -> tuple[Array, Array]:
+        """Return size and tokens of the least cost at losses: on a grid, then elementwise."""
+        from scipy.optimize import elementwise
+
+        if self.law is not None:
+            return self._on_frontier(log_loss, *self.law.least(log_loss))
+        limits = self.limits
+        most_tokens = np.log(limits.most_tokens or np.inf)
+        least_tokens = np.log(float(limits.min_tokens or 1.0))
+        low = np.log(float(limits.min_params or 1.0))
+        high = min(np.log(float(limits.max_params or np.inf)), _LOG_ENDS[1] / 2)
+
+        def log_cost(log_n: Any, log_l: Any, i: Any) -> Any:
+            log_d = np.maximum(self.tokens(log_n, log_l, i.astype(np.intp)), least_tokens)
+            found = np.log(self.cost(np.exp(log_n), np.exp(log_d)))
+            late = limits.most_compute is not None and self.cost.training(
+                np.exp(log_n), np.exp(log_d)
+            ) > limits.most_compute * (1.0 + 1e-9)
+            allowed = np.isfinite(found) & (log_d <= most_tokens) & ~np.asarray(late)
+            return np.where(allowed, found, _DEAR)
+
+        grid = np.linspace(low, high, _GRID)
+        costs = np.array([log_cost(np.full_like(log_loss, x), log_loss, self.draw) for x in grid])
+        at = costs.argmin(axis=0)
+        reached = costs.min(axis=0) < _DEAR
+        middle = grid[at]
+        middle = np.where(at == 0, low + _STEP, middle)
+        middle = np.where(at == _GRID - 1, high - _STEP, middle)
+        left, right = (grid[np.clip(at + i, 0, _GRID - 1)] for i in (-1, 1))
+        found = elementwise.find_minimum(
+            log_cost,
+            (left, middle, right),
+            args=(log_loss, self.draw),
+            tolerances={"xatol": 1e-8, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
+        )
+        # An end is an optimum only if it is a limit: of memory, or the least size allowed.
+        ended = ~found.success & ((at == 0) | (at == _GRID - 1))
+        kept = np.where(at == 0, limits.min_params is not None, limits.max_params is not None)
+        log_n = np.where(ended, np.where(kept, grid[at], np.nan), found.x)
+        log_n = np.where(reached, log_n, np.nan)
+        return log_n, np.maximum(self.tokens(log_n, log_loss, self.draw), least_tokens)
+
+    def _on_frontier(self, log_loss: Array, log_n: Array, log_d: Array) -> tuple[Array, Array]:
+        """Return the same for a curve that departs from its law, from its frontier by table.
+
+        `log_n` and `log_d` are the answers of the law alone, around which budgets are looked at.
+        """
+        of_law = np.log(self.cost(np.exp(log_n), np.exp(log_d)))
+        centre = np.nanmedian(of_law) if np.isfinite(of_law).any() else np.nan
+        budgets = np.exp(centre + _FRONTIER)
+        budgets = budgets[Spending.reach(self.cost, budgets, self.limits)]
+        if not len(budgets):
+            return np.full_like(log_loss, np.nan), np.full_like(log_loss, np.nan)
+        spending = Spending(self.cost, budgets, self.limits)
+        best = self.curve.optimum(spending, self.split.fixed).transpose("chain", "draw", "compute")
+        sizes = best.to_numpy().reshape(-1, len(budgets))
+        tokens = spending.log_tokens(sizes)
+        number = np.arange(len(sizes))[:, None]
+        losses = np.log(
+            self.loss(
+                sizes.ravel(), tokens.ravel(), np.broadcast_to(number, sizes.shape).ravel()
+            ).reshape(sizes.shape)
+        )
+        # The first budget that is enough, and the one before it.
+        enough = losses[self.draw] <= log_loss[:, None]
+        after = np.argmax(enough, axis=1)
+        before = np.maximum(after - 1, 0)
+        rows = self.draw
+        high, low = losses[rows, before], losses[rows, after]
+        share = np.where(high > low, (high - log_loss) / (high - low), 1.0)
+        near_n = sizes[rows, before] + share * (sizes[rows, after] - sizes[rows, before])
+        near_d = tokens[rows, before] + share * (tokens[rows, after] - tokens[rows, before])
+        reached = enough.any(axis=1) & (after > 0)
+        near_n = np.where(reached, near_n, np.nan)
+
+        def short(log_d: Array, log_n: Array, log_l: Array, i: Array) -> Array:
+            return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
+
+        # Along the frontier the size matters little; the tokens are made to meet the loss.
+        return near_n, _root(short, near_d, near_n, log_loss, self.draw)
+
+
+def _root(function: Callable[..., Array], near: Array | None, *args: NDArray[Any]) -> Array:
+    """Return where a function that rises changes sign; NaN where it does not.
+
+    Between the ends; or the nearest to `near`, where an answer is known to be.
+    """
+    from scipy.optimize import elementwise
+
+    shape = args[0].shape
+    low, high = (np.full(shape, end) for end in _LOG_ENDS)
+    if near is not None:
+        known = np.where(np.isfinite(near), near, 0.5 * sum(_LOG_ENDS))
+        # A departure may make the loss rise again farther out: brackets grow from the inside.
+        bracket = elementwise.bracket_root(
+            function,
+            known - _START,
+            known + _START,
+            xmin=known - _NEAR,
+            xmax=known + _NEAR,
+            args=args,
+        )
+        low = np.where(bracket.success, bracket.bracket[0], known)
+        high = np.where(bracket.success, bracket.bracket[1], known)
+    found = elementwise.find_root(function, (low, high), args=args)
+    there = found.success if near is None else found.success & bracket.success & np.isfinite(near)
+    return np.where(there, found.x, np.nan)

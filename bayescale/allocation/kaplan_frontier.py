@@ -1,0 +1,135 @@
+"""Kaplan's three frontiers, each in the compute that it is of: as spent, or batch-adjusted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayescale.costs import ProductCost
+from bayescale.costs.budget import Spending
+from bayescale.errors import AmountError, UnsuitableLawError
+from bayescale.laws.kaplan_ns import KaplanNS
+from bayescale.laws.optimum import Split
+from bayescale.laws.published import Constants, EmpiricalFrontier
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.predict import curve_of
+from bayescale.units import parse_amounts
+
+
+def frontier(
+    source: Fit | Constants | EmpiricalFrontier,
+    *,
+    compute: object = None,
+    compute_min: object = None,
+    batch_tokens: object = None,
+) -> xr.Dataset:
+    """Return a frontier of Kaplan et al. 2020: size, batch, steps, tokens and loss.
+
+    There are three, and they differ by a factor of several in size at the same number of FLOP:
+
+    - the power laws that a paper prints for the optimum itself (an `EmpiricalFrontier`), each in
+      the compute that it was fitted in;
+    - the compute-efficient frontier of the law ``kaplan-ns`` (appendix B), at a batch that
+      follows the critical one, in the batch-adjusted `compute_min`;
+    - the optimum of that law at a fixed batch, in `compute` as spent.
+
+    Parameters
+    ----------
+    source
+        A fit of ``kaplan-ns``, its published constants, or an empirical frontier.
+    compute
+        Compute as spent, 6 N B S: FLOP, or text such as ``"1 PF-days"``; one or several.
+    compute_min
+        Compute that the same loss would have taken at a very small batch. At the critical batch
+        size it is half of the compute spent.
+    batch_tokens
+        Tokens of a batch, for the optimum at a fixed one.
+
+    Returns
+    -------
+    Dataset
+        Dims ``chain``, ``draw`` and ``compute`` or ``compute_min``. At a batch that follows the
+        critical one ``n_steps_min`` are the steps that a very large batch would have taken, and
+        ``n_steps``, twice as many, and ``compute`` those of a run at the critical size.
+
+    Raises
+    ------
+    AmountError
+        If both kinds of compute are given, or neither, or not the one that the source is in.
+    UnsuitableLawError
+        If the source has no such frontier.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> printed = bs.frontier(bs.published("kaplan2020-frontier"), compute_min=1e21)
+    >>> derived = bs.frontier(bs.published("kaplan2020-ns"), compute_min=1e21)
+    >>> fixed = bs.frontier(bs.published("kaplan2020-ns"), compute=1e21, batch_tokens=2**19)
+    >>> [f"{float(x['n_params'].squeeze()):.3g}" for x in (printed, derived, fixed)]
+    ['7.77e+09', '3.1e+09', '2.8e+09']
+    """
+    if (compute is None) == (compute_min is None):
+        raise AmountError(
+            "frontier: expected compute (as spent) or compute_min (batch-adjusted), one of them; "
+            f"found {'neither' if compute is None else 'both'}."
+        )
+    dim = "compute" if compute is not None else "compute_min"
+    given = compute if compute is not None else compute_min
+    amounts = parse_amounts(given, "compute", dim)
+    axis = xr.DataArray(amounts, dims=dim, coords={dim: amounts})
+    if isinstance(source, EmpiricalFrontier):
+        rows = [source.at(**{dim: float(c)}) for c in amounts]
+        found: Mapping[str, Any] = {
+            _empirical_name(source, name): xr.DataArray(
+                [[[row[name] for row in rows]]], dims=("chain", "draw", dim), coords={dim: amounts}
+            )
+            for name in rows[0]
+        }
+        return xr.Dataset(found)
+    curve = curve_of(source)
+    law = curve.law
+    if not isinstance(law, KaplanNS):
+        raise UnsuitableLawError(
+            f"The law {law.name} has no critical batch size, so that it has one frontier, in "
+            "compute as spent: bayescale.allocate gives it."
+        )
+    if dim == "compute_min":
+        found = law.efficient_frontier(curve.parameters, compute_min=axis)
+        steps = found["n_steps"]
+        draws = xr.Dataset(
+            {
+                **{name: found[name] for name in ("n_params", "batch_tokens", "loss")},
+                "n_steps_min": steps,
+                "n_steps": 2.0 * steps,
+                "n_tokens": 2.0 * steps * found["batch_tokens"],
+                "compute": 2.0 * axis,
+            }
+        )
+        # Every draw has the same compute; it is a draw's all the same, as its tokens are.
+        return draws.transpose("chain", "draw", dim, missing_dims="ignore")
+    if batch_tokens is None:
+        raise AmountError(
+            "frontier: found compute as spent without batch_tokens; expected the tokens of a "
+            "batch, or compute_min, for a batch that follows the critical one."
+        )
+    split = Split.of(law, {"batch_tokens": batch_tokens})
+    spending = Spending(ProductCost(6.0, "6ND"), amounts)
+    log_n = curve.optimum(spending, split.fixed)
+    log_d = log_n.copy(data=spending.log_tokens(log_n.to_numpy()))
+    batch = split.fixed["batch_tokens"]
+    return xr.Dataset(
+        {
+            "n_params": np.exp(log_n),
+            "n_tokens": np.exp(log_d),
+            "n_steps": np.exp(log_d) / batch,
+            "batch_tokens": xr.full_like(log_n, batch),
+            "loss": curve.loss(split, log_n, log_d),
+        }
+    )
+
+
+def _empirical_name(source: EmpiricalFrontier, name: str) -> str:
+    """Return the name of a quantity: steps of a batch-adjusted frontier are S_min."""
+    adjusted = source.variable == "compute_min" and name == "n_steps"
+    return "n_steps_min" if adjusted else name

@@ -1,0 +1,1 @@
+"""The PyMC graph of a model and its runs."""

@@ -1,0 +1,314 @@
+"""From (Model, Runs) to a PyMC model, and from its unconstrained draws back to parameters.
+
+The PyMC model is free of scale: inputs and responses enter as logarithms relative to the centre of
+the runs. One compiled model therefore serves every table of runs.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayescale.backend.hierarchy import Placed, at_runs, within
+from bayescale.backend.likelihood import NoiseOfRuns
+from bayescale.backend.observed import Design, Rows
+from bayescale.backend.unconstrained import (
+    coordinates_of,
+    slices_of,
+    starting_point,
+    steps_of,
+    variables_of,
+)
+from bayescale.backend.whitening import Told, differences_of, standard_walks
+from bayescale.data.levels import Sizes, level_dim
+from bayescale.laws import Values
+from bayescale.model.card import Model
+from bayescale.model.discrepancy import CELLS, SCALE, WALKS
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+DATA = "runs"
+"""Name of the data container: the matrix of a `Design`."""
+
+_AT_ONCE = 1_000_000
+"""Values of a law, of runs times draws of a chain, that are in memory together."""
+
+
+def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Model":
+    """Return the PyMC model of the log of the response.
+
+    Parameters
+    ----------
+    model
+        Law, priors and noise.
+    data
+        The matrix of a `Design`; its number of columns may change later.
+    sizes
+        Its room for levels.
+
+    Notes
+    -----
+    Exponents are not sampled themselves. With e the elasticity of a term and s its share of the
+    response at the reference point, the exponent is e / s, and the shares live on a simplex whose
+    remainder is the floor (or, for a law without one, the data term). The law's constraint then
+    holds for every value that the sampler can propose, where priors on the exponents would need
+    a wall. The priors are stated on the exponents all the same: the Jacobian of (ln exponents)
+    in the logits of the shares is the remainder. Two elasticities are sampled as their sum and
+    their ratio (`coordinates_of`).
+
+    Differences between levels, and walks, are sampled as steps of the distribution that they
+    would have given all else (`whitening`): what runs determine is then sampled as it is, what
+    they do not over its scale, and all between as far as they do. Either of the two forms alone
+    has a funnel where the other is right (Betancourt and Girolami 2013, arXiv:1312.0906), and
+    within one fit some effects are determined and some are not.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    law, rows = model.formula, Rows(model)
+    with pm.Model() as built:
+        runs = pm.Data(DATA, data)
+        log_inputs = {name: runs[row] for name, row in rows.inputs.items()}
+        log_response = runs[rows.response]
+        sampled = {name: pm.Flat(name) for name in variables_of(law)}
+        coordinates, log_remainder = coordinates_of(model, sampled)
+        for name, prior in model.priors.items():
+            value = coordinates[name]
+            pm.Potential(f"prior_{name}", prior.log_density(value) + prior.log_jacobian(value))
+        if law.shares:
+            pm.Potential("shares_jacobian", log_remainder)
+        others = {name: prior.variable(name) for name, prior in model.other_priors.items()}
+        codes = {column: runs[row].astype("int64") for column, row in rows.codes.items()}
+        overall = law.from_reference(coordinates, law.unit_reference)
+
+        shown: dict[str, Any] = {}
+        for column, size in sizes:
+            # A run of each level stands for it; levels that there is but room for have none.
+            index = pt.arange(codes[column].shape[0])  # type: ignore[no-untyped-call]
+            # Whole: of a filled array JAX forgets the type, and counts runs in 8 bits.
+            nowhere = pt.constant(np.full(size, -1, dtype=np.int64))
+            example = nowhere[codes[column]].set(index)
+            shown[column] = (pt.maximum(example, 0), pt.ge(example, 0))
+
+        def by_level(column: str, row: int | slice) -> Any:
+            example, there = shown[column]
+            return runs[row][..., example] * there
+
+        grouping = model.grouping
+        centres = {name: by_level(grouping, row) for name, row in rows.centres.items()}
+        placed = Placed(
+            log_inputs=log_inputs,
+            codes=codes,
+            centres=centres,
+            local={name: x - runs[rows.centres[name]] for name, x in log_inputs.items()}
+            if grouping
+            else log_inputs,
+            coarser={
+                column: by_level(grouping, row).astype("int64")
+                for column, row in rows.codes.items()
+                if column != grouping and within(column, grouping)
+            },
+        )
+        told = {
+            column: Told.from_rows(by_level(column, part), len(model.effects_by(column)))
+            for column, part in rows.told.items()
+        }
+        room = steps_of(model, sizes)
+        steps = {
+            effect.effect: pm.Flat(effect.effect, shape=room[effect.effect])
+            for effect in model.effects
+        }
+        differences, log_density = differences_of(model, others, overall, placed, told, steps)
+        if model.effects:
+            pm.Potential("differences", log_density)
+        found = at_runs(model, overall, differences, placed)
+        amount = model.noise.amount(
+            law,
+            model.columns,
+            log_inputs,
+            {**found.parameters, law.response: found.of_law},
+            {**overall, **coordinates},
+        )
+        mean = found.log_mean
+        if model.discrepancy is not None:
+            scale, modes = others[SCALE], runs[rows.modes]
+            # Not as products of matrices: a library's is called through Python, and is no faster.
+            left = (modes * (log_response - mean)).sum(axis=-1)
+            walks, log_sharper = standard_walks(
+                scale, others["sigma"], modes, left, pm.Flat(WALKS, shape=room[WALKS])
+            )
+            pm.Potential("walks_before_runs", (log_sharper - 0.5 * walks**2).sum())
+            mean = mean + scale * (walks[:, None] * modes).sum(axis=0)
+        facts = {name: runs[row] for name, row in rows.noise.items()}
+        noise = NoiseOfRuns(noise=model.noise, values=others, amount=amount, facts=facts)
+        pm.Potential("log_response", noise.log_density(log_response - mean).sum())
+    return built
+
+
+def parameters_from_draws(
+    model: Model, design: Design, draws: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return natural parameters, coordinates and all other unknowns from unconstrained draws.
+
+    Parameters
+    ----------
+    model, design
+        What was sampled, given what.
+    draws
+        One array of draws for each variable of `starting_point`.
+    """
+    law, priors = model.formula, model.other_priors
+    coordinates, _ = coordinates_of(model, draws)
+    free = {
+        name: priors[name].constrain(values) if name in priors else values
+        for name, values in draws.items()
+        if name not in variables_of(law)
+    }
+    wide = {name: free[name][..., None] for name in priors}
+    about_unit = law.from_reference(coordinates, law.unit_reference)
+    overall = {name: np.asarray(x)[..., None] for name, x in about_unit.items()}
+    if model.effects:
+        found, _ = differences_of(model, wide, overall, design.placed, design.told, free)
+        free |= found
+    if model.discrepancy is not None:
+        modes, left = design.matrix[Rows(model).modes], _left(model, design, overall, free)
+        # Over their scale, since those that no run sees join them.
+        free[WALKS], _ = standard_walks(wide[SCALE], wide["sigma"], modes, left, free[WALKS])
+    in_units = {
+        name: value * design.scale.response if model.priors[name].relative_to else value
+        for name, value in coordinates.items()
+    }
+    natural = law.from_reference(in_units, design.scale.reference)
+    return {**natural, **free, **in_units}
+
+
+def position_of(
+    model: Model, design: Design, found: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Any]:
+    """Return the unconstrained values behind one draw: the inverse of `parameters_from_draws`.
+
+    Parameters
+    ----------
+    model, design
+        What was sampled, given what.
+    found
+        Coordinates (the level relative to the observed), all other scalars, differences and
+        walks, as `draw_prior` returns them.
+    """
+    scalars = {name: float(x.item()) for name, x in found.items() if name in model.all_priors}
+    at = starting_point(model, scalars, design.sizes)
+    # Differences are affine in their steps, and given the differences the walks are in theirs.
+    for names in ([effect.effect for effect in model.effects], [WALKS]):
+        shapes = {name: at[name].shape for name in names if name in at}
+        if not shapes:
+            continue
+        parts = dict(zip(shapes, slices_of(shapes), strict=True))
+        wanted = np.concatenate([found[name].ravel() for name in shapes])
+        # All steps at zero first, and then each at one.
+        nudges = np.vstack([np.zeros(len(wanted)), np.eye(len(wanted))])
+        tried = {
+            name: nudges[None, :, parts[name]].reshape(1, -1, *np.shape(x))
+            if name in parts
+            else np.broadcast_to(x, (1, len(nudges), *np.shape(x)))
+            for name, x in at.items()
+        }
+        there = parameters_from_draws(model, design, tried)
+        rows = np.concatenate([there[n].reshape(len(nudges), -1) for n in shapes], axis=1)
+        steps = np.linalg.solve((rows[1:] - rows[0]).T, wanted - rows[0])
+        at |= {name: steps[part].reshape(shapes[name]) for name, part in parts.items()}
+    return at
+
+
+def _left(
+    model: Model, design: Design, natural: Values, differences: Values
+) -> NDArray[np.float64]:
+    """Return what `standard_walks` needs to know of what the law leaves of the runs."""
+    rows = Rows(model)
+    modes, log_response = design.matrix[rows.modes], design.matrix[rows.response]
+    if model.grouping:
+        room = dict(design.sizes)[model.grouping]
+        natural = {n: np.broadcast_to(x, (*x.shape[:-1], room)) for n, x in natural.items()}
+    count = np.broadcast_shapes(*(x.shape for x in natural.values()))[-2]
+    # A few draws at a time: all of them at all runs may be more than there is memory for.
+    parts = np.array_split(np.arange(count), 1 + count * len(log_response) // _AT_ONCE)
+    found = []
+    for part in parts:
+        there = at_runs(
+            model,
+            {name: x[..., part, :] for name, x in natural.items()},
+            {e.effect: differences[e.effect][..., part, :] for e in model.effects},
+            design.placed,
+        )
+        found.append((log_response - there.log_mean) @ modes.T)
+    return np.concatenate(found, axis=-2)
+
+
+def labelled(
+    model: Model,
+    design: Design,
+    found: Mapping[str, NDArray[np.float64]],
+    rng: np.random.Generator,
+) -> xr.Dataset:
+    """Return all that draws say, from what `parameters_from_draws` returns.
+
+    Of the effects that a compiled model has room for, those of the levels are kept. The modes of
+    a walk that the runs cannot see were not sampled: they are drawn here, from the prior that is
+    their posterior.
+    """
+    chains, count = next(iter(found.values())).shape[:2]
+    coordinates: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(count)}
+    columns: dict[str, tuple[tuple[str, ...], NDArray[np.float64]]] = {
+        name: (("chain", "draw"), x) for name, x in found.items() if x.ndim == 2
+    }
+    for effect in model.effects:
+        labels, dim = design.levels[effect.by].labels, level_dim(effect.by)
+        coordinates[dim] = labels
+        columns[effect.effect] = (
+            ("chain", "draw", dim),
+            found[effect.effect][..., : len(labels)],
+        )
+    if design.turn is not None:
+        # What of independent steps lies beside the directions that runs see.
+        steps = rng.standard_normal((chains, count, len(design.turn)))
+        steps += (found[WALKS] - steps @ design.turn) @ design.turn.T
+        columns[WALKS] = (
+            ("chain", "draw", "axis", "cell"),
+            steps.reshape(chains, count, -1, 2 * CELLS),
+        )
+    return xr.Dataset(columns, coords=coordinates)
+
+
+def draw_prior(
+    model: Model, rng: np.random.Generator, size: int, sizes: Sizes = ()
+) -> dict[str, NDArray[np.float64]]:
+    """Return draws of coordinates (the level relative to the observed) and the rest from the prior.
+
+    Draws that leave no remainder for the floor are rejected, as the model excludes them; PyMC's
+    own prior sampler does not see that constraint. Without `sizes`, which say how many levels
+    there are, nothing is drawn of the differences between levels.
+    """
+    law = model.formula
+    kept: list[dict[str, NDArray[np.float64]]] = []
+    count = 0
+    while count < size:
+        drawn = {name: prior.draw(rng, size) for name, prior in model.all_priors.items()}
+        shares = sum(
+            sum(drawn[e] for e in elasticities) / drawn[name]
+            for name, elasticities in law.shares.items()
+        )
+        inside = np.broadcast_to(np.asarray(shares) < 1.0, (size,))
+        kept.append({name: values[inside] for name, values in drawn.items()})
+        count += int(inside.sum())
+    drawn = {name: np.concatenate([k[name] for k in kept])[:size] for name in kept[0]}
+    if model.groupings and not sizes:
+        return drawn
+    scales = model.step_scales(drawn)
+    for name, shape in steps_of(model, sizes).items():
+        scale = 1.0 if name == WALKS else np.broadcast_to(scales[name], (size,))[:, None]
+        drawn[name] = scale * rng.standard_normal((size, *shape))
+    for effect in model.effects:
+        drawn[effect.effect] = effect.expected(drawn, drawn) + drawn[effect.effect]
+    return drawn

@@ -1,0 +1,178 @@
+"""What runs tell of the differences between levels, to second order about the best fit."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.backend.hierarchy import Placed, at_levels, at_runs
+from bayescale.backend.unconstrained import coordinates_of, starting_point, variables_of
+from bayescale.backend.whitening import Told, leads
+from bayescale.data.levels import Sizes
+from bayescale.laws import Values
+from bayescale.model.card import Model
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+_STEPS = 50
+_ENOUGH = 1e-3
+"""The search ends when a step lowers half the deviance by less: it is but a place to look from."""
+
+_DIFFERENCE = 1e-5
+"""Half the width of central differences, in variables whose scales are about one."""
+
+_LONGEST = 1.0
+"""The longest that one step may be in any variable."""
+
+_LEAST_SCATTER = 1e-5
+_OUTLYING = 3.0
+"""Runs this many times the scatter away count for half, as they do under heavy tails."""
+
+
+def expand(
+    model: Model, placed: Placed, log_response: NDArray[np.float64], sizes: Sizes
+) -> dict[str, Told]:
+    """Return what runs tell of the differences between levels, by column.
+
+    A robust least-squares fit with the priors as penalties, by Gauss and Newton with Levenberg's
+    damping, is expanded about where it ends. Whatever that is, the change of variables that is
+    made of it is exact; the nearer the fit is to the posterior, the better the geometry.
+    """
+    found = _Search(model, placed, log_response, sizes)
+    found.run()
+    return {column: found.told(column) for column in model.groupings}
+
+
+class _Search:
+    """A penalised least-squares fit of the law's coordinates and all differences."""
+
+    def __init__(
+        self,
+        model: Model,
+        placed: Placed,
+        log_response: NDArray[np.float64],
+        sizes: Sizes,
+    ) -> None:
+        law, start = model.formula, starting_point(model, sizes=sizes)
+        self.model, self.placed, self.log_response = model, placed, log_response
+        self.coordinates = variables_of(law)
+        ends = np.cumsum([len(self.coordinates), *(dict(sizes)[e.by] for e in model.effects)])
+        self.parts = {
+            effect.effect: slice(a, b)
+            for effect, a, b in zip(model.effects, ends[:-1], ends[1:], strict=True)
+        }
+        self.usual = np.zeros(ends[-1])
+        self.usual[: len(self.coordinates)] = [start[name] for name in self.coordinates]
+        self.penalty = np.ones(ends[-1])
+        for effect in model.effects:
+            self.penalty[self.parts[effect.effect]] = 1.0 / effect.typical_sd**2
+        self.at = self.usual.copy()
+        self.scatter = 1.0
+
+    def run(self) -> None:
+        """Move to the best fit, as far as it is found."""
+        damping = 1e-3
+        residual = self.residual(self.at)
+        for _ in range(_STEPS):
+            if not np.all(np.isfinite(residual)):
+                return
+            self.scatter = max(1.4826 * float(np.median(np.abs(residual))), _LEAST_SCATTER)
+            slopes = self.slopes()
+            weights = self.weights(residual) / self.scatter**2
+            weighted = slopes.T.multiply(weights[None, :]).tocsr()
+            curvature = (weighted @ slopes).toarray() + np.diag(self.penalty)
+            downhill = weighted @ residual - self.penalty * (self.at - self.usual)
+            now = self.misfit(self.at, residual)
+            while damping < 1e9:
+                damped = curvature + damping * np.diag(np.diag(curvature))
+                step = np.linalg.solve(damped, downhill)
+                there = self.at + step * min(1.0, _LONGEST / max(np.abs(step).max(), 1e-300))
+                tried = self.residual(there)
+                gain = now - self.misfit(there, tried)
+                if gain >= 0.0:
+                    break
+                damping *= 10.0
+            else:
+                return
+            self.at, residual, damping = there, tried, max(damping / 10.0, 1e-9)
+            if gain < _ENOUGH:
+                return
+
+    def told(self, column: str) -> Told:
+        """Return what runs tell of the differences between the levels of a column."""
+        model, law = self.model, self.model.formula
+        effects = model.effects_by(column)
+        residual, levels = self.residual(self.at), self.placed.codes[column]
+        # Where the law has no value, runs tell nothing.
+        weights, residual = self.weights(residual), np.nan_to_num(residual)
+        parts = [self.parts[effect.effect] for effect in effects]
+        slopes = [np.nan_to_num(self.slope_in(part)) for part in parts]
+
+        def by_level(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.bincount(levels, values, parts[0].stop - parts[0].start)
+
+        best = [self.at[part] for part in parts]
+        natural, differences = self.unpacked(self.at)
+        if column == model.grouping:
+            there = at_levels(law, natural, self.placed.centres)
+            for i, effect in enumerate(effects):
+                if leads(model, effect.of, column):
+                    best[i] = best[i] + law.on_scale(effect.of, there[effect.of])
+                    for other in model.effects:
+                        if other.of == effect.of and other.by in self.placed.coarser:
+                            nested = self.placed.coarser[other.by]
+                            best[i] = best[i] + differences[other.effect][nested]
+        return Told(
+            best=best,
+            slope=[by_level(weights * residual * slope) for slope in slopes],
+            information=[[by_level(weights * a * b) for b in slopes] for a in slopes],
+        )
+
+    def unpacked(self, at: NDArray[np.float64]) -> tuple[Values, Mapping[str, NDArray[np.float64]]]:
+        """Return natural parameters and differences."""
+        law = self.model.formula
+        coordinates, _ = coordinates_of(self.model, dict(zip(self.coordinates, at, strict=False)))
+        natural = law.from_reference(coordinates, law.unit_reference)
+        return natural, {name: at[part] for name, part in self.parts.items()}
+
+    def residual(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return by how much the log responses are above the law."""
+        natural, differences = self.unpacked(at)
+        with np.errstate(all="ignore"):
+            found = at_runs(self.model, natural, differences, self.placed)
+        return np.asarray(self.log_response - found.log_mean)
+
+    def slope_in(self, part: int | slice) -> NDArray[np.float64]:
+        """Return how the log mean of runs rises with a coordinate, or their levels' effects."""
+        step = np.zeros_like(self.at)
+        step[part] = _DIFFERENCE
+        return (self.residual(self.at - step) - self.residual(self.at + step)) / (2 * _DIFFERENCE)
+
+    def slopes(self) -> "sparse.csr_array":
+        """Return how the log mean of each run rises with each unknown: a row a run."""
+        from scipy import sparse
+
+        count = len(self.log_response)
+        columns = [np.full(count, i) for i in range(len(self.coordinates))]
+        columns += [
+            self.parts[e.effect].start + self.placed.codes[e.by] for e in self.model.effects
+        ]
+        parts: list[int | slice] = [*range(len(self.coordinates)), *self.parts.values()]
+        values = [self.slope_in(part) for part in parts]
+        ends = len(columns) * np.arange(count + 1)
+        entries = (np.column_stack(values).ravel(), np.column_stack(columns).ravel(), ends)
+        return sparse.csr_array(entries, shape=(count, len(self.at)))
+
+    def weights(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return for how much each run counts."""
+        outlying = residual / (_OUTLYING * self.scatter)
+        return np.where(np.isfinite(residual), 1.0 / (1.0 + outlying**2), 0.0)
+
+    def misfit(self, at: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
+        """Return half the deviance and the penalties; infinite where the law has no value."""
+        outlying = residual / (_OUTLYING * self.scatter)
+        of_runs = 0.5 * _OUTLYING**2 * np.log1p(outlying**2).sum()
+        total = float(of_runs + 0.5 * (self.penalty * (at - self.usual) ** 2).sum())
+        return total if np.isfinite(total) else np.inf

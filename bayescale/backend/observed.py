@@ -1,0 +1,218 @@
+"""Design: what a model observes of a table of runs, as one matrix free of scale."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale._portable import log, mean
+from bayescale.backend.hierarchy import Placed, within
+from bayescale.backend.laplace import expand
+from bayescale.backend.whitening import Told
+from bayescale.data.levels import Levels, Sizes, column_of, padded
+from bayescale.data.runs import Runs
+from bayescale.laws import Law
+from bayescale.model.card import Model
+from bayescale.model.discrepancy import MODES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The centre of a table of runs.
+
+    Attributes
+    ----------
+    reference
+        Geometric centre of each input of the law.
+    response
+        The typical response (loss, mostly) there.
+    centres
+        Geometric centre of each input for each level of the model's `grouping`, if it has one:
+        there the natural parameters of the levels differ.
+    """
+
+    reference: dict[str, float]
+    response: float
+    centres: Mapping[str, list[float]] | None = None
+
+    @classmethod
+    def of(cls, model: Model, runs: Runs) -> "Scale":
+        """Return the geometric centre, and the median response of the runs nearest to it."""
+        law = model.formula
+        logs = {name: log(runs.column(column)) for name, column in model.columns.items()}
+        if law.scale_free:
+            distance = sum(
+                ((x - x.mean()) / max(float(x.std()), 1e-12)) ** 2 for x in logs.values()
+            )
+            nearest = np.argsort(distance, kind="stable")[: max(5, len(runs) // 4)]
+            reference = _centre(law, logs, slice(None))
+            typical = float(np.median(runs.column(law.response)[nearest]))
+        else:
+            reference, typical = law.unit_reference, 1.0
+        if not model.grouping:
+            return cls(reference=reference, response=typical)
+        levels = Levels.of(runs, model.grouping)
+        codes = levels.codes(column_of(runs, model.grouping))
+        found = [_centre(law, logs, codes == i) for i in range(len(levels))]
+        centres = {name: [centre[name] for centre in found] for name in reference}
+        return cls(reference=reference, response=typical, centres=centres)
+
+
+def _centre(
+    law: Law, logs: Mapping[str, NDArray[np.float64]], of: slice | NDArray[np.bool_]
+) -> dict[str, float]:
+    if not law.scale_free:
+        return law.unit_reference
+    reference = {name: math.exp(mean(x[of])) for name, x in logs.items()}
+    reference |= {name: reference[as_] for name, as_ in law.same_scale.items()}
+    reference |= law.fixed_reference
+    return reference
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Design:
+    """What a model observes of a table of runs.
+
+    One compiled model serves every table, because all that differs between tables is here.
+
+    Attributes
+    ----------
+    matrix
+        One column a run; `Rows` says what its rows are.
+    scale
+        The centre of the runs.
+    levels
+        The levels of the columns by which the model groups runs.
+    placed
+        Where the runs are, and in which levels.
+    told
+        What they tell of the differences between levels, by column.
+    turn
+        The orthonormal directions of the modes of the discrepancy that runs see, a column each,
+        if there is one.
+    """
+
+    matrix: NDArray[np.float64]
+    scale: Scale
+    levels: Mapping[str, Levels]
+    placed: Placed
+    told: Mapping[str, Told]
+    turn: NDArray[np.float64] | None
+
+    @classmethod
+    def of(cls, model: Model, runs: Runs) -> "Design":
+        """Return what a model observes of these runs."""
+        law, scale, rows = model.formula, Scale.of(model, runs), Rows(model)
+        levels = {column: Levels.of(runs, column) for column in model.groupings}
+        placed = _placed(model, runs, scale, levels)
+        turn, modes = model.discrepancy.modes(placed.log_inputs) if model.discrepancy else (None, 0)
+        matrix = np.zeros((rows.count, len(runs)))
+        for name, row in rows.inputs.items():
+            matrix[row] = placed.log_inputs[name]
+        for column, row in rows.codes.items():
+            matrix[row] = placed.codes[column]
+        for name, row in rows.centres.items():
+            matrix[row] = placed.centres[name][placed.codes[model.grouping]]
+        for name, values in model.noise.facts(runs).items():
+            matrix[rows.noise[name]] = values
+        matrix[rows.modes] = modes
+        blank = cls(matrix=matrix, scale=scale, levels=levels, placed=placed, told={}, turn=turn)
+        return blank.observing(model, log(runs.column(law.response) / scale.response))
+
+    def observing(
+        self,
+        model: Model,
+        log_response: NDArray[np.float64],
+        noted: Mapping[str, NDArray[np.float64]] | None = None,
+    ) -> "Design":
+        """Return the design of the same runs with other responses, as logs over the typical one.
+
+        What the noise notes of runs stays as it was, unless it is given.
+        """
+        matrix, rows = self.matrix.copy(), Rows(model)
+        matrix[rows.response] = log_response
+        for name, values in (noted or {}).items():
+            matrix[rows.noise[name]] = values
+        told = expand(model, self.placed, log_response, self.sizes) if model.effects else {}
+        for column, part in rows.told.items():
+            matrix[part] = told[column].rows()[:, self.placed.codes[column]]
+        return replace(self, matrix=matrix, told=told)
+
+    @property
+    def sizes(self) -> Sizes:
+        """The room for levels that a compiled model must have for these runs."""
+        return tuple((name, padded(len(found))) for name, found in self.levels.items())
+
+
+def _placed(model: Model, runs: Runs, scale: Scale, levels: Mapping[str, Levels]) -> Placed:
+    log_inputs = {
+        name: log(runs.column(column) / scale.reference[name])
+        for name, column in model.columns.items()
+    }
+    codes = {name: found.codes(column_of(runs, name)) for name, found in levels.items()}
+    if scale.centres is None:
+        return Placed(log_inputs=log_inputs, codes=codes, centres={}, local=log_inputs, coarser={})
+    here, room = codes[model.grouping], padded(len(levels[model.grouping]))
+    centres = {}
+    for name, amounts in scale.centres.items():
+        centres[name] = np.zeros(room)
+        centres[name][: len(amounts)] = log(np.array(amounts) / scale.reference[name])
+    coarser = {}
+    for column in model.groupings:
+        if column != model.grouping and within(column, model.grouping):
+            coarser[column] = np.zeros(room, dtype=np.int64)
+            coarser[column][here] = codes[column]
+    return Placed(
+        log_inputs=log_inputs,
+        codes=codes,
+        centres=centres,
+        local={name: x - centres[name][here] for name, x in log_inputs.items()},
+        coarser=coarser,
+    )
+
+
+class Rows:
+    """Where in the matrix of a `Design` of a model each thing is.
+
+    Attributes
+    ----------
+    inputs
+        Row of the log of each input, relative to the reference point.
+    response
+        Row of the log of the response, relative to the typical one.
+    codes
+        For each column by which the model groups runs, row of the number of the level.
+    told
+        For each such column, rows of what all runs of that level tell of its effects.
+    centres
+        If natural parameters are pooled, row of each input's centre in the level.
+    noise
+        Row of each thing that the noise needs to know of a run.
+    modes
+        Rows of the modes of the discrepancy.
+    count
+        How many there are.
+    """
+
+    def __init__(self, model: Model) -> None:
+        law = model.formula
+        self.count = 0
+
+        def several(count: int) -> slice:
+            self.count += count
+            return slice(self.count - count, self.count)
+
+        def take(names: Iterable[str]) -> dict[str, int]:
+            return {name: several(1).start for name in names}
+
+        self.inputs = take(law.inputs)
+        self.response = several(1).start
+        self.codes = take(model.groupings)
+        self.told = {
+            column: several(Told.count(len(model.effects_by(column)))) for column in self.codes
+        }
+        self.centres = take(law.inputs if model.grouping else ())
+        self.noise = take(model.noise.rows)
+        self.modes = several(MODES if model.discrepancy else 0)

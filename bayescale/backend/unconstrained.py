@@ -1,0 +1,96 @@
+"""The unconstrained variables of a model: their names, and where chains start."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bayescale.data.levels import Sizes
+from bayescale.laws import Law, Value, Values
+from bayescale.model.card import Model
+from bayescale.model.discrepancy import MODES, WALKS
+
+TOTAL, ODDS = "log_total_elasticity", "log_odds_of_elasticities"
+"""Names of the variables behind two elasticities that runs along one line cannot tell apart."""
+
+_SOME = 0.1
+"""Remainder where exponents have been asked for that leave none."""
+
+
+def logit_name(exponent: str) -> str:
+    """Return the name of the sampled variable behind an exponent."""
+    return f"logit_share_{exponent}"
+
+
+def variables_of(law: Law) -> tuple[str, ...]:
+    """Return the names of the sampled variables behind the coordinates."""
+    instead = dict(zip(law.traded, (TOTAL, ODDS), strict=False))
+    instead |= {name: logit_name(name) for name in law.shares}
+    return tuple(instead.get(name, name) for name in law.coordinates)
+
+
+def coordinates_of(model: Model, sampled: Values) -> tuple[dict[str, Value], Value]:
+    """Return the law's coordinates and the log of the simplex remainder, from sampled variables.
+
+    Of two elasticities the log of the sum and of the ratio are sampled, before priors constrain
+    them: a change of variables of volume one. Along a line of constant tokens to parameters runs
+    tell the sum alone, and the two trade places along a straight line, not along a corner.
+    """
+    law, priors = model.formula, model.priors
+    weights = {name: np.exp(sampled[logit_name(name)]) for name in law.shares}
+    total = 1.0 + sum(weights.values())
+    moved = dict(sampled)
+    if law.traded:
+        sides = zip(law.traded, (-sampled[ODDS], sampled[ODDS]), strict=True)
+        moved |= {name: sampled[TOTAL] - np.log1p(np.exp(odds)) for name, odds in sides}
+    coordinates: dict[str, Value] = {
+        name: priors[name].constrain(moved[name]) for name in law.coordinates if name not in weights
+    }
+    for name, elasticities in law.shares.items():
+        coordinates[name] = sum(coordinates[e] for e in elasticities) * total / weights[name]
+    return {name: coordinates[name] for name in law.coordinates}, -np.log(total)
+
+
+def steps_of(model: Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the variables of a model that are standard normal or nearly, by name."""
+    room = dict(sizes)
+    effects = {effect.effect: (room[effect.by],) for effect in model.effects}
+    return {**effects, **({WALKS: (MODES,)} if model.discrepancy else {})}
+
+
+def starting_point(
+    model: Model, instead: Mapping[str, float] | None = None, sizes: Sizes = ()
+) -> dict[str, Any]:
+    """Return typical prior values of the sampled variables, by name.
+
+    Parameters
+    ----------
+    model
+        The model.
+    instead
+        Coordinates and other scalars that are to be elsewhere.
+    sizes
+        Room for levels, as that of a `Design`.
+    """
+    law, priors = model.formula, model.priors
+    at = {n: prior.typical for n, prior in model.all_priors.items()} | dict(instead or {})
+    start = {n: priors[n].unconstrain(at[n]) for n in law.coordinates if n not in law.shares}
+    if law.traded:
+        one, other = (start.pop(name) for name in law.traded)
+        start |= {TOTAL: float(np.logaddexp(one, other)), ODDS: one - other}
+    shares = {name: sum(at[e] for e in law.shares[name]) / at[name] for name in law.shares}
+    remainder = 1.0 - sum(shares.values())
+    remainder = remainder if remainder > 0.0 else _SOME
+    start |= {logit_name(n): float(np.log(s / remainder)) for n, s in shares.items()}
+    others = {name: prior.unconstrain(at[name]) for name, prior in model.other_priors.items()}
+    steps = {name: np.zeros(shape) for name, shape in steps_of(model, sizes).items()}
+    return {**{name: start[name] for name in variables_of(law)}, **others, **steps}
+
+
+def slices_of(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:
+    """Return where in a position each variable lies."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    return [
+        slice(int(b) - math.prod(s), int(b)) for b, s in zip(ends, shapes.values(), strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Classical estimators: isoFLOP parabolas and envelopes."""

@@ -1,0 +1,487 @@
+"""Hoffmann's approaches 1 and 2: the frontier read off curves, without a law for the loss.
+
+They are here to compare with, and to reproduce what was published. A law fitted to all runs uses
+every one of them, says what is off the frontier, and does not select the luckiest.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale._seeds import Stream, generator
+from bayescale.baselines.lines import line_through
+from bayescale.costs import ProductCost, six_nd
+from bayescale.data.load import RunsSource, as_runs
+from bayescale.data.runs import Runs
+from bayescale.errors import NoMinimumError, RunsError, UnsuitableLawError
+from bayescale.laws.published import Constants, published
+from bayescale.posterior.summary import tail_quantiles
+from bayescale.units import Amount, format_compute, format_count, format_share, parse_amounts
+
+SAME_BUDGET = 0.05
+"""Runs whose ln C differ by less belong to one budget."""
+
+_RUNS_PER_PARABOLA = 4
+_DRAWS = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """Optimal sizes read off runs, and the power law through them.
+
+    Attributes
+    ----------
+    method
+        Which approach.
+    budgets
+        A row for each budget, indexed by compute in FLOP: ``n_opt`` and ``d_opt`` with the ends
+        of their intervals, ``loss_opt``, ``n_runs``, and, for approach 2, ``bias``: how far, in
+        ln N, the parabola's minimum lies from the optimum only because it is a parabola.
+    draws
+        Draws of ln k and of the exponent ``a`` in N_opt = k C^a, a column each.
+    caveats
+        Sentences that belong beside the numbers.
+    left_out
+        Those of them that say which budgets take no part.
+    prob
+        Probability inside the intervals.
+    """
+
+    method: str
+    budgets: pd.DataFrame
+    draws: pd.DataFrame
+    caveats: tuple[str, ...]
+    prob: float
+    cost: ProductCost
+    left_out: tuple[str, ...] = ()
+
+    def exponents(self) -> pd.DataFrame:
+        """Return the exponents a of N_opt and b = 1 - a of D_opt: median and interval."""
+        ends = tail_quantiles(self.prob)
+        a = self.draws["a"].to_numpy()
+        rows = {name: np.quantile(values, ends) for name, values in (("a", a), ("b", 1.0 - a))}
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=["lower", "median", "upper"])
+        table.index.name = f"{format_share(self.prob)} interval"
+        return table[["median", "lower", "upper"]]
+
+    def at(self, compute: Amount | Sequence[Amount]) -> pd.DataFrame:
+        """Return N_opt and D_opt at other budgets, by the power law, with intervals.
+
+        Parameters
+        ----------
+        compute
+            Budgets in FLOP or as text.
+        """
+        budgets = parse_amounts(compute, "compute", "compute")
+        log_n = self.draws["ln_k"].to_numpy()[:, None] + self.draws[["a"]].to_numpy() * np.log(
+            budgets
+        )
+        return _table(np.exp(log_n), budgets, self.cost, self.prob)
+
+    def __str__(self) -> str:
+        exponents = "\n".join(
+            f"{name} = {row['median']:.3f} [{row['lower']:.3f}, {row['upper']:.3f}]"
+            for name, row in self.exponents().iterrows()
+        )
+        head = f"{self.method}, {len(self.budgets)} budgets, {format_share(self.prob)} intervals"
+        shown = self.budgets.copy()
+        shown.index = pd.Index([format_compute(float(c)) for c in shown.index], name="compute")
+        table = shown.to_string(float_format=lambda value: f"{value:.4g}")
+        return "\n".join([head, *self.caveats, exponents, table])
+
+    def __repr__(self) -> str:
+        return f"<Frontier {self}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+def isoflop_parabolas(
+    runs: RunsSource,
+    *,
+    budgets: Sequence[Amount] | None = None,
+    width: float = np.inf,
+    drop_edges: bool = False,
+    surface: Constants | str = "besiroglu2024-log",
+    prob: float = 0.9,
+    seed: int = 0,
+    cost: ProductCost = six_nd,
+) -> Frontier:
+    """Fit a parabola in ln N to the losses at each budget, and a power law to their minima.
+
+    Hoffmann's approach 2, with a posterior: of each parabola under a flat prior, exactly, and of
+    the line through the minima given them.
+
+    Parameters
+    ----------
+    runs
+        Runs at a few budgets, four or more sizes at each.
+    budgets
+        The budgets; found by grouping runs whose compute agrees within 5 % unless given.
+    width
+        Only sizes within this factor of the one of least loss are used, as far to one side of it
+        as to the other, and at least four: far from its minimum no curve is a parabola, and one
+        that is seen from one side is tilted. All of them unless given.
+    drop_edges
+        Leave out budgets whose parabola has no minimum inside the sizes that were run, with a
+        caveat, rather than refuse them: what lies beyond the sizes is not measured.
+    surface
+        Published constants of a two-term law, or their name: a parabola through such a surface
+        has its minimum elsewhere than the surface, and ``bias`` says how far.
+    prob
+        Probability inside the intervals.
+    seed
+        Of the draws.
+    cost
+        The rule of compute.
+
+    Returns
+    -------
+    Frontier
+
+    Raises
+    ------
+    NoMinimumError
+        If at some budget the losses do not curve upwards, or have their minimum outside the
+        sizes that were run; it names the budgets.
+    RunsError
+        If there are not two budgets with four sizes each.
+    UnsuitableLawError
+        If `surface` is not of a law with a size and a data exponent.
+
+    Notes
+    -----
+    On a two-term surface the loss along a budget is, up to a factor, beta exp(-alpha t) +
+    alpha exp(beta t), with t = ln N / N_opt. A parabola takes its third derivative for a tilt;
+    on a symmetric grid with moments m2 and m4 its minimum is near (alpha - beta) m4 / (6 m2),
+    at every budget alike, and a grid that is off its centre adds to that. The bias here is
+    exact, for the sizes at hand. It grows with the square of the width of the grid.
+
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.2.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> frontier = bs.isoflop_parabolas(runs, budgets=["6e18", "3e19", "1e20", "3e20", "1e21"])
+    >>> bool(0.4 < frontier.exponents().loc["a", "median"] < 0.7)
+    True
+    """
+    runs = as_runs(runs)
+    constants = _two_term(surface)
+    exponents = constants.parameters["alpha"], constants.parameters["beta"]
+    rng = generator(seed, Stream.PARABOLAS)
+    optima: dict[float, NDArray[np.float64]] = {}
+    facts: dict[float, dict[str, float]] = {}
+    caveats: list[str] = []
+    without: dict[float, str] = {}
+    for budget, every in _by_budget(runs, budgets).items():
+        rows = _near_least(runs, every, width)
+        log_n, loss = np.log(runs.n_params[rows]), runs.loss[rows]
+        vertex, least, lost = _parabola(log_n, loss, rng)
+        if why := _no_minimum(log_n, vertex, lost):
+            without[budget] = f"{format_compute(budget)}: {why}"
+            continue
+        if lost > 0:
+            caveats.append(
+                f"{format_compute(budget)}: {format_share(round(lost, 4))} of the draws have no "
+                "minimum; they are left out."
+            )
+        optima[budget] = vertex
+        middle = float(np.nanmedian(vertex))
+        facts[budget] = {
+            "loss_opt": least,
+            "n_runs": len(rows),
+            "bias": parabola_bias(log_n, middle, *exponents),
+        }
+    if without and not drop_edges:
+        raise NoMinimumError(
+            f"{runs.name}: found no minimum inside the sizes that were run at "
+            f"{len(without)} of {len(without) + len(optima)} budgets ({'; '.join(without.values())}"
+            "). Add sizes there, name the other budgets (budgets=), or leave these out "
+            "(drop_edges=True).",
+            without,
+        )
+    left_out = tuple(f"Left out: {why}." for why in without.values())
+    if len(optima) < 2:
+        raise RunsError(
+            f"{runs.name}: found {len(optima)} budgets with {_RUNS_PER_PARABOLA} or more sizes "
+            "and a minimum, expected at least 2. Name the budgets, or add runs."
+        )
+    compute = np.array(list(optima))
+    log_n_opt = np.stack(list(optima.values()), axis=1)
+    with np.errstate(over="ignore"):
+        # A parabola that is nearly straight has draws of its minimum beyond any number.
+        table = _table(np.exp(log_n_opt), compute, cost, prob)
+    table = table.join(pd.DataFrame.from_dict(facts, orient="index"))
+    return Frontier(
+        "Hoffmann's approach 2 (isoFLOP parabolas)",
+        table,
+        line_through(np.log(compute), log_n_opt, rng),
+        (_say_bias(table["bias"], constants), *left_out, *caveats),
+        prob,
+        cost,
+        left_out,
+    )
+
+
+def envelope(
+    runs: RunsSource,
+    *,
+    curve: str = "run",
+    budgets: int = 30,
+    prob: float = 0.9,
+    resamples: int = 500,
+    seed: int = 0,
+    cost: ProductCost = six_nd,
+) -> Frontier:
+    """Find the run of least loss at each compute along training curves, and fit a power law.
+
+    Hoffmann's approach 1. Losses are interpolated along each curve in ln C.
+
+    Parameters
+    ----------
+    runs
+        Checkpoints: several rows of growing compute for each of several sizes.
+    curve
+        The column that says which rows are one curve.
+    budgets
+        How many budgets, evenly spaced in ln C where at least two curves are.
+    prob
+        Probability inside the intervals.
+    resamples, seed
+        Number of bootstrap resamples of whole curves, and their seed.
+    cost
+        The rule of compute.
+
+    Returns
+    -------
+    Frontier
+
+    Raises
+    ------
+    RunsError
+        If there are not two sizes with overlapping curves.
+
+    Notes
+    -----
+    The least of several noisy curves is below the frontier, and curves under a decaying learning
+    rate are above it until their end; the intervals, from resampling curves, know of neither.
+
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.1.
+    """
+    runs = as_runs(runs)
+    if curve not in runs.table:
+        raise RunsError(
+            f"{runs.name}: found no column {curve}; say which column tells curves apart (curve=)."
+        )
+    labels = runs.table[curve].astype(str).to_numpy()
+    log_c, log_n, loss = np.log(runs.compute), np.log(runs.n_params), runs.loss
+    curves = [
+        np.flatnonzero(labels == label)[np.argsort(log_c[labels == label], kind="stable")]
+        for label in dict.fromkeys(labels)
+    ]
+    curves = [rows for rows in curves if len(rows) > 1 and np.ptp(log_c[rows]) > 0]
+    starts, ends = (sorted(log_c[rows[i]] for rows in curves) for i in (0, -1))
+    if len(curves) < 2 or starts[1] >= ends[-2]:
+        raise RunsError(
+            f"{runs.name}: found {len(curves)} curves of more than one checkpoint that overlap "
+            "in compute, expected at least 2. One row a run is for isoflop_parabolas or a law."
+        )
+    grid = np.linspace(starts[1], ends[-2], budgets)
+    along = np.stack(
+        [np.interp(grid, log_c[rows], loss[rows], left=np.inf, right=np.inf) for rows in curves]
+    )
+    sizes = np.array([log_n[rows[0]] for rows in curves])
+    rng = generator(seed, Stream.CURVES)
+    chosen = [np.arange(len(curves))]
+    chosen += [rng.integers(len(curves), size=len(curves)) for _ in range(resamples)]
+    optima = np.full((len(chosen), budgets), np.nan)
+    for i, sample in enumerate(chosen):
+        optima[i] = _inner_best(along[sample], sizes[sample])
+    lines = pd.DataFrame(
+        [_least_squares(grid, row) for row in optima], columns=["ln_k", "a"]
+    ).dropna()
+    best = along.min(axis=0)
+    with warnings.catch_warnings():
+        # A budget that no resample reaches has no interval, and is dropped below.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        table = _table(np.exp(optima), np.exp(grid), cost, prob)
+    # The point is that of all curves, not the median of resamples.
+    table["n_opt"] = np.exp(optima[0])
+    table["d_opt"] = np.exp(grid - optima[0]) / cost.flop_per_param_token
+    table["loss_opt"] = best
+    table["n_runs"] = np.isfinite(along).sum(axis=0)
+    table = table[np.isfinite(optima[0])]
+    at_edge = budgets - len(table)
+    selected = (
+        "The least of several noisy curves lies below the frontier; a law fitted to all runs "
+        "does not select."
+    )
+    left_out: tuple[str, ...] = ()
+    if at_edge:
+        left_out = (
+            f"{at_edge} of {budgets} budgets left out: the best size there is the smallest or the "
+            "largest that was run, so the optimum may lie beyond.",
+        )
+    if len(table) < 2:
+        raise RunsError(
+            f"{runs.name}: found {len(table)} budgets at which the best size lies between others, "
+            "expected at least 2. Add curves of smaller and larger sizes."
+        )
+    return Frontier(
+        "Hoffmann's approach 1 (envelope of training curves)",
+        table,
+        lines.reset_index(drop=True),
+        (selected, *left_out),
+        prob,
+        cost,
+        left_out,
+    )
+
+
+def parabola_bias(log_n: NDArray[np.float64], vertex: float, alpha: float, beta: float) -> float:
+    """Return by how much a parabola's minimum misses the optimum of a two-term surface, in ln N.
+
+    Parameters
+    ----------
+    log_n
+        ln N of the runs at one budget.
+    vertex
+        ln N of the minimum of the parabola fitted to them.
+    alpha, beta
+        Exponents of the surface.
+    """
+    bias = 0.0
+    # The optimum is where a parabola through the exact surface has its minimum at the vertex.
+    for _ in range(100):
+        t = log_n - (vertex - bias)
+        exact = beta * np.exp(-alpha * t) + alpha * np.exp(beta * t)
+        middle = t.mean()
+        _, slope, curvature = np.polynomial.polynomial.polyfit(t - middle, exact, 2)
+        found = middle - slope / (2.0 * curvature)
+        if abs(found - bias) < 1e-12:
+            break
+        bias = float(found)
+    return bias
+
+
+def _two_term(surface: Constants | str) -> Constants:
+    constants = published(surface) if isinstance(surface, str) else surface
+    if not isinstance(constants, Constants) or not {"alpha", "beta"} <= set(constants.parameters):
+        raise UnsuitableLawError(
+            f"surface: found {getattr(constants, 'name', constants)!r}, expected constants of a "
+            "law with the exponents alpha and beta, such as 'besiroglu2024-log'."
+        )
+    return constants
+
+
+def _by_budget(runs: Runs, budgets: Sequence[Amount] | None) -> Mapping[float, NDArray[np.int_]]:
+    """Return the rows of each budget that has enough sizes for a parabola."""
+    log_c = np.log(runs.compute)
+    if budgets is None:
+        order = np.argsort(log_c, kind="stable")
+        breaks = np.flatnonzero(np.diff(log_c[order]) > SAME_BUDGET) + 1
+        groups = np.split(order, breaks)
+        found = {float(np.exp(log_c[rows].mean())): rows for rows in groups}
+    else:
+        asked = parse_amounts(list(budgets), "compute", "budgets")
+        found = {float(c): np.flatnonzero(np.abs(log_c - np.log(c)) < SAME_BUDGET) for c in asked}
+    sizes = {c: len(np.unique(runs.n_params[rows])) for c, rows in found.items()}
+    return {c: np.sort(rows) for c, rows in found.items() if sizes[c] >= _RUNS_PER_PARABOLA}
+
+
+def _no_minimum(log_n: NDArray[np.float64], vertex: NDArray[np.float64], lost: float) -> str:
+    """Return why a parabola has no minimum inside the sizes that were run, if it has none."""
+    if lost > 0.5:
+        share = format_share(round(lost, 3))
+        return f"the losses do not curve upwards in {share} of the draws"
+    middle = float(np.nanmedian(vertex))
+    if log_n.min() < middle < log_n.max():
+        return ""
+    side, end = ("below", log_n.min()) if middle <= log_n.min() else ("above", log_n.max())
+    return f"the minimum lies {side} the sizes, which end at {format_count(float(np.exp(end)))}"
+
+
+def _near_least(runs: Runs, rows: NDArray[np.int_], width: float) -> NDArray[np.int_]:
+    """Return the rows of sizes around that of the least loss, as far to one side as the other."""
+    if not np.isfinite(width):
+        return rows
+    log_n = np.log(runs.n_params[rows])
+    away = log_n - log_n[np.argmin(runs.loss[rows])]
+    nearest = np.unique(np.abs(away))[_RUNS_PER_PARABOLA - 1]
+    reach = min(float(np.log(width)), float(away.max()), float(-away.min()))
+    near: NDArray[np.int_] = rows[np.abs(away) <= max(reach, float(nearest)) + 1e-9]
+    return near
+
+
+def _parabola(
+    log_n: NDArray[np.float64], loss: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], float, float]:
+    """Return draws of the minimum in ln N, the least loss, and the share of draws without one."""
+    middle = log_n.mean()
+    design = np.vander(log_n - middle, 3, increasing=True)
+    coefficients, _, _, _ = np.linalg.lstsq(design, loss, rcond=None)
+    residual = loss - design @ coefficients
+    freedom = len(loss) - 3
+    scale = float(residual @ residual) / freedom
+    # Under a flat prior the coefficients are multivariate Student-t, exactly.
+    root = np.linalg.cholesky(np.linalg.inv(design.T @ design))
+    inflation = np.sqrt(scale * freedom / rng.chisquare(freedom, _DRAWS))
+    drawn = coefficients + inflation[:, None] * (rng.standard_normal((_DRAWS, 3)) @ root.T)
+    curvature = drawn[:, 2]
+    curved = curvature > 0
+    vertex = np.where(curved, -drawn[:, 1] / (2.0 * np.where(curved, curvature, 1.0)), np.nan)
+    least = coefficients[0] - coefficients[1] ** 2 / (4.0 * coefficients[2])
+    return vertex + middle, float(least), float(1.0 - curved.mean())
+
+
+def _inner_best(along: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ln N of the lowest curve at each budget; NaN where it is the first or last size."""
+    there = np.isfinite(along)
+    low = np.where(there, sizes[:, None], np.inf).min(axis=0)
+    high = np.where(there, sizes[:, None], -np.inf).max(axis=0)
+    best = sizes[np.argmin(along, axis=0)]
+    return np.where((low < best) & (best < high), best, np.nan)
+
+
+def _least_squares(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    there = np.isfinite(y)
+    if there.sum() < 2:
+        return np.nan, np.nan
+    intercept, slope = np.polynomial.polynomial.polyfit(x[there], y[there], 1)
+    return float(intercept), float(slope)
+
+
+def _table(
+    n_opt: NDArray[np.float64], compute: NDArray[np.float64], cost: ProductCost, prob: float
+) -> pd.DataFrame:
+    low, middle, high = np.nanquantile(n_opt, tail_quantiles(prob), axis=0)
+    product = compute / cost.flop_per_param_token
+    return pd.DataFrame(
+        {
+            "n_opt": middle,
+            "n_opt_lower": low,
+            "n_opt_upper": high,
+            "d_opt": product / middle,
+            "d_opt_lower": product / high,
+            "d_opt_upper": product / low,
+        },
+        index=pd.Index(compute, name="compute"),
+    )
+
+
+def _say_bias(bias: "pd.Series[float]", constants: Constants) -> str:
+    parameters = constants.parameters
+    low, high = np.expm1(bias.min()), np.expm1(bias.max())
+    return (
+        "A parabola is not the shape of the loss: under the exponents "
+        f"{parameters['alpha']:.3g} and {parameters['beta']:.3g} of {constants.name}, and with "
+        f"these sizes, its minimum misses N_opt by {low:+.2%} to {high:+.2%}."
+    )

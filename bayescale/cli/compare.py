@@ -1,0 +1,282 @@
+"""The command that compares laws: which of them runs support, and what the wrong one costs."""
+
+import argparse
+import math
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayescale.cli.files import Reads, Writes
+from bayescale.cli.numbers import seed_number, whole_number
+from bayescale.cli.render import add_runs, print_json, runs_of, table_records, table_text
+from bayescale.units import format_compute, format_share
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayescale.decision.cross_regret import CrossRegret
+    from bayescale.posterior.average import Mixture
+    from bayescale.posterior.fit import Fit
+    from bayescale.validation.result import Comparison
+
+type Arguments = argparse.Namespace
+type Verb = Callable[[str, Callable[[Arguments], None], str], argparse.ArgumentParser]
+
+BEYOND = 10.0
+"""The budget that laws are compared at, in times the largest run, unless one is given."""
+
+
+def add_compare_verb(verb: Verb, add_prob: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Add the command ``compare``."""
+    compare = verb("compare", _compare, "Compare laws on the same runs.")
+    compare.add_argument(
+        "cards", nargs="+", type=Reads(), metavar="CARD", help="model cards, or saved fits"
+    )
+    add_runs(compare, "--data")
+    compare.add_argument(
+        "--cut", action="append", metavar="AMOUNT", help="scale to fit below; may be repeated"
+    )
+    compare.add_argument("--scale", metavar="COLUMN", help="column that is the scale (compute)")
+    compare.add_argument("--by", metavar="COLUMN", help="leave out whole groups of one COLUMN")
+    compare.add_argument(
+        "--folds", type=whole_number, default=10, help="refits of groups left out (10)"
+    )
+    compare.add_argument(
+        "--draws", type=whole_number, default=1000, help="kept draws a chain (1000)"
+    )
+    compare.add_argument(
+        "--refit-draws",
+        type=whole_number,
+        default=500,
+        help="the same of refits that score laws (500)",
+    )
+    compare.add_argument("--seed", type=seed_number, default=0, help="seed of all fits (0)")
+    compare.add_argument(
+        "--compute",
+        metavar="FLOP",
+        help=f"budget to plan for by each law ({BEYOND:g} times the largest run)",
+    )
+    compare.add_argument(
+        "--figures", type=Writes(None), metavar="FOLDER", help="where to write figures"
+    )
+    add_prob(compare)
+
+
+def _compare(options: Arguments) -> None:
+    from bayescale.units import parse_amounts
+    from bayescale.validation.compare import compare
+
+    if options.compute:
+        parse_amounts(options.compute, "compute", "--compute")
+    if options.figures is not None:
+        options.figures.mkdir(parents=True, exist_ok=True)
+    found = compare(
+        *_fits_or_cards(options),
+        cuts=options.cut,
+        scale=options.scale,
+        by=options.by,
+        folds=options.folds,
+        seed=options.seed,
+        draws=options.draws,
+        refit_draws=options.refit_draws,
+        progress=not (options.quiet or options.json),
+    )
+    planning = _Planning(found, options.compute)
+    figures = _draw(found, planning, options) if options.figures is not None else []
+    if options.json:
+        print_json(_facts(found, planning, options.prob, figures))
+        return
+    print(found.headline)
+    for sentence in (*found.verdict, *found.caveats):
+        print(f"- {sentence}")
+    print("\nAgainst the best, ± standard error (nats):")
+    print(table_text(found.text_table()))
+    planning.show(options.prob)
+    if figures:
+        print("\nfigures: " + ", ".join(str(path) for path in figures))
+
+
+def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
+    """Return saved fits by the name of their card, or cards and runs."""
+    from bayescale.inference.load import load_fit
+    from bayescale.model.card import load_model
+
+    saved = [name for name in options.cards if name.endswith(".nc")]
+    if saved and (len(saved) < len(options.cards) or options.runs):
+        raise ValueError(
+            "compare: give saved fits alone, which have their runs, or cards and --data."
+        )
+    if saved:
+        fits = {Path(name).stem: load_fit(name) for name in saved}
+        if len(fits) < len(saved):
+            raise ValueError(f"compare: found {', '.join(saved)}; give files of different names.")
+        return (fits,)
+    if not options.runs:
+        raise ValueError("--data: cards need runs; give a dataset id, a folder or a file.")
+    models = [load_model(card) for card in options.cards]
+    needs = dict.fromkeys(column for model in models for column in model.columns.values())
+    return models, runs_of(options, tuple(needs), models[0].formula.response)
+
+
+class _Planning:
+    """What each law would plan for a budget, where the laws are of size and tokens."""
+
+    def __init__(self, found: "Comparison", budget: str | None) -> None:
+        self.fits: dict[str, Fit] = {
+            name: fit for name, fit in found.fits.items() if fit.law.takes_size_and_tokens
+        }
+        self.budget: float | str | None = budget
+        self.average: Mixture | None = None
+        self.crossed: CrossRegret | None = None
+        if not self.fits:
+            return
+        from bayescale.decision.cross_regret import cross_regret
+        from bayescale.posterior.average import average
+
+        if budget is None:
+            # To two digits: a round number, not a measurement.
+            most = BEYOND * float(found.runs.compute.max())
+            unit = 10.0 ** (math.floor(math.log10(most)) - 1)
+            self.budget = round(most / unit) * unit
+        weights = {str(n): float(w) for n, w in found.weights.items() if n in self.fits}
+        if sum(weights.values()) > 0:
+            self.average = average(self.fits, weights)
+        if len(self.fits) > 1:
+            kept = [name for name in found.supported if name in self.fits]
+            self.crossed = cross_regret(
+                self.sources,
+                compute=self.budget,
+                supported=[*kept, "average"] if kept else None,
+            )
+
+    @property
+    def sources(self) -> "dict[str, Fit | Mixture]":
+        """The laws, and their average if there is one."""
+        several = self.average is not None and len(self.average.parts) > 1
+        return {**self.fits, **({"average": self.average} if several and self.average else {})}
+
+    def elasticities(self, prob: float) -> "pd.DataFrame":
+        """Elasticities at the centre of the runs and at the largest run."""
+        import numpy as np
+
+        from bayescale.posterior.elasticities import elasticities
+
+        runs = next(iter(self.fits.values())).runs
+        largest = int(np.argmax(runs.compute))
+        points = {
+            name: [float(np.exp(np.log(x).mean())), float(x[largest])]
+            for name, x in (("n_params", runs.n_params), ("n_tokens", runs.n_tokens))
+        }
+        return elasticities(self.fits, inputs=points, prob=prob)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """How far beyond the runs the optimum of the budget lies under each law."""
+        from bayescale.allocation.allocate import optima
+        from bayescale.posterior.extrapolation import say_beyond
+
+        plans = {name: optima(s, compute=self.budget) for name, s in self.sources.items()}
+        return {name: say_beyond(plan.beyond) for name, plan in plans.items()}
+
+    def allocations(self, prob: float) -> "tuple[pd.DataFrame, pd.DataFrame]":
+        """Optima of the budget under each law and their average: for people, and in numbers."""
+        import pandas as pd
+
+        from bayescale.allocation.allocate import optima
+
+        plans = {name: optima(s, compute=self.budget) for name, s in self.sources.items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the statuses say it
+            numbers = {name: plan.table(prob) for name, plan in plans.items()}
+        names = ["model", "compute"]
+        texts = pd.concat({name: p.text_table(prob) for name, p in plans.items()}, names=names)
+        return texts.droplevel("compute"), pd.concat(numbers, names=names)
+
+    def show(self, prob: float) -> None:
+        """Print it."""
+        if not self.fits:
+            return
+        share = format_share(prob)
+        print(f"\nElasticities at the centre of the runs and at the largest run, {share} interval:")
+        print(table_text(_elasticity_text(self.elasticities(prob))))
+        budget = self.budget if isinstance(self.budget, str) else format_compute(self.budget or 0.0)
+        print(f"\nOptimum of {budget} under each law, median and {share} interval:")
+        for name, label in self.labels.items():
+            print(f"- {name}: {label}")
+        kept = ["N_opt", "D_opt (tokens)", "D/N", "loss at optimum"]
+        print(table_text(self.allocations(prob)[0][kept]))
+        if self.crossed is not None:
+            print()
+            for sentence in self.crossed.sentences:
+                print(f"- {sentence}")
+            print(table_text(self.crossed.text_table(prob)))
+
+
+def _elasticity_text(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return elasticities as people read them: ``0.0492 [0.0484, 0.0501]``."""
+    import pandas as pd
+
+    from bayescale.units import format_count, format_number
+
+    found: dict[str, list[str]] = {}
+    for heading, name in (("N", "n_params"), ("D", "n_tokens")):
+        found[heading] = [format_count(x, 2) for x in table[name]]
+    for name in ("e_n", "e_d"):
+        ends = zip(table[name], table[f"{name}_lower"], table[f"{name}_upper"], strict=True)
+        found[name] = ["{} [{}, {}]".format(*(format_number(x) for x in values)) for values in ends]
+    return pd.DataFrame(found, index=table.index).droplevel("point")
+
+
+def _draw(found: "Comparison", planning: _Planning, options: Arguments) -> list[Path]:
+    """Write the figures, and return their paths."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from bayescale import plots
+    from bayescale._io import whole_file
+
+    laws = {fit.law.name: fit for fit in found.fits.values()}
+    drawn: dict[str, Callable[[], Any]] = {"scores": lambda: plots.scores(found)}
+    for name, fit in found.fits.items():
+        if len(fit.columns) <= 2:
+            drawn[f"residuals-{name}"] = partial(plots.residuals, fit)
+    if planning.fits:
+        drawn["elasticities"] = lambda: plots.elasticities(planning.elasticities(options.prob))
+    crossed = planning.crossed
+    if crossed is not None:
+        drawn["cross-regret"] = lambda: plots.cross_regret(crossed, options.prob)
+    if "coupled" in laws:
+        drawn["coupling"] = lambda: plots.coupling(laws["coupled"], laws.get("kaplan-nd"))
+    paths = []
+    for name, draw in drawn.items():
+        figure = draw().figure
+        paths.append(options.figures / f"{name}.png")
+        with whole_file(paths[-1]) as path:
+            figure.savefig(path, dpi=140)
+        plt.close(figure)
+    return paths
+
+
+def _facts(
+    found: "Comparison", planning: _Planning, prob: float, figures: list[Path]
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "headline": found.headline,
+        "verdict": list(found.verdict),
+        "caveats": list(found.caveats),
+        "table": table_records(found.table()),
+        "cuts": found.cuts,
+        "scales": table_records(found.scales.table),
+        "weights": dict(found.weights),
+        "figures": [str(path) for path in figures],
+    }
+    if planning.fits:
+        facts["elasticities"] = table_records(planning.elasticities(prob))
+        facts["allocation"] = table_records(planning.allocations(prob)[1])
+    if planning.crossed is not None:
+        facts["cross_regret"] = table_records(planning.crossed.table(prob))
+    return facts

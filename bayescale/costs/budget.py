@@ -1,0 +1,186 @@
+"""Spending: the sizes and tokens that exhaust budgets, inside limits."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayescale.costs import Cost, ProductCost
+from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.errors import AmountError
+from bayescale.units import format_budget
+
+type Array = NDArray[np.float64]
+
+_LOG_MOST = 80.0
+"""ln of a size beyond any; where the search for the largest that a budget allows ends."""
+
+_NODES = 513
+"""Nodes of the table of tokens for a cost whose inverse is a search of its own."""
+
+_ON_LIMIT = 2e-5
+"""How near, in logs, an optimum is to a limit that it is said to be at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spending:
+    """Budgets of one cost, and what each buys.
+
+    Tokens follow from size: as many as the budget pays for, or fewer where a limit is met. All
+    arrays have the budgets along their last axis.
+
+    Attributes
+    ----------
+    cost, budgets, limits
+        What is spent, how much of it, and what else bounds a plan.
+    """
+
+    cost: Cost
+    budgets: Array
+    limits: Limits = NO_LIMITS
+
+    def __post_init__(self) -> None:
+        short = np.flatnonzero(~self.reach(self.cost, self.budgets, self.limits))
+        if len(short):
+            budget = format_budget(float(self.budgets[short[0]]), self.cost.unit)
+            raise AmountError(
+                f"compute: {budget} of {self.cost.name} does not reach to any plan inside the "
+                f"limits ({self.limits}). Give a larger budget or other limits."
+            )
+
+    @staticmethod
+    def reach(cost: Cost, budgets: Array, limits: Limits = NO_LIMITS) -> NDArray[np.bool_]:
+        """Return which budgets reach to any plan inside the limits."""
+        low, high = _ends(cost, budgets, limits)
+        found: NDArray[np.bool_] = low < high
+        return found
+
+    @property
+    def log_product(self) -> Array | None:
+        """Logarithm of the N D that each budget allows, where that is all that it decides."""
+        if not isinstance(self.cost, ProductCost):
+            return None
+        spent = np.minimum(self.budgets, self.limits.most_compute or np.inf)
+        return np.log(spent / self.cost.flop_per_param_token)
+
+    def log_tokens(
+        self, log_n: ArrayLike, which: NDArray[np.intp] | None = None, *, exact: bool = True
+    ) -> Array:
+        """Return ln D at ln N.
+
+        Parameters
+        ----------
+        log_n
+            Sizes, with the budgets along the last axis; or, with `which`, of any shape.
+        which
+            The number of the budget of each size.
+        exact
+            Whether to invert the cost itself, rather than look it up where that is slow.
+        """
+        log_n = np.asarray(log_n, dtype=float)
+        size, budgets = np.exp(log_n), self.budgets if which is None else self.budgets[which]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if exact or self.cost.direct:
+                log_d = np.log(np.maximum(self.cost.tokens_for(budgets, size), 0.0))
+            else:
+                log_d = self._looked_up(log_n, which)
+            if (compute := self.limits.most_compute) is not None:
+                in_time = self.cost.training.tokens_for(compute, size)
+                log_d = np.minimum(log_d, np.log(in_time))
+        return np.asarray(np.minimum(log_d, self._log_most_tokens))
+
+    @cached_property
+    def ends(self) -> tuple[Array, Array]:
+        """The least and the largest ln N that each budget and the limits allow."""
+        return _ends(self.cost, self.budgets, self.limits)
+
+    @property
+    def limited(self) -> tuple[bool, NDArray[np.bool_]]:
+        """Whether the least ln N is a limit that was set, and whether the largest is."""
+        limits = self.limits
+        memory = np.log(float(limits.max_params or np.inf))
+        held: NDArray[np.bool_] = self.ends[1] >= memory - _ON_LIMIT
+        return limits.min_params is not None, held | (limits.min_tokens is not None)
+
+    @property
+    def log_least_sizes(self) -> Array:
+        """Logarithms of the sizes below which a limit on tokens leaves a part of the budget."""
+        if not np.isfinite(self._log_most_tokens):
+            return np.full(len(self.budgets), -np.inf)
+        return _where_spent(self.cost, self.budgets, float(np.exp(self._log_most_tokens)))
+
+    def at_limit(self, log_n: Array) -> NDArray[np.bool_]:
+        """Return which plans a limit holds back from where they would be without it."""
+        low, high = self.ends
+        low_set, high_set = self.limited
+        there = np.where(np.isnan(log_n), low, log_n)
+        log_d = self.log_tokens(there)
+        compute = self.cost.training(np.exp(there), np.exp(log_d))
+        late = compute >= (self.limits.most_compute or np.inf) * (1.0 - _ON_LIMIT)
+        found: NDArray[np.bool_] = ~np.isnan(log_n) & (
+            (low_set & (log_n <= low + _ON_LIMIT))
+            | (high_set & (log_n >= high - _ON_LIMIT))
+            | (log_d >= self._log_most_tokens - _ON_LIMIT)
+            | late
+        )
+        return found
+
+    def spent(self, log_n: Array) -> Array:
+        """Return what plans of these sizes cost: the budgets, or less at a limit."""
+        return np.asarray(self.cost(np.exp(log_n), np.exp(self.log_tokens(log_n))))
+
+    @property
+    def _log_most_tokens(self) -> float:
+        most = self.limits.most_tokens
+        return np.inf if most is None else float(np.log(most))
+
+    def _looked_up(self, log_n: Array, which: NDArray[np.intp] | None) -> Array:
+        """Return ln D from the table, by cubics that do not overshoot."""
+        low, high = self.ends
+        step = (high - low) / (_NODES - 1)
+        index = np.arange(len(self.budgets)) if which is None else which
+        place = (log_n - low[index]) / step[index]
+        cell = np.clip(np.nan_to_num(place), 0, _NODES - 2).astype(np.intp)
+        c3, c2, c1, c0 = self._table[:, cell, np.broadcast_to(index, cell.shape)]
+        u = (place - cell) * step[index]
+        return np.asarray(((c3 * u + c2) * u + c1) * u + c0)
+
+    @cached_property
+    def _table(self) -> Array:
+        from scipy.interpolate import PchipInterpolator
+
+        low, high = self.ends
+        share = np.linspace(0.0, 1.0, _NODES)
+        log_n = low + (high - low) * share[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_d = np.log(np.maximum(self.cost.tokens_for(self.budgets, np.exp(log_n)), 1e-300))
+        # The last node may miss one token by rounding.
+        log_d = np.where(np.isfinite(log_d), log_d, 0.0)
+        made = PchipInterpolator(share, log_d, axis=0).c  # in powers of the share
+        return np.asarray(made / (high - low) ** np.arange(3, -1, -1)[:, None, None])
+
+
+def _ends(cost: Cost, budgets: Array, limits: Limits) -> tuple[Array, Array]:
+    n_tokens = float(limits.min_tokens or 1.0)
+    low = np.full(len(budgets), np.log(float(limits.min_params or 1.0)))
+    high = np.minimum(
+        _where_spent(cost, budgets, n_tokens), np.log(float(limits.max_params or np.inf))
+    )
+    if (compute := limits.most_compute) is not None:
+        high = np.minimum(high, _where_spent(cost.training, np.array([compute]), n_tokens))
+    return low, high
+
+
+def _where_spent(cost: Cost, budgets: Array, n_tokens: float) -> Array:
+    """Return ln of the sizes at which so many tokens cost each budget; -inf if none do."""
+    if isinstance(cost, ProductCost):
+        return np.asarray(np.log(budgets / (cost.flop_per_param_token * n_tokens)))
+    from scipy.optimize import elementwise
+
+    def excess(log_n: Array, budget: Array) -> Array:
+        return np.asarray(np.log(cost(np.exp(log_n), n_tokens)) - np.log(budget))
+
+    low, high = np.full_like(budgets, -20.0), np.full_like(budgets, _LOG_MOST)
+    found = elementwise.find_root(excess, (low, high), args=(budgets,))
+    return np.where(found.success, found.x, -np.inf)

@@ -1,0 +1,1 @@
+"""Read, validate, find and store tables of runs."""

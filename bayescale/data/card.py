@@ -1,0 +1,141 @@
+"""The card beside a dataset: what the runs are, where they come from, what to beware of."""
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bayescale.data.toml_file import read_card
+from bayescale.errors import (
+    CardError,
+    RunsError,
+    did_you_mean,
+    listed,
+    quoted,
+    refuse_unknown,
+)
+
+_TEXTS = ("id", "title", "source", "licence", "checksum", "family")
+_LISTS = ("citation", "known_issues")
+_OUTLIERS = ("column", "why")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetCard:
+    """Provenance of a table of runs, as its card.toml states it.
+
+    `licence` is what the source states, "none stated" included. `checksum` is of the runs file,
+    as ``"sha256:..."``. `outliers` names a 0/1 column whose rows are left out by default.
+    """
+
+    id: str
+    title: str
+    citation: tuple[str, ...]
+    source: str
+    licence: str
+    known_issues: tuple[str, ...]
+    columns: Mapping[str, str]
+    units: Mapping[str, str]
+    counting: Mapping[str, str]
+    checksum: str = ""
+    family: str = ""
+    vocabulary_size: int | None = None
+    derived: Mapping[str, str] = field(default_factory=dict)
+    outliers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str) -> "DatasetCard":
+        """Build a card from parsed TOML or JSON; whatever a card cannot say raises CardError."""
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        refuse_unknown(content, fields, where)
+        missing = [
+            name
+            for name, f in fields.items()
+            if name not in content
+            and f.default is dataclasses.MISSING
+            and f.default_factory is dataclasses.MISSING
+        ]
+        if missing:
+            raise CardError(f"{where}: {', '.join(missing)} missing; a dataset card needs them.")
+        for key, value in content.items():
+            _check(key, value, where)
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in content.items()
+        }
+        return cls(**values)
+
+    @classmethod
+    def read(cls, path: Path) -> "DatasetCard":
+        """Read a card.toml file."""
+        return cls.from_dict(read_card(path), str(path))
+
+    def check_columns(self, present: Collection[str], known: Collection[str], where: str) -> None:
+        """Raise CardError for a column that the card names and the table does not have.
+
+        Parameters
+        ----------
+        present
+            The columns of the table, under its names for them and under those they are read as.
+        known
+            Names that units, countings and derivations may be of though the table has no such
+            column: what can be derived.
+        where
+            How messages call the table.
+        """
+        flag = self.outliers.get("column")
+        for part, names, allowed in (
+            ("[outliers] column", [flag] if flag else [], present),
+            ("[columns]", self.columns, present),
+            ("[units]", self.units, {*present, *known}),
+            ("[counting]", self.counting, {*present, *known}),
+            ("[derived]", self.derived, {*present, *known}),
+        ):
+            for name in names:
+                if name not in allowed:
+                    raise CardError(
+                        f"{where}: its card names the column {quoted(name)} in {part}; the columns "
+                        f"of the table are {listed(present)}.{did_you_mean(name, present)}"
+                    )
+
+    def check_file(self, path: Path) -> None:
+        """Raise RunsError unless the runs file is the one the card was written for."""
+        if not self.checksum:
+            return
+        found = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != self.checksum:
+            raise RunsError(
+                f"{path}: found checksum {found}, expected {self.checksum} from its card. The "
+                "table was changed or damaged; restore it, or update the card if the change is "
+                "meant."
+            )
+
+
+def _check(key: str, value: object, where: str) -> None:
+    """Raise CardError unless a key holds what it should."""
+    if key in _TEXTS:
+        right, expected = isinstance(value, str), "text"
+        if key == "id":
+            right, expected = right and bool(value), "text that is not empty"
+        if key == "checksum" and value:
+            right = right and bool(re.fullmatch(r"sha256:[0-9a-f]{64}", str(value)))
+            expected = '"sha256:" and 64 hexadecimal digits'
+    elif key in _LISTS:
+        right = isinstance(value, list | tuple) and all(isinstance(x, str) for x in value)
+        expected = "a list of texts"
+    elif key == "vocabulary_size":
+        whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 10**9
+        right, expected = value is None or whole, "a whole number of tokens, at least 2"
+    else:
+        right = isinstance(value, Mapping) and all(
+            isinstance(name, str) and isinstance(said, str) for name, said in value.items()
+        )
+        expected = "a table with a text for each column"
+        if right and key == "outliers" and isinstance(value, Mapping) and value:
+            refuse_unknown(value, _OUTLIERS, f"{where}, [outliers]")
+            right, expected = "column" in value, 'column = "..." in it'
+    if not right:
+        raise CardError(f"{where}: {key}: found {quoted(value)}, expected {expected}.")

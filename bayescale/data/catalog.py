@@ -1,0 +1,64 @@
+"""Where model cards and datasets are found: the package, the checkout, and the user's folders."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from bayescale.errors import unknown_name
+
+type Shelf = Literal["models", "datasets"]
+
+PATH_VARIABLE = "BAYESCALE_PATH"
+"""Environment variable naming extra folders, each with models/ or datasets/ inside."""
+
+CARD_NAME = "card.toml"
+
+
+def catalogue_roots() -> tuple[Path, ...]:
+    """Return the folders searched, in order: the user's own first, then what ships."""
+    own = [Path(entry) for entry in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if entry]
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "_catalogue"
+    # A wheel carries the catalogue inside the package; a checkout keeps it at its top level.
+    return (*own, packaged if packaged.is_dir() else package.parent)
+
+
+def model_cards() -> dict[str, Path]:
+    """Return every model card found, by id."""
+    return dict(_first_of_each("models"))
+
+
+def dataset_folders() -> dict[str, Path]:
+    """Return the folder of every dataset found, by id."""
+    return dict(_first_of_each("datasets"))
+
+
+def find_model_card(name: str) -> Path:
+    """Return the card of a model id, or raise UnknownNameError."""
+    return _find("model card", name, model_cards())
+
+
+def find_dataset(name: str) -> Path:
+    """Return the folder of a dataset id, or raise UnknownNameError."""
+    return _find("dataset", name, dataset_folders())
+
+
+def _find(kind: str, name: str, found: dict[str, Path]) -> Path:
+    if name not in found:
+        raise unknown_name(kind, name, found)
+    return found[name]
+
+
+def _first_of_each(shelf: Shelf) -> Iterator[tuple[str, Path]]:
+    seen: set[str] = set()
+    for root in catalogue_roots():
+        pattern = "*.toml" if shelf == "models" else f"*/{CARD_NAME}"
+        found = (
+            (card.stem, card) if shelf == "models" else (card.parent.name, card.parent)
+            for card in (root / shelf).glob(pattern)
+        )
+        for name, entry in sorted(found):
+            if name not in seen:
+                seen.add(name)
+                yield name, entry

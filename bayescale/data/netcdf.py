@@ -1,0 +1,253 @@
+"""One netCDF file of groups and facts, written whole or not at all, and read back or refused."""
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayescale._io import whole_file
+from bayescale._outputs import SAVED_FIT, SEAL, is_saved_fit
+from bayescale.data.card import DatasetCard
+from bayescale.data.hdf5_check import check_hdf5
+from bayescale.data.notes import Note
+from bayescale.data.runs import Runs
+from bayescale.errors import FitFileError, quoted, shortened
+
+FORMAT = 1
+_FORMAT_KEY = "bayescale_format"
+
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ODD = "odd%"
+"""Begins the name of what is called by something that HDF5 has no name for."""
+
+_ROW = "row"
+_ESCAPED = "bayescale_json"
+"""Marks texts that are kept as JSON."""
+
+
+def write_groups(
+    path: str | Path, groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]
+) -> None:
+    """Write datasets as groups, and facts as JSON in the attributes of the root."""
+    SAVED_FIT.check(path)
+    content = pack_groups(groups, facts)
+    with whole_file(path) as part:
+        part.write_bytes(content)
+
+
+def pack_groups(groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]) -> bytes:
+    """Return the content of the file that `write_groups` writes."""
+    tree = xr.DataTree.from_dict(dict(groups))
+    texts = {name: json.dumps(fact, default=_plain) for name, fact in facts.items()}
+    tree.attrs = {_FORMAT_KEY: FORMAT} | texts
+    # Through memory: HDF5 on a full disk leaves files it cannot close, and crashes at exit.
+    return seal(bytes(tree.to_netcdf(engine="h5netcdf")))
+
+
+def read_groups(
+    path: Path, groups: Sequence[str], facts: Sequence[str]
+) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
+    """Read what `write_groups` wrote; anything else raises FitFileError."""
+    if not path.is_file():
+        raise FitFileError(f"{path}: there is no such file. Give the path of a saved fit.")
+    # Looked at before it is read: what is no saved fit may be of any size.
+    return unpack_groups(path.read_bytes() if is_saved_fit(path) else b"", groups, facts, path)
+
+
+def unpack_groups(
+    content: bytes, groups: Sequence[str], facts: Sequence[str], path: Path
+) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
+    """Return what `pack_groups` packed; anything else raises FitFileError."""
+    import h5py
+
+    unsealed = _unseal(content, path)
+    with refusing_damage(path):
+        with h5py.File(io.BytesIO(unsealed), "r") as file:
+            check_hdf5(file, len(unsealed))
+        tree = xr.load_datatree(io.BytesIO(unsealed), engine="h5netcdf")
+        found = tree.attrs.get(_FORMAT_KEY)
+        if found != FORMAT:
+            raise FitFileError(
+                f"{path}: found format {shortened(found)}, expected {FORMAT}. It was "
+                "written by another version of bayescale; fit again."
+            )
+        return (
+            {name: tree[name].to_dataset() for name in groups},
+            {name: json.loads(tree.attrs[name]) for name in facts},
+        )
+
+
+@contextmanager
+def refusing_damage(path: Path) -> Iterator[None]:
+    """Raise FitFileError for whatever goes wrong with a file that someone else may have made."""
+    try:
+        yield
+    except FitFileError as error:
+        raise FitFileError(str(error) if str(path) in str(error) else f"{path}: {error}.") from None
+    except Exception as error:  # what a made-up file may raise, nobody can list
+        said = quoted(str(error) or type(error).__name__, 200)
+        raise FitFileError(
+            f"{path}: not a saved fit of bayescale, though it ends like one ({said}). Give a file "
+            "that `Fit.save` or `bayescale fit --out` wrote, or fit again."
+        ) from None
+
+
+def seal(content: bytes) -> bytes:
+    """Return the content of a file with its digest as the last line."""
+    return content + SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def _unseal(sealed: bytes, path: Path) -> bytes:
+    # Checked before HDF5 sees the file: its readers do not take damage quietly.
+    content, _, _ = sealed.rpartition(SEAL)
+    if not content or seal(content) != sealed:
+        raise FitFileError(
+            f"{path}: not a saved fit of bayescale, or damaged or cut short: its last line is not "
+            "the digest of its content. Give a file that `Fit.save` or `bayescale fit --out` "
+            "wrote, or fit again."
+        )
+    return content
+
+
+def table_to_dataset(table: pd.DataFrame) -> xr.Dataset:
+    """Return a table with its rows along ``row``; what is not a number becomes text.
+
+    Numbers and truth values of any library come back as those of NumPy; whole numbers with gaps
+    as floats. Times, categories and objects come back as what they read as, and what is missing
+    of them as the empty text.
+    """
+    return xr.Dataset(
+        {
+            stored_name(str(name), _ROW): _held((_ROW,), _values(table[name]))
+            for name in table.columns
+        }
+    )
+
+
+def dataset_to_table(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return the table that `table_to_dataset` stored."""
+    return pd.DataFrame({called(str(name)): _free(x) for name, x in dataset.data_vars.items()})
+
+
+def draws_to_dataset(draws: xr.Dataset) -> xr.Dataset:
+    """Return draws under names, and of levels with labels, that HDF5 can hold."""
+    names = {str(name): stored_name(str(name)) for name in (*draws.variables, *draws.dims)}
+    labels = {
+        names[str(name)]: _held((names[str(name)],), index.to_numpy())
+        for name, index in draws.coords.items()
+        if index.dims == (name,)
+    }
+    renamed = draws.rename({old: new for old, new in names.items() if old != new})
+    return renamed.assign_coords(labels)
+
+
+def dataset_to_draws(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the draws that `draws_to_dataset` stored."""
+    labels = {
+        name: ((name,), _free(index))
+        for name, index in dataset.coords.items()
+        if _ESCAPED in index.attrs
+    }
+    names = {str(name): called(str(name)) for name in (*dataset.variables, *dataset.dims)}
+    return dataset.assign_coords(labels).rename(
+        {old: new for old, new in names.items() if old != new}
+    )
+
+
+def stored_name(name: str, reserved: str = "") -> str:
+    """Return a name that files can hold, for one that they may not; `called` gives it back."""
+    if _PLAIN.fullmatch(name) and name != reserved:
+        return name
+    return _ODD + quote(name, safe="", errors="surrogatepass")
+
+
+def called(name: str) -> str:
+    """Return the name of which `stored_name` made another."""
+    return unquote(name[len(_ODD) :], errors="surrogatepass") if name.startswith(_ODD) else name
+
+
+def _values(column: "pd.Series[Any]") -> NDArray[Any]:
+    kind = column.dtype.kind
+    if kind == "b" and not column.isna().any():
+        return column.to_numpy(dtype=np.bool_)
+    if kind in "iuf":
+        values = column.to_numpy()
+        if values.dtype.kind not in "iuf":
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        # netCDF has floats of 32 and 64 bits.
+        odd = values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8)
+        return values.astype(np.float64) if odd else values
+    return np.array([_text(value) for value in column], dtype=object)
+
+
+def _text(value: object) -> str:
+    missing = pd.isna(value)  # type: ignore[call-overload]
+    return "" if isinstance(missing, bool | np.bool_) and missing else str(value)
+
+
+def _held(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[Any, ...]:
+    """Return values as a variable holds them: texts in JSON where HDF5 has no way to hold them."""
+    if values.dtype.kind in "biuf" or all(map(_can_be_held, values)):
+        return dims, values
+    return dims, np.array([json.dumps(str(x)) for x in values], dtype=object), {_ESCAPED: 1}
+
+
+def _free(variable: xr.DataArray) -> NDArray[Any]:
+    """Return the values that `_held` was given."""
+    values = variable.to_numpy()
+    if _ESCAPED not in variable.attrs:
+        return values
+    return np.array([json.loads(text) for text in values], dtype=object)
+
+
+def _can_be_held(text: object) -> bool:
+    # HDF5 ends a text at a zero, and knows no halves of characters.
+    try:
+        return b"\0" not in str(text).encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _plain(value: object) -> object:
+    """Return what is no JSON as what is: numbers of NumPy, and dates as they read."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def runs_facts(runs: Runs) -> dict[str, Any]:
+    """Return what there is to say of runs beside their table."""
+    return {
+        "name": runs.name,
+        "notes": [Note.of(note).to_dict() for note in runs.notes],
+        "derived": dict(runs.derived),
+        "card": asdict(runs.card) if runs.card else None,
+        "observed": list(runs.observed),
+        "response": runs.response,
+        "units": dict(runs.units),
+    }
+
+
+def runs_from(dataset: xr.Dataset, facts: Mapping[str, Any]) -> Runs:
+    """Return the runs of a table that `table_to_dataset` stored, and of their facts."""
+    card = facts["card"]
+    return Runs(
+        _table=dataset_to_table(dataset),
+        name=facts["name"],
+        notes=tuple(map(Note.of, facts["notes"])),
+        derived=facts["derived"],
+        card=DatasetCard.from_dict(card, "saved card") if card else None,
+        observed=tuple(facts["observed"]),
+        response=facts["response"],
+        units=facts.get("units", {}),
+    )

@@ -1,0 +1,388 @@
+"""Amounts that no model has, or hardly any: in which rows, and which unit would make sense of them.
+
+The limits are wide of what has been trained: of 12 public tables with 16,000 runs, none of them
+reaches one. They are about units (sizes in millions, compute in EFLOP or as its logarithm,
+perplexity for loss), which are wrong by factors of a thousand, and not about good designs.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale.costs import six_nd
+from bayescale.data.column_units import BASES, column_unit
+from bayescale.data.runs import AMOUNTS
+from bayescale.units import format_budget, format_count, format_number
+
+FEWEST_PARAMS = 1e3
+FEWEST_TOKENS_PER_PARAM = 1e-3
+FEW_TOKENS_PER_PARAM = 1e-2
+"""Where more than `FEW_SHARE` of the runs have fewer, it is not the corner of a design."""
+FEW_SHARE = 0.1
+MOST_TOKENS_PER_PARAM = 1e6
+LEAST_COMPUTE = 1e9
+MOST_COMPUTE_RATIO = 300.0
+"""Factor by which compute may differ from 6ND, as for sparse models counted whole."""
+ISOLATED = 100.0
+"""Factor in tokens per parameter between a few rows and all others that is no design."""
+FEWEST_TO_COMPARE = 5
+"""Runs of which one can be said to lie apart."""
+MOST_LOSS = 12.5
+"""Nats a token; the loss of a uniform guess among 268,000 tokens."""
+LOW_LOSS = (0.5, 1.4)
+"""Where all losses of language models lie that are given in bits per byte."""
+TYPICAL_TOKENS_PER_PARAM = 30.0
+
+_SIZES = {"": 0, "M": 1, "B": 2, "K": 3, "log10": 3}
+_TOKENS = {"": 0, "B": 1, "M": 2, "T": 2, "K": 3, "log10": 3}
+_COMPUTES = {
+    **{"": 0, "EFLOP": 1, "log10": 1, "PF-days": 2, "ZFLOP": 2},
+    **{"PFLOP": 3, "TFLOP": 3, "GFLOP": 3},
+}
+_UNITS = {"n_params": _SIZES, "n_tokens": _TOKENS, "compute": _COMPUTES}
+"""Units that columns are found in, the likeliest with the smallest number."""
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something implausible in a table of runs.
+
+    Attributes
+    ----------
+    column
+        The column to be stated in another unit, or in its own to confirm that it is right.
+    rows
+        The rows, as the source counts them.
+    found
+        What was found, as a sentence.
+    impossible
+        Whether no model can be so, rather than hardly any.
+    units
+        Units, by column, that would make sense of it; empty if none does.
+    reading
+        What the columns are in those units.
+    """
+
+    column: str
+    rows: tuple[int, ...]
+    found: str
+    impossible: bool
+    units: Mapping[str, str] = field(default_factory=dict)
+    reading: str = ""
+
+    @property
+    def advice(self) -> str:
+        """How to say what is right."""
+        base = BASES[self.column]
+        if self.units:
+            stated = ", ".join(f"{name!r}: {unit!r}" for name, unit in self.units.items())
+            flags = " ".join(f"--unit {name}={unit}" for name, unit in self.units.items())
+            first = f"{self.reading}: units={{{stated}}} ({flags}) says so. "
+        else:
+            first = "Correct the rows, or leave them out. "
+        return (
+            f"{first}If it is right as it is, confirm it with units={{{self.column!r}: {base!r}}} "
+            f"(--unit {self.column}={base})."
+        )
+
+    @property
+    def sentence(self) -> str:
+        """What was found and what to do."""
+        return f"{self.found} {self.advice}"
+
+
+def implausible(
+    frame: pd.DataFrame,
+    *,
+    given: Sequence[str],
+    confirmed: Sequence[str] = (),
+    stated: Sequence[str] = (),
+    row_word: str = "row",
+) -> tuple[Finding, ...]:
+    """Return what is implausible in a table, in base units and indexed as its source counts rows.
+
+    Parameters
+    ----------
+    frame
+        Columns of the vocabulary; those of `AMOUNTS` and ``loss`` are looked at.
+    given
+        Which of its amounts were given, where others were derived from them.
+    confirmed
+        Columns whose values were said to be right.
+    stated
+        Columns whose unit was stated, so that no other is proposed.
+    row_word
+        What the index counts.
+    """
+    amounts = {name: frame[name].to_numpy(dtype=float) for name in AMOUNTS if name in frame}
+    rows = _Rows(frame.index, row_word)
+    with np.errstate(all="ignore"):  # extreme amounts have ratios that are zero or infinite
+        return _implausible(frame, amounts, rows, given, confirmed, stated)
+
+
+def _implausible(
+    frame: pd.DataFrame,
+    amounts: Mapping[str, NDArray[np.float64]],
+    rows: "_Rows",
+    given: Sequence[str],
+    confirmed: Sequence[str],
+    stated: Sequence[str],
+) -> tuple[Finding, ...]:
+    found = [f for f in _of_amounts(amounts, given, rows) if f.column not in confirmed]
+    if found:
+        values = {name: amounts[name] for name in given if name in amounts}
+        units = _fitting_units(values, rows, stated)
+        reading = _reading(values, units)
+        found.sort(key=lambda f: not f.impossible)
+        found = [replace(f, units=units, reading=reading) for f in found]
+        # One unit explains them all; the first tells.
+        found = found[:1] if units else found
+    if "loss" in frame and "loss" not in confirmed:
+        of_loss = _of_loss(frame["loss"].to_numpy(dtype=float), amounts, rows)
+        # Where a unit was stated, it is the values that are in doubt, and only high ones are.
+        found += of_loss if "loss" not in stated else [f for f in of_loss if not f.units]
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows by their place, and how a sentence names them."""
+
+    index: "pd.Index[int]"
+    word: str
+
+    def numbers(self, mask: NDArray[np.bool_]) -> tuple[int, ...]:
+        return tuple(int(row) for row in self.index[mask])
+
+    def text(self, mask: NDArray[np.bool_]) -> str:
+        if mask.all():
+            return f"all {len(mask)} runs"
+        numbers = self.numbers(mask)
+        shown = ", ".join(map(str, numbers[:_SHOWN]))
+        more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+        return f"{self.word}{'s' if len(numbers) > 1 else ''} {shown}{more}"
+
+
+def _of_amounts(
+    amounts: Mapping[str, NDArray[np.float64]], given: Sequence[str], rows: _Rows
+) -> list[Finding]:
+    sizes, tokens, compute = (amounts.get(name) for name in AMOUNTS)
+    found: list[Finding] = []
+
+    def add(column: str, mask: NDArray[np.bool_], impossible: bool, say: Callable[[], str]) -> None:
+        if mask.any():
+            column = column if column in given else "compute"
+            said = f"{rows.text(mask).capitalize()}: {say()}"
+            found.append(Finding(column, rows.numbers(mask), said, impossible))
+
+    if sizes is not None:
+        of_sizes, small = sizes, sizes < FEWEST_PARAMS
+        add(
+            "n_params",
+            small,
+            True,
+            lambda: (
+                f"{_how('n_params', given)} of {_span(of_sizes[small], format_count)}, and no "
+                f"model has fewer than {format_count(FEWEST_PARAMS)}."
+            ),
+        )
+    if sizes is not None and tokens is not None:
+        of_tokens, ratio = tokens, tokens / sizes
+        none = tokens < 1.0
+        add("n_tokens", none, True, lambda: f"{_how('n_tokens', given)} below one.")
+        few = ratio < FEWEST_TOKENS_PER_PARAM
+        if np.mean(ratio < FEW_TOKENS_PER_PARAM) > FEW_SHARE:
+            few = ratio < FEW_TOKENS_PER_PARAM
+        few &= ~none
+        many = ratio > MOST_TOKENS_PER_PARAM
+        for mask, impossible, than in ((few, True, "fewer"), (many, False, "more")):
+            add(
+                "n_tokens",
+                mask,
+                impossible,
+                lambda mask=mask, than=than: (  # type: ignore[misc]
+                    f"{_span(ratio[mask], _digits)} tokens per parameter, {than} than any model "
+                    f"({_how('n_tokens', given)} of {_span(of_tokens[mask], format_count)})."
+                ),
+            )
+        if not found:
+            found += _isolated(amounts, ratio, given, rows)
+    if compute is not None and "compute" in given:
+        of_compute = compute
+        if sizes is not None and tokens is not None and {"n_params", "n_tokens"} <= set(given):
+            middle = float(np.median(compute / six_nd(sizes, tokens)))
+            if not 1.0 / MOST_COMPUTE_RATIO < middle < MOST_COMPUTE_RATIO:
+                add(
+                    "compute",
+                    np.ones(len(compute), dtype=bool),
+                    False,
+                    lambda: f"compute is {_digits(middle)} times 6ND in the median.",
+                )
+        little = compute < LEAST_COMPUTE
+        add(
+            "compute",
+            little,
+            False,
+            lambda: (
+                f"compute of {_span(of_compute[little], format_budget)}, less than any training."
+            ),
+        )
+    return found
+
+
+def _isolated(
+    amounts: Mapping[str, NDArray[np.float64]],
+    ratio: NDArray[np.float64],
+    given: Sequence[str],
+    rows: _Rows,
+) -> list[Finding]:
+    """Return a few rows whose tokens per parameter lie far from those of all others."""
+    if len(ratio) < FEWEST_TO_COMPARE:
+        return []
+    logs, order = np.log(ratio), np.argsort(ratio)
+    most = max(1, int(FEW_SHARE * len(ratio)))
+    found = []
+    for apart in (order, order[::-1]):
+        gaps = np.abs(np.diff(logs[apart[: most + 1]]))
+        wide = np.flatnonzero(gaps > math.log(ISOLATED))
+        if not len(wide):
+            continue
+        mask = np.zeros(len(ratio), dtype=bool)
+        mask[apart[: wide[-1] + 1]] = True
+        # The amount that lies farther from those of the other rows is the one to look at.
+        distances = {
+            name: abs(np.log(np.median(amounts[name][mask]) / np.median(amounts[name][~mask])))
+            for name in given
+            if name in amounts
+        }
+        column = max(distances, key=lambda name: distances[name])
+        found.append(
+            Finding(
+                column,
+                rows.numbers(mask),
+                f"{rows.text(mask).capitalize()}: {_span(ratio[mask], _digits)} tokens per "
+                f"parameter, where the other runs have {_span(ratio[~mask], _digits)}; look at "
+                f"{column}.",
+                False,
+            )
+        )
+    return found
+
+
+def _of_loss(
+    losses: NDArray[np.float64], amounts: Mapping[str, NDArray[np.float64]], rows: _Rows
+) -> list[Finding]:
+    high = losses > MOST_LOSS
+    if high.any():
+        said = (
+            f"{rows.text(high).capitalize()}: loss of {_span(losses[high], _digits)}, worse than a "
+            "uniform guess in nats/token."
+        )
+        finding = Finding("loss", rows.numbers(high), said, False)
+        logs = np.log(losses)
+        if np.mean(high) > 0.5 and logs.min() > 0 and logs.max() < MOST_LOSS:
+            reading = f"As perplexity it is {_span(logs, _digits)} nats/token"
+            if losses.max() <= 100.0:
+                reading += " (an error in per cent is the column error, --unit error=%)"
+            finding = replace(finding, units={"loss": "perplexity"}, reading=reading)
+        return [finding]
+    sizes = amounts.get("n_params")
+    low, most = LOW_LOSS
+    if sizes is not None and sizes.min() >= 1e6 and low < losses.min() and losses.max() < most:
+        said = (
+            f"All {len(losses)} runs: loss of {_span(losses, _digits)}, lower than language models "
+            "of such sizes reach in nats/token."
+        )
+        everywhere = np.ones(len(losses), dtype=bool)
+        reading = "It may be in bits per byte"
+        return [
+            Finding("loss", rows.numbers(everywhere), said, False, {"loss": "bits/byte"}, reading)
+        ]
+    return []
+
+
+def _fitting_units(
+    values: Mapping[str, NDArray[np.float64]], rows: _Rows, stated: Sequence[str]
+) -> dict[str, str]:
+    """Return the likeliest units in which nothing is implausible; none if there are no such."""
+    names = list(values)
+    choices = [[""] if name in stated else list(_UNITS[name]) for name in names]
+    best: tuple[float, dict[str, str]] = (math.inf, {})
+    for units in product(*choices):
+        changed = {name: unit for name, unit in zip(names, units, strict=True) if unit}
+        if not changed:
+            continue
+        amounts = _completed(
+            {name: _converted(name, values[name], changed.get(name, "")) for name in names}
+        )
+        if not all(np.all(np.isfinite(v) & (v > 0)) for v in amounts.values()):
+            continue
+        unlikely = sum(_UNITS[name][unit] for name, unit in changed.items()) / 4.0
+        score = len(changed) + unlikely + _distance(amounts, all_given=len(names) == len(AMOUNTS))
+        if score < best[0] and not _of_amounts(amounts, names, rows):
+            best = (score, changed)
+    return best[1]
+
+
+def _distance(amounts: Mapping[str, NDArray[np.float64]], *, all_given: bool) -> float:
+    """Return how far a table is from a typical one, in thousands; from 6ND, in factors of 2."""
+    if all_given:
+        ratio = amounts["compute"] / six_nd(amounts["n_params"], amounts["n_tokens"])
+        return float(np.median(np.abs(np.log(ratio)))) / math.log(2.0)
+    if "n_params" in amounts and "n_tokens" in amounts:
+        ratio = float(np.median(amounts["n_tokens"] / amounts["n_params"]))
+        return float(abs(np.log(ratio / TYPICAL_TOKENS_PER_PARAM))) / math.log(1e3)
+    typical = {"n_params": 1e9, "n_tokens": 2e10, "compute": 1e20}
+    return sum(
+        float(abs(np.log(np.median(values) / typical[name]))) / math.log(1e12)
+        for name, values in amounts.items()
+    )
+
+
+def _converted(name: str, values: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
+    if not unit:
+        return values
+    convert = column_unit(name, unit).convert
+    return values if convert is None else convert(values)
+
+
+def _completed(values: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """Return amounts with the third by C = 6ND where two are given."""
+    known, k = dict(values), six_nd.flop_per_param_token
+    if set(known) == {"n_params", "compute"}:
+        known["n_tokens"] = known["compute"] / (k * known["n_params"])
+    elif set(known) == {"n_tokens", "compute"}:
+        known["n_params"] = known["compute"] / (k * known["n_tokens"])
+    return known
+
+
+def _reading(values: Mapping[str, NDArray[np.float64]], units: Mapping[str, str]) -> str:
+    parts = []
+    for name, unit in units.items():
+        converted = _converted(name, values[name], unit)
+        form = format_budget if name == "compute" else format_count
+        span = _span(converted, lambda x: form(x))  # noqa: B023
+        parts.append(f"in {unit} {name} is {span}")
+    return f"I{' and '.join(parts)[1:]}"
+
+
+def _how(name: str, given: Sequence[str]) -> str:
+    return name if name in given else f"{name}, derived from compute,"
+
+
+def _span(values: NDArray[np.float64], form: Callable[[float], str]) -> str:
+    if not len(values):
+        return ""
+    low, high = form(float(values.min())), form(float(values.max()))
+    return low if low == high else f"{low} to {high}"
+
+
+def _digits(value: float) -> str:
+    return format_number(value, 3)

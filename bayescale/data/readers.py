@@ -1,0 +1,363 @@
+"""From a dataset id, a folder, a file or a table in memory to a raw table, its rows countable."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
+import pyarrow as pa
+
+from bayescale.data.card import DatasetCard
+from bayescale.data.catalog import CARD_NAME, find_dataset
+from bayescale.data.notes import Note
+from bayescale.errors import RunsError, listed, quoted
+
+
+@runtime_checkable
+class ArrowTable(Protocol):
+    """A table of another library (polars, pyarrow, DuckDB, ...) that hands its columns over.
+
+    See the `Arrow PyCapsule interface
+    <https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html>`_.
+    """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return a capsule with a stream of the table's batches."""
+
+
+type Table = pd.DataFrame | ArrowTable
+"""A table in memory: a DataFrame of pandas, or whatever hands over its columns as Arrow."""
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table as read, its texts untouched; the index is how people count its rows.
+
+    Attributes
+    ----------
+    frame
+        The table, under its own column names.
+    name
+        How messages call it.
+    card
+        The dataset's card, if there is one.
+    row_word
+        What the index counts: lines of a text file, or rows.
+    notes
+        What was done to read it.
+    """
+
+    frame: pd.DataFrame
+    name: str
+    card: DatasetCard | None
+    row_word: str
+    notes: tuple[Note, ...] = ()
+
+
+def read_source(source: str | Path | Table) -> RawTable:
+    """Read a dataset id, a folder, a file or a table; anything else raises RunsError."""
+    if isinstance(source, pd.DataFrame):
+        return _checked(RawTable(_in_memory(source), "DataFrame", None, "row"))
+    if isinstance(source, str | os.PathLike):
+        return _read_path(source)
+    kind = type(source).__name__
+    # A Series hands over a stream too, of values without names.
+    if isinstance(source, ArrowTable) and kind != "Series":
+        return _checked(RawTable(_in_memory(_from_arrow(source, kind)), kind, None, "row"))
+    hint = " Make one of it: pd.DataFrame(...)." if kind in ("dict", "list", "Series") else ""
+    raise RunsError(
+        f"load_runs: found {'None' if source is None else f'a value of type {kind}'}, expected a "
+        "dataset id, the path of a file or a folder, or a table (pandas, polars, pyarrow)."
+        f"{hint}"
+    )
+
+
+def _in_memory(frame: pd.DataFrame) -> pd.DataFrame:
+    if frame.columns.map(str).duplicated().any():
+        raise RunsError(_duplicate_header("the DataFrame", list(map(str, frame.columns))))
+    frame = frame.reset_index(drop=True)
+    frame.columns = frame.columns.map(str)
+    for name, kind in frame.dtypes.items():
+        if isinstance(kind, pd.SparseDtype):
+            frame[name] = frame[name].astype(kind.subtype)  # of the copy that reset_index made
+    return frame
+
+
+def _from_arrow(source: ArrowTable, kind: str) -> pd.DataFrame:
+    try:
+        table = pa.table(source)
+        names = table.column_names
+        if len(set(names)) < len(names):
+            raise RunsError(_duplicate_header(f"the {kind}", names))
+        frame: pd.DataFrame = table.to_pandas()
+    except RunsError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise RunsError(
+            f"load_runs: the {kind} gave no table through its Arrow interface "
+            f"({_first_line(error)}). Give a table with named columns."
+        ) from None
+    return frame
+
+
+def _read_path(source: str | os.PathLike[str]) -> RawTable:
+    path = Path(source)
+    if (
+        isinstance(source, str)
+        and not os.path.exists(source)
+        and not path.suffix
+        and path.name == source
+    ):
+        path = find_dataset(source)
+    if os.path.isdir(path):
+        return _read_folder(path)
+    return _checked(_read_file(path, path.name, None))
+
+
+def _checked(raw: RawTable) -> RawTable:
+    if raw.frame.empty:
+        raise RunsError(f"{raw.name}: found no runs, expected a header and one row for each run.")
+    return raw
+
+
+def _read_folder(folder: Path) -> RawTable:
+    card_path = folder / CARD_NAME
+    card = DatasetCard.read(card_path) if card_path.is_file() else None
+    for suffix in _READERS:
+        path = folder / f"runs{suffix}"
+        if path.is_file():
+            if card:
+                card.check_file(path)
+            return _checked(_read_file(path, card.id if card else folder.name, card))
+    raise RunsError(
+        f"{folder}: found no runs in it, expected a file runs.csv, runs.parquet or runs.jsonl."
+    )
+
+
+def _read_file(path: Path, name: str, card: DatasetCard | None) -> RawTable:
+    if not os.path.isfile(path):
+        raise RunsError(
+            f"{_shown(path)}: there is no such file. Give a path to a table of runs, or a "
+            "dataset id (`bayescale datasets` lists them)."
+        )
+    if path.stat().st_size == 0:
+        raise RunsError(f"{path}: the file is empty, expected a header and one row for each run.")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise RunsError(
+            f"{path}: found a {path.suffix or 'nameless'} file, expected one of "
+            f"{', '.join(_READERS)}."
+        )
+    try:
+        frame, notes = reader(path)
+    except RunsError:
+        raise
+    except RecursionError:
+        raise RunsError(f"{path}: could not be read as {path.suffix}: nested too deep.") from None
+    # The errors of pandas, pyarrow and JSON are ValueErrors, those of some pyarrow types are not.
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise RunsError(
+            f"{path}: could not be read as {path.suffix} ({_first_line(error)})."
+        ) from None
+    if frame.columns.map(str).duplicated().any():
+        raise RunsError(_duplicate_header(str(path), list(map(str, frame.columns))))
+    frame.columns = frame.columns.map(str)
+    return RawTable(frame, name, card, "line" if reader is _read_delimited else "row", notes)
+
+
+def _shown(path: Path) -> str:
+    """Return a path for a message: as it is, unless it is none that any system could have."""
+    text = str(path)
+    return text if len(text) < 1000 and text.isprintable() else quoted(text)
+
+
+def _first_line(error: Exception) -> str:
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+type _Read = tuple[pd.DataFrame, tuple[Note, ...]]
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def _read_delimited(path: Path) -> _Read:
+    """Read text as text, so that a message can show what the file says, and in which line."""
+    text = _text_of(path)
+    usual = "\t" if path.suffix.lower() == ".tsv" else ","
+    separator = _separator_of(text, usual)
+    try:
+        lines = _lines_of(text, separator)
+    except _LineError as error:
+        raise RunsError(f"{path}, {error}. Correct the line.") from None
+    header, *rows = [row for _, row in lines] or [[]]
+    names = [name.strip() for name in header]
+    if len(set(names)) < len(names):
+        raise RunsError(_duplicate_header(str(path), names))
+    for (line, _), row in zip(lines[1:], rows, strict=True):
+        if len(row) != len(names):
+            raise RunsError(
+                f"{path}, line {line}: found {len(row)} fields, expected {len(names)} as in the "
+                f"header. Correct the line; a field with one of the {_SEPARATORS[separator]} needs "
+                "quotes."
+            )
+    index = [line for line, _ in lines[1:]]
+    frame = pd.DataFrame(rows, columns=names, index=index, dtype=str)
+    said = f"read with {_SEPARATORS[separator]} between the columns"
+    return frame, (Note(said, "format"),) if separator != usual else ()
+
+
+class _LineError(ValueError):
+    """A line that is not delimited text."""
+
+
+def _lines_of(text: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Return the fields of each line that has any, with its number."""
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
+    )
+    try:
+        return [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise _LineError(f"line {reader.line_num}: {error}") from None
+
+
+def _separator_of(text: str, usual: str) -> str:
+    """Return what parts the fields: the usual, or another if only that gives an even table."""
+    headers = {}
+    for separator in (usual, *(s for s in _SEPARATORS if s != usual)):
+        try:
+            widths = [len(row) for _, row in _lines_of(text, separator)] or [0]
+        except _LineError:
+            continue
+        headers[separator] = widths[0]
+        if widths[0] > 1 and len(set(widths)) == 1:
+            return separator
+    # No table is even, so a line is wrong: it is named as what the header is parted by.
+    return usual if headers.get(usual, 2) > 1 else max(headers, key=headers.__getitem__)
+
+
+def _text_of(path: Path) -> str:
+    """Return the text of a file in UTF-8; what is in another encoding is refused by its name."""
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in content[:4]:
+        raise RunsError(
+            f"{path}: could not be read as {path.suffix}: its text is in UTF-16, expected UTF-8. "
+            "Save it as UTF-8."
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RunsError(
+            f"{path}: could not be read as {path.suffix}: line {line} holds the byte "
+            f"0x{content[error.start]:02x}, which is not UTF-8; the text may be in Latin-1 or "
+            "Windows-1252. Save it as UTF-8."
+        ) from None
+
+
+def _duplicate_header(where: str, names: Sequence[str]) -> str:
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    return f"{where}: found the column {listed(map(quoted, twice))} twice. Name each column once."
+
+
+def _read_parquet(path: Path) -> _Read:
+    return _counted_from_one(pd.read_parquet(path)), ()
+
+
+def _counted_from_one(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.set_axis(range(1, len(frame) + 1))
+
+
+def _read_json_lines(path: Path) -> _Read:
+    rows = []
+    for number, line in enumerate(_text_of(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = _json(line)
+        except ValueError as error:
+            raise RunsError(
+                f"{path}, line {number}: could not be read as .jsonl ({_first_line(error)}). "
+                "Correct the line."
+            ) from None
+        if not isinstance(row, dict):
+            raise RunsError(
+                f"{path}, line {number}: found {quoted(row)}, expected an object for each run."
+            )
+        rows.append(row)
+    return _counted_from_one(table_of(rows)), ()
+
+
+def _read_json(path: Path) -> _Read:
+    content = _json(_text_of(path))
+    if isinstance(content, dict) and _is_records(content.get("log_history")):
+        return _read_log(content["log_history"])
+    if _is_records(content):
+        return _counted_from_one(table_of(content)), ()
+    if isinstance(content, dict) and all(isinstance(x, list) for x in content.values()):
+        lengths = {len(x) for x in content.values()}
+        if len(lengths) == 1:
+            columns = {name: pd.Series(x, dtype=object) for name, x in content.items()}
+            return _counted_from_one(pd.DataFrame(columns).infer_objects()), ()
+    raise RunsError(
+        f"{path}: expected a list with one object for each run, or one object with a list of "
+        "equal length for each column."
+    )
+
+
+def _read_log(entries: list[dict[str, Any]]) -> _Read:
+    """Read the state that Hugging Face's Trainer saves: the learning curve of one run."""
+    logged = [entry for entry in entries if "loss" in entry]
+    rest = f"; {len(entries) - len(logged)} without loss left out"
+    said = (
+        f"read as the log of one run (log_history), its learning curve: {len(logged)} entries with "
+        f"a training loss{rest if len(entries) > len(logged) else ''}"
+    )
+    return _counted_from_one(table_of(logged)), (Note(said, "format"),)
+
+
+def _is_records(content: object) -> bool:
+    return isinstance(content, list) and all(isinstance(row, dict) for row in content)
+
+
+def table_of(
+    rows: Sequence[Mapping[str, Any]], index: "pd.Index[Any] | None" = None
+) -> pd.DataFrame:
+    """Return the table of records, each cell as it is; what a record lacks is None.
+
+    Column by column as objects: the inference of pandas fails on integers above 2^64.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {
+        name: pd.Series([row.get(name) for row in rows], index=index, dtype=object)
+        for name in names
+    }
+    return pd.DataFrame(columns, index=index).infer_objects()
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"found {quoted(twice)} twice in one object")
+    return content
+
+
+_READERS: Mapping[str, Callable[[Path], _Read]] = {
+    ".csv": _read_delimited,
+    ".tsv": _read_delimited,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_json_lines,
+    ".json": _read_json,
+}

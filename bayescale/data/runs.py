@@ -1,0 +1,260 @@
+"""Runs: one validated table of training runs, and a fingerprint of what was observed."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from bayescale.data.card import DatasetCard
+from bayescale.data.conditions import meets
+from bayescale.data.notes import Note, NoteKind
+from bayescale.errors import RunsError
+from bayescale.units import format_compute, format_count, format_number
+
+AMOUNTS = ("n_params", "n_tokens", "compute")
+OBSERVED = (*AMOUNTS, "loss")
+
+MEASURED = frozenset({"loss", "error", "bleu"})
+"""Columns of measurements: plain numbers, where the others are amounts such as ``"70B"``."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A validated table of training runs, one row a run. Made by `bayescale.load_runs`.
+
+    Attributes
+    ----------
+    table
+        DataFrame with ``run`` (label), ``n_params``, ``n_tokens``, ``compute`` (FLOP), ``loss``,
+        ``family`` where known, and whatever else the source holds.
+    name
+        Dataset id or file name.
+    notes
+        What reading did to the table, as sentences: columns renamed and converted, rows left out,
+        amounts derived. Those that reading made are `bayescale.data.notes.Note`, which say in
+        fields what they are about.
+    derived
+        Columns that were computed, and how.
+    card
+        The dataset's card, if it has one.
+    observed, response
+        The columns that were set, and the one that was measured: with the family they make up
+        the fingerprint.
+    units
+        The unit in which columns are held, where it was stated.
+    """
+
+    _table: pd.DataFrame
+    name: str
+    notes: tuple[str, ...] = ()
+    derived: Mapping[str, str] = field(default_factory=dict)
+    card: DatasetCard | None = None
+    observed: tuple[str, ...] = ("n_params", "n_tokens")
+    response: str = "loss"
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The runs; a copy, so that nothing done to it reaches them."""
+        return self._table.copy(deep=False)
+
+    @property
+    def n_params(self) -> NDArray[np.float64]:
+        """Size of each run, in parameters."""
+        return self.column("n_params")
+
+    @property
+    def n_tokens(self) -> NDArray[np.float64]:
+        """Tokens processed by each run."""
+        return self.column("n_tokens")
+
+    @property
+    def compute(self) -> NDArray[np.float64]:
+        """Training compute of each run, in FLOP."""
+        return self.column("compute")
+
+    @property
+    def loss(self) -> NDArray[np.float64]:
+        """Observed loss of each run."""
+        return self.column("loss")
+
+    @property
+    def loss_unit(self) -> str:
+        """Unit of the loss, as it was stated or as the card states it."""
+        by_card = self.card.units.get("loss", "nats/token") if self.card else "nats/token"
+        return self.units.get("loss", by_card)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the families of runs, sorted; empty where the table has none."""
+        if "family" not in self._table:
+            return ()
+        return tuple(sorted(self._table["family"].astype(str).unique()))
+
+    def notes_of(self, *kinds: NoteKind) -> tuple[Note, ...]:
+        """Return the notes of some kinds, with what they are about in fields.
+
+        Examples
+        --------
+        >>> import bayescale as bs
+        >>> [note.columns for note in bs.load_runs("chinchilla").notes_of("derived")]
+        [('n_tokens',)]
+        """
+        return tuple(note for note in map(Note.of, self.notes) if note.kind in kinds)
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """Return a column of numbers, or raise RunsError if there is none of that name."""
+        if name not in self._table:
+            raise RunsError(
+                f"{self.name}: found no column {name}; the columns are "
+                f"{', '.join(self._table.columns)}."
+            )
+        try:
+            return self._table[name].to_numpy(dtype=np.float64)
+        except (ValueError, TypeError):
+            raise RunsError(
+                f"{self.name}: the column {name} holds {self._table[name].dtype} values, expected "
+                "numbers. Load the runs with needs= naming it, which reads amounts as text."
+            ) from None
+
+    def below(self, name: str, cut: float) -> NDArray[np.bool_]:
+        """Return which runs lie below a cut of a column, or raise RunsError unless some do not."""
+        values = self.column(name)
+        below = np.asarray(values < cut)
+        if not below.any() or below.all():
+            raise RunsError(
+                f"{self.name}: found {int(below.sum())} of {len(self)} runs with {name} below "
+                f"{cut:g}, expected some on either side. The values go from {values.min():g} to "
+                f"{values.max():g}."
+            )
+        return below
+
+    def for_law(self, inputs: Sequence[str], response: str) -> "Runs":
+        """Return the runs as a law sees them: what it takes and what it is of.
+
+        Raises
+        ------
+        RunsError
+            If a column is missing, or holds anything but positive finite numbers.
+        """
+        for name in (*inputs, response):
+            values = self.column(name)
+            wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+            if len(wrong):
+                raise RunsError(
+                    f"{self.name}, row {wrong[0]}, column {name!r}: found {values[wrong[0]]:g}, "
+                    "expected a positive finite number. Correct or remove the row."
+                )
+        observed = tuple(dict.fromkeys((*self.observed, *inputs)))
+        return replace(self, observed=observed, response=response)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of what was observed (inputs, response and family), in any row order."""
+        observed = self._table[[*self.observed, self.response]].to_numpy(dtype="<f8")
+        families = (
+            self._table["family"].astype(str) if "family" in self._table else [""] * len(self)
+        )
+        rows = sorted(
+            row.tobytes() + family.encode() for row, family in zip(observed, families, strict=True)
+        )
+        return hashlib.sha256(b"\n".join(rows)).hexdigest()
+
+    def digest(self, columns: Sequence[str] = ()) -> str:
+        """Return the SHA-256 of what was observed and of other columns, row by row in order."""
+        wanted = dict.fromkeys((*self.observed, self.response, "family", *columns))
+        known = [name for name in wanted if name in self._table]
+        rows = self._table[known].astype(str).to_numpy(dtype=object).tolist()
+        whole = json.dumps([known, rows], ensure_ascii=True)
+        return hashlib.sha256(whole.encode()).hexdigest()
+
+    def mask(self, condition: str | ArrayLike) -> NDArray[np.bool_]:
+        """Return which runs meet a condition, as `where` takes it."""
+        if isinstance(condition, str):
+            try:
+                return meets(condition, self._table)
+            except RunsError as error:
+                raise RunsError(f"{self.name}: {error}") from None
+        mask = np.asarray(condition)
+        if mask.dtype != np.bool_ or mask.shape != (len(self),):
+            raise RunsError(
+                f"{self.name}: the condition gave {mask.dtype} values of shape {mask.shape}, "
+                f"expected one true or false for each of the {len(self)} runs."
+            )
+        return mask
+
+    def where(self, condition: str | ArrayLike, why: str = "") -> "Runs":
+        """Return the runs that meet a condition.
+
+        Parameters
+        ----------
+        condition
+            Comparisons of columns joined by ``and``, ``or`` and ``not``, such as
+            ``"family == 'c4' and 1e18 < compute < 1e20"`` or ``"`val split` in ['a', 'b']"``; or
+            a boolean for each run.
+        why
+            Recorded in the notes in place of the condition.
+
+        Raises
+        ------
+        RunsError
+            If the condition cannot be read or leaves no run.
+
+        Examples
+        --------
+        >>> import bayescale as bs
+        >>> len(bs.load_runs("overtraining").where("family == 'c4'"))
+        34
+        """
+        mask = self.mask(condition)
+        kept = int(mask.sum())
+        if not kept:
+            raise RunsError(f"{self.name}: no run meets the condition {why or condition!r}.")
+        reason = why or (condition if isinstance(condition, str) else "selected rows")
+        return replace(
+            self,
+            _table=self._table[mask].reset_index(drop=True),
+            notes=(*self.notes, f"{kept} of {len(self)} runs kept: {reason}"),
+        )
+
+    def followed_by(self, others: "Runs") -> "Runs":
+        """Return these runs and then others of the same columns, under the others' name."""
+        return replace(others, _table=pd.concat([self._table, others._table], ignore_index=True))
+
+    def describe(self) -> str:
+        """Return one line: how many runs, and over what ranges."""
+        spans: dict[str, tuple[str, Callable[[float], str]]] = {
+            "N": ("n_params", format_count),
+            "D": ("n_tokens", format_count),
+            "C": ("compute", format_compute),
+            **{name: (name, format_count) for name in self.observed if name not in OBSERVED},
+            "loss": ("loss", lambda x: format_number(x, 4)),
+            **{self.response: (self.response, lambda x: format_number(x, 4))},
+        }
+        shown = [
+            f"{label} {style(self.column(name).min())} to {style(self.column(name).max())}"
+            for label, (name, style) in spans.items()
+            if name in self._table
+        ]
+        unit = f" {self.loss_unit}" if self.response == "loss" else ""
+        return f"{self.name}: {len(self)} runs, {', '.join(shown)}{unit}"
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<Runs {self.describe()}>", *(f"  {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        notes = "".join(f"<br>{escape(note)}" for note in self.notes)
+        columns = [c for c in ("run", "family", *AMOUNTS, self.response) if c in self._table]
+        return f"<p>{escape(self.describe())}{notes}</p>" + self._table[columns].head(8).to_html(
+            index=False
+        )

@@ -1,0 +1,1 @@
+"""Expected regret of plans, and the plan of least expected regret."""

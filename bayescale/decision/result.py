@@ -1,0 +1,281 @@
+"""Decision: the one plan to run, what it may cost to be wrong, and how the user's plans compare."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale.allocation.allocate import FAR, columns_of_plans, largest_compute
+from bayescale.costs import Cost
+from bayescale.costs.budget import Array
+from bayescale.decision.candidates import Candidates
+from bayescale.decision.regret import Regrets
+from bayescale.laws.published import Constants
+from bayescale.posterior.average import Mixture
+from bayescale.posterior.diagnostics import lead_with_status
+from bayescale.posterior.extrapolation import beyond_runs, say_beyond
+from bayescale.posterior.fit import Fit
+from bayescale.units import (
+    format_budget,
+    format_count,
+    format_days,
+    format_number,
+    format_share,
+)
+
+WITHIN = (0.01, 0.05)
+"""Shares of the budget for which bands of size are given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What to run with a budget, given what is known.
+
+    Attributes
+    ----------
+    regrets
+        The budget, what it is of, and the best that every draw could do with it.
+    source
+        What it was computed from: a fit, an average of laws, or published constants.
+    sizes
+        Sizes along the budget, in parameters.
+    regret
+        Draws of the regret of each, dims ``chain``, ``draw``, ``n_params``: the share of the
+        budget that a draw's own optimum would not have needed for the same loss.
+    candidates
+        The plan chosen and those of the user.
+    prob
+        Probability with which bands hold, and inside intervals.
+    quantile
+        The quantile of regret that was made least; None for its expectation.
+    """
+
+    regrets: Regrets
+    source: Fit | Mixture | Constants
+    sizes: Array
+    regret: xr.DataArray
+    candidates: Candidates
+    prob: float
+    quantile: float | None = None
+
+    @property
+    def budget(self) -> float:
+        """The budget, in the unit of the cost."""
+        return self.regrets.budget
+
+    @property
+    def cost(self) -> Cost:
+        """What the budget is of."""
+        return self.regrets.cost
+
+    @property
+    def plan(self) -> pd.Series:
+        """The plan chosen: its row of `table`."""
+        return self.table().iloc[0]
+
+    @cached_property
+    def curve_of_regret(self) -> pd.DataFrame:
+        """Regret against size: ``expected``, quantiles, and ``p_within_1`` and ``p_within_5``.
+
+        Indexed by size. A draw without an optimum takes no part.
+        """
+        values = self.regret.to_numpy().reshape(-1, len(self.sizes))
+        values = values[~np.isnan(values).any(axis=1)]
+        ends = np.quantile(values, [0.5, self.prob], axis=0)
+        return pd.DataFrame(
+            {
+                "expected": values.mean(axis=0),
+                "median": ends[0],
+                "quantile": ends[1],
+                **{f"p_within_{100 * s:.0f}": (values <= s).mean(axis=0) for s in WITHIN},
+            },
+            index=pd.Index(self.sizes, name="n_params"),
+        )
+
+    @property
+    def bands(self) -> pd.DataFrame:
+        """Sizes that are within 1 % and 5 % of the best with probability `prob`.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by the share of the budget: ``lower`` and ``upper`` in parameters, NaN where
+            no size is so probably so near; and ``probability``, the most that any size has.
+        """
+        curve, rows = self.curve_of_regret, {}
+        for share in WITHIN:
+            found = curve[f"p_within_{100 * share:.0f}"].to_numpy()
+            inside = np.flatnonzero(found >= self.prob)
+            ends = (
+                (
+                    _crossing(self.sizes, found, inside[0], -1, self.prob),
+                    _crossing(self.sizes, found, inside[-1], 1, self.prob),
+                )
+                if len(inside)
+                else (np.nan, np.nan)
+            )
+            rows[share] = {"lower": ends[0], "upper": ends[1], "probability": found.max()}
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index.name = "within"
+        return table
+
+    @property
+    def value_of_information(self) -> pd.Series:
+        """What it would be worth to know the law exactly: the expected regret that is left.
+
+        As a ``share`` of the budget and as an ``amount`` of it; in ``gpu_hours`` and ``money``
+        too where the cluster and its price are known. What particular runs would be worth,
+        `bayescale.next_runs` says.
+        """
+        row = self.plan
+        found = {"share": row["regret"], "amount": row["regret"] * self.budget}
+        for name in ("gpu_hours", "money"):
+            if f"regret_{name}" in row:
+                found[name] = row[f"regret_{name}"]
+        return pd.Series(found, name="perfect information")
+
+    @property
+    def no_optimum(self) -> float:
+        """Share of the draws that have no optimum, and take no part."""
+        return float(np.isnan(self.regrets.log_n_opt).mean())
+
+    @property
+    def headline(self) -> str:
+        """What the decision rests on, led by the failure if the gates were not passed."""
+        if isinstance(self.source, Constants):
+            return self.source.description
+        at = np.log(self.plan[["n_params", "n_tokens"]].to_numpy(dtype=float))[:, None]
+        label = say_beyond(
+            beyond_runs(self.source, columns_of_plans(self.source, self.regrets.split, *at))
+        )
+        return lead_with_status(f"{self.source.answering} {label}", self.source.diagnostics)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The decision in words: what to run, how sure, and what it would be worth to know."""
+        row, text = self.plan, self.candidates.text
+        drawn = not isinstance(self.source, Constants)
+        budget = format_budget(self.budget, self.cost.unit)
+        rule = (
+            "the least expected regret"
+            if self.quantile is None
+            else f"the least {format_share(self.quantile)} quantile of regret"
+        )
+        found = [
+            f"Train {format_count(row['n_params'])} parameters on {format_count(row['n_tokens'])} "
+            f"tokens ({format_number(row['tokens_per_param'])} per parameter): {rule} for {budget} "
+            f"of {self.cost.name}.",
+            f"Expect a loss of {text.interval(row, 'loss_run', lambda x: format_number(x, 4))}"
+            + (f" ({format_share(self.prob)} of what one run would show)." if drawn else "."),
+        ]
+        if text.cluster is not None and row["spent"] > 0:
+            found.append(f"It takes {format_days(row['days'])} on {text.cluster}.")
+        found += self.sentences_on_sizes
+        if not drawn:
+            return tuple(found)
+        worth = self.value_of_information
+        amounts = [format_budget(worth["amount"], self.cost.unit)]
+        if "gpu_hours" in worth:
+            amounts.append(f"{format_count(worth['gpu_hours'])} GPU-hours")
+        if "money" in worth and self.cost.unit == "FLOP":
+            amounts.append(text.money(worth["money"]))
+        found.append(
+            f"Its expected regret is {format_number(100 * worth['share'], 2)} % of the budget "
+            f"({', '.join(amounts)}): the most that knowing the law exactly would be worth."
+        )
+        return tuple(found)
+
+    @property
+    def sentences_on_sizes(self) -> tuple[str, ...]:
+        """How wrong a size may be, in words: one of `sentences` for each row of `bands`."""
+        found = []
+        drawn = not isinstance(self.source, Constants)
+        sure = f" with at least {format_share(self.prob)} probability" if drawn else ""
+        for share, band in self.bands.iterrows():
+            near = f"within {format_share(float(share))} of the best"  # type: ignore[arg-type]
+            found.append(
+                f"Sizes from {format_count(band['lower'])} to {format_count(band['upper'])} are "
+                f"{near}{sure}."
+                if np.isfinite(band["lower"])
+                else f"No size is {near} with {format_share(self.prob)} probability; the most "
+                f"that any has is {format_share(round(float(band['probability']), 3))}."
+            )
+        return tuple(found)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Sentences on how far these numbers may be believed, beyond the gates."""
+        found = []
+        row = self.plan
+        if not isinstance(self.source, Constants):
+            compute = float(self.cost.training(row["n_params"], row["n_tokens"]))
+            times = compute / largest_compute(self.source, self.cost)
+            if times > FAR:
+                found.append(
+                    f"Far beyond the data: the plan is {format_number(times, 2)} times the largest "
+                    "run, and regret does not include the law's being wrong there"
+                    + (" beyond what its elasticities drift." if self.source.drifts else ".")
+                )
+        if self.no_optimum:
+            found.append(
+                f"{format_share(round(self.no_optimum, 4))} of the draws have no optimum at this "
+                "budget and take no part."
+            )
+        if self.regrets.limits:
+            held = float(self.regrets.spending.at_limit(self.regrets.log_n_opt[..., None]).mean())
+            if held > 0:
+                found.append(
+                    f"A limit ({self.regrets.limits}) holds back {format_share(round(held, 4))} "
+                    "of the draws."
+                )
+        caveat = self.regrets.curve.caveat
+        return (*found, caveat) if caveat else tuple(found)
+
+    def table(self) -> pd.DataFrame:
+        """Return the plans: the one chosen, then the user's.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by plan. ``n_params``, ``n_tokens``, ``tokens_per_param``; ``spent`` in the
+            unit of the cost, and ``compute`` of training in FLOP; ``loss`` and ``loss_run`` with
+            their intervals; ``p_best``, the probability of making the most of what it spends
+            (at equal spend: of the least loss) among the plans, the one chosen with them, that
+            spend the budget within 5 % and keep the limits (NaN for the others, whose ``note``
+            says so); ``regret``, expected, as a share of the
+            budget, with its ``regret_quantile``; ``wasted``, the share of its own cost that a
+            draw's optimum would not have needed, expected; and where they are known ``days``,
+            ``gpu_hours``, ``regret_gpu_hours``, ``regret_money``, ``serving_compute``,
+            ``serving_money``; ``note`` says what is wrong with a plan.
+        """
+        return self.candidates.table(self.prob)
+
+    def text_table(self) -> pd.DataFrame:
+        """Return the same as people read it."""
+        return self.candidates.text_table(self.prob, drawn=not isinstance(self.source, Constants))
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [self.headline, *self.caveats, *self.sentences, self.text_table().to_string()]
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        said = "".join(f"<p>{escape(s)}</p>" for s in (self.headline, *self.caveats))
+        points = "".join(f"<li>{escape(s)}</li>" for s in self.sentences)
+        return f"{said}<ul>{points}</ul>" + self.text_table().to_html()
+
+
+def _crossing(sizes: Array, found: Array, last: int, step: int, prob: float) -> float:
+    """Return the size, between the last inside and the first outside, at which a band ends."""
+    beyond = last + step
+    if not 0 <= beyond < len(sizes):
+        return float(sizes[last])
+    share = (found[last] - prob) / (found[last] - found[beyond])
+    ends = np.log(sizes[[last, beyond]])
+    return float(np.exp(ends[0] + share * (ends[1] - ends[0])))

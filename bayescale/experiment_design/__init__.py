@@ -1,0 +1,1 @@
+"""Which runs to launch next, and what they are worth."""

@@ -1,0 +1,140 @@
+"""The runs that a next one is chosen from: those given, or a grid around those that were fitted."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from bayescale.allocation.allocate import tokens_of_runs
+from bayescale.costs import Cost
+from bayescale.costs.budget import Array, Spending
+from bayescale.errors import AmountError
+from bayescale.posterior.fit import Fit
+from bayescale.units import parse_amounts
+
+_BUDGETS = 2.0 ** -np.arange(6)
+"""Shares of the budget at which runs of the grid are made."""
+
+_RATIOS = 9
+_TAIL = 0.05
+"""Tokens per parameter of the grid: between these quantiles of those of the runs."""
+
+_BEYOND = 4.0
+"""How much smaller or larger than those fitted, and no more, models of the grid may be."""
+
+
+def pool_of(
+    fit: Fit, given: object, budget: float, training: Cost, fixed: Mapping[str, float]
+) -> pd.DataFrame:
+    """Return runs to choose from: the columns that the model takes, and ``compute``.
+
+    Parameters
+    ----------
+    fit
+        A posterior, whose runs say which shapes of run have been made.
+    given
+        Pairs of size and tokens, a DataFrame or mapping of columns; None for a grid.
+    budget
+        Compute of the dearest run of the grid.
+    training
+        What a run takes.
+    fixed
+        Values of columns that pairs and the grid do not have.
+
+    Raises
+    ------
+    AmountError
+        If runs cannot be read.
+    """
+    columns = tuple(fit.model.columns.values())
+    if given is None:
+        table = _grid(fit, budget, training)
+    elif isinstance(given, Mapping | pd.DataFrame):
+        table = {str(name): given[name] for name in given}
+    else:
+        table = _pairs(given)
+    table = _as_inputs(table, columns, fixed)
+    amounts = {
+        name: parse_amounts(values, "count", f"candidates, {name}")
+        for name, values in table.items()
+    }
+    missing = [name for name in columns if name not in amounts]
+    if missing:
+        raise AmountError(
+            f"candidates: found {', '.join(amounts)}, expected {', '.join(columns)}. Give a table "
+            "with these columns, or fixed values."
+        )
+    length = max(map(len, amounts.values()))
+    lengths = {name: len(values) for name, values in amounts.items()}
+    if set(lengths.values()) - {1, length}:
+        counts = " and ".join(f"{count} of {name}" for name, count in lengths.items())
+        raise AmountError(f"candidates: found {counts}, expected as many of each.")
+    pool = pd.DataFrame({name: np.broadcast_to(amounts[name], length) for name in columns})
+    tokens = (
+        pool["n_tokens"] if "n_tokens" in pool else pool["n_steps"] * pool["batch_tokens"]
+    ).to_numpy()
+    return pool.assign(compute=np.asarray(training(pool["n_params"].to_numpy(), tokens)))
+
+
+def _pairs(given: object) -> dict[str, object]:
+    try:
+        rows = [tuple(row) for row in given]  # type: ignore[attr-defined]
+        if any(len(row) != 2 or isinstance(row, str) for row in rows) or not rows:
+            raise TypeError
+    except TypeError:
+        raise AmountError(
+            f"candidates: found {given!r}, expected pairs of size and tokens such as "
+            '[("1B", "20B")], or a table of the columns that the model takes.'
+        ) from None
+    return {"n_params": [n for n, _ in rows], "n_tokens": [d for _, d in rows]}
+
+
+def _as_inputs(
+    table: Mapping[str, object], columns: tuple[str, ...], fixed: Mapping[str, float]
+) -> dict[str, object]:
+    """Return the columns of the model: steps from tokens, and fixed values, where they lack."""
+    found = {name: table[name] for name in columns if name in table}
+    found |= {name: [value] for name, value in fixed.items() if name not in found}
+    if "n_steps" in columns and "n_steps" not in found and {"n_tokens"} <= set(table):
+        tokens = parse_amounts(table["n_tokens"], "count", "candidates, n_tokens")
+        batch = parse_amounts(found.get("batch_tokens"), "count", "candidates, batch_tokens")
+        found["n_steps"] = tokens / batch
+    return found
+
+
+def _grid(fit: Fit, budget: float, training: Cost) -> dict[str, object]:
+    """Return runs of several budgets and tokens per parameter, of sizes like those fitted."""
+    size, tokens = fit.runs.n_params, tokens_of_runs(fit)
+    ends = np.quantile(tokens / size, [_TAIL, 1.0 - _TAIL])
+    ratios = np.geomspace(ends[0], ends[1], _RATIOS if ends[1] > ends[0] * 1.01 else 1)
+    found: list[tuple[float, float]] = []
+    for share in _BUDGETS:
+        log_n = _sizes(training, budget * share, ratios)
+        found += [(float(n), float(n * r)) for n, r in zip(np.exp(log_n), ratios, strict=True)]
+    inside = [
+        (n, d)
+        for n, d in found
+        if np.isfinite(n) and size.min() / _BEYOND <= n <= size.max() * _BEYOND
+    ]
+    if not inside:
+        raise AmountError(
+            "budget: no run of a size like those fitted, and of their tokens per parameter, "
+            "costs so much or so little; give candidates of your own."
+        )
+    return {"n_params": [n for n, _ in inside], "n_tokens": [d for _, d in inside]}
+
+
+def _sizes(training: Cost, budget: float, ratios: Array) -> Array:
+    """Return ln of the sizes that spend a budget at given tokens per parameter."""
+    from scipy.optimize import elementwise
+
+    low, high = (
+        np.full(len(ratios), end)
+        for end in (0.0, Spending(training, np.array([budget])).ends[1][0])
+    )
+
+    def excess(log_n: Array, ratio: Array) -> Array:
+        return np.asarray(np.log(training(np.exp(log_n), np.exp(log_n) * ratio)) - np.log(budget))
+
+    found = elementwise.find_root(excess, (low, high), args=(ratios,))
+    return np.where(found.success, found.x, np.nan)

@@ -1,0 +1,351 @@
+"""next_runs: which runs to launch next, and what they are expected to be worth."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale.allocation.allocate import columns_of_plans, parse_budgets
+from bayescale.costs import Cluster, Cost, as_cost, six_nd
+from bayescale.costs.budget import Array
+from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.decision.decide import least_regret
+from bayescale.decision.regret import Regrets
+from bayescale.errors import AmountError
+from bayescale.experiment_design.candidates import pool_of
+from bayescale.experiment_design.preposterior import SHRINKAGES, Learning, Outcomes, choose_batch
+from bayescale.experiment_design.result import MEANINGS, NextRuns, Objective
+from bayescale.laws.optimum import Split
+from bayescale.posterior.extrapolation import beyond_runs
+from bayescale.posterior.fit import Fit
+from bayescale.units import (
+    format_budget,
+    format_compute,
+    format_count,
+    parse_amount,
+)
+
+_JUDGED = 8
+"""Simulated outcomes of each judging draw."""
+
+_APART = 10_000
+"""Of the streams of outcomes that judge from those of which the rule is made."""
+
+
+def next_runs(
+    fit: Fit,
+    *,
+    target: object,
+    budget: object,
+    candidates: object = None,
+    objective: Objective | None = None,
+    n_runs: int = 6,
+    repeats: int = 1,
+    cost: Cost | Callable[[Any, Any], Any] = six_nd,
+    limits: Limits = NO_LIMITS,
+    fixed: Mapping[str, object] | None = None,
+    cluster: Cluster | None = None,
+    seed: int | None = None,
+) -> NextRuns:
+    """Choose the runs to launch next that are expected to teach most about a decision.
+
+    Parameters
+    ----------
+    fit
+        A posterior.
+    target
+        The budget that is to be decided on, such as ``"5.76e23"``; or a plan, such as
+        ``("70B", "1.4T")``, whose loss is to be known.
+    budget
+        Compute of all new runs together, in FLOP.
+    candidates
+        Runs to choose from: pairs of size and tokens, or a DataFrame or mapping of the columns
+        that the model takes. Unless given, a grid over the tokens per parameter of the runs
+        that were fitted, with budgets from a 32nd of `budget` to all of it.
+    objective
+        What is to be cut: the expected ``"regret"`` of the plan decided on (the default for a
+        budget), the variance of the optimal ``"size"`` in logs, or that of the ``"loss"`` of a
+        plan in logs (the default for a plan).
+    n_runs
+        The most runs of a batch.
+    repeats
+        How often one candidate may be in it: more than once to learn of the scatter of runs.
+    cost, limits, fixed
+        As of `bayescale.decide`, for the decision; runs cost what `cost` says of training.
+    cluster
+        What trains, for days and money.
+    seed
+        Seed of the simulated outcomes; the fit's own unless given.
+
+    Returns
+    -------
+    NextRuns
+        The runs, what they are expected to cut and its Monte Carlo error, and what that is worth.
+
+    Raises
+    ------
+    AmountError
+        If an amount cannot be read, or no candidate fits in the budget.
+    ValueError
+        If the objective does not go with the target.
+
+    Notes
+    -----
+    Outcomes of all candidates are simulated from every draw: the curve, with its discrepancy, the
+    effects that runs share, and their scatter. The batch is the one whose best linear rule from
+    outcomes to the quantity of interest leaves least of its variance for the budget; half of the
+    draws choose it, and how far to follow it, and the other half judge it. For regret they do so
+    by deciding: each judging draw pays the regret of the size to which the rule would have led on
+    its simulated outcomes. An analyst who refits can do no worse than that rule, so the reduction
+    is, but for Monte Carlo error, the least that is to be expected under the model.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> advice = bs.next_runs(fit, target="5.76e23", budget="1e22", n_runs=2)
+    >>> len(advice.runs), advice.compute <= 1.001e22, advice.after < advice.before
+    (2, True, True)
+    """
+    question = _Question.read(fit, target, objective, as_cost(cost), limits, fixed, cluster, seed)
+    most = parse_amount(budget, "compute", "budget")
+    for name, count in (("n_runs", n_runs), ("repeats", repeats)):
+        if not isinstance(count, int | np.integer) or count < 1:
+            raise ValueError(f"{name}: found {count!r}, expected a whole number of at least 1.")
+    pool = pool_of(fit, candidates, most, question.training, question.fixed)
+    affordable = pool["compute"] <= most * (1 + 1e-9)
+    if not affordable.any():
+        raise AmountError(
+            f"candidates: the cheapest of {len(pool)} takes {format_compute(pool['compute'].min())}"
+            f", above the budget of {format_compute(most)}. Give cheaper ones or a larger budget."
+        )
+    pool = pool[affordable].reset_index(drop=True)
+    # Of a run that is repeated the scatter is new; what it shares with runs of its size is not.
+    copies = pd.concat([pool] * min(n_runs, repeats), ignore_index=True)
+    outcomes = question.outcomes(copies)
+    choosing, _ = question.halves
+    learning = Learning.of(outcomes, question.quantity, choosing)
+    batch = choose_batch(learning, copies["compute"].to_numpy(), most, n_runs)
+    return question.answer(copies, batch, learning, outcomes)
+
+
+def value_of_runs(
+    fit: Fit,
+    runs: object,
+    *,
+    target: object,
+    objective: Objective | None = None,
+    cost: Cost | Callable[[Any, Any], Any] = six_nd,
+    limits: Limits = NO_LIMITS,
+    fixed: Mapping[str, object] | None = None,
+    cluster: Cluster | None = None,
+    seed: int | None = None,
+) -> NextRuns:
+    """Say what given runs are expected to teach about a decision, and so whether to wait for them.
+
+    Parameters
+    ----------
+    fit, target, objective, cost, limits, fixed, cluster, seed
+        As of `next_runs`.
+    runs
+        The runs: pairs of size and tokens, or a DataFrame or mapping of the model's columns.
+
+    Returns
+    -------
+    NextRuns
+        All of the runs, in the order of their use per FLOP.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> five = bs.value_of_runs(fit, [("2B", "250B")] * 5, target="5.76e23")
+    >>> 0 < five.reduction < five.before
+    True
+    """
+    question = _Question.read(fit, target, objective, as_cost(cost), limits, fixed, cluster, seed)
+    if isinstance(runs, Sequence) and not len(runs):
+        raise AmountError("runs: found none, expected pairs of size and tokens.")
+    pool = pool_of(fit, runs, np.inf, question.training, question.fixed)
+    outcomes = question.outcomes(pool)
+    choosing, _ = question.halves
+    learning = Learning.of(outcomes, question.quantity, choosing)
+    batch = choose_batch(learning, pool["compute"].to_numpy(), np.inf, len(pool))
+    rest = [run for run in range(len(pool)) if run not in batch]
+    return question.answer(pool, [*batch, *rest], learning, outcomes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What is to be known better."""
+
+    fit: Fit
+    objective: Objective
+    quantity: Array
+    words: str
+    beyond: pd.DataFrame
+    training: Cost
+    fixed: Mapping[str, float]
+    regrets: Regrets | None
+    cluster: Cluster | None
+    seed: int
+
+    @classmethod
+    def read(
+        cls,
+        fit: Fit,
+        target: object,
+        objective: Objective | None,
+        cost: Cost,
+        limits: Limits,
+        fixed: Mapping[str, object] | None,
+        cluster: Cluster | None,
+        seed: int | None,
+    ) -> "_Question":
+        is_plan = isinstance(target, tuple | list) and len(target) == 2
+        objective = objective or ("loss" if is_plan else "regret")
+        if objective not in MEANINGS or (objective == "loss") != is_plan:
+            raise ValueError(
+                f"objective: found {objective!r} for the target {target!r}; expected regret or "
+                "size for a budget, loss for a plan (size and tokens)."
+            )
+        curve = fit.curve
+        most = 1.0 if is_plan else float(_one_budget(target, cost))
+        split = Split.of(curve.law, fixed)
+        regrets = Regrets(curve, cost, most, split.fixed, limits)
+        if is_plan:
+            assert isinstance(target, tuple | list)
+            size = parse_amount(target[0], "count", "target, n_params")
+            tokens = parse_amount(target[1], "count", "target, n_tokens")
+            at = xr.DataArray(np.log([size]), dims="plan")
+            loss = curve.loss(split, at, xr.DataArray(np.log([tokens]), dims="plan"))
+            quantity = np.log(loss.transpose("chain", "draw", "plan").to_numpy())
+            words = f"of {format_count(size)} on {format_count(tokens)} tokens"
+            log_n, log_d = np.log([size]), np.log([tokens])
+        else:
+            quantity = regrets.log_n_opt
+            words = f"at {format_budget(most, cost.unit)}"
+            log_n = np.array([np.nanmedian(quantity)])
+            log_d = regrets.spending.log_tokens(log_n)
+        return cls(
+            fit=fit,
+            objective=objective,
+            quantity=quantity.ravel(),
+            words=words,
+            beyond=beyond_runs(fit, columns_of_plans(fit, split, log_n, log_d)),
+            training=cost.training,
+            fixed=split.fixed,
+            regrets=None if is_plan else regrets,
+            cluster=cluster,
+            seed=fit.seed if seed is None else seed,
+        )
+
+    @property
+    def halves(self) -> tuple[Any, Any]:
+        """Numbers of the draws that choose and of those that judge, which have the quantity."""
+        there = np.flatnonzero(np.isfinite(self.quantity))
+        if len(there) < 100:
+            raise AmountError(
+                f"target: only {len(there)} draws have an optimum there, too few to learn from."
+            )
+        return there[::2], there[1::2]
+
+    def outcomes(self, pool: pd.DataFrame) -> Outcomes:
+        columns = {
+            str(name): np.asarray(pool[name], dtype=float) for name in pool if name != "compute"
+        }
+        return Outcomes.of(self.fit, columns, self.seed)
+
+    def answer(
+        self,
+        pool: pd.DataFrame,
+        batch: list[int],
+        learning: Learning,
+        outcomes: Outcomes,
+    ) -> NextRuns:
+        """Judge a batch on the draws that did not choose it."""
+        choosing, judging = self.halves
+        start = self._best_now(learning)
+        shrinkage = min(
+            SHRINKAGES,
+            key=lambda s: self._paid(start, s, batch, learning, outcomes, choosing, 1).mean(),
+        )
+        now = self._price_of(np.full(len(judging), start), judging)
+        then = self._paid(start, shrinkage, batch, learning, outcomes, judging, _JUDGED)
+        gain = now - then
+        left = [
+            1.0 - learning.explained(batch[: i + 1]) / learning.variance for i in range(len(batch))
+        ]
+        runs = pool.iloc[batch].reset_index(drop=True).assign(after=left)
+        return NextRuns(
+            runs=runs,
+            objective=self.objective,
+            before=float(now.mean()),
+            after=float(then.mean()),
+            mcse=float(gain.std(ddof=1) / np.sqrt(self._effective(gain, judging))),
+            target=self.words,
+            source=self.fit,
+            beyond=self.beyond,
+            regrets=self.regrets,
+            cluster=self.cluster,
+        )
+
+    def _paid(
+        self,
+        start: float,
+        shrinkage: float,
+        batch: list[int],
+        learning: Learning,
+        outcomes: Outcomes,
+        draws: Any,
+        repeats: int,
+    ) -> Array:
+        """Return what each draw pays, on average, where the rule leads on simulated outcomes."""
+        paid = np.zeros(len(draws))
+        for repeat in range(repeats):
+            # Streams apart from those of which the rule was made.
+            shown = outcomes.simulate(_APART + repeat)[draws]
+            decided = start + shrinkage * learning.shift(batch, shown)
+            paid += self._price_of(decided, draws) / repeats
+        return paid
+
+    def _best_now(self, learning: Learning) -> float:
+        if self.objective != "regret" or self.regrets is None:
+            return float(learning.target.mean())
+        return least_regret(self.regrets)
+
+    def _price_of(self, decided: Array, judging: Any) -> Array:
+        """Return what each judging draw pays for a decision, or for a guess of the quantity."""
+        if self.objective != "regret" or self.regrets is None:
+            return np.asarray((decided - self.quantity[judging]) ** 2)
+        regrets = self.regrets
+        low, high = (float(end[0]) for end in regrets.spending.ends)
+        # Draws that do not judge are given their own optimum, which costs nothing.
+        log_n = np.where(np.isfinite(self.quantity), self.quantity, 0.5 * (low + high))
+        log_n[judging] = np.clip(decided, low, high)
+        log_n = log_n.reshape(*regrets.log_n_opt.shape, 1)
+        log_d = regrets.spending.log_tokens(log_n)
+        return np.asarray(regrets.regret(regrets.log_loss(log_n, log_d)).ravel()[judging])
+
+    def _effective(self, gain: Array, judging: Any) -> float:
+        """Return how many independent draws the judging ones are worth."""
+        import arviz_stats as azs
+
+        chains, draws = self.fit.posterior.sizes["chain"], self.fit.posterior.sizes["draw"]
+        of_chain = judging // draws
+        shortest = int(np.bincount(of_chain, minlength=chains).min())
+        if shortest < 4:
+            return float(len(gain))
+        rows = np.array([gain[of_chain == chain][:shortest] for chain in range(chains)])
+        found = float(azs.ess(rows, method="mean", chain_axis=0, draw_axis=1))
+        return min(found, float(len(gain))) if found > 0 else float(len(gain))
+
+
+def _one_budget(target: object, cost: Cost) -> float:
+    found = parse_budgets(target, cost)
+    if len(found) > 1:
+        raise AmountError(f"target: found {len(found)} budgets, expected one, or a plan.")
+    return float(found[0])

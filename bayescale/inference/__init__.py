@@ -1,0 +1,1 @@
+"""Sampling: fit, resume, load, and many fits at once."""

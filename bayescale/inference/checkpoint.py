@@ -1,0 +1,448 @@
+"""DrawStore: draws on disk while they are made, so that a fit that was killed can go on.
+
+A store is one file to which records are added, each with its digest. A record that was being
+written when the power went, or the disk was full, is thus known for what it is and left out.
+"""
+
+import hashlib
+import io
+import itertools
+import json
+import logging
+import math
+import os
+import zipfile
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayescale._digests import digest_of
+from bayescale._io import whole_file
+from bayescale._outputs import FIRST_LINE_OF_DRAWS
+from bayescale._seeds import Stream, seed_of
+from bayescale._version import __version__
+from bayescale.data.netcdf import (
+    called,
+    pack_groups,
+    runs_facts,
+    stored_name,
+    table_to_dataset,
+    unpack_groups,
+)
+from bayescale.data.runs import Runs
+from bayescale.errors import FitFileError
+from bayescale.inference.base import Arrays, KeepCallback, ProgressCallback, Sampler, Settings
+from bayescale.inference.multimodal import Exploration
+from bayescale.model.card import Model
+
+logger = logging.getLogger(__name__)
+
+_DIGEST = 64
+_NOT_OF_THE_DRAWS = frozenset({"cores"})
+"""Settings that may differ between the fits that one store is of."""
+
+_NOT_OF_THE_MODEL = frozenset({"title", "references"})
+"""What of a card may."""
+
+
+class Place(NamedTuple):
+    """Which of the sampler's calls draws are of.
+
+    Attributes
+    ----------
+    factor
+        Draws that this attempt makes for each that is kept.
+    mode
+        Which mode of the posterior, numbered from zero.
+    """
+
+    factor: int
+    mode: int
+
+
+class _Record(NamedTuple):
+    facts: dict[str, Any]
+    start: int
+    size: int
+
+
+class DrawStore:
+    """The draws that a fit has made so far, in a file.
+
+    Attributes
+    ----------
+    path
+        The file.
+    content
+        What is fitted, as groups and facts of `bayescale.data.netcdf`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        refuse_other_files(path)
+        self._records, self._end, self._size = _read(path)
+        if not self._records or self._records[0].facts["kind"] != "fit":
+            raise FitFileError(
+                f"{path}: a file of draws whose beginning is damaged, so that it does not say of "
+                "which fit they are. Remove it, and fit again."
+            )
+        packed = self._payload(self._records[0])
+        facts = ("model", "runs", "digest", "provenance")
+        self.content = unpack_groups(packed, ("runs",), facts, path)
+
+    @classmethod
+    def open(
+        cls, path: Path, model: Model, runs: Runs, provenance: Mapping[str, Any]
+    ) -> "DrawStore":
+        """Begin a store, or take one up that was begun for the same fit.
+
+        Raises
+        ------
+        FitFileError
+            If the file is something else, or of another fit.
+        """
+        facts = {
+            "model": model.to_dict(),
+            "runs": runs_facts(runs),
+            "digest": [runs.digest(model.grouped_and_noted), digest_of(model.formula)],
+            "provenance": dict(provenance),
+        }
+        if not path.exists():
+            packed = pack_groups({"runs": table_to_dataset(runs.table)}, facts)
+            with whole_file(path) as part:
+                part.write_bytes(FIRST_LINE_OF_DRAWS + _record({"kind": "fit"}, packed))
+            return cls(path)
+        store = cls(path)
+        store._refuse_another(json.loads(json.dumps(facts)))
+        if not store.finished:
+            store._add({"kind": "taken up"})
+        return store
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Of the finished fit if it is finished, else what was known when it began."""
+        done = self._last("done")
+        begun: dict[str, Any] = self.content[1]["provenance"]
+        return dict(done.facts["provenance"]) if done else begun
+
+    @property
+    def finished(self) -> int | None:
+        """The factor of the attempt that finished the fit, if one did."""
+        done = self._last("done")
+        return int(done.facts["factor"]) if done else None
+
+    @property
+    def taken_up(self) -> int:
+        """How often the fit was begun again after it was interrupted."""
+        return sum(record.facts["kind"] == "taken up" for record in self._records)
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """The factors of all attempts that were begun, in their order."""
+        return tuple(r.facts["factor"] for r in self._records if r.facts["kind"] == "attempt")
+
+    def finish(self, factor: int, provenance: Mapping[str, Any]) -> None:
+        """Record that the fit is finished, and by the draws of which attempt."""
+        self._add({"kind": "done", "factor": factor, "provenance": dict(provenance)})
+
+    def sampler(self, compiled: Sampler, factor: int) -> "KeptSampler":
+        """Return what samples in place of a compiled density in one attempt, and keeps draws."""
+        if factor not in self.factors:
+            self._add({"kind": "attempt", "factor": factor})
+        return KeptSampler(compiled, self, factor)
+
+    def add_exploration(self, factor: int, found: Exploration) -> None:
+        """Add what was found of modes in an attempt."""
+        arrays = {str(i): starts for i, starts in enumerate(found.starts)}
+        facts = {"evidence": dict(found.log_evidence), "error": found.error}
+        packed = _pack({**arrays, "weights": found.weights})
+        self._add({"kind": "modes", "factor": factor, **facts}, packed)
+
+    def exploration(self, factor: int) -> Exploration | None:
+        """Return what was found of modes in an attempt, if anything was."""
+        found = self._last("modes", factor=factor)
+        if found is None:
+            return None
+        arrays = _unpack(self._payload(found))
+        weights = arrays.pop("weights")
+        return Exploration(
+            starts=tuple(arrays[str(i)] for i in range(len(arrays))),
+            weights=weights,
+            log_evidence=found.facts["evidence"],
+            error=found.facts["error"],
+        )
+
+    def add(self, place: Place, chain: int, first: int, draws: Arrays, statistics: Arrays) -> None:
+        """Add draws of a chain, the first of which has this number among all of the chain."""
+        rows = len(next(iter(draws.values())))
+        packed = _pack(
+            {f"draws/{name}": values for name, values in draws.items()}
+            | {f"statistics/{name}": values for name, values in statistics.items()}
+        )
+        self._add(
+            {"kind": "draws", "place": place, "chain": chain, "first": first, "rows": rows}, packed
+        )
+
+    def lengths(self, place: Place, chains: int) -> list[int]:
+        """Return how many draws each chain has."""
+        lengths = [0] * chains
+        for record, skipped in self._parts(place):
+            lengths[record.facts["chain"]] += record.facts["rows"] - skipped
+        return lengths
+
+    def last(self, place: Place, chains: int) -> Iterator[Arrays]:
+        """Return the last draw of each chain that has any."""
+        ends: dict[int, _Record] = {r.facts["chain"]: r for r, _ in self._parts(place)}
+        for chain in sorted(set(range(chains)) & set(ends)):
+            arrays = _unpack(self._payload(ends[chain]))
+            yield {name: values[-1] for name, values in _of("draws/", arrays).items()}
+
+    def draws(
+        self, place: Place, chains: list[int], count: int
+    ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
+        """Return the first draws of some chains, as `Sampler.sample` does."""
+        found: dict[str, NDArray[Any]] = {}
+        filled = dict.fromkeys(chains, 0)
+        for record, skipped in self._parts(place):
+            chain = record.facts["chain"]
+            if chain not in filled:
+                continue
+            begin = filled[chain]
+            for name, values in _unpack(self._payload(record)).items():
+                # Made whole at once: joined from parts, draws would be in memory twice.
+                if name not in found:
+                    shape = (len(chains), count, *values.shape[1:])
+                    found[name] = np.empty(shape, values.dtype)
+                fresh = values[skipped:][: count - begin]
+                found[name][chains.index(chain), begin : begin + len(fresh)] = fresh
+            filled[chain] = min(count, begin + record.facts["rows"] - skipped)
+        stats = {
+            name: (("chain", "draw"), values) for name, values in _of("statistics/", found).items()
+        }
+        coordinates = {"chain": np.arange(len(chains)), "draw": np.arange(count)}
+        return _of("draws/", found), xr.Dataset(stats, coords=coordinates)
+
+    def _parts(self, place: Place) -> Iterator[tuple[_Record, int]]:
+        """Return the records of draws, and how many of each are there already.
+
+        An interruption may come after a record is written and before that is known.
+        """
+        lengths: dict[int, int] = {}
+        for record in self._records:
+            if record.facts["kind"] == "draws" and tuple(record.facts["place"]) == place:
+                chain, rows = record.facts["chain"], record.facts["rows"]
+                known = lengths.get(chain, 0)
+                skipped = known - record.facts["first"]
+                if 0 <= skipped < rows:
+                    lengths[chain] = known + rows - skipped
+                    yield record, skipped
+
+    def _last(self, kind: str, **facts: object) -> _Record | None:
+        wanted = {"kind": kind, **facts}.items()
+        return next((r for r in reversed(self._records) if wanted <= r.facts.items()), None)
+
+    def _payload(self, record: _Record) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(record.start)
+            return file.read(record.size)
+
+    def _add(self, facts: dict[str, Any], payload: bytes = b"") -> None:
+        whole = _record(facts, payload)
+        with self.path.open("r+b", buffering=0) as file:
+            if file.seek(0, os.SEEK_END) != self._size:
+                raise FitFileError(
+                    f"{self.path}: another process adds draws to it too. Stop one of the two, or "
+                    "give each a file of its own."
+                )
+            try:
+                # Whatever a write left that was cut short goes away.
+                file.truncate(self._end)
+                file.seek(self._end)
+                rest = memoryview(whole)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError as error:
+                raise OSError(
+                    f"{self.path}: draws could not be added ({error.strerror}). Those that were "
+                    "there before are kept: make room, and fit again with the same store to go on."
+                ) from None
+            finally:
+                self._size = os.fstat(file.fileno()).st_size
+        self._end += len(whole)
+        self._records.append(_Record(facts, self._end - len(payload), len(payload)))
+
+    def _refuse_another(self, asked: Mapping[str, Any]) -> None:
+        found = self.content[1]
+        differences = [
+            f"{key} of the card: found {had!r}, expected {want!r}"
+            if len(f"{had}{want}") < 80
+            else f"{key} of the card differ"
+            for key, had, want in _differing(found["model"], asked["model"], _NOT_OF_THE_MODEL)
+        ]
+        if found["digest"][1] != asked["digest"][1]:
+            differences.append(f"formula of the law {asked['model']['law']}: found another")
+        if found["digest"][0] != asked["digest"][0]:
+            ours, theirs = self.content[0]["runs"].sizes["row"], asked["runs"]["name"]
+            differences.append(
+                f"runs: found those of {found['runs']['name']} ({ours} runs), expected others "
+                f"({theirs})"
+                if found["runs"]["name"] != theirs
+                else f"runs: found other values in {theirs}"
+            )
+        had, want = found["provenance"]["sampler"], asked["provenance"]["sampler"]
+        differences += [
+            f"{key}: found {ours!r}, expected {theirs!r}"
+            for key, ours, theirs in _differing(had, want, _NOT_OF_THE_DRAWS)
+        ]
+        version = found["provenance"]["versions"]["bayescale"]
+        if version != __version__:
+            differences.append(f"bayescale: found version {version}, expected {__version__}")
+        if differences:
+            raise FitFileError(
+                f"{self.path}: the draws of another fit ({'; '.join(differences)}). Ask for the "
+                "same fit to go on with them, or give another file to begin anew."
+            )
+
+
+class KeptSampler:
+    """Samples in place of a compiled density, and keeps draws in a store as they are made.
+
+    Chains that have all their draws are not sampled again. The others go on, after a warm-up of
+    their own: from where chains stood, or from the usual starts if they had not begun.
+    """
+
+    def __init__(self, compiled: Sampler, store: DrawStore, factor: int) -> None:
+        self._compiled, self._store = compiled, store
+        self._places = (Place(factor, mode) for mode in itertools.count())
+
+    def sample(
+        self,
+        data: NDArray[np.float64],
+        settings: Settings,
+        progress: ProgressCallback | None = None,
+        starts: NDArray[np.float64] | None = None,
+    ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
+        """Return draws as `Sampler.sample` does, making those that the store has not."""
+        place, every = next(self._places), range(settings.chains)
+        seed = settings.seed
+        for begun in (True, False):
+            lengths = self._store.lengths(place, settings.chains)
+            chains = [c for c in every if lengths[c] < settings.draws and begun == (lengths[c] > 0)]
+            if not chains:
+                continue
+            if any(lengths):
+                # The same stream again would give the same draws again.
+                seed = seed_of(settings.seed, Stream.GOING_ON, *place, sum(lengths))
+            rest = replace(
+                settings,
+                draws=settings.draws - min(lengths[chain] for chain in chains),
+                chains=len(chains),
+                cores=min(settings.cores, len(chains)),
+                seed=seed,
+            )
+            if begun:
+                ends = self._store.last(place, settings.chains)
+                stood = np.array([self._compiled.pack(end) for end in ends])
+            keep = self._keep(place, chains, lengths)
+            self._compiled.sample(data, rest, progress, stood if begun else starts, keep)
+        return self._store.draws(place, list(every), settings.draws)
+
+    def _keep(self, place: Place, chains: list[int], lengths: list[int]) -> KeepCallback:
+        def keep(i: int, first: int, draws: Arrays, statistics: Arrays) -> None:
+            chain = chains[i]
+            self._store.add(place, chain, lengths[chain] + first, draws, statistics)
+
+        return keep
+
+
+def refuse_other_files(path: Path) -> None:
+    """Raise FitFileError if there is something else than draws that a fit kept."""
+    if not holds_draws(path):
+        raise FitFileError(
+            f"{path}: not a file of draws that a fit kept. It was left as it is; give another."
+        )
+
+
+def holds_draws(path: Path) -> bool:
+    """Return whether a file is of draws that a fit kept while it was made."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(FIRST_LINE_OF_DRAWS)) == FIRST_LINE_OF_DRAWS
+
+
+def _read(path: Path) -> tuple[list[_Record], int, int]:
+    """Return the records of a file up to the first damaged one, where they end, and its size."""
+    records: list[_Record] = []
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = file.seek(len(FIRST_LINE_OF_DRAWS))
+        while end < size:
+            digest, line = file.read(_DIGEST), file.readline()
+            try:
+                facts = json.loads(line)
+                count = facts.pop("bytes")
+                if not 0 <= count <= size - file.tell():
+                    break
+                payload = file.read(count)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                break
+            if hashlib.sha256(line + payload).hexdigest().encode() != digest:
+                break
+            end = file.tell()
+            records.append(_Record(facts, end - len(payload), len(payload)))
+    if end < size:
+        logger.warning("%s: left out a damaged end of %d bytes", path, size - end)
+    return records, end, size
+
+
+def _record(facts: Mapping[str, Any], payload: bytes) -> bytes:
+    line = json.dumps({**facts, "bytes": len(payload)}).encode() + b"\n"
+    return hashlib.sha256(line + payload).hexdigest().encode() + line + payload
+
+
+def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    packed = io.BytesIO()
+    named = {stored_name(name): values for name, values in arrays.items()}
+    np.savez(packed, allow_pickle=False, **named)
+    return packed.getvalue()
+
+
+def _unpack(packed: bytes) -> dict[str, NDArray[Any]]:
+    """Return arrays that `_pack` packed; none is greater than what it was read from."""
+    with zipfile.ZipFile(io.BytesIO(packed)) as members:
+        if any(m.compress_type != zipfile.ZIP_STORED for m in members.infolist()):
+            raise ValueError("found compressed draws, which no store has")
+        return {
+            called(member.filename.removesuffix(".npy")): _array(members.read(member))
+            for member in members.infolist()
+        }
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    read = io.BytesIO(content)
+    if np.lib.format.read_magic(read) != (1, 0):
+        raise ValueError("found an array of another format")
+    shape, in_columns, dtype = np.lib.format.read_array_header_1_0(read)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - read.tell():
+        raise ValueError("found an array that is not what its file holds")
+    order: Literal["F", "C"] = "F" if in_columns else "C"
+    return np.frombuffer(content[read.tell() :], dtype).reshape(shape, order=order)
+
+
+def _of(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {n.removeprefix(prefix): x for n, x in arrays.items() if n.startswith(prefix)}
+
+
+def _differing(
+    found: Mapping[str, Any], asked: Mapping[str, Any], apart_from: Set[str]
+) -> Iterator[tuple[str, Any, Any]]:
+    for key in dict.fromkeys((*found, *asked)):
+        if key not in apart_from and found.get(key) != asked.get(key):
+            yield key, found.get(key), asked.get(key)

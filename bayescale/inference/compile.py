@@ -1,0 +1,159 @@
+"""From a PyMC model to what a sampler can call: machine code, or a function of JAX.
+
+`nutpie.compile_pymc_model` wraps the log density generically, and compiling its wrappers takes
+most of the time of a start. All our data are one matrix and nothing but the unconstrained position
+is stored, so the wrappers here are a few lines and compile in a fraction of that.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bayescale.backend.unconstrained import slices_of
+from bayescale.inference.compile_cache import Code, Density
+from bayescale.inference.preconditioner import Frame
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+
+def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: str) -> Density:
+    """Compile the log density of a PyMC model whose only data is one matrix of floats.
+
+    Parameters
+    ----------
+    built
+        The PyMC model.
+    start
+        Unconstrained starting value of each free variable, by variable name.
+    data_name
+        Name of the `pymc.Data` container.
+    """
+    import numba
+    import pytensor.tensor as pt
+    from numba import types
+    from pymc.pytensorf import compile as compile_graph
+    from pytensor.configdefaults import config
+    from pytensor.gradient import grad
+    from pytensor.graph.replace import clone_replace
+
+    values = _values_of(built)
+    position, entries = _entries_of_position(values, start)
+    log_density = built.logp()
+    slopes: Any = grad(log_density, list(values.values()))
+    gradient: Any = pt.concatenate([slope.ravel() for slope in slopes])  # type: ignore[no-untyped-call]
+    outputs = clone_replace([log_density, gradient], entries)
+    # By default sums may be taken in any order and products be fused with them, which depends on
+    # the processor and on what PyTensor's own cache of machine code already holds. To the letter,
+    # the last digit, and so every draw, is the same; it costs nothing that could be measured.
+    with built, config.change_flags(numba__fastmath=False):
+        function = compile_graph([position], outputs, mode="NUMBA")
+        evaluate = function.vm.jit_fn
+    shared = [variable.name for variable in function.get_shared()]
+    if shared != [data_name]:
+        raise ValueError(f"expected the data {data_name} alone, found {shared}")
+    n, rows = int(position.type.shape[0]), int(built[data_name].get_value().shape[0])
+    scalars = sum(not np.shape(start[name]) for name in values)
+    head = 1 + Frame.room(n, scalars)
+
+    pointer = types.CPointer(types.double)
+
+    # Loops, not slices or products: Numba spends seconds compiling those, and their errors.
+    @numba.njit
+    def place(position, facts):  # type: ignore[no-untyped-def]
+        x = np.empty(n)
+        for i in range(n):
+            x[i] = facts[1 + i]
+            if i >= scalars:
+                x[i] += position[i]
+        for i in range(scalars):
+            for j in range(scalars):
+                x[i] += facts[1 + n + i * scalars + j] * position[j]
+        return x
+
+    @numba.cfunc(types.int64(types.uint64, pointer, pointer, pointer, types.voidptr))
+    def logp(dim, position, gradient, value, packed):  # type: ignore[no-untyped-def]
+        columns = int(numba.carray(packed, (1,), np.float64)[0])
+        facts = numba.carray(packed, (head + rows * columns,), np.float64)
+        result, slope = evaluate(place(position, facts), facts[head:].reshape((rows, columns)))
+        value[0] = result[()]
+        finite = np.isfinite(value[0])
+        for i in range(n):
+            gradient[i] = slope[i] if i >= scalars else 0.0
+            finite = finite and np.isfinite(slope[i])
+        for i in range(scalars):
+            for j in range(scalars):
+                gradient[j] += facts[1 + n + i * scalars + j] * slope[i]
+        return 0 if finite else 3
+
+    @numba.cfunc(types.int64(types.uint64, types.uint64, pointer, pointer, types.voidptr))
+    def expand(dim, n_out, position, out, packed):  # type: ignore[no-untyped-def]
+        x = place(position, numba.carray(packed, (head,), np.float64))
+        for i in range(n):
+            out[i] = x[i]
+        return 0
+
+    return Density(tuple(values), Code.of(logp), Code.of(expand))
+
+
+def lower_logp(
+    built: "pm.Model", start: Mapping[str, ArrayLike], data_name: str
+) -> tuple[tuple[str, ...], Callable[[Any, Any], Any]]:
+    """Return the log density of such a model as a function that JAX can trace.
+
+    Parameters
+    ----------
+    built, start, data_name
+        As for `compile_logp`.
+
+    Returns
+    -------
+    order
+        The variables in the order in which a position holds them.
+    log_density
+        Of a position and the matrix, in 64 bits.
+    """
+    import jax
+    import pytensor.tensor as pt
+    from pymc.pytensorf import compile as compile_graph
+    from pytensor.graph.replace import clone_replace
+
+    from bayescale.backend.filtering import register_in_jax
+
+    values = _values_of(built)
+    position, entries = _entries_of_position(values, start)
+    data = pt.matrix(data_name, shape=(built[data_name].get_value().shape[0], None))
+    outputs = clone_replace([built.logp()], {**entries, built[data_name]: data})
+    found = jax.config.jax_enable_x64
+    register_in_jax()
+    # Constants are made here, whatever the precision that others in the process work in.
+    with built, jax.enable_x64(True):
+        function = compile_graph([position, data], outputs, mode="JAX")
+    # PyTensor's JAX backend turns on 64 bits for the whole process when it is first imported.
+    jax.config.update("jax_enable_x64", found)
+    evaluate = function.vm.jit_fn
+    return tuple(values), lambda x, matrix: evaluate(x, matrix)[0]
+
+
+def _values_of(built: "pm.Model") -> dict[str, Any]:
+    """Return the unconstrained variable behind each free one, by its name: scalars first."""
+    in_order = sorted(built.free_RVs, key=lambda variable: bool(variable.ndim))
+    return {str(v.name): built.rvs_to_values[v] for v in in_order}
+
+
+def _entries_of_position(
+    values: Mapping[str, Any], start: Mapping[str, ArrayLike]
+) -> tuple[Any, dict[Any, Any]]:
+    """Return a vector that holds all variables, and what each is in terms of it."""
+    import pytensor.tensor as pt
+
+    shapes = {name: np.shape(start[name]) for name in values}
+    slices = slices_of(shapes)
+    position = pt.vector("position", shape=(slices[-1].stop,))
+    entries = {
+        value: position[part].reshape(shape) if shape else position[part.start]
+        for value, shape, part in zip(values.values(), shapes.values(), slices, strict=True)
+    }
+    return position, entries

@@ -1,0 +1,218 @@
+"""Machine code of log densities, kept between sessions: a law fitted before starts at once.
+
+Making the graph of a model, its gradient and the machine code takes most of the time of a short
+fit. What comes out depends on the card, the room for levels, the modules of this package that make
+the graph, the versions of what compiles it and the processor; under a digest of all of those the
+code itself is kept, so that nothing stale can be found. A file is whole and says what it holds, or
+is not used.
+"""
+
+import base64
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bayescale._io import whole_file
+from bayescale.inference.private_files import make_private_folder, read_private
+
+logger = logging.getLogger(__name__)
+
+_COMPILERS = ("pymc", "pytensor", "numba", "llvmlite", "numpy")
+_COMPILED_BY = (
+    "bayescale.backend.build",
+    "bayescale.inference.compile",
+    "bayescale.inference.compile_cache",
+)
+"""The modules that make a graph, and machine code of it."""
+
+_IMPORT = re.compile(r"^\s*from (bayescale[\w.]*) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
+
+_CALLS_PYTHON = b"objmode"
+"""What is in the names of code that looks something up in Python, which another session lacks."""
+
+_said: set[str] = set()
+"""Why nothing is kept, so that it is said once."""
+
+_MOST = 256
+"""How many densities are kept; those used least lately go first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """Machine code of one C function.
+
+    Attributes
+    ----------
+    symbol
+        Its name in the library.
+    library
+        What holds it in memory, and must be kept as long as it may be called.
+    """
+
+    symbol: str
+    library: Any
+
+    @cached_property
+    def address(self) -> int:
+        """Where it is in memory."""
+        return int(self.library.get_pointer_to_function(self.symbol))
+
+    @classmethod
+    def of(cls, cfunc: Any) -> "Code":
+        """Return the code of a function that Numba compiled for C."""
+        return cls(cfunc._wrapper_name, cfunc._library)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the code as JSON holds it."""
+        if self.library.has_dynamic_globals:
+            raise ValueError(f"{self.symbol} holds addresses of this process")
+        name, kind, parts = self.library.serialize_using_object_code()
+        if any(_CALLS_PYTHON in part for part in parts):
+            raise ValueError(f"{self.symbol} calls back into Python")
+        encoded = [base64.b64encode(part).decode() for part in parts]
+        return {"symbol": self.symbol, "library": [name, kind, encoded]}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Code":
+        """Load code that another session kept."""
+        from numba.core.registry import cpu_target
+        from numba.core.runtime.nrt import rtsys
+
+        context = cpu_target.target_context
+        rtsys.initialize(context)
+        name, kind, encoded = content["library"]
+        parts = tuple(base64.b64decode(part) for part in encoded)
+        library = context.codegen().unserialize_library((name, kind, parts))
+        return cls(content["symbol"], library)
+
+
+@dataclass(frozen=True, eq=False)
+class Density:
+    """A compiled log density: the order of its variables in a position, and its two functions."""
+
+    order: tuple[str, ...]
+    logp: Code
+    expand: Code
+
+
+def kept(what: str, make: Callable[[], Density]) -> Density:
+    """Return a density that was compiled before, or compile it and keep it.
+
+    Parameters
+    ----------
+    what
+        All that the density depends on beside this package and what compiles it.
+    make
+        Compiles it.
+    """
+    where = folder()
+    try:
+        make_private_folder(where)
+    except OSError as error:
+        # Machine code is executed: it is read from no place where somebody else may put it.
+        said = str(error)
+        if said not in _said:
+            _said.add(said)
+            logger.warning("no compiled density is kept: %s", said)
+        return make()
+    path = where / f"{_digest(what)}.json"
+    try:
+        found = _read(path)
+    except FileNotFoundError:
+        pass
+    except Exception as error:
+        logger.warning("%s: a file of the compile cache is not used (%s)", path, error)
+    else:
+        return found
+    density = make()
+    try:
+        _write(path, density)
+        _make_room(path.parent)
+    except Exception as error:  # a full disk, or another Numba: the fit itself must not fail
+        logger.info("%s: the compiled density was not kept (%s)", path, error)
+    return density
+
+
+def folder() -> Path:
+    """Return where densities are kept: ``BAYESCALE_CACHE_DIR``, or the user's cache folder."""
+    import platformdirs
+
+    chosen = os.environ.get("BAYESCALE_CACHE_DIR")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("bayescale", appauthor=False)
+
+
+def _read(path: Path) -> Density:
+    digest, _, body = read_private(path).partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise ValueError("it is not what was written")
+    content = json.loads(body)
+    logp, expand = (Code.from_dict(content[name]) for name in ("logp", "expand"))
+    os.utime(path)
+    return Density(tuple(content["order"]), logp, expand)
+
+
+def _write(path: Path, density: Density) -> None:
+    content = {
+        "order": list(density.order),
+        "logp": density.logp.to_dict(),
+        "expand": density.expand.to_dict(),
+    }
+    body = json.dumps(content).encode()
+    with whole_file(path, private=True) as part:
+        part.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def _make_room(where: Path) -> None:
+    used = sorted(where.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in used[_MOST:]:
+        path.unlink(missing_ok=True)
+
+
+def _digest(what: str) -> str:
+    from numba.core.registry import cpu_target
+
+    processor = cpu_target.target_context.codegen().magic_tuple()
+    parts = [what, _source(), platform.python_version(), repr(processor)]
+    parts += [f"{name} {version(name)}" for name in _COMPILERS]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@cache
+def _source() -> str:
+    """Return a digest of the modules that decide what is compiled: a report may change freely."""
+    digest = hashlib.sha256()
+    for name, path in sorted(modules_behind(_COMPILED_BY).items()):
+        digest.update(name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def modules_behind(names: Iterable[str]) -> dict[str, Path]:
+    """Return the files of modules of this package and of all that they import from it, by name.
+
+    Imports are read off the text, wherever they stand in a module; a name that is imported from
+    a package counts as a module where there is one of that name.
+    """
+    root = Path(__file__).parents[1]
+    found: dict[str, Path] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        place = root.joinpath(*name.split(".")[1:])
+        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        # The package itself imports everything, for its surface, and makes no graph.
+        if name == "bayescale" or name in found or not path.is_file():
+            continue
+        found[name] = path
+        for source, first, rest in _IMPORT.findall(path.read_text(encoding="utf-8")):
+            parts = re.findall(r"\w+", first + rest)
+            waiting += [source, *(f"{source}.{part}" for part in parts)]
+    return found

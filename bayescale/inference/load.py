@@ -1,0 +1,187 @@
+"""Load a saved fit, or assemble one from the draws that a store has so far."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayescale._seeds import Stream, generator
+from bayescale.backend.build import labelled, parameters_from_draws
+from bayescale.backend.observed import Design, Scale
+from bayescale.data.levels import NEW
+from bayescale.data.netcdf import dataset_to_draws, read_groups, refusing_damage, runs_from
+from bayescale.errors import BayescaleError, FitFileError
+from bayescale.inference.checkpoint import DrawStore, Place, holds_draws
+from bayescale.inference.multimodal import mixed
+from bayescale.laws import law as find_law
+from bayescale.model.card import Model
+from bayescale.model.discrepancy import WALKS
+from bayescale.posterior.fit import LEVELS, Fit
+
+_GROUPS = ("posterior", "sample_stats", "runs")
+_FACTS = ("model", "scale", "runs", "provenance")
+_LEAST = 10
+"""Fewer draws a chain than this say nothing, not even how little they say."""
+
+
+def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
+    """Load a saved fit, or the draws so far of one that was interrupted.
+
+    Parameters
+    ----------
+    path
+        A file that `Fit.save` wrote, or that was the `store` of a fit.
+    law
+        The law it is expected to be of; another is refused.
+
+    Returns
+    -------
+    Fit
+        With draws identical to those saved. Of a store of a fit that was interrupted, as many
+        draws as there are of equally long chains, and ``fit.diagnostics`` says how many those are.
+
+    Raises
+    ------
+    FitFileError
+        If the file is missing, damaged, not a saved fit, of another law, or of a fit that was
+        interrupted before its chains had ten draws each.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     bs.fit("chinchilla", "chinchilla", seed=1, progress=False).save(f"{folder}/fit.nc")
+    ...     bs.load_fit(f"{folder}/fit.nc", law="chinchilla").seed
+    1
+    """
+    path = Path(path)
+    if holds_draws(path):
+        with refusing_damage(path):
+            fit = _fit_so_far(path)
+    else:
+        fit = _saved(path)
+    if law is not None and fit.model.law != find_law(law).name:
+        raise FitFileError(
+            f"{path}: a fit of the law {fit.model.law}, expected {law}. Give another file, or ask "
+            "for that law."
+        )
+    with refusing_damage(path):
+        _check_whole(fit, path)
+    return fit
+
+
+def _fit_so_far(path: Path) -> Fit:
+    """Return the fit of the draws that a store has.
+
+    Raises
+    ------
+    FitFileError
+        If the file is not a store, or has too few draws.
+    """
+    store = DrawStore(path)
+    groups, facts = store.content
+    model = _card_from(facts["model"], path)
+    runs = runs_from(groups["runs"], facts["runs"])
+    provenance = store.provenance
+    settings = provenance["sampler"]
+    # An attempt that has just begun may have fewer draws than the one that it is to replace.
+    tried = [store.finished] if store.finished else store.factors
+    factor, (chains, count) = max(
+        ((factor, _most(store, factor, settings["chains"])) for factor in tried),
+        key=lambda found: len(found[1][0]) * found[1][1],
+        default=(1, ([], 0)),
+    )
+    if count < _LEAST * factor:
+        raise FitFileError(
+            f"{path}: found {count} draws a chain, expected at least {_LEAST * factor}: the fit "
+            "was interrupted in its warm-up, or soon after. Fit again with the same store to go on."
+        )
+    exploration = store.exploration(factor)
+    modes = len(exploration.starts) if exploration else 1
+    sampled = [store.draws(Place(factor, mode), chains, count) for mode in range(modes)]
+    if exploration:
+        positions, stats, exploration = mixed(sampled, exploration, settings["seed"])
+        provenance |= {"modes": dict(exploration.log_evidence), "modes_error": exploration.error}
+    else:
+        positions, stats = sampled[0]
+    thinned = {name: values[:, ::factor] for name, values in positions.items()}
+    if not store.finished:
+        provenance["sampler"] = settings | ({"kept_one_draw_in": factor} if factor > 1 else {})
+        provenance["unfinished"] = {
+            "draws": count,
+            "all_draws": settings["draws"] * store.factors[-1],
+            "chains": len(chains),
+            "all_chains": settings["chains"],
+        }
+    design = Design.of(model, runs)
+    unseen = generator(settings["seed"], Stream.UNSEEN)
+    return Fit(
+        model=model,
+        runs=runs,
+        scale=design.scale,
+        _posterior=labelled(model, design, parameters_from_draws(model, design, thinned), unseen),
+        _sample_stats=stats.isel(draw=slice(None, None, factor)),
+        provenance=provenance,
+    )
+
+
+def _most(store: DrawStore, factor: int, chains: int) -> tuple[list[int], int]:
+    """Return the chains of an attempt, and how many draws of each, that are most draws in all.
+
+    With fewer processors than chains some may be long while others have not begun.
+    """
+    exploration = store.exploration(factor)
+    modes = len(exploration.starts) if exploration else 1
+    lengths = np.array([store.lengths(Place(factor, m), chains) for m in range(modes)]).min(axis=0)
+    longest = np.argsort(-lengths, kind="stable")
+    least = min(2, chains)
+    counts = np.arange(least, chains + 1)
+    best = least + int(np.argmax(counts * lengths[longest][least - 1 :]))
+    return sorted(map(int, longest[:best])), int(lengths[longest[best - 1]])
+
+
+def _saved(path: Path) -> Fit:
+    groups, facts = read_groups(path, _GROUPS, _FACTS)
+    model = _card_from(facts["model"], path)
+    with refusing_damage(path):
+        provenance = dict(facts["provenance"])
+        levels = provenance.pop(LEVELS, {})
+        return Fit(
+            model=model,
+            runs=runs_from(groups["runs"], facts["runs"]),
+            scale=Scale(**facts["scale"]),
+            _posterior=dataset_to_draws(groups["posterior"]),
+            _sample_stats=groups["sample_stats"],
+            provenance=provenance,
+            groups={column: NEW if x is None else x for column, x in levels.items()},
+        )
+
+
+def _card_from(content: Mapping[str, Any], path: Path) -> Model:
+    """Return the model of a card that is in a file, or raise FitFileError."""
+    with refusing_damage(path):
+        try:
+            return Model.from_dict(content, str(path))
+        except BayescaleError as error:
+            raise FitFileError(f"{path}: its card does not make sense here. {error}") from None
+
+
+def _check_whole(fit: Fit, path: str | Path) -> None:
+    expected = {*fit.law.parameters, *fit.model.all_priors}
+    if fit.model.discrepancy is not None:
+        expected.add(WALKS)
+    expected |= {effect.effect for effect in fit.model.effects}
+    found = set(map(str, fit.posterior.data_vars))
+    if found != expected:
+        raise FitFileError(
+            f"{path}: its draws are of {', '.join(sorted(found))}, but the law {fit.law.name} "
+            f"has {', '.join(sorted(expected))}. The file belongs to another law or version; "
+            "fit again."
+        )
+    if fit.runs.fingerprint != fit.provenance.get("fingerprint"):
+        raise FitFileError(
+            f"{path}: the runs inside do not have the recorded fingerprint, so the file was "
+            "changed after the fit. Fit again."
+        )

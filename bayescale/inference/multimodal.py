@@ -1,0 +1,337 @@
+"""Laws whose posterior may lie in several separate places: look into each, weigh them, sample each.
+
+A chain does not cross from one mode to another, so chains that happened to start apart would
+disagree for ever, and chains that happened to start together would agree on the wrong one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayescale._seeds import Stream, generator, seed_of
+from bayescale.backend.build import parameters_from_draws
+from bayescale.backend.observed import Design
+from bayescale.backend.unconstrained import starting_point
+from bayescale.errors import SamplingError
+from bayescale.inference.base import ProgressCallback, Sampler, Settings
+from bayescale.inference.preconditioner import LogDensity, mode_from
+from bayescale.model.card import Model
+from bayescale.posterior.diagnostics import CERTAIN
+
+# A mode that is nowhere near the data is a long ridge; its exact shape does not matter.
+_PILOT = {"tune": 300, "draws": 200, "chains": 2, "maxdepth": 6}
+_APART = 4.0
+"""Pilots whose means differ by more standard deviations, in any direction, are two modes."""
+_SAME_SUMMIT = 0.05
+"""Unconstrained scalars, whose scales are about one, that differ by less are one maximum."""
+_EVIDENCE_DRAWS, _EVIDENCE_DF = 1000, 5.0
+_BRIDGE_STEPS, _BATCH = 50, 20
+_STARTS, _JITTER = 400, 0.5
+
+type Draws = NDArray[np.float64]
+"""Positions, a row each."""
+
+type Arrays = dict[str, NDArray[np.float64]]
+
+type Sampled = tuple[Arrays, xr.Dataset]
+"""Draws by name, and the sampler's statistics of them."""
+
+
+class Samples(Protocol):
+    """What a `Sampler` does, and what keeps its draws does in its place."""
+
+    def sample(
+        self,
+        data: Draws,
+        settings: Settings,
+        progress: ProgressCallback | None = None,
+        starts: Draws | None = None,
+    ) -> Sampled:
+        """Draw from the posterior given a data matrix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """What short chains from every mode found.
+
+    Attributes
+    ----------
+    starts
+        Of each mode that is kept, positions where chains may begin, a row each.
+    weights
+        Share of the posterior of each of them.
+    log_evidence
+        Of each mode in which a chain ended, less that of the best; best first.
+    error
+        Standard error of the log evidence of the least certain mode that is kept.
+    """
+
+    starts: tuple[Draws, ...]
+    weights: Draws
+    log_evidence: Mapping[str, float]
+    error: float
+
+    def only(self, kept: Sequence[int]) -> "Exploration":
+        """Return what is known without some of the modes that were kept."""
+        dropped = {name for i, name in enumerate(self.log_evidence) if i < len(self.starts)} - {
+            name for i, name in enumerate(self.log_evidence) if i in kept
+        }
+        if not dropped:
+            return self
+        weights = self.weights[list(kept)]
+        return replace(
+            self,
+            starts=tuple(self.starts[i] for i in kept),
+            weights=weights / weights.sum(),
+            log_evidence={n: x for n, x in self.log_evidence.items() if n not in dropped},
+            error=self.error if len(kept) > 1 else 0.0,
+        )
+
+
+def places_to_look(model: Model, design: Design) -> list[dict[str, Any]]:
+    """Return starting points, one for each place where the law may have a mode; most have one."""
+    starts = model.formula.starts(design.placed.log_inputs)
+    return [starting_point(model, instead, design.sizes) for instead in starts]
+
+
+def explore(
+    model: Model,
+    compiled: Sampler,
+    design: Design,
+    settings: Settings,
+    places: Sequence[Mapping[str, float]],
+) -> Exploration:
+    """Start short chains in each of several places, and weigh the modes in which they end.
+
+    The weight of a mode is its evidence, by importance sampling from a multivariate Student-t
+    around its draws.
+
+    Raises
+    ------
+    SamplingError
+        If no chain can start anywhere.
+    """
+    law, data = model.formula, design.matrix
+    rng = generator(settings.seed, Stream.MODES)
+    elsewhere = compiled.unpack(compiled.start)
+    centres = [compiled.pack({**elsewhere, **place}) for place in places]
+    scalars = compiled.scalars
+    pilots = _pilots(compiled, data, settings, centres, rng)
+    modes = _merge(pilots, scalars, compiled.log_density_given(data))
+    weighed = [_log_evidence(compiled, data, draws, rng) for draws in modes]
+    evidence, errors = np.array(weighed).T
+    weights = np.exp(evidence - np.logaddexp.reduce(evidence))
+    order = np.argsort(-weights, kind="stable")
+    kept = [i for i in order if weights[i] > 1.0 - CERTAIN]
+    starts = tuple(modes[i][rng.integers(len(modes[i]), size=_STARTS)] for i in kept)
+    names: dict[str, float] = {}
+    for i in order:
+        middle = compiled.unpack(np.median(modes[i], axis=0, keepdims=True))
+        found = parameters_from_draws(model, design, middle)
+        label = law.mode_of({name: found[name].item() for name in law.parameters})
+        repeats = sum(name.startswith(label) for name in names)
+        unique = f"{label} ({repeats + 1})" if repeats else label
+        names[unique] = float(evidence[i] - evidence[order[0]])
+    return Exploration(
+        starts=starts,
+        weights=weights[kept] / weights[kept].sum(),
+        log_evidence=names,
+        error=float(errors[kept].max()) if len(kept) > 1 else 0.0,
+    )
+
+
+def sample_modes(
+    sampler: Samples,
+    data: Draws,
+    settings: Settings,
+    exploration: Exploration,
+    progress: ProgressCallback,
+) -> tuple[Arrays, xr.Dataset, Exploration]:
+    """Sample each mode that is kept with chains of its own, and mix their draws by weight.
+
+    Returns
+    -------
+    draws, sample_stats
+        As of `Sampler.sample`.
+    exploration
+        Without those modes that turned out to be one with another.
+    """
+    sampled = []
+    for i, starts in enumerate(exploration.starts):
+        own = replace(settings, seed=seed_of(settings.seed, Stream.MODE, i)) if i else settings
+        sampled.append(sampler.sample(data, own, progress, starts))
+    return mixed(sampled, exploration, settings.seed)
+
+
+def mixed(
+    sampled: Sequence[Sampled], exploration: Exploration, seed: int
+) -> tuple[Arrays, xr.Dataset, Exploration]:
+    """Return the draws of modes, mixed by weight, and what is then known of modes.
+
+    Which mode a draw is of is drawn too, so that every chain of the result is of all modes.
+    Modes whose chains overlap are one, of which short chains saw two parts: the one that weighs
+    more stands for both, since its evidence is not to be counted twice.
+    """
+    scalars = [_scalars_of(draws) for draws, _ in sampled]
+    kept: list[int] = []
+    for i, found in enumerate(scalars):
+        if not any(_overlap(found, scalars[j]) for j in kept):
+            kept.append(i)
+    exploration = exploration.only(kept)
+    sampled = [sampled[i] for i in kept]
+    if len(sampled) == 1:
+        return *sampled[0], exploration
+    stats = sampled[0][1]
+    size = (stats.sizes["chain"], stats.sizes["draw"])
+    mode = generator(seed, Stream.MIXING).choice(len(sampled), size=size, p=exploration.weights)
+    draws = {
+        name: np.choose(
+            mode.reshape(mode.shape + (1,) * (values.ndim - 2)),
+            [part[name] for part, _ in sampled],
+        )
+        for name, values in sampled[0][0].items()
+    }
+    of_mode = xr.DataArray(mode, dims=("chain", "draw"))
+    for i, (_, others) in enumerate(sampled):
+        stats = stats.where(of_mode != i, others)
+    stats = stats.astype({name: x.dtype for name, x in sampled[0][1].items()})
+    return draws, stats, exploration
+
+
+def _scalars_of(draws: Mapping[str, NDArray[np.float64]]) -> Draws:
+    """Return the draws of scalars of all chains, a row each."""
+    return np.column_stack([x.ravel() for x in draws.values() if x.ndim == 2])
+
+
+def _pilots(
+    compiled: Sampler,
+    data: Draws,
+    settings: Settings,
+    centres: Sequence[Draws],
+    rng: np.random.Generator,
+) -> list[Draws]:
+    """Return the draws of every short chain."""
+    found: list[Draws] = []
+    failures: list[SamplingError] = []
+    for centre in centres:
+        pilot = replace(settings, **_PILOT, seed=int(rng.integers(2**32)))
+        try:
+            around = centre + rng.uniform(-_JITTER, _JITTER, (_STARTS, len(centre)))
+            draws, _ = compiled.sample(data, pilot, starts=around)
+        except SamplingError as error:
+            failures.append(error)
+        else:
+            found += list(compiled.pack(draws))
+    if not found:
+        raise failures[0]
+    return found
+
+
+def _merge(
+    chains: Sequence[Draws], scalars: int, log_density: LogDensity | None = None
+) -> list[Draws]:
+    """Return the draws of each separate place.
+
+    Short chains may see two parts of one long mode. So two chains are of one place if their draws
+    overlap, or if the same maximum of the density is above both.
+    """
+    places: list[tuple[Draws, Draws | None]] = []
+    for chain in chains:
+        summit = mode_from(log_density, np.median(chain, axis=0)) if log_density else None
+        for i, (draws, other) in enumerate(places):
+            if _overlap(chain[:, :scalars], draws[:, :scalars]) or (
+                summit is not None
+                and other is not None
+                and np.all(np.abs(summit - other)[:scalars] < _SAME_SUMMIT)
+            ):
+                places[i] = np.concatenate([draws, chain]), other
+                break
+        else:
+            places.append((chain, summit))
+    return [draws for draws, _ in places]
+
+
+def _overlap(some: Draws, others: Draws) -> bool:
+    """Return whether two sets of draws of scalars are of one mode.
+
+    Steps of levels and walks, which come after the scalars, are standard normal in every mode.
+    """
+    apart = np.abs(some.mean(axis=0) - others.mean(axis=0))
+    return bool(np.all(apart < _APART * np.sqrt(some.var(axis=0) + others.var(axis=0))))
+
+
+def _log_evidence(
+    compiled: Sampler, data: Draws, draws: Draws, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return the log of the integral of a mode, and the standard error of that.
+
+    Notes
+    -----
+    Bridge sampling (Meng and Wong 1996) between the draws and a proposal: a multivariate
+    Student-t of the scalars, and independent normals of the steps, which are nearly standard
+    normal whatever the scalars are. The proposal is made of every other draw and the bridge
+    stands on the rest. Its standard error is that of Fruehwirth-Schnatter (2004, Econometrics
+    Journal 7), with the autocorrelation of the draws by means of batches.
+    """
+    from scipy import stats
+
+    scalars = compiled.scalars
+    made_of, held_out = draws[::2], draws[1::2]
+    centre, spread = made_of.mean(axis=0), made_of.std(axis=0) + 1e-9
+    # A chain that never moved has no spread; it must still be weighed.
+    covariance = np.cov(made_of[:, :scalars], rowvar=False) + 1e-9 * np.eye(scalars)
+    bulk = stats.multivariate_t(centre[:scalars], covariance, df=_EVIDENCE_DF)  # type: ignore[call-overload]
+    rest = stats.norm(centre[scalars:], spread[scalars:])
+
+    def log_ratio(points: Draws) -> NDArray[np.float64]:
+        target = np.array([compiled.log_density(point, data)[0] for point in points])
+        proposal = bulk.logpdf(points[:, :scalars]) + rest.logpdf(points[:, scalars:]).sum(axis=-1)
+        return np.asarray(np.where(np.isfinite(target), target, -np.inf) - proposal)
+
+    points = np.column_stack(
+        [
+            np.atleast_2d(bulk.rvs(_EVIDENCE_DRAWS, random_state=rng)),
+            rest.rvs((_EVIDENCE_DRAWS, len(centre) - scalars), random_state=rng),
+        ]
+    )
+    return _bridge(log_ratio(held_out), log_ratio(points))
+
+
+def _bridge(
+    of_posterior: NDArray[np.float64], of_proposal: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the log of a normalising constant, and its standard error.
+
+    Parameters
+    ----------
+    of_posterior, of_proposal
+        Log density over that of the proposal, at draws of the posterior and of the proposal.
+    """
+    share = len(of_posterior) / (len(of_posterior) + len(of_proposal))
+    log_here, log_there = np.log(share), np.log1p(-share)
+    log_constant = float(np.median(of_posterior))
+    for _ in range(_BRIDGE_STEPS):
+        # Both halves of the optimal bridge, over the density of the mixture of both.
+        above = of_proposal - np.logaddexp(log_here + of_proposal, log_there + log_constant)
+        below = -np.logaddexp(log_here + of_posterior, log_there + log_constant)
+        before = log_constant
+        log_constant = _log_mean(above) - _log_mean(below)
+        if abs(log_constant - before) < 1e-6:
+            break
+    error = np.hypot(_relative_error(above, 1), _relative_error(below, _BATCH))
+    return log_constant, float(error)
+
+
+def _log_mean(logs: NDArray[np.float64]) -> float:
+    return float(np.logaddexp.reduce(logs) - np.log(len(logs)))
+
+
+def _relative_error(logs: NDArray[np.float64], batch: int) -> float:
+    """Return the standard error of a mean over that mean, from means of batches of draws."""
+    values = np.exp(logs - logs.max())
+    batches = values[: len(values) // batch * batch].reshape(-1, batch).mean(axis=1)
+    return float(batches.std(ddof=1) / np.sqrt(len(batches)) / values.mean())

@@ -1,0 +1,180 @@
+"""Many independent pieces of work: on any executor, resumable, each failing on its own."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bayescale._digests import digest_of
+from bayescale._outputs import RESULTS
+from bayescale._progress import stages
+from bayescale._version import __version__
+from bayescale.data.runs import Runs
+from bayescale.errors import BayescaleError
+from bayescale.model.card import Model
+
+logger = logging.getLogger(__name__)
+
+type Result = dict[str, Any]
+"""What a task returns: names and numbers or texts, as JSON holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of work.
+
+    Attributes
+    ----------
+    key
+        What it is of, the same in another session: a finished task is known by it.
+    arguments
+        What the work is called with.
+    """
+
+    key: str
+    arguments: tuple[Any, ...]
+
+
+def task_key(model: Model, runs: Runs, *settings: object) -> str:
+    """Return a name for a task that another session will find again, and no other task has.
+
+    It is of the card and its law, a user's own formula included, of the runs row by row, since
+    results may be of rows, and of the version of the package.
+    """
+    observed = runs.digest(model.grouped_and_noted)
+    parts = (__version__, model.to_dict(), model.formula, observed, *settings)
+    return f"{model.id} on {runs.name}: {digest_of(*parts)[:32]}"
+
+
+def run_tasks(
+    work: Callable[..., Result],
+    tasks: Sequence[Task],
+    *,
+    label: str,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> list[Result]:
+    """Call `work` on every task and return the results in the order of the tasks.
+
+    Parameters
+    ----------
+    work
+        A function of a module, so that other processes find it.
+    tasks
+        The calls; no two with one key.
+    label
+        What the progress bar says.
+    executor
+        Any PEP 3148 executor, a cluster's too; one after the other in this process unless given.
+    store
+        A file to which each result is added as it is there, a line each. Tasks whose results are
+        in it are not done again.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    list of dict
+        A task that failed has the one entry ``status``, which says how; it is not stored, so
+        that it is tried again.
+
+    Raises
+    ------
+    TypeError
+        If the executor is not one.
+    KeyboardInterrupt
+        If interrupted; what was finished is in `store`, if there is one.
+    """
+    _refuse_other_than_executors(executor)
+    if store is not None:
+        RESULTS.check(store)
+    done = _read(store)
+    todo = [task for task in tasks if task.key not in done]
+    with stages(progress) as shown:
+        shown.stage(label)
+        shown.count(len(tasks) - len(todo), len(tasks))
+        for task, result in _results(work, todo, executor):
+            done[task.key] = result
+            if "status" not in result or len(result) > 1:
+                _append(store, task.key, result)
+            shown.count(len(done), len(tasks))
+    return [done[task.key] for task in tasks]
+
+
+def _results(
+    work: Callable[..., Result], tasks: Sequence[Task], executor: Executor | None
+) -> Iterator[tuple[Task, Result]]:
+    if executor is None:
+        for task in tasks:
+            yield task, _attempt(work, task)
+        return
+    waiting: dict[Future[Result], Task] = {
+        executor.submit(_attempt, work, task): task for task in tasks
+    }
+    try:
+        for future in as_completed(waiting):
+            task = waiting[future]
+            try:
+                yield task, future.result()
+            except Exception as error:  # a worker that died, or a result that does not travel
+                yield task, _failure(task, error)
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        raise
+
+
+def _refuse_other_than_executors(executor: object) -> None:
+    # A Dask client has `submit` too, but its futures cannot be waited for as those of PEP 3148.
+    if not isinstance(executor, Executor | None):
+        hint = "its get_executor()" if hasattr(executor, "get_executor") else "one of these"
+        raise TypeError(
+            f"executor: found a {type(executor).__name__}, expected a concurrent.futures.Executor. "
+            f"Pass {hint}."
+        )
+
+
+def _attempt(work: Callable[..., Result], task: Task) -> Result:
+    try:
+        return work(*task.arguments)
+    except BayescaleError as error:
+        return {"status": str(error)}
+    except Exception as error:
+        return _failure(task, error)
+
+
+def _failure(task: Task, error: Exception) -> Result:
+    logger.warning("%s failed: %s", task.key, error)
+    return {"status": f"failed: {type(error).__name__}: {error}"}
+
+
+def _read(store: str | Path | None) -> dict[str, Result]:
+    if store is None or not Path(store).is_file():
+        return {}
+    found: dict[str, Result] = {}
+    for line in Path(store).read_text(encoding="utf-8").splitlines():
+        try:
+            entry: Mapping[str, Any] = json.loads(line)
+            found[entry["key"]] = entry["result"]
+        except (ValueError, KeyError, TypeError):
+            # The line that was being written when the power went.
+            logger.warning("%s: left out a damaged line", store)
+    return found
+
+
+def _append(store: str | Path | None, key: str, result: Result) -> None:
+    if store is None:
+        return
+    line = json.dumps({"key": key, "result": result}).encode() + b"\n"
+    with Path(store).open("a+b") as file:
+        # A damaged last line must not swallow the next one.
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(line)

@@ -1,0 +1,185 @@
+"""Where a budget is best spent under a law: in closed form, or by a search."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayescale.costs import ProductCost
+from bayescale.costs.budget import Array, Spending
+from bayescale.errors import AmountError, NoClosedFormError, UnsuitableLawError
+from bayescale.laws import Law, Value
+from bayescale.units import parse_amounts
+
+_GRID = 33
+"""Sizes between the ends of a budget at which a search looks first."""
+
+_EDGE = 1e-3
+"""How near, in ln N, to an end of its range a search looks for an optimum that is not the end."""
+
+_TOLERANCE = 1e-7
+"""In ln N; near a minimum the loss is flat, so that its rounding hides what is closer."""
+
+_BAD = 1e30
+"""The loss where there is none; a search would stop at an infinite one."""
+
+_DIMS = ("chain", "draw")
+
+
+def log_product_of(budgets: Array, cost: ProductCost) -> xr.DataArray:
+    """Return ln (N D) that each budget allows, along ``compute``."""
+    logs = np.log(budgets / cost.flop_per_param_token)
+    return xr.DataArray(logs, dims="compute", coords={"compute": budgets})
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """How the inputs of a law follow from size and tokens.
+
+    Attributes
+    ----------
+    law
+        A law of ``n_params``, and of ``n_tokens`` or ``n_steps``.
+    fixed
+        Values of its other inputs.
+    """
+
+    law: Law
+    fixed: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, law: Law, fixed: Mapping[str, object] | None = None) -> "Split":
+        """Read the fixed inputs and check that nothing is missing.
+
+        Raises
+        ------
+        UnsuitableLawError
+            If the law is not one of size and tokens.
+        AmountError
+            If an input is missing, unknown or cannot be read.
+        """
+        fixed = fixed or {}
+        if not law.splits_compute:
+            raise UnsuitableLawError(
+                f"The law {law.name} is one of {law.response} in {', '.join(law.inputs)}; compute "
+                "can be split between size and tokens only under a law of the loss in n_params and "
+                "n_tokens. Ask bayescale.predict for its value anywhere, or fit a law of both."
+            )
+        needed = [n for n in law.inputs if n not in ("n_params", "n_tokens", "n_steps")]
+        missing = [name for name in needed if name not in fixed]
+        unknown = [name for name in fixed if name not in needed]
+        if missing:
+            example = ", ".join(f'"{name}": ...' for name in missing)
+            raise AmountError(
+                f"fixed: the law {law.name} also takes {', '.join(missing)}; expected its value. "
+                f"Give fixed={{{example}}}."
+            )
+        if unknown:
+            raise AmountError(
+                f"fixed: found {', '.join(unknown)}, expected {', '.join(needed) or 'nothing'}: "
+                f"the law {law.name} is of {', '.join(law.inputs)}."
+            )
+        return cls(law, {n: float(parse_amounts(v, "count", n)[0]) for n, v in fixed.items()})
+
+    def __call__(self, log_n: Value, log_d: Value) -> dict[str, Value]:
+        """Return logs of the law's inputs at logs of size and tokens."""
+        inputs: dict[str, Value] = {"n_params": log_n}
+        if "n_tokens" in self.law.inputs:
+            inputs["n_tokens"] = log_d
+        else:
+            inputs["n_steps"] = log_d - np.log(self.fixed["batch_tokens"])
+        return {**inputs, **{name: np.log(value) for name, value in self.fixed.items()}}
+
+
+def closed_form(
+    law: Law, parameters: Mapping[str, xr.DataArray], spending: Spending
+) -> xr.DataArray:
+    """Return ln N_opt of every draw and budget from the law's own formula, inside the limits.
+
+    Raises
+    ------
+    NoClosedFormError
+        If the law, or the cost, has none.
+    """
+    logs = spending.log_product
+    if logs is None:
+        raise NoClosedFormError(f"Under {spending.cost.name} no optimum has a closed form.")
+    log_product = xr.DataArray(logs, dims="compute", coords={"compute": spending.budgets})
+    free: xr.DataArray = law.optimal_log_params(parameters, log_product)
+    low, high = spending.ends
+    if not spending.limits:
+        # Less than one parameter or one token is no plan.
+        one, all_of_it = (xr.DataArray(end, dims="compute") for end in (low, high))
+        return free.where((free >= one) & (free <= all_of_it))
+    # Along a budget the loss falls to one least value and rises after it, so that the best
+    # inside a range is the nearest in it. Below the size that leaves tokens unspent it falls.
+    least = np.maximum(low, spending.log_least_sizes)
+    inside = free.clip(
+        xr.DataArray(np.minimum(least, high), dims="compute"), xr.DataArray(high, dims="compute")
+    )
+    return inside.assign_coords(compute=spending.budgets)
+
+
+def search(
+    split: Split, parameters: Mapping[str, xr.DataArray], spending: Spending
+) -> xr.DataArray:
+    """Return ln N_opt of every draw and budget by a search; NaN for a draw that has none.
+
+    First on a grid of sizes that all draws share, since what a budget buys does not depend on
+    the law; then, elementwise, inside the cells with the least loss.
+    """
+    from scipy.optimize import elementwise
+
+    law, names = split.law, list(parameters)
+    values = [parameters[name].transpose(*_DIMS).to_numpy()[..., None] for name in names]
+    shape = (*np.broadcast_shapes(*(v.shape for v in values))[:-1], len(spending.budgets))
+
+    def loss(log_n: Any, which: Any, *values: Any) -> Any:
+        log_d = spending.log_tokens(log_n, which.astype(np.intp), exact=False)
+        found = law.formula(split(log_n, log_d), dict(zip(names, values, strict=True)))
+        return np.where(np.isfinite(found), found, _BAD)
+
+    budgets = np.arange(len(spending.budgets))
+    low, high = spending.ends
+    grid = low + (high - low) * np.linspace(0.0, 1.0, _GRID)[:, None]
+    with np.errstate(all="ignore"):
+        at = _least_of(lambda log_n: loss(log_n, budgets, *values), grid, shape)
+        left, right = (grid[np.clip(at + i, 0, _GRID - 1), budgets] for i in (-1, 1))
+        middle = grid[at, budgets]
+        # At an end of the grid: is there anything less beside it, or is the end the least?
+        middle = np.where(at == 0, middle + _EDGE, middle)
+        middle = np.where(at == _GRID - 1, middle - _EDGE, middle)
+        ended = (at == 0) | (at == _GRID - 1)
+        end = np.where(at == 0, low, high)
+        ended &= ~(loss(middle, budgets, *values) < loss(end, budgets, *values))
+        inside = ~ended
+        chosen = [np.broadcast_to(v, shape)[inside] for v in (budgets, *values)]
+        found = elementwise.find_minimum(
+            loss,
+            tuple(np.broadcast_to(x, shape)[inside] for x in (left, middle, right)),
+            args=tuple(chosen),
+            tolerances={"xatol": _TOLERANCE, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
+        )
+    log_n = np.empty(shape)
+    log_n[inside] = np.where(found.success, found.x, np.nan)
+    # A search that ends at the end of its range has found an optimum only if that is a limit.
+    low_set, high_set = spending.limited
+    kept = np.where(at == 0, low_set, high_set)
+    log_n[ended] = np.where(kept, end, np.nan)[ended]
+    return xr.DataArray(log_n, dims=(*_DIMS, "compute"), coords={"compute": spending.budgets})
+
+
+def _least_of(
+    loss: Callable[[Array], Array], grid: Array, shape: tuple[int, ...]
+) -> NDArray[np.intp]:
+    """Return which point of a grid has the least loss, holding one point at a time."""
+    least, at = np.full(shape, np.inf), np.zeros(shape, dtype=np.intp)
+    for i, log_n in enumerate(grid):
+        found = loss(log_n)
+        better = found < least
+        least[better] = np.broadcast_to(found, shape)[better]
+        at[better] = i
+    return at

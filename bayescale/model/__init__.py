@@ -1,0 +1,1 @@
+"""The model card: law, priors, pooling, noise, discrepancy."""

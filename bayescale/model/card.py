@@ -1,0 +1,313 @@
+"""Model: a law with priors and noise, and its TOML card, both ways."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bayescale.data.catalog import find_model_card
+from bayescale.data.toml_file import check_content, read_card
+from bayescale.errors import CardError, quoted, refuse_unknown
+from bayescale.laws import Law
+from bayescale.laws import law as find_law
+from bayescale.model.discrepancy import SCALE, WALKS, Drift
+from bayescale.model.noise import Noise
+from bayescale.model.pooling import Pooling
+from bayescale.model.priors import Prior, check_priors, prior_from_dict
+
+DEFAULT_CARD = "chinchilla-drift"
+"""The card whose intervals allow for the law being wrong beyond the runs."""
+
+_REQUIRED = ("law", "priors", "noise")
+_CARD_KEYS: Mapping[str, tuple[type, str]] = {
+    "id": (str, "text"),
+    "title": (str, "text"),
+    "law": (str, "a name"),
+    "references": (list, "a list of texts"),
+    "inputs": (Mapping, "a table"),
+    "priors": (Mapping, "a table"),
+    "noise": (Mapping, "a table"),
+    "discrepancy": (Mapping, "a table"),
+    "pooling": (Mapping, "a table"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A complete, citable modelling decision: a law, priors with reasons, and noise.
+
+    Attributes
+    ----------
+    law
+        Name of a law (`bayescale.laws`).
+    priors
+        A prior for each coordinate of the law's reference parametrisation. The reference point
+        is the geometric centre of the runs, so the elasticities are those inside the data.
+    noise
+        Scatter about the law.
+    discrepancy
+        How the law itself may be wrong; not at all unless given.
+    pooling
+        Which parts of the law differ between levels of which columns: between families, or
+        between the sizes or curves whose runs err together.
+    inputs
+        Which column of the runs each input of the law is, where the names differ: a law of one
+        variable needs ``{"x": "compute"}`` or the like.
+    id, title, references
+        How it is called and cited.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such law.
+    CardError
+        If a prior is missing, or is on a parameter that the law does not have.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> from dataclasses import replace
+    >>> model = bs.load_model("chinchilla")
+    >>> wide = bs.LogNormal(median=0.4, log_sd=0.9, why="twice as wide")
+    >>> replace(model, priors={**model.priors, "alpha": wide}).priors["alpha"].log_sd
+    0.9
+    """
+
+    law: str
+    priors: Mapping[str, Prior]
+    noise: Noise
+    discrepancy: Drift | None = None
+    pooling: tuple[Pooling, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    id: str = "unnamed"
+    title: str = ""
+    references: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, texts in (
+            ("id and title", (self.id, self.title)),
+            ("references", self.references),
+            ("inputs", tuple(self.inputs.values())),
+        ):
+            wrong = [text for text in texts if not isinstance(text, str)]
+            if wrong:
+                raise CardError(f"{name}: found {quoted(wrong[0])}, expected texts.")
+        coordinates = self.formula.coordinates
+        check_priors("priors", f"the law {self.law}", tuple(coordinates), self.priors)
+        for name, prior in self.priors.items():
+            relative = self.formula.scale_free and name == self.formula.level
+            expected = "observed" if relative else ""
+            if prior.relative_to != expected:
+                raise CardError(
+                    f"priors.{name}: found relative_to = {quoted(prior.relative_to)}, expected "
+                    f"{quoted(expected)}. The level of a law is stated relative to what was "
+                    "observed, so that its unit does not matter; nothing else is."
+                )
+            # A prior on part of the support is a restriction one may want: of either sign, say,
+            # to positive.
+            if coordinates[name].support not in (prior.support, "real"):
+                raise CardError(
+                    f"priors.{name}: found a {prior.kind} prior, which is on a {prior.support} "
+                    f"quantity, expected one on a {coordinates[name].support} quantity."
+                )
+        for name in self.inputs:
+            if name not in self.formula.inputs:
+                raise CardError(
+                    f"inputs: found {quoted(name)}, expected one of "
+                    f"{', '.join(self.formula.inputs)}."
+                )
+        self.noise.check(self.formula, self.columns)
+        if self.discrepancy is not None:
+            self.discrepancy.check(self.formula)
+        for pooling in self.pooling:
+            pooling.check(self.formula, self.pooling)
+        effects = [pooling.effect for pooling in self.pooling]
+        twice = [name for name in effects if effects.count(name) > 1]
+        if twice:
+            raise CardError(f"pooling: found {twice[0]} twice, expected each once.")
+        if "x" in self.formula.inputs and "x" not in self.inputs:
+            raise CardError(
+                f"inputs: the law {self.law} is of one variable; say which column it is, as in "
+                '[inputs] x = "compute".'
+            )
+
+    @property
+    def formula(self) -> Law:
+        """The law itself."""
+        return find_law(self.law)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The column of the runs that each input of the law is."""
+        return {name: self.inputs.get(name, name) for name in self.formula.inputs}
+
+    @property
+    def other_priors(self) -> dict[str, Prior]:
+        """The priors on noise, discrepancy and differences between levels."""
+        return {
+            **self.noise.all_priors,
+            **({SCALE: self.discrepancy.scale} if self.discrepancy else {}),
+            **{name: prior for p in self.effects for name, prior in p.priors.items()},
+        }
+
+    @property
+    def all_priors(self) -> dict[str, Prior]:
+        """The priors on coordinates, and on all others."""
+        return {**self.priors, **self.other_priors}
+
+    @property
+    def effects(self) -> tuple[Pooling, ...]:
+        """The parts of the law that differ between levels; after those they are correlated with."""
+        differing = [pooling for pooling in self.pooling if pooling.kind != "complete"]
+        return tuple(sorted(differing, key=lambda pooling: bool(pooling.with_)))
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether there is a discrepancy, or anything differs between levels."""
+        return bool(self.effects) or self.discrepancy is not None
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The columns between whose levels parts of the law differ: coarser before finer ones."""
+        columns = dict.fromkeys(effect.by for effect in self.effects)
+        return tuple(sorted(columns, key=lambda column: column.count("+")))
+
+    def effects_by(self, column: str) -> tuple[Pooling, ...]:
+        """Return the parts of the law that differ between the levels of a column."""
+        return tuple(effect for effect in self.effects if effect.by == column)
+
+    @property
+    def grouped_and_noted(self) -> tuple[str, ...]:
+        """The columns of the runs that it needs beside those of the law."""
+        grouped = (part for column in self.groupings for part in column.split("+"))
+        return tuple(dict.fromkeys((*grouped, *self.noise.columns)))
+
+    @property
+    def grouping(self) -> str:
+        """The column at the centres of whose levels natural parameters differ, if any do.
+
+        Where parameters are pooled by several, nested columns it is the last, the finest.
+        """
+        pooled = [effect.by for effect in self.effects if effect.of in self.formula.parameters]
+        return max(pooled, key=lambda column: (column.count("+"), pooled.index(column)), default="")
+
+    def step_scales(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the scale of each set of standard normal steps, by the name of the set.
+
+        Parameters
+        ----------
+        values
+            The unknowns of `other_priors`, by name.
+        """
+        scales = {effect.effect: effect.scale(values) for effect in self.effects}
+        return scales | ({WALKS: values[SCALE]} if self.discrepancy else {})
+
+    @property
+    def n_free(self) -> int:
+        """How many quantities the runs must determine."""
+        return len(self.priors) + len(self.noise.all_priors)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the card as nested dictionaries, in the order of a card file."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "law": self.law,
+            "references": list(self.references),
+            **({"inputs": dict(self.inputs)} if self.inputs else {}),
+            "priors": {name: prior.to_dict() for name, prior in self.priors.items()},
+            "noise": self.noise.to_dict(),
+            **({"discrepancy": self.discrepancy.to_dict()} if self.discrepancy else {}),
+            **({"pooling": self._pooling_tables()} if self.pooling else {}),
+        }
+
+    def _pooling_tables(self) -> dict[str, dict[str, Any]]:
+        tables: dict[str, dict[str, Any]] = {}
+        for pooling in self.pooling:
+            tables.setdefault(pooling.of, {})[pooling.by] = pooling.to_dict()
+        return tables
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str = "card") -> "Model":
+        """Build a model from a card's content; unknown keys raise CardError."""
+        check_content(content, where)
+        known = {f.name for f in fields(cls)}
+        refuse_unknown(content, known, where)
+        for key, (expected, called) in _CARD_KEYS.items():
+            if (key in content or key in _REQUIRED) and not isinstance(content.get(key), expected):
+                raise CardError(
+                    f"{where}: found {key} = {quoted(content.get(key))}, expected {called}."
+                )
+        return cls(
+            law=content["law"],
+            priors={
+                name: prior_from_dict(prior, f"{where}: priors.{name}")
+                for name, prior in content["priors"].items()
+            },
+            noise=Noise.from_dict(content["noise"], f"{where}: noise"),
+            discrepancy=Drift.from_dict(content["discrepancy"], f"{where}: discrepancy")
+            if "discrepancy" in content
+            else None,
+            pooling=tuple(
+                Pooling.from_dict(entry, of, by, f"{where}: pooling.{of}.{by}")
+                for of, entries in content.get("pooling", {}).items()
+                for by, entry in _table(entries, f"{where}: pooling.{of}").items()
+            ),
+            inputs=content.get("inputs", {}),
+            id=content.get("id", "unnamed"),
+            title=content.get("title", ""),
+            references=tuple(content.get("references", ())),
+        )
+
+    def to_toml(self) -> str:
+        """Return the card as TOML; `load_model` on it gives an equal model."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    def __repr__(self) -> str:
+        noise = f"{self.noise.kind} noise on log {self.formula.response}"
+        return f"<Model {self.id}: law {self.law}, {noise}>"
+
+
+def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:
+    """Load a model card.
+
+    Parameters
+    ----------
+    source
+        A card id (see `bayescale.models`), or the path of a .toml card. A Model is returned as
+        it is. The default is the default card.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such card.
+    CardError
+        If the card cannot be read or does not make sense; the message says where.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> bs.load_model("kaplan-nd")
+    <Model kaplan-nd: law kaplan-nd, student-t noise on log loss>
+    """
+    if isinstance(source, Model):
+        return source
+    path = Path(source)
+    if path.suffix != ".toml":
+        path = find_model_card(str(source))
+    elif not path.is_file():
+        raise CardError(f"{path}: there is no such card. Give its path, or the id of a card.")
+    model = Model.from_dict(read_card(path), path.name)
+    return replace(model, id=path.stem) if model.id == "unnamed" else model
+
+
+def _table(content: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(content, Mapping):
+        raise CardError(f"{where}: found {quoted(content)}, expected a table for each column.")
+    return content

@@ -1,0 +1,211 @@
+"""Can these runs tell the terms of a law apart, or teach it at all? Asked before sampling."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.data.levels import SAME
+from bayescale.data.runs import MEASURED, Runs
+from bayescale.errors import RunsError
+from bayescale.model.card import Model
+from bayescale.model.checks import Check, Status, verdict
+from bayescale.model.monotone import against_the_law
+from bayescale.units import format_count, format_number
+
+SAME_RATIO = 0.05
+"""Ranges of ln D/N below this are one ratio: rounding of tokens, not design."""
+
+RUNS_PER_SEGMENT = 5
+"""Fewer runs than this for each segment cannot carry its slope, its break and its sharpness."""
+
+RUNS_PER_UNKNOWN = 2
+"""So many runs for each unknown are wanted, and with breaks needed: a segment can pass through a
+few runs exactly, whatever they say."""
+
+LEFT_OVER = 3
+"""With fewer settings beyond the unknowns of the law nothing tells scatter from lack of fit."""
+
+
+def check_identifiable(model: Model, runs: Runs) -> None:
+    """Raise RunsError for a table from which no posterior could be learnt.
+
+    Raises
+    ------
+    RunsError
+        If there are fewer runs than sampled parameters, or than a law with breaks needs; if all
+        runs share one size, one number of tokens, or one number of tokens per parameter; or if
+        the response does not vary, or goes the other way than the law says.
+    """
+    for sentence in unidentified(model, runs):
+        raise RunsError(
+            f"{runs.name}: {sentence} To see what the prior says all the same, fit with "
+            "unidentified='warn' (--anyway)."
+        )
+
+
+def unidentified(model: Model, runs: Runs, *, observed: bool = True) -> tuple[str, ...]:
+    """Return sentences on what a table of runs leaves entirely to the prior.
+
+    Parameters
+    ----------
+    model, runs
+        What is to be fitted, to what.
+    observed
+        Whether the runs have responses; those of a design that is to be simulated stand for none.
+    """
+    law, columns = model.formula, model.columns
+    found = [*(against_the_law(model, runs) if observed else ()), *_too_few(model, runs)]
+    if law.takes_size_and_tokens:
+        ratio = runs.column(columns["n_tokens"]) / runs.column(columns["n_params"])
+        if _span(ratio) < SAME_RATIO:
+            found.append(
+                f"Every run has about {format_number(float(np.median(ratio)))} "
+                "tokens per parameter. Along one ratio the size term and the data term are two "
+                "power laws in the same variable and can be swapped, so their exponents and the "
+                "optimum stay at the prior. Add runs well above and below that ratio."
+            )
+    for name, column in columns.items():
+        values = runs.column(column)
+        if _span(values) < SAME and name not in law.fixed_reference:
+            found.append(
+                f"Every run has {column} = {format_count(float(values[0]))}, so its "
+                "effect cannot be told from the floor. Add runs at other values."
+            )
+    return tuple(found)
+
+
+def runs_needed(model: Model) -> int:
+    """Return the fewest runs that a model is fitted to."""
+    breaks = model.formula.breaks
+    if not breaks:
+        return model.n_free
+    return max(RUNS_PER_SEGMENT * (breaks + 1), RUNS_PER_UNKNOWN * model.n_free)
+
+
+def _too_few(model: Model, runs: Runs) -> Iterator[str]:
+    needed, breaks = runs_needed(model), model.formula.breaks
+    if len(runs) >= needed:
+        return
+    if breaks:
+        yield (
+            f"Found {len(runs)} runs, expected at least {needed} for the {breaks + 1} segments and "
+            f"{model.n_free} parameters of {model.id}: with fewer a segment passes through the "
+            "scatter. Add runs, or fit a simpler law: power-law-floor, or one of fewer breaks."
+        )
+        return
+    yield (
+        f"Found {len(runs)} runs, expected at least {needed}, the number of parameters of "
+        f"{model.id}. Add runs."
+    )
+
+
+def design_warnings(model: Model, runs: Runs, *, observed: bool = True) -> tuple[str, ...]:
+    """Return sentences on a design that identifies a law only weakly, or not at all."""
+    return tuple(check.sentence for check in design_checks(model, runs, observed=observed))
+
+
+def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[Check, ...]:
+    """Return what there is to say against a design: failed where it identifies nothing."""
+    law, against = model.formula, unidentified(model, runs, observed=observed)
+    found = [_said("identified", sentence, "failed") for sentence in against]
+    if observed and not found:
+        found += _left_over(model, runs)
+    for name, column in model.columns.items():
+        values = runs.column(column)
+        distinct, decades = count_distinct(values), _decades(values)
+        if name in law.fixed_reference:
+            if distinct == 1:
+                found.append(
+                    _said(
+                        column,
+                        f"Every run has {column} = {format_count(float(values[0]))}: what depends "
+                        "on it rests on its prior.",
+                    )
+                )
+            continue
+        if distinct < 5:
+            found.append(
+                _said(
+                    f"values of {column}",
+                    f"Only {distinct} distinct values of {column}: its exponent rests on few "
+                    "points and on its prior.",
+                    statistic=distinct,
+                )
+            )
+        # A loss is not an amount: laws of it are of its differences.
+        if decades < 1 and column not in MEASURED:
+            found.append(_narrow(column, decades, "its exponent is weakly determined"))
+    if law.takes_size_and_tokens:
+        size, tokens = (runs.column(model.columns[name]) for name in ("n_params", "n_tokens"))
+        decades = _decades(size * tokens)
+        if decades < 1:
+            found.append(
+                _narrow("compute", decades, "the floor, and all beyond them, rests on the priors")
+            )
+    found += [_said("noise", sentence) for sentence in model.noise.warnings(runs)]
+    if law.takes_size_and_tokens:
+        spread = _span(tokens / size)
+        if spread < np.log(4):
+            found.append(
+                _said(
+                    "tokens per parameter",
+                    "Tokens per parameter vary by a factor "
+                    f"{format_number(float(np.exp(spread)), 2)} only: size and data effects are "
+                    "hard to tell apart.",
+                    statistic=spread,
+                )
+            )
+    return tuple(found)
+
+
+def _left_over(model: Model, runs: Runs) -> list[Check]:
+    """Return a check of how many settings there are beyond what a law could pass through."""
+    settings, unknown = count_settings(model, runs), len(model.priors)
+    left = settings - unknown
+    status = verdict(failed=left < LEFT_OVER, remark=len(runs) < RUNS_PER_UNKNOWN * model.n_free)
+    if status == "passed":
+        return []
+    of_runs = f"{len(runs)} runs" + (f" of {settings} settings" if settings < len(runs) else "")
+    said = f"There are {of_runs} for {model.n_free} unknowns, {unknown} of them of the law: " + (
+        "the law can pass through them, so that they say nothing of whether it holds. Add runs, "
+        "or fit a simpler law."
+        if status == "failed"
+        else "whether the law holds is hardly tested, and how runs scatter rests on its prior."
+    )
+    return [_said("runs", said, status, left)]
+
+
+def count_settings(model: Model, runs: Runs) -> int:
+    """Return how many distinct settings of a law's inputs the runs are of."""
+    logs = [np.log(runs.column(column)) for column in model.columns.values()]
+    return len(np.unique(np.round(np.stack(logs, axis=1) / SAME), axis=0))
+
+
+def _narrow(what: str, decades: float, so: str) -> Check:
+    said = f"The values of {what} span {decades:.1f} decades, less than one: {so}."
+    return _said(f"range of {what}", said, statistic=decades)
+
+
+def _said(name: str, sentence: str, status: Status = "remark", statistic: float = np.nan) -> Check:
+    return Check(name=name, status=status, statistic=statistic, sentence=sentence)
+
+
+def count_distinct(values: NDArray[np.float64]) -> int:
+    """Return the number of distinct amounts, up to a relative tolerance of `SAME`.
+
+    Amounts that lie so close together that each is the same as the next, over a range that is
+    wider than jitter, are as many as the range has room for.
+    """
+    logs = np.sort(np.log(values))
+    chains = np.split(logs, np.flatnonzero(np.diff(logs) > SAME) + 1)
+    return int(sum(1 + np.ptp(chain) // (2.0 * SAME) for chain in chains))
+
+
+def _decades(values: NDArray[np.float64]) -> float:
+    """Return how many decades values span, to the digits that are shown."""
+    return round(_span(values) / float(np.log(10)), 1)
+
+
+def _span(values: NDArray[np.float64]) -> float:
+    return float(np.ptp(np.log(values)))

@@ -1,0 +1,253 @@
+"""Pooling: which parts of a law differ between families, sizes or curves, and by how much."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayescale.errors import CardError, did_you_mean, quoted
+from bayescale.laws import Law
+from bayescale.model.priors import Prior, prior_from_dict
+
+KINDS = ("partial", "none", "complete")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pooling:
+    """How one part of a law differs between the levels of a column of the runs.
+
+    Attributes
+    ----------
+    of
+        A natural parameter of the law (on the log scale if it is positive), an input (the
+        elasticity along it), or the response itself (its level, everywhere).
+    by
+        The column; several joined by ``+`` are one grouping by all of them.
+    kind
+        ``"partial"``: levels are draws from a common distribution, whose spread is learnt;
+        ``"none"``: each level goes its own way, with a fixed wide spread; ``"complete"``: there
+        is no difference.
+    sd
+        Partial: the prior of the standard deviation between levels. None: that standard
+        deviation. Complete: nothing.
+    why
+        Reason of a pooling that has no prior to carry it.
+    with_
+        Another natural parameter, partially pooled by the same column, with whose differences
+        these are correlated (``with`` in a card): worth it from some five levels on.
+    correlation
+        Prior of (1 + correlation) / 2, on a share; a Beta(2, 2) is the LKJ(2) of two.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> spread = bs.HalfNormal(scale=0.35, why="between public sweeps it is about 0.3")
+    >>> bs.Pooling(of="alpha", by="family", sd=spread).effect
+    'alpha_by_family'
+
+    Notes
+    -----
+    Source: Gelman and Hill 2006, chapter 12, for the three kinds; Lewandowski, Kurowicka and Joe
+    2009, doi:10.1016/j.jmva.2009.04.008, for the prior of a correlation.
+    """
+
+    of: str
+    by: str
+    kind: str = "partial"
+    sd: Prior | float | None = None
+    why: str = ""
+    with_: str = ""
+    correlation: Prior | None = None
+
+    def __post_init__(self) -> None:
+        where = f"pooling.{self.of}.{self.by}"
+        if not all(self.by.split("+")):
+            raise CardError(
+                f"{where}: found the column {quoted(self.by)}, expected the name of a column, or "
+                "several joined by +."
+            )
+        if self.kind not in KINDS:
+            raise CardError(
+                f"{where}: found kind {quoted(self.kind)}, expected one of {', '.join(KINDS)}."
+                + did_you_mean(self.kind, KINDS)
+            )
+        if self.kind == "partial" and not (
+            isinstance(self.sd, Prior) and self.sd.support == "positive"
+        ):
+            raise CardError(
+                f"{where}: found {quoted(self.sd)}, expected a prior on a standard deviation."
+            )
+        if self.kind == "none" and not (isinstance(self.sd, int | float) and self.sd > 0):
+            raise CardError(f"{where}: found sd = {quoted(self.sd)}, expected a positive number.")
+        if self.kind == "complete" and self.sd is not None:
+            raise CardError(
+                f"{where}: found sd = {quoted(self.sd)}, but levels that do not differ."
+            )
+        if bool(self.with_) != (self.correlation is not None):
+            raise CardError(
+                f"{where}: found with = {quoted(self.with_)} "
+                f"and correlation = {quoted(self.correlation)}, "
+                "expected both or neither."
+            )
+        if self.correlation is not None and (
+            self.kind != "partial" or self.correlation.support != "unit"
+        ):
+            raise CardError(
+                f"{where}.correlation: found a {self.correlation.kind} prior of {self.kind} "
+                "pooling, expected one on a share between 0 and 1, of partial pooling."
+            )
+        if self.kind != "partial" and not self.why.strip():
+            raise CardError(f"{where}: {self.kind} pooling without a reason; state it in `why`.")
+
+    @property
+    def effect(self) -> str:
+        """Name of the differences, one a level."""
+        return f"{self.of}_by_{self.by}"
+
+    @property
+    def spread(self) -> str:
+        """Name of their standard deviation."""
+        return f"sd_{self.effect}"
+
+    @property
+    def typical_sd(self) -> float:
+        """A central value of the standard deviation between levels."""
+        return self.sd.typical if isinstance(self.sd, Prior) else float(self.sd or 0.0)
+
+    @property
+    def meaning(self) -> str:
+        """What the standard deviation means."""
+        return f"standard deviation of {self.of} between levels of {self.by}"
+
+    @property
+    def concordance(self) -> str:
+        """Name of (1 + correlation) / 2 with the differences of another parameter."""
+        return f"concordance_{self.of}_{self.with_}_by_{self.by}"
+
+    @property
+    def priors(self) -> dict[str, Prior]:
+        """The priors of what is learnt of the distribution of levels."""
+        spread = {self.spread: self.sd} if isinstance(self.sd, Prior) else {}
+        return spread | ({self.concordance: self.correlation} if self.correlation else {})
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What is learnt of the distribution of levels, in words."""
+        return {
+            self.spread: self.meaning,
+            self.concordance: f"half of (1 + correlation of {self.of} with {self.with_}) between "
+            f"levels of {self.by}",
+        }
+
+    def scale(self, values: Mapping[str, Any]) -> Any:
+        """Return the standard deviation: among `values` if it is learnt.
+
+        Of differences that are correlated with others it is the one that is left when those are
+        known.
+        """
+        scale: Any = values[self.spread] if isinstance(self.sd, Prior) else self.sd
+        if self.correlation is None:
+            return scale
+        share = values[self.concordance]
+        return scale * 2.0 * np.sqrt(share * (1.0 - share))
+
+    def expected(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
+        """Return what is expected of the differences, given those of the other effects by name."""
+        if self.correlation is None:
+            return 0.0
+        other = f"{self.with_}_by_{self.by}"
+        return _beside(self._regression(values), others[other]) * others[other]
+
+    def loading(self, other: "Pooling", values: Mapping[str, Any]) -> Any:
+        """Return by how much these differences move with the standardised ones of an effect.
+
+        None if not at all. Standardised differences are independent standard normals.
+        """
+        if other.effect == self.effect:
+            return self.scale(values)
+        if self.correlation is not None and other.of == self.with_:
+            return self._regression(values) * other.scale(values)
+        return None
+
+    def _regression(self, values: Mapping[str, Any]) -> Any:
+        """Return by how much these differences are expected to move with those of `with_`."""
+        rho = 2.0 * values[self.concordance] - 1.0
+        return rho * values[self.spread] / values[f"sd_{self.with_}_by_{self.by}"]
+
+    def check(self, law: Law, others: Sequence["Pooling"]) -> None:
+        """Raise CardError unless there is such a part of a law, and what it is correlated with."""
+        parts = (law.response, *law.inputs, *law.parameters)
+        if self.of not in parts:
+            raise CardError(
+                f"pooling: found {quoted(self.of)}, expected a part of the law {law.name}: "
+                f"{', '.join(parts)}.{did_you_mean(self.of, parts)}"
+            )
+        if self.of in law.parameters and law.parameters[self.of].support == "unit":
+            raise CardError(
+                f"pooling.{self.of}: a share between 0 and 1 cannot be pooled; pool a positive "
+                "or a real parameter."
+            )
+
+        if self.with_ and not (
+            self.of in law.parameters
+            and any(
+                other.of == self.with_ != self.of
+                and other.by == self.by
+                and other.kind == "partial"
+                and not other.with_
+                for other in others
+                if other.of in law.parameters
+            )
+        ):
+            raise CardError(
+                f"pooling.{self.of}.{self.by}: found with = {quoted(self.with_)}, expected two "
+                "parameters of the law, the other partially pooled by the same column and "
+                "correlated with none itself."
+            )
+
+    @classmethod
+    def from_dict(cls, content: object, of: str, by: str, where: str) -> "Pooling":
+        """Build a pooling from a card's table."""
+        if not isinstance(content, Mapping):
+            raise CardError(f"{where}: found {quoted(content)}, expected a table.")
+        kind = str(content.get("kind", "partial"))
+        if kind == "partial":
+            beside = ("kind", "with", "correlation")
+            prior = {key: value for key, value in content.items() if key not in beside}
+            correlation = (
+                prior_from_dict(content["correlation"], f"{where}.correlation")
+                if "correlation" in content
+                else None
+            )
+            return cls(
+                of=of,
+                by=by,
+                sd=prior_from_dict(prior, where),
+                with_=str(content.get("with", "")),
+                correlation=correlation,
+            )
+        unknown = sorted(set(content) - {"kind", "sd", "why"})
+        if unknown:
+            raise CardError(
+                f"{where}: found the unknown key {quoted(unknown[0])}; the keys of {kind} "
+                "pooling are kind, sd, why."
+            )
+        return cls(of=of, by=by, kind=kind, sd=content.get("sd"), why=str(content.get("why", "")))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the pooling as a card states it."""
+        if isinstance(self.sd, Prior):
+            correlated = (
+                {"with": self.with_, "correlation": self.correlation.to_dict()}
+                if self.correlation
+                else {}
+            )
+            return {**self.sd.to_dict(), **correlated}
+        sd = {} if self.sd is None else {"sd": self.sd}
+        return {"kind": self.kind, **sd, "why": self.why}
+
+
+def _beside(factor: Any, levels: Any) -> Any:
+    """Return a factor of each draw with room for the levels along the last axis."""
+    return factor[..., None] if np.ndim(levels) and np.ndim(factor) else factor

@@ -1,0 +1,94 @@
+"""Columns in which runs differ and that a model does not look at: they are fitted as one."""
+
+from typing import Any
+
+import pandas as pd
+
+from bayescale.data.catalog import model_cards
+from bayescale.data.notes import Note
+from bayescale.data.runs import Runs
+from bayescale.data.wandb import key_of, plain_text
+from bayescale.errors import listed, quoted
+from bayescale.model.card import Model, load_model
+
+_COUNTINGS = frozenset(("counting", "count", "counted", "counting_method", "params_counting"))
+_UNIQUE = "n_unique_tokens"
+_SHOWN = 4
+
+
+def unused_columns(model: Model, runs: Runs) -> tuple[Note, ...]:
+    """Return notes on labels of runs that a model does not use.
+
+    Parameters
+    ----------
+    model
+        The model that is to be fitted, or was.
+    runs
+        The runs.
+    """
+    table, notes = runs.table, []
+    used = {*model.grouped_and_noted, *model.columns.values(), runs.response}
+    others = []
+    for name in table.columns:
+        levels = _levels(table[name])
+        if name in used or name == "run" or not levels:
+            continue
+        if name == "family":
+            notes.append(_of_families(model, levels))
+        elif key_of(name) in _COUNTINGS:
+            said = (
+                f"{quoted(name)} holds {len(levels)} ways of counting ({_few(levels)}), and all "
+                "runs are fitted as one, though their sizes and compute do not compare. Keep one."
+            )
+            notes.append(Note(said, "counting", [name]))
+        else:
+            others.append((name, levels))
+    if others:
+        said = "; ".join(f"{quoted(name)} ({_few(levels)})" for name, levels in others)
+        notes.append(
+            Note(f"not used, though runs differ in it: {said}", "not used", [n for n, _ in others])
+        )
+    epochs = table.get("epochs")
+    if _UNIQUE not in used and epochs is not None and pd.api.types.is_numeric_dtype(epochs):
+        repeated = int((epochs > 1.0).sum())
+        if repeated:
+            said = (
+                f"'epochs' is not used: {repeated} of {len(table)} runs repeat data, as if it were "
+                "new. Laws of n_unique_tokens (data-constrained) take it from epochs."
+            )
+            notes.append(Note(said, "not used", ["epochs"]))
+    return tuple(notes)
+
+
+def _levels(column: "pd.Series[Any]") -> list[str]:
+    """Return the labels that a column of labels holds; none where each run has its own."""
+    if pd.api.types.is_numeric_dtype(column) or column.isna().all():
+        return []
+    levels = sorted(set(column.dropna().map(plain_text)))
+    return levels if 1 < len(levels) <= len(column) / 2 else []
+
+
+def _of_families(model: Model, levels: list[str]) -> Note:
+    pooled = pooled_cards(model)
+    instead = f" Cards in which they differ: {listed(pooled)}." if pooled else ""
+    return Note(
+        f"{model.id} does not look at 'family': its {len(levels)} families ({_few(levels)}) are "
+        f"fitted as one.{instead}",
+        "not used",
+        ["family"],
+    )
+
+
+def pooled_cards(model: Model) -> list[str]:
+    """Return the ids of other cards of a model's law whose parts differ between families."""
+    return [
+        name
+        for name, path in model_cards().items()
+        if name != model.id
+        and (other := load_model(path)).law == model.law
+        and "family" in other.grouped_and_noted
+    ]
+
+
+def _few(levels: list[str]) -> str:
+    return listed((quoted(level) for level in levels), most=_SHOWN)

@@ -1,0 +1,93 @@
+"""How often intervals held larger runs, against how much larger those were."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, new_axes, ratio_axis, tidy
+from bayescale.units import format_share
+from bayescale.validation.scales import ScalesLeftOut
+
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
+_MARKERS = ("o", "s", "^", "D", "v")
+
+
+def coverage(
+    scores: ScalesLeftOut | pd.DataFrame, prob: float = 0.9, ax: Axes | None = None
+) -> Axes:
+    """Draw the share of held-out runs inside the interval, by distance from the fitted ones.
+
+    Parameters
+    ----------
+    scores
+        What `bayescale.leave_scale_out` returned, or tables of several results, one after another.
+    prob
+        The interval: 0.5, 0.8, 0.9 or 0.95.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If the table has no coverage of that interval.
+
+    Notes
+    -----
+    Bars are 90 % Jeffreys intervals of a share of so many independent runs. Runs above one cut
+    share the errors of one fit, so the truth is less certain than they look.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> scores = bs.leave_scale_out(
+    ...     ["chinchilla"], "chinchilla", ["3e20", "1e21"], seed=1, progress=False
+    ... )
+    >>> ax = bs.plots.coverage(scores)
+    >>> ax.get_xlabel()
+    'held-out runs, over the largest fitted (geometric mean)'
+    """
+    from scipy import stats
+
+    name = f"coverage_{round(100 * prob)}"
+    if isinstance(scores, ScalesLeftOut):
+        scores = scores.table
+    if name not in scores:
+        known = [c[9:] for c in map(str, scores) if c.startswith("coverage_")]
+        raise ValueError(f"prob: found {prob}, expected one of {', '.join(known)} per cent.")
+    ax = new_axes(ax)
+    known_scores = scores.dropna(subset=[name])
+    models = list(dict.fromkeys(known_scores.index.get_level_values("model")))
+    for i, model in enumerate(models):
+        mine = known_scores.index.get_level_values("model") == model
+        rows = known_scores[mine].sort_values("distance")
+        # Several models at one distance lie side by side, not on one another.
+        times = np.exp(rows["distance"].to_numpy()) * 1.03 ** (i - (len(models) - 1) / 2)
+        share, count = rows[name].to_numpy(), rows["n_test"].to_numpy()
+        inside = share * count
+        posterior = stats.beta(inside + 0.5, count - inside + 0.5)
+        colour = _COLOURS[i % len(_COLOURS)]
+        ax.vlines(times, posterior.ppf(0.05), posterior.ppf(0.95), color=colour, linewidth=1.2)
+        ax.plot(
+            times,
+            share,
+            _MARKERS[i % len(_MARKERS)] + "-",
+            color=colour,
+            linewidth=1.0,
+            markersize=5.5,
+            label=str(model),
+        )
+    ax.axhline(prob, color=GREY, linewidth=1.2, linestyle="--", label=f"nominal {name[9:]} %")
+    ax.set_xscale("log")
+    ratio_axis(ax.xaxis, times=True)
+    ax.set_ylim(-0.03, 1.05)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
+    ax.set_xlabel("held-out runs, over the largest fitted (geometric mean)")
+    ax.set_ylabel(f"runs inside the {format_share(prob)} interval")
+    ax.legend(fontsize=8)
+    tidy(ax)
+    return ax

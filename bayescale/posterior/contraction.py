@@ -1,0 +1,177 @@
+"""What runs taught of each coordinate of a law, and where they disagree with its prior."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale._seeds import Stream, generator
+from bayescale.backend.build import draw_prior
+from bayescale.laws import Values
+from bayescale.model.checks import Check, verdict
+from bayescale.model.identifiability import unidentified
+from bayescale.posterior.fit import Fit
+from bayescale.units import format_number
+
+LEARNT = 0.5
+"""Less contraction than this is called a coordinate that the runs do not tell: more than half of
+the variance that it had before the runs is left."""
+
+HARDLY = 0.25
+"""With less, an interval is nearly as wide as before the runs: 0.87 times or more."""
+
+_WIDE, _WIDE_EXPONENT = 0.2, 0.1
+"""What is known better than this, in ln units or as an exponent of N_opt, was stated by a narrow
+prior on purpose."""
+
+SURPRISING, IMPOSSIBLE = 0.002, 1e-4
+"""Probabilities under its prior of what lies as far out as a posterior median: of any unknown,
+which is worth a remark; and of so much scatter, which fails."""
+
+_PRIOR_DRAWS = 4000
+_EXPONENT, _SCATTER, _TAILS = "a", "sigma", "nu"
+
+
+def contraction(fit: Fit) -> "pd.Series[float]":
+    """Return by how much the runs narrowed each elasticity and exponent of a law.
+
+    Returns
+    -------
+    Series
+        One less the ratio of posterior to prior variance, on the scale that is sampled (the
+        logarithm of what is positive): one for what the runs determine, zero for what they say
+        nothing of, below zero where they leave it wider than the prior (two modes). The level of
+        the law is left out; any run determines it. Source: Betancourt 2018, arXiv:1803.08393.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> from bayescale.posterior.contraction import contraction
+    >>> fit = bs.fit("chinchilla", draws=200, seed=1, progress=False)
+    >>> bool(contraction(fit)["alpha"] > 0.9)
+    True
+    """
+    return _contraction(fit, _drawn(fit))
+
+
+def not_told(fit: Fit) -> tuple[str, ...]:
+    """Return the names of what the runs do not tell: all, where they cannot tell terms apart."""
+    found = contraction(fit)
+    if unidentified(fit.model, fit.runs):
+        return tuple(map(str, found.index))
+    return tuple(map(str, found.index[found < LEARNT]))
+
+
+def check_learning(fit: Fit) -> Check:
+    """Return whether the runs tell the elasticities and exponents, and so the optimum.
+
+    It fails where the exponent of N_opt in compute, or of a law without one every coordinate, is
+    hardly narrower than before the runs; and remarks on each coordinate that is not learnt. What
+    a narrow prior states on purpose is not to be learnt.
+    """
+    drawn = _drawn(fit)
+    found = _contraction(fit, drawn)
+    wide = [_spread(fit, str(name), fit.posterior[str(name)]) > _WIDE for name in found.index]
+    found_wide = found[wide]
+    untold = [str(name) for name in found_wide.index[found_wide < LEARNT]]
+    before, after = _exponents(fit, drawn)
+    if before is not None and after is not None:
+        left = float(after.var() / before.var())
+        if 1.0 - left < HARDLY and after.std() > _WIDE_EXPONENT:
+            return Check(
+                name="learning",
+                status="failed",
+                statistic=1.0 - left,
+                sentence=f"The runs hardly tell the exponent of N_opt in compute: it is "
+                f"{_ends(after)} with them and {_ends(before)} without (90 %), so plans are mostly "
+                "those of the priors. Add runs, over a wider range or of less scatter.",
+            )
+    elif len(found) and len(found_wide) == len(found) and bool((found < HARDLY).all()):
+        return Check(
+            name="learning",
+            status="failed",
+            statistic=float(found.max()),
+            sentence=f"The runs hardly tell {', '.join(map(str, found.index))}: what is said of "
+            "them is the priors. Add runs, over a wider range or of less scatter.",
+        )
+    return Check(
+        name="learning",
+        status=verdict(failed=False, remark=bool(untold)),
+        statistic=float(found.min()) if len(found) else np.nan,
+        sentence=f"The runs do not tell {', '.join(untold)}: more than half of the variance of "
+        "the prior is left."
+        if untold
+        else "The runs tell every elasticity and exponent that was not known.",
+    )
+
+
+def check_priors(fit: Fit) -> Check:
+    """Return whether what the runs say lies where the priors expect it (Box 1980).
+
+    Of the scatter only more than was expected counts: less does no harm, and how heavy its tails
+    are is a check of its own.
+    """
+    tails, middles = {}, {}
+    for name, prior in fit.model.all_priors.items():
+        if name != _TAILS:
+            middles[name] = float(fit.posterior[name].median())
+            unit = fit.scale.response if prior.relative_to else 1.0
+            above = prior.above(middles[name] / unit)
+            tails[name] = above if name == _SCATTER else 2.0 * min(above, 1.0 - above)
+    if tails.get(_SCATTER, 1.0) < IMPOSSIBLE:
+        sentence = (
+            f"The scatter of log {fit.response} is {format_number(middles[_SCATTER], 2)}, to which "
+            f"the prior of sigma, {fit.model.all_priors[_SCATTER]}, gives a probability of "
+            f"{tails[_SCATTER]:.0e}: the law leaves out far more than its card allows for. Look "
+            "for rows read wrongly or for several sources in one table; if runs do scatter so "
+            "much, state a wider prior."
+        )
+        return Check(name="priors", status="failed", statistic=tails[_SCATTER], sentence=sentence)
+    at = min(tails, key=lambda name: tails[name])
+    odd = tails[at] < SURPRISING
+    return Check(
+        name="priors",
+        status=verdict(failed=False, remark=odd),
+        statistic=tails[at],
+        sentence=f"The runs put {at} at {format_number(middles[at], 2)}, beyond what its prior, "
+        f"{fit.model.all_priors[at]}, expects (probability {tails[at]:.1g}): one of the two is "
+        "mistaken."
+        if odd
+        else "What the runs say lies where the priors expect it.",
+    )
+
+
+def _contraction(fit: Fit, drawn: Values) -> "pd.Series[float]":
+    spreads = {
+        name: (_spread(fit, name, drawn[name]), _spread(fit, name, fit.posterior[name]))
+        for name in fit.model.priors
+        if name != fit.law.level
+    }
+    found = {name: 1.0 - (after / before) ** 2 for name, (before, after) in spreads.items()}
+    return pd.Series(found, name="contraction", dtype=float)
+
+
+def _drawn(fit: Fit) -> dict[str, NDArray[np.float64]]:
+    return draw_prior(fit.model, generator(0, Stream.PRIOR), _PRIOR_DRAWS)
+
+
+def _spread(fit: Fit, name: str, values: object) -> float:
+    """Return the standard deviation on the scale that is sampled."""
+    return float(np.std(fit.model.priors[name].unconstrain(np.asarray(values))))
+
+
+def _exponents(
+    fit: Fit, drawn: Values
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return draws of the exponent of N_opt in compute before and after the runs, if there is."""
+    law = fit.law
+    after = law.derived(fit.parameters).get(_EXPONENT) if law.takes_size_and_tokens else None
+    if after is None:
+        return None, None
+    coordinates = {name: drawn[name] for name in law.coordinates}
+    before = law.derived(law.from_reference(coordinates, fit.scale.reference))[_EXPONENT]
+    return np.asarray(before), np.asarray(after).ravel()
+
+
+def _ends(values: NDArray[np.float64]) -> str:
+    low, high = np.quantile(values, [0.05, 0.95])
+    return f"[{low:.2f}, {high:.2f}]"

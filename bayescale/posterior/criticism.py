@@ -1,0 +1,220 @@
+"""What the runs say against a fit: residuals that are not the scatter that the model says.
+
+Each statistic is of normal scores of residuals: their probabilities under the noise of one draw,
+taken through the inverse of the Normal distribution function. Under the model, with a truth from
+its prior, the scores at a draw of the posterior are as independent standard Normals as those at
+the truth, since the two have one joint distribution with the data; so a statistic of one draw has
+a known distribution, however much the data were used to fit (Johnson 2007, Bayesian Anal. 2, 719;
+Yuan and Johnson 2012, Biometrics 68, 156). What is reported is the median over draws, which is
+beyond a quantile no more than twice as often as one draw is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.model.checks import Check, verdict
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.predict import noise_at_runs
+from bayescale.posterior.thinning import thinned
+from bayescale.units import format_number
+
+BY_CHANCE = 0.002
+"""A pattern that is as strong this often by chance deserves a remark."""
+
+MOSTLY = 0.5
+"""A share of the scatter: what explains more of it fails, since what is left is the noise and the
+law is wrong by more than that."""
+
+NEGLIGIBLE = 1e-4
+"""Residuals of less than a hundredth of a per cent change no answer, however they lie."""
+
+_DRAWS, _FEWEST, _VALUES = 100, 20, 20_000
+"""Draws that are looked at; fewer for large tables, so that there are about so many scores."""
+
+_DEGREE = {1: 4, 2: 2}
+"""Degree of the polynomial in the logs of one and of two inputs; one for more."""
+
+AT_BOUND = 0.005
+"""Degrees of freedom to which their prior gives no more than this probability, or to fewer, are at
+their bound."""
+
+_FEW = 8
+_EXTREME = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Residuals of the runs of a fit, draw by draw.
+
+    Attributes
+    ----------
+    normal
+        Their normal scores, one row a draw.
+    residuals
+        Log response less the log of the curve, in the same shape.
+    logs
+        Logs of the inputs, one row an input.
+    kept
+        Which runs those are: all but those that diverged.
+    """
+
+    normal: NDArray[np.float64]
+    residuals: NDArray[np.float64]
+    logs: NDArray[np.float64]
+    kept: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, fit: Fit) -> "Scores":
+        """Return the scores of a fit."""
+        from scipy.special import ndtri
+
+        runs = fit.runs
+        some = thinned(fit, int(np.clip(_VALUES // len(runs), _FEWEST, _DRAWS)))
+        noise, log_mean = noise_at_runs(some, runs)
+        residuals = np.log(runs.column(fit.response)) - log_mean
+        below = np.clip(noise.cdf(residuals), _EXTREME, 1.0 - _EXTREME)
+        kept = np.ones(len(runs), dtype=bool)
+        if fit.model.noise.censored:
+            kept = np.asarray(noise.facts["censored"]) < 0.5
+        logs = np.log(np.stack([runs.column(c) for c in fit.columns.values()]))
+        return cls(
+            normal=ndtri(below).reshape(-1, len(runs))[:, kept],
+            residuals=residuals.reshape(-1, len(runs))[:, kept],
+            logs=logs[:, kept],
+            kept=kept,
+        )
+
+    @property
+    def negligible(self) -> bool:
+        """Whether the curve misses the runs by so little that nothing follows from how."""
+        return float(np.median(np.abs(self.residuals).max(axis=1))) < NEGLIGIBLE
+
+    def smooth(self) -> NDArray[np.float64]:
+        """Return an orthonormal basis of polynomials in the logs of the inputs, in columns."""
+        scaled = [standardised(x) for x in self.logs]
+        degree = _DEGREE.get(len(scaled), 1)
+        columns = [np.ones_like(scaled[0])]
+        for _ in range(degree):
+            columns += [column * x for column in columns for x in scaled]
+        return orthonormal(np.stack(columns, axis=1))
+
+    def explained(self, basis: NDArray[np.float64]) -> tuple[float, float]:
+        """Return the p-value of what a basis explains of the scores, and its share of them."""
+        from scipy.special import chdtrc
+
+        found = np.square(self.normal @ basis).sum(axis=1)
+        share = found / np.square(self.normal).sum(axis=1)
+        return float(np.median(chdtrc(basis.shape[1], found))), float(np.median(share))
+
+    def without(self, basis: NDArray[np.float64]) -> "Scores":
+        """Return the scores less what a basis explains."""
+        rest = self.normal - (self.normal @ basis) @ basis.T
+        return Scores(rest, self.residuals, self.logs, self.kept)
+
+
+def check_pattern(fit: Fit, scores: Scores) -> Check:
+    """Return whether residuals follow a smooth pattern in the inputs, which the law does not."""
+    basis = scores.smooth()
+    chance, share = scores.explained(basis)
+    odd = chance < BY_CHANCE and not scores.negligible
+    where = " and ".join(f"ln {column}" for column in fit.columns.values())
+    drift = fit.law.takes_size_and_tokens and not fit.drifts
+    labels = fit.runs.table.get("run")
+    linked = fit.model.noise.checkpoints is not None
+    rows = labels is not None and bool(labels.duplicated().any()) and not linked
+    return Check(
+        name="pattern",
+        status=verdict(failed=odd and share > MOSTLY, remark=odd),
+        statistic=chance,
+        sentence=f"Residuals follow a pattern in {where} that makes up {percent(share)} of their "
+        f"scatter (p-value {chance:.1g}): the law bends otherwise than these runs. Compare laws"
+        + (", or let this one drift (chinchilla-drift)" if drift else "")
+        + (", or let the rows of a run err together ([noise.checkpoints])." if rows else ".")
+        if odd
+        else f"Residuals follow no pattern in {where} (p-value {chance:.2g}).",
+    )
+
+
+def check_evenness(fit: Fit, scores: Scores) -> Check:
+    """Return whether the scatter is the same along compute, or along the first input."""
+    from scipy.special import ndtr
+
+    column, amounts = _scale_of(fit)
+    log = np.log(amounts[scores.kept])
+    along = standardised(log)
+    found = (np.square(scores.normal) - 1.0) @ along / np.sqrt(2.0 * max(len(along), 1))
+    chance = float(np.median(2.0 * ndtr(-np.abs(found))))
+    odd = chance < BY_CHANCE and len(along) >= _FEW and not scores.negligible
+    return Check(
+        name="evenness",
+        status=verdict(failed=False, remark=odd),
+        statistic=chance,
+        sentence=f"The scatter is not the same along {column} (p-value {chance:.1g}): "
+        f"{_by_decade(scores, log)}. Let it grow ([noise.growth] in the card)."
+        if odd
+        else f"The scatter is the same along {column} (p-value {chance:.2g}).",
+    )
+
+
+def check_tails(fit: Fit, scores: Scores) -> Check:
+    """Return whether the tails of the scatter are as heavy as their prior lets them be.
+
+    Tails at their bound take up what the law cannot follow: some runs are followed closely, and
+    all others are called outliers.
+    """
+    prior = fit.model.noise.priors["nu"]
+    middle, sigma = (float(fit.posterior[name].median()) for name in ("nu", "sigma"))
+    bound = prior.lower
+    at_bound = bound > 0 and 1.0 - prior.above(middle) < AT_BOUND and not scores.negligible
+    far = int(np.sum(np.abs(np.median(scores.residuals, axis=0)) > 3.0 * sigma))
+    said = f"The degrees of freedom of the scatter are {format_number(middle, 2)}"
+    return Check(
+        name="tails",
+        status=verdict(failed=at_bound),
+        statistic=middle,
+        sentence=f"{said}, at their lower bound of {bound:g}: {far} of {len(scores.kept)} runs lie "
+        "more than 3 sigma off the law, which follows the others at their cost. Either these runs "
+        "are mistaken, or the law does not bend as they do, or runs scatter more than the prior of "
+        "sigma lets them; its parameters are not to be used."
+        if at_bound
+        else f"{said}.",
+    )
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent, to two digits."""
+    return f"{format_number(100.0 * share, 2)} %"
+
+
+def _scale_of(fit: Fit) -> tuple[str, NDArray[np.float64]]:
+    if fit.law.takes_size_and_tokens:
+        return "compute", fit.inputs["n_params"] * fit.inputs["n_tokens"]
+    name, column = next(iter(fit.columns.items()))
+    return column, fit.inputs[name]
+
+
+def _by_decade(scores: Scores, log: NDArray[np.float64]) -> str:
+    """Return the spread of residuals in the first and the last decade that have enough runs."""
+    decade = np.floor((log - log.min()) / np.log(10.0)).astype(int)
+    counts = np.bincount(decade)
+    full = np.flatnonzero(counts >= _FEW)
+    ends = (full[0], full[-1]) if len(full) > 1 else ()
+    found = []
+    for name, at in zip(("first", "last"), ends, strict=False):
+        inside = decade == at
+        spread = float(np.median(np.sqrt(np.square(scores.residuals[:, inside]).mean(axis=1))))
+        found.append(f"{percent(spread)} in the {name} decade ({counts[at]} runs)")
+    return " and ".join(found) or "it changes within a decade"
+
+
+def standardised(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values less their mean, over their standard deviation."""
+    return (x - x.mean()) / max(float(x.std()), 1e-12)
+
+
+def orthonormal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an orthonormal basis of what columns span."""
+    found, size, _ = np.linalg.svd(columns, full_matrices=False)
+    return np.asarray(found[:, size > 1e-6 * size[0]])

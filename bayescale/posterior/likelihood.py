@@ -1,0 +1,20 @@
+"""The log likelihood of runs, draw by draw."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.data.runs import Runs
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.predict import noise_at_runs
+
+
+def log_densities(fit: Fit, runs: Runs) -> NDArray[np.float64]:
+    """Return the log density of the log response of each run, shape (chain, draw, run).
+
+    Where noise relates rows it is given the row before in the same run, so that the sum over the
+    rows of a run is their joint density.
+    """
+    runs = runs.for_law(tuple(fit.columns.values()), fit.response)
+    noise, log_mean = noise_at_runs(fit, runs)
+    found = noise.log_density(np.log(runs.column(fit.response)) - log_mean)
+    return np.asarray(found)

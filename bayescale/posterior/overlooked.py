@@ -1,0 +1,105 @@
+"""Columns of the runs that a model does not use, but that tell groups of its residuals apart."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.data.levels import SAME
+from bayescale.model.checks import Check
+from bayescale.model.unused_columns import pooled_cards
+from bayescale.posterior.criticism import BY_CHANCE, MOSTLY, Scores, orthonormal, percent
+from bayescale.posterior.fit import Fit
+
+KINDS = ("family", "corpus", "dataset", "tokenizer", "tokeniser", "arm", "counting", "recipe")
+"""Columns whose levels are different experiments, whether or not their scatter shows it."""
+
+_FAMILY = "family"
+_MOST_LEVELS, _FEWEST_RUNS = 20, 2.5
+_NOTABLE = 0.1
+"""A share of the scatter below which a column is not worth a word, however sure it is."""
+
+
+def check_columns(fit: Fit, scores: Scores) -> tuple[Check, ...]:
+    """Return what to say of columns that are not used: those that explain scatter, and arms.
+
+    The scores of residuals are compared between levels, what a smooth pattern explains set
+    aside. A column explains more than chance where that is less probable than `BY_CHANCE` over
+    all columns that are looked at; one that explains most of the scatter fails.
+    """
+    columns = list(_candidates(fit))
+    if not columns:
+        return ()
+    smooth = scores.smooth()
+    rest = scores.without(smooth)
+    found = []
+    for column, codes in columns:
+        of_level = np.eye(int(codes.max()) + 1)[codes[scores.kept]]
+        between = of_level - smooth @ (smooth.T @ of_level)
+        if np.linalg.norm(between) < 1e-6:
+            continue
+        basis = orthonormal(between)
+        chance, share = rest.explained(basis)
+        labels = sorted(set(fit.runs.table[column].map(str)))
+        levels = f"{len(labels)} levels of {column} ({', '.join(labels[:4])}"
+        levels += ", ..." if len(labels) > 4 else ""
+        levels += ")"
+        if chance * len(columns) < BY_CHANCE and share > _NOTABLE:
+            before, after = _spreads(scores, codes[scores.kept])
+            said = (
+                f"The {levels} are fitted as one, but explain {percent(share)} of the scatter "
+                f"(p-value {chance:.1g}): within a level residuals have a standard deviation of "
+                f"{percent(after)} rather than {percent(before)}. {_advice(fit, column)}"
+            )
+            status = "failed" if share > MOSTLY else "remark"
+            found.append(Check(name=column, status=status, statistic=chance, sentence=said))  # type: ignore[arg-type]
+        elif column.lower() in KINDS:
+            said = f"The {levels} are fitted as one. {_advice(fit, column)}"
+            found.append(Check(name=column, status="remark", statistic=chance, sentence=said))
+    return tuple(found)
+
+
+def _candidates(fit: Fit) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield columns of few levels that the model does not use, with the level of each run.
+
+    Not those whose levels are ranges of something that the law knows, such as names of sizes:
+    what differs between them is a pattern in that.
+    """
+    table, model = fit.runs.table, fit.model
+    used = {*fit.columns.values(), fit.response, *model.grouped_and_noted}
+    used |= {part for pooling in model.pooling for part in pooling.by.split("+")}
+    amounts = [np.log(values) for values in fit.inputs.values()]
+    if fit.law.takes_size_and_tokens:
+        size, tokens = amounts
+        amounts += [size + tokens, tokens - size]
+    for column in map(str, table.columns):
+        if column in used or column in ("n_params", "n_tokens", "compute", "loss"):
+            continue
+        labels, codes = np.unique(table[column].map(str).astype(object), return_inverse=True)
+        if not 2 <= len(labels) <= min(_MOST_LEVELS, len(table) / _FEWEST_RUNS):
+            continue
+        if not any(_is_range(codes, along) for along in amounts):
+            yield column, codes
+
+
+def _is_range(codes: NDArray[np.int64], along: NDArray[np.float64]) -> bool:
+    """Return whether each level is of values next to one another."""
+    order = np.lexsort((codes, np.round(along / SAME)))
+    return int(np.count_nonzero(np.diff(codes[order]))) == int(codes.max())
+
+
+def _spreads(scores: Scores, codes: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the standard deviation of residuals, and that within levels."""
+    middle = np.median(scores.residuals, axis=0)
+    counts = np.bincount(codes)
+    means = np.bincount(codes, middle) / np.maximum(counts, 1)
+    return float(middle.std()), float(np.sqrt(np.mean((middle - means[codes]) ** 2)))
+
+
+def _advice(fit: Fit, column: str) -> str:
+    cards = pooled_cards(fit.model)
+    if not cards:
+        of = fit.law.floor or fit.response
+        return f"Let {of} differ between them ([pooling.{of}.{column}] in the card)."
+    given = "" if column == _FAMILY else f" with {_FAMILY} as the name of {column}"
+    return f"Fit {' or '.join(cards)}{given}, or the runs of one level."

@@ -1,0 +1,365 @@
+"""What a posterior predicts for given plans: the loss, or whatever else the law is of."""
+
+from collections.abc import Mapping
+from typing import Any, overload
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from bayescale._seeds import Stream, generator, seed_of
+from bayescale.backend.likelihood import NoiseOfRuns
+from bayescale.data.levels import column_of, with_coarser
+from bayescale.data.runs import Runs
+from bayescale.errors import AmountError
+from bayescale.laws.published import Constants
+from bayescale.model.card import Model
+from bayescale.model.measurement import Facts
+from bayescale.posterior.average import AnyCurve, MixedCurve, Mixture, end_to_end
+from bayescale.posterior.curve import Curve, Groups, effects_at
+from bayescale.posterior.extrapolation import beyond_runs, farthest
+from bayescale.posterior.fit import Fit
+from bayescale.units import parse_amounts
+
+_BLOCK = 1_000_000
+"""Draws times plans that are worked on at a time."""
+
+
+def predict(
+    fit: Fit | Mixture | Constants,
+    *,
+    n_params: object = None,
+    n_tokens: object = None,
+    inputs: Mapping[str, object] | None = None,
+    groups: Groups | None = None,
+    seed: int | None = None,
+) -> xr.Dataset:
+    """Predict the loss (or other response) of plans.
+
+    Parameters
+    ----------
+    fit
+        A posterior, an average of several, or published constants.
+    n_params, n_tokens
+        Amounts, or lists of amounts of equal length; one amount goes with every other.
+    inputs
+        The same for a law of other inputs, by column of the runs: ``{"compute": ["1e21"]}``.
+    groups
+        For a model that pools over the levels of a column, which level the plans are of, by
+        column: ``{"family": "c4"}``, or a list with one a plan. ``bs.NEW`` is a level that was
+        not fitted: what differs between levels is drawn from its distribution. So is a level of
+        a column that is not named.
+    seed
+        Seed of the simulated scatter of new runs; the fit's own unless given.
+
+    Returns
+    -------
+    Dataset
+        Dims ``chain``, ``draw``, ``plan``; the inputs are coordinates on ``plan``. ``loss`` is
+        the posterior of the law's value there. ``loss_run`` is what one new run would show: the
+        law and the scatter of runs. Both are in the unit of the runs' loss; for a law of
+        something else they carry its name, as ``bleu`` and ``bleu_run``. Published constants,
+        of which no scatter is known, give a single draw of the first alone. The
+        coordinate ``beyond`` says by how many e-folds each plan lies outside the range of the
+        runs, in the input (or in compute) in which it lies farthest outside.
+
+    Raises
+    ------
+    AmountError
+        If an amount is missing or cannot be read, or the lists differ in length.
+    UnknownNameError
+        If a level was not fitted.
+    ValueError
+        If levels or a seed are given with published constants, which have neither.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> loss = bs.predict(fit, n_params="70B", n_tokens="1.4T")["loss"]
+    >>> bool(abs(loss.median() - 1.97) < 0.02)
+    True
+    """
+    named = {"n_params": n_params, "n_tokens": n_tokens}
+    given = {name: value for name, value in named.items() if value is not None} | dict(inputs or {})
+    if isinstance(fit, Constants):
+        for option, value in (("groups", groups), ("seed", seed)):
+            if value:
+                raise ValueError(
+                    f"{option}: found {value!r} with {fit.name}, published constants, which have "
+                    "neither levels nor draws. Leave it out, or give a fit."
+                )
+    else:
+        fit.refuse_unknown_groups(groups or {})
+    columns = fit.columns
+    plans = parse_plans(given, tuple(columns.values()))
+    plans = _one_for_each_level(plans, groups or {})
+    if isinstance(fit, Fit):
+        groups = with_coarser(groups or {}, fit.groupings)
+    count = len(next(iter(plans.values())))
+    name = fit.response
+    made: dict[str, list[NDArray[np.float64]]] = {}
+    for part in blocks(count, fit):
+        own = {column: amounts[part] for column, amounts in plans.items()}
+        levels = {c: x if np.ndim(x) == 0 else x[part] for c, x in (groups or {}).items()}
+        log_inputs = {n: xr.DataArray(np.log(own[c]), dims="plan") for n, c in columns.items()}
+        curve = curve_of(fit) if isinstance(fit, Constants) else fit.curve_of(levels)
+        mean = curve.response(log_inputs).transpose("chain", "draw", "plan")
+        made.setdefault(name, []).append(mean.to_numpy())
+        if not isinstance(fit, Constants):
+            run = simulate_runs(fit, mean, own, levels, seed, first=part.start)
+            made.setdefault(f"{name}_run", []).append(run.transpose(*mean.dims).to_numpy())
+    draws = {coordinate: mean[coordinate] for coordinate in mean.coords}
+    coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
+    if not isinstance(fit, Constants):
+        coordinates["beyond"] = ("plan", np.asarray(farthest(beyond_runs(fit, plans))))
+    return xr.Dataset(
+        {
+            variable: (mean.dims, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1))
+            for variable, parts in made.items()
+        },
+        coords={**draws, "plan": np.arange(count), **coordinates},
+    )
+
+
+def blocks(count: int, source: Fit | Mixture | Constants) -> list[slice]:
+    """Return the parts of so many plans that are worked on one after another.
+
+    What is made on the way from plans to answers takes many times their room, so that of ten
+    thousand plans at once it would be gigabytes.
+    """
+    draws = 1
+    if isinstance(source, Mixture):
+        draws = sum(part.n_draws for part, _ in source.pieces())
+    elif isinstance(source, Fit):
+        draws = source.n_draws
+    size = max(1, _BLOCK // draws)
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def parse_plans(
+    given: Mapping[str, object], columns: tuple[str, ...]
+) -> dict[str, NDArray[np.float64]]:
+    """Read amounts into arrays of one length, one for each column."""
+    missing = [name for name in columns if name not in given]
+    unknown = [name for name in given if name not in columns]
+    if missing or unknown:
+        raise AmountError(
+            f"plans: found {', '.join(given) or 'nothing'}, expected {', '.join(columns)}."
+        )
+    amounts = {
+        name: parse_amounts(given[name], "compute" if name == "compute" else "count", name)
+        for name in columns
+    }
+    lengths = {len(values) for values in amounts.values()} - {1}
+    if len(lengths) > 1:
+        counts = " and ".join(f"{len(values)} of {name}" for name, values in amounts.items())
+        raise AmountError(
+            f"plans: found {counts}, expected as many of one as of the other, or one of either."
+        )
+    length = max(map(len, amounts.values()))
+    return {name: np.broadcast_to(values, (length,)) for name, values in amounts.items()}
+
+
+def _one_for_each_level(
+    plans: dict[str, NDArray[np.float64]], groups: Groups
+) -> dict[str, NDArray[np.float64]]:
+    """Repeat a single plan for several levels of a column; refuse lists of other lengths."""
+    count = len(next(iter(plans.values())))
+    for column, levels in groups.items():
+        listed = 1 if np.ndim(levels) == 0 else len(np.asarray(levels))
+        if np.ndim(levels) and count == 1:
+            plans = {name: np.repeat(values, listed) for name, values in plans.items()}
+            count = listed
+        elif np.ndim(levels) and listed != count:
+            raise AmountError(
+                f"groups: found {listed} levels of {column} for {count} plans, expected one for "
+                "each plan, or one for all."
+            )
+    return plans
+
+
+def simulate_runs(
+    fit: Fit | Mixture,
+    mean: xr.DataArray,
+    columns: Mapping[str, ArrayLike],
+    groups: Groups | None = None,
+    seed: int | None = None,
+    *,
+    first: int = 0,
+    alone: bool = False,
+) -> xr.DataArray:
+    """Return what new runs would show where the curve says `mean`, one for each draw and plan.
+
+    The scatter of a plan has a stream of random numbers of its own, so that what is said of a
+    plan does not depend on how many come after it.
+
+    Parameters
+    ----------
+    fit, mean
+        A posterior, and draws of its curve; dims chain, draw and one more, along the plans.
+    columns
+        The inputs of the law at the plans, by column of the runs.
+    groups
+        The levels that the curve is of already.
+    seed
+        The fit's own unless given.
+    first
+        The number of the first of these plans, where they are a part of many.
+    alone
+        Simulate each plan as if it were the only one: nothing depends on the others, nor on their
+        order, and all have the same scatter. For plans of which one is to be run.
+    """
+    if isinstance(fit, Mixture):
+        # Laws that were fitted with one seed are not to have the same scatter.
+        return end_to_end(
+            simulate_runs(
+                part,
+                mean.isel(draw=draws),
+                columns,
+                groups,
+                seed_of(_seed(part, seed), Stream.PARTS, place),
+                first=first,
+                alone=alone,
+            )
+            for place, (part, draws) in enumerate(fit.pieces())
+        )
+    dim, model = str(mean.dims[-1]), fit.model
+    log_inputs = {
+        name: xr.DataArray(np.log(columns[column]), dims=dim)
+        for name, column in model.columns.items()
+    }
+    curve = fit.curve_of(groups, dim)
+    facts = model.noise.facts_of_plans(1)
+    noise = noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts)
+    drawn = np.empty(mean.shape)
+    for plan in range(mean.sizes[dim]):
+        stream = stream_of_noise(fit, seed, 0 if alone else first + plan)
+        drawn[..., [plan]] = noise.at(plan).draw(stream, (*mean.shape[:2], 1))
+    effects = effects_of_runs(fit, mean, columns, groups, seed, first=first, alone=alone)
+    # A Student-t tail may be long enough to overflow.
+    with np.errstate(over="ignore"):
+        return mean * np.exp(effects + mean.copy(data=drawn))
+
+
+def effects_of_runs(
+    fit: Fit,
+    like: xr.DataArray,
+    columns: Mapping[str, ArrayLike],
+    groups: Groups | None = None,
+    seed: int | None = None,
+    *,
+    first: int = 0,
+    alone: bool = False,
+) -> xr.DataArray:
+    """Return by how much log responses differ because of levels that the curve is not of.
+
+    They are of the sizes, runs or shapes that err together. A plan of a column that is not
+    known is of a level of its own; or, of plans that are each `alone`, of the same one.
+    """
+    model, dim = fit.model, str(like.dims[-1])
+    total = xr.zeros_like(like)
+    for place, effect in enumerate(model.effects):
+        if effect.by in {*fit.groups, *(groups or {})} or effect.of in model.formula.parameters:
+            continue
+        own = [f"plan {0 if alone else first + i}" for i in range(like.sizes[dim])]
+        stream = (_seed(fit, seed), place)
+        found = effects_at(effect, fit.posterior, columns.get(effect.by, own), dim, stream)
+        if effect.of in model.formula.inputs:
+            column = model.columns[effect.of]
+            along = np.log(np.asarray(columns[column]) / fit.scale.reference[effect.of])
+            found = found * xr.DataArray(along, dims=dim)
+        total = total + found
+    return total
+
+
+def _seed(fit: Fit, seed: int | None) -> int:
+    return fit.seed if seed is None else seed
+
+
+def noise_of_runs(
+    model: Model,
+    draws: xr.Dataset,
+    curve: Curve,
+    mean: xr.DataArray,
+    log_inputs: Mapping[str, xr.DataArray],
+    facts: Facts,
+) -> NoiseOfRuns:
+    """Return the noise of runs, draw by draw.
+
+    Parameters
+    ----------
+    model, draws, curve
+        A model, draws of all its unknowns, and their curve.
+    mean
+        The curve at the runs; dims chain, draw and one more, along the runs.
+    log_inputs, facts
+        Of the runs; the facts as `Noise.facts` has them.
+    """
+    law, noise = model.formula, model.noise
+    values = {name: draws[name].to_numpy()[..., None] for name in noise.all_priors}
+    amount: Any = 0.0
+    if noise.growth is not None:
+        reference = curve.reference or law.unit_reference
+        found = noise.amount(
+            law,
+            model.columns,
+            {name: log - np.log(reference[name]) for name, log in log_inputs.items()},
+            {**curve.parameters, law.response: law.formula(log_inputs, curve.parameters)},
+            {str(name): x for name, x in draws.data_vars.items()},
+        )
+        amount = found.broadcast_like(mean).transpose(*mean.dims).to_numpy()
+    return NoiseOfRuns(noise=noise, values=values, amount=amount, facts=facts)
+
+
+def noise_at_runs(
+    fit: Fit, runs: Runs, links: Facts | None = None
+) -> tuple[NoiseOfRuns, NDArray[np.float64]]:
+    """Return the noise of runs, and what a posterior says of the log of their responses.
+
+    Parameters
+    ----------
+    fit, runs
+        A posterior, and runs with the columns of its model. Those of a level that was fitted are
+        of that level.
+    links
+        The checkpoint that each follows, if it is not the one before it in the table.
+
+    Returns
+    -------
+    noise, log_mean
+        The noise; and draws of the curve and of the effects of levels, shape (chain, draw, run).
+    """
+    model = fit.model
+    log_inputs = {
+        name: xr.DataArray(np.log(runs.column(column)), dims="run")
+        for name, column in model.columns.items()
+    }
+    named = set(runs.table.columns)
+    groups = {
+        column: column_of(runs, column)
+        for column in model.groupings
+        if named.issuperset(column.split("+"))
+    }
+    curve = fit.curve_of(groups, "run")
+    mean = curve.response(log_inputs).transpose("chain", "draw", "run")
+    inputs = {column: runs.column(column) for column in model.columns.values()}
+    log_mean = np.log(mean.to_numpy()) + effects_of_runs(fit, mean, inputs, groups).to_numpy()
+    facts = model.noise.facts(runs, links)
+    return noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts), log_mean
+
+
+def stream_of_noise(fit: Fit, seed: int | None = None, plan: int = 0) -> np.random.Generator:
+    """Return the random numbers of the scatter of a plan, apart from all others of a fit."""
+    return generator(_seed(fit, seed), Stream.RUN_NOISE, plan)
+
+
+@overload
+def curve_of(source: Fit | Constants) -> Curve: ...
+@overload
+def curve_of(source: Mixture) -> MixedCurve: ...
+@overload
+def curve_of(source: Fit | Mixture | Constants) -> AnyCurve: ...
+def curve_of(source: Fit | Mixture | Constants) -> AnyCurve:
+    """Return the curve of a posterior, of an average of several, or of published constants."""
+    return Curve.of_constants(source) if isinstance(source, Constants) else source.curve

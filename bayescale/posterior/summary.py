@@ -1,0 +1,75 @@
+"""Tables of draws: medians and equal-tailed intervals, with the probability always said."""
+
+import warnings
+from collections.abc import Iterable
+from html import escape
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale.errors import BayescaleWarning
+from bayescale.posterior.diagnostics import Diagnostics
+from bayescale.units import format_share
+
+
+def tail_quantiles(prob: float) -> list[float]:
+    """Return the quantiles of the lower end, the median and the upper end.
+
+    Raises
+    ------
+    ValueError
+        If `prob` is not strictly between 0 and 1.
+    """
+    if not 0.0 < prob < 1.0:
+        raise ValueError(f"prob: found {prob!r}, expected a probability between 0 and 1.")
+    return [(1.0 - prob) / 2.0, 0.5, (1.0 + prob) / 2.0]
+
+
+def quantiles(draws: xr.Dataset, prob: float) -> xr.Dataset:
+    """Return lower end, median and upper end along a new dim ``quantile``.
+
+    The inner quantiles of positive amounts are the same on the log scale, which is why they are
+    used and highest-density intervals are not.
+    """
+    return draws.quantile(tail_quantiles(prob), dim=("chain", "draw"))
+
+
+def summarise(draws: xr.Dataset, prob: float) -> pd.DataFrame:
+    """Return median, interval and standard deviation of scalar variables, one row each."""
+    found = quantiles(draws, prob)
+    rows = {
+        str(name): {
+            "median": float(found[name][1]),
+            "lower": float(found[name][0]),
+            "upper": float(found[name][2]),
+            "sd": float(draws[name].std()),
+        }
+        for name in draws.data_vars
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.index.name = f"{format_share(prob)} interval"
+    return table
+
+
+def interval_columns(draws: xr.Dataset, prob: float, index: str) -> pd.DataFrame:
+    """Return ``x``, ``x_lower`` and ``x_upper`` for each variable, one row for each `index`."""
+    found = quantiles(draws, prob)
+    columns: dict[str, object] = {}
+    for name in draws.data_vars:
+        lower, median, upper = np.asarray(found[name].transpose("quantile", index))
+        columns |= {str(name): median, f"{name}_lower": lower, f"{name}_upper": upper}
+    return pd.DataFrame(columns, index=pd.Index(draws[index].to_numpy(), name=index))
+
+
+def as_html(sentences: Iterable[str], table: pd.DataFrame) -> str:
+    """Return sentences and a table as notebooks show them; the sentences are escaped."""
+    return "".join(f"<p>{escape(text)}</p>" for text in sentences) + table.to_html()
+
+
+def flag_failure(table: pd.DataFrame, diagnostics: Diagnostics | None) -> pd.DataFrame:
+    """Head the table with the failure if the gates were not passed, and warn."""
+    if diagnostics is not None and not diagnostics.ok:
+        table.columns.name = "FIT FAILED ITS GATES"
+        warnings.warn(diagnostics.status, BayescaleWarning, stacklevel=3)
+    return table

@@ -1,0 +1,95 @@
+"""What a full report asks beside its own fit: other laws, rising cuts, and what to run next."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bayescale.allocation.allocate import Plan, largest_compute
+from bayescale.costs import Cluster
+from bayescale.errors import BayescaleError, BayescaleWarning
+from bayescale.experiment_design.next_runs import next_runs
+from bayescale.experiment_design.result import NextRuns
+from bayescale.inference.fit import fit_quietly
+from bayescale.model.card import load_model
+from bayescale.posterior.fit import Fit
+from bayescale.sensitivity.expanding_window import RisingCuts, rising_cuts
+from bayescale.validation.compare import compare, usual_cuts
+from bayescale.validation.result import Comparison
+
+OTHERS = ("chinchilla", "coupled", "kaplan-nd-floor")
+"""Cards beside which that of a fit stands, where runs are of size and tokens."""
+
+_RUNS, _FOLDS = 2, 5
+
+
+@dataclass(frozen=True)
+class Besides:
+    """What else a decision rests on, asked of the runs of a fit for the largest of its budgets.
+
+    What they cannot answer is None, with a warning that says why.
+    """
+
+    fit: Fit
+    plan: Plan | None
+    prob: float
+    cluster: Cluster | None
+    progress: bool
+
+    def comparison(self) -> Comparison | None:
+        """Return how other laws compare."""
+        fit = self.fit
+
+        def laws() -> Comparison:
+            fits = {fit.model.id: fit}
+            if set(fit.columns) == {"n_params", "n_tokens"}:
+                others = [load_model(card) for card in OTHERS if card not in fits]
+                fits |= {model.id: fit_quietly(model, fit.runs, seed=fit.seed) for model in others}
+            return compare(fits, folds=_FOLDS, seed=fit.seed, progress=self.progress)
+
+        return _unless_refused("comparison of laws", laws)
+
+    def cuts(self) -> RisingCuts | None:
+        """Return whether the answer moves as larger runs are fitted."""
+        fit, plan = self.fit, self.plan
+        if plan is None:
+            return None
+        return _unless_refused(
+            "rising cuts",
+            lambda: rising_cuts(
+                fit.model,
+                fit.runs,
+                usual_cuts(fit.runs.compute),
+                compute=float(plan.compute.max()),
+                cost=plan.cost,
+                fixed=plan.fixed,
+                prob=self.prob,
+                seed=fit.seed,
+                progress=self.progress,
+            ),
+        )
+
+    def next_runs(self) -> NextRuns | None:
+        """Return which runs to make next, for no more compute than the largest run took."""
+        fit, plan = self.fit, self.plan
+        if plan is None:
+            return None
+        return _unless_refused(
+            "next runs",
+            lambda: next_runs(
+                fit,
+                target=float(plan.compute.max()),
+                budget=largest_compute(fit, plan.cost),
+                n_runs=_RUNS,
+                cluster=self.cluster,
+                **plan.terms,
+            ),
+        )
+
+
+def _unless_refused[T](what: str, ask: Callable[[], T]) -> T | None:
+    try:
+        return ask()
+    except BayescaleError as error:
+        said = f"{what}: left out of the report. {error}"
+        warnings.warn(said, BayescaleWarning, stacklevel=4)
+        return None

@@ -1,0 +1,204 @@
+"""report: a posterior's answers in a file, in the form that its suffix names."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bayescale._io import whole_file
+from bayescale._outputs import REPORT
+from bayescale._progress import stages
+from bayescale.allocation.allocate import allocate
+from bayescale.costs import Cluster, Cost, as_cost, six_nd
+from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.errors import AmountError, UnsuitableLawError
+from bayescale.experiment_design.result import NextRuns
+from bayescale.posterior.fit import Fit
+from bayescale.reports.blocks import Facts
+from bayescale.reports.extras import Besides
+from bayescale.reports.facts import gather
+from bayescale.sensitivity.expanding_window import RisingCuts
+from bayescale.sensitivity.multiverse import Multiverse
+from bayescale.validation.result import Comparison
+
+
+def _html(facts: Facts) -> str:
+    from bayescale.reports.html import page_of
+
+    return page_of(facts)
+
+
+def _markdown(facts: Facts) -> str:
+    from bayescale.reports.markdown import markdown_of
+
+    return markdown_of(facts)
+
+
+def _json(facts: Facts) -> str:
+    from bayescale.reports.json_record import json_of
+
+    return json_of(facts)
+
+
+FORMS: Mapping[str, Callable[[Facts], str]] = {
+    ".html": _html,
+    ".htm": _html,
+    ".md": _markdown,
+    ".markdown": _markdown,
+    ".json": _json,
+}
+
+
+def report(
+    fit: Fit,
+    path: str | Path,
+    *,
+    compute: object = None,
+    inputs: Mapping[str, object] | None = None,
+    prob: float = 0.9,
+    cost: Cost | Callable[[Any, Any], Any] = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    limits: Limits = NO_LIMITS,
+    plans: Mapping[str, object] | None = None,
+    cluster: Cluster | None = None,
+    comparison: Comparison | None = None,
+    cuts: RisingCuts | None = None,
+    multiverse: Multiverse | None = None,
+    next_runs: NextRuns | None = None,
+    full: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Write the posterior report of a fit: a page, Markdown or JSON, of the same facts.
+
+    Parameters
+    ----------
+    fit
+        A posterior. If it failed its gates, the report says so before anything else.
+    path
+        The file to write; it appears complete or not at all. ``.html`` is one self-contained page
+        in which a reader can move the budget, ``.md`` Markdown without figures, and ``.json`` the
+        numbers.
+    compute
+        The budgets that the report is about, for a law that splits a budget between size and
+        tokens. For a law of compute alone, where it is to predict.
+    inputs
+        For a law that splits no budget, where it is to predict, by column of the runs, as in
+        `predict`: ``{"n_tokens": ["1T", "10T"]}``.
+    prob
+        Probability inside the intervals; those of 50 % are beside them.
+    cost
+        What the budgets are of: a rule of compute, compute and serving, money, or a function of
+        size and tokens.
+    fixed, limits
+        Values of the law's other inputs, and what bounds plans beside their budget, as in
+        `allocate`.
+    plans
+        Plans to set beside the recommended one, as in `decide`: ``{"7B on 2T": ("7B", "2T")}``.
+        Unless given, plans of half and of twice its size for the same budget.
+    cluster
+        What trains, for days, GPU-hours and money of plans.
+    comparison
+        What `bayescale.compare` found on the same runs.
+    cuts, multiverse
+        What `bayescale.rising_cuts` and `bayescale.multiverse` found of the same runs: whether
+        the answer moves with the runs, and with choices of the analysis.
+    next_runs
+        What `bayescale.next_runs` advises.
+    full
+        Ask, of what is not given, all of these of the runs of the fit: how other laws compare,
+        whether the answer moves as larger runs are fitted, and which two runs to make next for
+        the largest budget. These are dozens of fits, which take minutes.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    AmountError
+        If a budget is not a positive amount or has no optimum, or a plan cannot be read.
+    UnsuitableLawError
+        If budgets are given for a law that does not split them, or inputs for one that does.
+    RunsError
+        If what is given beside the fit is of other runs.
+    ValueError
+        If the suffix of the file names no form.
+    OSError
+        If the file cannot be written; an older file then stays as it was.
+
+    Notes
+    -----
+    The recommended plan is the one of `allocate`: the median of N_opt, and the tokens that spend
+    the rest. Regrets and probabilities of being near the best are averages over at most 2,000
+    draws, and figures are drawn from 500; intervals and gates are of all.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, draws=500, progress=False)
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     text = bs.report(
+    ...         fit, f"{folder}/report.md", compute="5.76e23", progress=False
+    ...     ).read_text()
+    >>> print(text.splitlines()[0])
+    # chinchilla: compute-optimal plans
+    """
+    REPORT.check(path)
+    write = FORMS[Path(path).suffix.lower()]
+    # What is asked is read before any bar shows.
+    plan = None
+    if fit.law.splits_compute:
+        _refuse(fit, "splits budgets: give compute, the budgets to be split", inputs=inputs)
+        if compute is None:
+            raise AmountError("compute: a report is about budgets; give one or more.")
+        plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
+    else:
+        _refuse(
+            fit,
+            f"is one of {fit.response} in {', '.join(fit.columns.values())}, which has no plans: "
+            "give inputs, where it is to predict",
+            fixed=fixed,
+            plans=plans,
+            cluster=cluster,
+            cuts=cuts,
+            multiverse=multiverse,
+            next_runs=next_runs,
+            limits=limits or None,
+            cost=None if cost is six_nd else cost,
+            compute=None if "compute" in fit.columns.values() else compute,
+        )
+        inputs = {**({} if compute is None else {"compute": compute}), **(inputs or {})}
+    if full:
+        besides = Besides(fit, plan, prob, cluster, progress)
+        comparison = comparison or besides.comparison()
+        cuts = cuts or besides.cuts()
+        next_runs = next_runs or besides.next_runs()
+    with stages(progress) as shown:
+        shown.stage("judging plans")
+        facts = gather(
+            fit,
+            plan,
+            prob,
+            inputs=inputs,
+            plans=plans,
+            cluster=cluster,
+            comparison=comparison,
+            cuts=cuts,
+            multiverse=multiverse,
+            next_runs=next_runs,
+        )
+        shown.stage("drawing")
+        text = write(facts)
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def _refuse(fit: Fit, why: str, **given: object) -> None:
+    """Raise UnsuitableLawError for the first argument that a law has no use for."""
+    for name, value in given.items():
+        if value is not None:
+            raise UnsuitableLawError(f"{name}: the law {fit.law.name} {why}.")

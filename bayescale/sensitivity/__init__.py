@@ -1,0 +1,1 @@
+"""Whether the answer moves with the choices of an analysis."""

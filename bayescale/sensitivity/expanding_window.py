@@ -1,0 +1,277 @@
+"""Does the answer depend on which runs were fitted? Refits under rising cuts."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bayescale.costs import Cost, six_nd
+from bayescale.data.load import RunsSource
+from bayescale.inference.parallel import Task, run_tasks, task_key
+from bayescale.model.card import Model, load_model
+from bayescale.model.inputs import runs_for
+from bayescale.posterior.summary import as_html, tail_quantiles
+from bayescale.sensitivity.refit import Question, refit, refuse_without_optimum
+from bayescale.units import (
+    Amount,
+    format_compute,
+    format_count,
+    format_number,
+    format_share,
+    parse_amount,
+    parse_amounts,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RisingCuts:
+    """The exponent and N_opt as larger and larger runs are fitted.
+
+    Attributes
+    ----------
+    table
+        A row for each cut, indexed by ``cut``, the last one infinite: all runs. ``n_runs``;
+        ``a``, the exponent of N_opt over the decade around the budget, and ``n_opt`` at it, with
+        ends of their intervals (``_lower``, ``_upper``); ``log_n`` and ``log_n_sd``, median and
+        standard deviation of ln N_opt; ``no_optimum``, the share of draws without one; and of
+        the fit ``ok``, ``r_hat``, ``ess`` and ``status``. A cut that could not be fitted has a
+        status alone.
+    model, runs
+        Which card was fitted, and to what.
+    fingerprint
+        Of all the runs.
+    compute
+        The budget, in FLOP.
+    by
+        The column that is cut.
+    prob
+        Probability inside the intervals.
+    """
+
+    table: pd.DataFrame
+    model: str
+    runs: str
+    fingerprint: str
+    compute: float
+    by: str
+    prob: float
+
+    @property
+    def ends(self) -> pd.DataFrame:
+        """The first and the last cut that were fitted and passed their gates."""
+        fitted = self.table[self.table["ok"].eq(True) & self.table["a"].notna()]
+        return fitted.iloc[[0, -1]] if len(fitted) > 1 else fitted
+
+    def meet(self, quantity: str = "a") -> bool | None:
+        """Return whether the first and the last interval of ``a`` or ``n_opt`` meet.
+
+        None where there are not two cuts whose fit passed its gates.
+        """
+        if len(self.ends) < 2:
+            return None
+        lower, upper = (self.ends[f"{quantity}_{end}"] for end in ("lower", "upper"))
+        return bool(lower.max() <= upper.min())
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What a reader must know of a posterior whose answer moves with the runs."""
+        found = [
+            f"{self._cut(cut)} could not be used: {row['status']}"
+            for cut, row in self.table.iterrows()
+            if row["ok"] != 1
+        ]
+        found += [
+            f"{self._cut(cut)}: {format_share(round(float(share), 4))} of the draws have no "
+            "optimum and are left out."
+            for cut, share in self.table.get("no_optimum", pd.Series(dtype=float)).items()
+            if share > 0
+        ]
+        moved = []
+        for quantity, what, style in (
+            ("a", "the exponent a of N_opt", lambda x: format_number(x, 3)),
+            ("n_opt", f"N_opt at {format_compute(self.compute)}", format_count),
+        ):
+            if self.meet(quantity) is False:
+                first, last = (
+                    f"{style(row[quantity])} [{style(row[f'{quantity}_lower'])}, "
+                    f"{style(row[f'{quantity}_upper'])}] from {self._cut(cut)}"
+                    for cut, row in self.ends.iterrows()
+                )
+                moved.append(f"{what} is {first}, but {last}")
+        if moved:
+            found.append(
+                f"The answer moves with the runs: {'; '.join(moved)}. The first and the last "
+                f"{format_share(self.prob)} interval do not meet: the law bends, or smaller runs "
+                "are not like larger ones, and runs larger still would move the answer again."
+            )
+        return tuple(found)
+
+    def text_table(self) -> pd.DataFrame:
+        """Return the table as people read it."""
+
+        def cell(row: "pd.Series[float]", name: str, digits: int | None) -> str:
+            values = [float(row.get(f"{name}{end}", np.nan)) for end in ("", "_lower", "_upper")]
+            if not np.isfinite(values).all():
+                return "none"
+            middle, low, high = (
+                format_count(x) if digits is None else f"{x:.{digits}f}" for x in values
+            )
+            return f"{middle} [{low}, {high}]"
+
+        rows = [row for _, row in self.table.iterrows()]
+        return pd.DataFrame(
+            {
+                "runs": [
+                    "" if np.isnan(float(row.get("n_runs", np.nan))) else str(int(row["n_runs"]))
+                    for row in rows
+                ],
+                "a": [cell(row, "a", 3) for row in rows],
+                f"N_opt at {format_compute(self.compute)}": [
+                    cell(row, "n_opt", None) for row in rows
+                ],
+                "fit": [_brief(row) for row in rows],
+            },
+            index=pd.Index([self._cut(cut) for cut in self.table.index], name="fitted"),
+        )
+
+    @property
+    def headline(self) -> str:
+        """What was refitted to what."""
+        return (
+            f"{self.model} card on {self.runs}, refitted below rising cuts of {self.by}; medians "
+            f"and {format_share(self.prob)} intervals."
+        )
+
+    def _cut(self, cut: object) -> str:
+        value = float(cut)  # type: ignore[arg-type]
+        if np.isinf(value):
+            return "all runs"
+        style = format_compute if self.by == "compute" else format_count
+        return f"{self.by} below {style(value)}"
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *self.caveats, self.text_table().to_string()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html((self.headline, *self.caveats), self.text_table())
+
+
+def rising_cuts(
+    model: str | Path | Model,
+    runs: RunsSource,
+    cuts: Sequence[Amount],
+    *,
+    compute: Amount,
+    by: str = "compute",
+    cost: Cost = six_nd,
+    fixed: Mapping[str, object] | None = None,
+    prob: float = 0.9,
+    seed: int = 0,
+    draws: int = 1000,
+    target_accept: float | None = None,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> RisingCuts:
+    """Refit a model below rising cuts, and follow the exponent and N_opt at a budget.
+
+    Parameters
+    ----------
+    model
+        A card id, the path of a card, or a model of size and tokens.
+    runs
+        All runs: whatever `load_runs` takes, or its result.
+    cuts
+        Amounts of `by`, in any order: runs below each are fitted. All runs are fitted as well.
+    compute
+        The budget that is asked about, in FLOP.
+    by
+        The column that is the scale.
+    cost
+        The rule of compute.
+    fixed
+        Values of the law's inputs beside size and tokens, as in `allocate`.
+    prob
+        Probability inside the intervals.
+    seed, draws, target_accept
+        As in `fit`.
+    executor
+        Any PEP 3148 executor; a fit after the other unless given.
+    store
+        A file that keeps each answer as it is made, so that a run that was stopped goes on.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    RisingCuts
+        A table, and caveats where the first and the last interval do not meet. `report` prints
+        them when it is given this.
+
+    Raises
+    ------
+    RunsError
+        If a cut leaves no run on one side.
+    AmountError
+        If a cut or the budget is not a positive amount, or an input of the law is missing.
+    UnsuitableLawError
+        If the law is not of size and tokens.
+
+    Notes
+    -----
+    If the law is right, intervals of the same quantity from more and more runs settle inside one
+    another. On the Chinchilla runs they do not: the exponent falls as larger runs are added.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> found = bs.rising_cuts(
+    ...     "chinchilla", runs, ["1e20"], compute="5.76e23", draws=300, seed=1, progress=False
+    ... )
+    >>> found.meet("a")
+    False
+    """
+    tail_quantiles(prob)
+    chosen = load_model(model)
+    refuse_without_optimum(chosen, fixed)
+    runs = runs_for(runs, [chosen])
+    budget = parse_amount(compute, "compute", "compute")
+    places = parse_amounts(list(cuts), "compute" if by == "compute" else "count", "cuts")
+    question = Question(compute=budget, cost=cost, fixed=fixed, prob=prob)
+    options = {"seed": seed, "draws": draws, "target_accept": target_accept}
+    tasks = []
+    limits = [*np.unique(places), np.inf]
+    for cut in limits:
+        part = runs
+        if np.isfinite(cut):
+            part = runs.where(runs.below(by, cut), f"{by} below {cut:g}")
+        key = task_key(chosen, part, *question.settings, *options.values())
+        tasks.append(Task(key, (chosen, part, question, options)))
+    results = run_tasks(
+        refit,
+        tasks,
+        label="refitting below cuts",
+        executor=executor,
+        store=store,
+        progress=progress,
+    )
+    table = pd.DataFrame(results, index=pd.Index(limits, name="cut"), columns=_columns(results))
+    return RisingCuts(table, chosen.id, runs.name, runs.fingerprint, budget, by, prob)
+
+
+def _columns(results: Sequence[dict[str, object]]) -> list[str]:
+    """Return the columns of any result, and those that tables ask for where all failed."""
+    found = dict.fromkeys(name for result in results for name in result)
+    return list(dict.fromkeys((*found, "a", "ok", "status")))
+
+
+def _brief(row: "pd.Series[float]") -> str:
+    if row["ok"] == 1:
+        return "passed"
+    return "failed its gates" if "r_hat" in row and np.isfinite(row["r_hat"]) else "failed"

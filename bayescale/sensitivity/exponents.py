@@ -1,0 +1,201 @@
+"""How a table of runs shows the exponent of N_opt: by parabolas, along curves, or by a law."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale.baselines.isoflop import SAME_BUDGET, isoflop_parabolas
+from bayescale.costs import six_nd
+from bayescale.costs.budget import Spending
+from bayescale.data.runs import Runs
+from bayescale.errors import RunsError
+from bayescale.inference.fit import fit_quietly
+from bayescale.model.card import load_model
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.predict import curve_of
+
+type Way = Literal["parabolas", "curves", "law"]
+
+WIDTH = 8.0
+"""Parabolas go through sizes within this factor of the best: less than a decade either way."""
+
+_SIZES, _FEWEST = 4, 3
+_BUDGETS = 16
+_FINE = 200
+_INSIDE = 2
+"""Sizes to either side of the best that a budget needs, where there is a choice of budgets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Draws of the exponent, and how it was measured.
+
+    Attributes
+    ----------
+    draws
+        Of the exponent a of N_opt = k C^a.
+    how
+        In words.
+    caveats
+        Sentences that belong beside the numbers.
+    """
+
+    draws: NDArray[np.float64]
+    how: str
+    caveats: tuple[str, ...] = ()
+
+
+def way_for(steps: Sequence[Runs], curve: str) -> Way:
+    """Return the way that assumes least of those that the runs of all steps allow."""
+    if all(len(budgets_with_a_minimum(runs)) >= _FEWEST and _at_budgets(runs) for runs in steps):
+        return "parabolas"
+    if all(_has_curves(runs, curve) for runs in steps):
+        return "curves"
+    return "law"
+
+
+def measure(
+    runs: Runs, way: Way, *, curve: str, width: float, card: str, options: Mapping[str, Any]
+) -> Measured:
+    """Measure the exponent.
+
+    Raises
+    ------
+    RunsError
+        If the runs do not show it in that way.
+    """
+    if way == "law":
+        fit = fit_quietly(load_model(card), runs, **options)
+        status = () if fit.diagnostics.ok else (fit.diagnostics.status,)
+        return Measured(exponent_of(fit), f"the {card} card", status)
+    where = slices(runs, curve) if way == "curves" else runs
+    budgets = budgets_with_a_minimum(where)
+    if len(budgets) < _FEWEST:
+        raise RunsError(
+            f"{runs.name}: found {len(budgets)} budgets with {_SIZES} sizes of which the best lies "
+            f"between others, expected at least {_FEWEST}. Add sizes, or measure by a law."
+        )
+    found = isoflop_parabolas(
+        where,
+        budgets=budgets,
+        width=width,
+        drop_edges=True,
+        seed=int(options.get("seed") or 0),
+    )
+    # The bias of parabolas is of the intercept; the exponent has none.
+    return Measured(
+        found.draws["a"].to_numpy(), f"parabolas at {len(found.budgets)} budgets", found.left_out
+    )
+
+
+def exponent_of(fit: Fit) -> NDArray[np.float64]:
+    """Return draws of the slope of ln N_opt on ln C from the least to the most compute of runs."""
+    ends = np.array([fit.runs.compute.min(), fit.runs.compute.max()])
+    log_n = curve_of(fit).optimum(Spending(six_nd, ends)).transpose("compute", ...).to_numpy()
+    slope = (log_n[1] - log_n[0]).ravel() / np.log(ends[1] / ends[0])
+    found: NDArray[np.float64] = slope[np.isfinite(slope)]
+    return found
+
+
+def budgets_with_a_minimum(runs: Runs) -> list[float]:
+    """Return the budgets of four or more sizes whose best lies between others."""
+    found = []
+    for rows in _budgets(runs):
+        size = runs.n_params[rows]
+        best = size[np.argmin(runs.loss[rows])]
+        if len(np.unique(size)) >= _SIZES and size.min() < best < size.max():
+            found.append(float(np.exp(np.log(runs.compute[rows]).mean())))
+    return found
+
+
+def _budgets(runs: Runs) -> list[NDArray[np.intp]]:
+    """Return the rows of each budget; runs that merely have neighbours all along are at none."""
+    log_c = np.log(runs.compute)
+    order = np.argsort(log_c, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(log_c[order]) > SAME_BUDGET) + 1)
+    return [rows for rows in groups if np.ptp(log_c[rows]) <= 2.0 * SAME_BUDGET]
+
+
+def _at_budgets(runs: Runs) -> bool:
+    """Return whether most runs were made at budgets that others share."""
+    shared = sum(len(rows) for rows in _budgets(runs) if len(rows) >= _SIZES)
+    return shared > 0.5 * len(runs)
+
+
+def _has_curves(runs: Runs, curve: str) -> bool:
+    table = runs.table
+    return curve in table and int((table[curve].value_counts() > 1).sum()) >= _SIZES
+
+
+def slices(runs: Runs, curve: str, budgets: int = _BUDGETS) -> Runs:
+    """Return the losses of training curves at common budgets, by interpolation in ln C.
+
+    Raises
+    ------
+    RunsError
+        If at no compute the best size lies well between others.
+    """
+    log_c, log_loss, log_n = np.log(runs.compute), np.log(runs.loss), np.log(runs.n_params)
+    labels = runs.table[curve].astype(str).to_numpy()
+    curves: list[_Curve] = []
+    for label in dict.fromkeys(labels):
+        rows = np.flatnonzero(labels == label)
+        rows = rows[np.argsort(log_c[rows], kind="stable")]
+        if len(rows) > 1:
+            curves.append(_Curve(label, float(log_n[rows[0]]), log_c[rows], log_loss[rows]))
+    grid = _common(curves, budgets)
+    if not len(grid):
+        raise RunsError(
+            f"{runs.name}: found {len(curves)} curves of more than one checkpoint, and no compute "
+            "at which the best of four or more lies between others. Say which column tells curves "
+            "apart (curve=), add sizes, or measure by a law."
+        )
+    parts = []
+    for one in curves:
+        losses = one.at(grid)
+        there = np.isfinite(losses)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "run": one.label,
+                    "n_params": np.exp(one.log_n),
+                    "n_tokens": np.exp(grid - one.log_n)[there] / six_nd.flop_per_param_token,
+                    "compute": np.exp(grid)[there],
+                    "loss": np.exp(losses[there]),
+                }
+            )
+        )
+    return replace(runs, _table=pd.concat(parts, ignore_index=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    label: str
+    log_n: float
+    log_c: NDArray[np.float64]
+    log_loss: NDArray[np.float64]
+
+    def at(self, log_c: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ln L at compute inside the curve, NaN outside."""
+        return np.interp(log_c, self.log_c, self.log_loss, left=np.nan, right=np.nan)
+
+
+def _common(curves: list[_Curve], budgets: int) -> NDArray[np.float64]:
+    """Return ln of budgets, evenly spaced where the best of the curves lies well inside."""
+    if len(curves) < _SIZES:
+        return np.array([])
+    fine = np.linspace(min(c.log_c[0] for c in curves), max(c.log_c[-1] for c in curves), _FINE)
+    ordered = sorted(curves, key=lambda c: c.log_n)
+    losses = np.stack([c.at(fine) for c in ordered])
+    there = np.isfinite(losses)
+    best = np.argmin(np.where(there, losses, np.inf), axis=0)
+    places = np.arange(len(curves))[:, None]
+    below, above = (there & (places < best)).sum(axis=0), (there & (places > best)).sum(axis=0)
+    inside = np.flatnonzero((below >= _INSIDE) & (above >= _INSIDE))
+    if not len(inside):
+        return np.array([])
+    return np.linspace(fine[inside[0]], fine[inside[-1]], budgets)

@@ -1,0 +1,310 @@
+"""The multiverse: every defensible way to the answer, and how far each choice moves it."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayescale.data.load import RunsSource
+from bayescale.errors import BayescaleError, RunsError
+from bayescale.inference.parallel import Result, Task, run_tasks, task_key
+from bayescale.model.card import Model, load_model
+from bayescale.model.inputs import runs_for
+from bayescale.posterior.summary import as_html, tail_quantiles
+from bayescale.sensitivity.choices import CHOICES, Choice, Universe
+from bayescale.sensitivity.refit import Question, refit, refuse_without_optimum
+from bayescale.units import Amount, format_compute, format_count, parse_amount
+
+
+@dataclass(frozen=True, eq=False)
+class Multiverse:
+    """N_opt at a budget under every combination of choices.
+
+    Attributes
+    ----------
+    table
+        A row for each combination, indexed by the names of the choices, one level a question;
+        the first row is the reference, the first choice of every question. ``shift``, how far
+        ln N_opt is from the reference's, in its posterior standard deviations; ``n_opt`` and
+        ``a``, the exponent over the decade around the budget, with ends of their intervals
+        (``_lower``, ``_upper``); ``log_n`` and ``log_n_sd``; ``no_optimum``; ``n_runs``; and of
+        the fit ``ok``, ``r_hat``, ``ess`` and ``status``. A combination that failed has a status
+        alone.
+    runs
+        Name of what was fitted.
+    compute
+        The budget, in FLOP.
+    prob
+        Probability inside the intervals.
+    """
+
+    table: pd.DataFrame
+    runs: str
+    compute: float
+    prob: float
+
+    @property
+    def reference(self) -> "pd.Series[Any]":
+        """The first choice of every question."""
+        return self.table.iloc[0]
+
+    @property
+    def used(self) -> pd.DataFrame:
+        """The combinations whose fit passed its gates."""
+        return self.table[self.table["ok"].eq(True) & self.table["shift"].notna()]
+
+    def by_choice(self) -> pd.DataFrame:
+        """Return what each choice does, over all others.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by ``question`` and ``choice``: ``fits`` that passed, ``failed``; ``shift``,
+            the median over combinations of the shift; ``least`` and ``most`` of it; ``moves``,
+            the median change of ln N_opt in the reference's standard deviations when this choice
+            replaces the first one and all else stays.
+        """
+        rows, used = {}, self.used
+        for level, question in enumerate(self.table.index.names):
+            names = list(dict.fromkeys(self.table.index.get_level_values(level)))
+            for name in names:
+                here = used[used.index.get_level_values(level) == name]["shift"]
+                every = int((self.table.index.get_level_values(level) == name).sum())
+                first = used[used.index.get_level_values(level) == names[0]]["shift"]
+                # Paired: the same combination of all other choices under both.
+                if used.index.nlevels > 1:
+                    moved = here.droplevel(level) - first.droplevel(level)
+                else:
+                    moved = here - (first.iloc[0] if len(first) else np.nan)
+                rows[question, name] = {
+                    "fits": len(here),
+                    "failed": every - len(here),
+                    "shift": here.median(),
+                    "least": here.min(),
+                    "most": here.max(),
+                    "moves": moved.median(),
+                }
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index = pd.MultiIndex.from_tuples(rows, names=["question", "choice"])
+        return table
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What the table says."""
+        used = self.used
+        if len(used) == 0:
+            return ("No combination could be fitted; see the status of each.",)
+        low, high = used["n_opt"].min(), used["n_opt"].max()
+        spread = float(used["log_n"].std(ddof=0))
+        within = float(self.reference["log_n_sd"])
+        moves = self.by_choice()["moves"].abs().dropna().groupby("question").max()
+        found = [
+            f"Over {len(used)} combinations N_opt at {format_compute(self.compute)} goes from "
+            f"{format_count(low)} to {format_count(high)}; ln N_opt has a standard deviation of "
+            f"{spread:.2f} between them, and of {within:.2f} in the reference's posterior.",
+        ]
+        if len(moves):
+            found.append(
+                f"The choice that moves it most is that of {moves.idxmax()}, by up to "
+                f"{moves.max():.1f} posterior standard deviations in the median."
+            )
+        if not self.reference["ok"]:
+            found.append(f"The reference cannot be relied on: {self.reference['status']}")
+        failed = len(self.table) - len(used)
+        if failed:
+            found.append(f"{failed} combinations failed and are left out of this.")
+        return tuple(found)
+
+    @property
+    def headline(self) -> str:
+        """What was varied on what."""
+        questions = " x ".join(str(name) for name in self.table.index.names)
+        return f"{len(self.table)} fits to {self.runs}: {questions}."
+
+    def text_table(self) -> pd.DataFrame:
+        """Return what each choice does, as people read it."""
+        table = self.by_choice()
+
+        def number(value: float) -> str:
+            return "none" if np.isnan(value) else f"{value:+.1f}"
+
+        return pd.DataFrame(
+            {
+                "fits": table["fits"].astype(str),
+                "failed": table["failed"].astype(str),
+                "shift (sd)": [number(x) for x in table["shift"]],
+                "from": [number(x) for x in table["least"]],
+                "to": [number(x) for x in table["most"]],
+                "moves by (sd)": [number(x) for x in table["moves"]],
+            }
+        )
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *self.sentences, self.text_table().to_string()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html((self.headline, *self.sentences), self.text_table())
+
+
+def multiverse(
+    model: str | Path | Model,
+    runs: RunsSource,
+    *,
+    compute: Amount,
+    choices: Mapping[str, Sequence[Choice]] = CHOICES,
+    fixed: Mapping[str, object] | None = None,
+    prob: float = 0.9,
+    seed: int = 0,
+    draws: int = 500,
+    target_accept: float | None = None,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> Multiverse:
+    """Fit every combination of defensible choices, and say how far each moves N_opt.
+
+    Parameters
+    ----------
+    model
+        A card id, the path of a card, or a model of size and tokens: what the first choice of
+        every question leaves as it is.
+    runs
+        Whatever `load_runs` takes, or its result. Give what `load_runs` takes, or runs loaded
+        with ``keep_outliers=True``, if flagged runs are to be in question.
+    compute
+        The budget that is asked about, in FLOP of 6ND as the runs count N.
+    choices
+        By question, the choices of which one is made. The first is the reference. Unless given
+        those of `bayescale.sensitivity.choices.CHOICES`: likelihood, window, outliers, counting and
+        law. A `bayescale.sensitivity.choices.Choice` is a name and a function; change, leave out or
+        add some:
+        ``{**CHOICES, "window": (Choice("all"), my_window)}``.
+    fixed
+        Values of the law's inputs beside size and tokens, as in `allocate`.
+    prob
+        Probability inside the intervals.
+    seed, draws, target_accept
+        As in `fit`.
+    executor
+        Any PEP 3148 executor; a fit after the other unless given.
+    store
+        A file that keeps each answer as it is made, so that a run that was stopped goes on.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Multiverse
+        One table of all combinations, and what each choice does.
+
+    Raises
+    ------
+    ValueError
+        If a question has no choice, or two of one name.
+    RunsError
+        If the reference could not be fitted.
+    UnsuitableLawError, AmountError
+        If the law is not of size and tokens, or takes more than these and what is fixed.
+
+    Notes
+    -----
+    After Steegen, Tuerlinckx, Gelman and Vanpaemel 2016, doi:10.1177/1745691616658637. Shifts are
+    not errors: some choices are worse than others, and `compare` or `leave_scale_out` say which.
+    They say what a posterior under one combination of choices does not include.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> from bayescale.sensitivity.choices import CHOICES
+    >>> found = bs.multiverse(
+    ...     "chinchilla",
+    ...     "chinchilla",
+    ...     compute="5.76e23",
+    ...     choices={"outliers": CHOICES["outliers"]},
+    ...     draws=300,
+    ...     progress=False,
+    ... )
+    >>> bool(abs(found.table["shift"].iloc[1]) < 2)
+    True
+    """
+    tail_quantiles(prob)
+    budget = parse_amount(compute, "compute", "compute")
+    _refuse_bad(choices)
+    chosen = load_model(model)
+    refuse_without_optimum(chosen, fixed)
+    runs = runs_for(runs, [chosen], keep_outliers=True)
+    start = Universe(
+        model=chosen, runs=runs, question=Question(compute=budget, fixed=fixed, prob=prob)
+    )
+    options = {"seed": seed, "draws": draws, "target_accept": target_accept}
+    combinations = list(itertools.product(*choices.values()))
+    tasks, refused = [], {}
+    for place, combination in enumerate(combinations):
+        try:
+            universe = start.after(combination)
+        except BayescaleError as error:
+            refused[place] = {"ok": False, "status": str(error)}
+            continue
+        fitted = (universe.model, universe.runs)
+        key = task_key(*fitted, *universe.question.settings, *options.values())
+        tasks.append((place, Task(key, (*fitted, universe.question, options))))
+    # Two combinations may come to the same fit, where there is nothing to leave out.
+    distinct = {task.key: task for _, task in tasks}
+    answers = dict(
+        zip(
+            distinct,
+            run_tasks(
+                refit,
+                list(distinct.values()),
+                label="fitting combinations",
+                executor=executor,
+                store=store,
+                progress=progress,
+            ),
+            strict=True,
+        )
+    )
+    results: dict[int, Result] = {**refused, **{place: answers[task.key] for place, task in tasks}}
+    return Multiverse(_tabulate(choices, combinations, results), runs.name, budget, prob)
+
+
+def _tabulate(
+    choices: Mapping[str, Sequence[Choice]],
+    combinations: Sequence[tuple[Choice, ...]],
+    results: Mapping[int, Result],
+) -> pd.DataFrame:
+    index = pd.MultiIndex.from_tuples(
+        [tuple(choice.name for choice in combination) for combination in combinations],
+        names=list(choices),
+    )
+    table = pd.DataFrame([results[i] for i in range(len(combinations))], index=index)
+    reference = table.iloc[0]
+    if "log_n" not in table or not np.isfinite(reference["log_n"]):
+        raise RunsError(
+            "multiverse: the reference, the first choice of every question, could not be fitted: "
+            f"{reference['status']}"
+        )
+    # What failed before it was fitted has no verdict of its gates.
+    table["ok"] = table["ok"].eq(True)
+    shift = (table["log_n"] - reference["log_n"]) / reference["log_n_sd"]
+    table.insert(0, "shift", shift)
+    return table
+
+
+def _refuse_bad(choices: Mapping[str, Sequence[Choice]]) -> None:
+    if not choices:
+        raise ValueError("choices: found none, expected a question with its choices.")
+    for question, listed in choices.items():
+        names = [choice.name for choice in listed]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(
+                f"choices, {question}: found {', '.join(names) or 'none'}; expected at least one, "
+                "each of a name of its own."
+            )

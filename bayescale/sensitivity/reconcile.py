@@ -1,0 +1,297 @@
+"""Why studies disagree: the exponent of N_opt, step by step from Kaplan's way to Chinchilla's."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale._seeds import Stream, generator
+from bayescale.costs import ShapeFamily
+from bayescale.data.load import RunsSource, as_runs
+from bayescale.data.runs import Runs
+from bayescale.errors import RunsError
+from bayescale.posterior.summary import as_html, tail_quantiles
+from bayescale.sensitivity.apparent_exponent import Counting, chinchilla_shapes
+from bayescale.sensitivity.exponents import WIDTH, Way, measure, way_for
+from bayescale.sensitivity.steps import Selection, Step, steps_for
+from bayescale.units import format_share
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """The exponent after each step.
+
+    Attributes
+    ----------
+    table
+        Indexed by ``ladder`` (a set of runs that is walked by itself) and ``step``: ``a``,
+        ``a_lower`` and ``a_upper``, median and interval of the exponent of N_opt = k C^a;
+        ``change``, ``change_lower`` and ``change_upper``, of it since the step before, as if the
+        two were independent; ``n_runs``; ``how`` it was measured, and ``why`` the step is taken.
+    draws
+        Draws of the exponent by ladder and step.
+    caveats
+        Steps that were left out, and what belongs beside numbers.
+    runs
+        Name of the runs.
+    prob
+        Probability inside the intervals.
+    """
+
+    table: pd.DataFrame
+    draws: Mapping[tuple[str, str], NDArray[np.float64]]
+    caveats: tuple[str, ...]
+    runs: str
+    prob: float
+
+    @property
+    def ladders(self) -> tuple[str, ...]:
+        """The sets of runs that were walked."""
+        return tuple(dict.fromkeys(self.table.index.get_level_values("ladder")))
+
+    @property
+    def headline(self) -> str:
+        """What is shown."""
+        return (
+            f"{self.runs}: the exponent a of N_opt = k C^a, step by step; medians and "
+            f"{format_share(self.prob)} intervals."
+        )
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Where each ladder begins and ends, and the step that moves it most."""
+        found = []
+        for ladder in self.ladders:
+            rows = self.table.loc[ladder]
+            first, last = rows.iloc[0], rows.iloc[-1]
+            sentence = f"{ladder}: a goes from {_interval(first)} to {_interval(last)}"
+            if len(rows) > 1:
+                step = int(np.nanargmax(rows["change"].abs()))
+                low, middle, high = (
+                    f"{float(rows[f'change{end}'].iloc[step]):+.2f}"
+                    for end in ("_lower", "", "_upper")
+                )
+                sentence += f"; the largest step is {rows.index[step]}, {middle} [{low}, {high}]"
+            found.append(sentence + ".")
+        return tuple(found)
+
+    def text_table(self) -> pd.DataFrame:
+        """Return the table as people read it."""
+        rows = [row for _, row in self.table.iterrows()]
+        return pd.DataFrame(
+            {
+                "a": [_interval(row) for row in rows],
+                "change": [
+                    "" if np.isnan(row["change"]) else f"{row['change']:+.3f}" for row in rows
+                ],
+                "runs": [str(int(row["n_runs"])) for row in rows],
+                "measured by": [str(row["how"]) for row in rows],
+                "why": [str(row["why"]) for row in rows],
+            },
+            index=self.table.index,
+        )
+
+    def __str__(self) -> str:
+        shown = self.text_table().drop(columns="why").to_string()
+        return "\n".join([self.headline, *self.sentences, *self.caveats, shown])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html((self.headline, *self.sentences, *self.caveats), self.text_table())
+
+
+def explain(
+    runs: RunsSource,
+    steps: Sequence[Step] | None = None,
+    *,
+    by: str | None = None,
+    way: Way | None = None,
+    given: str | Counting = "total",
+    shapes: ShapeFamily = chinchilla_shapes,
+    curve: str = "run",
+    width: float = WIDTH,
+    card: str = "chinchilla",
+    prob: float = 0.9,
+    seed: int = 0,
+    draws: int = 1000,
+) -> Explanation:
+    """Walk from Kaplan's way of measuring the exponent to Chinchilla's, a step at a time.
+
+    Kaplan et al. 2020 found N_opt ~ C^0.73, Hoffmann et al. 2022 C^0.50. Of the runs at hand
+    this shows what each of the differences between the two studies does to the exponent:
+    counting, range, warm-up, schedule and tuning.
+
+    Parameters
+    ----------
+    runs
+        Runs with the columns that tell them apart, which `bayescale.sensitivity.steps.steps_for`
+        names. Runs in total parameters alone can show what counting and the range do.
+    steps
+        What changes, one after the other (`bayescale.sensitivity.steps.Step`); those that the
+        columns of the runs allow unless given. The first is where the walk begins.
+    by
+        The column whose levels are walked by themselves; ``dataset`` where the runs have it.
+    way
+        How the exponent is measured: ``"parabolas"`` through the losses at common budgets,
+        ``"curves"``, the same after reading curves of training at common budgets, or ``"law"``, a
+        fitted card. Unless given the first of these that the runs of all steps allow.
+    given, shapes
+        How the runs count N, and what a model of a size looks like: see `recount`.
+    curve
+        The column that tells curves apart.
+    width
+        Parabolas go through sizes within this factor of the best of a budget.
+    card
+        The card that is fitted where a law is.
+    prob
+        Probability inside the intervals.
+    seed, draws
+        Of the draws, and of a fit.
+
+    Returns
+    -------
+    Explanation
+        A table of the steps. A step that no runs are there for, or that changes nothing, is left
+        out, and the caveats say so.
+
+    Raises
+    ------
+    RunsError
+        If the runs show no exponent at any step, or are of several families at one step.
+
+    Notes
+    -----
+    Budgets at which the best size is the smallest or the largest that was run are left out, as
+    by Porian et al. 2024, arXiv:2406.19146, whose ladder this is; they interpolate where a
+    parabola is fitted here. Counting: Pearce and Song 2024, arXiv:2406.12907.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> import numpy as np, pandas as pd
+    >>> size, tokens = (
+    ...     x.ravel() for x in np.meshgrid(np.geomspace(3e6, 3e9, 18), np.geomspace(1e8, 1e12, 60))
+    ... )
+    >>> law, truth = bs.law("chinchilla"), bs.published("besiroglu2024").parameters
+    >>> loss = law.evaluate(n_params=size, n_tokens=tokens, **truth)
+    >>> table = pd.DataFrame({"run": size.astype(str), "N": size, "D": tokens, "loss": loss})
+    >>> found = bs.explain(bs.load_runs(table))
+    >>> found.table["a"].round(2).to_list()
+    [0.73, 0.51, 0.51]
+    """
+    tail_quantiles(prob)
+    runs = as_runs(runs)
+    if by is None and "dataset" in runs.table:
+        by = "dataset"
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    kept: dict[tuple[str, str], NDArray[np.float64]] = {}
+    caveats: list[str] = []
+    for ladder, part in _ladders(runs, by):
+        chosen = tuple(steps) if steps is not None else steps_for(part)
+        if not chosen:
+            raise ValueError("steps: found none, expected at least the step at which to begin.")
+        selections = _selections(part, chosen, given, shapes, caveats, ladder)
+        if not selections:
+            continue
+        found_way = way or way_for([selected for _, selected in selections], curve)
+        before: NDArray[np.float64] | None = None
+        for step, selected in selections:
+            try:
+                found = measure(
+                    selected,
+                    found_way,
+                    curve=curve,
+                    width=width,
+                    card=card,
+                    options={"seed": seed, "draws": draws},
+                )
+            except RunsError as error:
+                caveats.append(f"{ladder}, {step.name}: left out. {error}")
+                continue
+            caveats += [f"{ladder}, {step.name}: {sentence}" for sentence in found.caveats]
+            rows[ladder, step.name] = {
+                **_quantiles("a", found.draws, prob),
+                **_change(found.draws, before, prob, seed),
+                "n_runs": len(selected),
+                "how": found.how,
+                "why": step.why,
+            }
+            kept[ladder, step.name] = before = found.draws
+    if not rows:
+        raise RunsError(
+            f"{runs.name}: no step could be measured. " + " ".join(caveats or ["Add runs."])
+        )
+    table = pd.DataFrame(
+        list(rows.values()), index=pd.MultiIndex.from_tuples(rows, names=["ladder", "step"])
+    )
+    return Explanation(table, kept, tuple(caveats), runs.name, prob)
+
+
+def _ladders(runs: Runs, by: str | None) -> list[tuple[str, Runs]]:
+    if by is None:
+        return [(runs.name, runs)]
+    if by not in runs.table:
+        raise RunsError(
+            f"{runs.name}: found no column {by!r}, by which ladders are told apart; the columns "
+            f"are {', '.join(runs.table.columns)}."
+        )
+    labels = runs.table[by].astype(str)
+    return [
+        (label, runs.where((labels == label).to_numpy(), f"{by} = {label!r}"))
+        for label in sorted(labels.unique())
+    ]
+
+
+def _selections(
+    runs: Runs,
+    steps: Sequence[Step],
+    given: str | Counting,
+    shapes: ShapeFamily,
+    caveats: list[str],
+    ladder: str,
+) -> list[tuple[Step, Runs]]:
+    """Return the runs of every step that has any, and that are not those of the step before."""
+    found: list[tuple[Step, Runs]] = []
+    selection = Selection()
+    for step in steps:
+        selection = selection.after(step)
+        try:
+            selected = selection.of(runs, given, shapes)
+        except RunsError as error:
+            caveats.append(f"{ladder}, {step.name}: left out. {error}")
+            continue
+        if len(selected.families) > 1:
+            raise RunsError(
+                f"{runs.name}, step {step.name}: found runs of {len(selected.families)} families "
+                f"({', '.join(selected.families)}), expected one. Walk them one by one "
+                "(by='family'), or give steps that tell them apart."
+            )
+        if found and selected.fingerprint == found[-1][1].fingerprint:
+            caveats.append(f"{ladder}, {step.name}: it changes nothing here.")
+            continue
+        found.append((step, selected))
+    return found
+
+
+def _quantiles(name: str, draws: NDArray[np.float64], prob: float) -> dict[str, float]:
+    low, middle, high = np.quantile(draws, tail_quantiles(prob)).tolist()
+    return {name: middle, f"{name}_lower": low, f"{name}_upper": high}
+
+
+def _change(
+    draws: NDArray[np.float64], before: NDArray[np.float64] | None, prob: float, seed: int
+) -> dict[str, float]:
+    if before is None:
+        return {f"change{end}": np.nan for end in ("", "_lower", "_upper")}
+    rng = generator(seed, Stream.CHANGES)
+    count = min(len(draws), len(before))
+    apart = rng.permutation(draws)[:count] - rng.permutation(before)[:count]
+    return _quantiles("change", apart, prob)
+
+
+def _interval(row: "pd.Series[Any]") -> str:
+    return f"{row['a']:.3f} [{row['a_lower']:.3f}, {row['a_upper']:.3f}]"

@@ -1,0 +1,123 @@
+"""One fit of many, reduced to what is asked of all: the exponent and N_opt at a budget."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale._digests import digest_of
+from bayescale.costs import Cost, six_nd
+from bayescale.costs.budget import Spending
+from bayescale.data.runs import Runs
+from bayescale.inference.fit import fit_quietly
+from bayescale.laws.optimum import Split
+from bayescale.laws.published import Constants
+from bayescale.model.card import Model
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.predict import curve_of
+from bayescale.posterior.summary import tail_quantiles
+
+_DECADE = np.log(10.0)
+
+type Recounted = Callable[[Any], Any]
+"""N as it is to be reported, from N as it was fitted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of every fit.
+
+    Attributes
+    ----------
+    compute
+        The budget, in FLOP.
+    cost
+        What it is of, in the counting of the sizes that were fitted.
+    count
+        N as it is to be reported, from N as it was fitted; None for the same.
+    fixed
+        Values of the law's inputs beside size and tokens.
+    prob
+        Probability inside the intervals.
+    """
+
+    compute: float
+    cost: Cost = six_nd
+    count: Recounted | None = None
+    fixed: Mapping[str, object] | None = None
+    prob: float = 0.9
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What tells it from others, the same in another session."""
+        fixed = sorted((self.fixed or {}).items())
+        return (self.compute, digest_of(self.cost, self.count), fixed, self.prob)
+
+
+def ask(source: Fit | Constants, question: Question) -> dict[str, Any]:
+    """Return what a posterior answers, as a row of a table.
+
+    Returns
+    -------
+    dict
+        ``a``, the slope of ln N_opt on ln C over the decade around the budget, and ``n_opt`` at
+        it: medians, and ``_lower`` and ``_upper`` ends. Also ``log_n``, the median of ln N_opt,
+        and ``log_n_sd``; ``no_optimum``, the share of draws that have none and are left out.
+    """
+    budgets = question.compute * np.exp(_DECADE * np.array([-0.5, 0.0, 0.5]))
+    log_n = curve_of(source).optimum(Spending(question.cost, budgets), question.fixed)
+    drawn = log_n.transpose("compute", ...).to_numpy().reshape(3, -1)
+    if question.count is not None:
+        drawn = np.log(question.count(np.exp(drawn)))
+    there = np.isfinite(drawn).all(axis=0)
+    drawn = drawn[:, there]
+    if not there.any():
+        return {"no_optimum": 1.0}
+    low, log_middle, high = _ends(drawn[1], question.prob)
+    a = _ends((drawn[2] - drawn[0]) / _DECADE, question.prob)
+    return {
+        **dict(zip(("a_lower", "a", "a_upper"), a, strict=True)),
+        "n_opt_lower": float(np.exp(low)),
+        "n_opt": float(np.exp(log_middle)),
+        "n_opt_upper": float(np.exp(high)),
+        "log_n": log_middle,
+        "log_n_sd": float(drawn[1].std()),
+        "no_optimum": float(1.0 - there.mean()),
+    }
+
+
+def refit(
+    model: Model, runs: Runs, question: Question, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Fit a model and ask it: what `ask` returns, and what the fit says of itself.
+
+    Returns
+    -------
+    dict
+        Beside the answers ``n_runs``, ``ok``, ``r_hat``, ``ess`` and ``status``.
+
+    Raises
+    ------
+    RunsError, SamplingError
+        If the model cannot be fitted to these runs.
+    """
+    found = fit_quietly(model, runs, **options)
+    return {"n_runs": len(runs), **ask(found, question), **found.gates.facts}
+
+
+def refuse_without_optimum(model: Model, fixed: Mapping[str, object] | None) -> None:
+    """Raise an error for a model that cannot be asked for N_opt at a budget.
+
+    Raises
+    ------
+    UnsuitableLawError, AmountError
+        If its law is not of size and tokens, or takes more than these and what is fixed.
+    """
+    Split.of(model.formula, fixed)
+
+
+def _ends(values: NDArray[np.float64], prob: float) -> list[float]:
+    found: list[float] = np.quantile(values, tail_quantiles(prob)).tolist()
+    return found

@@ -1,0 +1,257 @@
+"""compare: several laws and the same runs to a comparison."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from bayescale.data.levels import Levels, column_of
+from bayescale.data.load import RunsSource
+from bayescale.data.runs import Runs
+from bayescale.data.same_runs import check_same_runs
+from bayescale.errors import BayescaleWarning, RunsError, SamplingError
+from bayescale.inference.fit import fit as fit_model
+from bayescale.model.card import Model, load_model
+from bayescale.model.inputs import runs_for
+from bayescale.posterior.contraction import not_told
+from bayescale.posterior.fit import Fit
+from bayescale.units import Amount
+from bayescale.validation.leave_one_out import Units, leave_out, units_of
+from bayescale.validation.leave_scale_out import leave_scale_out, stacking_weights
+from bayescale.validation.result import Comparison
+from bayescale.validation.scales import ScalesLeftOut
+
+CUTS = (0.5, 0.7, 0.85)
+"""Shares of the runs below the cuts, unless cuts are given."""
+
+
+def compare(
+    fits: Mapping[str, Fit] | Sequence[str | Path | Model],
+    runs: RunsSource | None = None,
+    *,
+    cuts: Sequence[Amount] | None = None,
+    scale: str | None = None,
+    by: str | None = None,
+    folds: int = 10,
+    others: Mapping[str, ArrayLike] | None = None,
+    seed: int = 0,
+    draws: int = 1000,
+    refit_draws: int = 500,
+    target_accept: float | None = None,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> Comparison:
+    """Compare laws on the same runs: which they support, how strongly, and what they cannot tell.
+
+    Parameters
+    ----------
+    fits
+        Fits of the same runs, by name; or cards (ids, paths or models), which are fitted to
+        `runs` here. A card that cannot be fitted to these runs stays in the table, and says why.
+    runs
+        Whatever `load_runs` takes, for cards.
+    cuts
+        Amounts of `scale`: runs below a cut are fitted, those above predicted. Unless given three,
+        below which lie 50, 70 and 85 % of the runs.
+    scale
+        The column that is the scale: compute where the runs have it, or else the first input of
+        the laws.
+    by
+        The column whose levels are left out whole in the secondary score: a size, a run, a
+        family. Chosen, with the reason stated, where rows are checkpoints of one run or the noise
+        of a card relates rows; single runs otherwise.
+    folds
+        Refits of each law where groups are left out; and the most where single runs are.
+    others
+        Predictions made elsewhere, by name: the log density of each response itself (not of its
+        logarithm) left out, one for each run, or for each group that is left out, in order.
+    seed, draws, target_accept
+        As in `fit`, of the fits of cards.
+    refit_draws
+        Kept draws of each chain of the refits that scores are made from.
+    executor
+        Any PEP 3148 executor for the refits; one after the other unless given.
+    store
+        A file that keeps each refit as it is made, so that a comparison that was stopped goes on.
+    progress
+        Show progress bars on standard error.
+
+    Returns
+    -------
+    Comparison
+        ``print`` it for the verdict and the table; ``comparison.weights`` are for
+        `bayescale.average`.
+
+    Raises
+    ------
+    RunsError
+        If the fits are not of the same runs, which the message tells apart; if runs are missing,
+        or a cut or a column does not split them.
+    ValueError
+        If names are doubled, `runs` is given beside fits, or others have the wrong length.
+
+    Notes
+    -----
+    The primary score is the log predictive density of larger scales left out
+    (`leave_scale_out`), since a plan lies beyond the runs; the secondary one is that of single
+    runs (or groups) left out, which tells which law describes the runs. Standard errors of
+    differences are over the runs, or over whole sizes where several runs are of one size, since
+    those err together; within two of them is a tie. A law that failed its gates, or of which the
+    runs do not tell a coordinate (more than half of the variance of its prior is left), has its
+    scores but cannot win.
+
+    The noise of a card that relates checkpoints gives the density of a row given the one before
+    it. A group left out is therefore scored by the joint density of its rows. Above a cut rows are
+    scored one by one, given the last fitted one of their run.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> options = {"draws": 200, "seed": 1, "progress": False}
+    >>> fits = {card: bs.fit(card, **options) for card in ("chinchilla", "kaplan-nd")}
+    >>> found = bs.compare(fits, **options)
+    >>> print(found.verdict[0].split(" within")[0])
+    Larger scales support chinchilla
+    """
+    options: dict[str, Any] = {"seed": seed, "target_accept": target_accept}
+    unfitted: Mapping[str, str] = {}
+    if not isinstance(fits, Mapping):
+        fits, unfitted = _fit_all(fits, runs, draws=draws, progress=progress, **options)
+    elif runs is not None:
+        raise ValueError("runs: the fits have runs of their own; give runs with cards only.")
+    if folds < 2:
+        raise ValueError(f"folds: found {folds}, expected two or more.")
+    if not fits:
+        raise RunsError(
+            "compare: found no law that could be fitted: "
+            + (" ".join(unfitted.values()) or "give fits by name, or cards and runs.")
+        )
+    check_same_runs({name: fit.runs for name, fit in fits.items()})
+    # The table that holds what each of the models needs, whatever the order of the fits.
+    table = fits[min(fits, key=lambda name: (-fits[name].runs.table.shape[1], name))].runs
+    models = {name: replace(fit.model, id=name) for name, fit in fits.items()}
+    units = units_of(table, models, by)
+    elsewhere = _others(others or {}, units, {*fits, *unfitted})
+    scale = scale or (
+        "compute" if "compute" in table.table else next(iter(fits[min(fits)].columns.values()))
+    )
+    cuts = usual_cuts(table.column(scale)) if cuts is None else cuts
+    options |= {"draws": refit_draws, "executor": executor, "store": store, "progress": progress}
+    scales = leave_scale_out([*models.values()], table, cuts, by=scale, **options)
+    left_out = leave_out(fits, table, units, folds=folds, **options)
+    clustered_by, clusters = _clusters(table, units)
+    told = {name: not_told(fit) for name, fit in fits.items()}
+    found = Comparison(
+        fits=dict(fits),
+        runs=table,
+        scales=scales,
+        left_out=left_out,
+        weights=pd.Series(dtype=float),
+        unfitted=unfitted,
+        not_told=told,
+        scale=scale,
+        clusters=clusters,
+        clustered_by=clustered_by,
+        others=elsewhere,
+    )
+    return replace(found, weights=_weights(scales, found.eligible))
+
+
+def _fit_all(
+    cards: Sequence[str | Path | Model],
+    runs: RunsSource | None,
+    *,
+    seed: int,
+    draws: int,
+    target_accept: float | None,
+    progress: bool,
+) -> tuple[dict[str, Fit], dict[str, str]]:
+    """Fit cards to runs; those that cannot be have a reason instead."""
+    if isinstance(cards, str | Path | Model):
+        raise ValueError(f"fits: found {cards!r}, expected a list of cards, or fits by name.")
+    if runs is None:
+        raise ValueError("runs: cards need runs to be fitted to; give runs, or fits by name.")
+    models = [load_model(card) for card in cards]
+    names = [model.id for model in models]
+    if len(set(names)) < len(names):
+        raise ValueError(f"fits: found {', '.join(names)}; give each card a name of its own (id).")
+    responses = {model.formula.response for model in models}
+    if len(responses) > 1:
+        raise RunsError(
+            f"fits: found laws of {' and '.join(sorted(responses))}, which are different columns "
+            "of the runs. Compare laws of one response."
+        )
+    runs = runs_for(runs, models)
+    fits, unfitted = {}, {}
+    for model in models:
+        try:
+            with warnings.catch_warnings():
+                # What a design leaves weak is said of each law by what it taught.
+                warnings.simplefilter("ignore", BayescaleWarning)
+                fits[model.id] = fit_model(
+                    model,
+                    runs,
+                    seed=seed,
+                    draws=draws,
+                    target_accept=target_accept,
+                    progress=progress,
+                )
+        except (RunsError, SamplingError) as error:
+            unfitted[model.id] = str(error)
+    return fits, unfitted
+
+
+def usual_cuts(values: NDArray[np.float64]) -> list[float]:
+    """Return cuts below which lie given shares of the runs, half way between two of them."""
+    ordered = np.unique(values)
+    if len(ordered) < 2:
+        raise RunsError(
+            f"scale: found one value, {ordered[0]:g}, for all runs, expected several. Name another "
+            "column (scale)."
+        )
+    found = []
+    for share in CUTS:
+        at = int(np.clip(np.searchsorted(ordered, np.quantile(values, share)), 1, len(ordered) - 1))
+        found.append(float(np.sqrt(ordered[at - 1] * ordered[at])))
+    return sorted(set(found))
+
+
+def _clusters(runs: Runs, units: Units) -> tuple[str, NDArray[np.int64]]:
+    """Return the column of groups of runs whose errors are shared, and the group of each run."""
+    if units.by:
+        return units.by, units.codes
+    if "n_params" in runs.table:
+        sizes = Levels.of(runs, "n_params")
+        if 1 < len(sizes) < len(runs):
+            return "n_params", sizes.codes(column_of(runs, "n_params"))
+    return "", units.codes
+
+
+def _weights(scales: ScalesLeftOut, eligible: Sequence[str]) -> "pd.Series[float]":
+    among = scales.of(eligible)
+    try:
+        return stacking_weights(among).rename("weight")
+    except ValueError:  # no law that may win could be scored at every cut
+        return pd.Series(dtype=float, index=pd.Index([], name="model"), name="weight")
+
+
+def _others(
+    others: Mapping[str, ArrayLike], units: Units, taken: set[str]
+) -> dict[str, NDArray[np.float64]]:
+    found = {name: np.asarray(values, dtype=np.float64) for name, values in others.items()}
+    for name, values in found.items():
+        if name in taken:
+            raise ValueError(f"others: the name {name!r} is that of a law; give another.")
+        if values.shape != (len(units),):
+            raise ValueError(
+                f"others, {name!r}: found densities of shape {values.shape}, expected one for each "
+                f"of the {len(units)} {units.by or 'run'}s that are left out."
+            )
+    return found

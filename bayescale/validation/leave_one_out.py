@@ -1,0 +1,257 @@
+"""Leaving runs out: how well each law predicts single runs, or groups that err together.
+
+Densities here are of log responses, and of a group jointly: the density of each run given those
+of its group that come before it, as the noise of the card has it.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale._seeds import Stream, generator
+from bayescale.data.levels import Levels, column_of
+from bayescale.data.runs import Runs
+from bayescale.errors import RunsError
+from bayescale.inference.fit import fit_quietly
+from bayescale.inference.parallel import Task, run_tasks, task_key
+from bayescale.model.card import Model
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.likelihood import log_densities
+
+HIGHEST_K = 0.7
+"""Above this importance sampling does not converge at any practical number of draws."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What is left out at once.
+
+    Attributes
+    ----------
+    codes
+        The number of the unit of each run.
+    labels
+        What each unit is called.
+    by
+        The column whose levels they are; empty for single runs.
+    why
+        A sentence that says so.
+    """
+
+    codes: NDArray[np.int64]
+    labels: tuple[str, ...]
+    by: str
+    why: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def sums(self, of_runs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums over the runs of each unit, along the last axis."""
+        found = np.zeros((*of_runs.shape[:-1], len(self)))
+        np.add.at(np.moveaxis(found, -1, 0), self.codes, np.moveaxis(of_runs, -1, 0))
+        return found
+
+
+def units_of(runs: Runs, models: Mapping[str, Model], by: str | None = None) -> Units:
+    """Return what is to be left out at once: single runs, unless they err together.
+
+    Parameters
+    ----------
+    runs
+        A table of runs.
+    models
+        The models that are to be compared, by name.
+    by
+        The column whose levels are to be left out whole; chosen where rows are known to be
+        checkpoints of one run, or where the noise of a model relates rows, unless given.
+
+    Raises
+    ------
+    RunsError
+        If the column has one level only, or splits rows that the noise of a model relates.
+    """
+    related = {
+        name: model.noise.checkpoints.run
+        for name, model in models.items()
+        if model.noise.checkpoints
+    }
+    if by is None:
+        by, why = _choose(runs, related)
+    else:
+        why = f"Whole groups of one {by} are left out, as asked."
+    if not by:
+        labels = tuple(map(str, range(len(runs))))
+        return Units(np.arange(len(runs)), labels, "", why)
+    levels = Levels.of(runs, by)
+    codes = levels.codes(column_of(runs, by))
+    if len(levels) < 2:
+        raise RunsError(
+            f"{runs.name}: found one level of {by}, expected several to leave out one after "
+            "another. Name another column (by)."
+        )
+    for name, column in related.items():
+        whole = Levels.of(runs, column).codes(column_of(runs, column))
+        if len(np.unique(np.stack([whole, codes]), axis=1).T) > len(np.unique(whole)):
+            raise RunsError(
+                f"{runs.name}: found by = {by!r}, which splits runs of one {column}, but the "
+                f"noise of {name} relates those. Leave out whole groups of {column}."
+            )
+    texts = [f"{x:.4g}" if isinstance(x, float) else str(x) for x in levels.labels.tolist()]
+    return Units(codes, tuple(texts), by, why)
+
+
+def _choose(runs: Runs, related: Mapping[str, str]) -> tuple[str, str]:
+    """Return the column whose levels err together, if any do, and a sentence on it."""
+    if related:
+        column = min(related.values(), key=lambda c: len(Levels.of(runs, c)))
+        names = ", ".join(name for name, own in related.items() if own == column)
+        return column, (
+            f"Whole groups of one {column} are left out: the noise of {names} relates their runs."
+        )
+    if "run" in runs.table and runs.table["run"].duplicated().any():
+        return "run", "Whole runs are left out: rows of one run are its checkpoints."
+    return "", "Runs are left out one by one."
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """How each law predicts units that it was not fitted to.
+
+    Attributes
+    ----------
+    units
+        What was left out at once.
+    elpd
+        Log predictive density of the log responses of each unit, a column a law.
+    pareto_k
+        The shape of the tail of the importance weights, of each unit and law; missing where all
+        was refitted in folds.
+    exact
+        Which of them were refitted without the unit.
+    failed
+        How many refits of each law failed their gates, or could not be made.
+    how
+        A sentence on the method.
+    """
+
+    units: Units
+    elpd: pd.DataFrame
+    pareto_k: pd.DataFrame
+    exact: pd.DataFrame
+    failed: Mapping[str, int]
+    how: str
+
+
+def leave_out(
+    fits: Mapping[str, Fit],
+    runs: Runs,
+    units: Units,
+    *,
+    folds: int,
+    seed: int,
+    draws: int,
+    target_accept: float | None,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    progress: bool = False,
+) -> LeftOut:
+    """Predict every unit by each law fitted to the others.
+
+    Single runs are left out by Pareto-smoothed importance sampling (Vehtari, Gelman and Gabry
+    2017, doi:10.1007/s11222-016-9696-4), and those of a high Pareto k by refits without them. If
+    those would be more than `folds`, or where units are groups, all laws are refitted without
+    each of so many folds of whole units.
+    """
+    options = {"seed": seed, "draws": draws, "target_accept": target_accept}
+    index = pd.Index(units.labels, name=units.by or "run")
+    empty = pd.DataFrame(np.nan, index=index, columns=list(fits))
+    elpd, shapes = empty.copy(), empty.copy()
+    bad: dict[str, list[NDArray[np.int64]]] = {}
+    if not units.by:
+        for name, fit in fits.items():
+            elpd[name], shapes[name] = importance_sampled(log_densities(fit, runs))
+            in_all = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+            highest = min(HIGHEST_K, 1.0 - 1.0 / np.log10(in_all))
+            # A law that failed its gates cannot win, however exactly it is scored.
+            doubtful = ~(shapes[name] <= highest) & fit.gates.ok
+            bad[name] = [np.array([i]) for i in np.flatnonzero(doubtful)]
+    too_many = max(map(len, bad.values()), default=0) > folds
+    if units.by or too_many:
+        shuffled = generator(seed, Stream.FOLDS).permutation(len(units))
+        parts = [np.sort(part) for part in np.array_split(shuffled, min(folds, len(units)))]
+        bad = dict.fromkeys(fits, parts)
+        how = f"{units.why} {len(parts)} folds, each predicted by fits to the others" + (
+            ", since importance sampling fails for many runs." if too_many else "."
+        )
+    else:
+        count = sum(map(len, bad.values()))
+        how = f"{units.why} By Pareto-smoothed importance sampling" + (
+            f", and refitted {count} times where its k is above {HIGHEST_K}." if count else "."
+        )
+    tasks, places = [], []
+    for name, parts in bad.items():
+        model = fits[name].model
+        for part in parts:
+            out = np.isin(units.codes, part)
+            key = task_key(model, runs, "left out", units.by, part.tolist(), *options.values())
+            tasks.append(Task(key, (model, runs, out, units.codes[out].tolist(), options)))
+            places.append((name, part))
+    results = run_tasks(
+        _without,
+        tasks,
+        label="leaving runs out",
+        executor=executor,
+        store=store,
+        progress=progress and bool(tasks),
+    )
+    exact = empty.notna()
+    failed = dict.fromkeys(fits, 0)
+    for (name, part), result in zip(places, results, strict=True):
+        failed[name] += not result.get("ok", False)
+        elpd.loc[elpd.index[part], name] = result.get("elpd", np.nan)
+        exact.loc[exact.index[part], name] = True
+    return LeftOut(units, elpd, shapes, exact, failed, how)
+
+
+def importance_sampled(
+    log_density: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the log predictive density of each run left out, and its Pareto k.
+
+    Parameters
+    ----------
+    log_density
+        Of each run under each draw; shape (chain, draw, run).
+    """
+    from arviz_stats.base import array_stats
+
+    by_run = np.moveaxis(log_density, -1, 0)
+    worth = array_stats.ess(
+        np.exp(by_run - by_run.max(axis=(1, 2), keepdims=True)), method="mean", relative=True
+    )
+    efficiency = float(np.clip(np.nanmean(worth), 0.01, 1.0))
+    elpd, shape, _ = array_stats.loo(by_run, r_eff=efficiency)
+    return np.asarray(elpd), np.asarray(shape)
+
+
+def _without(
+    model: Model,
+    runs: Runs,
+    out: NDArray[np.bool_],
+    codes: Sequence[int],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Fit a model to the other runs, and return the density of each unit left out, in order."""
+    found = fit_quietly(model, runs.where(~out, "not left out"), **options)
+    density = log_densities(found, runs.where(out, "left out"))
+    _, units = np.unique(codes, return_inverse=True)
+    joint = np.stack([density[..., units == i].sum(axis=-1) for i in range(units.max() + 1)])
+    elpd = np.logaddexp.reduce(joint.reshape(len(joint), -1), axis=1) - np.log(joint[0].size)
+    return {"elpd": elpd.tolist(), "ok": found.gates.ok}

@@ -1,0 +1,182 @@
+"""Do intervals cover? Asked of larger runs held out, and of simulations from the model itself."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayescale.data.load import RunsSource
+from bayescale.data.runs import Runs
+from bayescale.inference.parallel import Task, run_tasks, task_key
+from bayescale.model.card import Model, load_model
+from bayescale.model.inputs import runs_for
+from bayescale.units import Amount, parse_amounts
+from bayescale.validation.scales import ScalesLeftOut
+from bayescale.validation.score import fit_and_score
+
+_DENSITIES = "densities"
+"""Key of the log densities of single runs in the result of a task."""
+
+_STACKING_STEPS = 2000
+
+
+def leave_scale_out(
+    models: Sequence[str | Path | Model],
+    runs: RunsSource,
+    cuts: Sequence[Amount],
+    *,
+    by: str = "compute",
+    seed: int = 0,
+    draws: int = 1000,
+    target_accept: float | None = None,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> ScalesLeftOut:
+    """Fit models below each of several scales, and score them on the runs above.
+
+    Parameters
+    ----------
+    models
+        Card ids, paths of cards, or models.
+    runs
+        All runs: whatever `load_runs` takes, or its result.
+    cuts
+        Amounts of `by`: runs below a cut are fitted, the others predicted.
+    by
+        The column that is the scale: ``"compute"``, ``"n_params"``, ``"n_tokens"`` or any other.
+    seed, draws, target_accept
+        As in `fit`.
+    executor
+        Any PEP 3148 executor; a fit after the other unless given. On a process pool, laws of the
+        user's own must be defined where the workers import them.
+    store
+        A file that keeps each score as it is made, so that a run that was stopped goes on.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    ScalesLeftOut
+        A ``table`` of scores, a row for each model and cut, and the ``pointwise`` densities of
+        the runs left out.
+
+    Raises
+    ------
+    RunsError
+        If a cut leaves no run on one side.
+    ValueError
+        If two models have one name.
+
+    Notes
+    -----
+    This, not the error inside the data, is what a plan beyond the data rests on. Runs above a cut
+    share the errors of the fit, so ``joint_elpd`` is the honest density.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> found = bs.leave_scale_out(["chinchilla"], runs, ["3e20", "1e21"], seed=1, progress=False)
+    >>> bool((found.table["coverage_90"] < 0.85).all())
+    True
+    """
+    loaded = [load_model(entry) for entry in models]
+    names = [model.id for model in loaded]
+    if len(set(names)) < len(names):
+        raise ValueError(f"models: found {', '.join(names)}; give each a name of its own (id).")
+    runs = runs_for(runs, loaded)
+    scale = runs.column(by)
+    places = parse_amounts(list(cuts), "compute" if by == "compute" else "count", "cuts")
+    tasks = []
+    index = []
+    for cut in map(float, places):
+        below = runs.below(by, cut)
+        distance = float(np.log(scale[~below]).mean() - np.log(scale[below].max()))
+        for model in loaded:
+            index.append((model.id, cut))
+            key = task_key(model, runs, by, cut, seed, draws, target_accept)
+            options = {"seed": seed, "draws": draws, "target_accept": target_accept}
+            tasks.append(Task(key, (model, runs, below, distance, options)))
+    results = run_tasks(
+        _score_above,
+        tasks,
+        label="leaving scales out",
+        executor=executor,
+        store=store,
+        progress=progress,
+    )
+    densities = {
+        place: result.pop(_DENSITIES)
+        for place, result in zip(index, results, strict=True)
+        if _DENSITIES in result
+    }
+    table = pd.DataFrame(results, index=pd.MultiIndex.from_tuples(index, names=["model", "cut"]))
+    return ScalesLeftOut(table.sort_index(), densities)
+
+
+def stacking_weights(scores: ScalesLeftOut) -> "pd.Series[float]":
+    """Weigh models by how a mixture of them predicts the runs above the cuts.
+
+    Parameters
+    ----------
+    scores
+        What `leave_scale_out` returns; of several calls, joined by `ScalesLeftOut.and_also`.
+
+    Returns
+    -------
+    Series
+        A weight for each model that could be fitted at every cut; they sum to one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
+
+    Notes
+    -----
+    The weights maximise the log density that the mixture gives to the runs left out (Yao,
+    Vehtari, Simpson and Gelman 2018, doi:10.1214/17-BA1091), with whole scales left out instead
+    of single runs, since it is at larger scales that the mixture is to be used.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> found = bs.leave_scale_out(["chinchilla", "kaplan-nd"], runs, ["1e21"], progress=False)
+    >>> bs.stacking_weights(found).idxmax()
+    'chinchilla'
+    """
+    densities = scores.pointwise
+    cuts = sorted({cut for _, cut in densities})
+    models = [
+        model
+        for model in dict.fromkeys(model for model, _ in densities)
+        if all((model, cut) in densities for cut in cuts)
+    ]
+    if not models:
+        raise ValueError("scores: found no model with densities at every cut; see its status.")
+    log_density = np.array([np.concatenate([densities[m, c] for c in cuts]) for m in models]).T
+    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+    weights = np.full(len(models), 1.0 / len(models))
+    # Expectation and maximisation: the log score is concave in the weights, so it cannot miss.
+    for _ in range(_STACKING_STEPS):
+        mixed = density @ weights
+        weights = weights * (density / mixed[:, None]).mean(axis=0)
+    return pd.Series(weights, index=pd.Index(models, name="model"))
+
+
+def _score_above(
+    model: Model,
+    runs: Runs,
+    below: "np.ndarray[Any, np.dtype[np.bool_]]",
+    distance: float,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    facts, scored = fit_and_score(
+        model, runs.where(below, "below the cut"), runs.where(~below, "above the cut"), **options
+    )
+    return {**facts, "distance": distance, _DENSITIES: scored.pointwise["elpd"].tolist()}

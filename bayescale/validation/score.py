@@ -1,0 +1,411 @@
+"""How well a posterior predicts runs that it has not seen."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from bayescale.data.levels import Levels, column_of
+from bayescale.data.load import RunsSource, as_runs
+from bayescale.data.runs import Runs
+from bayescale.errors import RunsError, SamplingError
+from bayescale.inference.fit import fit_quietly
+from bayescale.model.card import Model, load_model
+from bayescale.model.identifiability import check_identifiable, runs_needed
+from bayescale.model.inputs import runs_for
+from bayescale.posterior.fit import Fit
+from bayescale.posterior.predict import noise_at_runs, stream_of_noise
+from bayescale.posterior.summary import tail_quantiles
+from bayescale.units import format_number
+
+BREAK_CARDS = (
+    "power-law-floor",
+    "broken-power-law-1",
+    "broken-power-law-2",
+    "broken-power-law-3",
+)
+"""Cards of none to three breaks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """A posterior against runs it has not seen.
+
+    Attributes
+    ----------
+    pointwise
+        A row for each run: ``elpd``, the log predictive density of the log response; ``error``,
+        the log of observed over median predicted; ``pit``, the probability that the posterior
+        predictive gave to a lower value; ``width_90``, the width of its 90 % interval;
+        ``interval_score_90``, that width and twenty times the distance by which the run lies
+        outside; and ``crps``, the continuous ranked probability score. All are on the log scale.
+    joint_elpd
+        Log predictive density of all runs together, which sees that errors of one posterior
+        draw go together, and how much later checkpoints of a run owe to those before them.
+
+    Notes
+    -----
+    Checkpoints of a run that was fitted in part are predicted given the last fitted one before
+    them. Of a run that diverged, ``elpd`` is the log of the probability of more than what is
+    recorded, and all that compares it with a prediction is missing.
+    """
+
+    pointwise: pd.DataFrame
+    joint_elpd: float
+    draws: NDArray[np.float64]
+    observed: NDArray[np.float64]
+
+    @classmethod
+    def mix(cls, scores: Sequence["Score"], weights: Sequence[float]) -> "Score":
+        """Return the score of a mixture of posteriors, from their scores on the same runs.
+
+        Parameters
+        ----------
+        scores, weights
+            The scores, and the probability of each; see `bayescale.stacking_weights`.
+        """
+        share = np.asarray(weights) / np.sum(weights)
+        with np.errstate(divide="ignore"):
+            log_share = np.log(share)
+        parts = list(zip(scores, share, strict=True))
+        elpd = np.logaddexp.reduce(
+            [s.pointwise["elpd"] + w for s, w in zip(scores, log_share, strict=True)]
+        )
+        below = np.sum([w * s.pointwise["pit"] for s, w in parts], axis=0)
+        # As many draws of each as it weighs, taken evenly from the first to the last.
+        count = max(len(s.draws) for s in scores)
+        taken = [
+            s.draws[np.linspace(0, len(s.draws) - 1, round(w * count)).astype(int)]
+            for s, w in parts
+        ]
+        drawn, observed = np.concatenate(taken), scores[0].observed
+        joint = np.logaddexp.reduce(
+            [s.joint_elpd + w for s, w in zip(scores, log_share, strict=True)]
+        )
+        return cls(pointwise_scores(drawn, observed, elpd, below), float(joint), drawn, observed)
+
+    @property
+    def elpd(self) -> float:
+        """Sum of the log predictive densities."""
+        return float(self.pointwise["elpd"].sum())
+
+    @property
+    def rmsle(self) -> float:
+        """Root mean square of the log errors of the median."""
+        return float(np.sqrt(np.mean(self.pointwise["error"] ** 2)))
+
+    def coverage(self, prob: float = 0.9) -> float:
+        """Share of the runs inside the equal-tailed predictive interval."""
+        low, _, high = tail_quantiles(prob)
+        return float(self.pointwise["pit"].dropna().between(low, high).mean())
+
+    def summary(self) -> dict[str, float]:
+        """Return the number of runs, densities, errors, coverages, and mean scores and width."""
+        mean = self.pointwise.mean()
+        return {
+            "n_test": len(self.pointwise),
+            "elpd": self.elpd,
+            "joint_elpd": self.joint_elpd,
+            "rmsle": self.rmsle,
+            "bias": float(mean["error"]),
+            **{f"coverage_{p}": self.coverage(p / 100) for p in (50, 80, 90, 95)},
+            **{name: float(mean[name]) for name in ("width_90", "interval_score_90", "crps")},
+        }
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {value:.4g}" for name, value in self.summary().items())
+        return f"<Score {parts}>"
+
+    def _repr_html_(self) -> str:
+        texts = {name: format_number(value, 4) for name, value in self.summary().items()}
+        return pd.DataFrame({"held-out runs": texts}).to_html()
+
+
+def score(fit: Fit, runs: Runs) -> Score:
+    """Score a posterior on runs that it has not seen.
+
+    Parameters
+    ----------
+    fit
+        A posterior.
+    runs
+        Other runs, with the columns of the fit's model.
+
+    Returns
+    -------
+    Score
+
+    Raises
+    ------
+    RunsError
+        If a column is missing or holds anything but positive numbers.
+
+    Notes
+    -----
+    Densities and widths are of the log response, as the noise is; subtract the sum of the log
+    responses from ``elpd`` for the density of the responses themselves.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> fit = bs.fit("chinchilla", runs.where("compute < 1e21"), seed=1, progress=False)
+    >>> larger = bs.score(fit, runs.where("compute >= 1e21"))
+    >>> larger.coverage(0.9) < 0.8
+    True
+    """
+    model, law = fit.model, fit.law
+    runs = runs.for_law(tuple(model.columns.values()), law.response)
+    # What is wrong is told by the rows of these runs, before any are put in front.
+    model.noise.facts(runs)
+    runs, fitted, links = _after_fitted(fit, runs)
+    noise, log_mean = noise_at_runs(fit, runs, links)
+    facts = noise.facts
+    observed = np.log(runs.column(law.response))
+    residual = observed - log_mean
+    known = residual.copy()
+    known[..., fitted:] = np.nan
+    simulated = log_mean + noise.draw(stream_of_noise(fit), log_mean.shape, known)
+    density = noise.log_density(residual)[..., fitted:]
+    below = noise.cdf(residual)[..., fitted:].mean(axis=(0, 1))
+    draws = density.shape[0] * density.shape[1]
+    observed = observed[fitted:]
+    elpd = np.logaddexp.reduce(density, axis=(0, 1)) - np.log(draws)
+    drawn = simulated[..., fitted:].reshape(draws, -1)
+    pointwise = pointwise_scores(drawn, observed, elpd, below)
+    if "censored" in facts:
+        # Of a bound one can say how probable it was, not how far off it is.
+        pointwise.loc[
+            facts["censored"][fitted:] > 0.5, ["error", "pit", "interval_score_90", "crps"]
+        ] = np.nan
+    if links is not None:
+        density = replace(noise, facts=model.noise.facts(runs)).log_density(residual)[..., fitted:]
+    joint = np.logaddexp.reduce(density.sum(axis=-1), axis=None) - np.log(draws)
+    return Score(pointwise, float(joint), drawn, observed)
+
+
+def pointwise_scores(
+    drawn: NDArray[np.float64],
+    observed: NDArray[np.float64],
+    elpd: NDArray[np.float64],
+    below: NDArray[np.float64],
+) -> pd.DataFrame:
+    """Return the scores of each run, from draws of its log response, a column a run."""
+    drawn = np.sort(drawn, axis=0)
+    low, middle, high = np.quantile(drawn, tail_quantiles(0.9), axis=0)
+    outside = np.maximum(low - observed, 0.0) + np.maximum(observed - high, 0.0)
+    draws = len(drawn)
+    order = (2.0 * np.arange(1, draws + 1) - draws - 1.0) / draws**2
+    return pd.DataFrame(
+        {
+            "elpd": elpd,
+            "error": observed - middle,
+            "pit": below,
+            "width_90": high - low,
+            "interval_score_90": high - low + 2.0 / 0.1 * outside,
+            "crps": np.abs(drawn - observed).mean(axis=0) - order @ drawn,
+        }
+    )
+
+
+def _after_fitted(fit: Fit, runs: Runs) -> tuple[Runs, int, dict[str, NDArray[np.float64]] | None]:
+    """Return runs with the checkpoints in front that were fitted of the same runs.
+
+    Returns
+    -------
+    runs, fitted
+        All of them, and how many were fitted.
+    links
+        For each row the last one before it that was fitted; none if runs have no checkpoints.
+    """
+    checkpoints = fit.model.noise.checkpoints
+    if checkpoints is None:
+        return runs, 0, None
+    levels = Levels.of(fit.runs, checkpoints.run)
+    ahead = levels.codes(column_of(runs, checkpoints.run))
+    same = np.isin(levels.codes(column_of(fit.runs, checkpoints.run)), ahead)
+    fitted = int(same.sum())
+    if fitted:
+        runs = fit.runs.where(same).followed_by(runs)
+    is_fitted = np.arange(len(runs)) < fitted
+    return runs, fitted, fit.model.noise.links(runs, is_fitted)
+
+
+def hold_out(
+    models: Sequence[str | Path | Model],
+    runs: RunsSource,
+    train: str | ArrayLike,
+    *,
+    seed: int | None = None,
+    draws: int = 1000,
+    target_accept: float | None = None,
+) -> pd.DataFrame:
+    """Fit several models to part of the runs and score each on the rest.
+
+    Parameters
+    ----------
+    models
+        Card ids, paths of cards, or models.
+    runs
+        All runs: whatever `load_runs` takes, or its result.
+    train
+        Which to fit, as in `Runs.where`: a condition or a boolean for each run.
+    seed, draws, target_accept
+        As in `fit`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each model, best first: ``n_train`` and what `Score.summary` has;
+        ``elpd_diff`` to the best and its standard error ``se_diff``; whether the fit passed its
+        gates (``ok``), its worst ``r_hat`` and ``ess``; and its ``status``, or why there is none.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> table = bs.hold_out(["chinchilla", "kaplan-nd"], runs, "compute < 1e21", seed=1)
+    >>> table.index[0]
+    'chinchilla'
+    """
+    loaded = [load_model(entry) for entry in models]
+    runs = runs_for(runs, loaded)
+    return _hold_out(loaded, runs, train, {}, seed, draws, target_accept)
+
+
+def compare_breaks(
+    runs: RunsSource,
+    x: str,
+    *,
+    most: int = 3,
+    last: float = 0.25,
+    seed: int | None = None,
+    draws: int = 1000,
+    target_accept: float | None = None,
+) -> pd.DataFrame:
+    """Compare power laws of none, one and more breaks by how they predict the last runs.
+
+    Parameters
+    ----------
+    runs
+        A curve: one value of `x` a run.
+    x
+        The column that is the variable.
+    most
+        The largest number of breaks, at most three. One that has fewer than five runs for each
+        of its segments to learn from is left out, with the reason.
+    last
+        Share of the runs, those of largest `x`, that are predicted.
+    seed, draws, target_accept
+        As in `fit`.
+
+    Returns
+    -------
+    DataFrame
+        As `hold_out`; the index is the cards' names.
+
+    Notes
+    -----
+    Leaving points out one by one would reward a break between neighbours; what matters is what
+    the law says beyond. No comparison can foresee a break that has not been seen: the status
+    says how probable it is that a fitted one lies beyond the runs.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> import numpy as np, pandas as pd
+    >>> x = np.geomspace(1e6, 1e12, 30)
+    >>> curve = pd.DataFrame({"examples": x, "loss": 1 + 40 * x**-0.3})
+    >>> noise = np.exp(0.005 * np.random.default_rng(1).standard_normal(30))
+    >>> runs = bs.load_runs(curve.assign(loss=curve.loss * noise), needs=["examples"])
+    >>> table = bs.compare_breaks(runs, "examples", most=1, seed=1)
+    >>> sorted(table.index)
+    ['broken-power-law-1', 'power-law-floor']
+    """
+    if not 0 <= most < len(BREAK_CARDS):
+        raise ValueError(f"most: found {most}, expected 0 to {len(BREAK_CARDS) - 1} breaks.")
+    if not 0.0 < last < 1.0:
+        raise ValueError(f"last: found {last}, expected a share between 0 and 1.")
+    runs = as_runs(runs, needs=(x,))
+    values = runs.column(x)
+    train = values < np.quantile(values, 1.0 - last)
+    models = [replace(load_model(card), inputs={"x": x}) for card in BREAK_CARDS[: most + 1]]
+    count = int(train.sum())
+    check_identifiable(models[0], runs.where(train))
+    skipped = {
+        model.id: f"left out: {count} runs are too few for its segments"
+        for model in models
+        if count < runs_needed(model)
+    }
+    return _hold_out(models, runs, train, skipped, seed, draws, target_accept)
+
+
+def fit_and_score(
+    model: Model,
+    seen: Runs,
+    unseen: Runs,
+    *,
+    seed: int | None,
+    draws: int = 1000,
+    target_accept: float | None = None,
+) -> tuple[dict[str, Any], Score]:
+    """Fit a model to some runs and score it on others; what the fit says of itself is returned.
+
+    Raises
+    ------
+    RunsError, SamplingError
+        If the model cannot be fitted to these runs.
+    """
+    found = fit_quietly(model, seen, seed=seed, draws=draws, target_accept=target_accept)
+    scored = score(found, unseen)
+    facts = {"n_train": len(seen), **scored.summary(), **found.gates.facts}
+    return facts, scored
+
+
+def _hold_out(
+    models: Sequence[Model],
+    runs: Runs,
+    train: str | ArrayLike,
+    skipped: Mapping[str, str],
+    seed: int | None,
+    draws: int,
+    target_accept: float | None,
+) -> pd.DataFrame:
+    mask = runs.mask(train)
+    seen, unseen = runs.where(mask, "to be fitted"), runs.where(~mask, "held out")
+    rows: dict[str, dict[str, Any]] = {}
+    densities: dict[str, pd.Series[float]] = {}
+    for model in models:
+        if model.id in rows:
+            raise ValueError(f"models: found {model.id} twice; give each a name of its own (id).")
+        try:
+            if model.id in skipped:
+                raise RunsError(skipped[model.id])
+            rows[model.id], scored = fit_and_score(
+                model, seen, unseen, seed=seed, draws=draws, target_accept=target_accept
+            )
+        except (RunsError, SamplingError) as error:
+            rows[model.id] = {"n_train": len(seen), "ok": False, "status": str(error)}
+        else:
+            densities[model.id] = scored.pointwise["elpd"]
+    return _ranked(rows, densities)
+
+
+def _ranked(
+    rows: Mapping[str, Mapping[str, Any]], densities: "Mapping[str, pd.Series[float]]"
+) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="model"))
+    if not densities:
+        return table
+    best = max(densities, key=lambda name: float(densities[name].sum()))
+    for name, density in densities.items():
+        difference = density - densities[best]
+        table.loc[name, "elpd_diff"] = difference.sum()
+        table.loc[name, "se_diff"] = float(np.sqrt(len(difference)) * difference.std(ddof=1))
+    first = ["n_train", "n_test", "elpd", "elpd_diff", "se_diff"]
+    order = [*first, *(c for c in table.columns if c not in first)]
+    return table[order].sort_values("elpd", ascending=False)

@@ -1,0 +1,196 @@
+"""Inverse questions of a real posterior, and what cannot be answered."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import bayescale as bs
+from bayescale.costs import six_nd
+from bayescale.costs.budget import Spending
+from bayescale.decision.regret import Regrets
+from bayescale.errors import AmountError, BayescaleWarning
+from bayescale.laws.optimum import Split
+from bayescale.model.discrepancy import CELLS
+from bayescale.posterior.curve import Curve
+
+
+def test_every_draw_answers_for_itself(fit):
+    found = bs.needed(fit, loss=[2.3, 1.97])
+    assert dict(found.draws.sizes) == {"chain": 4, "draw": 1000, "target": 2}
+    # A budget of what a draw needs has that loss at the draw's own optimum.
+    reached = found.draws.isel(target=0)
+    p = fit.parameters
+    log_n = fit.law.optimal_log_params(p, np.log(reached["compute"] / 6))
+    np.testing.assert_allclose(np.exp(log_n), reached["n_params"], rtol=1e-5)
+    np.testing.assert_allclose(reached["loss"], 2.3, rtol=1e-9)
+    table = found.table(prob=0.5)
+    assert (table["compute_lower"] < table["compute"]).all()
+    assert "loss 1.970: far beyond the data" in found.caveats[0]
+    assert "loss 2.300" in found.text_table().index
+    assert str(found).startswith("chinchilla law")
+
+
+def test_draws_whose_floor_is_above_the_target_are_counted(fit):
+    floor = float(fit.posterior["E"].median())
+    found = bs.needed(fit, loss=floor)
+    share = float((fit.posterior["E"] >= floor).mean())
+    # And those whose floor is so near that no run will ever get there.
+    assert share <= found.unreachable.iloc[0] < share + 0.05
+    assert "are left out" in found.caveats[0]
+    never = bs.needed(fit, loss=1.0)
+    assert never.unreachable.to_list() == [1.0]
+    assert never.text_table().iloc[0, 0] == "out of reach"
+
+
+def test_best_tokens_and_best_size_are_inverse(fit):
+    tokens = bs.needed(fit, n_params="7B").draws.isel(target=0)
+    p = fit.parameters
+    balance = (p["alpha"] * p["A"] * 7e9 ** -p["alpha"]) / (
+        p["beta"] * p["B"] * tokens["n_tokens"] ** -p["beta"]
+    )
+    np.testing.assert_allclose(balance, 1.0, rtol=1e-6)
+    size = bs.needed(fit, n_tokens=float(tokens["n_tokens"].median())).draws
+    assert float(size["n_params"].median()) == pytest.approx(7e9, rel=0.02)
+
+
+def test_a_size_or_tokens_for_a_loss(fit):
+    found = bs.needed(fit, loss=[2.2, 2.1], n_params="7B")
+    assert found.draws["target"].to_numpy().tolist() == [
+        "loss 2.200, 7.00B parameters",
+        "loss 2.100, 7.00B parameters",
+    ]
+    again = fit.law.evaluate(n_params=7e9, n_tokens=found.draws["n_tokens"], **fit.parameters)
+    np.testing.assert_allclose(again.isel(target=1), 2.1, rtol=1e-9)
+    size = bs.needed(fit, loss=2.1, n_tokens="1T").draws["n_params"]
+    again = fit.law.evaluate(n_params=size, n_tokens=1e12, **fit.parameters)
+    np.testing.assert_allclose(again, 2.1, rtol=1e-9)
+
+
+def test_limits_on_what_reaches_a_loss():
+    constants = bs.published("besiroglu2024")
+    free = bs.needed(constants, loss=2.0).draws.squeeze()
+    assert float(free["n_params"]) > 4e10
+    small = bs.needed(constants, loss=2.0, limits=bs.Limits(max_params="30B")).draws.squeeze()
+    assert float(small["n_params"]) == pytest.approx(3e10, rel=1e-6)
+    assert float(small["compute"]) > float(free["compute"])
+    few = bs.needed(constants, loss=2.0, limits=bs.Limits(max_tokens="500B")).draws.squeeze()
+    assert float(few["n_tokens"]) == pytest.approx(5e11, rel=1e-5)
+    neither = bs.Limits(max_params="30B", max_tokens="500B")
+    assert bs.needed(constants, loss=2.0, limits=neither).unreachable.to_list() == [1.0]
+
+
+def test_failed_fits_are_flagged(failed_fit):
+    found = bs.needed(failed_fit, n_params="7B")
+    assert found.headline.startswith("THIS FIT FAILED ITS GATES")
+    with pytest.warns(BayescaleWarning, match="FAILED"):
+        found.table()
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "found nothing, expected a loss"),
+        ({"n_params": "7B", "n_tokens": "1T"}, "leave nothing to find"),
+        ({"loss": 2, "n_params": "7B", "n_tokens": "1T"}, "found loss, n_params, n_tokens"),
+        ({"loss": [2, 2.1], "n_params": ["7B"] * 3}, "found 2 of loss and 3 of n_params"),
+        ({"loss": "low"}, "loss: found 'low'"),
+    ],
+)
+def test_questions_that_are_none(asked, words):
+    with pytest.raises(AmountError, match=words):
+        bs.needed(bs.published("besiroglu2024"), **asked)
+    with pytest.raises(TypeError, match=r"ask it with \.at"):
+        bs.needed(bs.published("kaplan2020-frontier"), loss=2.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"max_steps": 1000}, "max_steps: found no batch_tokens"),
+        ({"max_days": 30}, "max_days: found no cluster"),
+        ({"min_params": "7B", "max_params": "1B"}, "at least 7.00B and at most 1.00B params"),
+        ({"max_tokens": "many"}, "max_tokens: found 'many'"),
+    ],
+)
+def test_limits_that_make_no_sense(limits, words):
+    with pytest.raises(AmountError, match=words):
+        bs.Limits(**limits)
+
+
+def test_budgets_that_reach_to_no_plan_inside_the_limits():
+    limits = bs.Limits(min_params="10B", min_tokens="1T")
+    with pytest.raises(AmountError, match="1e20 FLOP of 6ND does not reach to any plan"):
+        bs.allocate(bs.published("besiroglu2024"), compute=[1e24, 1e20], limits=limits)
+
+
+def test_laws_of_more_inputs_need_their_values():
+    law = bs.published("muennighoff2023")
+    with pytest.raises(AmountError, match="also takes n_unique_tokens"):
+        bs.allocate(law, compute=1e22)
+    with pytest.raises(AmountError, match="found n_things, expected n_unique_tokens"):
+        bs.allocate(law, compute=1e22, fixed={"n_unique_tokens": "1T", "n_things": 3})
+    with pytest.raises(AmountError, match="expected nothing"):
+        bs.allocate(bs.published("besiroglu2024"), compute=1e22, fixed={"n_experts": 8})
+    with pytest.raises(TypeError, match="only under a law of the loss in n_params and n_tokens"):
+        bs.allocate(bs.published("kaplan2020-ns-min"), compute=1e22)
+
+
+@pytest.fixture(scope="module")
+def drifting(fit):
+    """The curve of a posterior whose elasticities drift a little, or not at all, from the law."""
+
+    def make(scale):
+        drift = bs.load_model("chinchilla-drift").discrepancy
+        rng = np.random.default_rng(2)
+        parameters = {n: x.isel(draw=slice(25)) for n, x in fit.curve.parameters.items()}
+        steps = rng.standard_normal((4, 25, len(drift.axes), 2 * CELLS))
+        walks = xr.DataArray(scale * steps, dims=("chain", "draw", "axis", "cell"))
+        return Curve(
+            law=fit.law,
+            parameters=parameters,
+            drift=drift,
+            reference=fit.scale.reference,
+            walks=walks,
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.0005])
+def test_curves_that_depart_from_their_law(drifting, scale, monkeypatch):
+    curve = drifting(scale)
+    monkeypatch.setattr("bayescale.allocation.requirements.curve_of", lambda source: curve)
+    source = bs.published("besiroglu2024")  # stands in for a fit of that curve
+    split, spending = Split.of(curve.law), Spending(six_nd, np.array([1e22]))
+    log_n = curve.optimum(spending)
+    log_d = np.log(1e22 / 6) - log_n
+    best = curve.loss(split, log_n, log_d)
+    # No other size on the budget does better.
+    for step in (-0.3, -0.05, 0.05, 0.3):
+        assert bool((curve.loss(split, log_n + step, log_d - step) > best).all())
+    # What the best loss of one draw takes is the budget, under that draw.
+    found = bs.needed(source, loss=float(best[1, 3, 0])).draws
+    assert float(found["compute"][1, 3, 0]) == pytest.approx(1e22, rel=2e-3)
+    assert float(found["loss"][1, 3, 0]) == pytest.approx(float(best[1, 3, 0]), rel=1e-9)
+    tokens = bs.needed(source, n_params=float(np.exp(log_n[1, 3, 0]))).draws["n_tokens"]
+    assert float(tokens[1, 3, 0]) == pytest.approx(float(np.exp(log_d[1, 3, 0])), rel=2e-2)
+    if scale == 0.0:
+        np.testing.assert_allclose(
+            log_n.squeeze(),
+            curve.law.optimal_log_params(curve.parameters, np.log(1e22 / 6)),
+            atol=1e-3,
+        )
+    # Pointwise and labelled evaluation are one curve.
+    flat = curve.pointwise(split)(
+        log_n.to_numpy().ravel(), log_d.to_numpy().ravel(), np.arange(100)
+    )
+    np.testing.assert_allclose(flat, best.transpose("chain", "draw", "compute").to_numpy().ravel())
+
+
+def test_regret_of_a_curve_that_departs(drifting):
+    regrets = Regrets(drifting(0.0005), six_nd, 1e22, {})
+    at_best = regrets.log_n_opt[..., None]
+    found = regrets.regret(regrets.log_loss(at_best, np.log(1e22 / 6) - at_best))
+    assert float(np.max(found)) < 1e-6
+    off = at_best + np.log(2.0)
+    assert float(np.min(regrets.regret(regrets.log_loss(off, np.log(1e22 / 6) - off)))) > 0.005

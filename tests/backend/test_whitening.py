@@ -1,0 +1,147 @@
+"""Differences as steps of the normal that runs leave: the algebra, the expansion, the posterior."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from test_pooling import PUBLISHED, THREE, pooled
+
+import bayescale as bs
+from bayescale.backend.build import parameters_from_draws
+from bayescale.backend.hierarchy import moved
+from bayescale.backend.observed import Design
+from bayescale.backend.whitening import Told, _whitened, standard_walks
+from bayescale.inference.base import Settings
+from bayescale.inference.fit import compiled_logp
+
+RNG = np.random.default_rng(7)
+
+
+def told(effects: int, levels: int) -> Told:
+    """Something that runs might tell of each level."""
+    roots = RNG.standard_normal((levels, effects, effects))
+    information = np.einsum("lij,lkj->ikl", roots, roots)
+    return Told(
+        best=list(RNG.standard_normal((effects, levels))),
+        slope=list(RNG.standard_normal((effects, levels))),
+        information=[list(row) for row in information],
+    )
+
+
+@pytest.mark.parametrize("effects", [1, 2, 5])
+def test_what_is_told_goes_through_rows(effects):
+    some = told(effects, 3)
+    rows = some.rows()
+    assert rows.shape == (Told.count(effects), 3)
+    back = Told.from_rows(rows, effects)
+    np.testing.assert_array_equal(back.best, some.best)
+    np.testing.assert_array_equal(back.slope, some.slope)
+    np.testing.assert_array_equal(back.information, some.information)
+
+
+def test_steps_are_of_the_distribution_that_a_linear_law_leaves():
+    """Against the formulas with matrices, level by level, correlated effects included."""
+    effects, levels, sigma = 4, 3, 0.4
+    some, around = told(effects, levels), RNG.standard_normal((effects, levels))
+    mixing = np.tril(RNG.uniform(0.2, 1.0, (effects, effects)))
+    mixing[2, 0] = 0.0
+    listed = [[entry if entry else None for entry in row[: i + 1]] for i, row in enumerate(mixing)]
+
+    def at(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        standard, log_volume = _whitened(listed, some, list(around), sigma, list(steps))
+        return np.array(standard), log_volume
+
+    origin, log_volume = at(np.zeros((effects, levels)))
+    for level in range(levels):
+        information = np.array(some.information)[..., level]
+        slope = np.array(some.slope)[:, level] + information @ around[:, level]
+        precision = np.eye(effects) + mixing.T @ information @ mixing / sigma**2
+        mean = np.linalg.solve(precision, mixing.T @ slope / sigma**2)
+        np.testing.assert_allclose(origin[:, level], mean, rtol=1e-10)
+        turned = np.array(
+            [at(np.outer(unit, np.ones(levels)))[0][:, level] - mean for unit in np.eye(effects)]
+        ).T
+        np.testing.assert_allclose(turned @ turned.T, np.linalg.inv(precision), rtol=1e-9)
+        volume = -0.5 * np.linalg.slogdet(precision)[1]
+        assert log_volume[level] == pytest.approx(volume, rel=1e-10)
+
+
+def test_runs_that_tell_nothing_leave_standard_differences():
+    none = np.zeros(2)
+    nothing = Told(best=[none], slope=[none], information=[[none]])
+    steps = np.array([0.3, -2.0])
+    (standard,), log_volume = _whitened([[0.5]], nothing, [none], 0.01, [steps])
+    np.testing.assert_array_equal(standard, steps)
+    np.testing.assert_array_equal(log_volume, none)
+
+
+def test_the_expansion_is_about_the_families_own_parameters():
+    model, runs = pooled("E", "A", "B", "alpha", "beta"), bs.load_runs(THREE)
+    design = Design.of(model, runs)
+    seen, law = design.told["family"], bs.law("chinchilla")
+    truth = {"a": {"E": -0.05, "A": 0.3}, "b": {}, "c": {"E": 0.08, "A": -0.2}}
+    for i, (family, change) in enumerate(truth.items()):
+        assert design.levels["family"].labels[i] == family
+        own = {name: x * np.exp(change.get(name, 0.0)) for name, x in PUBLISHED.items()}
+        centre = {name: amounts[i] for name, amounts in design.scale.centres.items()}
+        there = moved(law, own, centre)
+        # Of the law, which runs of 0.3 % scatter determine; best is over the typical loss.
+        found = dict(
+            zip(("E", "A", "B", "alpha", "beta"), np.exp(np.array(seen.best)[:, i]), strict=True)
+        )
+        loss = sum(found[name] for name in ("E", "A", "B")) * design.scale.response
+        assert loss == pytest.approx(sum(there[name] for name in ("E", "A", "B")), rel=0.003)
+        assert found["A"] * found["alpha"] * design.scale.response == pytest.approx(
+            there["A"] * there["alpha"], rel=0.05
+        )
+    information = np.moveaxis(np.array(seen.information)[..., :3], -1, 0)
+    assert np.all(np.linalg.eigvalsh(information) > -1e-9)
+    # There is but room for the other levels, of which nothing is told.
+    assert not np.any(np.array(seen.information)[..., 3:])
+
+
+def test_other_responses_tell_other_things_of_the_same_runs():
+    model, runs = pooled("E", "A"), bs.load_runs(THREE)
+    design = Design.of(model, runs)
+    again = design.observing(model, design.matrix[len(model.columns)])
+    np.testing.assert_array_equal(again.matrix, design.matrix)
+    higher = design.observing(model, design.matrix[len(model.columns)] + 0.1)
+    assert np.all(np.array(higher.told["family"].best)[0, :3] > again.told["family"].best[0][:3])
+
+
+def test_walks_are_of_the_distribution_that_the_law_leaves():
+    """Against the formulas with matrices, given what a law leaves of the runs."""
+    scale, sigma, runs, count = 0.03, 0.02, 40, 5
+    orthogonal = np.linalg.qr(RNG.standard_normal((runs, count)))[0].T
+    modes = orthogonal * np.geomspace(30.0, 0.01, count)[:, None]
+    residual = RNG.standard_normal(runs)
+    precision = np.eye(count) + (scale / sigma) ** 2 * modes @ modes.T
+    mean = np.linalg.solve(precision, scale / sigma**2 * modes @ residual)
+    volume = 0.0
+    for i, steps in enumerate(np.eye(count)):
+        origin, log_volume = standard_walks(scale, sigma, modes, modes @ residual, 0.0 * steps)
+        moved, _ = standard_walks(scale, sigma, modes, modes @ residual, steps)
+        np.testing.assert_allclose(origin, mean, rtol=1e-9)
+        np.testing.assert_allclose((moved - origin)[i], np.linalg.inv(precision)[i, i] ** 0.5)
+        volume += log_volume[i]
+    assert volume == pytest.approx(-0.5 * np.linalg.slogdet(precision)[1])
+
+
+@pytest.mark.slow
+def test_the_frame_of_the_mode_changes_what_sampling_costs_and_not_the_posterior():
+    model, runs = pooled("E", "A", "B", "alpha", "beta"), bs.load_runs(THREE)
+    design = Design.of(model, runs)
+    framed = compiled_logp(model, design.sizes)
+    assert framed.framed
+    settings = Settings(draws=3000, tune=400, chains=4, cores=2, seed=1, target_accept=0.95)
+    found, steps = [], []
+    for sampler in (framed, dataclasses.replace(framed, framed=False)):
+        positions, stats = sampler.sample(design.matrix, settings)
+        found.append(parameters_from_draws(model, design, positions))
+        steps.append(float(stats["n_steps"].mean()))
+    # What a draw takes, of a posterior of 52 unknowns.
+    assert steps[0] < 40
+    for name, draws in found[0].items():
+        # Quantiles, as some have tails without moments: within a few standard errors of each.
+        one, other = (np.quantile(x, (0.1, 0.5, 0.9), axis=(0, 1)) for x in (draws, found[1][name]))
+        assert np.all(np.abs(one - other) < 0.15 * (other[2] - other[0]) + 1e-12), name

@@ -1,0 +1,438 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+
+from bayescale.cli.main import main
+from bayescale.errors import BayescaleWarning
+
+
+@pytest.fixture(scope="module")
+def saved(fit, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "fit.nc"
+    fit.save(path)
+    return str(path)
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments: str) -> tuple[int, str, str]:
+        try:
+            # What the command line shows of warnings is a matter of these tests.
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", BayescaleWarning)
+                code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def refused(result, *words: str) -> None:
+    code, out, err = result
+    assert code == 2
+    assert out == ""
+    assert err.startswith("bayescale: ")
+    assert err.count("\n") == 1, "one sentence"
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("datasets", "none stated"), ("models", "kaplan-nd"), ("laws", "n_unique_tokens")],
+)
+def test_listings(run, command, words):
+    code, out, _ = run(command)
+    assert code == 0
+    assert words in out
+    code, out, _ = run(command, "--json")
+    assert code == 0
+    assert len(json.loads(out)) >= 2
+
+
+def test_check(run, tmp_path):
+    code, out, _ = run("check", "chinchilla")
+    assert code == 0
+    assert "240 runs" in out
+    assert "5 flagged outliers left out" in out
+    facts = json.loads(run("check", "chinchilla", "--keep-outliers", "--json")[1])
+    assert facts["runs"] == 245
+    table = tmp_path / "mine.csv"
+    table.write_text("size,D,loss\n1e9,2e10,3\n", encoding="utf-8")
+    refused(run("check", str(table)), "Found 1 runs")
+    refused(run("check", str(table), "--column", "n_params"), "expected NAME=COLUMN")
+    refused(run("check", str(table), "--column", "n_params=N"), "no column 'N'")
+
+
+def test_fit_allocate_predict_report(run, tmp_path):
+    out_file, page = str(tmp_path / "fit.nc"), str(tmp_path / "report.html")
+    code, out, err = run(
+        *("fit", "chinchilla", "chinchilla", "--seed", "1", "--out", out_file),
+        *("--compute", "1e21", "--compute", "5.76e23", "--report", page),
+    )
+    assert code == 0
+    assert "All gates passed" in out.splitlines()[0]
+    assert f"fit: {out_file}" in out
+    assert f"report: {page}" in out
+    assert "sampling, 4 chains" in err, "the progress bar"
+    assert "71." in out
+
+    code, out, _ = run("allocate", out_file, "--compute", "5.76e23", "--prob", "0.5")
+    assert code == 0
+    assert "Median and 50 % equal-tailed interval" in out
+    code, out, _ = run("predict", out_file, "--n-params", "7B", "--n-tokens", "2T")
+    assert code == 0
+    assert "2.06" in out
+    code, out, _ = run("report", out_file, "--compute", "1e22", "--out", page)
+    assert code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["fit.nc", "report.html"]
+
+
+def test_json_everywhere(run, saved, tmp_path):
+    code, out, err = run(
+        "fit", "chinchilla", "chinchilla", "--seed", "1", "--json", "--compute", "1e22"
+    )
+    assert code == 0
+    facts = json.loads(out)
+    assert facts["passed"] is True
+    assert facts["allocation"][0]["compute"] == 1e22
+    assert err == ""
+    facts = json.loads(run("allocate", saved, "--compute", "1e21", "--json")[1])
+    assert facts["allocation"][0]["n_opt_lower"] < facts["allocation"][0]["n_opt"]
+    facts = json.loads(run("predict", saved, "--n-params", "7B", "--n-tokens", "2T", "--json")[1])
+    assert facts["predictions"][0]["n_tokens"] == 2e12
+    page = str(tmp_path / "r.html")
+    facts = json.loads(run("report", saved, "--compute", "1e22", "--out", page, "--json")[1])
+    assert facts == {"passed": True, "report": page}
+    text = str(tmp_path / "r.json")
+    plan = ("--plan", "mine=7B,200B")
+    assert run("report", saved, "--compute", "1e22", *plan, "--out", text)[0] == 0
+    plans = json.loads(Path(text).read_text())["sections"]["alternatives"]["tables"][0]["rows"]
+    assert [row["plan"] for row in plans][-1] == "mine"
+
+
+def test_a_law_of_one_variable(run, tmp_path):
+    out = str(tmp_path / "c.nc")
+    refused(
+        run("fit", "power-law-floor", "chinchilla", "--compute", "1e21", "--out", out),
+        "no size and number of tokens",
+    )
+    code, said, _ = run("fit", "power-law-floor", "chinchilla", "--seed", "1", "--out", out)
+    assert code == 0
+    assert "alpha" in said
+    code, said, _ = run("predict", out, "--at", "compute=1e21", "--at", "compute=1e22")
+    assert code == 0
+    assert said.splitlines()[-1].split()[1] == "1e+22"
+    refused(run("predict", out, "--at", "compute"), "expected NAME=AMOUNT")
+    refused(run("predict", out, "--n-params", "7B"), "plans: found n_params, expected compute")
+
+
+def test_published_constants_can_be_asked(run):
+    code, out, _ = run("allocate", "hoffmann2022", "--compute", "5.76e23")
+    assert code == 0
+    assert "32.2B" in out
+    refused(run("allocate", "kaplan2020-frontier", "--compute", "1e21"), "C_min")
+
+
+CLUSTER = ("--gpus", "2048", "--gpu", "H100-SXM", "--utilisation", "0.4", "--price", "$2")
+BUDGET = ("--compute", "5.76e23")
+
+
+def test_decide(run, saved):
+    plans = ("--plan", "7B,2T", "--plan", "as published=70B,1.4T")
+    code, out, _ = run("decide", saved, *BUDGET, *plans, *CLUSTER, "--serving-tokens", "5T")
+    assert code == 0
+    assert out.startswith("chinchilla law")
+    assert "- Train 71." in out and "on 2,048 GPUs at 40 %." in out
+    assert "the most that knowing the law exactly would be worth" in out
+    assert max(map(len, out.splitlines()[-14:])) < 100, "plans side by side fit on a screen"
+    heading = next(line for line in out.splitlines() if "recommended" in line)
+    assert heading.split() == ["plan", "recommended", "7B", "on", "2T", "as", "published"]
+    assert "A limit" not in out
+    facts = json.loads(run("decide", saved, *BUDGET, *plans, "--json")[1])
+    assert facts["passed"] is True and facts["unit"] == "FLOP"
+    assert [row["plan"] for row in facts["plans"]] == ["recommended", "7B on 2T", "as published"]
+    assert [row["p_best"] is None for row in facts["plans"]] == [False, True, False]
+    narrow, wide = (band["lower"] for band in facts["bands"][:2])
+    assert wide < 7e10 and (narrow is None or narrow > wide)
+    assert facts["value_of_information"]["share"] == facts["plans"][0]["regret"]
+
+
+def test_decide_under_costs_and_limits(run, saved):
+    money = ("--money", "$2M", *CLUSTER, "--lifetime", "--serving-tokens", "5T")
+    code, out, _ = run("decide", saved, *money)
+    assert code == 0
+    assert "for $2.00M of training and serving 5.00T tokens" in out
+    short = run("decide", saved, *BUDGET, *CLUSTER, "--max-days", "5", "--quantile", "0.9")[1]
+    assert "at most 5 days on 2,048 GPUs at 40 %" in short
+    assert "the least 90 % quantile of regret" in short
+    shapes = ("--vocabulary", "128000", "--context", "8192", "--max-params", "40B")
+    code, out, _ = run("decide", "besiroglu2024", *BUDGET, *shapes)
+    assert code == 0
+    assert "Train 40.0B parameters" in out
+    repeated = ("--fixed", "n_unique_tokens=25B")
+    code, out, _ = run("decide", "muennighoff2023", "--compute", "1e22", *repeated)
+    assert code == 0
+    assert "Train 7.0" in out
+    refused(run("decide", "muennighoff2023", "--compute", "1e22"), "also takes n_unique_tokens")
+    code, out, _ = run("allocate", "muennighoff2023", "--compute", "1e22", *repeated)
+    assert code == 0
+    assert "7.03B" in out
+
+
+def test_next(run, saved, tmp_path):
+    asked = ("next", saved, "--target", "5.76e23", "--budget", "1e22", "--runs", "2")
+    code, out, _ = run(*asked, *CLUSTER)
+    assert code == 0
+    assert "expected to cut the expected regret at 5.76e23 FLOP" in out
+    assert "Monte Carlo error" in out
+    facts = json.loads(run(*asked, "--json")[1])
+    assert facts["passed"] is True
+    assert len(facts["runs"]) == 2 and facts["mcse"] < facts["reduction"]
+    table = tmp_path / "runs.csv"
+    table.write_text("n_params,n_tokens\n1B,20B\n2B,300B\n", encoding="utf-8")
+    one = json.loads(run(*asked, "--candidates", str(table), "--objective", "size", "--json")[1])
+    assert {row["n_params"] for row in one["runs"]} <= {1e9, 2e9}
+    plan = ("next", saved, "--target-plan", "70B,1.4T", "--budget", "1e22")
+    code, out, _ = run(*plan, "--candidate", "1B,20B", "--candidate", "2B,300B")
+    assert code == 0
+    assert "variance of ln loss of 70.0B on 1.40T tokens" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("decide", "FIT"), "one of the arguments --compute --money is required"),
+        (("decide", "FIT", *BUDGET, "--plan", "7B"), "--plan: found '7B'"),
+        (("decide", "FIT", *BUDGET, "--plan", "7B,x"), "n_tokens: found 'x'"),
+        (("decide", "FIT", *BUDGET, "--plan", "a=7B,2T", "--plan", "a=1B,2T"), "found a twice"),
+        (("decide", "FIT", *BUDGET, "--quantile", "2"), "quantile: found 2.0"),
+        (("decide", "FIT", "--money", "$2M"), "give --gpus, --gpu, --utilisation and --price too"),
+        (("decide", "FIT", *BUDGET, "--gpus", "8"), "a cluster needs --gpus, --gpu"),
+        (("decide", "FIT", *BUDGET, "--price", "2"), "a price is of GPU-hours"),
+        (("decide", "FIT", *BUDGET, "--lifetime"), "give --serving-tokens too"),
+        (("decide", "FIT", *BUDGET, "--max-days", "3"), "days are of a cluster"),
+        (("decide", "FIT", *BUDGET, "--fixed", "x"), "expected NAME=AMOUNT"),
+        (("decide", "kaplan2020-frontier", *BUDGET), "not a law to decide by"),
+        (("next", "FIT", "--budget", "1e22"), "one of the arguments --target --target-plan"),
+        (("next", "FIT", "--target", "1e23", "--budget", "x"), "budget: found 'x'"),
+        (("next", "FIT", "--target-plan", "7B", "--budget", "1e22"), "--target-plan: found '7B'"),
+        (
+            ("next", "FIT", "--target", "1e23", "--budget", "1e22", "--candidates", "no.csv"),
+            "No such file",
+        ),
+        (
+            (
+                "next",
+                "FIT",
+                "--target",
+                "1e23",
+                "--budget",
+                "1e22",
+                "--candidate",
+                "1B,1B",
+                "--candidates",
+                "x",
+            ),
+            "not both",
+        ),
+    ],
+    ids=lambda value: " ".join(value[2:]) or "nothing" if isinstance(value, tuple) else None,
+)
+def test_bad_questions_are_one_sentence(run, saved, arguments, words):
+    refused(run(*(saved if a == "FIT" else a for a in arguments)), words)
+
+
+def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
+    path = str(tmp_path / "bad.nc")
+    failed_fit.save(path)
+    page = str(tmp_path / "r.html")
+    for arguments in (
+        ("allocate", path, "--compute", "1e21"),
+        ("predict", path, "--n-params", "7B", "--n-tokens", "2T"),
+        ("report", path, "--compute", "1e21", "--out", page),
+        ("decide", path, "--compute", "1e21"),
+        ("next", path, "--target", "1e23", "--budget", "1e21", "--runs", "1"),
+    ):
+        code, out, _ = run(*arguments)
+        assert code == 0
+        assert out.startswith("THIS FIT FAILED ITS GATES"), arguments
+    assert json.loads(run("allocate", path, "--compute", "1e21", "--json")[1])["passed"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "chinchila", "chinchilla"), "Did you mean 'chinchilla'"),
+        (("fit", "chinchilla", "chinchila"), "no dataset called 'chinchila'"),
+        (("fit", "chinchilla", "nothing.csv"), "no such file"),
+        (("fit", "nothing.toml", "chinchilla"), "no such card"),
+        (("fit", "chinchilla", "chinchilla", "--compute", "lots"), "found 'lots'"),
+        (("fit", "chinchilla", "chinchilla", "--compute=-1e21"), "expected a positive amount"),
+        (("fit", "chinchilla", "chinchilla", "--prob", "1.5"), "expected a probability"),
+        (("fit", "chinchilla", "chinchilla", "--out", "no/such/fit.nc"), "does not exist"),
+        (("fit", "chinchilla", "chinchilla", "--out", "."), "is a folder"),
+        (("fit", "chinchilla", "chinchilla", "--report", "r.html"), "give --compute too"),
+        (
+            ("fit", "chinchilla", "chinchilla", "--compute", "1e21", "--report", "r.pdf"),
+            "found the suffix '.pdf', expected one of .html",
+        ),
+        (("fit", "chinchilla", "chinchilla", "--draws", "0"), "draws: found '0'"),
+        (("fit", "chinchilla"), "required"),
+        (("allocate", "nothing.nc", "--compute", "1e21"), "no such file"),
+        (("predict", "nothing.nc", "--n-params", "7B", "--n-tokens", "2T"), "no such file"),
+        (("dance",), "invalid choice"),
+        ((), "required"),
+    ],
+    ids=lambda value: " ".join(value) or "nothing" if isinstance(value, tuple) else None,
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(run, arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(run(*arguments), words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_plans_and_budgets_of_a_saved_fit(run, saved, tmp_path):
+    refused(run("allocate", saved, "--compute", "0"), "found '0'")
+    refused(run("predict", saved, "--n-params", "x", "--n-tokens", "2T"), "n_params: found 'x'")
+    refused(run("predict", saved, "--n-params", "7B"), "expected n_params, n_tokens")
+    refused(run("allocate", saved, "--compute", "1e21", "--prob", "0"), "prob: found '0'")
+    page = tmp_path / "r.html"
+    refused(run("report", saved, "--compute", "x", "--out", str(page)), "found 'x'")
+    assert not page.exists()
+
+
+def test_a_full_disk_is_one_sentence(run, saved, tmp_path, monkeypatch):
+    def full(self, *args, **kwargs):
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    page = tmp_path / "r.html"
+    refused(
+        run("report", saved, "--compute", "1e21", "--out", str(page), "--quiet"),
+        "No space left on device",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_warnings_are_shown_plainly(run, tmp_path):
+    table = tmp_path / "m.csv"
+    rows = [f"{n:g},{d:g},{6 * n * d * 1.5:g},{3 - i / 9}" for i, (n, d) in enumerate(
+        (n, d) for n in (1e8, 3e8, 1e9, 3e9, 1e10) for d in (1e9, 1e10, 1e11))]  # fmt: skip
+    table.write_text("N,D,C,loss\n" + "\n".join(rows), encoding="utf-8")
+    code, out, err = run("check", str(table))
+    assert code == 0
+    assert "ready to be fitted" in out
+    assert err.startswith("warning: m.csv: compute differs from 6ND")
+
+
+def test_version(run):
+    from bayescale import __version__
+
+    assert run("--version") == (0, f"bayescale {__version__}\n", "")
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_message_and_the_older_file(tmp_path):
+    out = tmp_path / "fit.nc"
+    older = b"\x89HDF\r\n\x1a\n" + b"a fit that was saved before"
+    out.write_bytes(older)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "bayescale", "fit", "chinchilla", "chinchilla"),
+            *("--draws", "3000000", "--out", str(out)),
+        ],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    time.sleep(15)
+    process.send_signal(signal.SIGINT)
+    printed, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert printed == ""
+    assert "bayescale: interrupted; nothing was written" in said
+    assert "Traceback" not in said
+    assert out.read_bytes() == older
+    assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
+
+
+@pytest.mark.slow
+def test_a_closed_pipe_is_quiet():
+    shell = f"{sys.executable} -m bayescale laws | head -c 1"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_cuts(run, tmp_path):
+    figure = tmp_path / "cuts.png"
+    asked = ("chinchilla", "chinchilla", "--compute", "5.76e23", "--draws", "200", "--quiet")
+    code, out, err = run("cuts", *asked, "--cut", "1e20", "--figure", str(figure))
+    assert code == 0, err
+    assert "- The answer moves with the runs" in out
+    assert out.splitlines()[-1].split()[:3] == ["all", "runs", "240"]
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    code, out, _ = run("cuts", *asked, "--cut", "1e20", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["meet"] == {"a": False, "n_opt": False}
+    assert [row["n_runs"] for row in found["cuts"]] == [136, 240]
+    refused(run("cuts", *asked, "--cut", "1e40"), "found 240 of 240 runs")
+    refused(run("cuts", *asked, "--cut", "1e20", "--workers", "0"), "--workers: found '0'")
+    nowhere = str(tmp_path / "none" / "figure.png")
+    refused(run("cuts", *asked, "--cut", "1e20", "--figure", nowhere), "does not exist")
+
+
+@pytest.mark.slow
+def test_multiverse(run, tmp_path):
+    store = tmp_path / "fits.jsonl"
+    asked = ("chinchilla", "chinchilla", "--compute", "1e24", "--question", "outliers")
+    quick = ("--draws", "200", "--quiet", "--store", str(store))
+    code, out, err = run("multiverse", *asked, *quick)
+    assert code == 0, err
+    assert out.startswith("2 fits to chinchilla: outliers.")
+    assert "kept" in out
+    code, out, _ = run("multiverse", *asked, *quick, "--json")
+    found = json.loads(out)
+    assert code == 0 and len(found["combinations"]) == 2
+    assert [row["n_runs"] for row in found["combinations"]] == [240, 245]
+    assert len(store.read_text(encoding="utf-8").splitlines()) == 2
+    wrong = ("chinchilla", "chinchilla", "--compute", "1e24", "--question", "outlier")
+    refused(run("multiverse", *wrong), "Did you mean 'outliers'?")
+
+
+def test_explain(run, tmp_path):
+    import numpy as np
+    import pandas as pd
+
+    import bayescale as bs
+
+    size, tokens = (
+        x.ravel() for x in np.meshgrid(np.geomspace(3e6, 3e9, 18), np.geomspace(1e8, 1e12, 60))
+    )
+    truth = bs.published("besiroglu2024").parameters
+    loss = bs.law("chinchilla").evaluate(n_params=size, n_tokens=tokens, **truth)
+    table = pd.DataFrame({"run": size.astype(str), "N": size, "D": tokens, "loss": loss})
+    path, figure = tmp_path / "curves.csv", tmp_path / "ladder.png"
+    table.assign(good=1).to_csv(path, index=False)
+    code, out, err = run("explain", str(path), "--figure", str(figure), "--where", "good == 1")
+    assert code == 0, err
+    assert "counting" in out and "embeddings and the head" in out
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    code, out, _ = run("explain", str(path), "--json")
+    steps = json.loads(out)["steps"]
+    assert code == 0 and [row["step"] for row in steps][:2] == ["Kaplan's way", "counting"]
+    assert steps[0]["change"] is None and abs(steps[1]["a"] - 0.51) < 0.01
+    refused(run("explain", str(path), "--by", "corpus"), "found no column 'corpus'")
+    refused(run("explain", str(path), "--counted", "totl"), "Did you mean 'total'?")

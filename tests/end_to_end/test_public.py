@@ -1,0 +1,73 @@
+"""The public surface: quick to import, complete, and without surprises."""
+
+import inspect
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import bayescale as bs
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_import_is_quick_and_does_not_import_pymc():
+    code = (
+        "import sys, time; start = time.perf_counter(); import bayescale; "
+        "print(time.perf_counter() - start); print(*sorted(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, modules = out.stdout.splitlines()
+    loaded = {name.split(".")[0] for name in modules.split()}
+    assert loaded.isdisjoint({"pymc", "pytensor", "nutpie", "numba", "arviz_stats", "matplotlib"})
+    # A hundred times what it takes, so that only an import that should not be there can fail it.
+    assert float(seconds) < 0.3
+
+
+@pytest.mark.parametrize(
+    "module", ["laws", "costs", "units", "data.load", "model.card", "cli.main"]
+)
+def test_lower_rooms_do_not_import_pymc(module):
+    code = f"import sys, bayescale.{module}; print('pymc' in sys.modules or 'numba' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_every_public_name_resolves_and_is_documented():
+    for name in bs.__all__:
+        value = getattr(bs, name)
+        assert name == "__version__" or inspect.getdoc(value), name
+    assert set(bs.__all__) <= set(dir(bs))
+    with pytest.raises(AttributeError, match="fitt"):
+        bs.fitt  # noqa: B018
+
+
+def test_no_module_hides_a_public_function():
+    modules = {path.stem for path in (ROOT / "bayescale").iterdir()}
+    functions = {name for name in bs.__all__ if not inspect.ismodule(getattr(bs, name))}
+    assert modules.isdisjoint(functions - {"__version__"})
+
+
+def test_catalogues_are_calls():
+    assert {"chinchilla", "coupled", "kaplan-nd"} <= set(bs.laws().index)
+    assert {"chinchilla", "coupled", "kaplan-nd"} <= set(bs.models().index)
+    assert {"chinchilla", "overtraining"} <= set(bs.datasets().index)
+    assert bs.laws.LAWS["chinchilla"] is bs.law("chinchilla")
+
+
+def test_public_functions_take_no_unnamed_extras():
+    for name in bs.__all__:
+        value = getattr(bs, name)
+        if inspect.isfunction(value):
+            kinds = {p.kind for p in inspect.signature(value).parameters.values()}
+            assert inspect.Parameter.VAR_KEYWORD not in kinds, name
+
+
+def test_version_is_one():
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "version" in metadata["project"]["dynamic"]
+    from importlib.metadata import version
+
+    assert version("bayescale") == bs.__version__

@@ -1,0 +1,135 @@
+"""The same seed gives the same draws: whatever was compiled before, on whatever cores, wherever."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bayescale as bs
+from bayescale.inference import fit as fitting
+
+CARDS = ("chinchilla", "chinchilla-drift")
+FEW = {"draws": 60, "tune": 120, "chains": 2, "seed": 5, "progress": False}
+SAMPLE = f"""
+import sys, warnings
+import numpy as np
+import bayescale as bs
+from bayescale.inference import fit as fitting
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import conftest
+conftest.pytest_configure()
+warnings.simplefilter("ignore")
+fitting._WORTH = 100.0
+fitting.LONGEST = 1
+for card in {CARDS}:
+    fit = bs.fit(card, "chinchilla", **{FEW})
+    np.savez(f"{{sys.argv[1]}}/{{card}}.npz", **{{k: x.to_numpy() for k, x in fit.posterior.items()}})
+"""
+
+
+@pytest.fixture(scope="module")
+def few():
+    """Settings under which as many draws are made as are asked for."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fitting, "_WORTH", 100.0)
+        patched.setattr(fitting, "LONGEST", 1)
+        yield FEW
+
+
+@pytest.fixture(scope="module")
+def here(few):
+    """Draws of each card in this process."""
+    return {card: bs.fit(card, "chinchilla", **few).posterior for card in CARDS}
+
+
+def elsewhere(folder, **environment):
+    """Return draws of each card in a process of its own that finds nothing compiled."""
+    folder.mkdir()
+    flags = f"compiledir={folder / 'pytensor'}"
+    subprocess.run(
+        [sys.executable, "-c", SAMPLE, str(folder)],
+        env={
+            **os.environ,
+            "BAYESCALE_CACHE_DIR": str(folder / "cache"),
+            "PYTENSOR_FLAGS": flags,
+            **environment,
+        },
+        check=True,
+        capture_output=True,
+    )
+    return {card: np.load(folder / f"{card}.npz") for card in CARDS}
+
+
+def other_processor() -> dict[str, str]:
+    """Return settings under which libraries choose the code of a lesser processor."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+
+    found = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
+    return {
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "OPENBLAS_NUM_THREADS": "1",
+        # The least of them is what the sampler's own library needs.
+        "NPY_DISABLE_CPU_FEATURES": " ".join(found[1:]),
+    }
+
+
+@pytest.mark.slow
+def test_with_an_empty_cache(here, tmp_path):
+    found = elsewhere(tmp_path / "fresh", PYTHONHASHSEED="77")
+    for card, draws in here.items():
+        for name in draws:
+            np.testing.assert_array_equal(found[card][name], draws[name], err_msg=f"{card} {name}")
+
+
+@pytest.mark.slow
+def test_on_another_processor(here, tmp_path):
+    """To rounding: what is made of draws is worked out by NumPy, in its own last digits."""
+    found = elsewhere(tmp_path / "other", **other_processor())
+    for card, draws in here.items():
+        for name in draws:
+            # Walks that no run sees are worked out from draws by products of matrices.
+            np.testing.assert_allclose(
+                found[card][name], draws[name], rtol=1e-9, atol=1e-9, err_msg=f"{card} {name}"
+            )
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_over_cores_with_a_store_and_loaded(card, here, few, tmp_path):
+    for options in ({"cores": 1}, {"cores": 2}, {"store": tmp_path / "fit.draws"}):
+        assert bs.fit(card, "chinchilla", **few, **options).posterior.identical(here[card])
+    assert bs.load_fit(tmp_path / "fit.draws").posterior.equals(here[card])
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_on_a_busy_machine(card, here, few):
+    """Nothing is adapted to time: threads that keep all cores from the sampler change nothing."""
+    done = threading.Event()
+
+    def busy():
+        while not done.is_set():
+            np.linalg.eigh(np.eye(120))
+
+    threads = [threading.Thread(target=busy) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert bs.fit(card, "chinchilla", **few).posterior.identical(here[card])
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_from_the_command_line(here, few, tmp_path):
+    from bayescale.cli.main import main
+
+    path = tmp_path / "fit.nc"
+    arguments = ["--draws", "60", "--tune", "120", "--chains", "2", "--seed", "5", "--quiet"]
+    main(["fit", "chinchilla", "chinchilla", *arguments, "--out", str(path)])
+    assert bs.load_fit(path).posterior.equals(here["chinchilla"])

@@ -1,0 +1,79 @@
+"""What makes fits quick, where it can be counted: no clock is read here.
+
+The bounds are not goals: each is a third or so above what was found when it was set, so that
+what breaks it is a change for the worse, and not another seed, machine or version.
+"""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bayescale as bs
+from bayescale.inference import fit as fitting
+
+FIT_SOMETHING = """
+import sys
+import bayescale as bs
+bs.fit("chinchilla", "chinchilla", draws=50, tune=100, chains=2, seed=1, progress=False)
+print(*sys.modules)
+"""
+
+
+def test_gradient_evaluations_for_each_effective_sample(fit):
+    """Of the worst quantity of the reference problem, ln N_opt at 5.76e23 FLOP included."""
+    import arviz_stats as azs
+
+    n_opt = bs.allocate(fit, compute="5.76e23").draws["n_opt"].isel(compute=0, drop=True)
+    effective = azs.ess(fit.posterior.assign(ln_n_opt=np.log(n_opt)), method="bulk")
+    worst = min(float(effective[name]) for name in effective.data_vars)
+    settings = fit.provenance["sampler"]
+    assert "kept_one_draw_in" not in settings
+    # nutpie counts the steps of kept draws; those of warm-up are as many a draw.
+    all_draws = (settings["draws"] + settings["tune"]) / settings["draws"]
+    assert float(fit.sample_stats["n_steps"].sum()) * all_draws / worst < 11.0
+
+
+@pytest.mark.slow
+def test_a_card_is_compiled_once_to_a_small_graph(chinchilla_runs, tmp_path, monkeypatch):
+    """However often it is fitted; and what was compiled is kept for sessions without a compiler."""
+    import pymc.pytensorf
+
+    nodes: list[int] = []
+
+    def counted(inputs, outputs, mode):
+        function = compile_graph(inputs, outputs, mode=mode)
+        nodes.append(len(function.maker.fgraph.apply_nodes))
+        return function
+
+    compile_graph = pymc.pytensorf.compile
+    monkeypatch.setattr(pymc.pytensorf, "compile", counted)
+    monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path))
+    fitting._compiled_card.cache_clear()
+    cuts = ["1e20", "3e20", "1e21"]
+    options = {"seed": 1, "draws": 50, "progress": False}
+    found = bs.leave_scale_out(["chinchilla", "chinchilla-drift"], chinchilla_runs, cuts, **options)
+    assert found.table["elpd"].notna().sum() == 6
+    # The log density and its gradient, rewritten for Numba, of either card.
+    of_card, of_default_card = nodes
+    assert of_card < 44
+    assert of_default_card < 96
+    found = subprocess.run(
+        [sys.executable, "-c", FIT_SOMETHING],
+        env={**os.environ, "BAYESCALE_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"pymc", "pytensor"}.isdisjoint(found.stdout.split())
+
+
+def test_the_package_alone_imports_nothing_else():
+    code = (
+        "import sys; before = set(sys.modules); import bayescale; print(*set(sys.modules) - before)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    others = {name.split(".")[0] for name in found.stdout.split()} - set(sys.stdlib_module_names)
+    assert others == {"bayescale"}

@@ -1,0 +1,82 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayescale as bs
+from bayescale.errors import BayescaleWarning, RunsError
+from bayescale.model.identifiability import check_identifiable, count_distinct, design_warnings
+
+MODEL = bs.load_model("chinchilla")
+
+
+def runs_at(n_params, n_tokens) -> bs.Runs:
+    n_params, n_tokens = np.broadcast_arrays(n_params, n_tokens)
+    parameters = bs.published("besiroglu2024").parameters
+    loss = bs.law("chinchilla").evaluate(n_params=n_params, n_tokens=n_tokens, **parameters)
+    return bs.load_runs(pd.DataFrame({"N": n_params, "D": n_tokens, "loss": loss}))
+
+
+SIZES = np.geomspace(1e8, 1e10, 12)
+
+
+@pytest.mark.parametrize(
+    ("n_params", "n_tokens", "match"),
+    [
+        (SIZES[:6], SIZES[:6][::-1] * 30, "Found 6 runs, expected at least 7"),
+        (1e9, SIZES * 20, r"Every run has n_params = 1\.00B.*from the floor"),
+        (SIZES, 2e10, r"Every run has n_tokens = 20\.0B.*from the floor"),
+        (SIZES, SIZES * 20, "about 20.0 tokens per parameter"),
+        (SIZES, np.round(SIZES * 20, -8), "tokens per parameter"),
+    ],
+    ids=["few", "one size", "one number of tokens", "one ratio", "one rounded ratio"],
+)
+def test_designs_that_identify_nothing_are_refused_before_sampling(n_params, n_tokens, match):
+    runs = runs_at(n_params, n_tokens)
+    with pytest.raises(RunsError, match=match):
+        check_identifiable(MODEL, runs)
+    with pytest.raises(RunsError, match=match):
+        bs.fit(MODEL, runs, progress=False)
+
+
+def test_a_sweep_is_accepted_without_a_word():
+    size, tokens = np.meshgrid(SIZES, np.geomspace(3e9, 1e11, 5))
+    runs = runs_at(size.ravel(), tokens.ravel())
+    check_identifiable(MODEL, runs)
+    assert design_warnings(MODEL, runs) == ()
+
+
+def test_weak_designs_are_warned_of():
+    size, tokens = np.meshgrid([1e9, 2e9, 3e9], [2e10, 3e10, 4e10])
+    found = " ".join(design_warnings(MODEL, runs_at(size.ravel(), tokens.ravel())))
+    assert "Only 3 distinct values of n_params" in found
+    assert "values of n_params span 0.5 decades" in found
+    assert "values of n_tokens span 0.3 decades" in found
+    ratio = np.tile([18.0, 20.0, 22.0], 4)
+    assert "a factor 1.2 only" in " ".join(design_warnings(MODEL, runs_at(SIZES, SIZES * ratio)))
+
+
+def test_digitised_sizes_count_once(chinchilla_runs):
+    assert count_distinct(np.array([1e9, 1.0005e9, 2e9])) == 2
+    assert count_distinct(np.geomspace(1e8, 1e10, 10_000)) > 500
+    # Sizes half a per cent apart are two shapes, digitised values of one are not.
+    assert count_distinct(chinchilla_runs.n_params) == 43
+
+
+def test_fit_warns_of_a_weak_design():
+    size, tokens = np.meshgrid([1e9, 2e9, 3e9], [2e9, 3e10, 4e10])
+    with pytest.warns(BayescaleWarning, match="distinct values|decades|runs for 7 unknowns"):
+        bs.fit(
+            MODEL, runs_at(size.ravel(), tokens.ravel()), draws=10, tune=10, seed=1, progress=False
+        )
+
+
+def test_a_design_that_identifies_nothing_is_fitted_on_request_and_warned_of():
+    runs = runs_at(SIZES, 20 * SIZES)
+    with pytest.raises(RunsError, match="unidentified='warn'"):
+        bs.fit(MODEL, runs, progress=False)
+    with pytest.raises(ValueError, match="expected 'refuse' or 'warn'"):
+        bs.fit(MODEL, runs, unidentified="ignore", progress=False)
+    with pytest.warns(BayescaleWarning, match=r"tokens per parameter|Tokens per parameter"):
+        fit = bs.fit(MODEL, runs, draws=200, seed=1, unidentified="warn", progress=False)
+    # The optimum stays at the prior: neither half of its range can be excluded.
+    assert 0.1 < float((fit.quantities["a"] > 0.5).mean()) < 0.9

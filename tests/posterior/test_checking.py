@@ -1,0 +1,464 @@
+"""What the runs say against a fit: each check on what it is for, and on what is no cause for it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import bayescale as bs
+from bayescale.backend.build import draw_prior
+from bayescale.errors import AmountError, BayescaleWarning, RunsError
+from bayescale.inference.fit import fit_quietly
+from bayescale.model.checks import Check
+from bayescale.model.identifiability import check_identifiable, design_checks, unidentified
+from bayescale.posterior.checking import checks_of
+from bayescale.posterior.criticism import Scores
+from bayescale.posterior.extrapolation import beyond_runs, farthest, say_beyond
+
+CHINCHILLA = bs.load_model("chinchilla")
+
+
+def alarms(fit: bs.Fit) -> dict[str, Check]:
+    """Return the checks that did not pass, by name."""
+    return {check.name: check for check in checks_of(fit) if check.status != "passed"}
+
+
+def with_table(fit: bs.Fit, **columns) -> bs.Fit:
+    """Return a fit whose runs have other columns."""
+    return replace(fit, runs=replace(fit.runs, _table=fit.runs.table.assign(**columns)))
+
+
+def with_draws(fit: bs.Fit, **values) -> bs.Fit:
+    """Return a fit with other draws of some quantities."""
+    posterior = fit.posterior.copy(deep=True)
+    for name, value in values.items():
+        posterior[name] = posterior[name] * 0 + np.asarray(value).reshape(-1, 1)
+    return replace(fit, _posterior=posterior)
+
+
+@pytest.fixture(scope="module")
+def true(fit) -> bs.Fit:
+    """A fit whose runs are of its own law and noise, each at a draw of its own."""
+    median = {name: x.median() for name, x in fit.posterior.data_vars.items()}
+    inputs = {n: xr.DataArray(np.log(x), dims="run") for n, x in fit.inputs.items()}
+    log_loss = np.log(fit.law.formula(inputs, {n: median[n] for n in fit.law.parameters}))
+    drawn = np.random.default_rng(4).standard_t(float(median["nu"]), len(fit.runs))
+    return with_table(fit, loss=np.exp(log_loss.to_numpy() + float(median["sigma"]) * drawn))
+
+
+# What a check says where there is nothing to say.
+
+
+def test_runs_of_the_law_itself_pass(true):
+    assert not alarms(true)
+    names = {check.name for check in checks_of(true)}
+    assert names == {"tails", "pattern", "evenness", "priors", "learning"}
+    assert all(check.sentence.endswith(".") for check in checks_of(true))
+
+
+def test_p_values_are_uniform_for_scores_that_are_normal():
+    rng = np.random.default_rng(0)
+    logs = rng.standard_normal((2, 60))
+    scores = Scores(np.zeros((1, 60)), np.zeros((1, 60)), logs, np.ones(60, dtype=bool))
+    basis = scores.smooth()
+    assert basis.shape == (60, 6)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(6), atol=1e-12)
+    one_draw = [replace(scores, normal=rng.standard_normal((1, 60))) for _ in range(2000)]
+    chance = np.array([each.explained(basis)[0] for each in one_draw])
+    # Of 2,000 uniform values; the standard errors are 0.005 and 0.011.
+    assert np.mean(chance < 0.05) == pytest.approx(0.05, abs=0.02)
+    assert np.mean(chance < 0.5) == pytest.approx(0.5, abs=0.045)
+    share = np.array([each.explained(basis)[1] for each in one_draw])
+    assert share.mean() == pytest.approx(6 / 60, abs=0.005)
+
+
+def test_fitting_does_not_pay_for_checks(fit, chinchilla_runs):
+    """Refits are judged by convergence alone; the rest is worked out where it is asked for."""
+    quick = fit_quietly(CHINCHILLA, chinchilla_runs, seed=2, draws=50)
+    assert "gates" in vars(quick)
+    assert not {"criticism", "diagnostics"} & set(vars(quick))
+    assert set(fit.gates.checks) < set(fit.diagnostics.checks)
+
+
+# Residuals that the model does not expect.
+
+
+def test_a_law_that_bends_otherwise_is_found(fit, true):
+    log_n = np.log(fit.runs.n_params)
+    bend = (log_n - log_n.mean()) ** 2
+    sigma = float(fit.posterior["sigma"].median())
+    for size, status in ((0.03, "passed"), (0.6, "remark"), (5.0, "failed")):
+        bent = with_table(true, loss=true.runs.loss * np.exp(size * sigma * (bend - bend.mean())))
+        found = {check.name: check for check in checks_of(bent)}["pattern"]
+        assert found.status == status, found.sentence
+    assert "chinchilla-drift" in found.sentence
+    assert not bent.diagnostics.ok
+    assert "Residuals follow a pattern" in bent.diagnostics.status
+    assert "pattern" in bs.allocate(bent, compute="1e21").headline
+
+
+def test_a_scatter_that_changes_along_compute_is_found(true):
+    log_c = np.log(true.runs.n_params * true.runs.n_tokens)
+    along = (log_c - log_c.mean()) / log_c.std()
+    scores = Scores.of(true)
+    off = np.median(scores.residuals, axis=0)
+    uneven = with_table(true, loss=true.runs.loss * np.exp(off * np.expm1(along)))
+    found = alarms(uneven)["evenness"]
+    assert found.status == "remark"
+    assert "in the first decade" in found.sentence
+    assert "noise.growth" in found.sentence
+
+
+def test_tails_at_their_bound_fail(true):
+    prior = true.model.noise.priors["nu"]
+    found = alarms(with_draws(true, nu=1.2))["tails"]
+    assert found.status == "failed"
+    assert "lower bound of 1" in found.sentence
+    assert 1.0 - prior.above(1.2) < 0.005 < 1.0 - prior.above(1.6)
+    assert "tails" not in alarms(with_draws(true, nu=1.6))
+
+
+# Columns that are not used.
+
+
+def test_levels_that_explain_the_scatter_are_named(true):
+    rng = np.random.default_rng(8)
+    corpus = rng.choice(["pile", "web", "books"], len(true.runs))
+    shift = pd.Series({"pile": 0.0, "web": 0.02, "books": -0.02})
+    apart = with_table(true, corpus=corpus, loss=true.runs.loss * np.exp(shift[corpus].to_numpy()))
+    found = alarms(apart)["corpus"]
+    assert found.status == "failed"
+    assert "3 levels of corpus (books, pile, web)" in found.sentence
+    assert "chinchilla-pooled" in found.sentence
+    assert "family as the name of corpus" in found.sentence
+    # Where the levels are used there is nothing to say of them.
+    assert "family" not in alarms(with_table(true, family="one"))
+
+
+def test_levels_that_explain_nothing_are_not_named_unless_they_are_other_experiments(true):
+    rng = np.random.default_rng(9)
+    several = with_table(
+        true,
+        optimizer=rng.choice(["adam", "sgd"], len(true.runs)),
+        seed=rng.integers(1, 4, len(true.runs)),
+        note="same",
+        label=[f"run {i}" for i in range(len(true.runs))],
+    )
+    assert not alarms(several)
+    arms = with_table(true, arm=rng.choice(["base", "new"], len(true.runs)))
+    assert alarms(arms)["arm"].status == "remark"
+    assert "2 levels of arm (base, new) are fitted as one." in alarms(arms)["arm"].sentence
+
+
+def test_missing_labels_are_a_level_of_their_own(true):
+    labels = np.resize(np.array(["a", None, "b", "a", None], dtype=object), len(true.runs))
+    shift = pd.Series(labels).isna().to_numpy() * 0.02
+    found = alarms(with_table(true, batch=labels, loss=true.runs.loss * np.exp(shift)))
+    assert found["batch"].status == "failed"
+    assert "3 levels of batch (" in found["batch"].sentence
+
+
+def test_misfit_too_small_to_matter_is_not_said(true):
+    """Runs to many digits have errors of rounding alone, which are like no scatter."""
+    median = {str(name): float(x.median()) for name, x in true.posterior.data_vars.items()}
+    known = with_draws(true, **{**median, "sigma": 1e-7, "nu": 1.1})
+    off = Scores.of(known).residuals[0]
+    bend = np.linspace(-1, 1, len(off)) ** 2
+    for size, said in ((1e-6, set()), (1e-2, {"pattern", "tails"})):
+        bent = with_table(known, loss=true.runs.loss * np.exp(-off + size * bend))
+        assert set(alarms(bent)) & {"pattern", "tails"} == said
+
+
+def test_names_of_sizes_are_not_taken_for_levels(fit, true):
+    log_n = np.log(fit.runs.n_params)
+    size = pd.cut(log_n, 6, labels=list("abcdef")).astype(str)
+    bent = true.runs.loss * np.exp(0.02 * (log_n - log_n.mean()) ** 2)
+    found = alarms(with_table(true, size=size, loss=bent))
+    assert "pattern" in found
+    assert "size" not in found
+
+
+# What the runs taught.
+
+
+def test_a_posterior_that_is_the_prior_fails(true):
+    drawn = draw_prior(true.model, np.random.default_rng(5), 4000)
+    blank = true.posterior.copy(deep=True)
+    for name in ("alpha", "beta"):
+        blank[name] = (("chain", "draw"), drawn[name].reshape(4, 1000))
+    found = alarms(replace(true, _posterior=blank))["learning"]
+    assert found.status == "failed"
+    assert "exponent of N_opt" in found.sentence
+    blank["beta"] = true.posterior["beta"]
+    found = alarms(replace(true, _posterior=blank))["learning"]
+    assert (found.status, "do not tell alpha" in found.sentence) == ("remark", True)
+
+
+def test_what_a_narrow_prior_states_need_not_be_learnt(true):
+    exact = bs.LogNormal(median=0.35, log_sd=0.02, why="a published value")
+    priors = {**true.model.priors, "alpha": exact, "beta": exact}
+    drawn = exact.draw(np.random.default_rng(1), 4000).reshape(4, 1000)
+    posterior = true.posterior.assign(dict.fromkeys(("alpha", "beta"), (("chain", "draw"), drawn)))
+    pinned = replace(true, model=replace(true.model, priors=priors), _posterior=posterior)
+    assert "learning" not in alarms(pinned)
+
+
+def test_what_lies_where_no_prior_expects_it_is_said(true):
+    found = alarms(with_draws(true, sigma=0.3))["priors"]
+    assert found.status == "failed"
+    assert "halfnormal(scale 0.02)" in found.sentence
+    # Neither a sigma that is merely large, nor an odd exponent, makes numbers useless.
+    assert alarms(with_draws(true, sigma=0.068))["priors"].status == "remark"
+    assert "priors" not in alarms(with_draws(true, sigma=1e-9))
+    odd = alarms(with_draws(true, alpha=3.0))["priors"]
+    assert (odd.status, "alpha at 3.0" in odd.sentence) == ("remark", True)
+
+
+@pytest.mark.parametrize(
+    ("prior", "values"),
+    [
+        (bs.LogNormal(median=2.0, log_sd=0.5, why="test"), [0.5, 2.0, 4.0]),
+        (bs.HalfNormal(scale=2.0, why="test"), [0.1, 2.0, 5.0]),
+        (bs.HalfCauchy(scale=2.0, why="test"), [0.1, 2.0, 50.0]),
+        (bs.Gamma(shape=2.0, rate=0.5, lower=1.0, why="test"), [1.1, 4.0, 12.0]),
+        (bs.Normal(mean=-1.0, sd=2.0, why="test"), [-4.0, -1.0, 3.0]),
+        (bs.Beta(a=2.0, b=3.0, why="test"), [0.1, 0.4, 0.9]),
+    ],
+)
+def test_probabilities_of_more_are_those_of_draws(prior, values):
+    drawn = prior.draw(np.random.default_rng(3), 100_000)
+    for value in values:
+        # At most 0.0016 is a standard error of a share of so many.
+        assert prior.above(value) == pytest.approx(float(np.mean(drawn > value)), abs=0.008)
+
+
+# Before sampling.
+
+
+def curve(loss, x=None) -> bs.Runs:
+    x = np.geomspace(1e18, 1e21, len(loss)) if x is None else x
+    return bs.load_runs(pd.DataFrame({"compute": x, "loss": loss}), needs=("compute",))
+
+
+def power(card: str = "power-law") -> bs.Model:
+    return replace(bs.load_model(card), inputs={"x": "compute"})
+
+
+NOISE = np.exp(0.01 * np.random.default_rng(2).standard_normal(36))
+
+
+def grid(loss) -> bs.Runs:
+    n, d = (x.ravel() for x in np.meshgrid(np.geomspace(1e8, 1e10, 6), np.geomspace(2e9, 2e11, 6)))
+    return bs.load_runs(pd.DataFrame({"N": n, "D": d, "loss": loss(n / 1e9, d / 2e10) * NOISE}))
+
+
+@pytest.mark.parametrize(
+    ("model", "runs", "match"),
+    [
+        (CHINCHILLA, grid(lambda n, d: 2 * (n * d) ** 0.03), "rises with n_params and n_tokens"),
+        (CHINCHILLA, grid(lambda n, d: 3 * n**0.05 * d**-0.1), "rises with n_params where all"),
+        (CHINCHILLA, grid(lambda n, d: 3 / NOISE), "Every run has loss = 3:"),
+        (power(), curve([3.1, 3.4, 3.9]), "The loss rises with compute"),
+        (power(), curve(3 + 0.1 * np.arange(9)), "The loss rises with compute"),
+        (power("power-law-floor"), curve(np.full(9, 2.5)), r"Every run has loss = 2\.5"),
+    ],
+    ids=["both", "one", "constant", "three", "nine", "constant curve"],
+)
+def test_a_response_that_goes_the_other_way_is_refused(model, runs, match):
+    with pytest.raises(RunsError, match=match):
+        bs.fit(model, runs, progress=False)
+    assert design_checks(model, runs)[0].status == "failed"
+
+
+def test_a_response_that_falls_or_only_scatters_is_not_refused():
+    for loss in (
+        lambda n, d: 3 * n**-0.05 * d**-0.1,
+        lambda n, d: 3 + 0 * n,
+        # Nothing along the first input.
+        lambda n, d: 3 * d**-0.1,
+    ):
+        assert unidentified(CHINCHILLA, grid(loss)) == ()
+    accuracy = bs.load_model("error-from-loss")
+    assert accuracy.formula.rises_in == {"loss"}
+
+
+def test_scatter_alone_is_seldom_called_a_rise():
+    rng = np.random.default_rng(11)
+    refused = [
+        bool(unidentified(power(), curve(3 * np.exp(0.1 * rng.standard_normal(8)))))
+        for _ in range(300)
+    ]
+    # Half a per cent of 300 is 1.5; a count above 7 has probability 5e-4.
+    assert sum(refused) <= 7
+
+
+@pytest.mark.parametrize(("breaks", "needed"), [(1, 16), (2, 22), (3, 28)])
+def test_laws_with_breaks_need_twice_as_many_runs_as_unknowns(breaks, needed):
+    model = power(f"broken-power-law-{breaks}")
+    assert model.formula.breaks == breaks
+    assert needed == max(5 * (breaks + 1), 2 * model.n_free)
+    check_identifiable(model, curve(3 / np.arange(1, needed + 1) ** 0.1))
+    with pytest.raises(RunsError, match=rf"expected at least {needed}.*power-law-floor"):
+        bs.fit(model, curve(3 / np.arange(1, needed) ** 0.1), progress=False)
+
+
+def cells(count: int, repeats: int = 1) -> bs.Runs:
+    """Return runs of two budgets half a decade apart."""
+    budget = np.where(np.arange(count) % 2, 3.16e20, 1e20)
+    ratio = np.geomspace(5, 100, count)
+    n = np.repeat(np.sqrt(budget / 6 / ratio), repeats)
+    d = n * np.repeat(ratio, repeats)
+    loss = bs.law("chinchilla").evaluate(
+        n_params=n, n_tokens=d, **bs.published("besiroglu2024").parameters
+    )
+    noise = np.exp(0.005 * np.random.default_rng(1).standard_normal(len(n)))
+    return bs.load_runs(pd.DataFrame({"N": n, "D": d, "loss": loss * noise}))
+
+
+@pytest.mark.parametrize(
+    ("runs", "status"),
+    [(cells(7), "failed"), (cells(7, repeats=3), "failed"), (cells(9), "remark"), (cells(14), "")],
+    ids=["seven for seven", "seven repeated", "nine", "fourteen"],
+)
+def test_few_runs_for_the_unknowns_are_said(runs, status):
+    found = {check.name: check for check in design_checks(CHINCHILLA, runs)}
+    assert (found["runs"].status if "runs" in found else "") == status
+    assert "compute span 0.5 decades" in found["range of compute"].sentence
+
+
+# How far an answer is from the runs.
+
+
+def test_extrapolation_is_counted_in_e_folds(fit):
+    largest = {name: values.max() for name, values in fit.inputs.items()}
+    smallest = {name: values.min() for name, values in fit.inputs.items()}
+    product = fit.inputs["n_params"] * fit.inputs["n_tokens"]
+    plans = {
+        "n_params": [largest["n_params"] * np.e, largest["n_params"], smallest["n_params"] / 9],
+        "n_tokens": [largest["n_tokens"], smallest["n_tokens"], smallest["n_tokens"]],
+    }
+    found = beyond_runs(fit, plans)
+    np.testing.assert_allclose(found["n_params"], [1.0, 0.0, -np.log(9)], atol=1e-12)
+    np.testing.assert_allclose(found["n_tokens"], 0.0, atol=1e-12)
+    asked = np.log(plans["n_params"][0] * largest["n_tokens"] / product.max())
+    assert found["compute"][0] == pytest.approx(asked)
+    assert farthest(found)[2] >= np.log(9)
+    assert say_beyond(found.iloc[[1]][["n_params"]]) == "Inside the range of the runs."
+    assert "beyond the runs, in e-folds: compute 1.9" in say_beyond(found)
+    assert "n_params 1.0 (2.7 times)" in say_beyond(found.iloc[[0]])
+    assert "; below the runs, in e-folds: compute 3.8" in say_beyond(found)
+    assert say_beyond(found.iloc[[2]]).startswith("Extrapolates below the runs, in e-folds: ")
+
+
+def test_every_answer_says_how_far_it_is_from_the_runs(fit):
+    far = {
+        "allocate": bs.allocate(fit, compute="1e25").headline,
+        "decide": bs.decide(fit, compute="1e25").headline,
+        "needed": bs.needed(fit, loss=1.95).headline,
+        "next_runs": bs.next_runs(fit, target="1e25", budget="1e21", n_runs=1).headline,
+    }
+    for verb, headline in far.items():
+        assert "Extrapolates beyond the runs, in e-folds: compute" in headline, verb
+    assert "Inside the range" in bs.allocate(fit, compute="1e20").headline
+    found = bs.predict(fit, n_params=["1B", "70B"], n_tokens=["20B", "1.4T"])
+    assert found["beyond"][0] == 0.0
+    assert found["beyond"][1] > 3.0
+
+
+def test_a_budget_without_an_optimum_for_most_draws_is_refused(fit):
+    """What the few draws with one say is not what the fit says."""
+    posterior = fit.posterior.copy(deep=True)
+    draws = np.arange(posterior.sizes["draw"])
+
+    def lost(share: float) -> bs.Fit:
+        # Under so large an A only tokens below one are left for the best size.
+        found = posterior.assign(A=posterior["A"] * np.where(draws < share * len(draws), 1e60, 1.0))
+        return replace(fit, _posterior=found.transpose("chain", "draw"))
+
+    for verb in (bs.allocate, bs.decide):
+        with pytest.raises(AmountError, match="88 % of the draws have no optimum at 1e21 FLOP"):
+            verb(lost(0.88), compute="1e21")
+    plan = bs.allocate(lost(0.3), compute="1e21")
+    assert float(plan.no_optimum.iloc[0]) == pytest.approx(0.3)
+    assert any(caveat.startswith("30 % of the draws have no optimum") for caveat in plan.caveats)
+
+
+# On the whole way, with the sampler.
+
+
+def isoflop(sd: float, seed: int, floor: float = 0.0) -> pd.DataFrame:
+    budget = np.repeat(np.geomspace(1e18, 1e21, 6), 7)
+    ratio = np.tile(np.geomspace(4, 100, 7), 6)
+    n = np.sqrt(budget / 6 / ratio)
+    loss = floor + bs.law("chinchilla").evaluate(
+        n_params=n, n_tokens=n * ratio, **bs.published("besiroglu2024").parameters
+    )
+    noise = np.exp(sd * np.random.default_rng(seed).standard_normal(len(n)))
+    return pd.DataFrame({"N": n, "D": n * ratio, "loss": loss * noise})
+
+
+@pytest.mark.slow
+def test_noise_of_thirty_per_cent_is_not_confident():
+    found = bs.fit("chinchilla", isoflop(0.3, 3), seed=1, progress=False)
+    assert not found.diagnostics.ok
+    assert "learning" in {c.name for c in found.diagnostics.checks if c.status == "failed"}
+    clean = bs.fit("chinchilla", isoflop(0.005, 3), seed=1, progress=False)
+    assert clean.diagnostics.ok, clean.diagnostics.messages
+
+
+@pytest.mark.slow
+def test_three_corpora_in_one_table_are_named():
+    parts = [
+        isoflop(0.005, seed, floor).assign(corpus=name)
+        for seed, (name, floor) in enumerate({"a": -0.3, "b": 0.0, "c": 0.35}.items())
+    ]
+    found = bs.fit("chinchilla", pd.concat(parts, ignore_index=True), seed=1, progress=False)
+    assert not found.diagnostics.ok
+    said = " ".join(found.diagnostics.failures)
+    assert "3 levels of family (a, b, c)" in said
+    assert "chinchilla-corpora" in said
+
+
+@pytest.mark.slow
+def test_a_rise_that_one_insists_on_fails():
+    runs = grid(lambda n, d: 2 * (n * d) ** 0.03)
+    with pytest.warns(BayescaleWarning, match="rises with n_params and n_tokens"):
+        found = bs.fit(CHINCHILLA, runs, seed=1, progress=False, unidentified="warn")
+    assert not found.diagnostics.ok
+    assert {"identified", "pattern"} <= {
+        check.name for check in found.diagnostics.checks if check.status == "failed"
+    }
+
+
+CASES = {
+    "08-so-power.csv": ("power-law-floor", {"r": "x", "y": "loss"}, "lower bound of 1"),
+    "09-three-rising.csv": ("power-law", {"ss": "x", "conc": "loss"}, "rises with x"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_cases_from_public_threads(name, case):
+    card, names, said = CASES[name]
+    table = pd.read_csv(case(name)).rename(columns=names)
+    # Neither is of losses: a law of one variable is of whatever is called so.
+    runs = bs.load_runs(table, needs=("x",), units={"loss": "nats/token"})
+    model = replace(bs.load_model(card), inputs={"x": "x"})
+    if len(runs) < model.n_free:
+        with pytest.raises(RunsError, match=said):
+            bs.fit(model, runs, progress=False)
+        return
+    found = bs.fit(model, runs, seed=1, progress=False)
+    assert not found.diagnostics.ok
+    assert said in " ".join(found.diagnostics.failures)
+    assert "pattern in ln x" in " ".join(found.diagnostics.failures)
+
+
+@pytest.mark.slow
+def test_arms_in_one_table_are_named(case):
+    runs = bs.load_runs(case("13-speedup.csv"), needs=("compute",))
+    with pytest.warns(BayescaleWarning, match="runs of 3 settings|distinct values"):
+        found = bs.fit(power(), runs, seed=1, progress=False)
+    assert any("2 levels of arm (base, kv)" in said for said in found.diagnostics.remarks)

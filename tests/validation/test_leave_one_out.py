@@ -1,0 +1,160 @@
+"""Runs left out: by importance sampling, by refits, and in groups."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import bayescale as bs
+from bayescale.errors import RunsError
+from bayescale.posterior.contraction import contraction, not_told
+from bayescale.posterior.likelihood import log_densities
+from bayescale.validation.leave_one_out import importance_sampled, leave_out, units_of
+from bayescale.validation.score import fit_and_score
+
+OPTIONS = {"folds": 5, "seed": 1, "draws": 300, "target_accept": None}
+
+
+def curve(n: int = 12, runs: int = 1, **columns) -> bs.Runs:
+    x = np.tile(np.geomspace(1e6, 1e11, n), runs)
+    noise = np.exp(0.01 * np.random.default_rng(2).standard_normal(len(x)))
+    table = pd.DataFrame({"examples": x, "loss": 5 * (x / 1e6) ** -0.1 * noise, **columns})
+    return bs.load_runs(table, needs=["examples"])
+
+
+def power_law(**noise) -> bs.Model:
+    card = bs.load_model("power-law")
+    return replace(card, inputs={"x": "examples"}, noise=replace(card.noise, **noise))
+
+
+def normal(**noise) -> bs.Model:
+    sigma = bs.load_model("power-law").noise.priors["sigma"]
+    return power_law(kind="normal", priors={"sigma": sigma}, **noise)
+
+
+LENGTH = bs.LogNormal(median=1.0, log_sd=0.5, why="a test")
+
+
+def test_importance_sampling_against_the_exact_answer():
+    """The mean of a Normal of known variance under a flat prior: all is in closed form."""
+    rng = np.random.default_rng(3)
+    y = rng.normal(0.0, 1.0, 30)
+    draws = rng.normal(y.mean(), 1 / np.sqrt(30), (4, 2000))
+    elpd, shape = importance_sampled(stats.norm.logpdf(y, draws[..., None], 1.0))
+    rest = (y.sum() - y) / 29
+    exact = stats.norm.logpdf(y, rest, np.sqrt(1 + 1 / 29))
+    np.testing.assert_allclose(elpd, exact, atol=0.01)
+    assert shape.max() < 0.5
+    # A run that decides the posterior alone.
+    y[0] = 40.0
+    draws = rng.normal(y.mean(), 1 / np.sqrt(30), (4, 2000))
+    assert importance_sampled(stats.norm.logpdf(y, draws[..., None], 1.0))[1][0] > 0.7
+
+
+def test_a_run_that_decides_is_refitted_without(monkeypatch):
+    """Normal noise and one run far off, whose k is high."""
+    runs = curve()
+    table = runs.table
+    table.loc[11, "loss"] *= 1.6
+    runs = bs.load_runs(table, needs=["examples"])
+    model = normal()
+    fit = bs.fit(model, runs, seed=1, progress=False)
+    found = leave_out({"a": fit}, runs, units_of(runs, {"a": model}), **OPTIONS)
+    assert found.pareto_k["a"].iloc[11] > 0.7
+    assert found.exact["a"].iloc[11]
+    assert not found.exact["a"].iloc[:8].any()
+    others = np.arange(12) != 11
+    scored = fit_and_score(model, runs.where(others), runs.where(~others), seed=1, draws=300)[1]
+    assert found.elpd["a"].iloc[11] == pytest.approx(scored.pointwise["elpd"].iloc[0])
+    assert "refitted" in found.how
+    assert found.failed == {"a": 0}
+    # More of them than folds: all are predicted in folds.
+    monkeypatch.setattr("bayescale.validation.leave_one_out.HIGHEST_K", -9.0)
+    folded = leave_out({"a": fit}, runs, units_of(runs, {"a": model}), **OPTIONS)
+    assert folded.exact.all(axis=None)
+    assert "5 folds" in folded.how
+    assert "importance sampling fails for many runs" in folded.how
+
+
+def test_densities_of_checkpoints_are_joint():
+    """The sum over a run is the density of a multivariate Normal, draw by draw."""
+    runs = curve(n=6, runs=3, run=np.repeat(["a", "b", "c"], 6))
+    linked = bs.Checkpoints(run="run", along="examples", length=LENGTH)
+    model = normal(checkpoints=linked)
+    fit = bs.fit(model, runs, draws=50, seed=1, progress=False)
+    units = units_of(runs, {"a": model})
+    joint = units.sums(log_densities(fit, runs))
+    assert joint.shape == (4, 50, 3)
+    log_x, log_y = np.log(runs.column("examples"))[:6], np.log(runs.loss)
+    at = {name: float(fit.posterior[name][0, 0]) for name in fit.posterior.data_vars}
+    gap = np.abs(log_x[:, None] - log_x)
+    covariance = at["sigma"] ** 2 * np.exp(-gap / at["correlation_length"])
+    mean = at["alpha"] * (np.log(at["x_c"]) - log_x)
+    for i in range(3):
+        expected = stats.multivariate_normal.logpdf(log_y[6 * i : 6 * i + 6], mean, covariance)
+        assert joint[0, 0, i] == pytest.approx(expected)
+
+
+def test_groups_are_chosen_with_a_reason():
+    alone = units_of(curve(), {"a": power_law()})
+    assert (alone.by, len(alone)) == ("", 12)
+    several = curve(n=6, runs=2, run=np.repeat(["a", "b"], 6))
+    whole = units_of(several, {"a": power_law()})
+    assert (whole.by, whole.labels) == ("run", ("a", "b"))
+    assert "checkpoints" in whole.why
+    linked = bs.Checkpoints(run="seed", along="examples", length=LENGTH)
+    seeds = curve(n=6, runs=2, seed=["x", "y"] * 6)
+    related = units_of(seeds, {"a": power_law(), "b": power_law(checkpoints=linked)})
+    assert related.by == "seed"
+    assert "the noise of b relates" in related.why
+    with pytest.raises(RunsError, match="splits runs of one seed"):
+        units_of(seeds, {"b": power_law(checkpoints=linked)}, by="run")
+    with pytest.raises(RunsError, match="found one level of place"):
+        units_of(curve(place="here"), {"a": power_law()}, by="place")
+    np.testing.assert_array_equal(
+        whole.sums(np.arange(12.0)), [np.arange(6).sum(), np.arange(6, 12).sum()]
+    )
+
+
+def test_the_default_card_leaves_out_whole_sizes(chinchilla_runs):
+    units = units_of(
+        chinchilla_runs, {"drift": bs.load_model(), "plain": bs.load_model("chinchilla")}
+    )
+    assert units.by == "n_params"
+    assert 30 < len(units) < 60
+
+
+def test_groups_are_predicted_in_folds():
+    runs = curve(n=8, runs=4, run=np.repeat(list("abcd"), 8))
+    linked = bs.Checkpoints(run="run", along="examples", length=LENGTH)
+    models = {"plain": normal(), "linked": normal(checkpoints=linked)}
+    fits = {name: bs.fit(m, runs, draws=200, seed=1, progress=False) for name, m in models.items()}
+    found = leave_out(fits, runs, units_of(runs, models), **{**OPTIONS, "folds": 2})
+    assert found.elpd.shape == (4, 2)
+    assert found.elpd.notna().all(axis=None)
+    assert found.exact.all(axis=None)
+    assert "2 folds" in found.how
+    others = runs.where("run in ['a', 'b', 'c']")
+    assert len(others) == 24
+
+
+def test_what_runs_teach(fit):
+    assert (contraction(fit) > 0.95).all()
+    assert set(contraction(fit).index) == {"e_n", "e_d", "alpha", "beta"}
+    assert not_told(fit) == ()
+    # The prior itself teaches nothing.
+    from bayescale.backend.build import draw_prior
+
+    drawn = draw_prior(fit.model, np.random.default_rng(5), 4000)
+    blank = fit.posterior.copy(deep=True)
+    for name in ("e_n", "alpha"):
+        blank[name] = (("chain", "draw"), drawn[name].reshape(4, 1000))
+    untaught = replace(fit, _posterior=blank)
+    assert not_told(untaught) == ("e_n", "alpha")
+    assert contraction(untaught)["alpha"] == pytest.approx(0.0, abs=0.1)
+    # Nor do runs along one ratio, however narrow a posterior is.
+    table = fit.runs.table
+    along = replace(fit.runs, _table=table.assign(n_tokens=20 * table["n_params"]))
+    assert not_told(replace(fit, runs=along)) == ("e_n", "e_d", "alpha", "beta")
