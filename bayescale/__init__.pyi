@@ -1,8 +1,8 @@
 from . import costs, laws, plots
 from ._version import __version__
-from .allocation.allocate import Plan, allocate
+from .allocation.allocate import Allocation, allocate
 from .allocation.kaplan_frontier import frontier
-from .allocation.requirements import Needed, needed
+from .allocation.requirements import Requirements, requirements
 from .baselines.isoflop import Frontier, envelope, isoflop_parabolas
 from .costs.limits import Limits
 from .data.levels import NEW
@@ -28,25 +28,25 @@ from .experiment_design.next_runs import next_runs, value_of_runs
 from .experiment_design.result import NextRuns
 from .inference.fit import fit
 from .inference.load import load_fit
-from .laws import Parameter, define_law, law
+from .laws import Parameter, define_law, law, list_laws
 from .laws.published import Constants, EmpiricalFrontier, published
 from .model.card import Model, load_model
 from .model.discrepancy import Drift
-from .model.listing import datasets, models
-from .model.noise import Checkpoints, Growth, Noise
+from .model.listing import list_datasets, list_models
+from .model.noise import CheckpointCorrelation, Heteroscedasticity, Noise
 from .model.pooling import Pooling
 from .model.priors import Beta, Gamma, HalfCauchy, HalfNormal, LogNormal, Normal
-from .posterior.average import Mixture, average
+from .posterior.average import ModelAverage, model_average
 from .posterior.diagnostics import Diagnostics
 from .posterior.elasticities import elasticities
 from .posterior.fit import Fit
 from .posterior.predict import predict
 from .reports import report
-from .sensitivity.apparent_exponent import Counting, counted_exponents, recount
+from .sensitivity.apparent_exponent import Counting, apparent_exponents, recount
 from .sensitivity.choices import Choice
-from .sensitivity.expanding_window import RisingCuts, rising_cuts
+from .sensitivity.expanding_window import ExpandingWindow, expanding_window
 from .sensitivity.multiverse import Multiverse, multiverse
-from .sensitivity.reconcile import Explanation, explain
+from .sensitivity.reconcile import ExponentReconciliation, reconcile_exponents
 from .sensitivity.steps import Step
 from .validation.compare import compare
 from .validation.leave_scale_out import leave_scale_out, stacking_weights
@@ -57,12 +57,13 @@ from .validation.score import Score, compare_breaks, hold_out, score
 
 __all__ = [
     "NEW",
+    "Allocation",
     "AmountError",
     "BayescaleError",
     "BayescaleWarning",
     "Beta",
     "CardError",
-    "Checkpoints",
+    "CheckpointCorrelation",
     "Choice",
     "Comparison",
     "Constants",
@@ -72,29 +73,28 @@ __all__ = [
     "Diagnostics",
     "Drift",
     "EmpiricalFrontier",
-    "Explanation",
+    "ExpandingWindow",
+    "ExponentReconciliation",
     "Fit",
     "FitFileError",
     "Frontier",
     "Gamma",
-    "Growth",
     "HalfCauchy",
     "HalfNormal",
+    "Heteroscedasticity",
     "Limits",
     "LogNormal",
     "MissingExtraError",
-    "Mixture",
     "Model",
+    "ModelAverage",
     "Multiverse",
-    "Needed",
     "NextRuns",
     "NoMinimumError",
     "Noise",
     "Normal",
     "Parameter",
-    "Plan",
     "Pooling",
-    "RisingCuts",
+    "Requirements",
     "Runs",
     "RunsError",
     "SamplingError",
@@ -106,18 +106,16 @@ __all__ = [
     "UnsuitableLawError",
     "__version__",
     "allocate",
-    "average",
+    "apparent_exponents",
     "compare",
     "compare_breaks",
     "costs",
-    "counted_exponents",
     "cross_regret",
-    "datasets",
     "decide",
     "define_law",
     "elasticities",
     "envelope",
-    "explain",
+    "expanding_window",
     "fit",
     "frontier",
     "hold_out",
@@ -125,19 +123,22 @@ __all__ = [
     "law",
     "laws",
     "leave_scale_out",
+    "list_datasets",
+    "list_laws",
+    "list_models",
     "load_fit",
     "load_model",
     "load_runs",
-    "models",
+    "model_average",
     "multiverse",
-    "needed",
     "next_runs",
     "plots",
     "predict",
     "published",
+    "reconcile_exponents",
     "recount",
     "report",
-    "rising_cuts",
+    "requirements",
     "sbc",
     "score",
     "stacking_weights",

@@ -26,7 +26,7 @@ from bayescale.validation.sbc import _at_runs
 
 def simulated(model: bs.Model, runs: bs.Runs, rng: np.random.Generator) -> bs.Runs:
     """Return the runs with responses that the model gives at a draw of its priors."""
-    design, law = Design.of(model, runs), model.formula
+    design, law = Design.of(model, runs), model.law
     prior = draw_prior(model, rng, 1, design.sizes)
     drawn = {name: values[None, :1] for name, values in prior.items()}
     coordinates = {name: drawn[name] for name in law.coordinates}

@@ -32,7 +32,7 @@ def walled(model: bs.Model) -> CompiledLogp:
     import pymc as pm
     import pytensor.tensor as pt
 
-    law = model.formula
+    law = model.law
     with pm.Model() as built:
         runs = pm.Data(DATA, np.zeros((3, 2)))
         coordinates = {name: prior.variable(name) for name, prior in model.priors.items()}

@@ -86,7 +86,7 @@ def by_size(kind: str, size: int) -> None:
     else:
         model = bs.load_model("chinchilla")
         length = bs.LogNormal(median=1.0, log_sd=0.7, why="errors fade within a factor of tokens")
-        linked = bs.Checkpoints(run="run", along="n_tokens", length=length)
+        linked = bs.CheckpointCorrelation(run="run", along="n_tokens", length=length)
         normal = {"sigma": model.noise.priors["sigma"]}
         noise = replace(model.noise, kind="normal", priors=normal, checkpoints=linked)
         model = replace(model, noise=noise)

@@ -82,9 +82,9 @@ def fit(chinchilla_runs) -> bs.Fit:
 
 
 @pytest.fixture(scope="session")
-def cuts(chinchilla_runs) -> bs.RisingCuts:
+def cuts(chinchilla_runs) -> bs.ExpandingWindow:
     """The Chinchilla runs below three rising cuts and all of them, at 95 %."""
-    return bs.rising_cuts(
+    return bs.expanding_window(
         "chinchilla",
         chinchilla_runs,
         ["1e20", "3e20", "1e21"],

@@ -19,8 +19,8 @@ checkout = Path(sys.argv[1])
 assert checkout not in Path(bs.__file__).resolve().parents, "the checkout was imported"
 datasets = sorted(folder.name for folder in (checkout / "datasets").iterdir())
 cards = sorted(card.stem for card in (checkout / "models").glob("*.toml"))
-assert sorted(bs.datasets().index) == datasets, bs.datasets()
-assert sorted(bs.models().index) == cards, bs.models()
+assert sorted(bs.list_datasets().index) == datasets, bs.list_datasets()
+assert sorted(bs.list_models().index) == cards, bs.list_models()
 for name in datasets:
     print(bs.load_runs(name))
 for name in cards:

@@ -29,7 +29,7 @@ def main() -> None:
     readme.write_text(text, encoding="utf-8")
 
 
-def markdown(plan: bs.Plan) -> str:
+def markdown(plan: bs.Allocation) -> str:
     table = plan.text_table().reset_index()
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in table.to_numpy()]
     head = "| " + " | ".join(map(str, table.columns)) + " |"

@@ -86,7 +86,7 @@ def parameter_table(head: str, parameters: Mapping[str, Parameter]) -> list[str]
 
 
 def cards_of(law: Law) -> list[str]:
-    return [card for card in model_cards() if bs.load_model(card).law == law.name]
+    return [card for card in model_cards() if bs.load_model(card).law == law]
 
 
 def constants_of(law: Law) -> list[Constants]:

@@ -17,7 +17,7 @@ from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.laws.optimum import Split
 from bayescale.laws.published import Constants, EmpiricalFrontier
-from bayescale.posterior.average import Mixture
+from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
 from bayescale.posterior.extrapolation import beyond_runs, say_beyond
 from bayescale.posterior.fit import Fit
@@ -55,7 +55,7 @@ TEXT_COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Allocation:
     """The compute-optimal allocation at one or more budgets, with uncertainty.
 
     Attributes
@@ -75,7 +75,7 @@ class Plan:
     """
 
     log_n: xr.DataArray
-    source: Fit | Mixture | Constants
+    source: Fit | ModelAverage | Constants
     cost: Cost
     fixed: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = NO_LIMITS
@@ -169,7 +169,7 @@ class Plan:
         """
         if isinstance(self.source, Constants):
             return None
-        if isinstance(self.source, Mixture):
+        if isinstance(self.source, ModelAverage):
             return self.source.diagnostics
         found = self.source.diagnostics
         for part in self._parts:
@@ -262,7 +262,7 @@ class Plan:
                     + (
                         "The intervals let the elasticities drift that far as they do inside the "
                         "data."
-                        if self.source.drifts
+                        if self.source.has_discrepancy
                         else "The intervals assume that the law holds that far; they do not "
                         "include its being wrong."
                     )
@@ -356,7 +356,7 @@ class Plan:
         return "\n".join([self.headline, *self.caveats, self.text_table().to_string()])
 
     def __repr__(self) -> str:
-        return f"<Plan at {', '.join(map(self.text_budget, self.compute))}>\n{self}"
+        return f"<Allocation at {', '.join(map(self.text_budget, self.compute))}>\n{self}"
 
     def _repr_html_(self) -> str:
         return as_html((self.headline, *self.caveats), self.text_table())
@@ -367,20 +367,20 @@ MOST_WITHOUT = 0.5
 
 
 def allocate(
-    source: Fit | Mixture | Constants | EmpiricalFrontier,
+    source: Fit | ModelAverage | Constants | EmpiricalFrontier,
     *,
     compute: object,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
     cluster: Cluster | None = None,
-) -> Plan:
+) -> Allocation:
     """Find the size and tokens of least loss at given budgets, for every posterior draw.
 
     Parameters
     ----------
     source
-        A fit, an average of laws (`bayescale.average`), or published constants.
+        A fit, an average of laws (`bayescale.model_average`), or published constants.
     compute
         One budget or several: FLOP, or text such as ``"5.76e23"`` or ``"100 PF-days"``. This is
         compute as spent, never Kaplan's batch-adjusted C_min, for which there is
@@ -397,7 +397,7 @@ def allocate(
 
     Returns
     -------
-    Plan
+    Allocation
         Draws of the optimum, and tables of them.
 
     Raises
@@ -457,14 +457,14 @@ def refuse_without_optimum(lost: "pd.Series[float]", text: Callable[[float], str
 
 
 def optima(
-    source: Fit | Mixture | Constants,
+    source: Fit | ModelAverage | Constants,
     *,
     compute: object,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
     cluster: Cluster | None = None,
-) -> Plan:
+) -> Allocation:
     """Return what `allocate` does, however many draws have no optimum: for curves of budgets."""
     cost = as_cost(cost)
     curve = curve_of(source)
@@ -476,11 +476,11 @@ def optima(
         for part in blocks(len(budgets), source)
     ]
     together = log_n[0] if len(log_n) == 1 else xr.concat(log_n, dim="compute", join="override")
-    return Plan(together.transpose(*_DIMS), source, cost, split.fixed, limits, cluster)
+    return Allocation(together.transpose(*_DIMS), source, cost, split.fixed, limits, cluster)
 
 
 def columns_of_plans(
-    fit: Fit | Mixture, split: Split, log_n: NDArray[np.float64], log_d: NDArray[np.float64]
+    fit: Fit | ModelAverage, split: Split, log_n: NDArray[np.float64], log_d: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Return the columns of runs that plans would be, from the logs of their size and tokens."""
     columns = fit.columns
@@ -490,7 +490,7 @@ def columns_of_plans(
     }
 
 
-def tokens_of_runs(fit: Fit | Mixture) -> NDArray[np.float64]:
+def tokens_of_runs(fit: Fit | ModelAverage) -> NDArray[np.float64]:
     """Return the tokens of the runs that were fitted, from steps where there are only those."""
     runs = fit.runs
     if "n_tokens" in runs.table:
@@ -498,12 +498,12 @@ def tokens_of_runs(fit: Fit | Mixture) -> NDArray[np.float64]:
     return runs.column("n_steps") * runs.column("batch_tokens")
 
 
-def cost_of_runs(fit: Fit | Mixture, cost: Cost) -> NDArray[np.float64]:
+def cost_of_runs(fit: Fit | ModelAverage, cost: Cost) -> NDArray[np.float64]:
     """Return what each run that was fitted costs."""
     return np.asarray(cost(fit.inputs["n_params"], tokens_of_runs(fit)), dtype=float)
 
 
-def largest_compute(fit: Fit | Mixture, cost: Cost) -> float:
+def largest_compute(fit: Fit | ModelAverage, cost: Cost) -> float:
     """Return the compute of the largest run that was fitted, in FLOP."""
     runs = fit.runs
     if "compute" in runs.table:

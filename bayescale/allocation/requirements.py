@@ -33,7 +33,7 @@ from bayescale.units import (
 
 
 @dataclass(frozen=True, eq=False)
-class Needed:
+class Requirements:
     """What one or more targets need, draw by draw.
 
     Attributes
@@ -147,7 +147,7 @@ class Needed:
     __repr__ = __str__
 
 
-def needed(
+def requirements(
     source: Fit | Constants | EmpiricalFrontier,
     *,
     loss: object = None,
@@ -156,7 +156,7 @@ def needed(
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
-) -> Needed:
+) -> Requirements:
     """Answer the inverse questions of planning, for every posterior draw.
 
     Parameters
@@ -180,7 +180,7 @@ def needed(
 
     Returns
     -------
-    Needed
+    Requirements
         Draws, and tables of them. Draws under which a target is out of reach are counted.
 
     Raises
@@ -198,9 +198,9 @@ def needed(
     Examples
     --------
     >>> import bayescale as bs
-    >>> print(bs.needed(bs.published("besiroglu2024"), loss=2.0).text_table().iloc[0, 0])
+    >>> print(bs.requirements(bs.published("besiroglu2024"), loss=2.0).text_table().iloc[0, 0])
     46.9B
-    >>> print(bs.needed(bs.published("besiroglu2024"), n_params="7B").text_table().iloc[0, 1])
+    >>> print(bs.requirements(bs.published("besiroglu2024"), n_params="7B").text_table().iloc[0, 1])
     144B
     """
     if isinstance(source, EmpiricalFrontier):
@@ -243,7 +243,7 @@ def needed(
         },
         coords={"target": asked.labels},
     )
-    return Needed(draws, asked.question(cost), source, cost, limits)
+    return Requirements(draws, asked.question(cost), source, cost, limits)
 
 
 @dataclass(frozen=True)
@@ -256,12 +256,12 @@ class _Asked:
         asked = {name: value for name, value in given.items() if value is not None}
         if not asked or len(asked) == 3:
             raise AmountError(
-                f"needed: found {', '.join(asked) or 'nothing'}, expected a loss, a size or a "
-                "number of tokens; or a loss with one of these."
+                f"requirements: found {', '.join(asked) or 'nothing'}, expected a loss, a size or "
+                "a number of tokens; or a loss with one of these."
             )
         if len(asked) == 2 and loss is None:
             raise AmountError(
-                "needed: found n_params and n_tokens, which leave nothing to find; ask "
+                "requirements: found n_params and n_tokens, which leave nothing to find; ask "
                 "bayescale.predict for their loss."
             )
         read = {name: parse_amounts(value, "count", name) for name, value in asked.items()}
@@ -269,7 +269,7 @@ class _Asked:
         if len(lengths) > 1:
             counts = " and ".join(f"{len(values)} of {name}" for name, values in read.items())
             raise AmountError(
-                f"needed: found {counts}, expected as many of one as of the other, or one."
+                f"requirements: found {counts}, expected as many of one as of the other, or one."
             )
         length = max(map(len, read.values()))
         return cls({name: np.broadcast_to(values, (length,)) for name, values in read.items()})

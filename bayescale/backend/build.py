@@ -68,7 +68,7 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     import pymc as pm
     import pytensor.tensor as pt
 
-    law, rows = model.formula, Rows(model)
+    law, rows = model.law, Rows(model)
     with pm.Model() as built:
         runs = pm.Data(DATA, data)
         log_inputs = {name: runs[row] for name, row in rows.inputs.items()}
@@ -160,7 +160,7 @@ def parameters_from_draws(
     draws
         One array of draws for each variable of `starting_point`.
     """
-    law, priors = model.formula, model.other_priors
+    law, priors = model.law, model.other_priors
     coordinates, _ = coordinates_of(model, draws)
     free = {
         name: priors[name].constrain(values) if name in priors else values
@@ -290,7 +290,7 @@ def draw_prior(
     own prior sampler does not see that constraint. Without `sizes`, which say how many levels
     there are, nothing is drawn of the differences between levels.
     """
-    law = model.formula
+    law = model.law
     kept: list[dict[str, NDArray[np.float64]]] = []
     count = 0
     while count < size:

@@ -85,7 +85,7 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
     placed
         Where the runs are.
     """
-    law = model.formula
+    law = model.law
     of_levels: dict[str, Any] = {}
     of_runs: dict[str, Any] = {}
     for effect in model.effects:

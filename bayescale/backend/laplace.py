@@ -55,7 +55,7 @@ class _Search:
         log_response: NDArray[np.float64],
         sizes: Sizes,
     ) -> None:
-        law, start = model.formula, starting_point(model, sizes=sizes)
+        law, start = model.law, starting_point(model, sizes=sizes)
         self.model, self.placed, self.log_response = model, placed, log_response
         self.coordinates = variables_of(law)
         ends = np.cumsum([len(self.coordinates), *(dict(sizes)[e.by] for e in model.effects)])
@@ -102,7 +102,7 @@ class _Search:
 
     def told(self, column: str) -> Told:
         """Return what runs tell of the differences between the levels of a column."""
-        model, law = self.model, self.model.formula
+        model, law = self.model, self.model.law
         effects = model.effects_by(column)
         residual, levels = self.residual(self.at), self.placed.codes[column]
         # Where the law has no value, runs tell nothing.
@@ -132,7 +132,7 @@ class _Search:
 
     def unpacked(self, at: NDArray[np.float64]) -> tuple[Values, Mapping[str, NDArray[np.float64]]]:
         """Return natural parameters and differences."""
-        law = self.model.formula
+        law = self.model.law
         coordinates, _ = coordinates_of(self.model, dict(zip(self.coordinates, at, strict=False)))
         natural = law.from_reference(coordinates, law.unit_reference)
         return natural, {name: at[part] for name, part in self.parts.items()}

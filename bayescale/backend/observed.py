@@ -40,7 +40,7 @@ class Scale:
     @classmethod
     def of(cls, model: Model, runs: Runs) -> "Scale":
         """Return the geometric centre, and the median response of the runs nearest to it."""
-        law = model.formula
+        law = model.law
         logs = {name: log(runs.column(column)) for name, column in model.columns.items()}
         if law.scale_free:
             distance = sum(
@@ -104,7 +104,7 @@ class Design:
     @classmethod
     def of(cls, model: Model, runs: Runs) -> "Design":
         """Return what a model observes of these runs."""
-        law, scale, rows = model.formula, Scale.of(model, runs), Rows(model)
+        law, scale, rows = model.law, Scale.of(model, runs), Rows(model)
         levels = {column: Levels.of(runs, column) for column in model.groupings}
         placed = _placed(model, runs, scale, levels)
         turn, modes = model.discrepancy.modes(placed.log_inputs) if model.discrepancy else (None, 0)
@@ -197,7 +197,7 @@ class Rows:
     """
 
     def __init__(self, model: Model) -> None:
-        law = model.formula
+        law = model.law
         self.count = 0
 
         def several(count: int) -> slice:

@@ -37,7 +37,7 @@ def coordinates_of(model: Model, sampled: Values) -> tuple[dict[str, Value], Val
     them: a change of variables of volume one. Along a line of constant tokens to parameters runs
     tell the sum alone, and the two trade places along a straight line, not along a corner.
     """
-    law, priors = model.formula, model.priors
+    law, priors = model.law, model.priors
     weights = {name: np.exp(sampled[logit_name(name)]) for name in law.shares}
     total = 1.0 + sum(weights.values())
     moved = dict(sampled)
@@ -73,7 +73,7 @@ def starting_point(
     sizes
         Room for levels, as that of a `Design`.
     """
-    law, priors = model.formula, model.priors
+    law, priors = model.law, model.priors
     at = {n: prior.typical for n, prior in model.all_priors.items()} | dict(instead or {})
     start = {n: priors[n].unconstrain(at[n]) for n in law.coordinates if n not in law.shares}
     if law.traded:

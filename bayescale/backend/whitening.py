@@ -98,7 +98,7 @@ def differences_of(
         By the name of the effect, one a level along the last axis; what `values` and `natural`
         hold must have room for levels there.
     """
-    law = model.formula
+    law = model.law
     usual: dict[str, Any] = {}
     if model.grouping:
         there = at_levels(law, natural, placed.centres)
@@ -150,7 +150,7 @@ def standard_walks(scale: Any, sigma: Any, modes: Any, left: Any, steps: Any) ->
 
 def leads(model: Model, of: str, column: str) -> bool:
     """Return whether differences are of a parameter at the centres of the model's grouping."""
-    return of in model.formula.parameters and column == model.grouping
+    return of in model.law.parameters and column == model.grouping
 
 
 def _whitened(

@@ -248,7 +248,7 @@ def envelope(
     Parameters
     ----------
     runs
-        Checkpoints: several rows of growing compute for each of several sizes.
+        CheckpointCorrelation: several rows of growing compute for each of several sizes.
     curve
         The column that says which rows are one curve.
     budgets

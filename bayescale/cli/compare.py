@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayescale.decision.cross_regret import CrossRegret
-    from bayescale.posterior.average import Mixture
+    from bayescale.posterior.average import ModelAverage
     from bayescale.posterior.fit import Fit
     from bayescale.validation.result import Comparison
 
@@ -117,7 +117,7 @@ def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
         raise ValueError("--data: cards need runs; give a dataset id, a folder or a file.")
     models = [load_model(card) for card in options.cards]
     needs = dict.fromkeys(column for model in models for column in model.columns.values())
-    return models, runs_of(options, tuple(needs), models[0].formula.response)
+    return models, runs_of(options, tuple(needs), models[0].law.response)
 
 
 class _Planning:
@@ -128,12 +128,12 @@ class _Planning:
             name: fit for name, fit in found.fits.items() if fit.law.takes_size_and_tokens
         }
         self.budget: float | str | None = budget
-        self.average: Mixture | None = None
+        self.average: ModelAverage | None = None
         self.crossed: CrossRegret | None = None
         if not self.fits:
             return
         from bayescale.decision.cross_regret import cross_regret
-        from bayescale.posterior.average import average
+        from bayescale.posterior.average import model_average
 
         if budget is None:
             # To two digits: a round number, not a measurement.
@@ -142,7 +142,7 @@ class _Planning:
             self.budget = round(most / unit) * unit
         weights = {str(n): float(w) for n, w in found.weights.items() if n in self.fits}
         if sum(weights.values()) > 0:
-            self.average = average(self.fits, weights)
+            self.average = model_average(self.fits, weights)
         if len(self.fits) > 1:
             kept = [name for name in found.supported if name in self.fits]
             self.crossed = cross_regret(
@@ -152,7 +152,7 @@ class _Planning:
             )
 
     @property
-    def sources(self) -> "dict[str, Fit | Mixture]":
+    def sources(self) -> "dict[str, Fit | ModelAverage]":
         """The laws, and their average if there is one."""
         several = self.average is not None and len(self.average.parts) > 1
         return {**self.fits, **({"average": self.average} if several and self.average else {})}

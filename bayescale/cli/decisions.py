@@ -212,7 +212,7 @@ def _decide(options: Arguments) -> None:
                 "cost": made.cost.name,
                 "plans": table_records(made.table()),
                 "bands": table_records(made.bands),
-                "value_of_information": made.value_of_information.to_dict(),
+                "evpi": made.evpi.to_dict(),
             }
         )
         return

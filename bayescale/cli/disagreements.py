@@ -96,12 +96,12 @@ def _add_figure(parser: argparse.ArgumentParser) -> None:
 
 
 def _explain(options: Arguments) -> None:
-    from bayescale.sensitivity.reconcile import explain
+    from bayescale.sensitivity.reconcile import reconcile_exponents
 
     runs = runs_of(options)
     if options.where:
         runs = runs.where(options.where)
-    found = explain(
+    found = reconcile_exponents(
         runs,
         by=options.by,
         way=options.way,
@@ -130,13 +130,13 @@ def _explain(options: Arguments) -> None:
 
 def _cuts(options: Arguments) -> None:
     from bayescale.model.card import load_model
-    from bayescale.sensitivity.expanding_window import rising_cuts
+    from bayescale.sensitivity.expanding_window import expanding_window
 
     model = load_model(options.model)
     needs = tuple(model.columns.values())
-    runs = runs_of(options, needs, model.formula.response)
+    runs = runs_of(options, needs, model.law.response)
     with _pool(options.workers) as executor:
-        found = rising_cuts(
+        found = expanding_window(
             model,
             runs,
             options.cut,
@@ -149,7 +149,7 @@ def _cuts(options: Arguments) -> None:
             store=options.store,
             progress=not (options.quiet or options.json),
         )
-    _draw(options, "rising_cuts", found, 4.2)
+    _draw(options, "expanding_window", found, 4.2)
     if options.json:
         print_json(
             {
@@ -175,7 +175,7 @@ def _multiverse(options: Arguments) -> None:
     model = load_model(options.model)
     options.keep_outliers = True
     needs = tuple(model.columns.values())
-    runs = runs_of(options, needs, model.formula.response)
+    runs = runs_of(options, needs, model.law.response)
     with _pool(options.workers) as executor:
         found = multiverse(
             model,

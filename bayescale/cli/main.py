@@ -44,7 +44,7 @@ from bayescale.units import format_share
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayescale.allocation.allocate import Plan
+    from bayescale.allocation.allocate import Allocation
     from bayescale.data.runs import Runs
     from bayescale.model.card import Model
     from bayescale.posterior.fit import Fit
@@ -268,7 +268,7 @@ def _probability(text: str) -> float:
 def _list(options: Arguments) -> None:
     import bayescale as bs
 
-    table: pd.DataFrame = getattr(bs, options.listing)()
+    table: pd.DataFrame = getattr(bs, f"list_{options.listing}")()
     if options.json:
         print_json(table_records(table))
         return
@@ -322,10 +322,10 @@ def _fit(options: Arguments) -> None:
     if options.compute:
         parse_amounts(options.compute, "compute", "--compute")
     model = load_model(options.model)
-    law = model.formula
+    law = model.law
     if options.compute and not law.takes_size_and_tokens:
         raise ValueError(
-            f"--compute: the law {model.law} is of {', '.join(law.inputs)}, so there is "
+            f"--compute: the law {law.name} is of {', '.join(law.inputs)}, so there is "
             "no size and number of tokens to split a budget between"
             + (
                 " until its other inputs are fixed; save the fit with --out, and ask allocate or "
@@ -389,7 +389,7 @@ def _fit(options: Arguments) -> None:
             print(f"{what}: {path}")
 
 
-def _fit_facts(result: "Fit", plan: "Plan | None", options: Arguments) -> dict[str, Any]:
+def _fit_facts(result: "Fit", plan: "Allocation | None", options: Arguments) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "passed" and "status" say it
         return {
@@ -436,7 +436,7 @@ def _allocate(options: Arguments) -> None:
     _print_plan(plan, options.prob)
 
 
-def _print_plan(plan: "Plan", prob: float) -> None:
+def _print_plan(plan: "Allocation", prob: float) -> None:
     for sentence in plan.caveats:
         print(sentence)
     print(_heading(plan.source, prob))
@@ -520,7 +520,7 @@ def _report(options: Arguments) -> None:
 
 
 def _load(options: Arguments, model: "Model") -> "Runs":
-    return runs_of(options, tuple(model.columns.values()), model.formula.response)
+    return runs_of(options, tuple(model.columns.values()), model.law.response)
 
 
 def _print_listing(table: "pd.DataFrame") -> None:

@@ -125,7 +125,7 @@ def saved_fit(options: argparse.Namespace) -> "Fit":
         if column in groups:
             raise ValueError(f"--new-level: found {column}, of which --group names a level.")
         groups[column] = NEW
-    return fit.of(**groups)
+    return fit.sel(**groups)
 
 
 def fit_or_constants(options: argparse.Namespace) -> "Fit | Constants | EmpiricalFrontier":

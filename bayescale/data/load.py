@@ -68,7 +68,7 @@ def load_runs(
     Parameters
     ----------
     source
-        A dataset id (see `bayescale.datasets`), a folder with ``runs.csv`` and perhaps
+        A dataset id (see `bayescale.list_datasets`), a folder with ``runs.csv`` and perhaps
         ``card.toml``, a path ending in .csv, .tsv, .parquet, .jsonl or .json, or a table of
         pandas, polars, pyarrow or whatever else has the Arrow PyCapsule interface. Text is in
         UTF-8, its columns parted by commas, semicolons, tabs or bars. Exports of Weights & Biases
@@ -97,7 +97,7 @@ def load_runs(
         The columns that are to be fitted beside the response; those of a model's law are
         ``model.columns.values()``.
     response
-        The column that was measured, for a law that is not of the loss: ``model.formula.response``.
+        The column that was measured, for a law that is not of the loss: ``model.law.response``.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from bayescale.decision.regret import Regrets
 from bayescale.errors import AmountError
 from bayescale.laws.optimum import Split
 from bayescale.laws.published import Constants
-from bayescale.posterior.average import Mixture
+from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import curve_of
 from bayescale.posterior.summary import as_html, tail_quantiles
@@ -137,7 +137,7 @@ def percent(share: float) -> str:
 
 
 def cross_regret(
-    sources: Mapping[str, Fit | Mixture | Constants],
+    sources: Mapping[str, Fit | ModelAverage | Constants],
     *,
     compute: object,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,

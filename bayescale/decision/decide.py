@@ -17,7 +17,7 @@ from bayescale.decision.result import Decision
 from bayescale.errors import AmountError
 from bayescale.laws.optimum import Split
 from bayescale.laws.published import Constants
-from bayescale.posterior.average import Mixture
+from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import curve_of, simulate_runs
 from bayescale.units import format_budget
@@ -33,7 +33,7 @@ _ROUNDS, _CLOSER = 2, 17
 
 
 def decide(
-    source: Fit | Mixture | Constants,
+    source: Fit | ModelAverage | Constants,
     *,
     compute: object,
     plans: Mapping[str, object] | None = None,
@@ -51,7 +51,7 @@ def decide(
     Parameters
     ----------
     source
-        A fit, an average of laws (`bayescale.average`), or published constants.
+        A fit, an average of laws (`bayescale.model_average`), or published constants.
     compute
         The budget, in the unit of the cost: FLOP, or text such as ``"100 PF-days"``.
     plans

@@ -13,7 +13,7 @@ from bayescale.costs.budget import Array
 from bayescale.decision.candidates import Candidates
 from bayescale.decision.regret import Regrets
 from bayescale.laws.published import Constants
-from bayescale.posterior.average import Mixture
+from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.diagnostics import lead_with_status
 from bayescale.posterior.extrapolation import beyond_runs, say_beyond
 from bayescale.posterior.fit import Fit
@@ -53,7 +53,7 @@ class Decision:
     """
 
     regrets: Regrets
-    source: Fit | Mixture | Constants
+    source: Fit | ModelAverage | Constants
     sizes: Array
     regret: xr.DataArray
     candidates: Candidates
@@ -122,7 +122,7 @@ class Decision:
         return table
 
     @property
-    def value_of_information(self) -> pd.Series:
+    def evpi(self) -> pd.Series:
         """What it would be worth to know the law exactly: the expected regret that is left.
 
         As a ``share`` of the budget and as an ``amount`` of it; in ``gpu_hours`` and ``money``
@@ -175,7 +175,7 @@ class Decision:
         found += self.sentences_on_sizes
         if not drawn:
             return tuple(found)
-        worth = self.value_of_information
+        worth = self.evpi
         amounts = [format_budget(worth["amount"], self.cost.unit)]
         if "gpu_hours" in worth:
             amounts.append(f"{format_count(worth['gpu_hours'])} GPU-hours")
@@ -216,7 +216,11 @@ class Decision:
                 found.append(
                     f"Far beyond the data: the plan is {format_number(times, 2)} times the largest "
                     "run, and regret does not include the law's being wrong there"
-                    + (" beyond what its elasticities drift." if self.source.drifts else ".")
+                    + (
+                        " beyond what its elasticities drift."
+                        if self.source.has_discrepancy
+                        else "."
+                    )
                 )
         if self.no_optimum:
             found.append(

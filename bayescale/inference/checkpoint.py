@@ -109,7 +109,7 @@ class DrawStore:
         facts = {
             "model": model.to_dict(),
             "runs": runs_facts(runs),
-            "digest": [runs.digest(model.grouped_and_noted), digest_of(model.formula)],
+            "digest": [runs.digest(model.grouped_and_noted), digest_of(model.law)],
             "provenance": dict(provenance),
         }
         if not path.exists():

@@ -172,7 +172,7 @@ def fit(
     with stages(progress) as shown:
         shown.stage("reading")
         model = load_model(model)
-        law, needs = model.formula, tuple(model.columns.values())
+        law, needs = model.law, tuple(model.columns.values())
         table = runs_for(runs, [model]).for_law(needs, law.response)
         if unidentified not in ("refuse", "warn"):
             raise ValueError(f"unidentified: found {unidentified!r}, expected 'refuse' or 'warn'.")
@@ -366,7 +366,7 @@ def enough_draws(
 
 
 def _scalars(model: Model, natural: dict[str, NDArray[np.float64]]) -> xr.Dataset:
-    reported = natural | model.formula.derived(natural)
+    reported = natural | model.law.derived(natural)
     return xr.Dataset({name: (("chain", "draw"), x) for name, x in reported.items() if x.ndim == 2})
 
 
@@ -413,7 +413,7 @@ def compiled_logp(model: Model, sizes: Sizes = (), sampler: str = "nutpie") -> S
     """Return the compiled log density of a model, compiling it at most once a process."""
     # What a card is called and cites does not matter to its density.
     plain = replace(model, id="compiled", title="", references=())
-    return _compiled_card(plain.to_toml(), model.formula, sizes, sampler)
+    return _compiled_card(plain.to_toml(), model.law, sizes, sampler)
 
 
 @lru_cache(maxsize=32)
@@ -425,7 +425,7 @@ def _compiled_card(card: str, law: Law, sizes: Sizes, sampler: str) -> Sampler:
 
 
 def _with_numba(model: Model, sizes: Sizes) -> Sampler:
-    start, rows, law = starting_point(model, sizes=sizes), Rows(model).count, model.formula
+    start, rows, law = starting_point(model, sizes=sizes), Rows(model).count, model.law
 
     def compile_it() -> Density:
         from bayescale.inference.compile import compile_logp

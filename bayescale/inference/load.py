@@ -62,9 +62,9 @@ def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
             fit = _fit_so_far(path)
     else:
         fit = _saved(path)
-    if law is not None and fit.model.law != find_law(law).name:
+    if law is not None and fit.law.name != find_law(law).name:
         raise FitFileError(
-            f"{path}: a fit of the law {fit.model.law}, expected {law}. Give another file, or ask "
+            f"{path}: a fit of the law {fit.law.name}, expected {law}. Give another file, or ask "
             "for that law."
         )
     with refusing_damage(path):

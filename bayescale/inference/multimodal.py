@@ -94,7 +94,7 @@ class Exploration:
 
 def places_to_look(model: Model, design: Design) -> list[dict[str, Any]]:
     """Return starting points, one for each place where the law may have a mode; most have one."""
-    starts = model.formula.starts(design.placed.log_inputs)
+    starts = model.law.starts(design.placed.log_inputs)
     return [starting_point(model, instead, design.sizes) for instead in starts]
 
 
@@ -115,7 +115,7 @@ def explore(
     SamplingError
         If no chain can start anywhere.
     """
-    law, data = model.formula, design.matrix
+    law, data = model.law, design.matrix
     rng = generator(settings.seed, Stream.MODES)
     elsewhere = compiled.unpack(compiled.start)
     centres = [compiled.pack({**elsewhere, **place}) for place in places]

@@ -46,7 +46,7 @@ def task_key(model: Model, runs: Runs, *settings: object) -> str:
     results may be of rows, and of the version of the package.
     """
     observed = runs.digest(model.grouped_and_noted)
-    parts = (__version__, model.to_dict(), model.formula, observed, *settings)
+    parts = (__version__, model.to_dict(), model.law, observed, *settings)
     return f"{model.id} on {runs.name}: {digest_of(*parts)[:32]}"
 
 

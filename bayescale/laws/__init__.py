@@ -3,9 +3,8 @@
 This package imports NumPy and pandas only. `LAWS` is the whole list.
 """
 
-import sys
 from collections.abc import Callable, Mapping
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bayescale.errors import CardError, unknown_name
@@ -40,7 +39,7 @@ __all__ = [
     "Values",
     "define_law",
     "law",
-    "laws",
+    "list_laws",
 ]
 
 type Formula = Callable[..., Any]
@@ -143,7 +142,7 @@ def define_law(
     return define
 
 
-def laws() -> "pd.DataFrame":
+def list_laws() -> "pd.DataFrame":
     """Return a table of the laws: title, formula, response, inputs, parameters, source; by name."""
     import pandas as pd
 
@@ -160,13 +159,3 @@ def laws() -> "pd.DataFrame":
         for entry in (*LAWS.values(), *_DEFINED.values())
     ]
     return pd.DataFrame(rows).set_index("law")
-
-
-class _CallablePackage(ModuleType):
-    """`bayescale.laws` is this package and, as the other catalogues, a call that lists it."""
-
-    def __call__(self) -> "pd.DataFrame":
-        return laws()
-
-
-sys.modules[__name__].__class__ = _CallablePackage

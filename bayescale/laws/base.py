@@ -128,6 +128,13 @@ class Law(ABC):
         "g": "exponent of the reducible loss in compute",
     }
 
+    def __eq__(self, other: object) -> bool:
+        """Laws are values: a copy, as another process has it, is the same law."""
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
+
     @abstractmethod
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
         """Return the response at natural logarithms of the inputs."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayescale.data.catalog import find_model_card
 from bayescale.data.toml_file import check_content, read_card
@@ -39,7 +39,7 @@ class Model:
     Attributes
     ----------
     law
-        Name of a law (`bayescale.laws`).
+        The law (`bayescale.laws`); its name is taken as well.
     priors
         A prior for each coordinate of the law's reference parametrisation. The reference point
         is the geometric centre of the runs, so the elasticities are those inside the data.
@@ -73,7 +73,7 @@ class Model:
     0.9
     """
 
-    law: str
+    law: Law
     priors: Mapping[str, Prior]
     noise: Noise
     discrepancy: Drift | None = None
@@ -83,7 +83,25 @@ class Model:
     title: str = ""
     references: tuple[str, ...] = ()
 
+    if TYPE_CHECKING:  # of dataclasses, with a law that may be given by its name
+
+        def __init__(
+            self,
+            *,
+            law: str | Law,
+            priors: Mapping[str, Prior],
+            noise: Noise,
+            discrepancy: Drift | None = None,
+            pooling: tuple[Pooling, ...] = (),
+            inputs: Mapping[str, str] = ...,
+            id: str = "unnamed",
+            title: str = "",
+            references: tuple[str, ...] = (),
+        ) -> None: ...
+
     def __post_init__(self) -> None:
+        if not isinstance(self.law, Law):
+            object.__setattr__(self, "law", find_law(self.law))  # type: ignore[unreachable]
         for name, texts in (
             ("id and title", (self.id, self.title)),
             ("references", self.references),
@@ -92,10 +110,10 @@ class Model:
             wrong = [text for text in texts if not isinstance(text, str)]
             if wrong:
                 raise CardError(f"{name}: found {quoted(wrong[0])}, expected texts.")
-        coordinates = self.formula.coordinates
-        check_priors("priors", f"the law {self.law}", tuple(coordinates), self.priors)
+        coordinates = self.law.coordinates
+        check_priors("priors", f"the law {self.law.name}", tuple(coordinates), self.priors)
         for name, prior in self.priors.items():
-            relative = self.formula.scale_free and name == self.formula.level
+            relative = self.law.scale_free and name == self.law.level
             expected = "observed" if relative else ""
             if prior.relative_to != expected:
                 raise CardError(
@@ -111,35 +129,29 @@ class Model:
                     f"quantity, expected one on a {coordinates[name].support} quantity."
                 )
         for name in self.inputs:
-            if name not in self.formula.inputs:
+            if name not in self.law.inputs:
                 raise CardError(
-                    f"inputs: found {quoted(name)}, expected one of "
-                    f"{', '.join(self.formula.inputs)}."
+                    f"inputs: found {quoted(name)}, expected one of {', '.join(self.law.inputs)}."
                 )
-        self.noise.check(self.formula, self.columns)
+        self.noise.check(self.law, self.columns)
         if self.discrepancy is not None:
-            self.discrepancy.check(self.formula)
+            self.discrepancy.check(self.law)
         for pooling in self.pooling:
-            pooling.check(self.formula, self.pooling)
+            pooling.check(self.law, self.pooling)
         effects = [pooling.effect for pooling in self.pooling]
         twice = [name for name in effects if effects.count(name) > 1]
         if twice:
             raise CardError(f"pooling: found {twice[0]} twice, expected each once.")
-        if "x" in self.formula.inputs and "x" not in self.inputs:
+        if "x" in self.law.inputs and "x" not in self.inputs:
             raise CardError(
-                f"inputs: the law {self.law} is of one variable; say which column it is, as in "
-                '[inputs] x = "compute".'
+                f"inputs: the law {self.law.name} is of one variable; say which column it is, as "
+                'in [inputs] x = "compute".'
             )
-
-    @property
-    def formula(self) -> Law:
-        """The law itself."""
-        return find_law(self.law)
 
     @property
     def columns(self) -> dict[str, str]:
         """The column of the runs that each input of the law is."""
-        return {name: self.inputs.get(name, name) for name in self.formula.inputs}
+        return {name: self.inputs.get(name, name) for name in self.law.inputs}
 
     @property
     def other_priors(self) -> dict[str, Prior]:
@@ -188,7 +200,7 @@ class Model:
 
         Where parameters are pooled by several, nested columns it is the last, the finest.
         """
-        pooled = [effect.by for effect in self.effects if effect.of in self.formula.parameters]
+        pooled = [effect.by for effect in self.effects if effect.of in self.law.parameters]
         return max(pooled, key=lambda column: (column.count("+"), pooled.index(column)), default="")
 
     def step_scales(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +224,7 @@ class Model:
         return {
             "id": self.id,
             "title": self.title,
-            "law": self.law,
+            "law": self.law.name,
             "references": list(self.references),
             **({"inputs": dict(self.inputs)} if self.inputs else {}),
             "priors": {name: prior.to_dict() for name, prior in self.priors.items()},
@@ -266,8 +278,8 @@ class Model:
         return tomli_w.dumps(self.to_dict())
 
     def __repr__(self) -> str:
-        noise = f"{self.noise.kind} noise on log {self.formula.response}"
-        return f"<Model {self.id}: law {self.law}, {noise}>"
+        noise = f"{self.noise.kind} noise on log {self.law.response}"
+        return f"<Model {self.id}: law {self.law.name}, {noise}>"
 
 
 def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:
@@ -276,7 +288,7 @@ def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:
     Parameters
     ----------
     source
-        A card id (see `bayescale.models`), or the path of a .toml card. A Model is returned as
+        A card id (see `bayescale.list_models`), or the path of a .toml card. A Model is returned as
         it is. The default is the default card.
 
     Returns

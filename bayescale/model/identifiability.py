@@ -54,7 +54,7 @@ def unidentified(model: Model, runs: Runs, *, observed: bool = True) -> tuple[st
     observed
         Whether the runs have responses; those of a design that is to be simulated stand for none.
     """
-    law, columns = model.formula, model.columns
+    law, columns = model.law, model.columns
     found = [*(against_the_law(model, runs) if observed else ()), *_too_few(model, runs)]
     if law.takes_size_and_tokens:
         ratio = runs.column(columns["n_tokens"]) / runs.column(columns["n_params"])
@@ -77,14 +77,14 @@ def unidentified(model: Model, runs: Runs, *, observed: bool = True) -> tuple[st
 
 def runs_needed(model: Model) -> int:
     """Return the fewest runs that a model is fitted to."""
-    breaks = model.formula.breaks
+    breaks = model.law.breaks
     if not breaks:
         return model.n_free
     return max(RUNS_PER_SEGMENT * (breaks + 1), RUNS_PER_UNKNOWN * model.n_free)
 
 
 def _too_few(model: Model, runs: Runs) -> Iterator[str]:
-    needed, breaks = runs_needed(model), model.formula.breaks
+    needed, breaks = runs_needed(model), model.law.breaks
     if len(runs) >= needed:
         return
     if breaks:
@@ -107,7 +107,7 @@ def design_warnings(model: Model, runs: Runs, *, observed: bool = True) -> tuple
 
 def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[Check, ...]:
     """Return what there is to say against a design: failed where it identifies nothing."""
-    law, against = model.formula, unidentified(model, runs, observed=observed)
+    law, against = model.law, unidentified(model, runs, observed=observed)
     found = [_said("identified", sentence, "failed") for sentence in against]
     if observed and not found:
         found += _left_over(model, runs)

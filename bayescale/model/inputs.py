@@ -21,5 +21,5 @@ def runs_for(source: RunsSource, models: Sequence[Model], **options: Any) -> Run
         As of `load_runs`.
     """
     columns = dict.fromkeys(name for model in models for name in model.columns.values())
-    response = models[0].formula.response
+    response = models[0].law.response
     return as_runs(source, needs=tuple(columns), response=response, **options)

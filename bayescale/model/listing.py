@@ -7,7 +7,7 @@ from bayescale.data.catalog import CARD_NAME, dataset_folders, model_cards
 from bayescale.model.card import load_model
 
 
-def datasets() -> pd.DataFrame:
+def list_datasets() -> pd.DataFrame:
     """Return the datasets found: title, licence and source, indexed by id."""
     rows = []
     for name, folder in dataset_folders().items():
@@ -20,7 +20,7 @@ def datasets() -> pd.DataFrame:
     )
 
 
-def models() -> pd.DataFrame:
+def list_models() -> pd.DataFrame:
     """Return the model cards found: title, law, noise and references, indexed by id."""
     rows = []
     for name, path in model_cards().items():
@@ -29,7 +29,7 @@ def models() -> pd.DataFrame:
             {
                 "model": name,
                 "title": model.title,
-                "law": model.law,
+                "law": model.law.name,
                 "noise": str(model.noise),
                 "references": "; ".join(model.references),
             }

@@ -28,7 +28,7 @@ def against_the_law(model: Model, runs: Runs) -> Iterator[str]:
     Two runs of which one has no less of each input are compared, so that nothing is assumed but
     the direction of the law; and two that differ in one input alone.
     """
-    law = model.formula
+    law = model.law
     if len(runs) < 3:
         return
     response = np.log(runs.column(law.response))

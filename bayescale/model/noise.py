@@ -38,7 +38,7 @@ COMPUTE, REDUCIBLE = "compute", "reducible"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Growth:
+class Heteroscedasticity:
     """A scale of the scatter that is sigma times a power of something.
 
     Attributes
@@ -87,7 +87,7 @@ class Growth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoints:
+class CheckpointCorrelation:
     """Residuals that are correlated along training: of one run, or of runs of one size.
 
     They are an Ornstein-Uhlenbeck process in the log of what is trained on: the correlation of
@@ -176,8 +176,8 @@ class Noise:
 
     kind: str
     priors: Mapping[str, Prior]
-    growth: Growth | None = None
-    checkpoints: Checkpoints | None = None
+    growth: Heteroscedasticity | None = None
+    checkpoints: CheckpointCorrelation | None = None
     inefficiency: Prior | None = None
     standard_error: str = ""
     rounding: str | float = 0.0
@@ -377,12 +377,12 @@ class Noise:
         given = {name: x for name, x in content.items() if name not in own and name != "kind"}
         if "growth" in given:
             table = _table(given["growth"], ("along",), ("exponent",), f"{where}.growth")
-            given["growth"] = Growth(**table)
+            given["growth"] = Heteroscedasticity(**table)
         if "checkpoints" in given:
             linked = given["checkpoints"]
             where_linked = f"{where}.checkpoints"
             stated = ("length", "alike") if "alike" in linked else ("length",)
-            given["checkpoints"] = Checkpoints(
+            given["checkpoints"] = CheckpointCorrelation(
                 **_table(linked, ("run", "along"), stated, where_linked)
             )
         if "inefficiency" in given:

@@ -6,7 +6,7 @@ from bayescale.plots.cross_regret import cross_regret
 from bayescale.plots.curves import curve
 from bayescale.plots.decision_prior import decision_prior
 from bayescale.plots.elasticities import elasticities
-from bayescale.plots.expanding_window import rising_cuts
+from bayescale.plots.expanding_window import expanding_window
 from bayescale.plots.fans import tokens_per_param
 from bayescale.plots.forest import forest
 from bayescale.plots.frontier import frontier
@@ -27,6 +27,7 @@ __all__ = [
     "curve",
     "decision_prior",
     "elasticities",
+    "expanding_window",
     "forest",
     "frontier",
     "isoflop",
@@ -37,7 +38,6 @@ __all__ = [
     "regret",
     "residuals",
     "ridge",
-    "rising_cuts",
     "scores",
     "tokens_per_param",
 ]

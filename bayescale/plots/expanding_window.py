@@ -7,19 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
 from bayescale.plots.style import BLUE, GREY, ORANGE, count_axis, new_axes, tidy
-from bayescale.sensitivity.expanding_window import RisingCuts
+from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.units import format_compute, format_count, format_scientific, format_share
 
 
-def rising_cuts(
-    found: RisingCuts, quantity: Literal["a", "n_opt"] = "a", ax: Axes | None = None
+def expanding_window(
+    found: ExpandingWindow, quantity: Literal["a", "n_opt"] = "a", ax: Axes | None = None
 ) -> Axes:
     """Draw the median and the interval of a quantity at every cut, against that of all runs.
 
     Parameters
     ----------
     found
-        What `bayescale.rising_cuts` returned.
+        What `bayescale.expanding_window` returned.
     quantity
         ``"a"``, the exponent of N_opt, or ``"n_opt"`` at the budget.
     ax
@@ -32,10 +32,10 @@ def rising_cuts(
     Examples
     --------
     >>> import bayescale as bs
-    >>> found = bs.rising_cuts(
+    >>> found = bs.expanding_window(
     ...     "chinchilla", "chinchilla", ["3e20"], compute="5.76e23", seed=1, progress=False
     ... )
-    >>> ax = bs.plots.rising_cuts(found)
+    >>> ax = bs.plots.expanding_window(found)
     >>> ax.get_ylabel()
     'exponent a of N_opt, around 5.76e23 FLOP'
     """

@@ -60,8 +60,8 @@ def forest(
             "are no families to compare. Fit a card with pooling, such as chinchilla-pooled."
         )
     labels = list(map(str, Levels.of(fit.runs, column).labels))
-    asked = {label: fit.of(**{column: label}) for label in labels}
-    asked[UNSEEN] = fit.of(**{column: NEW})
+    asked = {label: fit.sel(**{column: label}) for label in labels}
+    asked[UNSEEN] = fit.sel(**{column: NEW})
     names = [e.of for e in fit.model.effects if e.by == column and e.of in fit.law.parameters]
     panels = [
         _Panel(name, {label: one.curve.parameters[name] for label, one in asked.items()})

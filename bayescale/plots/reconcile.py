@@ -4,20 +4,20 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, new_axes, tidy
-from bayescale.sensitivity.reconcile import Explanation
+from bayescale.sensitivity.reconcile import ExponentReconciliation
 from bayescale.units import format_share
 
 REPORTED = {"Kaplan et al. 2020": 0.73, "Hoffmann et al. 2022": 0.50}
 """Exponents of N_opt that the two studies report, of C_min and of C."""
 
 
-def ladder(explanation: Explanation, ax: Axes | None = None) -> Axes:
+def ladder(explanation: ExponentReconciliation, ax: Axes | None = None) -> Axes:
     """Draw the posterior of the exponent a after each step, the first at the top.
 
     Parameters
     ----------
     explanation
-        What `bayescale.explain` returned.
+        What `bayescale.reconcile_exponents` returned.
     ax
         Where to draw; new Axes unless given.
 

@@ -1,4 +1,4 @@
-"""Mixture: the posterior of several laws at once, each with a share of the draws."""
+"""ModelAverage: the posterior of several laws at once, each with a share of the draws."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -78,8 +78,8 @@ class MixedCurve:
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
-    """A posterior of several laws: draws of each in proportion to its weight. Made by `average`.
+class ModelAverage:
+    """A posterior of several laws: draws of each in proportion to its weight, by `model_average`.
 
     `bayescale.allocate`, `bayescale.decide` and `bayescale.predict` take it as they take a fit:
     its intervals allow for not knowing which law holds.
@@ -142,9 +142,9 @@ class Mixture:
         return tuple(c for c in found[0] if all(c in other for other in found))
 
     @property
-    def drifts(self) -> bool:
+    def has_discrepancy(self) -> bool:
         """Whether each law may be wrong beyond the runs."""
-        return all(part.drifts for part in self.parts.values())
+        return all(part.has_discrepancy for part in self.parts.values())
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
@@ -196,13 +196,13 @@ class Mixture:
         return next(iter(self.parts.values()))
 
     def __repr__(self) -> str:
-        return f"<Mixture {self.description}>"
+        return f"<ModelAverage {self.description}>"
 
 
 type AnyCurve = Curve | MixedCurve
 
 
-def average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]") -> Mixture:
+def model_average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]") -> ModelAverage:
     """Average several laws, so that plans allow for not knowing which holds.
 
     Parameters
@@ -215,7 +215,7 @@ def average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]") -> M
 
     Returns
     -------
-    Mixture
+    ModelAverage
         What `allocate`, `decide` and `predict` take in place of a fit. It has as many draws as
         the largest of the fits, of each law in proportion to its weight.
 
@@ -239,7 +239,7 @@ def average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]") -> M
     >>> import bayescale as bs
     >>> options = {"draws": 200, "seed": 1, "progress": False}
     >>> fits = {card: bs.fit(card, **options) for card in ("chinchilla", "kaplan-nd")}
-    >>> both = bs.average(fits, {"chinchilla": 0.75, "kaplan-nd": 0.25})
+    >>> both = bs.model_average(fits, {"chinchilla": 0.75, "kaplan-nd": 0.25})
     >>> plan = bs.allocate(both, compute="1e22")
     >>> plan.draws.sizes["draw"]
     800
@@ -272,7 +272,7 @@ def average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]") -> M
         for (name, fit), count, start in zip(fits.items(), counts, starts, strict=False)
         if count
     }
-    return Mixture(
+    return ModelAverage(
         fits=MappingProxyType(dict(fits)),
         weights=pd.Series(share, index=pd.Index(list(fits), name="model"), name="weight"),
         parts=MappingProxyType(parts),

@@ -120,7 +120,7 @@ def check_pattern(fit: Fit, scores: Scores) -> Check:
     chance, share = scores.explained(basis)
     odd = chance < BY_CHANCE and not scores.negligible
     where = " and ".join(f"ln {column}" for column in fit.columns.values())
-    drift = fit.law.takes_size_and_tokens and not fit.drifts
+    drift = fit.law.takes_size_and_tokens and not fit.has_discrepancy
     labels = fit.runs.table.get("run")
     linked = fit.model.noise.checkpoints is not None
     rows = labels is not None and bool(labels.duplicated().any()) and not linked

@@ -82,7 +82,7 @@ class Curve:
         seed
             Of the levels drawn anew.
         """
-        law, drift, groups = model.formula, model.discrepancy, groups or {}
+        law, drift, groups = model.law, model.discrepancy, groups or {}
         differences: dict[str, Any] = {}
         tilts: dict[str, Any] = {}
         anew: dict[str, NDArray[np.float64]] = {}

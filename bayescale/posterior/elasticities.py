@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayescale.laws import Law
 from bayescale.laws.published import Constants
-from bayescale.posterior.average import AnyCurve, Mixture
+from bayescale.posterior.average import AnyCurve, ModelAverage
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import curve_of, parse_plans
 from bayescale.posterior.summary import interval_columns
@@ -19,7 +19,7 @@ _STEP = 1e-3
 _SYMBOLS: Mapping[str, str] = {"n_params": "e_n", "n_tokens": "e_d", "x": "e"}
 """What elasticities of the commonest inputs are called, as in the coordinates of laws."""
 
-type Source = Fit | Mixture | Constants
+type Source = Fit | ModelAverage | Constants
 
 
 def elasticities(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale.posterior.average import Mixture
+from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
 from bayescale.units import format_number
 
@@ -18,7 +18,7 @@ _MOST = 700.0
 """E-folds of which the factor is still a number."""
 
 
-def beyond_runs(source: Fit | Mixture, plans: Mapping[str, ArrayLike]) -> pd.DataFrame:
+def beyond_runs(source: Fit | ModelAverage, plans: Mapping[str, ArrayLike]) -> pd.DataFrame:
     """Return by how many e-folds plans lie beyond the runs of a fit.
 
     Parameters

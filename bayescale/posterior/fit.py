@@ -60,7 +60,7 @@ class Fit:
     provenance
         Seed, sampler settings, versions, seconds, fingerprint of the runs.
     groups
-        Levels of columns that everything asked of the fit is of; see `of`.
+        Levels of columns that everything asked of the fit is of; see `sel`.
     """
 
     model: Model
@@ -91,7 +91,7 @@ class Fit:
     @property
     def law(self) -> Law:
         """The law that was fitted."""
-        return self.model.formula
+        return self.model.law
 
     @property
     def response(self) -> str:
@@ -109,7 +109,7 @@ class Fit:
         return self.model.groupings
 
     @property
-    def drifts(self) -> bool:
+    def has_discrepancy(self) -> bool:
         """Whether the law may be wrong beyond the runs: whether the model has a discrepancy."""
         return self.model.discrepancy is not None
 
@@ -148,7 +148,7 @@ class Fit:
     def curve(self) -> Curve:
         """The response at any inputs, draw by draw: the law with its discrepancy.
 
-        Where parameters differ between families, it is that of the family of `of`, or of a new
+        Where parameters differ between families, it is that of the family of `sel`, or of a new
         one.
         """
         return self.curve_of(None)
@@ -161,7 +161,7 @@ class Fit:
         groups = {**self.groups, **(groups or {})}
         return Curve.of(self.model, self.scale, self._posterior, groups, dim=dim, seed=self.seed)
 
-    def of(self, **levels: object) -> "Fit":
+    def sel(self, **levels: object) -> "Fit":
         """Return the same fit, asked of one level of each named column from here on.
 
         Parameters
@@ -188,13 +188,13 @@ class Fit:
         >>> floors = tuple(part for part in pooled.pooling if part.of == "E")
         >>> model = replace(pooled, id="floors", pooling=floors)
         >>> fit = bs.fit(model, "overtraining", seed=1, progress=False)
-        >>> plan = bs.allocate(fit.of(family="c4"), compute="1e22")
+        >>> plan = bs.allocate(fit.sel(family="c4"), compute="1e22")
         >>> bool(plan.draws["n_opt"].median() > 1e9)
         True
         """
         for column, level in levels.items():
             if np.ndim(level):  # type: ignore[arg-type]
-                raise CardError(f"of: found several levels of {column}, expected one.")
+                raise CardError(f"sel: found several levels of {column}, expected one.")
         self.refuse_unknown_groups(levels)
         levels = with_coarser(levels, self.model.groupings)
         return replace(self, groups={**self.groups, **levels})
@@ -232,7 +232,7 @@ class Fit:
 
         For a law of size and tokens, ``a`` and ``b`` are the exponents of N_opt and D_opt in
         compute, ``g`` that of the reducible loss. Those of the law are of the level that the fit
-        is asked of (`of`).
+        is asked of (`sel`).
         """
         return reported_quantities(self.model, self._asked)
 
@@ -373,7 +373,7 @@ class Fit:
         """Write the whole fit to one netCDF file, which `bayescale.load_fit` reads back.
 
         The file appears complete or not at all; an older one stays until then. A fit that is
-        asked of a level (`of`) is so when it is read back.
+        asked of a level (`sel`) is so when it is read back.
         """
         write_groups(
             path,

@@ -19,7 +19,7 @@ _MOST_AXES = 4
 
 def reported_quantities(model: Model, draws: xr.Dataset) -> xr.Dataset:
     """Return draws of all scalars that are reported: elasticities first, and the noise last."""
-    law = model.formula
+    law = model.law
     derived = law.derived({name: draws[name] for name in law.parameters})
     rest = set(model.all_priors) - set(law.coordinates)
     order = dict.fromkeys([*law.coordinates, *derived, *law.parameters, *sorted(rest)])
@@ -45,7 +45,7 @@ def predicted_quantities(
     model: Model, scale: Scale, runs: Runs, draws: xr.Dataset, seed: int
 ) -> xr.Dataset:
     """Return the response at the corners of runs, and ln N_opt at the budget of the largest."""
-    law = model.formula
+    law = model.law
     logs = {name: np.log(runs.column(column)) for name, column in model.columns.items()}
     rows = corners(np.array(list(logs.values())))
     groups = {column: column_of(runs, column) for column in model.groupings}

@@ -15,7 +15,7 @@ from bayescale.errors import AmountError
 from bayescale.laws.published import Constants
 from bayescale.model.card import Model
 from bayescale.model.measurement import Facts
-from bayescale.posterior.average import AnyCurve, MixedCurve, Mixture, end_to_end
+from bayescale.posterior.average import AnyCurve, MixedCurve, ModelAverage, end_to_end
 from bayescale.posterior.curve import Curve, Groups, effects_at
 from bayescale.posterior.extrapolation import beyond_runs, farthest
 from bayescale.posterior.fit import Fit
@@ -26,7 +26,7 @@ _BLOCK = 1_000_000
 
 
 def predict(
-    fit: Fit | Mixture | Constants,
+    fit: Fit | ModelAverage | Constants,
     *,
     n_params: object = None,
     n_tokens: object = None,
@@ -122,14 +122,14 @@ def predict(
     )
 
 
-def blocks(count: int, source: Fit | Mixture | Constants) -> list[slice]:
+def blocks(count: int, source: Fit | ModelAverage | Constants) -> list[slice]:
     """Return the parts of so many plans that are worked on one after another.
 
     What is made on the way from plans to answers takes many times their room, so that of ten
     thousand plans at once it would be gigabytes.
     """
     draws = 1
-    if isinstance(source, Mixture):
+    if isinstance(source, ModelAverage):
         draws = sum(part.n_draws for part, _ in source.pieces())
     elif isinstance(source, Fit):
         draws = source.n_draws
@@ -180,7 +180,7 @@ def _one_for_each_level(
 
 
 def simulate_runs(
-    fit: Fit | Mixture,
+    fit: Fit | ModelAverage,
     mean: xr.DataArray,
     columns: Mapping[str, ArrayLike],
     groups: Groups | None = None,
@@ -210,7 +210,7 @@ def simulate_runs(
         Simulate each plan as if it were the only one: nothing depends on the others, nor on their
         order, and all have the same scatter. For plans of which one is to be run.
     """
-    if isinstance(fit, Mixture):
+    if isinstance(fit, ModelAverage):
         # Laws that were fitted with one seed are not to have the same scatter.
         return end_to_end(
             simulate_runs(
@@ -260,12 +260,12 @@ def effects_of_runs(
     model, dim = fit.model, str(like.dims[-1])
     total = xr.zeros_like(like)
     for place, effect in enumerate(model.effects):
-        if effect.by in {*fit.groups, *(groups or {})} or effect.of in model.formula.parameters:
+        if effect.by in {*fit.groups, *(groups or {})} or effect.of in model.law.parameters:
             continue
         own = [f"plan {0 if alone else first + i}" for i in range(like.sizes[dim])]
         stream = (_seed(fit, seed), place)
         found = effects_at(effect, fit.posterior, columns.get(effect.by, own), dim, stream)
-        if effect.of in model.formula.inputs:
+        if effect.of in model.law.inputs:
             column = model.columns[effect.of]
             along = np.log(np.asarray(columns[column]) / fit.scale.reference[effect.of])
             found = found * xr.DataArray(along, dims=dim)
@@ -296,7 +296,7 @@ def noise_of_runs(
     log_inputs, facts
         Of the runs; the facts as `Noise.facts` has them.
     """
-    law, noise = model.formula, model.noise
+    law, noise = model.law, model.noise
     values = {name: draws[name].to_numpy()[..., None] for name in noise.all_priors}
     amount: Any = 0.0
     if noise.growth is not None:
@@ -357,9 +357,9 @@ def stream_of_noise(fit: Fit, seed: int | None = None, plan: int = 0) -> np.rand
 @overload
 def curve_of(source: Fit | Constants) -> Curve: ...
 @overload
-def curve_of(source: Mixture) -> MixedCurve: ...
+def curve_of(source: ModelAverage) -> MixedCurve: ...
 @overload
-def curve_of(source: Fit | Mixture | Constants) -> AnyCurve: ...
-def curve_of(source: Fit | Mixture | Constants) -> AnyCurve:
+def curve_of(source: Fit | ModelAverage | Constants) -> AnyCurve: ...
+def curve_of(source: Fit | ModelAverage | Constants) -> AnyCurve:
     """Return the curve of a posterior, of an average of several, or of published constants."""
     return Curve.of_constants(source) if isinstance(source, Constants) else source.curve

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation.allocate import TEXT_COLUMNS, Plan
+from bayescale.allocation.allocate import TEXT_COLUMNS, Allocation
 from bayescale.costs import Cluster
 from bayescale.decision.candidates import OPTIMAL, candidates_of
 from bayescale.decision.decide import decide
@@ -70,7 +70,7 @@ class Judged:
 
 def judge(
     fit: Fit,
-    plan: Plan,
+    plan: Allocation,
     prob: float,
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
@@ -103,14 +103,14 @@ def judge(
     return found
 
 
-def _others(plan: Plan, budget: float, size: float) -> dict[str, tuple[float, float]]:
+def _others(plan: Allocation, budget: float, size: float) -> dict[str, tuple[float, float]]:
     """Return plans of half and of twice the size for the same budget, where it pays for them."""
     sizes = {"half the size": 0.5 * size, "twice the size": 2.0 * size}
     tokens = {name: float(plan.cost.tokens_for(budget, n)) for name, n in sizes.items()}
     return {name: (sizes[name], d) for name, d in tokens.items() if d >= 1.0}
 
 
-def answer(plan: Plan, place: int, judged: Judged, prob: float) -> Answer:
+def answer(plan: Allocation, place: int, judged: Judged, prob: float) -> Answer:
     """Return the answer for one budget."""
     row = plan.recommended.iloc[place]
     size, tokens = float(row["n_params"]), float(row["n_tokens"])
@@ -170,7 +170,7 @@ def _times(factor: float) -> str:
 
 
 def _record(
-    plan: Plan,
+    plan: Allocation,
     place: int,
     ends: Mapping[tuple[str, float], list[float]],
     judged: Judged,

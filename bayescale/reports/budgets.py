@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation.allocate import TEXT_COLUMNS, Plan, cost_of_runs, optima
+from bayescale.allocation.allocate import TEXT_COLUMNS, Allocation, cost_of_runs, optima
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.reports.blocks import Budgets, Table
@@ -30,7 +30,7 @@ LABELS = {
 }
 
 
-def along_budgets(fit: Fit, plan: Plan, prob: float) -> Budgets:
+def along_budgets(fit: Fit, plan: Allocation, prob: float) -> Budgets:
     """Return the optimum from the smallest run to beyond the largest budget.
 
     The budgets that were asked for are among the nodes, where values are those of `allocate`;
@@ -84,7 +84,7 @@ def _rounded(values: np.ndarray) -> list[float | None]:
 
 
 def _table(
-    plan: Plan, nodes: np.ndarray, found: dict[str, np.ndarray], ends: list[int], prob: float
+    plan: Allocation, nodes: np.ndarray, found: dict[str, np.ndarray], ends: list[int], prob: float
 ) -> Table:
     """Return some of the nodes as text: about evenly spaced, and every budget asked for."""
     some = np.linspace(0, len(nodes) - 1, _ROWS).round().astype(int)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayescale.allocation.allocate import FAR, Plan
+from bayescale.allocation.allocate import FAR, Allocation
 from bayescale.model.identifiability import design_warnings
 from bayescale.model.unused_columns import unused_columns
 from bayescale.posterior.fit import Fit
@@ -17,7 +17,9 @@ _OF_SCHEDULES = ("schedule", "learning_rate", "lr", "peak_lr", "warmup", "warmup
 """Columns that say how runs were trained, under the names that people use."""
 
 
-def caveats_of(fit: Fit, plan: Plan | None, forecasts: Sequence[Forecast] = ()) -> list[Caveat]:
+def caveats_of(
+    fit: Fit, plan: Allocation | None, forecasts: Sequence[Forecast] = ()
+) -> list[Caveat]:
     """Return how far the answers may be believed, the gravest first.
 
     Parameters
@@ -42,7 +44,7 @@ def caveats_of(fit: Fit, plan: Plan | None, forecasts: Sequence[Forecast] = ()) 
     return [Caveat(kind, said) for kind in CAVEATS for said in found.get(kind, ())]
 
 
-def _beyond(plan: Plan) -> list[str]:
+def _beyond(plan: Allocation) -> list[str]:
     """Return which budgets lie beyond the runs, but not so far that the plan says so itself."""
     factors = plan.extrapolation["compute"]
     return [
@@ -84,7 +86,7 @@ def _of_the_law(fit: Fit) -> list[str]:
     return found
 
 
-def _of_the_data(fit: Fit, plan: Plan | None) -> list[str]:
+def _of_the_data(fit: Fit, plan: Allocation | None) -> list[str]:
     runs = fit.runs
     table, card = runs.table, runs.card
     found = []

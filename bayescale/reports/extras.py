@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bayescale.allocation.allocate import Plan, largest_compute
+from bayescale.allocation.allocate import Allocation, largest_compute
 from bayescale.costs import Cluster
 from bayescale.errors import BayescaleError, BayescaleWarning
 from bayescale.experiment_design.next_runs import next_runs
@@ -12,7 +12,7 @@ from bayescale.experiment_design.result import NextRuns
 from bayescale.inference.fit import fit_quietly
 from bayescale.model.card import load_model
 from bayescale.posterior.fit import Fit
-from bayescale.sensitivity.expanding_window import RisingCuts, rising_cuts
+from bayescale.sensitivity.expanding_window import ExpandingWindow, expanding_window
 from bayescale.validation.compare import compare, usual_cuts
 from bayescale.validation.result import Comparison
 
@@ -30,7 +30,7 @@ class Besides:
     """
 
     fit: Fit
-    plan: Plan | None
+    plan: Allocation | None
     prob: float
     cluster: Cluster | None
     progress: bool
@@ -48,14 +48,14 @@ class Besides:
 
         return _unless_refused("comparison of laws", laws)
 
-    def cuts(self) -> RisingCuts | None:
+    def cuts(self) -> ExpandingWindow | None:
         """Return whether the answer moves as larger runs are fitted."""
         fit, plan = self.fit, self.plan
         if plan is None:
             return None
         return _unless_refused(
             "rising cuts",
-            lambda: rising_cuts(
+            lambda: expanding_window(
                 fit.model,
                 fit.runs,
                 usual_cuts(fit.runs.compute),

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping
 
 from bayescale._version import __version__
-from bayescale.allocation.allocate import Plan
+from bayescale.allocation.allocate import Allocation
 from bayescale.costs import Cluster, six_nd
 from bayescale.errors import BayescaleWarning, RunsError
 from bayescale.experiment_design.result import NextRuns
@@ -26,7 +26,7 @@ from bayescale.reports.sections import (
     next_runs_section,
     sensitivity_section,
 )
-from bayescale.sensitivity.expanding_window import RisingCuts
+from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.units import format_count, format_number, format_scientific, format_share
 from bayescale.validation.result import Comparison
@@ -34,14 +34,14 @@ from bayescale.validation.result import Comparison
 
 def gather(
     fit: Fit,
-    plan: Plan | None,
+    plan: Allocation | None,
     prob: float,
     *,
     inputs: Mapping[str, object] | None = None,
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
     comparison: Comparison | None = None,
-    cuts: RisingCuts | None = None,
+    cuts: ExpandingWindow | None = None,
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
 ) -> Facts:
@@ -87,7 +87,7 @@ def gather(
     )
 
 
-def _terms(plan: Plan) -> str:
+def _terms(plan: Allocation) -> str:
     """Return what budgets pay for, and what plans are held to, where it is not the usual."""
     said = [] if plan.cost == six_nd else [f"Budgets pay for {plan.cost.name}."]
     said += [f"Given: {name} = {format_count(value)}." for name, value in plan.fixed.items()]
@@ -104,13 +104,13 @@ def _light(diagnostics: Diagnostics) -> Light:
 def _refuse_other_runs(
     fit: Fit,
     comparison: Comparison | None,
-    cuts: RisingCuts | None,
+    cuts: ExpandingWindow | None,
     multiverse: Multiverse | None,
     next_runs: NextRuns | None,
 ) -> None:
     mine = fit.runs.fingerprint
     others = (
-        ("cuts", cuts and (cuts.fingerprint, cuts.runs), "rising_cuts"),
+        ("cuts", cuts and (cuts.fingerprint, cuts.runs), "expanding_window"),
         (
             "comparison",
             comparison and (comparison.runs.fingerprint, comparison.runs.name),
@@ -159,7 +159,7 @@ def _parameters(fit: Fit, prob: float) -> Section:
 
 
 def _fit_section(
-    fit: Fit, some: Fit, plan: Plan | None, prob: float, diagnostics: Diagnostics
+    fit: Fit, some: Fit, plan: Allocation | None, prob: float, diagnostics: Diagnostics
 ) -> Section:
     table = diagnostics.table
     rows = tuple(
@@ -195,7 +195,7 @@ def _data(fit: Fit) -> Section:
     return Section("data", "Data", (Pairs(tuple(rows)), *said))
 
 
-def _method(fit: Fit, plan: Plan | None) -> Section:
+def _method(fit: Fit, plan: Allocation | None) -> Section:
     law, scale, model = fit.law, fit.scale, fit.model
     rows = [
         ("model card", f"{model.id}: {model.title}"),

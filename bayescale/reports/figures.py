@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bayescale import plots
-from bayescale.allocation.allocate import Plan
+from bayescale.allocation.allocate import Allocation
 from bayescale.plots.pairs import telling_pairs
 from bayescale.plots.parameters import shown_quantities
 from bayescale.posterior.fit import Fit
@@ -31,7 +31,7 @@ def on_axes(draw: Callable[["Axes"], object]) -> Callable[["Figure"], object]:
     return lambda figure: draw(figure.subplots())
 
 
-def of_allocation(some: Fit, plan: Plan, prob: float) -> tuple[Picture, ...]:
+def of_allocation(some: Fit, plan: Allocation, prob: float) -> tuple[Picture, ...]:
     """Return the frontier, the fan of sizes and that of tokens per parameter.
 
     None where budgets are not compute, which is what these figures are against.
@@ -62,7 +62,7 @@ def of_allocation(some: Fit, plan: Plan, prob: float) -> tuple[Picture, ...]:
     )
 
 
-def of_the_fit(fit: Fit, some: Fit, plan: Plan | None, prob: float) -> tuple[Picture, ...]:
+def of_the_fit(fit: Fit, some: Fit, plan: Allocation | None, prob: float) -> tuple[Picture, ...]:
     """Return how the law goes through the runs: along budgets or its one input, and its misses."""
     share, found = format_share(prob), []
     if len(fit.columns) == 1:

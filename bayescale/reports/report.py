@@ -16,7 +16,7 @@ from bayescale.posterior.fit import Fit
 from bayescale.reports.blocks import Facts
 from bayescale.reports.extras import Besides
 from bayescale.reports.facts import gather
-from bayescale.sensitivity.expanding_window import RisingCuts
+from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.validation.result import Comparison
 
@@ -61,7 +61,7 @@ def report(
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
     comparison: Comparison | None = None,
-    cuts: RisingCuts | None = None,
+    cuts: ExpandingWindow | None = None,
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
     full: bool = False,
@@ -99,7 +99,7 @@ def report(
     comparison
         What `bayescale.compare` found on the same runs.
     cuts, multiverse
-        What `bayescale.rising_cuts` and `bayescale.multiverse` found of the same runs: whether
+        What `bayescale.expanding_window` and `bayescale.multiverse` found of the same runs: whether
         the answer moves with the runs, and with choices of the analysis.
     next_runs
         What `bayescale.next_runs` advises.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale import plots
-from bayescale.allocation.allocate import Plan, optima
+from bayescale.allocation.allocate import Allocation, optima
 from bayescale.data.levels import NEW, Levels, column_of
 from bayescale.decision.cross_regret import cross_regret
 from bayescale.errors import BayescaleError
@@ -18,13 +18,13 @@ from bayescale.posterior.thinning import thinned
 from bayescale.reports.answers import Judged
 from bayescale.reports.blocks import Picture, Points, Section, Table, table_of
 from bayescale.reports.figures import DRAWS, of_allocation, on_axes
-from bayescale.sensitivity.expanding_window import RisingCuts
+from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.units import format_count, format_number, format_share
 from bayescale.validation.result import Comparison
 
 
-def allocation_section(some: Fit, plan: Plan, prob: float) -> Section:
+def allocation_section(some: Fit, plan: Allocation, prob: float) -> Section:
     """Return N, D and the losses over budgets, and how far these are from the runs."""
     share = format_share(prob)
     factors = plan.extrapolation
@@ -56,7 +56,7 @@ def allocation_section(some: Fit, plan: Plan, prob: float) -> Section:
     )
 
 
-def alternatives_section(plan: Plan, judged: Sequence[Judged]) -> Section:
+def alternatives_section(plan: Allocation, judged: Sequence[Judged]) -> Section:
     """Return plans beside the recommended one, and how wrong a size may be."""
     blocks: list[Table | Points | Picture] = []
     for budget, each in zip(plan.compute, judged, strict=True):
@@ -76,15 +76,15 @@ def alternatives_section(plan: Plan, judged: Sequence[Judged]) -> Section:
     return Section("alternatives", "Alternatives", tuple(blocks))
 
 
-def families_section(some: Fit, plan: Plan | None, prob: float) -> Section | None:
+def families_section(some: Fit, plan: Allocation | None, prob: float) -> Section | None:
     """Return what differs between levels of the runs, and the optimum of each; None if nothing."""
     column = some.model.grouping
     if not column:
         return None
     labels = Levels.of(some.runs, column).text(column_of(some.runs, column))
     pooled = [p.of for p in some.model.effects if p.by == column and p.of in some.law.parameters]
-    asked = {label: some.of(**{column: label}) for label in sorted(set(labels))}
-    asked[UNSEEN] = some.of(**{column: NEW})
+    asked = {label: some.sel(**{column: label}) for label in sorted(set(labels))}
+    asked[UNSEEN] = some.sel(**{column: NEW})
     rows = {}
     for label, fit in asked.items():
         found = {name: fit.curve.parameters[name] for name in dict.fromkeys(pooled)}
@@ -134,7 +134,7 @@ def families_section(some: Fit, plan: Plan | None, prob: float) -> Section | Non
     )
 
 
-def comparison_section(comparison: Comparison, plan: Plan | None) -> Section:
+def comparison_section(comparison: Comparison, plan: Allocation | None) -> Section:
     """Return which laws the same runs support, what each would plan, and what a mistake costs."""
     blocks: list[Table | Points | Picture] = [
         Points((comparison.headline, *comparison.verdict, *comparison.caveats)),
@@ -169,7 +169,9 @@ def comparison_section(comparison: Comparison, plan: Plan | None) -> Section:
     return Section("comparison", "Law comparison", tuple(blocks))
 
 
-def sensitivity_section(cuts: RisingCuts | None, multiverse: Multiverse | None) -> Section | None:
+def sensitivity_section(
+    cuts: ExpandingWindow | None, multiverse: Multiverse | None
+) -> Section | None:
     """Return whether the answer moves with the runs, and with choices of the analysis."""
     blocks: list[Table | Points | Picture] = []
     if cuts is not None:
@@ -188,7 +190,7 @@ def sensitivity_section(cuts: RisingCuts | None, multiverse: Multiverse | None) 
                 caption="The exponent of N_opt as larger runs are fitted",
                 description="Medians and intervals of the exponent of the compute-optimal size, "
                 "one for each cut of the runs, against the band of all runs.",
-                draw=on_axes(lambda ax: plots.rising_cuts(cuts, ax=ax)),
+                draw=on_axes(lambda ax: plots.expanding_window(cuts, ax=ax)),
             ),
         ]
     if multiverse is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale.allocation.requirements import needed
+from bayescale.allocation.requirements import requirements
 from bayescale.costs import Shape, ShapedCost, ShapeFamily, pearce2024
 from bayescale.costs.shapes import Attention
 from bayescale.data.runs import Runs
@@ -203,7 +203,7 @@ def recount(
     )
 
 
-def counted_exponents(
+def apparent_exponents(
     source: Fit | Constants,
     *,
     given: str | Counting = "total",
@@ -261,7 +261,7 @@ def counted_exponents(
     Examples
     --------
     >>> import bayescale as bs
-    >>> table = bs.counted_exponents(bs.published("besiroglu2024"))
+    >>> table = bs.apparent_exponents(bs.published("besiroglu2024"))
     >>> float(table.loc[("non-embedding", "kaplan2020"), "median"].round(2))
     0.79
     >>> float(table.loc[("total", "kaplan2020"), "median"].round(2))
@@ -276,7 +276,7 @@ def counted_exponents(
             low, high = map(float, law.size(ends))
             sizes = np.geomspace(low, high, _SIZES)
             cost = convention.cost(shapes, law)
-            found = needed(thinned, n_params=sizes, cost=cost, fixed=fixed).draws
+            found = requirements(thinned, n_params=sizes, cost=cost, fixed=fixed).draws
             log_c = np.log(found["compute"].to_numpy()).reshape(-1, _SIZES)
             log_n = np.log(np.asarray(convention.size(law.shape(sizes, shapes)), dtype=float))
             slope = np.nanquantile(_slopes(log_c, log_n), tails)

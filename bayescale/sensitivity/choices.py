@@ -9,7 +9,7 @@ import numpy as np
 from bayescale.costs import RecountedCost, pearce2024, six_nd
 from bayescale.data.runs import Runs
 from bayescale.model.card import Model, load_model
-from bayescale.model.noise import Growth
+from bayescale.model.noise import Heteroscedasticity
 from bayescale.model.priors import Normal
 from bayescale.sensitivity.refit import Question
 
@@ -73,7 +73,7 @@ def normal(universe: Universe) -> Universe:
 def growing(universe: Universe) -> Universe:
     """Let the scale of the scatter grow or shrink with compute."""
     why = "from halving to doubling over two decades: small runs may be noisier, or large ones"
-    growth = Growth(along="compute", exponent=Normal(mean=0.0, sd=0.15, why=why))
+    growth = Heteroscedasticity(along="compute", exponent=Normal(mean=0.0, sd=0.15, why=why))
     noise = replace(universe.model.noise, growth=growth)
     return _with_model(universe, noise=noise, tag="growing")
 

@@ -27,7 +27,7 @@ from bayescale.units import (
 
 
 @dataclass(frozen=True, eq=False)
-class RisingCuts:
+class ExpandingWindow:
     """The exponent and N_opt as larger and larger runs are fitted.
 
     Attributes
@@ -161,7 +161,7 @@ class RisingCuts:
         return as_html((self.headline, *self.caveats), self.text_table())
 
 
-def rising_cuts(
+def expanding_window(
     model: str | Path | Model,
     runs: RunsSource,
     cuts: Sequence[Amount],
@@ -177,7 +177,7 @@ def rising_cuts(
     executor: Executor | None = None,
     store: str | Path | None = None,
     progress: bool = True,
-) -> RisingCuts:
+) -> ExpandingWindow:
     """Refit a model below rising cuts, and follow the exponent and N_opt at a budget.
 
     Parameters
@@ -209,7 +209,7 @@ def rising_cuts(
 
     Returns
     -------
-    RisingCuts
+    ExpandingWindow
         A table, and caveats where the first and the last interval do not meet. `report` prints
         them when it is given this.
 
@@ -231,7 +231,7 @@ def rising_cuts(
     --------
     >>> import bayescale as bs
     >>> runs = bs.load_runs("chinchilla")
-    >>> found = bs.rising_cuts(
+    >>> found = bs.expanding_window(
     ...     "chinchilla", runs, ["1e20"], compute="5.76e23", draws=300, seed=1, progress=False
     ... )
     >>> found.meet("a")
@@ -262,7 +262,7 @@ def rising_cuts(
         progress=progress,
     )
     table = pd.DataFrame(results, index=pd.Index(limits, name="cut"), columns=_columns(results))
-    return RisingCuts(table, chosen.id, runs.name, runs.fingerprint, budget, by, prob)
+    return ExpandingWindow(table, chosen.id, runs.name, runs.fingerprint, budget, by, prob)
 
 
 def _columns(results: Sequence[dict[str, object]]) -> list[str]:

@@ -21,7 +21,7 @@ from bayescale.units import format_share
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class ExponentReconciliation:
     """The exponent after each step.
 
     Attributes
@@ -104,7 +104,7 @@ class Explanation:
         return as_html((self.headline, *self.sentences, *self.caveats), self.text_table())
 
 
-def explain(
+def reconcile_exponents(
     runs: RunsSource,
     steps: Sequence[Step] | None = None,
     *,
@@ -118,7 +118,7 @@ def explain(
     prob: float = 0.9,
     seed: int = 0,
     draws: int = 1000,
-) -> Explanation:
+) -> ExponentReconciliation:
     """Walk from Kaplan's way of measuring the exponent to Chinchilla's, a step at a time.
 
     Kaplan et al. 2020 found N_opt ~ C^0.73, Hoffmann et al. 2022 C^0.50. Of the runs at hand
@@ -154,7 +154,7 @@ def explain(
 
     Returns
     -------
-    Explanation
+    ExponentReconciliation
         A table of the steps. A step that no runs are there for, or that changes nothing, is left
         out, and the caveats say so.
 
@@ -179,7 +179,7 @@ def explain(
     >>> law, truth = bs.law("chinchilla"), bs.published("besiroglu2024").parameters
     >>> loss = law.evaluate(n_params=size, n_tokens=tokens, **truth)
     >>> table = pd.DataFrame({"run": size.astype(str), "N": size, "D": tokens, "loss": loss})
-    >>> found = bs.explain(bs.load_runs(table))
+    >>> found = bs.reconcile_exponents(bs.load_runs(table))
     >>> found.table["a"].round(2).to_list()
     [0.73, 0.51, 0.51]
     """
@@ -228,7 +228,7 @@ def explain(
     table = pd.DataFrame(
         list(rows.values()), index=pd.MultiIndex.from_tuples(rows, names=["ladder", "step"])
     )
-    return Explanation(table, kept, tuple(caveats), runs.name, prob)
+    return ExponentReconciliation(table, kept, tuple(caveats), runs.name, prob)
 
 
 def _ladders(runs: Runs, by: str | None) -> list[tuple[str, Runs]]:

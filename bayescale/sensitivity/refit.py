@@ -115,7 +115,7 @@ def refuse_without_optimum(model: Model, fixed: Mapping[str, object] | None) -> 
     UnsuitableLawError, AmountError
         If its law is not of size and tokens, or takes more than these and what is fixed.
     """
-    Split.of(model.formula, fixed)
+    Split.of(model.law, fixed)
 
 
 def _ends(values: NDArray[np.float64], prob: float) -> list[float]:

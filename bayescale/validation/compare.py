@@ -87,7 +87,7 @@ def compare(
     -------
     Comparison
         ``print`` it for the verdict and the table; ``comparison.weights`` are for
-        `bayescale.average`.
+        `bayescale.model_average`.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def _fit_all(
     names = [model.id for model in models]
     if len(set(names)) < len(names):
         raise ValueError(f"fits: found {', '.join(names)}; give each card a name of its own (id).")
-    responses = {model.formula.response for model in models}
+    responses = {model.law.response for model in models}
     if len(responses) > 1:
         raise RunsError(
             f"fits: found laws of {' and '.join(sorted(responses))}, which are different columns "

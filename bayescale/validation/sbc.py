@@ -193,7 +193,7 @@ def sbc(
     (20, 7)
     """
     model = load_model(model)
-    law = model.formula
+    law = model.law
     needs = tuple(model.columns.values())
     kept = [name for name in model.grouped_and_noted if name in design]
     table = design[list(dict.fromkeys((*needs, *kept)))].assign(**{law.response: 1.0})
@@ -245,7 +245,7 @@ def _least_tails(below: NDArray[Any], ranked: int) -> NDArray[np.float64]:
 
 def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     rng = generator(seed, Stream.SIMULATION, i)
-    law, design = model.formula, Design.of(model, runs)
+    law, design = model.law, Design.of(model, runs)
     prior = draw_prior(model, rng, 1, design.sizes)
     drawn = {name: values[None, :1] for name, values in prior.items()}
     coordinates = {name: drawn[name] for name in law.coordinates}
@@ -328,7 +328,7 @@ def _quantities(
     log_response: NDArray[np.float64],
 ) -> Mapping[str, xr.DataArray]:
     """Return all that is ranked: every scalar, and what planners ask."""
-    law = model.formula
+    law = model.law
     found: dict[str, Any] = {
         str(name): values for name, values in draws.data_vars.items() if values.ndim == 2
     }

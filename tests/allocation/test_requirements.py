@@ -15,7 +15,7 @@ from bayescale.posterior.curve import Curve
 
 
 def test_every_draw_answers_for_itself(fit):
-    found = bs.needed(fit, loss=[2.3, 1.97])
+    found = bs.requirements(fit, loss=[2.3, 1.97])
     assert dict(found.draws.sizes) == {"chain": 4, "draw": 1000, "target": 2}
     # A budget of what a draw needs has that loss at the draw's own optimum.
     reached = found.draws.isel(target=0)
@@ -32,55 +32,55 @@ def test_every_draw_answers_for_itself(fit):
 
 def test_draws_whose_floor_is_above_the_target_are_counted(fit):
     floor = float(fit.posterior["E"].median())
-    found = bs.needed(fit, loss=floor)
+    found = bs.requirements(fit, loss=floor)
     share = float((fit.posterior["E"] >= floor).mean())
     # And those whose floor is so near that no run will ever get there.
     assert share <= found.unreachable.iloc[0] < share + 0.05
     assert "are left out" in found.caveats[0]
-    never = bs.needed(fit, loss=1.0)
+    never = bs.requirements(fit, loss=1.0)
     assert never.unreachable.to_list() == [1.0]
     assert never.text_table().iloc[0, 0] == "out of reach"
 
 
 def test_best_tokens_and_best_size_are_inverse(fit):
-    tokens = bs.needed(fit, n_params="7B").draws.isel(target=0)
+    tokens = bs.requirements(fit, n_params="7B").draws.isel(target=0)
     p = fit.parameters
     balance = (p["alpha"] * p["A"] * 7e9 ** -p["alpha"]) / (
         p["beta"] * p["B"] * tokens["n_tokens"] ** -p["beta"]
     )
     np.testing.assert_allclose(balance, 1.0, rtol=1e-6)
-    size = bs.needed(fit, n_tokens=float(tokens["n_tokens"].median())).draws
+    size = bs.requirements(fit, n_tokens=float(tokens["n_tokens"].median())).draws
     assert float(size["n_params"].median()) == pytest.approx(7e9, rel=0.02)
 
 
 def test_a_size_or_tokens_for_a_loss(fit):
-    found = bs.needed(fit, loss=[2.2, 2.1], n_params="7B")
+    found = bs.requirements(fit, loss=[2.2, 2.1], n_params="7B")
     assert found.draws["target"].to_numpy().tolist() == [
         "loss 2.200, 7.00B parameters",
         "loss 2.100, 7.00B parameters",
     ]
     again = fit.law.evaluate(n_params=7e9, n_tokens=found.draws["n_tokens"], **fit.parameters)
     np.testing.assert_allclose(again.isel(target=1), 2.1, rtol=1e-9)
-    size = bs.needed(fit, loss=2.1, n_tokens="1T").draws["n_params"]
+    size = bs.requirements(fit, loss=2.1, n_tokens="1T").draws["n_params"]
     again = fit.law.evaluate(n_params=size, n_tokens=1e12, **fit.parameters)
     np.testing.assert_allclose(again, 2.1, rtol=1e-9)
 
 
 def test_limits_on_what_reaches_a_loss():
     constants = bs.published("besiroglu2024")
-    free = bs.needed(constants, loss=2.0).draws.squeeze()
+    free = bs.requirements(constants, loss=2.0).draws.squeeze()
     assert float(free["n_params"]) > 4e10
-    small = bs.needed(constants, loss=2.0, limits=bs.Limits(max_params="30B")).draws.squeeze()
+    small = bs.requirements(constants, loss=2.0, limits=bs.Limits(max_params="30B")).draws.squeeze()
     assert float(small["n_params"]) == pytest.approx(3e10, rel=1e-6)
     assert float(small["compute"]) > float(free["compute"])
-    few = bs.needed(constants, loss=2.0, limits=bs.Limits(max_tokens="500B")).draws.squeeze()
+    few = bs.requirements(constants, loss=2.0, limits=bs.Limits(max_tokens="500B")).draws.squeeze()
     assert float(few["n_tokens"]) == pytest.approx(5e11, rel=1e-5)
     neither = bs.Limits(max_params="30B", max_tokens="500B")
-    assert bs.needed(constants, loss=2.0, limits=neither).unreachable.to_list() == [1.0]
+    assert bs.requirements(constants, loss=2.0, limits=neither).unreachable.to_list() == [1.0]
 
 
 def test_failed_fits_are_flagged(failed_fit):
-    found = bs.needed(failed_fit, n_params="7B")
+    found = bs.requirements(failed_fit, n_params="7B")
     assert found.headline.startswith("THIS FIT FAILED ITS GATES")
     with pytest.warns(BayescaleWarning, match="FAILED"):
         found.table()
@@ -98,9 +98,9 @@ def test_failed_fits_are_flagged(failed_fit):
 )
 def test_questions_that_are_none(asked, words):
     with pytest.raises(AmountError, match=words):
-        bs.needed(bs.published("besiroglu2024"), **asked)
+        bs.requirements(bs.published("besiroglu2024"), **asked)
     with pytest.raises(TypeError, match=r"ask it with \.at"):
-        bs.needed(bs.published("kaplan2020-frontier"), loss=2.0)
+        bs.requirements(bs.published("kaplan2020-frontier"), loss=2.0)
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ def test_curves_that_depart_from_their_law(drifting, scale, monkeypatch):
     for step in (-0.3, -0.05, 0.05, 0.3):
         assert bool((curve.loss(split, log_n + step, log_d - step) > best).all())
     # What the best loss of one draw takes is the budget, under that draw.
-    found = bs.needed(source, loss=float(best[1, 3, 0])).draws
+    found = bs.requirements(source, loss=float(best[1, 3, 0])).draws
     assert float(found["compute"][1, 3, 0]) == pytest.approx(1e22, rel=2e-3)
     assert float(found["loss"][1, 3, 0]) == pytest.approx(float(best[1, 3, 0]), rel=1e-9)
-    tokens = bs.needed(source, n_params=float(np.exp(log_n[1, 3, 0]))).draws["n_tokens"]
+    tokens = bs.requirements(source, n_params=float(np.exp(log_n[1, 3, 0]))).draws["n_tokens"]
     assert float(tokens[1, 3, 0]) == pytest.approx(float(np.exp(log_d[1, 3, 0])), rel=2e-2)
     if scale == 0.0:
         np.testing.assert_allclose(

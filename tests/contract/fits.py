@@ -26,7 +26,7 @@ from bayescale.data.catalog import model_cards
 from bayescale.data.column_units import BASES
 from bayescale.model.discrepancy import SCALE, WALKS
 from bayescale.model.measurement import share_of
-from bayescale.model.noise import INEFFICIENCY, Checkpoints, Growth
+from bayescale.model.noise import INEFFICIENCY, CheckpointCorrelation, Heteroscedasticity
 from bayescale.posterior.predict import noise_at_runs
 
 SIZES = np.geomspace(2e7, 1e10, 7)
@@ -140,10 +140,13 @@ def models() -> Mapping[str, bs.Model]:
         _user_law(),
         _normal("normal"),
         _normal("inefficiency", inefficiency=_HALF_NORMAL),
-        _with_noise("growth-compute", growth=Growth(along="compute", exponent=slope)),
-        _with_noise("growth-reducible", growth=Growth(along="reducible", exponent=slope)),
+        _with_noise("growth-compute", growth=Heteroscedasticity(along="compute", exponent=slope)),
         _with_noise(
-            "checkpoints", checkpoints=Checkpoints(run="run", along="n_tokens", length=_LENGTH)
+            "growth-reducible", growth=Heteroscedasticity(along="reducible", exponent=slope)
+        ),
+        _with_noise(
+            "checkpoints",
+            checkpoints=CheckpointCorrelation(run="run", along="n_tokens", length=_LENGTH),
         ),
         _with_noise("standard-error", standard_error="loss_se"),
         _with_noise("rounding", rounding=0.01),
@@ -161,7 +164,7 @@ def table_for(model: bs.Model) -> pd.DataFrame:
 
     It has every column that the model asks for.
     """
-    law, truth = model.formula, TRUTH[model.law]
+    law, truth = model.law, TRUTH[model.law.name]
     axes = [AXES_OF.get(law.name, AXES)[name] for name in law.inputs]
     grid = np.array(list(itertools.product(*axes))).T
     inputs = dict(zip(law.inputs, grid, strict=True))
@@ -190,7 +193,7 @@ def table_for(model: bs.Model) -> pd.DataFrame:
 
 def simulated_runs(model: bs.Model, table: pd.DataFrame) -> bs.Runs:
     """Return a table as the runs of a model, its units confirmed: laws are tried at any scale."""
-    law, needs = model.formula, tuple(model.columns.values())
+    law, needs = model.law, tuple(model.columns.values())
     units = {name: BASES[name] for name in (*needs, law.response) if name in BASES}
     runs = bs.load_runs(table, needs=needs, response=law.response, units=units)
     return runs.for_law(needs, law.response)
@@ -206,7 +209,7 @@ def laplace_fit(model: bs.Model, table: pd.DataFrame, seed: int = 1) -> bs.Fit:
     table
         Runs as `table_for` returns them; responses are replaced by simulated ones.
     """
-    rng, law = np.random.default_rng(seed), model.formula
+    rng, law = np.random.default_rng(seed), model.law
     draft = _Draft(model, simulated_runs(model, table))
     truth = draft.truth(rng)
     log_mean = draft.log_mean(truth[None])[0]
@@ -221,7 +224,7 @@ def laplace_fit(model: bs.Model, table: pd.DataFrame, seed: int = 1) -> bs.Fit:
 def laplace_posterior(model: bs.Model, runs: bs.Runs, seed: int = 1) -> bs.Fit:
     """Return a fit of given runs, simulated from a law's `TRUTH`, without a sampler."""
     rng = np.random.default_rng(seed)
-    draft = _Draft(model, runs.for_law(tuple(model.columns.values()), model.formula.response))
+    draft = _Draft(model, runs.for_law(tuple(model.columns.values()), model.law.response))
     return draft.fit(draft.drawn(draft.truth(np.random.default_rng(seed)), rng), seed)
 
 
@@ -231,7 +234,7 @@ class _Draft:
     def __init__(self, model: bs.Model, runs: bs.Runs) -> None:
         self.model, self.runs = model, runs
         self.design = Design.of(model, runs)
-        self.scalars = [*variables_of(model.formula), *model.other_priors]
+        self.scalars = [*variables_of(model.law), *model.other_priors]
         # Of the levels that there are, not of those that a compiled model has room for.
         self.counts = {
             name: len(self.design.levels[e.by]) if (e := self._effect(name)) else shape[0]
@@ -247,8 +250,8 @@ class _Draft:
 
     def truth(self, rng: np.random.Generator) -> np.ndarray:
         """Return the unknowns that runs are simulated from."""
-        model, law, scale = self.model, self.model.formula, self.design.scale
-        at = law.to_reference(TRUTH[model.law], scale.reference)
+        model, law, scale = self.model, self.model.law, self.design.scale
+        at = law.to_reference(TRUTH[model.law.name], scale.reference)
         for name, prior in model.priors.items():
             at[name] = at[name] / scale.response if prior.relative_to else at[name]
         others = {name: prior.typical for name, prior in model.other_priors.items()}
@@ -267,7 +270,7 @@ class _Draft:
 
     def found(self, points: np.ndarray) -> dict[str, np.ndarray]:
         """Return what `parameters_from_draws` does, of points of shape (chain, draw, unknown)."""
-        model, law, design = self.model, self.model.formula, self.design
+        model, law, design = self.model, self.model.law, self.design
         named = {name: points[..., i] for i, name in enumerate(self.scalars)}
         coordinates, _ = coordinates_of(model, named)
         others = {n: prior.constrain(named[n]) for n, prior in model.other_priors.items()}
@@ -318,7 +321,7 @@ class _Draft:
     def drawn(self, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return draws of the Laplace approximation of the posterior, about its mode."""
         scale = self._prior_scale()
-        observed = np.log(self.runs.column(self.model.formula.response))
+        observed = np.log(self.runs.column(self.model.law.response))
         step, prior_mean = 1e-5 * scale, centre
         for _ in range(3):
             nudged = np.concatenate([centre[None], centre + np.diag(step), centre - np.diag(step)])

@@ -164,12 +164,12 @@ def test_the_inverse_questions_lie_on_the_frontier(law, cost):
     budget = budget_of(cost)
     plan = bs.allocate(source, compute=budget, cost=cost, fixed=fixed).draws.squeeze()
     kinds = {"cost": cost, "fixed": fixed}
-    cheapest = bs.needed(source, loss=float(plan["loss_opt"]), **kinds).draws.squeeze()
+    cheapest = bs.requirements(source, loss=float(plan["loss_opt"]), **kinds).draws.squeeze()
     assert float(cheapest["compute"]) == pytest.approx(budget, rel=1e-6)
     assert float(np.log(cheapest["n_params"] / plan["n_opt"])) == pytest.approx(0, abs=3e-5)
-    tokens = bs.needed(source, n_params=float(plan["n_opt"]), **kinds).draws.squeeze()
+    tokens = bs.requirements(source, n_params=float(plan["n_opt"]), **kinds).draws.squeeze()
     assert float(np.log(tokens["n_tokens"] / plan["d_opt"])) == pytest.approx(0, abs=3e-5)
-    size = bs.needed(source, n_tokens=float(plan["d_opt"]), **kinds).draws.squeeze()
+    size = bs.requirements(source, n_tokens=float(plan["d_opt"]), **kinds).draws.squeeze()
     assert float(np.log(size["n_params"] / plan["n_opt"])) == pytest.approx(0, abs=3e-5)
 
 

@@ -89,7 +89,7 @@ def test_every_prior_has_a_reason(card):
 @every_card
 def test_prior_losses_are_plausible(card):
     model = load_model(card)
-    law, size = model.formula, 20_000
+    law, size = model.law, 20_000
     drawn = draw_prior(model, np.random.default_rng(1), size, room_for(model))
     natural = law.from_reference(
         {name: drawn[name] for name in law.coordinates}, law.unit_reference
@@ -119,7 +119,7 @@ def test_prior_losses_are_plausible(card):
 def test_prior_of_the_allocation_is_wide(card):
     """A posterior that is narrow must owe it to data: 95 % of D/N spans over two decades."""
     model = load_model(card)
-    law = model.formula
+    law = model.law
     if not law.takes_size_and_tokens:
         return
     drawn = draw_prior(model, np.random.default_rng(1), 20_000, room_for(model))
@@ -275,7 +275,7 @@ def test_volume_of_the_coordinates_in_what_is_sampled_is_the_remainder(card):
     """By differences: the densities above take it as it is stated."""
     model = load_model(card)
     room = tuple((column, 8) for column in model.groupings)
-    names, start = variables_of(model.formula), starting_point(model, sizes=room)
+    names, start = variables_of(model.law), starting_point(model, sizes=room)
     rng = np.random.default_rng(4)
     position = np.array([start[name] for name in names]) + rng.uniform(-0.5, 0.5, len(names))
 
@@ -300,10 +300,10 @@ def test_starting_point_and_transform_agree_with_the_model(card, chinchilla_runs
     draws = {name: np.asarray(value)[None] for name, value in start.items()}
     found = parameters_from_draws(model, design, draws)
     for name, prior in model.priors.items():
-        if name not in model.formula.shares and not prior.relative_to:
+        if name not in model.law.shares and not prior.relative_to:
             assert found[name] == pytest.approx(prior.typical)
     assert set(found) == {
-        *model.formula.parameters,
+        *model.law.parameters,
         *model.all_priors,
         *model.step_scales(found),
     }
@@ -331,7 +331,7 @@ def test_graph_has_one_data_container_and_the_unknowns_of_the_card(card, chinchi
     built = build(model, design.matrix, design.sizes)
     names = {variable.name for variable in built.free_RVs}
     assert names == set(starting_point(model, sizes=design.sizes))
-    assert {logit_name(name) for name in model.formula.shares} <= names
+    assert {logit_name(name) for name in model.law.shares} <= names
     assert [variable.name for variable in built.data_vars] == [DATA]
     steps = model.step_scales(dict.fromkeys(model.all_priors, 1.0))
     assert len(names) == len(model.all_priors) + len(steps)

@@ -100,7 +100,7 @@ CALLS = {
     "report": "bayescale.reports.report",
     "compare": "bayescale.validation.compare.compare",
     "explain": "bayescale.sensitivity.reconcile.explain",
-    "cuts": "bayescale.sensitivity.expanding_window.rising_cuts",
+    "cuts": "bayescale.sensitivity.expanding_window.expanding_window",
     "multiverse": "bayescale.sensitivity.multiverse.multiverse",
 }
 """Commands that sample for long: what they ask the library for is what must differ."""

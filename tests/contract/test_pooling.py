@@ -119,7 +119,7 @@ def posterior_of(model: bs.Model, design: Design) -> xr.Dataset:
 
 def log_mean_in_the_fit(model: bs.Model, design: Design, posterior: xr.Dataset) -> np.ndarray:
     """Return what the graph says of the log of each run over the typical one, a row a draw."""
-    law = model.formula
+    law = model.law
     coordinates, _ = coordinates_of(model, positions_about(model, design))
     natural = law.from_reference(coordinates, law.unit_reference)
     room = max([size for _, size in design.sizes], default=1)

@@ -49,7 +49,7 @@ def asked_of(fit: bs.Fit) -> dict[str, object]:
 
 def of_a_level(fit: bs.Fit) -> bs.Fit:
     column = fit.groupings[-1]
-    return fit.of(**{column: Levels.of(fit.runs, column).text(fit.levels(column).labels)[0]})
+    return fit.sel(**{column: Levels.of(fit.runs, column).text(fit.levels(column).labels)[0]})
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_report_of_levels_shows_each(facts_of):
     (table,) = section.blocks
     assert [row[0] for row in table.rows] == ["c4", "pile", "web", "a new one"]
     for record in table.records[:-1]:
-        own = bs.allocate(fit.of(family=record["family"]), compute=BUDGET)
+        own = bs.allocate(fit.sel(family=record["family"]), compute=BUDGET)
         n_opt = float(own.draws["n_opt"].median())
         assert record["N_opt at 1e22 FLOP"] == pytest.approx(n_opt, rel=0.02)
     assert facts.description.startswith("For a new family, since none was named")

@@ -28,14 +28,14 @@ def of_prior(model: bs.Model, runs: bs.Runs) -> bs.Fit:
     from bayescale.backend.observed import Design
 
     rng = np.random.default_rng(1)
-    runs = runs.for_law(tuple(model.columns.values()), model.formula.response)
+    runs = runs.for_law(tuple(model.columns.values()), model.law.response)
     design = Design.of(model, runs)
     drawn = {
         k: x.reshape(2, 6, *x.shape[1:])
         for k, x in draw_prior(model, rng, 12, design.sizes).items()
     }
-    natural = model.formula.from_reference(
-        {name: drawn[name] for name in model.formula.coordinates}, design.scale.reference
+    natural = model.law.from_reference(
+        {name: drawn[name] for name in model.law.coordinates}, design.scale.reference
     )
     posterior = labelled(model, design, {**natural, **drawn}, rng)
     zeros = (("chain", "draw"), np.zeros((2, 6)))

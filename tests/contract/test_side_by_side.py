@@ -43,8 +43,8 @@ def fits() -> dict[str, bs.Fit]:
         "one law": one,
         "sizes that err together": sizes,
         "pooled": pooled,
-        "of a family": pooled.of(family="c4"),
-        "average": bs.average({"one": one, "two": one}, {"one": 0.5, "two": 0.5}),
+        "of a family": pooled.sel(family="c4"),
+        "average": bs.model_average({"one": one, "two": one}, {"one": 0.5, "two": 0.5}),
     }
 
 
@@ -121,12 +121,12 @@ def test_an_inverse_question_does_not_depend_on_others(fits, name):
         values = [2.2, 2.4, 2.0]
 
         def ask(loss):
-            return bs.needed(fits["one law"], loss=loss).draws
+            return bs.requirements(fits["one law"], loss=loss).draws
     else:
         values = ["7B", "1B", "70B"]
 
         def ask(n_params):
-            return bs.needed(fits["one law"], n_params=n_params).draws
+            return bs.requirements(fits["one law"], n_params=n_params).draws
 
     together = ask(values)
     for place, value in enumerate(values):

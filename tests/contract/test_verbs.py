@@ -43,7 +43,7 @@ def of_first_levels(fit: bs.Fit) -> bs.Fit:
     inputs = set(fit.columns.values())
     named = [c for c in fit.groupings if not inputs & set(c.split("+"))]
     first = {c: str(fit.levels(c).labels[0]) for c in named}
-    return fit.of(**first) if first else fit
+    return fit.sel(**first) if first else fit
 
 
 def check_predict(fit: bs.Fit) -> None:
@@ -72,10 +72,10 @@ def check_allocate(fit: bs.Fit) -> None:
 def check_needed(fit: bs.Fit) -> None:
     fixed = fixed_inputs(fit)
     size = float(np.median(fit.inputs["n_params"])) if "n_params" in fit.inputs else 1e9
-    found = bs.needed(fit, n_params=size, fixed=fixed)
+    found = bs.requirements(fit, n_params=size, fixed=fixed)
     assert found.draws["n_params"].to_numpy() == pytest.approx(size)
     loss = float(found.draws["loss"].median())
-    back = bs.needed(fit, loss=loss, fixed=fixed)
+    back = bs.requirements(fit, loss=loss, fixed=fixed)
     log_n = float(np.log(back.draws["n_params"].median()))
     assert log_n == pytest.approx(np.log(size), abs=0.3)
     assert str(found) and not found.table().empty
@@ -179,7 +179,7 @@ def test_a_verb_answers_or_is_refused(name, verb):
 def test_an_input_that_is_not_fixed_is_asked_for(name, verb):
     ask = {
         "allocate": lambda fit: bs.allocate(fit, compute=BUDGET),
-        "needed": lambda fit: bs.needed(fit, loss=2.5),
+        "needed": lambda fit: bs.requirements(fit, loss=2.5),
         "decide": lambda fit: bs.decide(fit, compute=BUDGET),
     }[verb]
     with pytest.raises(bs.AmountError, match=r"also takes .* expected its value. Give fixed="):

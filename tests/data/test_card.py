@@ -59,7 +59,7 @@ def test_what_a_card_cannot_say(change, said):
         DatasetCard.from_dict(GOOD | change, "here")
 
 
-@pytest.mark.parametrize("name", bs.datasets().index)
+@pytest.mark.parametrize("name", bs.list_datasets().index)
 def test_shipped_cards_go_through_json_and_back(name):
     card = bs.load_runs(name).card
     assert DatasetCard.from_dict(dataclasses.asdict(card), "saved card") == card

@@ -21,8 +21,8 @@ def pooled() -> bs.Fit:
 
 
 @pytest.fixture(scope="module")
-def both(pooled) -> bs.Mixture:
-    return bs.average({"one": pooled, "two": pooled}, {"one": 0.5, "two": 0.5})
+def both(pooled) -> bs.ModelAverage:
+    return bs.model_average({"one": pooled, "two": pooled}, {"one": 0.5, "two": 0.5})
 
 
 @pytest.fixture
@@ -47,15 +47,15 @@ def run(capsys):
 def test_a_level_that_was_not_fitted_is_refused_with_the_nearest(pooled, both):
     words = rf"found family 'c5'; .* fitted are {LEVELS}\. Did you mean 'c4'\? .*bayescale\.NEW"
     with pytest.raises(UnknownNameError, match=words):
-        pooled.of(family="c5")
+        pooled.sel(family="c5")
     for asked in (pooled, both):
         for levels in ("c5", ["c4", "c5"], ["c4", NEW, "c5"]):
             with pytest.raises(UnknownNameError, match=words):
                 bs.predict(asked, **PLAN, groups={"family": levels})
     with pytest.raises(CardError, match="found 'recipe', expected one of the columns"):
-        pooled.of(recipe="c4")
+        pooled.sel(recipe="c4")
     with pytest.raises(CardError, match="found several levels of family, expected one"):
-        pooled.of(family=["c4", "redpajama"])
+        pooled.sel(family=["c4", "redpajama"])
 
 
 def test_a_new_level_is_asked_for_by_name_or_by_silence(pooled, both):
@@ -72,7 +72,7 @@ def test_a_new_level_is_asked_for_by_name_or_by_silence(pooled, both):
 ANSWERS = {
     "allocate": lambda fit: bs.allocate(fit, compute=1e22).headline,
     "decide": lambda fit: bs.decide(fit, compute=1e22).headline,
-    "needed": lambda fit: bs.needed(fit, loss=2.5).headline,
+    "needed": lambda fit: bs.requirements(fit, loss=2.5).headline,
     "next_runs": lambda fit: bs.next_runs(fit, target=1e22, budget=1e21, n_runs=1).headline,
 }
 
@@ -82,8 +82,8 @@ def test_an_answer_says_first_of_which_level_it_is(pooled, question):
     ask = ANSWERS[question]
     unnamed = f"For a new family, since none was named; those that were fitted are {LEVELS}."
     assert ask(pooled).startswith(unnamed)
-    assert ask(pooled.of(family="c4")).startswith("chinchilla law (chinchilla-pooled card, of f")
-    assert "card, of a new family)" in ask(pooled.of(family=NEW))
+    assert ask(pooled.sel(family="c4")).startswith("chinchilla law (chinchilla-pooled card, of f")
+    assert "card, of a new family)" in ask(pooled.sel(family=NEW))
 
 
 def test_an_average_of_laws_says_it_too(both):
@@ -117,7 +117,7 @@ def test_levels_of_amounts():
 
 def test_the_level_survives_a_file(pooled, tmp_path):
     for level in ("c4", NEW):
-        asked = pooled.of(family=level)
+        asked = pooled.sel(family=level)
         asked.save(tmp_path / "fit.nc")
         again = bs.load_fit(tmp_path / "fit.nc")
         assert dict(again.groups) == {"family": level}
@@ -160,7 +160,7 @@ def test_the_parameters_of_a_level_are_its_own(pooled):
     """A summary, a table and coefficients of one family were those of an average one."""
     law = pooled.law
     for level in ("c4", "refinedweb"):
-        asked = pooled.of(family=level)
+        asked = pooled.sel(family=level)
         for effect in pooled.model.effects:
             difference = pooled.posterior[effect.effect].sel(level_family=level)
             if effect.of in ("alpha", "beta"):

@@ -195,8 +195,8 @@ def test_users_folders_come_first(tmp_path, monkeypatch):
     (folder / "card.toml").write_text(text.replace(checksum, ""), encoding="utf-8")
     monkeypatch.setenv(PATH_VARIABLE, str(tmp_path))
     assert load_runs("mine").name == "mine"
-    assert {"mine", "chinchilla"} <= set(bs.datasets().index)
-    assert "none stated" in bs.datasets().loc["chinchilla", "licence"]
+    assert {"mine", "chinchilla"} <= set(bs.list_datasets().index)
+    assert "none stated" in bs.list_datasets().loc["chinchilla", "licence"]
 
 
 def test_a_damaged_table_fails_its_checksum(tmp_path):

@@ -94,7 +94,7 @@ def test_sizes_in_millions_and_tokens_in_billions(chinchilla_runs):
     assert bs.load_runs(in_units(table, units), units=units).fingerprint is not None
 
 
-@pytest.mark.parametrize("name", bs.datasets().index)
+@pytest.mark.parametrize("name", bs.list_datasets().index)
 def test_shipped_tables_raise_no_alarm(name):
     assert not bs.load_runs(name, keep_outliers=True).notes_of("implausible", "counting")
 

@@ -151,7 +151,7 @@ def test_candidate_plans(decision, fit):
     # What is wasted is what the same loss would not have needed.
     p = fit.parameters
     loss = fit.law.evaluate(n_params=3e10, n_tokens=3e12, **p)
-    needed = bs.needed(fit, loss=float(loss.isel(chain=0, draw=0))).draws["compute"]
+    needed = bs.requirements(fit, loss=float(loss.isel(chain=0, draw=0))).draws["compute"]
     one = decision.regrets.wasted(
         decision.regrets.log_loss(np.log([3e10]), np.log([3e12])), np.array([5.4e23])
     )[0, 0, 0]
@@ -227,7 +227,7 @@ def test_words_for_a_manager(decision):
     assert text.loc["7B on 2T", "P(best)"] == ""
     assert text.loc["70B on 1.4T", "P(best)"].endswith(" %")
     assert "<table" in decision._repr_html_()
-    worth = decision.value_of_information
+    worth = decision.evpi
     assert worth["amount"] == pytest.approx(worth["share"] * 5.76e23)
     assert worth["money"] == pytest.approx(CLUSTER.money(worth["amount"]))
 

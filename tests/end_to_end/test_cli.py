@@ -165,7 +165,7 @@ def test_decide(run, saved):
     assert [row["p_best"] is None for row in facts["plans"]] == [False, True, False]
     narrow, wide = (band["lower"] for band in facts["bands"][:2])
     assert wide < 7e10 and (narrow is None or narrow > wide)
-    assert facts["value_of_information"]["share"] == facts["plans"][0]["regret"]
+    assert facts["evpi"]["share"] == facts["plans"][0]["regret"]
 
 
 def test_decide_under_costs_and_limits(run, saved):

@@ -40,7 +40,7 @@ def test_the_page_of_laws_is_what_the_laws_say():
 def test_the_page_of_real_data_has_every_law():
     """Write it anew with `make real-data`."""
     found = (ROOT / "docs" / "real-data.md").read_text(encoding="utf-8")
-    for name in bs.laws().loc[list(LAWS)].index:
+    for name in bs.list_laws().loc[list(LAWS)].index:
         assert f"`{name}`" in found
 
 

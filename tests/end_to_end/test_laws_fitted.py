@@ -170,7 +170,7 @@ def test_a_law_of_the_users_own_gets_everything(tilted, chinchilla_runs, fit, tm
     copy = tmp_path / "tilted.toml"
     copy.write_text(tilted.to_toml(), encoding="utf-8")
     assert bs.load_model(copy) == tilted
-    assert "tilted" in bs.laws().index
+    assert "tilted" in bs.list_laws().index
     compared = bs.hold_out([tilted, "kaplan-nd"], chinchilla_runs, "compute < 1e21", seed=1)
     assert list(compared.index) == ["tilted", "kaplan-nd"]
 

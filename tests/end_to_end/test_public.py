@@ -51,9 +51,9 @@ def test_no_module_hides_a_public_function():
 
 
 def test_catalogues_are_calls():
-    assert {"chinchilla", "coupled", "kaplan-nd"} <= set(bs.laws().index)
-    assert {"chinchilla", "coupled", "kaplan-nd"} <= set(bs.models().index)
-    assert {"chinchilla", "overtraining"} <= set(bs.datasets().index)
+    assert {"chinchilla", "coupled", "kaplan-nd"} <= set(bs.list_laws().index)
+    assert {"chinchilla", "coupled", "kaplan-nd"} <= set(bs.list_models().index)
+    assert {"chinchilla", "overtraining"} <= set(bs.list_datasets().index)
     assert bs.laws.LAWS["chinchilla"] is bs.law("chinchilla")
 
 

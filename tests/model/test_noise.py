@@ -17,14 +17,14 @@ from bayescale.backend.likelihood import NoiseOfRuns
 from bayescale.errors import BayescaleWarning, CardError, RunsError
 from bayescale.model.card import Model
 from bayescale.model.measurement import links_of
-from bayescale.model.noise import Checkpoints, Growth, Noise
+from bayescale.model.noise import CheckpointCorrelation, Heteroscedasticity, Noise
 
 WHY = "for a test"
 SIGMA = {"sigma": bs.HalfNormal(scale=0.02, why=WHY)}
 STUDENT = {**SIGMA, "nu": bs.Gamma(shape=2.0, rate=0.1, lower=1.0, why=WHY)}
-GROWTH = Growth(along="compute", exponent=bs.Normal(mean=0.0, sd=0.2, why=WHY))
+GROWTH = Heteroscedasticity(along="compute", exponent=bs.Normal(mean=0.0, sd=0.2, why=WHY))
 REDUCIBLE = replace(GROWTH, along="reducible")
-LINKED = Checkpoints(
+LINKED = CheckpointCorrelation(
     run="run", along="n_tokens", length=bs.LogNormal(median=1.0, log_sd=0.7, why=WHY)
 )
 ALIKE = replace(LINKED, alike=bs.Beta(a=1.0, b=1.0, why=WHY))
@@ -312,7 +312,7 @@ def test_what_is_nothing_changes_nothing():
 
 def test_scale_grows_with_what_the_card_says():
     model = with_noise(normal(growth=REDUCIBLE))
-    law = model.formula
+    law = model.law
     fit = bs.fit(model, curves(), draws=50, tune=100, chains=2, seed=1, progress=False)
     plans = {"n_params": [1e8, 1e10], "n_tokens": [2e9, 2e11]}
     drawn = bs.predict(fit, **plans, seed=3)
@@ -400,7 +400,7 @@ def test_what_does_not_go_together_is_refused():
     with pytest.raises(CardError, match="along = 'compute'.*n_encoder_params"):
         replace(bs.load_model("encoder-decoder"), noise=normal(growth=GROWTH))
     by_compute = replace(bs.load_model("power-law-floor"), noise=normal(growth=GROWTH))
-    assert GROWTH.inputs(by_compute.formula, by_compute.columns) == ("x",)
+    assert GROWTH.inputs(by_compute.law, by_compute.columns) == ("x",)
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_a_correlation_between_families_is_learnt_and_carried_to_new_ones():
         found = fit.posterior[f"{part}_by_family"].mean(("chain", "draw"))
         assert np.corrcoef(found, list(steps.values()))[0, 1] > 0.85
     # A new family's exponents keep together as those of the known ones do.
-    new = {name: np.log(draws) for name, draws in fit.of(family=bs.NEW).curve.parameters.items()}
+    new = {name: np.log(draws) for name, draws in fit.sel(family=bs.NEW).curve.parameters.items()}
     moved_by = [
         (new[part] - np.log(fit.posterior[part])).to_numpy().ravel() for part in ("alpha", "beta")
     ]
@@ -340,7 +340,7 @@ def test_a_law_of_several_modes_can_be_pooled():
     assert fit.diagnostics.ok, fit.diagnostics.messages
     assert next(iter(fit.provenance["modes"])) == "alpha_S above alpha_N"
     for family, step in steps_of.items():
-        draws = fit.of(family=family).curve.parameters["alpha_N"]
+        draws = fit.sel(family=family).curve.parameters["alpha_N"]
         expected = truth["alpha_N"] * np.exp(step)
         low, high = np.quantile(draws, [0.001, 0.999])
         assert low < expected < high, family

@@ -182,7 +182,7 @@ def test_forest(pooled):
     at = {line.get_ydata()[0]: line.get_xdata()[0] for line in floors.lines}
     expected = [
         float(one.curve.parameters["E"].median())
-        for one in (pooled.of(family="even"), pooled.of(family="odd"), pooled)
+        for one in (pooled.sel(family="even"), pooled.sel(family="odd"), pooled)
     ]
     np.testing.assert_allclose([at[y] for y in range(3)], expected)
     assert at[0] < at[2] < at[1]
@@ -275,17 +275,17 @@ def test_regret(fit):
 
 @pytest.mark.slow
 def test_rising_cuts(cuts):
-    ax = bs.plots.rising_cuts(cuts)
+    ax = bs.plots.expanding_window(cuts)
     ticks = [tick.get_text() for tick in ax.get_xticklabels()]
     assert ticks == ["< 1e20\n136 runs", "< 3e20\n177 runs", "< 1e21\n217 runs", "all\n240 runs"]
     assert labels(ax) == ["all runs", "median and 95 % interval"]
     (points,) = [line for line in ax.lines if line.get_marker() == "o"]
     np.testing.assert_allclose(points.get_ydata(), cuts.table["a"])
-    sizes = bs.plots.rising_cuts(cuts, "n_opt", Figure().subplots())
+    sizes = bs.plots.expanding_window(cuts, "n_opt", Figure().subplots())
     assert sizes.get_yscale() == "log"
     assert "N_opt at 5.76e23 FLOP" in sizes.get_ylabel()
-    failed = bs.RisingCuts(cuts.table.assign(ok=[True, False, True, True]), **plain(cuts))
-    assert "failed its gates" in labels(bs.plots.rising_cuts(failed))
+    failed = bs.ExpandingWindow(cuts.table.assign(ok=[True, False, True, True]), **plain(cuts))
+    assert "failed its gates" in labels(bs.plots.expanding_window(failed))
 
 
 def plain(cuts) -> dict[str, object]:
@@ -297,11 +297,11 @@ def test_ladder():
     steps = pd.MultiIndex.from_product([["mine", "yours"], ["start", "end"]])
     table = pd.DataFrame({"a": [0.8, 0.5, 0.7, 0.6]}, index=steps.set_names(["ladder", "step"]))
     table = table.assign(a_lower=table["a"] - 0.05, a_upper=table["a"] + 0.05)
-    ax = bs.plots.ladder(bs.Explanation(table, {}, (), "runs", 0.9))
+    ax = bs.plots.ladder(bs.ExponentReconciliation(table, {}, (), "runs", 0.9))
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["start", "+ end"]
     assert labels(ax)[:2] == ["Kaplan et al. 2020", "Hoffmann et al. 2022"]
     assert labels(ax)[2:] == ["mine, 90 %", "yours, 90 %"]
-    alone = bs.plots.ladder(bs.Explanation(table.loc[["mine"]], {}, (), "runs", 0.9))
+    alone = bs.plots.ladder(bs.ExponentReconciliation(table.loc[["mine"]], {}, (), "runs", 0.9))
     assert {text.get_text() for text in alone.texts} == {"0.80", "0.50"}
 
 

@@ -14,12 +14,12 @@ BUDGET = "5.76e23"
 
 
 @pytest.fixture(scope="module")
-def mixture(law_fits) -> bs.Mixture:
-    return bs.average(law_fits, {"chinchilla": 0.6, "kaplan-nd": 0.3, "coupled": 0.1})
+def mixture(law_fits) -> bs.ModelAverage:
+    return bs.model_average(law_fits, {"chinchilla": 0.6, "kaplan-nd": 0.3, "coupled": 0.1})
 
 
 def test_one_law_with_all_the_weight_is_that_law(law_fits):
-    alone = bs.average(law_fits, {"coupled": 2.0})
+    alone = bs.model_average(law_fits, {"coupled": 2.0})
     assert alone.weights.to_dict() == {"chinchilla": 0.0, "kaplan-nd": 0.0, "coupled": 1.0}
     of_law, of_average = (
         bs.allocate(s, compute=BUDGET).draws for s in (law_fits["coupled"], alone)
@@ -72,29 +72,29 @@ def test_plans_allow_for_not_knowing_the_law(mixture, law_fits):
 
 
 def test_weights_of_a_comparison_serve(compared):
-    mixed = bs.average(compared.fits, compared.weights)
+    mixed = bs.model_average(compared.fits, compared.weights)
     pd.testing.assert_series_equal(
         mixed.weights.sort_index(), compared.weights.sort_index(), check_names=False
     )
 
 
 def test_a_law_that_failed_is_told_of(fit, failed_fit):
-    mixed = bs.average({"good": fit, "bad": failed_fit}, {"good": 0.5, "bad": 0.5})
+    mixed = bs.model_average({"good": fit, "bad": failed_fit}, {"good": 0.5, "bad": 0.5})
     assert bs.allocate(mixed, compute=BUDGET).headline.startswith("THIS FIT FAILED")
     assert "bad: R-hat of" in mixed.diagnostics.failures[0]
-    without = bs.average({"good": fit, "bad": failed_fit}, {"good": 1.0})
+    without = bs.model_average({"good": fit, "bad": failed_fit}, {"good": 1.0})
     assert without.diagnostics.ok
 
 
 def test_what_is_refused(law_fits, chinchilla_runs):
     with pytest.raises(ValueError, match="weights: found other, expected chinchilla"):
-        bs.average(law_fits, {"other": 1.0})
+        bs.model_average(law_fits, {"other": 1.0})
     for weights in ({"coupled": -1.0, "chinchilla": 2.0}, {"coupled": 0.0}, {"coupled": np.nan}):
         with pytest.raises(ValueError, match="not negative and not all zero"):
-            bs.average(law_fits, weights)
+            bs.model_average(law_fits, weights)
     other = bs.fit("power-law", chinchilla_runs, draws=50, seed=1, progress=False)
     with pytest.raises(CardError, match="power one of compute"):
-        bs.average({"two": law_fits["coupled"], "power": other}, {"two": 1.0})
+        bs.model_average({"two": law_fits["coupled"], "power": other}, {"two": 1.0})
 
 
 @given(st.lists(st.floats(0.001, 1.0), min_size=1, max_size=8), st.integers(1, 5000))
@@ -110,7 +110,7 @@ def test_an_average_fails_where_laws_that_the_runs_contradict_have_most_of_it(la
     assert [c.name for c in law_fits["kaplan-nd"].criticism if c.failed] == ["pattern"]
     for share, ok in ((0.3, True), (0.7, False)):
         weights = {"kaplan-nd": share, "chinchilla": 1.0 - share}
-        found = bs.average(law_fits, weights).diagnostics
+        found = bs.model_average(law_fits, weights).diagnostics
         assert found.ok is ok
         said = found.remarks if ok else found.failures
         assert any(

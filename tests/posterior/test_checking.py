@@ -281,7 +281,7 @@ def test_a_response_that_falls_or_only_scatters_is_not_refused():
     ):
         assert unidentified(CHINCHILLA, grid(loss)) == ()
     accuracy = bs.load_model("error-from-loss")
-    assert accuracy.formula.rises_in == {"loss"}
+    assert accuracy.law.rises_in == {"loss"}
 
 
 def test_scatter_alone_is_seldom_called_a_rise():
@@ -297,7 +297,7 @@ def test_scatter_alone_is_seldom_called_a_rise():
 @pytest.mark.parametrize(("breaks", "needed"), [(1, 16), (2, 22), (3, 28)])
 def test_laws_with_breaks_need_twice_as_many_runs_as_unknowns(breaks, needed):
     model = power(f"broken-power-law-{breaks}")
-    assert model.formula.breaks == breaks
+    assert model.law.breaks == breaks
     assert needed == max(5 * (breaks + 1), 2 * model.n_free)
     check_identifiable(model, curve(3 / np.arange(1, needed + 1) ** 0.1))
     with pytest.raises(RunsError, match=rf"expected at least {needed}.*power-law-floor"):
@@ -356,7 +356,7 @@ def test_every_answer_says_how_far_it_is_from_the_runs(fit):
     far = {
         "allocate": bs.allocate(fit, compute="1e25").headline,
         "decide": bs.decide(fit, compute="1e25").headline,
-        "needed": bs.needed(fit, loss=1.95).headline,
+        "needed": bs.requirements(fit, loss=1.95).headline,
         "next_runs": bs.next_runs(fit, target="1e25", budget="1e21", n_runs=1).headline,
     }
     for verb, headline in far.items():

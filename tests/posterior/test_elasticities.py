@@ -69,7 +69,7 @@ def test_several_laws_and_points(law_fits):
     assert table.loc[("kaplan-nd", 1), "e_n_lower"] > table.loc[("chinchilla", 1), "e_n_upper"]
     with pytest.raises(AmountError, match="found n_params, expected n_params, n_tokens"):
         bs.elasticities(law_fits, n_params="1B")
-    mixed = bs.average(law_fits, {"chinchilla": 0.5, "coupled": 0.5})
+    mixed = bs.model_average(law_fits, {"chinchilla": 0.5, "coupled": 0.5})
     between = bs.elasticities({"average": mixed}, n_params="10B", n_tokens="200B").iloc[0]
     alone = table.xs(1, level="point")["e_n"]
     assert alone["chinchilla"] < between["e_n"] < alone["coupled"]

@@ -48,7 +48,7 @@ def test_effects_that_disagree_fail_though_every_scalar_agrees():
     runs = bs.load_runs("overtraining")
     rng = np.random.default_rng(1)
     shape = (4, 1000)
-    law = model.formula
+    law = model.law
     truth = law.to_reference(
         bs.published("besiroglu2024").parameters, Scale.of(model, runs).reference
     )

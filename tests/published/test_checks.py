@@ -544,9 +544,9 @@ def test_compute_for_a_loss_inverts_the_frontier(name):
     ratio = (p["alpha"] * p["A"] / (p["beta"] * p["B"])) ** (1 / (p["alpha"] + p["beta"]))
     level = (p["A"] * ratio ** -p["alpha"] + p["B"] * ratio ** p["beta"]) * 6**g
     losses = p["E"] + np.array([0.05, 0.2, 1.0])
-    found = bs.needed(constants, loss=losses).draws.squeeze()
+    found = bs.requirements(constants, loss=losses).draws.squeeze()
     np.testing.assert_allclose(found["compute"], (level / (losses - p["E"])) ** (1 / g), rtol=1e-10)
-    unreachable = bs.needed(constants, loss=p["E"])
+    unreachable = bs.requirements(constants, loss=p["E"])
     assert unreachable.unreachable.to_list() == [1.0]
     assert unreachable.caveats == (f"loss {p['E']:.3f}: out of reach.",)
 
@@ -570,8 +570,8 @@ def test_smaller_models_are_cheaper_where_many_tokens_are_served(
     constants, n_params, n_tokens, saving
 ):  # check 21
     lifetime = Lifetime(Serving(n_tokens="2T"))
-    trained = bs.needed(constants, n_params="13B").draws.squeeze()
-    found = bs.needed(constants, loss=float(trained["loss"]), cost=lifetime).draws.squeeze()
+    trained = bs.requirements(constants, n_params="13B").draws.squeeze()
+    found = bs.requirements(constants, loss=float(trained["loss"]), cost=lifetime).draws.squeeze()
     assert float(found["n_params"]) == close(n_params, rel=1e-5)
     assert float(found["n_tokens"]) == close(n_tokens, rel=1e-5)
     alone = lifetime(13e9, float(trained["n_tokens"]))
@@ -635,7 +635,7 @@ def test_the_exponent_that_kaplans_range_would_show(name, exponent):
     kaplans = RecountedCost(six_nd, pearce2024.non_embedding, "6ND without embeddings")
     # Kaplan's sizes, 768 to 1.5e9 without embeddings, and the budgets for which they are optimal.
     ends = (
-        bs.needed(
+        bs.requirements(
             bs.published(name), n_params=pearce2024.total(np.array([768.0, 1.5e9])), cost=kaplans
         )
         .draws["compute"]

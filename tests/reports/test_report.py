@@ -84,7 +84,7 @@ def record(fit, tmp_path_factory) -> dict:
 
 
 @pytest.fixture(scope="module")
-def plan(fit) -> bs.Plan:
+def plan(fit) -> bs.Allocation:
     return bs.allocate(fit, compute=BUDGETS)
 
 
@@ -394,7 +394,7 @@ def test_what_runs_cannot_answer_is_left_out_of_a_full_report(fit, tmp_path, mon
     def refused(*args, **options):
         raise bs.RunsError("found too few runs.")
 
-    for name in ("compare", "rising_cuts", "next_runs"):
+    for name in ("compare", "expanding_window", "next_runs"):
         monkeypatch.setattr(f"bayescale.reports.besides.{name}", refused)
     path = tmp_path / "r.md"
     with pytest.warns(BayescaleWarning, match="left out of the report. found too few runs"):
@@ -410,7 +410,7 @@ def test_a_full_report_asks_nothing_that_it_was_given(fit, cuts, tmp_path, monke
     for name in ("compare", "next_runs"):
         monkeypatch.setattr(f"bayescale.reports.besides.{name}", refused)
     monkeypatch.setattr(
-        "bayescale.reports.extras.rising_cuts", lambda *_, **__: pytest.fail("asked again")
+        "bayescale.reports.extras.expanding_window", lambda *_, **__: pytest.fail("asked again")
     )
     options = {"compute": "5.76e23", "cuts": cuts, "full": True, "progress": False}
     text = bs.report(fit, tmp_path / "r.md", **options).read_text(encoding="utf-8")

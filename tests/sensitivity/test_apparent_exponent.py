@@ -120,7 +120,7 @@ def test_shapes_of_a_public_table_are_its_own_counts(shared_table):
 def test_kaplans_study_under_chinchillas_law(constants, reported):
     """Pearce and Song 2024, who read curves of twenty models; here the frontier is exact."""
     law = bs.published(constants)
-    table = bs.counted_exponents(law)
+    table = bs.apparent_exponents(law)
     kaplan = table.loc[("non-embedding", "kaplan2020"), "median"]
     assert kaplan == close(reported, abs=0.01)
     # Against their closed form for C of N, and the exponent that they derive from it.
@@ -138,15 +138,15 @@ def test_kaplans_study_under_chinchillas_law(constants, reported):
     truth = beta / (alpha + beta)
     assert table.loc["total", "median"].to_numpy() == close(np.full(2, truth), abs=1e-6)
     far = {"far": Study(sizes=(1e14, 1e17), counting="total", source="beyond anyone")}
-    large = bs.counted_exponents(law, countings=["non-embedding"], ranges=far)
+    large = bs.apparent_exponents(law, countings=["non-embedding"], ranges=far)
     assert large["median"].iloc[0] == close(truth, abs=0.001)
     tiny = {"tiny": Study(sizes=(1e-3, 1.0), counting="non-embedding", source="no one")}
-    small = bs.counted_exponents(law, countings=["non-embedding"], ranges=tiny)
+    small = bs.apparent_exponents(law, countings=["non-embedding"], ranges=tiny)
     assert small["median"].iloc[0] == close(beta / (beta + alpha / 3), abs=0.005)
 
 
 def test_leaving_more_out_biases_more():
-    table = bs.counted_exponents(bs.published("besiroglu2024"), countings=list(COUNTINGS))
+    table = bs.apparent_exponents(bs.published("besiroglu2024"), countings=list(COUNTINGS))
     kaplan = table.xs("kaplan2020", level="sizes_of")["median"]
     hoffmann = table.xs("hoffmann2022", level="sizes_of")["median"]
     assert kaplan["non-embedding, attention"] > kaplan["non-embedding"] > kaplan["total"]
@@ -156,7 +156,7 @@ def test_leaving_more_out_biases_more():
 
 
 def test_exponents_of_a_posterior_have_intervals(fit):
-    table = bs.counted_exponents(fit, draws=200)
+    table = bs.apparent_exponents(fit, draws=200)
     assert (table["lower"] < table["median"]).all() and (table["median"] < table["upper"]).all()
     a = fit.quantities["a"]
     total = table.loc[("total", "hoffmann2022")]
@@ -171,7 +171,7 @@ def test_exponents_of_a_posterior_have_intervals(fit):
 def test_kaplans_law_in_total_parameters():
     """The other way: a law of parameters without embeddings, looked at in all of them."""
     kaplan = bs.published("kaplan2020-nd")
-    table = bs.counted_exponents(kaplan, given="non-embedding")
+    table = bs.apparent_exponents(kaplan, given="non-embedding")
     own = table.loc[("non-embedding", "kaplan2020"), "median"]
     assert table.loc[("non-embedding", "hoffmann2022"), "median"] == close(own, abs=1e-6)
     assert table.loc[("total", "kaplan2020"), "median"] < own

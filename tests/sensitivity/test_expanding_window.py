@@ -14,7 +14,7 @@ from bayescale.sensitivity.refit import Question, ask
 close = pytest.approx
 
 
-def made(first, last, prob=0.9, **more) -> bs.RisingCuts:
+def made(first, last, prob=0.9, **more) -> bs.ExpandingWindow:
     """Cuts with these intervals of a and N_opt, (lower, median, upper)."""
     rows = [
         {
@@ -29,7 +29,7 @@ def made(first, last, prob=0.9, **more) -> bs.RisingCuts:
     ]
     table = pd.DataFrame(rows, index=pd.Index([1e20, np.inf], name="cut"))
     facts = {"model": "chinchilla", "runs": "mine", "fingerprint": "f", "by": "compute"}
-    return bs.RisingCuts(table=table, compute=1e24, prob=prob, **{**facts, **more})
+    return bs.ExpandingWindow(table=table, compute=1e24, prob=prob, **{**facts, **more})
 
 
 STILL = ((0.5, 0.55, 0.6), (1e9, 2e9, 3e9))
@@ -127,17 +127,17 @@ def test_the_last_row_is_the_fit_itself(cuts, fit):
 def test_finished_cuts_are_not_fitted_again(cuts, chinchilla_runs, tmp_path, monkeypatch):
     asked = {"compute": 5.76e23, "prob": 0.95, "seed": 1, "progress": False, "draws": 100}
     store = tmp_path / "cuts.jsonl"
-    first = bs.rising_cuts("chinchilla", chinchilla_runs, ["1e20"], store=store, **asked)
+    first = bs.expanding_window("chinchilla", chinchilla_runs, ["1e20"], store=store, **asked)
     assert len(store.read_text(encoding="utf-8").splitlines()) == 2
 
     def refuse(*_, **__):
         raise AssertionError("fitted again")
 
     monkeypatch.setattr("bayescale.sensitivity.refit.fit_quietly", refuse)
-    again = bs.rising_cuts("chinchilla", chinchilla_runs, ["1e20"], store=store, **asked)
+    again = bs.expanding_window("chinchilla", chinchilla_runs, ["1e20"], store=store, **asked)
     pd.testing.assert_frame_equal(first.table, again.table)
     # Another budget or probability is another answer; a failure is reported and stays alone.
-    other = bs.rising_cuts(
+    other = bs.expanding_window(
         "chinchilla", chinchilla_runs, ["1e20"], store=store, **{**asked, "prob": 0.5}
     )
     assert other.table["status"].str.contains("fitted again").all()
@@ -147,7 +147,7 @@ def test_finished_cuts_are_not_fitted_again(cuts, chinchilla_runs, tmp_path, mon
 
 def test_too_few_runs_fail_alone(chinchilla_runs):
     size = float(np.sort(chinchilla_runs.n_params)[4]) * 1.001
-    found = bs.rising_cuts(
+    found = bs.expanding_window(
         "chinchilla",
         chinchilla_runs,
         [size],
@@ -166,15 +166,15 @@ def test_too_few_runs_fail_alone(chinchilla_runs):
 def test_bad_cuts_are_refused(chinchilla_runs):
     for cut, words in ((1e10, "found 0 of 240 runs"), (1e30, "found 240 of 240 runs")):
         with pytest.raises(RunsError, match=words):
-            bs.rising_cuts("chinchilla", chinchilla_runs, [cut], compute=1e22)
+            bs.expanding_window("chinchilla", chinchilla_runs, [cut], compute=1e22)
     with pytest.raises(AmountError, match="compute"):
-        bs.rising_cuts("chinchilla", chinchilla_runs, ["1e20"], compute="much")
+        bs.expanding_window("chinchilla", chinchilla_runs, ["1e20"], compute="much")
     with pytest.raises(TypeError, match="power-law"):
-        bs.rising_cuts("power-law-floor", chinchilla_runs, ["1e20"], compute=1e22)
+        bs.expanding_window("power-law-floor", chinchilla_runs, ["1e20"], compute=1e22)
     with pytest.raises(AmountError, match="n_unique_tokens"):
-        bs.rising_cuts("data-constrained", chinchilla_runs, ["1e20"], compute=1e22)
+        bs.expanding_window("data-constrained", chinchilla_runs, ["1e20"], compute=1e22)
     with pytest.raises(ValueError, match="prob"):
-        bs.rising_cuts("chinchilla", chinchilla_runs, ["1e20"], compute=1e22, prob=1.0)
+        bs.expanding_window("chinchilla", chinchilla_runs, ["1e20"], compute=1e22, prob=1.0)
 
 
 def test_keys_tell_refits_apart(chinchilla_runs):

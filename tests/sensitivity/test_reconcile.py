@@ -48,8 +48,8 @@ def curves(constants="besiroglu2024", low=790, high=1.58e9, models=20, noise=0.0
 
 
 @pytest.fixture(scope="module")
-def porian(shared_table) -> bs.Explanation:
-    return bs.explain(bs.load_runs(shared_table("porian_isoflop")))
+def porian(shared_table) -> bs.ExponentReconciliation:
+    return bs.reconcile_exponents(bs.load_runs(shared_table("porian_isoflop")))
 
 
 def test_the_published_ladder(porian):
@@ -85,8 +85,8 @@ def test_attention_counts_too(shared_table):
     """With effective parameters, attention included, the head is still left out less."""
     runs = bs.load_runs(shared_table("porian_isoflop")).where("dataset == 'rw'")
     steps = [replace(PORIAN[0], columns={**PORIAN[0].columns, "view": "attention-train"})]
-    counted = bs.explain(runs, steps).table["a"].iloc[0]
-    left_out = bs.explain(runs, PORIAN[:1]).table["a"].iloc[0]
+    counted = bs.reconcile_exponents(runs, steps).table["a"].iloc[0]
+    left_out = bs.reconcile_exponents(runs, PORIAN[:1]).table["a"].iloc[0]
     assert counted < left_out - 0.05
 
 
@@ -97,11 +97,11 @@ def test_simulated_chinchilla_seen_in_kaplans_way(constants, reported):
     """Pearce and Song 2024: twenty models of 790 to 1.58B, and more here, give Kaplan's exponent."""
     truth = float(LAW.derived(bs.published(constants).parameters)["a"])
     for models, within in ((20, 0.035), (40, 0.02)):
-        found = bs.explain(curves(constants, models=models))
+        found = bs.reconcile_exponents(curves(constants, models=models))
         table = found.table.loc[found.ladders[0]]
         kaplan = table.loc["Kaplan's way"]
         assert kaplan["a"] == close(reported, abs=within)
-        exact = bs.counted_exponents(bs.published(constants)).loc["non-embedding", "kaplan2020"]
+        exact = bs.apparent_exponents(bs.published(constants)).loc["non-embedding", "kaplan2020"]
         assert kaplan["a_lower"] - 0.01 < exact["median"] < kaplan["a_upper"]
         assert table.loc["counting", "a"] == close(truth, abs=0.005)
         # Models of Kaplan's sizes only: there is no larger one to look at.
@@ -109,8 +109,8 @@ def test_simulated_chinchilla_seen_in_kaplans_way(constants, reported):
 
 
 def test_noise_widens_and_does_not_move():
-    noisy = bs.explain(curves(models=40, noise=0.002)).table.droplevel(0)
-    clean = bs.explain(curves(models=40)).table.droplevel(0)
+    noisy = bs.reconcile_exponents(curves(models=40, noise=0.002)).table.droplevel(0)
+    clean = bs.reconcile_exponents(curves(models=40)).table.droplevel(0)
     assert noisy.loc["Kaplan's way", "a"] == close(clean.loc["Kaplan's way", "a"], abs=0.03)
     widths = [t.loc["counting", "a_upper"] - t.loc["counting", "a_lower"] for t in (clean, noisy)]
     assert widths[1] > widths[0]
@@ -138,7 +138,7 @@ def test_numbers_of_warmup_schedule_and_tuning_are_steps():
     assert (kept[3].column("warmup_tokens") <= 0.2 * kept[3].n_tokens).all()
     assert (kept[4].column("schedule_tokens") == kept[4].n_tokens).all()
     assert (kept[5].n_tokens > 1e8).all()
-    found = bs.explain(marked, way="curves")
+    found = bs.reconcile_exponents(marked, way="curves")
     assert found.table.loc[(found.ladders[0], "fit range"), "n_runs"] == len(marked)
 
 
@@ -173,7 +173,7 @@ def test_how_an_exponent_can_be_measured(chinchilla_runs):
 @pytest.mark.slow
 def test_a_law_on_hoffmanns_runs(fit, chinchilla_runs):
     """Counting and range together make of his own runs an exponent that is half way to Kaplan's."""
-    found = bs.explain(chinchilla_runs, seed=1)
+    found = bs.reconcile_exponents(chinchilla_runs, seed=1)
     table = found.table.droplevel(0)
     assert list(table.index) == ["Kaplan's way", "counting", "fit range"]
     assert (table["change"].dropna() < -0.03).all() and (table["change_upper"].dropna() < 0).all()
@@ -187,32 +187,32 @@ def test_the_way_is_of_total_parameters_unless_told():
     runs = curves(models=40)
     body = bs.recount(runs, "non-embedding")
     table = body.table.drop(columns="params_non_embedding")
-    told = bs.explain(bs.load_runs(table, units=AS_GIVEN), given="non-embedding").table
-    plain = bs.explain(runs).table
+    told = bs.reconcile_exponents(bs.load_runs(table, units=AS_GIVEN), given="non-embedding").table
+    plain = bs.reconcile_exponents(runs).table
     np.testing.assert_allclose(told["a"].to_numpy(), plain["a"].to_numpy(), atol=1e-6)
 
 
 def test_what_is_left_out_is_said_and_what_cannot_be_is_refused(chinchilla_runs):
     runs = curves(models=25)
     nothing = bs.Step(name="nothing", why="to leave none", keep="n_tokens < 0")
-    found = bs.explain(runs, [bs.Step(name="start", why="to begin"), nothing])
+    found = bs.reconcile_exponents(runs, [bs.Step(name="start", why="to begin"), nothing])
     assert list(found.table.index.get_level_values("step")) == ["start"]
     assert "nothing: left out." in found.caveats[0] and found.caveats[0] in str(found)
     with pytest.raises(RunsError, match="no step could be measured"):
-        bs.explain(runs, [nothing])
+        bs.reconcile_exponents(runs, [nothing])
     with pytest.raises(ValueError, match="steps: found none"):
-        bs.explain(runs, [])
+        bs.reconcile_exponents(runs, [])
     with pytest.raises(RunsError, match="found no column 'corpus'"):
-        bs.explain(runs, by="corpus")
+        bs.reconcile_exponents(runs, by="corpus")
     with pytest.raises(RunsError, match="found runs of 3 families"):
-        bs.explain(bs.load_runs("overtraining"))
+        bs.reconcile_exponents(bs.load_runs("overtraining"))
     missing = bs.Step(name="none", why="", columns={"warmup": "long"})
     with pytest.raises(RunsError, match="found no column warmup"):
-        bs.explain(runs, [missing])
+        bs.reconcile_exponents(runs, [missing])
 
 
 def test_the_same_seed_gives_the_same_answer():
     runs = curves(models=25, noise=0.002)
-    first, again, other = (bs.explain(runs, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (bs.reconcile_exponents(runs, seed=seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first.table, again.table)
     assert not first.table["a"].equals(other.table["a"])

@@ -115,7 +115,7 @@ def test_different_runs_are_refused(floor_and_none, change, words):
     with pytest.raises(RunsError, match=words):
         bs.compare({"a": fit, "b": other}, **QUICK)
     with pytest.raises(RunsError, match="a and b were not fitted to the same runs"):
-        bs.average({"a": fit, "b": other}, {"a": 1.0})
+        bs.model_average({"a": fit, "b": other}, {"a": 1.0})
 
 
 def test_laws_of_other_columns_are_refused(floor_and_none, fit):

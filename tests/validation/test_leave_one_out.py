@@ -81,7 +81,7 @@ def test_a_run_that_decides_is_refitted_without(monkeypatch):
 def test_densities_of_checkpoints_are_joint():
     """The sum over a run is the density of a multivariate Normal, draw by draw."""
     runs = curve(n=6, runs=3, run=np.repeat(["a", "b", "c"], 6))
-    linked = bs.Checkpoints(run="run", along="examples", length=LENGTH)
+    linked = bs.CheckpointCorrelation(run="run", along="examples", length=LENGTH)
     model = normal(checkpoints=linked)
     fit = bs.fit(model, runs, draws=50, seed=1, progress=False)
     units = units_of(runs, {"a": model})
@@ -104,7 +104,7 @@ def test_groups_are_chosen_with_a_reason():
     whole = units_of(several, {"a": power_law()})
     assert (whole.by, whole.labels) == ("run", ("a", "b"))
     assert "checkpoints" in whole.why
-    linked = bs.Checkpoints(run="seed", along="examples", length=LENGTH)
+    linked = bs.CheckpointCorrelation(run="seed", along="examples", length=LENGTH)
     seeds = curve(n=6, runs=2, seed=["x", "y"] * 6)
     related = units_of(seeds, {"a": power_law(), "b": power_law(checkpoints=linked)})
     assert related.by == "seed"
@@ -128,7 +128,7 @@ def test_the_default_card_leaves_out_whole_sizes(chinchilla_runs):
 
 def test_groups_are_predicted_in_folds():
     runs = curve(n=8, runs=4, run=np.repeat(list("abcd"), 8))
-    linked = bs.Checkpoints(run="run", along="examples", length=LENGTH)
+    linked = bs.CheckpointCorrelation(run="run", along="examples", length=LENGTH)
     models = {"plain": normal(), "linked": normal(checkpoints=linked)}
     fits = {name: bs.fit(m, runs, draws=200, seed=1, progress=False) for name, m in models.items()}
     found = leave_out(fits, runs, units_of(runs, models), **{**OPTIONS, "folds": 2})
