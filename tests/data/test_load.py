@@ -343,7 +343,7 @@ def test_runs_are_read_as_models_need_them(tmp_path, chinchilla_runs):
     table.to_csv(path, index=False)
     assert as_runs(chinchilla_runs) is chinchilla_runs
     for source in (table, path, str(path)):
-        assert len(as_runs(source, [bs.load_model("chinchilla")])) == len(table)
+        assert len(runs_for(source, [bs.load_model("chinchilla")])) == len(table)
     sizes = replace(bs.load_model("power-law"), inputs={"x": "n_params"})
     few = table[["n_params", "loss"]].drop_duplicates("n_params")
     assert len(as_runs(few, [sizes])) == len(few)
