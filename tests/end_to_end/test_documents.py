@@ -98,7 +98,7 @@ def test_the_readme_commands_run(tmp_path, monkeypatch, capsys):
 
 
 def test_files_the_documents_link_to_exist():
-    for document in (ROOT / "README.md", *PAGES):
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES):
         text = document.read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             made = "_generated" in target
@@ -131,10 +131,12 @@ def test_the_reference_has_every_public_name():
     assert documented | set(bs.plots.__all__) | set(bs.costs.__all__) <= found
 
 
-def test_make_targets_in_the_readme_exist():
+def test_make_targets_in_the_documents_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"make ([a-z]+)", README))
-    assert {"demo", "test"} <= targets
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"`make ([a-z]+)", README + contributing))
+    targets |= set(re.findall(r"^ {4}make ([a-z]+)", README + contributing, flags=re.MULTILINE))
+    assert {"demo", "test", "quick", "lint"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
