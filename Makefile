@@ -54,7 +54,7 @@ real-data: ## fit every law to the larger public tables in TABLES, for docs/real
 
 calibration: ## score intervals on larger runs and on simulations, for docs/calibration.md
 	@tools/venv.sh dev
-	@$(BIN)/python benchmarks/calibration.py $(TABLES)
+	@$(BIN)/python -m benchmarks.calibration $(TABLES)
 
 next-runs: ## launch the runs that next_runs chooses, and others, for docs/next-runs.md
 	@tools/venv.sh dev

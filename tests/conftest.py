@@ -1,6 +1,7 @@
 """Fixtures that are dear to make, made once."""
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,9 @@ DEAR = {"compared", "drifting", "three", "repeating", "of_curves", "small", "por
 
 OTHER_SEED = int(os.environ.get("BAYESCALE_TEST_SEED", "0"))
 """Added to the seed of every sampler of a test: expectations must hold for any correct draws."""
+
+# The benchmarks are of the checkout alone; the package stays the one that is installed.
+sys.path.append(str(Path(__file__).parents[1]))
 
 
 def pytest_configure():

@@ -1,0 +1,96 @@
+"""The public tables of the studies, and the designs of the simulations."""
+
+import numpy as np
+import pandas as pd
+
+import bayescale as bs
+from benchmarks.calibration.cards import SHARES
+from benchmarks.public_tables import Tables
+
+type DataSets = dict[str, dict[str, bs.Runs]]
+"""The tables of each data set; those of one data set are families of it."""
+
+WARMUPS = ("short", "long")
+RECOUNTED = {
+    "kaplan-train": ("rw-base-long-kaplan", "owt2-base-long-kaplan", "rw-tuned-long-const"),
+    "attention-train": (
+        "rw-base-long-kaplan",
+        "rw-base-short-kaplan",
+        "rw-base-short-chinchilla",
+        "rw-tuned-short-const",
+    ),
+}
+"""Families of Porian's tables by how sizes and compute are counted: layers alone, or attention."""
+
+
+def data_sets(tables: Tables) -> DataSets:
+    """Return the tables on which the priors of the default card were settled."""
+    over_trained = bs.load_runs("overtraining")
+    return {
+        "chinchilla": {"all": bs.load_runs("chinchilla")},
+        "overtraining": {
+            family: over_trained.where(f"family == '{family}'") for family in over_trained.families
+        },
+        "porian_isoflop": {
+            family: tables.porian(family)
+            for family in (
+                "rw-base-short-chinchilla",
+                "owt2-base-short-chinchilla",
+                "rw-tuned-short-const",
+                "owt2-tuned-short-const",
+            )
+        },
+        "gemstones": {"cooled down": tables.gemstones_by_tokens("cooldown")},
+        "routed_lm_curves": {"dense": tables.routed("dense")},
+        "datablations_runs": {"one epoch": tables.one_epoch()},
+    }
+
+
+def other_data_sets(tables: Tables) -> DataSets:
+    """Return the rest of the public tables, looked at once, after all had been chosen."""
+    warmed = [f"{corpus}-base-{warmup}-kaplan" for corpus in ("rw", "owt2") for warmup in WARMUPS]
+    return {
+        "porian_isoflop, cosine of another length": {
+            family: tables.porian(family) for family in warmed
+        },
+        "porian_isoflop, sizes and compute counted otherwise": {
+            f"{view}, {family}": tables.porian(family, view)
+            for view, families in RECOUNTED.items()
+            for family in families
+        },
+        "gemstones, at a constant learning rate": {
+            ", ".join(part): tables.gemstones_by_tokens(*part)
+            for part in (("hot_half_lr", "dolma"), ("hot", "dclm"), ("hot", "fineweb_edu"))
+        },
+        "routed_lm_curves, of routers": {
+            f"{router}, {experts} experts": tables.routed(router, experts=experts)
+            for router in ("s-base", "hash", "rl-r")
+            for experts in (8, 64)
+        },
+        "routed_lm_curves, other texts": {
+            text: tables.routed("dense", loss=f"loss_{text}")
+            for text in ("c4", "wikitext103", "pile", "curation_corpus")
+        },
+    }
+
+
+def cuts_of(runs: bs.Runs) -> list[float]:
+    return [float(np.quantile(runs.compute, share)) for share in SHARES]
+
+
+def designs() -> dict[str, pd.DataFrame]:
+    names = ["n_params", "n_tokens"]
+    isoflop = [
+        (size, budget / (6 * size))
+        for budget in np.geomspace(1e19, 1e21, 5)
+        for size in np.sqrt(budget / 120) * np.geomspace(0.3, 3, 7)
+    ]
+    corner = [(size, 2e10) for size in np.geomspace(5e7, 5e9, 12)]
+    corner += [(2e8, tokens) for tokens in np.geomspace(1e9, 5e11, 12)]
+    diagonal = [(size, 20 * size) for size in np.geomspace(3e7, 1e10, 20)]
+    found = {"isoFLOP": isoflop, "L-shaped": corner, "diagonal, D = 20 N": diagonal}
+    four = np.array(["one", "two", "three", "four"])
+    return {
+        name: pd.DataFrame(rows, columns=names).assign(family=four[np.arange(len(rows)) % 4])
+        for name, rows in found.items()
+    }

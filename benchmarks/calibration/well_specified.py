@@ -1,0 +1,51 @@
+"""Losses simulated from a law that is right: what the default card costs there."""
+
+import warnings
+
+import numpy as np
+
+import bayescale as bs
+from bayescale.errors import BayescaleWarning
+from bayescale.inference.parallel import Task
+from bayescale.validation.score import fit_and_score
+from benchmarks.calibration.bench import Bench
+from benchmarks.calibration.cards import DEFAULT, IID, REPEATS, SEED
+from benchmarks.public_tables import load
+
+
+def run(bench: Bench) -> None:
+    rows: list[dict] = []
+    for data_set, tables in bench.data_sets.items():
+        for name, runs in tables.items():
+            tasks = [
+                task_of(data_set, name, runs, repeat, card)
+                for repeat in range(REPEATS)
+                for card in (IID, DEFAULT)
+            ]
+            for task, row in zip(tasks, bench.tasks(score_simulated, tasks), strict=True):
+                rows.append({"data set": data_set, "table": name, "card": task.arguments[2], **row})
+        bench.write("well_specified", rows)
+
+
+def task_of(data_set: str, name: str, runs: bs.Runs, repeat: int, card: str | bs.Model) -> Task:
+    label = card if isinstance(card, str) else card.id
+    return Task(f"well-specified {data_set} {name} {repeat} {label}", (runs, repeat, card))
+
+
+def score_simulated(runs: bs.Runs, repeat: int, card: str | bs.Model) -> dict:
+    warnings.simplefilter("ignore", BayescaleWarning)
+    rng = np.random.default_rng([SEED, repeat])
+    constants = bs.published("besiroglu2024-log")
+    table = runs.table[["n_params", "n_tokens"]]
+    mean = bs.law("chinchilla").evaluate(
+        n_params=runs.n_params, n_tokens=runs.n_tokens, **constants.parameters
+    )
+    simulated_runs = load(table.assign(loss=mean * np.exp(0.004 * rng.standard_t(10, len(runs)))))
+    below = simulated_runs.compute < np.quantile(simulated_runs.compute, 0.65)
+    facts, _ = fit_and_score(
+        bs.load_model(card),
+        simulated_runs.where(below),
+        simulated_runs.where(~below),
+        seed=SEED,
+    )
+    return facts

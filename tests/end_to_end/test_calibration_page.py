@@ -1,0 +1,193 @@
+"""The page of calibration is rendered from stored results: here from small ones made up for it."""
+
+import re
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayescale as bs
+from bayescale.errors import RunsError
+from bayescale.validation.score import Score, pointwise_scores
+from benchmarks.calibration.__main__ import main
+from benchmarks.calibration.cards import (
+    BOOTSTRAP,
+    CARDS,
+    CORPORA,
+    DEFAULT,
+    IID,
+    POOLED,
+    SIMULATED_CARDS,
+    STACK,
+)
+from benchmarks.calibration.page import render
+from benchmarks.calibration.results import STUDIES, read_results, write_result
+from benchmarks.calibration.tables import designs
+
+PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
+CUTS = (1.0, 2.0, 3.0)
+
+
+def facts(rng: np.random.Generator, count: int = 20) -> dict[str, object]:
+    """What a fit to some runs says of others: scores of draws and observations made up here."""
+    drawn, observed = rng.standard_normal((50, count)), 1.2 * rng.standard_normal(count)
+    below = (drawn < observed).mean(axis=0)
+    table = pointwise_scores(drawn, observed, np.zeros(count), below)
+    return {"n_train": 30, **Score(table, 0.0, drawn, observed).summary(), "ok": True}
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, list[dict]]:
+    rng = np.random.default_rng(1)
+    tables = [("chinchilla", "all"), ("overtraining", "c4"), ("overtraining", "redpajama")]
+    where = [{"data set": data_set, "table": table} for data_set, table in tables]
+    models = (*CARDS, BOOTSTRAP, STACK)
+    held_out = [
+        {**place, "model": model, "cut": cut, **facts(rng)}
+        for place, model, cut in product(where, models, CUTS)
+    ]
+    held_out += [
+        {**place, "model": POOLED, "cut": cut, **facts(rng)}
+        for place, cut in product(where[1:], CUTS)
+    ]
+    elsewhere = [
+        {**place, "model": model, "cut": cut, **facts(rng)}
+        for place, model, cut in product(where, (IID, DEFAULT), CUTS)
+    ]
+    simulated = [
+        {**place, "card": card, **facts(rng), "n_train": size}
+        for (place, size), card in product(
+            zip(where, (100, 20, 20), strict=True), 2 * (IID, DEFAULT)
+        )
+    ]
+    own = bs.load_model(DEFAULT).discrepancy.scale.median
+    traded = [
+        {"median": median, "own": own, **place, "of": of, **facts(rng)}
+        for median, place, of in product(
+            (own, 0.01), where, ("held out", "simulated", "simulated, iid")
+        )
+    ]
+    corpora = [
+        {"family": family, "runs": count, "pooling": kind, **facts(rng)}
+        for family, count, kind in product(("c4",), (3, 4), ("none", POOLED, CORPORA))
+    ]
+    corpora.append({"family": "c4", "runs": 4, "pooling": "none", "ok": False, "status": "few"})
+    sets = [
+        {
+            "card": card,
+            "design": design,
+            "simulations": 200,
+            "uniform": True,
+            "least_p": 0.02,
+            "least_p_of": "E",
+            "spread_min": 0.98,
+            "spread_max": 1.02,
+            "along_chain": 3,
+        }
+        for card, design in product(SIMULATED_CARDS, designs())
+    ]
+    found = (held_out, elsewhere, simulated, traded, corpora, sets)
+    return dict(zip(STUDIES, found, strict=True))
+
+
+@pytest.fixture
+def folder(rows, tmp_path):
+    for study, found in rows.items():
+        write_result(tmp_path, study, found, seed=1)
+    return tmp_path
+
+
+def tables_of(page: str) -> list[pd.DataFrame]:
+    blocks = re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE)
+    cells = [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+        for block in (entry.replace("\n\n", "\n").strip() for entry in blocks)
+    ]
+    return [pd.DataFrame(body, columns=head) for head, _, *body in cells]
+
+
+def test_the_committed_page_is_what_the_renderer_writes_but_for_its_numbers(folder):
+    """Prose and the heads of tables; write it again with `make calibration`."""
+
+    def frame(page: str) -> list[str]:
+        lines = page.splitlines()
+        heads = [i - 1 for i, line in enumerate(lines) if line.startswith("| ---")]
+        return [line for i, line in enumerate(lines) if not line.startswith("|") or i in heads]
+
+    assert frame(render(read_results(folder))) == frame(PAGE.read_text("utf-8"))
+
+
+def test_the_command_renders_what_is_stored(folder):
+    page = folder / "page.md"
+    main(["--render", "--results", str(folder), "--page", str(page)])
+    assert page.read_text("utf-8") == render(read_results(folder))
+
+
+def test_cells_are_of_the_rows(folder, rows):
+    cover, summary, verdict, elsewhere, right, traded, corpora, sets = tables_of(
+        render(read_results(folder))
+    )
+    held = pd.DataFrame(rows["held_out"])
+    default = held[held["model"] == DEFAULT]
+    first = default[default["data set"] == "chinchilla"].sort_values("cut")
+    texts = [f"{share:.2f}" for share in first["coverage_90"]]
+    assert cover.loc[0, f"`{DEFAULT}`"] == " / ".join(texts)
+    assert cover.loc[0, f"`{POOLED}`"] == ""
+    row = summary.set_index("model").loc[f"`{DEFAULT}`"]
+    # Every fit has twenty runs, so that pooled scores are plain means of those of the fits.
+    assert row["held-out runs"] == str(20 * len(default))
+    assert row["90 % cover"] == f"{default['coverage_90'].mean():.2f}"
+    assert row["RMSE"] == f"{100 * np.sqrt((default['rmsle'] ** 2).mean()):.2f}"
+    assert row["worst data set"] == f"{default.groupby('data set')['coverage_90'].mean().min():.2f}"
+    assert row["fits that failed"] == f"0 of {len(default)}"
+    met = 0.85 <= default["coverage_90"].mean() <= 0.95
+    assert verdict.loc[0, "met"] == ("yes" if met else "**no**")
+    assert list(elsewhere["tables"]) == ["1", "2", "3"]
+    simulated = pd.DataFrame(rows["well_specified"])
+    shares = simulated.loc[simulated["card"] == IID, "coverage_90"]
+    error = shares.std(ddof=1) / np.sqrt(len(shares))
+    found = right.set_index("design").loc["**all**", f"90 % cover, `{IID}`"]
+    assert found == f"{shares.mean():.3f} ± {error:.3f}"
+    assert list(right["fitted"]) == ["100", "20", "20", "47", "100", "20"]
+    assert list(traded["median of the drift"]) == ["0.0002", "0.01"]
+    assert list(corpora["fits that failed"]) == ["0 of 1"] * 3 + ["1 of 2"] + ["0 of 1"] * 2
+    assert len(sets) == len(rows["simulations"])
+    assert set(sets["least p-value"]) == {"0.0200 (E)"}
+
+
+def test_a_fit_that_failed_is_starred_and_counted(rows, tmp_path):
+    for study, found in rows.items():
+        held = [{**row, "ok": row.get("model") != IID} for row in found]
+        write_result(tmp_path, study, held if study == "held_out" else found, seed=1)
+    cover, summary, *_ = tables_of(render(read_results(tmp_path)))
+    assert all(cell.count("\\*") == 3 for cell in cover[f"`{IID}`"])
+    assert not any("*" in cell for cell in cover[f"`{DEFAULT}`"])
+    assert summary.set_index("model").loc[f"`{IID}`", "fits that failed"] == "9 of 9"
+
+
+def test_sets_that_are_not_simulated_are_named(rows, tmp_path):
+    for study, found in rows.items():
+        write_result(tmp_path, study, found[:-1] if study == "simulations" else found, seed=1)
+    last = rows["simulations"][-1]
+    page = render(read_results(tmp_path))
+    assert f"Not simulated yet: `{last['card']}` on {last['design']}." in page
+
+
+def test_a_page_without_one_of_its_studies_is_refused(folder, capsys):
+    (folder / "trade_off.parquet").unlink()
+    with pytest.raises(RunsError, match=r"no results of trade_off, .* --only trade_off\."):
+        read_results(folder)
+    page = folder / "page.md"
+    with pytest.raises(SystemExit) as stopped:
+        main(["--render", "--results", str(folder), "--page", str(page)])
+    assert stopped.value.code == 1 and "trade_off" in capsys.readouterr().err
+    assert not page.exists()
+
+
+def test_the_page_says_which_versions_and_seeds_made_it(rows, folder):
+    version = bs.__version__.split("+")[0]
+    write_result(folder, "trade_off", rows["trade_off"], seed=2)
+    head = render(read_results(folder)).splitlines()[2]
+    assert f"(bayescale {version}, seed 1; bayescale {version}, seed 2)" in head
