@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from bayescale.costs import Cluster, Cost, Money, as_cost, six_nd
 from bayescale.costs.budget import Spending
 from bayescale.costs.limits import NO_LIMITS, Limits
-from bayescale.errors import AmountError, UnsuitableLawError
+from bayescale.errors import AmountError
 from bayescale.laws.optimum import Split
-from bayescale.laws.published import Constants, EmpiricalFrontier
-from bayescale.posterior.average import ModelAverage
-from bayescale.posterior.diagnostics import Diagnostics, diagnose_quantities, lead_with_status
-from bayescale.posterior.extrapolation import beyond_runs, say_beyond
+from bayescale.posterior.diagnostics import Diagnostics, diagnose_quantities
+from bayescale.posterior.extrapolation import beyond_runs, headline_at
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.predict import blocks, curve_of, simulate_runs
+from bayescale.posterior.point import Source, as_posterior
+from bayescale.posterior.predict import blocks, simulate_runs
+from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import as_html, flag_failure, interval_columns
 from bayescale.units import (
     format_budget,
@@ -75,7 +75,7 @@ class Allocation:
     """
 
     log_n: xr.DataArray
-    source: Fit | ModelAverage | Constants
+    source: Posterior
     cost: Cost
     fixed: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = NO_LIMITS
@@ -94,7 +94,7 @@ class Allocation:
 
     def _part(self, part: slice) -> xr.Dataset:
         """Return the draws of some of the budgets."""
-        curve = curve_of(self.source)
+        curve = self.source.curve
         split = Split.of(curve.law, self.fixed)
         spending = Spending(self.cost, self.compute[part], self.limits)
         log_n = self.log_n.isel(compute=part)
@@ -112,15 +112,11 @@ class Allocation:
                 "loss_plan": curve.loss(split, middle, middle.copy(data=tokens)),
             }
         ).transpose("chain", "draw", "compute")
-        draws["loss_run"] = (
-            draws["loss_plan"].copy()
-            if isinstance(self.source, Constants)
-            else simulate_runs(
-                self.source,
-                draws["loss_plan"],
-                columns_of_plans(self.source, split, sizes, tokens),
-                alone=True,
-            )
+        draws["loss_run"] = simulate_runs(
+            self.source,
+            draws["loss_plan"],
+            columns_of_plans(self.source, split, sizes, tokens),
+            alone=True,
         )
         return draws
 
@@ -167,11 +163,9 @@ class Allocation:
 
         Of an average of laws, the gates of each: its draws are of no one chain.
         """
-        if isinstance(self.source, Constants):
-            return None
-        if isinstance(self.source, ModelAverage):
-            return self.source.diagnostics
         found = self.source.diagnostics
+        if not isinstance(self.source, Fit) or found is None:
+            return found
         for part in self._parts:
             log_n = self.log_n.isel(compute=part)
             # Draws without an optimum are counted elsewhere; they do not say that chains disagree.
@@ -214,7 +208,7 @@ class Allocation:
     def extrapolation(self) -> pd.DataFrame:
         """How many times the largest run each budget is: in compute, size and tokens."""
         plan = self.recommended
-        if isinstance(self.source, Constants):
+        if self.source.is_point:
             return pd.DataFrame(index=plan.index)
         compute = self.cost.training(plan["n_params"], plan["n_tokens"])
         largest = {name: values.max() for name, values in self.source.inputs.items()}
@@ -229,27 +223,26 @@ class Allocation:
     @property
     def headline(self) -> str:
         """What the plan rests on, led by the failure if the gates were not passed."""
-        if isinstance(self.source, Constants) or self.diagnostics is None:
-            return self.source.description
-        label = say_beyond(self.beyond)
-        return lead_with_status(f"{self.source.answering} {label}", self.diagnostics)
+        return headline_at(self.source, self._columns_of_plans, self.diagnostics)
 
     @property
     def beyond(self) -> pd.DataFrame:
         """By how many e-folds each recommended plan lies beyond the runs: see `beyond_runs`."""
-        if isinstance(self.source, Constants):
-            return pd.DataFrame(index=self.recommended.index)
-        plan = self.recommended
-        split = Split.of(curve_of(self.source).law, self.fixed)
+        found = beyond_runs(self.source, self._columns_of_plans)
+        return found.set_axis(self.recommended.index) if len(found) else found
+
+    @property
+    def _columns_of_plans(self) -> dict[str, NDArray[np.float64]]:
+        """The columns of runs that the recommended plans would be."""
+        plan, split = self.recommended, Split.of(self.source.law, self.fixed)
         log_n, log_d = (np.log(plan[name].to_numpy()) for name in ("n_params", "n_tokens"))
-        found = beyond_runs(self.source, columns_of_plans(self.source, split, log_n, log_d))
-        return found.set_index(plan.index)
+        return columns_of_plans(self.source, split, log_n, log_d)
 
     @property
     def caveats(self) -> tuple[str, ...]:
         """Sentences on how far these numbers may be believed, beyond the gates."""
         found = []
-        if not isinstance(self.source, Constants):
+        if self.source.runs is not None:
             far = self.extrapolation["compute"]
             far = far[far > FAR]
             if len(far):
@@ -284,7 +277,7 @@ class Allocation:
             for c, share in zip(self.compute, self.at_limit, strict=True)
             if share > 0
         ]
-        caveat = curve_of(self.source).caveat
+        caveat = self.source.curve.caveat
         return (*found, caveat) if caveat else tuple(found)
 
     def table(self, prob: float = 0.9) -> pd.DataFrame:
@@ -320,7 +313,7 @@ class Allocation:
 
     def text_table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the same as people read it: ``72.0B [60.1B, 86.4B]``."""
-        numbers, single = self.intervals(prob), isinstance(self.source, Constants)
+        numbers, single = self.intervals(prob), self.source.is_point
 
         def text(row: "pd.Series[float]", name: str, style: Callable[[float], str]) -> str:
             middle = style(row[name])
@@ -367,7 +360,7 @@ MOST_WITHOUT = 0.5
 
 
 def allocate(
-    source: Fit | ModelAverage | Constants | EmpiricalFrontier,
+    source: Source,
     *,
     compute: object,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
@@ -423,13 +416,6 @@ def allocate(
     >>> round(float(plan.table()["tokens_per_param"].iloc[0]), 4)
     18.3912
     """
-    if isinstance(source, EmpiricalFrontier):
-        spent = source.variable == "compute"
-        raise UnsuitableLawError(
-            f"{source.name} is a frontier that a paper gives, not a law, and is in "
-            + ("compute as spent" if spent else "batch-adjusted compute C_min")
-            + f"; ask it with bayescale.frontier(..., {source.variable}=...)."
-        )
     plan = optima(source, compute=compute, cost=cost, fixed=fixed, limits=limits, cluster=cluster)
     refuse_without_optimum(plan.no_optimum, plan.text_budget)
     return plan
@@ -457,7 +443,7 @@ def refuse_without_optimum(lost: "pd.Series[float]", text: Callable[[float], str
 
 
 def optima(
-    source: Fit | ModelAverage | Constants,
+    source: Source,
     *,
     compute: object,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
@@ -466,49 +452,51 @@ def optima(
     cluster: Cluster | None = None,
 ) -> Allocation:
     """Return what `allocate` does, however many draws have no optimum: for curves of budgets."""
-    cost = as_cost(cost)
-    curve = curve_of(source)
+    cost, posterior = as_cost(cost), as_posterior(source)
+    curve = posterior.curve
     split = Split.of(curve.law, fixed)
     # All at once, so that a budget that buys nothing is refused before any is searched.
     budgets = Spending(cost, parse_budgets(compute, cost), limits).budgets
     log_n = [
         curve.optimum(Spending(cost, budgets[part], limits), fixed).transpose(*_DIMS)
-        for part in blocks(len(budgets), source)
+        for part in blocks(len(budgets), posterior)
     ]
     together = log_n[0] if len(log_n) == 1 else xr.concat(log_n, dim="compute", join="override")
-    return Allocation(together.transpose(*_DIMS), source, cost, split.fixed, limits, cluster)
+    return Allocation(together.transpose(*_DIMS), posterior, cost, split.fixed, limits, cluster)
 
 
 def columns_of_plans(
-    fit: Fit | ModelAverage, split: Split, log_n: NDArray[np.float64], log_d: NDArray[np.float64]
+    source: Posterior, split: Split, log_n: NDArray[np.float64], log_d: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Return the columns of runs that plans would be, from the logs of their size and tokens."""
-    columns = fit.columns
+    columns = source.columns
     return {
         columns[name]: np.exp(np.broadcast_to(np.asarray(values), log_n.shape))
         for name, values in split(log_n, log_d).items()
     }
 
 
-def tokens_of_runs(fit: Fit | ModelAverage) -> NDArray[np.float64]:
+def tokens_of_runs(source: Posterior) -> NDArray[np.float64]:
     """Return the tokens of the runs that were fitted, from steps where there are only those."""
-    runs = fit.runs
+    runs = source.runs
+    assert runs is not None
     if "n_tokens" in runs.table:
         return runs.n_tokens
     return runs.column("n_steps") * runs.column("batch_tokens")
 
 
-def cost_of_runs(fit: Fit | ModelAverage, cost: Cost) -> NDArray[np.float64]:
+def cost_of_runs(source: Posterior, cost: Cost) -> NDArray[np.float64]:
     """Return what each run that was fitted costs."""
-    return np.asarray(cost(fit.inputs["n_params"], tokens_of_runs(fit)), dtype=float)
+    return np.asarray(cost(source.inputs["n_params"], tokens_of_runs(source)), dtype=float)
 
 
-def largest_compute(fit: Fit | ModelAverage, cost: Cost) -> float:
+def largest_compute(source: Posterior, cost: Cost) -> float:
     """Return the compute of the largest run that was fitted, in FLOP."""
-    runs = fit.runs
+    runs = source.runs
+    assert runs is not None
     if "compute" in runs.table:
         return float(runs.compute.max())
-    return float(np.max(cost.training(runs.n_params, tokens_of_runs(fit))))
+    return float(np.max(cost.training(runs.n_params, tokens_of_runs(source))))
 
 
 def parse_budgets(values: object, cost: Cost) -> NDArray[np.float64]:

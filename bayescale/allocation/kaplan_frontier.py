@@ -11,14 +11,14 @@ from bayescale.costs.budget import Spending
 from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.laws.kaplan_ns import KaplanNS
 from bayescale.laws.optimum import Split
-from bayescale.laws.published import Constants, EmpiricalFrontier
-from bayescale.posterior.fit import Fit
-from bayescale.posterior.predict import curve_of
+from bayescale.laws.published import EmpiricalFrontier
+from bayescale.posterior.curve import MixedCurve
+from bayescale.posterior.point import Source, as_posterior
 from bayescale.units import parse_amounts
 
 
 def frontier(
-    source: Fit | Constants | EmpiricalFrontier,
+    source: Source,
     *,
     compute: object = None,
     compute_min: object = None,
@@ -87,8 +87,13 @@ def frontier(
             for name in rows[0]
         }
         return xr.Dataset(found)
-    curve = curve_of(source)
+    curve = as_posterior(source).curve
     law = curve.law
+    if isinstance(curve, MixedCurve):
+        raise UnsuitableLawError(
+            "frontier: found an average of laws, each of which has a frontier of its own; expected "
+            "one of its fits."
+        )
     if not isinstance(law, KaplanNS):
         raise UnsuitableLawError(
             f"The law {law.name} has no critical batch size, so that it has one frontier, in "

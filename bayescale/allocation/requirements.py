@@ -1,8 +1,9 @@
 """The inverse questions: what a loss takes, and which tokens suit a size, or which size tokens."""
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,13 +16,12 @@ from bayescale.allocation.inverse import Inverse
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
-from bayescale.errors import AmountError, UnsuitableLawError
+from bayescale.errors import AmountError
 from bayescale.laws.optimum import Split
-from bayescale.laws.published import Constants, EmpiricalFrontier
-from bayescale.posterior.diagnostics import lead_with_status
-from bayescale.posterior.extrapolation import beyond_runs, say_beyond
-from bayescale.posterior.fit import Fit
-from bayescale.posterior.predict import curve_of
+from bayescale.posterior.curve import Curve, end_to_end
+from bayescale.posterior.extrapolation import headline_at
+from bayescale.posterior.point import Source, as_posterior
+from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import flag_failure, interval_columns
 from bayescale.units import (
     format_budget,
@@ -50,7 +50,7 @@ class Requirements:
 
     draws: xr.Dataset
     question: str
-    source: Fit | Constants
+    source: Posterior
     cost: Cost
     limits: Limits = NO_LIMITS
 
@@ -73,7 +73,7 @@ class Requirements:
                     if share < 1
                     else f"{target}: out of reach."
                 )
-            if isinstance(self.source, Fit) and share < 1:
+            if not self.source.is_point and share < 1:
                 at = table.iloc[place]
                 compute = self.cost.training(at["n_params"], at["n_tokens"])
                 times = float(compute) / largest_compute(self.source, self.cost)
@@ -82,20 +82,15 @@ class Requirements:
                         f"{target}: far beyond the data, {format_number(times, 2)} times the "
                         "largest run."
                     )
-        caveat = curve_of(self.source).law.caveat
+        caveat = self.source.curve.caveat
         return (*found, caveat) if caveat else tuple(found)
 
     @property
     def headline(self) -> str:
         """What was asked of what, led by the failure if the fit did not pass its gates."""
-        if isinstance(self.source, Fit):
-            found = self._columns(0.9)
-            known = {name: found[name] for name in self.source.columns.values() if name in found}
-            label = say_beyond(beyond_runs(self.source, known))
-            about = lead_with_status(f"{self.source.answering} {label}", self.source.diagnostics)
-        else:
-            about = self.source.description
-        return f"{about}\n{self.question}"
+        found = self._columns(0.9)
+        known = {name: found[name] for name in self.source.columns.values() if name in found}
+        return f"{headline_at(self.source, known)}\n{self.question}"
 
     @cached_property
     def _targets(self) -> "pd.Index[Any]":
@@ -110,10 +105,7 @@ class Requirements:
 
     def table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return medians and equal-tailed intervals, one row a target."""
-        found = self._columns(prob)
-        return flag_failure(
-            found, self.source.diagnostics if isinstance(self.source, Fit) else None
-        )
+        return flag_failure(self._columns(prob), self.source.diagnostics)
 
     def text_table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the same as people read it."""
@@ -148,7 +140,7 @@ class Requirements:
 
 
 def requirements(
-    source: Fit | Constants | EmpiricalFrontier,
+    source: Source,
     *,
     loss: object = None,
     n_params: object = None,
@@ -162,7 +154,7 @@ def requirements(
     Parameters
     ----------
     source
-        A fit, or published constants.
+        A fit, an average of laws (`bayescale.model_average`), or published constants.
     loss
         A target loss, or several. Alone: the least compute that reaches it, with its size and
         tokens. With `n_params`: the tokens that this size needs. With `n_tokens`: the size that
@@ -203,18 +195,20 @@ def requirements(
     >>> print(bs.requirements(bs.published("besiroglu2024"), n_params="7B").text_table().iloc[0, 1])
     144B
     """
-    if isinstance(source, EmpiricalFrontier):
-        raise UnsuitableLawError(
-            f"{source.name} is a frontier that a paper gives; ask it with .at()."
-        )
-    cost, curve = as_cost(cost), curve_of(source)
-    split = Split.of(curve.law, fixed)
+    cost, posterior = as_cost(cost), as_posterior(source)
+    split = Split.of(posterior.law, fixed)
     asked = _Asked.read(loss, n_params, n_tokens)
-    like = next(iter(curve.parameters.values())).transpose("chain", "draw")
-    count = len(asked.labels)
-    draw = np.repeat(np.arange(like.size), count)
-    target = {name: np.tile(np.log(v), like.size) for name, v in asked.amounts.items()}
-    solve = Inverse.of(curve, split, cost, limits, draw)
+    found = [_draws(curve, split, asked, cost, limits) for curve in posterior.curve.pieces]
+    draws = xr.Dataset({name: end_to_end(part[name] for part in found) for name in found[0]})
+    return Requirements(draws, asked.question(cost), posterior, cost, limits)
+
+
+def _draws(curve: Curve, split: Split, asked: "_Asked", cost: Cost, limits: Limits) -> xr.Dataset:
+    """Return draws of what the targets need under one law."""
+    count, n_draws = len(asked.labels), math.prod(curve.shape)
+    draw = np.repeat(np.arange(n_draws), count)
+    target = {name: np.tile(np.log(v), n_draws) for name, v in asked.amounts.items()}
+    solve = Inverse.of(curve, replace(split, law=curve.law), cost, limits, draw)
     with np.errstate(all="ignore"):
         if "loss" not in target:
             log_n, log_d = solve.balanced(**target)
@@ -226,24 +220,24 @@ def requirements(
             log_n = solve.size(log_d, target["loss"])
         else:
             log_n, log_d = solve.least(target["loss"])
-        found = solve.loss(log_n, log_d, draw)
         lost = np.isnan(log_n) | np.isnan(log_d)
         amounts = {
             "n_params": np.exp(log_n),
             "n_tokens": np.exp(log_d),
             "tokens_per_param": np.exp(log_d - log_n),
             "compute": cost(np.exp(log_n), np.exp(log_d)),
-            "loss": found,
+            "loss": solve.loss(log_n, log_d, draw),
         }
-    dims = ("chain", "draw", "target")
-    draws = xr.Dataset(
+    return xr.Dataset(
         {
-            name: (dims, np.where(lost, np.nan, values).reshape(*like.shape, count))
+            name: (
+                ("chain", "draw", "target"),
+                np.where(lost, np.nan, values).reshape(*curve.shape, count),
+            )
             for name, values in amounts.items()
         },
         coords={"target": asked.labels},
     )
-    return Requirements(draws, asked.question(cost), source, cost, limits)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,7 @@ from bayescale.decision.decide import least_regret
 from bayescale.decision.regret import Regrets
 from bayescale.errors import AmountError
 from bayescale.laws.optimum import Split
-from bayescale.laws.published import Constants
-from bayescale.posterior.average import ModelAverage
-from bayescale.posterior.fit import Fit
-from bayescale.posterior.predict import curve_of
+from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.summary import as_html, tail_quantiles
 from bayescale.units import format_budget, format_count, format_number
 
@@ -137,7 +134,7 @@ def percent(share: float) -> str:
 
 
 def cross_regret(
-    sources: Mapping[str, Fit | ModelAverage | Constants],
+    sources: Mapping[str, Source],
     *,
     compute: object,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
@@ -196,7 +193,7 @@ def cross_regret(
     budget = float(budgets[0])
     regrets = {}
     for name, source in sources.items():
-        curve = curve_of(source)
+        curve = as_posterior(source).curve
         split = Split.of(curve.law, fixed)
         regrets[name] = Regrets(curve, cost, budget, fixed=split.fixed, limits=limits)
     log_n = {name: least_regret(found) for name, found in regrets.items()}

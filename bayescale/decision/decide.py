@@ -16,10 +16,8 @@ from bayescale.decision.regret import Regrets
 from bayescale.decision.result import Decision
 from bayescale.errors import AmountError
 from bayescale.laws.optimum import Split
-from bayescale.laws.published import Constants
-from bayescale.posterior.average import ModelAverage
-from bayescale.posterior.fit import Fit
-from bayescale.posterior.predict import curve_of, simulate_runs
+from bayescale.posterior.point import Source, as_posterior
+from bayescale.posterior.predict import simulate_runs
 from bayescale.units import format_budget
 
 _SIZES = 161
@@ -33,7 +31,7 @@ _ROUNDS, _CLOSER = 2, 17
 
 
 def decide(
-    source: Fit | ModelAverage | Constants,
+    source: Source,
     *,
     compute: object,
     plans: Mapping[str, object] | None = None,
@@ -120,7 +118,8 @@ def decide(
         )
     serving = _read_serving(serving, cost)
     named = candidates_of(plans or {})
-    curve = curve_of(source)
+    posterior = as_posterior(source)
+    curve = posterior.curve
     split = Split.of(curve.law, fixed)
     regrets = Regrets(curve, cost, float(budgets[0]), fixed=split.fixed, limits=limits)
     lost = pd.Series([np.isnan(regrets.log_n_opt).mean()], index=budgets)
@@ -138,17 +137,15 @@ def decide(
         plans=rows,
         loss=loss,
         loss_run=simulate_runs(
-            source, loss, columns_of_plans(source, split, log_n, log_d), seed=seed, alone=True
-        )
-        if not isinstance(source, Constants)
-        else loss,
+            posterior, loss, columns_of_plans(posterior, split, log_n, log_d), seed=seed, alone=True
+        ),
         regrets=regrets,
         cluster=cluster,
         serving=serving,
     )
     return Decision(
         regrets=regrets,
-        source=source,
+        source=posterior,
         sizes=np.exp(sizes),
         regret=xr.DataArray(
             regret.reshape(*regrets.log_n_opt.shape, -1),

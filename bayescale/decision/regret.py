@@ -11,7 +11,7 @@ from bayescale.costs import Cost
 from bayescale.costs.budget import Array, Spending
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.laws.optimum import Split
-from bayescale.posterior.average import AnyCurve
+from bayescale.posterior.curve import AnyCurve
 
 _NODES = 65
 _REACH = 25.0

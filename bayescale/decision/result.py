@@ -12,11 +12,8 @@ from bayescale.costs import Cost
 from bayescale.costs.budget import Array
 from bayescale.decision.candidates import Candidates
 from bayescale.decision.regret import Regrets
-from bayescale.laws.published import Constants
-from bayescale.posterior.average import ModelAverage
-from bayescale.posterior.diagnostics import lead_with_status
-from bayescale.posterior.extrapolation import beyond_runs, say_beyond
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.extrapolation import headline_at
+from bayescale.posterior.protocol import Posterior
 from bayescale.units import (
     format_budget,
     format_count,
@@ -53,7 +50,7 @@ class Decision:
     """
 
     regrets: Regrets
-    source: Fit | ModelAverage | Constants
+    source: Posterior
     sizes: Array
     regret: xr.DataArray
     candidates: Candidates
@@ -144,19 +141,14 @@ class Decision:
     @property
     def headline(self) -> str:
         """What the decision rests on, led by the failure if the gates were not passed."""
-        if isinstance(self.source, Constants):
-            return self.source.description
         at = np.log(self.plan[["n_params", "n_tokens"]].to_numpy(dtype=float))[:, None]
-        label = say_beyond(
-            beyond_runs(self.source, columns_of_plans(self.source, self.regrets.split, *at))
-        )
-        return lead_with_status(f"{self.source.answering} {label}", self.source.diagnostics)
+        return headline_at(self.source, columns_of_plans(self.source, self.regrets.split, *at))
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """The decision in words: what to run, how sure, and what it would be worth to know."""
         row, text = self.plan, self.candidates.text
-        drawn = not isinstance(self.source, Constants)
+        drawn = not self.source.is_point
         budget = format_budget(self.budget, self.cost.unit)
         rule = (
             "the least expected regret"
@@ -191,7 +183,7 @@ class Decision:
     def sentences_on_sizes(self) -> tuple[str, ...]:
         """How wrong a size may be, in words: one of `sentences` for each row of `bands`."""
         found = []
-        drawn = not isinstance(self.source, Constants)
+        drawn = not self.source.is_point
         sure = f" with at least {format_share(self.prob)} probability" if drawn else ""
         for share, band in self.bands.iterrows():
             near = f"within {format_share(float(share))} of the best"  # type: ignore[arg-type]
@@ -209,7 +201,7 @@ class Decision:
         """Sentences on how far these numbers may be believed, beyond the gates."""
         found = []
         row = self.plan
-        if not isinstance(self.source, Constants):
+        if not self.source.is_point:
             compute = float(self.cost.training(row["n_params"], row["n_tokens"]))
             times = compute / largest_compute(self.source, self.cost)
             if times > FAR:
@@ -258,7 +250,7 @@ class Decision:
 
     def text_table(self) -> pd.DataFrame:
         """Return the same as people read it."""
-        return self.candidates.text_table(self.prob, drawn=not isinstance(self.source, Constants))
+        return self.candidates.text_table(self.prob, drawn=not self.source.is_point)
 
     def __str__(self) -> str:
         return "\n".join(

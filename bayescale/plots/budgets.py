@@ -10,7 +10,6 @@ from matplotlib.axis import Axis
 from bayescale.allocation.allocate import cost_of_runs, optima
 from bayescale.costs import Cost
 from bayescale.laws.optimum import Split
-from bayescale.laws.published import Constants
 from bayescale.plots.style import (
     BLUE,
     GREEN,
@@ -23,6 +22,7 @@ from bayescale.plots.style import (
     tidy,
 )
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import Source
 from bayescale.units import format_share
 
 OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")
@@ -68,7 +68,7 @@ def is_training(cost: Cost) -> bool:
     return cost.training is cost
 
 
-def fan_of(quantity: str, source: Fit | Constants, compute: np.ndarray, **terms: Any) -> np.ndarray:
+def fan_of(quantity: str, source: Source, compute: np.ndarray, **terms: Any) -> np.ndarray:
     """Return the quantiles of `FAN` of a quantity of the optimum at budgets, a row each."""
     draws = optima(source, compute=compute, **terms).draws[quantity]
     found: np.ndarray = draws.quantile(FAN, ("chain", "draw")).to_numpy()

@@ -1,6 +1,7 @@
 """ModelAverage: the posterior of several laws at once, each with a share of the draws."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -11,14 +12,13 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.costs.budget import Spending
+from bayescale._seeds import Stream, seed_of
 from bayescale.data.runs import Runs
 from bayescale.data.same_runs import check_same_runs
 from bayescale.errors import CardError
-from bayescale.laws import Law, Value, Values
-from bayescale.laws.optimum import Split
+from bayescale.laws import Law
 from bayescale.model.checks import Check
-from bayescale.posterior.curve import Curve, Groups
+from bayescale.posterior.curve import Groups, MixedCurve
 from bayescale.posterior.diagnostics import Diagnostics
 from bayescale.posterior.fit import Fit
 from bayescale.units import format_share
@@ -27,54 +27,6 @@ type Parts = Mapping[str, Fit]
 
 _MINOR = 0.5
 """An average fails where laws that the runs contradict have more than this share of it."""
-
-
-@dataclass(frozen=True, eq=False)
-class MixedCurve:
-    """The curves of several laws, whose draws lie end to end along ``draw``.
-
-    Attributes
-    ----------
-    parts
-        The curve of each law, by its name; all laws are of the same inputs.
-    """
-
-    parts: Mapping[str, Curve]
-
-    @property
-    def law(self) -> Law:
-        """The first of the laws, whose inputs are those of all."""
-        return next(iter(self.parts.values())).law
-
-    @property
-    def caveat(self) -> str:
-        """What belongs beside the results of any of the laws."""
-        return " ".join(dict.fromkeys(part.caveat for part in self.parts.values() if part.caveat))
-
-    def response(self, log_inputs: Values) -> xr.DataArray:
-        """Return the response at natural logarithms of the inputs."""
-        return self._each(lambda part, inputs: part.response(inputs), log_inputs)
-
-    def loss(self, split: Split, log_n: Value, log_d: Value) -> xr.DataArray:
-        """Return the loss at logs of size and tokens."""
-        return self.response(split(log_n, log_d))
-
-    def optimum(
-        self, spending: Spending, fixed: Mapping[str, object] | None = None
-    ) -> xr.DataArray:
-        """Return ln N of the least loss that each budget buys, for every draw of every law."""
-        return self._each(lambda part, _: part.optimum(spending, fixed), {})
-
-    def _each(
-        self, ask: Callable[[Curve, dict[str, Value]], xr.DataArray], inputs: Values
-    ) -> xr.DataArray:
-        found, start = [], 0
-        for part in self.parts.values():
-            stop = start + next(iter(part.parameters.values())).sizes["draw"]
-            own = {name: _of_draws(x, slice(start, stop)) for name, x in inputs.items()}
-            found.append(ask(part, own))
-            start = stop
-        return end_to_end(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,13 +59,38 @@ class ModelAverage:
         """Return the response at any inputs, of given levels of columns."""
         return MixedCurve({n: part.curve_of(groups, dim) for n, part in self.parts.items()})
 
-    def pieces(self) -> Iterator[tuple[Fit, slice]]:
-        """Yield each part, and where its draws lie along ``draw``."""
+    def pieces(self, seed: int | None = None) -> Iterator[tuple[Fit, slice, int]]:
+        """Yield each part, where its draws lie along ``draw``, and the seed of its scatter.
+
+        Laws that were fitted with one seed do not have the same scatter.
+        """
         start = 0
-        for part in self.parts.values():
+        for place, part in enumerate(self.parts.values()):
             stop = start + part.posterior.sizes["draw"]
-            yield part, slice(start, stop)
+            own = part.seed if seed is None else seed
+            yield part, slice(start, stop), seed_of(own, Stream.PARTS, place)
             start = stop
+
+    def thin(self, most: int) -> "ModelAverage":
+        """Return the same average with about `most` draws, each law in its proportion."""
+        share = most / self.n_draws
+        parts = {n: part.thin(math.ceil(share * part.n_draws)) for n, part in self.parts.items()}
+        return replace(self, parts=MappingProxyType(parts))
+
+    @property
+    def is_point(self) -> bool:
+        """Whether there is a single draw without uncertainty, as of published constants."""
+        return False
+
+    @property
+    def n_draws(self) -> int:
+        """How many draws there are, of all laws."""
+        return sum(part.n_draws for part in self.parts.values())
+
+    @property
+    def law(self) -> Law:
+        """The first of the laws, whose inputs are those of all."""
+        return self._first.law
 
     @property
     def runs(self) -> Runs:
@@ -199,9 +176,6 @@ class ModelAverage:
         return f"<ModelAverage {self.description}>"
 
 
-type AnyCurve = Curve | MixedCurve
-
-
 def model_average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]") -> ModelAverage:
     """Average several laws, so that plans allow for not knowing which holds.
 
@@ -277,17 +251,6 @@ def model_average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]"
         weights=pd.Series(share, index=pd.Index(list(fits), name="model"), name="weight"),
         parts=MappingProxyType(parts),
     )
-
-
-def end_to_end(parts: Iterable[xr.DataArray]) -> xr.DataArray:
-    """Return arrays of draws after one another along ``draw``."""
-    ordered = [part.transpose("chain", "draw", ...) for part in parts]
-    return xr.concat(ordered, dim="draw", join="override", coords="minimal", compat="override")
-
-
-def _of_draws(value: Value, part: slice) -> Value:
-    """Return a part of the draws of inputs that differ between draws."""
-    return value.isel(draw=part) if "draw" in getattr(value, "dims", ()) else value
 
 
 def _whole_numbers(amounts: NDArray[np.float64]) -> list[int]:

@@ -4,11 +4,11 @@ from bayescale.model.checks import Check
 from bayescale.model.identifiability import design_checks
 from bayescale.posterior.contraction import check_learning, check_priors
 from bayescale.posterior.criticism import Scores, check_evenness, check_pattern, check_tails
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.overlooked import check_columns
 
 
-def checks_of(fit: Fit) -> tuple[Check, ...]:
+def checks_of(fit: FittedModel) -> tuple[Check, ...]:
     """Return what the runs say of a fit: their design, their residuals, and what they taught."""
     scores = Scores.of(fit)
     return (

@@ -9,7 +9,7 @@ from bayescale.backend.build import draw_prior
 from bayescale.laws import Values
 from bayescale.model.checks import Check, verdict
 from bayescale.model.identifiability import unidentified
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitted import FittedModel
 from bayescale.units import format_number
 
 LEARNT = 0.5
@@ -31,7 +31,7 @@ _PRIOR_DRAWS = 4000
 _EXPONENT, _SCATTER, _TAILS = "a", "sigma", "nu"
 
 
-def contraction(fit: Fit) -> "pd.Series[float]":
+def contraction(fit: FittedModel) -> "pd.Series[float]":
     """Return by how much the runs narrowed each elasticity and exponent of a law.
 
     Returns
@@ -53,7 +53,7 @@ def contraction(fit: Fit) -> "pd.Series[float]":
     return _contraction(fit, _drawn(fit))
 
 
-def not_told(fit: Fit) -> tuple[str, ...]:
+def not_told(fit: FittedModel) -> tuple[str, ...]:
     """Return the names of what the runs do not tell: all, where they cannot tell terms apart."""
     found = contraction(fit)
     if unidentified(fit.model, fit.runs):
@@ -61,7 +61,7 @@ def not_told(fit: Fit) -> tuple[str, ...]:
     return tuple(map(str, found.index[found < LEARNT]))
 
 
-def check_learning(fit: Fit) -> Check:
+def check_learning(fit: FittedModel) -> Check:
     """Return whether the runs tell the elasticities and exponents, and so the optimum.
 
     It fails where the exponent of N_opt in compute, or of a law without one every coordinate, is
@@ -104,7 +104,7 @@ def check_learning(fit: Fit) -> Check:
     )
 
 
-def check_priors(fit: Fit) -> Check:
+def check_priors(fit: FittedModel) -> Check:
     """Return whether what the runs say lies where the priors expect it (Box 1980).
 
     Of the scatter only more than was expected counts: less does no harm, and how heavy its tails
@@ -140,7 +140,7 @@ def check_priors(fit: Fit) -> Check:
     )
 
 
-def _contraction(fit: Fit, drawn: Values) -> "pd.Series[float]":
+def _contraction(fit: FittedModel, drawn: Values) -> "pd.Series[float]":
     spreads = {
         name: (_spread(fit, name, drawn[name]), _spread(fit, name, fit.posterior[name]))
         for name in fit.model.priors
@@ -150,17 +150,17 @@ def _contraction(fit: Fit, drawn: Values) -> "pd.Series[float]":
     return pd.Series(found, name="contraction", dtype=float)
 
 
-def _drawn(fit: Fit) -> dict[str, NDArray[np.float64]]:
+def _drawn(fit: FittedModel) -> dict[str, NDArray[np.float64]]:
     return draw_prior(fit.model, generator(0, Stream.PRIOR), _PRIOR_DRAWS)
 
 
-def _spread(fit: Fit, name: str, values: object) -> float:
+def _spread(fit: FittedModel, name: str, values: object) -> float:
     """Return the standard deviation on the scale that is sampled."""
     return float(np.std(fit.model.priors[name].unconstrain(np.asarray(values))))
 
 
 def _exponents(
-    fit: Fit, drawn: Values
+    fit: FittedModel, drawn: Values
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Return draws of the exponent of N_opt in compute before and after the runs, if there is."""
     law = fit.law

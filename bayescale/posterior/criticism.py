@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayescale.model.checks import Check, verdict
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.predict import noise_at_runs
-from bayescale.posterior.thinning import thinned
 from bayescale.units import format_number
 
 BY_CHANCE = 0.002
@@ -66,12 +65,12 @@ class Scores:
     kept: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, fit: Fit) -> "Scores":
+    def of(cls, fit: FittedModel) -> "Scores":
         """Return the scores of a fit."""
         from scipy.special import ndtri
 
         runs = fit.runs
-        some = thinned(fit, int(np.clip(_VALUES // len(runs), _FEWEST, _DRAWS)))
+        some = fit.thin(int(np.clip(_VALUES // len(runs), _FEWEST, _DRAWS)))
         noise, log_mean = noise_at_runs(some, runs)
         residuals = np.log(runs.column(fit.response)) - log_mean
         below = np.clip(noise.cdf(residuals), _EXTREME, 1.0 - _EXTREME)
@@ -114,7 +113,7 @@ class Scores:
         return Scores(rest, self.residuals, self.logs, self.kept)
 
 
-def check_pattern(fit: Fit, scores: Scores) -> Check:
+def check_pattern(fit: FittedModel, scores: Scores) -> Check:
     """Return whether residuals follow a smooth pattern in the inputs, which the law does not."""
     basis = scores.smooth()
     chance, share = scores.explained(basis)
@@ -137,7 +136,7 @@ def check_pattern(fit: Fit, scores: Scores) -> Check:
     )
 
 
-def check_evenness(fit: Fit, scores: Scores) -> Check:
+def check_evenness(fit: FittedModel, scores: Scores) -> Check:
     """Return whether the scatter is the same along compute, or along the first input."""
     from scipy.special import ndtr
 
@@ -158,7 +157,7 @@ def check_evenness(fit: Fit, scores: Scores) -> Check:
     )
 
 
-def check_tails(fit: Fit, scores: Scores) -> Check:
+def check_tails(fit: FittedModel, scores: Scores) -> Check:
     """Return whether the tails of the scatter are as heavy as their prior lets them be.
 
     Tails at their bound take up what the law cannot follow: some runs are followed closely, and
@@ -188,7 +187,7 @@ def percent(share: float) -> str:
     return f"{format_number(100.0 * share, 2)} %"
 
 
-def _scale_of(fit: Fit) -> tuple[str, NDArray[np.float64]]:
+def _scale_of(fit: FittedModel) -> tuple[str, NDArray[np.float64]]:
     if fit.law.takes_size_and_tokens:
         return "compute", fit.inputs["n_params"] * fit.inputs["n_tokens"]
     name, column = next(iter(fit.columns.items()))

@@ -1,6 +1,6 @@
 """Curve: what draws of a posterior say of the response, anywhere: the law, and its discrepancy."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
@@ -115,6 +115,17 @@ class Curve:
             for name, value in constants.parameters.items()
         }
         return cls(law=find_law(constants.law), parameters=draws)
+
+    @property
+    def pieces(self) -> "tuple[Curve, ...]":
+        """The one curve that there is; of an average of laws, one of each."""
+        return (self,)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of chains, and of draws of each."""
+        draws = next(iter(self.parameters.values()))
+        return draws.sizes["chain"], draws.sizes["draw"]
 
     @property
     def caveat(self) -> str:
@@ -258,6 +269,75 @@ class Curve:
         low_set, high_set = spending.limited
         kept = np.where(at == 0, low_set & (low == spending.ends[0][which]), high_set[which])
         return of_law.copy(data=np.where(inside, least, np.where(kept, grid[at], np.nan))[..., 0])
+
+
+@dataclass(frozen=True, eq=False)
+class MixedCurve:
+    """The curves of several laws, whose draws lie end to end along ``draw``.
+
+    Attributes
+    ----------
+    parts
+        The curve of each law, by its name; all laws are of the same inputs.
+    """
+
+    parts: Mapping[str, Curve]
+
+    @property
+    def pieces(self) -> tuple[Curve, ...]:
+        """The curve of each law."""
+        return tuple(self.parts.values())
+
+    @property
+    def law(self) -> Law:
+        """The first of the laws, whose inputs are those of all."""
+        return next(iter(self.parts.values())).law
+
+    @property
+    def caveat(self) -> str:
+        """What belongs beside the results of any of the laws."""
+        return " ".join(dict.fromkeys(part.caveat for part in self.parts.values() if part.caveat))
+
+    def response(self, log_inputs: Values) -> xr.DataArray:
+        """Return the response at natural logarithms of the inputs."""
+        return self._each(lambda part, inputs: part.response(inputs), log_inputs)
+
+    def loss(self, split: Split, log_n: Value, log_d: Value) -> xr.DataArray:
+        """Return the loss at logs of size and tokens."""
+        return self.response(split(log_n, log_d))
+
+    def optimum(
+        self, spending: Spending, fixed: Mapping[str, object] | None = None
+    ) -> xr.DataArray:
+        """Return ln N of the least loss that each budget buys, for every draw of every law."""
+        return self._each(lambda part, _: part.optimum(spending, fixed), {})
+
+    def _each(
+        self, ask: Callable[[Curve, dict[str, Value]], xr.DataArray], inputs: Values
+    ) -> xr.DataArray:
+        found, start = [], 0
+        for part in self.parts.values():
+            stop = start + next(iter(part.parameters.values())).sizes["draw"]
+            own = {name: _of_draws(x, slice(start, stop)) for name, x in inputs.items()}
+            found.append(ask(part, own))
+            start = stop
+        return end_to_end(found)
+
+
+type AnyCurve = Curve | MixedCurve
+
+
+def end_to_end(parts: Iterable[xr.DataArray]) -> xr.DataArray:
+    """Return arrays of draws after one another along ``draw``."""
+    ordered = [part.transpose("chain", "draw", ...) for part in parts]
+    if len(ordered) == 1:
+        return ordered[0]
+    return xr.concat(ordered, dim="draw", join="override", coords="minimal", compat="override")
+
+
+def _of_draws(value: Value, part: slice) -> Value:
+    """Return a part of the draws of inputs that differ between draws."""
+    return value.isel(draw=part) if "draw" in getattr(value, "dims", ()) else value
 
 
 def effects_at(

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.laws import Law
-from bayescale.laws.published import Constants
-from bayescale.posterior.average import AnyCurve, ModelAverage
-from bayescale.posterior.fit import Fit
-from bayescale.posterior.predict import curve_of, parse_plans
+from bayescale.posterior.curve import AnyCurve
+from bayescale.posterior.point import Source, as_posterior
+from bayescale.posterior.predict import parse_plans
+from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import interval_columns
 
 _STEP = 1e-3
@@ -18,8 +17,6 @@ _STEP = 1e-3
 
 _SYMBOLS: Mapping[str, str] = {"n_params": "e_n", "n_tokens": "e_d", "x": "e"}
 """What elasticities of the commonest inputs are called, as in the coordinates of laws."""
-
-type Source = Fit | ModelAverage | Constants
 
 
 def elasticities(
@@ -71,14 +68,14 @@ def elasticities(
     >>> table[["e_n", "e_d"]].round(4).to_numpy().tolist()
     [[0.0491, 0.0514], [0.0605, 0.021]]
     """
-    named = sources if isinstance(sources, Mapping) else {"law": sources}
+    several = sources if isinstance(sources, Mapping) else {"law": sources}
+    named = {name: as_posterior(source) for name, source in several.items()}
     given = {"n_params": n_params, "n_tokens": n_tokens}
     asked = {n: x for n, x in given.items() if x is not None} | dict(inputs or {})
     asked = asked or _centre(list(named.values()))
     tables = {}
     for name, source in named.items():
-        curve = curve_of(source)
-        columns = columns_of(source, curve.law)
+        curve, columns = source.curve, source.columns
         points = parse_plans(asked, tuple(columns.values()))
         draws = elasticity_draws(curve, {n: np.log(points[c]) for n, c in columns.items()})
         found = interval_columns(draws, prob, "point")
@@ -111,15 +108,10 @@ def symbol_of(name: str) -> str:
     return _SYMBOLS.get(name, f"e_{name}")
 
 
-def columns_of(source: Source, law: Law) -> dict[str, str]:
-    """Return the column of the runs that each input of a law is."""
-    return {n: n for n in law.inputs} if isinstance(source, Constants) else source.columns
-
-
-def _centre(sources: Sequence[Source]) -> dict[str, object]:
+def _centre(sources: Sequence[Posterior]) -> dict[str, object]:
     """Return the geometric centre of the runs of the first fit."""
     for source in sources:
-        if not isinstance(source, Constants):
+        if not source.is_point:
             return {
                 source.columns[name]: float(np.exp(np.log(values).mean()))
                 for name, values in source.inputs.items()

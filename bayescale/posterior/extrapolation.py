@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale.posterior.average import ModelAverage
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.diagnostics import Diagnostics, lead_with_status
+from bayescale.posterior.protocol import Posterior
 from bayescale.units import format_number
 
 _COMPUTE = "compute"
@@ -18,13 +18,13 @@ _MOST = 700.0
 """E-folds of which the factor is still a number."""
 
 
-def beyond_runs(source: Fit | ModelAverage, plans: Mapping[str, ArrayLike]) -> pd.DataFrame:
+def beyond_runs(source: Posterior, plans: Mapping[str, ArrayLike]) -> pd.DataFrame:
     """Return by how many e-folds plans lie beyond the runs of a fit.
 
     Parameters
     ----------
     source
-        A fit, or an average of several.
+        A posterior; of published constants, which have no runs, nothing is returned.
     plans
         Amounts by column of the runs: each input of the law that is known.
 
@@ -35,7 +35,7 @@ def beyond_runs(source: Fit | ModelAverage, plans: Mapping[str, ArrayLike]) -> p
         log of the amount over the largest of the runs, below zero over the smallest, and zero
         inside their range.
     """
-    runs = {column: source.runs.column(column) for column in source.columns.values()}
+    runs = {source.columns[name]: values for name, values in source.inputs.items()}
     asked = {
         column: np.atleast_1d(np.asarray(plans[column], dtype=float))
         for column in runs
@@ -70,6 +70,24 @@ def say_beyond(beyond: pd.DataFrame) -> str:
     if not parts:
         return "Inside the range of the runs."
     return f"Extrapolates {'; '.join(parts)}."
+
+
+def headline_at(
+    source: Posterior, plans: Mapping[str, ArrayLike], diagnostics: Diagnostics | None = None
+) -> str:
+    """Return what answers at some plans rest on, led by the failure if the gates were not passed.
+
+    Parameters
+    ----------
+    source, plans
+        As in `beyond_runs`.
+    diagnostics
+        The checks of the answers, where there are more than those of the posterior.
+    """
+    if source.diagnostics is None:
+        return source.description
+    label = say_beyond(beyond_runs(source, plans))
+    return lead_with_status(f"{source.answering} {label}", diagnostics or source.diagnostics)
 
 
 def _outside(log: NDArray[np.float64], of_runs: NDArray[np.float64]) -> NDArray[np.float64]:

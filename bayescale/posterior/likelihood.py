@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayescale.data.runs import Runs
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.predict import noise_at_runs
 
 
-def log_densities(fit: Fit, runs: Runs) -> NDArray[np.float64]:
+def log_densities(fit: FittedModel, runs: Runs) -> NDArray[np.float64]:
     """Return the log density of the log response of each run, shape (chain, draw, run).
 
     Where noise relates rows it is given the row before in the same run, so that the sum over the

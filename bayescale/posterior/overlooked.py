@@ -9,7 +9,7 @@ from bayescale.data.levels import SAME
 from bayescale.model.checks import Check
 from bayescale.model.unused_columns import pooled_cards
 from bayescale.posterior.criticism import BY_CHANCE, MOSTLY, Scores, orthonormal, percent
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitted import FittedModel
 
 KINDS = ("family", "corpus", "dataset", "tokenizer", "tokeniser", "arm", "counting", "recipe")
 """Columns whose levels are different experiments, whether or not their scatter shows it."""
@@ -20,7 +20,7 @@ _NOTABLE = 0.1
 """A share of the scatter below which a column is not worth a word, however sure it is."""
 
 
-def check_columns(fit: Fit, scores: Scores) -> tuple[Check, ...]:
+def check_columns(fit: FittedModel, scores: Scores) -> tuple[Check, ...]:
     """Return what to say of columns that are not used: those that explain scatter, and arms.
 
     The scores of residuals are compared between levels, what a smooth pattern explains set
@@ -59,7 +59,7 @@ def check_columns(fit: Fit, scores: Scores) -> tuple[Check, ...]:
     return tuple(found)
 
 
-def _candidates(fit: Fit) -> Iterator[tuple[str, NDArray[np.int64]]]:
+def _candidates(fit: FittedModel) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Yield columns of few levels that the model does not use, with the level of each run.
 
     Not those whose levels are ranges of something that the law knows, such as names of sizes:
@@ -96,7 +96,7 @@ def _spreads(scores: Scores, codes: NDArray[np.int64]) -> tuple[float, float]:
     return float(middle.std()), float(np.sqrt(np.mean((middle - means[codes]) ** 2)))
 
 
-def _advice(fit: Fit, column: str) -> str:
+def _advice(fit: FittedModel, column: str) -> str:
     cards = pooled_cards(fit.model)
     if not cards:
         of = fit.law.floor or fit.response

@@ -1,24 +1,24 @@
 """What a posterior predicts for given plans: the loss, or whatever else the law is of."""
 
 from collections.abc import Mapping
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale._seeds import Stream, generator, seed_of
+from bayescale._seeds import Stream, generator
 from bayescale.backend.likelihood import NoiseOfRuns
 from bayescale.data.levels import column_of, with_coarser
 from bayescale.data.runs import Runs
 from bayescale.errors import AmountError
-from bayescale.laws.published import Constants
 from bayescale.model.card import Model
 from bayescale.model.measurement import Facts
-from bayescale.posterior.average import AnyCurve, MixedCurve, ModelAverage, end_to_end
-from bayescale.posterior.curve import Curve, Groups, effects_at
+from bayescale.posterior.curve import Curve, Groups, effects_at, end_to_end
 from bayescale.posterior.extrapolation import beyond_runs, farthest
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitted import FittedModel
+from bayescale.posterior.point import Source, as_posterior
+from bayescale.posterior.protocol import Posterior
 from bayescale.units import parse_amounts
 
 _BLOCK = 1_000_000
@@ -26,7 +26,7 @@ _BLOCK = 1_000_000
 
 
 def predict(
-    fit: Fit | ModelAverage | Constants,
+    fit: Source,
     *,
     n_params: object = None,
     n_tokens: object = None,
@@ -82,37 +82,34 @@ def predict(
     """
     named = {"n_params": n_params, "n_tokens": n_tokens}
     given = {name: value for name, value in named.items() if value is not None} | dict(inputs or {})
-    if isinstance(fit, Constants):
-        for option, value in (("groups", groups), ("seed", seed)):
-            if value:
-                raise ValueError(
-                    f"{option}: found {value!r} with {fit.name}, published constants, which have "
-                    "neither levels nor draws. Leave it out, or give a fit."
-                )
-    else:
-        fit.refuse_unknown_groups(groups or {})
-    columns = fit.columns
+    source = as_posterior(fit)
+    source.refuse_unknown_groups(groups or {})
+    if source.is_point and seed:
+        raise ValueError(
+            f"seed: found {seed!r} with published constants, of which no scatter is known. Leave "
+            "it out, or give a fit."
+        )
+    columns = source.columns
     plans = parse_plans(given, tuple(columns.values()))
     plans = _one_for_each_level(plans, groups or {})
-    if isinstance(fit, Fit):
-        groups = with_coarser(groups or {}, fit.groupings)
+    named_levels: Groups = with_coarser(groups or {}, source.groupings)
     count = len(next(iter(plans.values())))
-    name = fit.response
+    name = source.response
     made: dict[str, list[NDArray[np.float64]]] = {}
-    for part in blocks(count, fit):
+    for part in blocks(count, source):
         own = {column: amounts[part] for column, amounts in plans.items()}
-        levels = {c: x if np.ndim(x) == 0 else x[part] for c, x in (groups or {}).items()}
+        levels = {c: x if np.ndim(x) == 0 else x[part] for c, x in named_levels.items()}
         log_inputs = {n: xr.DataArray(np.log(own[c]), dims="plan") for n, c in columns.items()}
-        curve = curve_of(fit) if isinstance(fit, Constants) else fit.curve_of(levels)
+        curve = source.curve_of(levels)
         mean = curve.response(log_inputs).transpose("chain", "draw", "plan")
         made.setdefault(name, []).append(mean.to_numpy())
-        if not isinstance(fit, Constants):
-            run = simulate_runs(fit, mean, own, levels, seed, first=part.start)
+        if not source.is_point:
+            run = simulate_runs(source, mean, own, levels, seed, first=part.start)
             made.setdefault(f"{name}_run", []).append(run.transpose(*mean.dims).to_numpy())
     draws = {coordinate: mean[coordinate] for coordinate in mean.coords}
     coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
-    if not isinstance(fit, Constants):
-        coordinates["beyond"] = ("plan", np.asarray(farthest(beyond_runs(fit, plans))))
+    if not source.is_point:
+        coordinates["beyond"] = ("plan", np.asarray(farthest(beyond_runs(source, plans))))
     return xr.Dataset(
         {
             variable: (mean.dims, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1))
@@ -122,18 +119,13 @@ def predict(
     )
 
 
-def blocks(count: int, source: Fit | ModelAverage | Constants) -> list[slice]:
+def blocks(count: int, source: Posterior) -> list[slice]:
     """Return the parts of so many plans that are worked on one after another.
 
     What is made on the way from plans to answers takes many times their room, so that of ten
     thousand plans at once it would be gigabytes.
     """
-    draws = 1
-    if isinstance(source, ModelAverage):
-        draws = sum(part.n_draws for part, _ in source.pieces())
-    elif isinstance(source, Fit):
-        draws = source.n_draws
-    size = max(1, _BLOCK // draws)
+    size = max(1, _BLOCK // source.n_draws)
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
@@ -180,7 +172,7 @@ def _one_for_each_level(
 
 
 def simulate_runs(
-    fit: Fit | ModelAverage,
+    source: Posterior,
     mean: xr.DataArray,
     columns: Mapping[str, ArrayLike],
     groups: Groups | None = None,
@@ -196,8 +188,9 @@ def simulate_runs(
 
     Parameters
     ----------
-    fit, mean
+    source, mean
         A posterior, and draws of its curve; dims chain, draw and one more, along the plans.
+        Published constants have no scatter.
     columns
         The inputs of the law at the plans, by column of the runs.
     groups
@@ -210,20 +203,24 @@ def simulate_runs(
         Simulate each plan as if it were the only one: nothing depends on the others, nor on their
         order, and all have the same scatter. For plans of which one is to be run.
     """
-    if isinstance(fit, ModelAverage):
-        # Laws that were fitted with one seed are not to have the same scatter.
-        return end_to_end(
-            simulate_runs(
-                part,
-                mean.isel(draw=draws),
-                columns,
-                groups,
-                seed_of(_seed(part, seed), Stream.PARTS, place),
-                first=first,
-                alone=alone,
-            )
-            for place, (part, draws) in enumerate(fit.pieces())
-        )
+    if source.is_point:
+        return mean.copy()
+    return end_to_end(
+        _simulated(part, mean.isel(draw=draws), columns, groups, own, first=first, alone=alone)
+        for part, draws, own in source.pieces(seed)
+    )
+
+
+def _simulated(
+    fit: FittedModel,
+    mean: xr.DataArray,
+    columns: Mapping[str, ArrayLike],
+    groups: Groups | None,
+    seed: int,
+    *,
+    first: int,
+    alone: bool,
+) -> xr.DataArray:
     dim, model = str(mean.dims[-1]), fit.model
     log_inputs = {
         name: xr.DataArray(np.log(columns[column]), dims=dim)
@@ -243,7 +240,7 @@ def simulate_runs(
 
 
 def effects_of_runs(
-    fit: Fit,
+    fit: FittedModel,
     like: xr.DataArray,
     columns: Mapping[str, ArrayLike],
     groups: Groups | None = None,
@@ -273,7 +270,7 @@ def effects_of_runs(
     return total
 
 
-def _seed(fit: Fit, seed: int | None) -> int:
+def _seed(fit: FittedModel, seed: int | None) -> int:
     return fit.seed if seed is None else seed
 
 
@@ -313,7 +310,7 @@ def noise_of_runs(
 
 
 def noise_at_runs(
-    fit: Fit, runs: Runs, links: Facts | None = None
+    fit: FittedModel, runs: Runs, links: Facts | None = None
 ) -> tuple[NoiseOfRuns, NDArray[np.float64]]:
     """Return the noise of runs, and what a posterior says of the log of their responses.
 
@@ -349,17 +346,8 @@ def noise_at_runs(
     return noise_of_runs(model, fit.posterior, curve, mean, log_inputs, facts), log_mean
 
 
-def stream_of_noise(fit: Fit, seed: int | None = None, plan: int = 0) -> np.random.Generator:
+def stream_of_noise(
+    fit: FittedModel, seed: int | None = None, plan: int = 0
+) -> np.random.Generator:
     """Return the random numbers of the scatter of a plan, apart from all others of a fit."""
     return generator(_seed(fit, seed), Stream.RUN_NOISE, plan)
-
-
-@overload
-def curve_of(source: Fit | Constants) -> Curve: ...
-@overload
-def curve_of(source: ModelAverage) -> MixedCurve: ...
-@overload
-def curve_of(source: Fit | ModelAverage | Constants) -> AnyCurve: ...
-def curve_of(source: Fit | ModelAverage | Constants) -> AnyCurve:
-    """Return the curve of a posterior, of an average of several, or of published constants."""
-    return Curve.of_constants(source) if isinstance(source, Constants) else source.curve

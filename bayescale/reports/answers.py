@@ -15,7 +15,6 @@ from bayescale.decision.result import WITHIN, Decision
 from bayescale.errors import AmountError
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.summary import tail_quantiles
-from bayescale.posterior.thinning import thinned
 from bayescale.reports.blocks import Answer, Table, table_of
 from bayescale.units import format_count, format_number, format_share
 
@@ -78,7 +77,7 @@ def judge(
     """Return the plan for each budget beside the user's, or beside half and twice its size."""
     if RECOMMENDED in candidates_of(plans or {}):
         raise AmountError(f"plans: the name {RECOMMENDED!r} is that of the report's own plan.")
-    some = thinned(fit, DRAWS)
+    some = fit.thin(DRAWS)
     found = []
     for budget, row in plan.recommended.iterrows():
         size, tokens = float(row["n_params"]), float(row["n_tokens"])

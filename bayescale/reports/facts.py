@@ -11,7 +11,6 @@ from bayescale.experiment_design.result import NextRuns
 from bayescale.model.identifiability import count_distinct
 from bayescale.posterior.diagnostics import Diagnostics
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.thinning import thinned
 from bayescale.reports.answers import answer, judge
 from bayescale.reports.blocks import Caveat, Facts, Light, Pairs, Points, Section, Table
 from bayescale.reports.budgets import along_budgets
@@ -51,7 +50,7 @@ def gather(
     """
     _refuse_other_runs(fit, comparison, cuts, multiverse, next_runs)
     diagnostics = (plan and plan.diagnostics) or fit.diagnostics
-    some = thinned(fit, DRAWS)
+    some = fit.thin(DRAWS)
     judged = judge(fit, plan, prob, plans, cluster) if plan else []
     forecasts = forecasts_of(fit, inputs or {}, prob) if plan is None else ()
     columns = " and ".join(fit.columns.values())

@@ -14,7 +14,6 @@ from bayescale.experiment_design.result import NextRuns
 from bayescale.plots.forest import UNSEEN
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.summary import interval_columns, tail_quantiles
-from bayescale.posterior.thinning import thinned
 from bayescale.reports.answers import Judged
 from bayescale.reports.blocks import Picture, Points, Section, Table, table_of
 from bayescale.reports.figures import DRAWS, of_allocation, on_axes
@@ -147,7 +146,7 @@ def comparison_section(comparison: Comparison, plan: Allocation | None) -> Secti
         ),
     ]
     planned = {
-        name: thinned(fit, DRAWS)
+        name: fit.thin(DRAWS)
         for name, fit in comparison.fits.items()
         if fit.gates.ok and fit.law.takes_size_and_tokens
     }

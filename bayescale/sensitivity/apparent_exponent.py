@@ -13,8 +13,7 @@ from bayescale.costs import Shape, ShapedCost, ShapeFamily, pearce2024
 from bayescale.costs.shapes import Attention
 from bayescale.data.runs import Runs
 from bayescale.errors import RunsError, unknown_name
-from bayescale.laws.published import Constants
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_share
 
@@ -204,7 +203,7 @@ def recount(
 
 
 def apparent_exponents(
-    source: Fit | Constants,
+    source: Source,
     *,
     given: str | Counting = "total",
     countings: Sequence[str | Counting] = ("non-embedding", "total"),
@@ -223,7 +222,7 @@ def apparent_exponents(
     Parameters
     ----------
     source
-        A fit, or published constants.
+        A fit, an average of laws, or published constants.
     given
         How the law counts N.
     countings
@@ -268,7 +267,7 @@ def apparent_exponents(
     0.51
     """
     law, tails = counting_of(given), tail_quantiles(prob)
-    thinned = _thin(source, draws)
+    thinned = as_posterior(source).thin(draws)
     rows = {}
     for convention in map(counting_of, countings):
         for name, study in ranges.items():
@@ -305,18 +304,6 @@ def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float6
     x = x - (weight * x).sum(axis=1, keepdims=True)
     slopes: NDArray[np.float64] = (weight * x * y).sum(axis=1) / (weight * x * x).sum(axis=1)
     return slopes
-
-
-def _thin(source: Fit | Constants, draws: int) -> Fit | Constants:
-    if not isinstance(source, Fit):
-        return source
-    step = max(1, -(-source.posterior.sizes["draw"] * source.posterior.sizes["chain"] // draws))
-    kept = {"draw": slice(None, None, step)}
-    return replace(
-        source,
-        _posterior=source.posterior.isel(kept),
-        _sample_stats=source.sample_stats.isel(kept),
-    )
 
 
 def _refuse_other_shapes(runs: Runs, shape: Shape, known: Counting) -> None:

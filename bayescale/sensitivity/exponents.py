@@ -16,7 +16,6 @@ from bayescale.errors import RunsError
 from bayescale.inference.fit import fit_quietly
 from bayescale.model.card import load_model
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.predict import curve_of
 
 type Way = Literal["parabolas", "curves", "law"]
 
@@ -95,7 +94,7 @@ def measure(
 def exponent_of(fit: Fit) -> NDArray[np.float64]:
     """Return draws of the slope of ln N_opt on ln C from the least to the most compute of runs."""
     ends = np.array([fit.runs.compute.min(), fit.runs.compute.max()])
-    log_n = curve_of(fit).optimum(Spending(six_nd, ends)).transpose("compute", ...).to_numpy()
+    log_n = fit.curve.optimum(Spending(six_nd, ends)).transpose("compute", ...).to_numpy()
     slope = (log_n[1] - log_n[0]).ravel() / np.log(ends[1] / ends[0])
     found: NDArray[np.float64] = slope[np.isfinite(slope)]
     return found

@@ -13,10 +13,8 @@ from bayescale.costs.budget import Spending
 from bayescale.data.runs import Runs
 from bayescale.inference.fit import fit_quietly
 from bayescale.laws.optimum import Split
-from bayescale.laws.published import Constants
 from bayescale.model.card import Model
-from bayescale.posterior.fit import Fit
-from bayescale.posterior.predict import curve_of
+from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.summary import tail_quantiles
 
 _DECADE = np.log(10.0)
@@ -56,7 +54,7 @@ class Question:
         return (self.compute, digest_of(self.cost, self.count), fixed, self.prob)
 
 
-def ask(source: Fit | Constants, question: Question) -> dict[str, Any]:
+def ask(source: Source, question: Question) -> dict[str, Any]:
     """Return what a posterior answers, as a row of a table.
 
     Returns
@@ -67,7 +65,7 @@ def ask(source: Fit | Constants, question: Question) -> dict[str, Any]:
         and ``log_n_sd``; ``no_optimum``, the share of draws that have none and are left out.
     """
     budgets = question.compute * np.exp(_DECADE * np.array([-0.5, 0.0, 0.5]))
-    log_n = curve_of(source).optimum(Spending(question.cost, budgets), question.fixed)
+    log_n = as_posterior(source).curve.optimum(Spending(question.cost, budgets), question.fixed)
     drawn = log_n.transpose("compute", ...).to_numpy().reshape(3, -1)
     if question.count is not None:
         drawn = np.log(question.count(np.exp(drawn)))

@@ -22,7 +22,7 @@ from bayescale.costs import (
 )
 from bayescale.costs.budget import Spending
 from bayescale.laws.optimum import Split, search
-from bayescale.posterior.predict import curve_of
+from bayescale.posterior.point import as_posterior
 
 LAWS = {
     "chinchilla": (bs.published("besiroglu2024"), {}),
@@ -65,7 +65,7 @@ def test_no_other_size_on_the_budget_does_better(law, cost):
     source, fixed = LAWS[law]
     budget = budget_of(cost)
     plan = bs.allocate(source, compute=budget, cost=cost, fixed=fixed)
-    curve, split = curve_of(source), Split.of(bs.law(source.law), fixed)
+    curve, split = as_posterior(source).curve, Split.of(bs.law(source.law), fixed)
     best = {name: float(plan.draws[name].squeeze()) for name in plan.draws.data_vars}
     assert float(cost(best["n_opt"], best["d_opt"])) == pytest.approx(budget, rel=1e-9)
     spending = Spending(cost, np.array([budget]))
@@ -86,7 +86,7 @@ def test_the_envelope(law, cost):
     log_loss = np.log(plan.draws["loss_opt"].squeeze().to_numpy())
     along = (log_loss[2] - log_loss[0]) / (2 * step)
     n_opt = plan.draws["n_opt"].squeeze().to_numpy()[1]
-    curve, split = curve_of(source), Split.of(bs.law(source.law), fixed)
+    curve, split = as_posterior(source).curve, Split.of(bs.law(source.law), fixed)
     log_d = xr.DataArray(np.log(cost.tokens_for(budgets, n_opt)), dims="compute")
     at_size = np.log(curve.loss(split, np.log(n_opt), log_d).squeeze().to_numpy())
     assert along == pytest.approx((at_size[2] - at_size[0]) / (2 * step), rel=2e-3)
@@ -98,7 +98,7 @@ def test_searches_agree_with_closed_forms(law):
     budgets = np.geomspace(1e18, 1e26, 9)
     closed = np.log(bs.allocate(source, compute=budgets).draws["n_opt"])
     found = search(
-        Split.of(bs.law(source.law)), curve_of(source).parameters, Spending(six_nd, budgets)
+        Split.of(bs.law(source.law)), as_posterior(source).curve.parameters, Spending(six_nd, budgets)
     )
     np.testing.assert_allclose(found, closed, atol=2e-6)
     own = FunctionCost(function=lambda n, d: 6 * n * d)

@@ -11,6 +11,7 @@ import bayescale as bs
 from bayescale.data.catalog import PATH_VARIABLE, find_dataset
 from bayescale.data.load import ALIASES, as_runs, load_runs
 from bayescale.errors import BayescaleWarning, CardError, RunsError, UnknownNameError
+from bayescale.model.inputs import runs_for
 from bayescale.units import PF_DAY
 
 GOOD = pd.DataFrame(

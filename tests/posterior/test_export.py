@@ -11,7 +11,8 @@ from scipy import stats
 import bayescale as bs
 from bayescale.cli.main import main
 from bayescale.laws.published import Constants
-from bayescale.posterior.export import export_fit, log_likelihood
+from bayescale.posterior.convert import log_likelihood
+from bayescale.posterior.export import export_fit
 
 
 def allocated(fit, coefficients, budgets):

@@ -15,7 +15,6 @@ from bayescale._plain import plain
 from bayescale.costs import Cluster, Lifetime, Money, Serving
 from bayescale.errors import BayescaleWarning
 from bayescale.model.identifiability import design_warnings
-from bayescale.posterior.thinning import thinned
 from bayescale.reports import html
 from bayescale.reports.caveats import caveats_of
 from bayescale.reports.markdown import escaped
@@ -470,9 +469,9 @@ def test_caveats_follow_the_runs(fit):
 
 
 def test_thinning_keeps_the_answer(fit):
-    some = thinned(fit, 1000)
+    some = fit.thin(1000)
     assert some.posterior.sizes["chain"] * some.posterior.sizes["draw"] == 1000
-    assert thinned(fit, 10**6) is fit
+    assert fit.thin(10**6) is fit
     every, few = (bs.allocate(x, compute=1e22).draws["n_opt"] for x in (fit, some))
     width = float(every.quantile(0.95) - every.quantile(0.05))
     for q in (0.05, 0.5, 0.95):

@@ -1,0 +1,112 @@
+"""Published constants as a posterior of one draw."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from numpy import float64
+from numpy.typing import NDArray
+
+from bayescale.errors import UnsuitableLawError
+from bayescale.laws import Law
+from bayescale.laws import law as find_law
+from bayescale.laws.published import Constants, EmpiricalFrontier
+from bayescale.posterior.curve import Curve, Groups
+from bayescale.posterior.fitted import FittedModel
+from bayescale.posterior.protocol import Posterior
+
+type Source = Posterior | Constants | EmpiricalFrontier
+"""What functions that answer for a law take. Empirical frontiers are refused: they are no laws."""
+
+
+@dataclass(frozen=True, eq=False)
+class PointPosterior:
+    """Published constants where a posterior may stand: one draw, no scatter, no runs.
+
+    Attributes
+    ----------
+    constants
+        The constants.
+    """
+
+    constants: Constants
+    is_point: bool = True
+    n_draws: int = 1
+    has_discrepancy: bool = False
+    groupings: tuple[str, ...] = ()
+    runs: None = None
+    diagnostics: None = None
+
+    @property
+    def law(self) -> Law:
+        """The law that the constants are of."""
+        return find_law(self.constants.law)
+
+    @property
+    def response(self) -> str:
+        """What the law is a law of."""
+        return self.constants.response
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The column of runs that each input of the law is."""
+        return self.constants.columns
+
+    @cached_property
+    def curve(self) -> Curve:
+        """The response at any inputs."""
+        return Curve.of_constants(self.constants)
+
+    def curve_of(self, groups: Groups | None, dim: str = "plan") -> Curve:
+        """Return the response at any inputs; there are no levels."""
+        self.refuse_unknown_groups(groups or {})
+        return self.curve
+
+    def thin(self, most: int) -> "PointPosterior":
+        """Return the same constants."""
+        return self
+
+    def pieces(self, seed: int | None = None) -> Iterator[tuple[FittedModel, slice, int]]:
+        """Yield nothing: nothing was fitted."""
+        yield from ()
+
+    @property
+    def inputs(self) -> Mapping[str, NDArray[float64]]:
+        """No inputs: there are no runs."""
+        return {}
+
+    @property
+    def description(self) -> str:
+        """One line: whose constants they are, and what is to be known of them."""
+        return self.constants.description
+
+    @property
+    def answering(self) -> str:
+        """What answers rest on."""
+        return self.description
+
+    def refuse_unknown_groups(self, groups: Groups) -> None:
+        """Raise ValueError for any level."""
+        if groups:
+            raise ValueError(
+                f"groups: found {groups!r} with {self.constants.name}, published constants, which "
+                "have neither levels nor draws. Leave it out, or give a fit."
+            )
+
+
+def as_posterior(source: Source) -> Posterior:
+    """Return a posterior as it is, and published constants as one of a single draw.
+
+    Raises
+    ------
+    UnsuitableLawError
+        If `source` is an empirical frontier.
+    """
+    if isinstance(source, EmpiricalFrontier):
+        spent = source.variable == "compute"
+        raise UnsuitableLawError(
+            f"{source.name} is a frontier that a paper gives, not a law, and is in "
+            + ("compute as spent" if spent else "batch-adjusted compute C_min")
+            + f"; ask it with bayescale.frontier(..., {source.variable}=...)."
+        )
+    return PointPosterior(source) if isinstance(source, Constants) else source
