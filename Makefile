@@ -43,9 +43,10 @@ bench: ## measure speed, memory and scale beside pm.sample and NumPyro, for docs
 	@tools/venv.sh dev
 	@$(BIN)/python benchmarks/performance.py
 
-docs: ## write docs/laws.md from what the laws say, and build the site in build/site
+docs: ## write the pages of laws and of packages, and build the site in build/site
 	@tools/venv.sh dev
 	@$(BIN)/python tools/write_law_page.py
+	@$(BIN)/python tools/write_architecture_page.py
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/site
 
 real-data: ## fit every law to the larger public tables in TABLES, for docs/real-data.md

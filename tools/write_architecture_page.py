@@ -1,0 +1,71 @@
+"""Put the packages, as the import contract lists them, into docs/architecture.md."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
+BEGIN, END = "<!-- packages: made by `make docs` -->\n", "<!-- end -->"
+
+
+def main() -> None:
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def page(text: str) -> str:
+    """Return the text of the page with the picture as it is now."""
+    before, marker, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not marker or not end:
+        raise SystemExit(f"{PAGE.name}: the markers of the picture of packages are missing.")
+    return before + BEGIN + picture() + END + after
+
+
+def picture() -> str:
+    """Return a line for each package, from the top down, and what some of them may not import.
+
+    Layers and what is forbidden are read from the contracts in pyproject.toml, and what a package
+    is for from the first sentence of its docstring.
+    """
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    linter = settings["tool"]["importlinter"]
+    contracts = {contract["type"]: contract for contract in linter["contracts"]}
+    layers = [re.split(r"\s*[|:]\s*", layer) for layer in contracts["layers"]["layers"]]
+    forbidden = contracts["forbidden"]
+    kept_free = {name.split(".")[1] for name in forbidden["source_modules"]}
+    width = max(len(name) for layer in layers for name in layer) + 2
+    lines = ["```text"]
+    for layer in layers:
+        for name in layer:
+            mark = "*" if name in kept_free else ""
+            lines.append(f"{name + mark:{width}}│ {job_of(linter['root_package'], name)}")
+    lines += [f"{'':{width}}▼ imports", "```", ""]
+    lines.append(
+        f"\\* imports none of {', '.join(forbidden['forbidden_modules'])}"
+        + (f" ({exceptions(forbidden)})" if forbidden.get("ignore_imports") else "")
+        + "."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def job_of(package: str, name: str) -> str:
+    """Return the first sentence of the docstring of a package or module, without importing it."""
+    folder = ROOT / package / name
+    path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    if not said:
+        raise SystemExit(f"{path}: found no docstring, expected one that says its job.")
+    first = " ".join(said.split("\n\n")[0].split())
+    return re.split(r"(?<=\.) ", first)[0].removesuffix(".")
+
+
+def exceptions(contract: dict[str, list[str]]) -> str:
+    """Return which imports the contract leaves alone."""
+    found = (entry.split(" -> ") for entry in contract["ignore_imports"])
+    return "except " + ", ".join(f"{target} in `{source}`" for source, target in found)
+
+
+if __name__ == "__main__":
+    main()
