@@ -102,11 +102,6 @@ def generator_of_sampler(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def fresh_seed() -> int:
-    """Return a seed from the system, of 32 bits so that it is easily written down."""
-    return int(np.random.default_rng().integers(2**32))
-
-
 def _entropy(seed: int, stream: Stream, of: tuple[int, ...]) -> np.random.SeedSequence:
     # With a key, NumPy fills up the words of the seed before it adds those of the key.
     return np.random.SeedSequence(checked_seed(seed), spawn_key=(stream.value, *of))

@@ -76,7 +76,7 @@ def by_size(kind: str, size: int) -> None:
 
     import bayescale as bs
     from bayescale.backend.observed import Design
-    from bayescale.inference.fit import compiled_logp
+    from bayescale.inference.samplers import compiled_logp
 
     rng = np.random.default_rng(size)
     if kind == "families":

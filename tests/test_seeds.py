@@ -20,7 +20,6 @@ USES = {
     "posterior/curve": {"LEVELS"},
     "inference/checkpoint": {"GOING_ON"},
     "sensitivity/reconcile": {"CHANGES"},
-    "inference/fit": {"UNSEEN"},
     "validation/leave_one_out": {"FOLDS"},
     "posterior/contraction": {"PRIOR"},
     "inference/multimodal": {"MODES", "MIXING", "MODE"},
@@ -29,11 +28,12 @@ USES = {
     "plots/coupling": {"PRIOR"},
     "plots/parameters": {"PRIOR"},
     "plots/decision_prior": {"PRIOR"},
-    "posterior/predict": {"RUN_NOISE", "PARTS"},
+    "posterior/average": {"PARTS"},
+    "posterior/predict": {"RUN_NOISE"},
     "experiment_design/preposterior": {"OUTCOMES"},
     "validation/sbc": {"SIMULATION", "UNIFORM_RANKS"},
     "inference/numpyro": {"STARTS"},
-    "inference/load": {"UNSEEN"},
+    "inference/assemble": {"UNSEEN"},
 }
 """Which module takes random numbers of which streams. Two modules share one only where they
 are to have the same numbers: what a posterior leaves to the prior when a fit is taken up, and

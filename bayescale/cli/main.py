@@ -166,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--report", type=Writes(REPORT), help="html, md or json file of the report")
     _add_budgets(fit, required=False)
-    fit.add_argument("--seed", type=seed_number, help="makes the fit reproducible")
+    fit.add_argument("--seed", type=seed_number, default=0, help="seed of all random numbers (0)")
     fit.add_argument("--draws", type=whole_number, default=1000, help="kept draws a chain (1000)")
     fit.add_argument("--tune", type=whole_number, help="warm-up draws a chain (400)")
     fit.add_argument("--chains", type=whole_number, default=4, help="number of chains (4)")

@@ -22,7 +22,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale._digests import digest_of
-from bayescale._io import whole_file
+from bayescale._io import refuse_unwritable, whole_file
 from bayescale._outputs import FIRST_LINE_OF_DRAWS
 from bayescale._seeds import Stream, seed_of
 from bayescale._version import __version__
@@ -359,6 +359,24 @@ class KeptSampler:
             self._store.add(place, chain, lengths[chain] + first, draws, statistics)
 
         return keep
+
+
+def refuse_store(store: str | Path | None) -> None:
+    """Raise if draws cannot be kept in a file: it cannot be written, or is something else.
+
+    Raises
+    ------
+    FitFileError
+        If there is something else than draws that a fit kept.
+    OSError
+        If nothing can be written there.
+    """
+    if store is None:
+        return
+    path = Path(store)
+    refuse_unwritable(path)
+    if path.exists():
+        refuse_other_files(path)
 
 
 def refuse_other_files(path: Path) -> None:

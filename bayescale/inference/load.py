@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from bayescale._seeds import Stream, generator
-from bayescale.backend.build import labelled, parameters_from_draws
 from bayescale.backend.observed import Design, Scale
 from bayescale.data.levels import NEW
 from bayescale.data.netcdf import dataset_to_draws, read_groups, refusing_damage, runs_from
 from bayescale.errors import BayescaleError, FitFileError
+from bayescale.inference.assemble import assemble, facts_of_modes, posterior_of
 from bayescale.inference.checkpoint import DrawStore, Place, holds_draws
 from bayescale.inference.multimodal import mixed
 from bayescale.laws import law as find_law
@@ -103,7 +102,7 @@ def _fit_so_far(path: Path) -> Fit:
     sampled = [store.draws(Place(factor, mode), chains, count) for mode in range(modes)]
     if exploration:
         positions, stats, exploration = mixed(sampled, exploration, settings["seed"])
-        provenance |= {"modes": dict(exploration.log_evidence), "modes_error": exploration.error}
+        provenance |= facts_of_modes(exploration)
     else:
         positions, stats = sampled[0]
     thinned = {name: values[:, ::factor] for name, values in positions.items()}
@@ -116,15 +115,9 @@ def _fit_so_far(path: Path) -> Fit:
             "all_chains": settings["chains"],
         }
     design = Design.of(model, runs)
-    unseen = generator(settings["seed"], Stream.UNSEEN)
-    return Fit(
-        model=model,
-        runs=runs,
-        scale=design.scale,
-        _posterior=labelled(model, design, parameters_from_draws(model, design, thinned), unseen),
-        _sample_stats=stats.isel(draw=slice(None, None, factor)),
-        provenance=provenance,
-    )
+    posterior = posterior_of(model, design, thinned, settings["seed"])
+    stats = stats.isel(draw=slice(None, None, factor))
+    return assemble(model, runs, design, posterior, stats, provenance)
 
 
 def _most(store: DrawStore, factor: int, chains: int) -> tuple[list[int], int]:

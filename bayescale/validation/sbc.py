@@ -21,9 +21,10 @@ from bayescale.backend.observed import Design, Rows
 from bayescale.data.levels import column_of
 from bayescale.data.runs import Runs
 from bayescale.errors import BayescaleWarning
+from bayescale.inference.adaptive import enough_draws
 from bayescale.inference.base import Sampler, Settings
-from bayescale.inference.fit import compiled_logp, enough_draws, target_of
 from bayescale.inference.parallel import Task, run_tasks, task_key
+from bayescale.inference.samplers import compiled_logp, target_of
 from bayescale.model.card import Model, load_model
 from bayescale.model.identifiability import design_warnings
 from bayescale.posterior.curve import Curve

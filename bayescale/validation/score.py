@@ -240,7 +240,7 @@ def hold_out(
     runs: RunsSource,
     train: str | ArrayLike,
     *,
-    seed: int | None = None,
+    seed: int = 0,
     draws: int = 1000,
     target_accept: float | None = None,
 ) -> pd.DataFrame:
@@ -283,7 +283,7 @@ def compare_breaks(
     *,
     most: int = 3,
     last: float = 0.25,
-    seed: int | None = None,
+    seed: int = 0,
     draws: int = 1000,
     target_accept: float | None = None,
 ) -> pd.DataFrame:
@@ -349,7 +349,7 @@ def fit_and_score(
     seen: Runs,
     unseen: Runs,
     *,
-    seed: int | None,
+    seed: int,
     draws: int = 1000,
     target_accept: float | None = None,
 ) -> tuple[dict[str, Any], Score]:
@@ -371,7 +371,7 @@ def _hold_out(
     runs: Runs,
     train: str | ArrayLike,
     skipped: Mapping[str, str],
-    seed: int | None,
+    seed: int,
     draws: int,
     target_accept: float | None,
 ) -> pd.DataFrame:

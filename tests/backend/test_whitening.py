@@ -12,7 +12,7 @@ from bayescale.backend.hierarchy import moved
 from bayescale.backend.observed import Design
 from bayescale.backend.whitening import Told, _whitened, standard_walks
 from bayescale.inference.base import Settings
-from bayescale.inference.fit import compiled_logp
+from bayescale.inference.samplers import compiled_logp
 
 RNG = np.random.default_rng(7)
 

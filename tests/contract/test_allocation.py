@@ -98,7 +98,9 @@ def test_searches_agree_with_closed_forms(law):
     budgets = np.geomspace(1e18, 1e26, 9)
     closed = np.log(bs.allocate(source, compute=budgets).draws["n_opt"])
     found = search(
-        Split.of(bs.law(source.law)), as_posterior(source).curve.parameters, Spending(six_nd, budgets)
+        Split.of(bs.law(source.law)),
+        as_posterior(source).curve.parameters,
+        Spending(six_nd, budgets),
     )
     np.testing.assert_allclose(found, closed, atol=2e-6)
     own = FunctionCost(function=lambda n, d: 6 * n * d)

@@ -27,7 +27,7 @@ from bayescale.backend.unconstrained import (
 )
 from bayescale.data.catalog import dataset_folders, model_cards
 from bayescale.data.levels import Sizes, column_of
-from bayescale.inference.fit import compiled_logp
+from bayescale.inference.samplers import compiled_logp
 from bayescale.model.card import load_model
 from bayescale.posterior.curve import Curve
 

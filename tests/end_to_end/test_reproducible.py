@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import bayescale as bs
-from bayescale.inference import fit as fitting
+from bayescale.inference import adaptive
 
 CARDS = ("chinchilla", "chinchilla-drift")
 FEW = {"draws": 60, "tune": 120, "chains": 2, "seed": 5, "progress": False}
@@ -18,13 +18,13 @@ SAMPLE = f"""
 import sys, warnings
 import numpy as np
 import bayescale as bs
-from bayescale.inference import fit as fitting
+from bayescale.inference import adaptive
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import conftest
 conftest.pytest_configure()
 warnings.simplefilter("ignore")
-fitting._WORTH = 100.0
-fitting.LONGEST = 1
+adaptive._WORTH = 100.0
+adaptive.LONGEST = 1
 for card in {CARDS}:
     fit = bs.fit(card, "chinchilla", **{FEW})
     np.savez(f"{{sys.argv[1]}}/{{card}}.npz", **{{k: x.to_numpy() for k, x in fit.posterior.items()}})
@@ -35,8 +35,8 @@ for card in {CARDS}:
 def few():
     """Settings under which as many draws are made as are asked for."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fitting, "_WORTH", 100.0)
-        patched.setattr(fitting, "LONGEST", 1)
+        patched.setattr(adaptive, "_WORTH", 100.0)
+        patched.setattr(adaptive, "LONGEST", 1)
         yield FEW
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import bayescale as bs
-from bayescale.inference import fit as fitting
+from bayescale.inference import samplers
 
 FIT_SOMETHING = """
 import sys
@@ -51,7 +51,7 @@ def test_a_card_is_compiled_once_to_a_small_graph(chinchilla_runs, tmp_path, mon
     compile_graph = pymc.pytensorf.compile
     monkeypatch.setattr(pymc.pytensorf, "compile", counted)
     monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path))
-    fitting._compiled_card.cache_clear()
+    samplers._compiled_card.cache_clear()
     cuts = ["1e20", "3e20", "1e21"]
     options = {"seed": 1, "draws": 50, "progress": False}
     found = bs.leave_scale_out(["chinchilla", "chinchilla-drift"], chinchilla_runs, cuts, **options)

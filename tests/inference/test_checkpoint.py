@@ -15,8 +15,8 @@ import bayescale as bs
 from bayescale.cli.main import main
 from bayescale.errors import FitFileError
 from bayescale.inference import base as sampler
+from bayescale.inference.base import CompiledLogp
 from bayescale.inference.checkpoint import DrawStore, Place
-from bayescale.inference.fit import CompiledLogp
 
 FEW = {"draws": 750, "tune": 200, "chains": 2, "cores": 2, "seed": 3, "progress": False}
 MANY = {**FEW, "draws": 16_000}
@@ -116,7 +116,7 @@ def test_a_fit_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     before = bs.load_fit(path)
     made = before.provenance["unfinished"]
     assert 10 <= made["draws"] < made["all_draws"] == 16_000
-    after = bs.fit("chinchilla", "chinchilla", store=path, **{**MANY, "seed": None})
+    after = bs.fit("chinchilla", "chinchilla", store=path, **MANY)
     assert after.posterior.sizes == {"chain": 2, "draw": 16_000}
     assert after.seed == 3
     assert after.diagnostics.ok, after.diagnostics.status
@@ -153,7 +153,7 @@ def test_chains_that_are_done_are_not_sampled_again(tmp_path, calls, monkeypatch
 def test_a_longer_attempt_is_kept_apart(tmp_path, calls, monkeypatch):
     """Draws that are worth too little are made again, many for one that is kept."""
     # So few would be taken from more at once.
-    monkeypatch.setattr("bayescale.inference.fit._WORTH", 100.0)
+    monkeypatch.setattr("bayescale.inference.adaptive._WORTH", 100.0)
     path = tmp_path / "fit.draws"
     options = {**FEW, "draws": 60}
     calls.interrupted = 2

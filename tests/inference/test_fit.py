@@ -8,7 +8,7 @@ import bayescale as bs
 from bayescale.backend.observed import Design
 from bayescale.errors import BayescaleWarning, SamplingError
 from bayescale.inference.base import CompiledLogp, Settings
-from bayescale.inference.fit import compiled_logp
+from bayescale.inference.samplers import compiled_logp
 
 
 def test_posterior_of_the_reference_problem(fit):

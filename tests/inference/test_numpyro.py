@@ -15,9 +15,9 @@ import bayescale as bs
 from bayescale.backend.observed import Design
 from bayescale.cli.main import main
 from bayescale.errors import MissingExtraError, SamplingError, UnknownNameError
-from bayescale.inference import fit as fitting
+from bayescale.inference import samplers
 from bayescale.inference.base import STATISTICS, Settings
-from bayescale.inference.fit import compiled_logp
+from bayescale.inference.samplers import compiled_logp
 
 jax = pytest.importorskip("jax", reason="the extra `jax` is not installed")
 pytest.importorskip("numpyro", reason="the extra `jax` is not installed")
@@ -154,7 +154,7 @@ def test_a_law_with_several_modes():
 def test_the_precision_of_others_is_left_as_it_is():
     code = """
 import jax, numpy as np, bayescale as bs
-from bayescale.inference.fit import compiled_logp
+from bayescale.inference.samplers import compiled_logp
 compiled = compiled_logp(bs.load_model("power-law"), sampler="numpyro")
 assert compiled.log_density(compiled.start, np.ones((2, 3)))[1].dtype == "float64"
 print(jax.config.jax_enable_x64, jax.numpy.ones(1).dtype)
@@ -164,7 +164,7 @@ print(jax.config.jax_enable_x64, jax.numpy.ones(1).dtype)
 
 
 def test_without_numpyro_the_extra_is_named(monkeypatch, capsys):
-    fitting._compiled_card.cache_clear()
+    samplers._compiled_card.cache_clear()
     real = builtins.__import__
 
     def without(name, *rest, **named):

@@ -6,8 +6,8 @@ import xarray as xr
 from scipy.signal import lfilter
 
 from bayescale._progress import Stages
+from bayescale.inference.adaptive import LONGEST, Sampled, enough_draws
 from bayescale.inference.base import Settings
-from bayescale.inference.fit import LONGEST, Sampled, enough_draws
 from bayescale.model.checks import Check
 from bayescale.posterior.diagnostics import (
     ESS,

@@ -96,7 +96,7 @@ def test_simulations_are_calibrated(card):
 @pytest.mark.slow
 def test_a_wrong_sampler_is_found_out(monkeypatch):
     """Draws that are too narrow about their mean."""
-    from bayescale.inference import fit as fitting
+    from bayescale.inference import adaptive
 
     def narrow(*arguments):
         positions, *rest = draw_posterior(*arguments)
@@ -104,8 +104,8 @@ def test_a_wrong_sampler_is_found_out(monkeypatch):
         half = {name: middle[name] + 0.6 * (v - middle[name]) for name, v in positions.items()}
         return half, *rest
 
-    draw_posterior = fitting.draw_posterior
-    monkeypatch.setattr(fitting, "draw_posterior", narrow)
+    draw_posterior = adaptive.draw_posterior
+    monkeypatch.setattr(adaptive, "draw_posterior", narrow)
     found = bs.sbc(
         "power-law",
         pd.DataFrame({"compute": np.geomspace(1e17, 1e21, 12)}),

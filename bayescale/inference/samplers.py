@@ -1,0 +1,64 @@
+"""The samplers of a model: compiled at most once a process."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from bayescale.backend.build import DATA, build
+from bayescale.backend.observed import Rows
+from bayescale.backend.unconstrained import starting_point
+from bayescale.data.levels import Sizes
+from bayescale.inference.base import CompiledLogp, Sampler
+from bayescale.inference.compile_cache import Density, kept
+from bayescale.laws import Law
+from bayescale.laws.user import FunctionLaw
+from bayescale.model.card import Model
+
+
+def compiled_logp(model: Model, sizes: Sizes = (), sampler: str = "nutpie") -> Sampler:
+    """Return the compiled log density of a model, compiling it at most once a process."""
+    # What a card is called and cites does not matter to its density.
+    plain = replace(model, id="compiled", title="", references=())
+    return _compiled_card(plain.to_toml(), model.law, sizes, sampler)
+
+
+@lru_cache(maxsize=32)
+def _compiled_card(card: str, law: Law, sizes: Sizes, sampler: str) -> Sampler:
+    # The law is part of the key: a name may be defined again, with another formula.
+    import tomllib
+
+    return SAMPLERS[sampler](Model.from_dict(tomllib.loads(card)), sizes)
+
+
+def _with_numba(model: Model, sizes: Sizes) -> Sampler:
+    start, rows, law = starting_point(model, sizes=sizes), Rows(model).count, model.law
+
+    def compile_it() -> Density:
+        from bayescale.inference.compile import compile_logp
+
+        # Any data will do: the graph depends on the number of rows only.
+        return compile_logp(build(model, np.zeros((rows, 2)), sizes), start, DATA)
+
+    # What a user's own law depends on cannot be known, so its code is not kept.
+    ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
+    density = kept(f"{model.to_toml()}\n{sizes}", compile_it) if ours else compile_it()
+    # With a discrepancy a frame is no better, and its variables are few enough to learn.
+    framed = bool(model.effects) and model.discrepancy is None
+    return CompiledLogp.of(density, start, rows, framed)
+
+
+def _with_jax(model: Model, sizes: Sizes) -> Sampler:
+    from bayescale.inference.numpyro import JaxLogp
+
+    start, rows = starting_point(model, sizes=sizes), Rows(model).count
+    return JaxLogp.of(build(model, np.zeros((rows, 2)), sizes), start, DATA, rows)
+
+
+SAMPLERS = {"nutpie": _with_numba, "numpyro": _with_jax}
+"""What makes each sampler of a model with room for levels."""
+
+
+def target_of(model: Model) -> float:
+    """Return the acceptance at which a model is sampled unless another is asked for."""
+    return 0.95 if model.has_steps else 0.9
