@@ -251,9 +251,11 @@ def _excess(ess: ArrayLike, chains: int) -> NDArray[np.float64]:
 
 def diagnose_sampling(stats: xr.Dataset) -> tuple[Check, ...]:
     """Return checks of divergences, energy and tree depth."""
+    from arviz_stats.base import array_stats
+
     divergent, total = int(stats["diverging"].sum()), stats["diverging"].size
     energy = stats["energy"].transpose("chain", "draw").to_numpy()
-    e_bfmi = float((np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)).min())
+    e_bfmi = float(array_stats.bfmi(energy).min())
     deep = int(stats["maxdepth_reached"].sum())
     return (
         Check(

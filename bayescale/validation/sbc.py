@@ -103,6 +103,12 @@ class Sbc:
         -------
         DataFrame
             Indexed by rank: ``lower`` and ``upper`` share of simulations at or below it.
+
+        Notes
+        -----
+        The band is that of ranks, which are discrete. The band of arviz-stats 1.3 is that of a
+        continuous sample: at 95 % it is left by 10 % of uniform sets of 200 ranks among 99 draws,
+        and by 44 % of sets of 400 (4,000 sets each); this one, of 200, by 5 %.
         """
         from scipy import stats
 

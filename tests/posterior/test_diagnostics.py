@@ -107,8 +107,10 @@ def sampled_until_enough(
         chains = {"x": alike_or_not(shift, seed, settings.draws, correlation)}
         return chains, xr.Dataset({"energy": (("chain", "draw"), chains["x"])}), None
 
-    monkeypatch.setattr("bayescale.inference.fit.draw_posterior", draw)
-    monkeypatch.setattr("bayescale.inference.fit.parameters_from_draws", lambda *parts: parts[-1])
+    monkeypatch.setattr("bayescale.inference.adaptive.draw_posterior", draw)
+    monkeypatch.setattr(
+        "bayescale.inference.adaptive.parameters_from_draws", lambda *parts: parts[-1]
+    )
     found = enough_draws(
         None, None, None, settings, Stages(), to_gate=lambda found: of_x(found["x"])
     )
@@ -186,6 +188,19 @@ def test_sampling_gates():
     assert said("failed", deep=1) == ["1 of 8000 draws reached the greatest tree depth."]
     (energy,) = said("failed", drift=0.01)
     assert energy.startswith("E-BFMI is 0.0")
+
+
+def test_e_bfmi_is_the_ratio_that_betancourt_defines():
+    """Squared steps of the energy over its squared deviations, in the worst chain (arXiv:1604.00695)."""
+    energy = np.random.default_rng(4).normal(size=(3, 50)).cumsum(axis=1)
+    steps = (np.diff(energy, axis=1) ** 2).sum(axis=1)
+    deviations = ((energy - energy.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    flags = xr.zeros_like(xr.DataArray(energy, dims=("chain", "draw")), dtype=bool)
+    found = xr.Dataset(
+        {"diverging": flags, "maxdepth_reached": flags, "energy": (("chain", "draw"), energy)}
+    )
+    (check,) = (c for c in diagnose_sampling(found) if c.name == "energy")
+    assert check.statistic == pytest.approx((steps / deviations).min(), rel=1e-12)
 
 
 def test_statuses_derive_from_checks():
