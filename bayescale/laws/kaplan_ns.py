@@ -218,32 +218,6 @@ class KaplanNS(Law):
         """Return B_crit at a loss, in tokens (equation 1.4)."""
         return parameters["B_star"] * np.exp(-np.log(loss) / parameters["alpha_B"])
 
-    def batch_adjusted(
-        self, parameters: Values, *, n_params: Value, n_steps: Value, batch_tokens: Value
-    ) -> dict[str, Value]:
-        """Return what a run would have needed far from its critical batch size.
-
-        Returns
-        -------
-        dict
-            ``loss``; ``batch_critical`` (tokens) at that loss; ``n_steps_min``, the steps at a
-            very large batch; ``compute`` as spent, 6 N B S, and ``compute_min``, at a very small
-            batch (FLOP; Kaplan et al. 2020, equations 5.4 and 5.5). The shares
-            ``n_steps_min / n_steps`` and ``compute_min / compute`` add up to one.
-        """
-        loss = self.evaluate(
-            n_params=n_params, n_steps=n_steps, batch_tokens=batch_tokens, **parameters
-        )
-        ratio = self.critical_batch(loss, parameters) / batch_tokens
-        compute = _FLOP_PER_PARAM_TOKEN * n_params * batch_tokens * n_steps
-        return {
-            "loss": loss,
-            "batch_critical": ratio * batch_tokens,
-            "n_steps_min": n_steps / (1.0 + ratio),
-            "compute": compute,
-            "compute_min": compute / (1.0 + 1.0 / ratio),
-        }
-
     def efficient_frontier(self, parameters: Values, *, compute_min: Value) -> dict[str, Value]:
         """Return the compute-efficient frontier at a batch that follows the critical one.
 
@@ -273,64 +247,6 @@ class KaplanNS(Law):
             "batch_tokens": self.critical_batch(loss, p),
             "loss": loss,
         }
-
-    def fixed_batch_optimum(
-        self, parameters: Values, *, compute: float, batch_tokens: float
-    ) -> dict[str, float]:
-        """Return the size of least loss at a fixed batch and compute as spent, by a search.
-
-        Returns
-        -------
-        dict
-            ``n_params``, ``n_steps`` and ``loss``.
-
-        Raises
-        ------
-        ValueError
-            If no optimum lies between one parameter and one step.
-        """
-        from scipy.optimize import minimize_scalar
-
-        log_product = float(np.log(compute / (_FLOP_PER_PARAM_TOKEN * batch_tokens)))
-        log_batch = float(np.log(batch_tokens))
-
-        def log_loss(log_n: float) -> float:
-            inputs = {"n_params": log_n, "n_steps": log_product - log_n, "batch_tokens": log_batch}
-            return float(np.log(self.formula(inputs, parameters)))
-
-        found = minimize_scalar(
-            log_loss, bounds=(0.0, log_product), method="bounded", options={"xatol": 1e-10}
-        )
-        if not 1e-3 < found.x < log_product - 1e-3:
-            raise ValueError(
-                f"compute = {compute:g} at {batch_tokens:g} tokens a step: no optimum between "
-                "one parameter and one step."
-            )
-        return {
-            "n_params": float(np.exp(found.x)),
-            "n_steps": float(np.exp(log_product - found.x)),
-            "loss": float(np.exp(found.fun)),
-        }
-
-    def against_convergence(self, parameters: Values, *, within: float = 0.02) -> dict[str, Value]:
-        """Compare stopping early, as the frontier does, with training nearly to convergence.
-
-        Parameters
-        ----------
-        within
-            How near to the converged loss the other run is trained, as a share of it.
-
-        Returns
-        -------
-        dict
-            Ratios of ``n_params``, ``n_steps`` and ``compute``, frontier over nearly converged,
-            at one loss (Kaplan et al. 2020, appendix B).
-        """
-        p = parameters
-        r = p["alpha_N"] / p["alpha_S"]
-        size = np.exp((np.log1p(r) - np.log1p(within)) / p["alpha_N"])
-        steps = np.exp((np.log1p(1.0 / r) - np.log1p(1.0 / within)) / p["alpha_S"])
-        return {"n_params": size, "n_steps": steps, "compute": size * steps}
 
 
 _ADJUSTED = KaplanNSmin()

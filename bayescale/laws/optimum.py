@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.costs import ProductCost
 from bayescale.costs.budget import Array, Spending
 from bayescale.errors import AmountError, NoClosedFormError, UnsuitableLawError
 from bayescale.laws import Law, Value
@@ -27,12 +26,6 @@ _BAD = 1e30
 """The loss where there is none; a search would stop at an infinite one."""
 
 _DIMS = ("chain", "draw")
-
-
-def log_product_of(budgets: Array, cost: ProductCost) -> xr.DataArray:
-    """Return ln (N D) that each budget allows, along ``compute``."""
-    logs = np.log(budgets / cost.flop_per_param_token)
-    return xr.DataArray(logs, dims="compute", coords={"compute": budgets})
 
 
 @dataclass(frozen=True, eq=False)
