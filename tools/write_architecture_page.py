@@ -2,11 +2,16 @@
 
 import ast
 import re
+import textwrap
 import tomllib
+from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
+COLUMNS = 88
+"""As wide as the site shows text of one width."""
+
 BEGIN, END = "<!-- packages: made by `make docs` -->\n", "<!-- end -->"
 
 
@@ -40,7 +45,13 @@ def picture() -> str:
     for layer in layers:
         for name in layer:
             mark = "*" if name in kept_free else ""
-            lines.append(f"{name + mark:{width}}│ {job_of(linter['root_package'], name)}")
+            job = textwrap.wrap(
+                job_of(linter["root_package"], name), COLUMNS - width, break_on_hyphens=False
+            )
+            lines += [
+                f"{head:{width}}│ {line}"
+                for head, line in zip_longest([name + mark], job, fillvalue="")
+            ]
     lines += [f"{'':{width}}▼ imports", "```", ""]
     lines.append(
         f"\\* imports none of {', '.join(forbidden['forbidden_modules'])}"
@@ -57,7 +68,7 @@ def job_of(package: str, name: str) -> str:
     said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     if not said:
         raise SystemExit(f"{path}: found no docstring, expected one that says its job.")
-    first = " ".join(said.split("\n\n")[0].split())
+    first = " ".join(said.split("\n\n")[0].split()).replace("`", "")
     return re.split(r"(?<=\.) ", first)[0].removesuffix(".")
 
 
