@@ -4,9 +4,11 @@ from .allocation.allocate import Allocation, allocate
 from .allocation.kaplan_frontier import frontier
 from .allocation.requirements import Requirements, requirements
 from .baselines.isoflop import Frontier, envelope, isoflop_parabolas
+from .costs.counting import Counting
 from .costs.limits import Limits
 from .data.levels import NEW
 from .data.load import load_runs
+from .data.recount import recount
 from .data.runs import Runs
 from .decision.cross_regret import CrossRegret, cross_regret
 from .decision.decide import decide
@@ -42,7 +44,7 @@ from .posterior.elasticities import elasticities
 from .posterior.fit import Fit
 from .posterior.predict import predict
 from .reports import report
-from .sensitivity.apparent_exponent import Counting, apparent_exponents, recount
+from .sensitivity.apparent_exponent import apparent_exponents
 from .sensitivity.choices import Choice
 from .sensitivity.expanding_window import ExpandingWindow, expanding_window
 from .sensitivity.multiverse import Multiverse, multiverse

@@ -22,7 +22,8 @@ from bayescale.posterior.fit import Fit
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.predict import blocks, simulate_runs
 from bayescale.posterior.protocol import Posterior
-from bayescale.posterior.summary import as_html, flag_failure, interval_columns
+from bayescale.posterior.result import Result
+from bayescale.posterior.summary import flag_failure, interval_columns
 from bayescale.units import (
     format_budget,
     format_count,
@@ -54,8 +55,8 @@ TEXT_COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 """Headings of the table for people, with the variable and the style of each."""
 
 
-@dataclass(frozen=True, eq=False)
-class Allocation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Allocation(Result):
     """The compute-optimal allocation at one or more budgets, with uncertainty.
 
     Attributes
@@ -344,15 +345,6 @@ class Allocation:
     def text_budget(self, budget: float) -> str:
         """Return a budget as people read it: ``5.76e23 FLOP``, or ``$2.50M``."""
         return format_budget(budget, self.cost.unit)
-
-    def __str__(self) -> str:
-        return "\n".join([self.headline, *self.caveats, self.text_table().to_string()])
-
-    def __repr__(self) -> str:
-        return f"<Allocation at {', '.join(map(self.text_budget, self.compute))}>\n{self}"
-
-    def _repr_html_(self) -> str:
-        return as_html((self.headline, *self.caveats), self.text_table())
 
 
 MOST_WITHOUT = 0.5

@@ -22,6 +22,7 @@ from bayescale.posterior.curve import Curve, end_to_end
 from bayescale.posterior.extrapolation import headline_at
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.protocol import Posterior
+from bayescale.posterior.result import Result
 from bayescale.posterior.summary import flag_failure, interval_columns
 from bayescale.units import (
     format_budget,
@@ -32,8 +33,8 @@ from bayescale.units import (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Requirements:
+@dataclass(frozen=True, eq=False, repr=False)
+class Requirements(Result):
     """What one or more targets need, draw by draw.
 
     Attributes
@@ -132,11 +133,6 @@ class Requirements:
             },
             index=self._targets,
         )
-
-    def __str__(self) -> str:
-        return "\n".join([self.headline, *self.caveats, self.text_table().to_string()])
-
-    __repr__ = __str__
 
 
 def requirements(

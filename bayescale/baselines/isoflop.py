@@ -19,6 +19,7 @@ from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
 from bayescale.errors import NoMinimumError, RunsError, UnsuitableLawError
 from bayescale.laws.published import Constants, published
+from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import Amount, format_compute, format_count, format_share, parse_amounts
 
@@ -29,8 +30,8 @@ _RUNS_PER_PARABOLA = 4
 _DRAWS = 4000
 
 
-@dataclass(frozen=True, eq=False)
-class Frontier:
+@dataclass(frozen=True, eq=False, repr=False)
+class Frontier(Result):
     """Optimal sizes read off runs, and the power law through them.
 
     Attributes
@@ -43,7 +44,7 @@ class Frontier:
         ln N, the parabola's minimum lies from the optimum only because it is a parabola.
     draws
         Draws of ln k and of the exponent ``a`` in N_opt = k C^a, a column each.
-    caveats
+    notes
         Sentences that belong beside the numbers.
     left_out
         Those of them that say which budgets take no part.
@@ -54,7 +55,7 @@ class Frontier:
     method: str
     budgets: pd.DataFrame
     draws: pd.DataFrame
-    caveats: tuple[str, ...]
+    notes: tuple[str, ...]
     prob: float
     cost: ProductCost
     left_out: tuple[str, ...] = ()
@@ -82,24 +83,29 @@ class Frontier:
         )
         return _table(np.exp(log_n), budgets, self.cost, self.prob)
 
-    def __str__(self) -> str:
-        exponents = "\n".join(
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """How far the answer may be believed: the notes."""
+        return self.notes
+
+    @property
+    def headline(self) -> str:
+        """How optima were read off, at how many budgets."""
+        return f"{self.method}, {len(self.budgets)} budgets, {format_share(self.prob)} intervals"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The exponents, with their intervals."""
+        return tuple(
             f"{name} = {row['median']:.3f} [{row['lower']:.3f}, {row['upper']:.3f}]"
             for name, row in self.exponents().iterrows()
         )
-        head = f"{self.method}, {len(self.budgets)} budgets, {format_share(self.prob)} intervals"
-        shown = self.budgets.copy()
+
+    def text_table(self) -> pd.DataFrame:
+        """Return the optimum at each budget, to four digits."""
+        shown = self.budgets.map("{:.4g}".format)
         shown.index = pd.Index([format_compute(float(c)) for c in shown.index], name="compute")
-        table = shown.to_string(float_format=lambda value: f"{value:.4g}")
-        return "\n".join([head, *self.caveats, exponents, table])
-
-    def __repr__(self) -> str:
-        return f"<Frontier {self}>"
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
+        return shown
 
 
 def isoflop_parabolas(

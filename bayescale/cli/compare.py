@@ -76,7 +76,7 @@ def _compare(options: Arguments) -> None:
         *_fits_or_cards(options),
         cuts=options.cut,
         scale=options.scale,
-        by=options.by,
+        leave_out=options.by,
         folds=options.folds,
         seed=options.seed,
         draws=options.draws,
@@ -89,7 +89,7 @@ def _compare(options: Arguments) -> None:
         print_json(_facts(found, planning, options.prob, figures))
         return
     print(found.headline)
-    for sentence in (*found.verdict, *found.caveats):
+    for sentence in (*found.sentences, *found.caveats):
         print(f"- {sentence}")
     print("\nAgainst the best, ± standard error (nats):")
     print(table_text(found.text_table()))
@@ -266,7 +266,7 @@ def _facts(
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "headline": found.headline,
-        "verdict": list(found.verdict),
+        "verdict": list(found.sentences),
         "caveats": list(found.caveats),
         "table": table_records(found.table()),
         "cuts": found.cuts,

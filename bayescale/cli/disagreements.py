@@ -123,7 +123,7 @@ def _explain(options: Arguments) -> None:
             }
         )
         return
-    _say(found, found.text_table().drop(columns="why"))
+    _say(found, found.text_table())
     for step, rows in found.table.groupby("step", sort=False):
         print(f"  {step}: {rows['why'].iloc[0]}.")
 
@@ -141,7 +141,7 @@ def _cuts(options: Arguments) -> None:
             runs,
             options.cut,
             compute=options.compute,
-            by=options.by,
+            scale=options.by,
             prob=options.prob,
             seed=options.seed,
             draws=options.draws,

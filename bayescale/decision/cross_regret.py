@@ -16,12 +16,13 @@ from bayescale.decision.regret import Regrets
 from bayescale.errors import AmountError
 from bayescale.laws.optimum import Split
 from bayescale.posterior.point import Source, as_posterior
-from bayescale.posterior.summary import as_html, tail_quantiles
+from bayescale.posterior.result import Result
+from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_budget, format_count, format_number
 
 
-@dataclass(frozen=True, eq=False)
-class CrossRegret:
+@dataclass(frozen=True, eq=False, repr=False)
+class CrossRegret(Result):
     """The regret of the plan of each law, under the draws of each law.
 
     Attributes
@@ -118,14 +119,6 @@ class CrossRegret:
             others = ", ".join(name for name, there in zip(names, held, strict=True) if not there)
             found.append(f"The runs do not support {others}: a plan of it is not weighed.")
         return tuple(found)
-
-    def __str__(self) -> str:
-        return "\n".join([*self.sentences, self.text_table().to_string()])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return as_html(self.sentences, self.text_table())
 
 
 def percent(share: float) -> str:

@@ -14,6 +14,7 @@ from bayescale.decision.candidates import Candidates
 from bayescale.decision.regret import Regrets
 from bayescale.posterior.extrapolation import headline_at
 from bayescale.posterior.protocol import Posterior
+from bayescale.posterior.result import Result
 from bayescale.units import (
     format_budget,
     format_count,
@@ -26,8 +27,8 @@ WITHIN = (0.01, 0.05)
 """Shares of the budget for which bands of size are given."""
 
 
-@dataclass(frozen=True, eq=False)
-class Decision:
+@dataclass(frozen=True, eq=False, repr=False)
+class Decision(Result):
     """What to run with a budget, given what is known.
 
     Attributes
@@ -251,20 +252,6 @@ class Decision:
     def text_table(self) -> pd.DataFrame:
         """Return the same as people read it."""
         return self.candidates.text_table(self.prob, drawn=not self.source.is_point)
-
-    def __str__(self) -> str:
-        return "\n".join(
-            [self.headline, *self.caveats, *self.sentences, self.text_table().to_string()]
-        )
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        said = "".join(f"<p>{escape(s)}</p>" for s in (self.headline, *self.caveats))
-        points = "".join(f"<li>{escape(s)}</li>" for s in self.sentences)
-        return f"{said}<ul>{points}</ul>" + self.text_table().to_html()
 
 
 def _crossing(sizes: Array, found: Array, last: int, step: int, prob: float) -> float:

@@ -11,7 +11,7 @@ from bayescale.decision.regret import Regrets
 from bayescale.posterior.diagnostics import lead_with_status
 from bayescale.posterior.extrapolation import say_beyond
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.summary import as_html
+from bayescale.posterior.result import Result
 from bayescale.units import (
     format_budget,
     format_compute,
@@ -31,8 +31,8 @@ MEANINGS = {
 """What each objective is, in words."""
 
 
-@dataclass(frozen=True, eq=False)
-class NextRuns:
+@dataclass(frozen=True, eq=False, repr=False)
+class NextRuns(Result):
     """A batch of runs, and what it is expected to teach.
 
     Attributes
@@ -164,11 +164,3 @@ class NextRuns:
             },
             index=pd.Index(range(1, len(self.runs) + 1), name="run"),
         )
-
-    def __str__(self) -> str:
-        return "\n".join([self.headline, *self.sentences, self.text_table().to_string()])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return as_html((self.headline, *self.sentences), self.text_table())

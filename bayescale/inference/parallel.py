@@ -19,7 +19,7 @@ from bayescale.model.card import Model
 
 logger = logging.getLogger(__name__)
 
-type Result = dict[str, Any]
+type Outcome = dict[str, Any]
 """What a task returns: names and numbers or texts, as JSON holds them."""
 
 
@@ -51,14 +51,14 @@ def task_key(model: Model, runs: Runs, *settings: object) -> str:
 
 
 def run_tasks(
-    work: Callable[..., Result],
+    work: Callable[..., Outcome],
     tasks: Sequence[Task],
     *,
     label: str,
     executor: Executor | None = None,
     store: str | Path | None = None,
     progress: bool = True,
-) -> list[Result]:
+) -> list[Outcome]:
     """Call `work` on every task and return the results in the order of the tasks.
 
     Parameters
@@ -107,13 +107,13 @@ def run_tasks(
 
 
 def _results(
-    work: Callable[..., Result], tasks: Sequence[Task], executor: Executor | None
-) -> Iterator[tuple[Task, Result]]:
+    work: Callable[..., Outcome], tasks: Sequence[Task], executor: Executor | None
+) -> Iterator[tuple[Task, Outcome]]:
     if executor is None:
         for task in tasks:
             yield task, _attempt(work, task)
         return
-    waiting: dict[Future[Result], Task] = {
+    waiting: dict[Future[Outcome], Task] = {
         executor.submit(_attempt, work, task): task for task in tasks
     }
     try:
@@ -139,7 +139,7 @@ def _refuse_other_than_executors(executor: object) -> None:
         )
 
 
-def _attempt(work: Callable[..., Result], task: Task) -> Result:
+def _attempt(work: Callable[..., Outcome], task: Task) -> Outcome:
     try:
         return work(*task.arguments)
     except BayescaleError as error:
@@ -148,15 +148,15 @@ def _attempt(work: Callable[..., Result], task: Task) -> Result:
         return _failure(task, error)
 
 
-def _failure(task: Task, error: Exception) -> Result:
+def _failure(task: Task, error: Exception) -> Outcome:
     logger.warning("%s failed: %s", task.key, error)
     return {"status": f"failed: {type(error).__name__}: {error}"}
 
 
-def _read(store: str | Path | None) -> dict[str, Result]:
+def _read(store: str | Path | None) -> dict[str, Outcome]:
     if store is None or not Path(store).is_file():
         return {}
-    found: dict[str, Result] = {}
+    found: dict[str, Outcome] = {}
     for line in Path(store).read_text(encoding="utf-8").splitlines():
         try:
             entry: Mapping[str, Any] = json.loads(line)
@@ -167,7 +167,7 @@ def _read(store: str | Path | None) -> dict[str, Result]:
     return found
 
 
-def _append(store: str | Path | None, key: str, result: Result) -> None:
+def _append(store: str | Path | None, key: str, result: Outcome) -> None:
     if store is None:
         return
     line = json.dumps({"key": key, "result": result}).encode() + b"\n"

@@ -62,14 +62,14 @@ def expanding_window(
         count_axis(ax.yaxis)
         ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 3, 5)))
         ax.set_ylabel(f"N_opt at {format_compute(found.compute)}")
-    style = (lambda x: format_scientific(x, 2)) if found.by == "compute" else format_count
+    style = (lambda x: format_scientific(x, 2)) if found.scale == "compute" else format_count
     labels = [
         ("all" if np.isinf(cut) else f"< {style(float(cut))}") + f"\n{int(count)} runs"
         for cut, count in zip(table.index, table["n_runs"], strict=True)
     ]
     ax.set_xticks(place, labels)
     ax.set_xlim(-0.5, len(table) - 0.5)
-    ax.set_xlabel(f"runs that are fitted, by {found.by}")
+    ax.set_xlabel(f"runs that are fitted, by {found.scale}")
     ax.legend(fontsize=8)
     tidy(ax)
     return ax

@@ -1,8 +1,6 @@
 """Tables of draws: medians and equal-tailed intervals, with the probability always said."""
 
 import warnings
-from collections.abc import Iterable
-from html import escape
 
 import numpy as np
 import pandas as pd
@@ -60,11 +58,6 @@ def interval_columns(draws: xr.Dataset, prob: float, index: str) -> pd.DataFrame
         lower, median, upper = np.asarray(found[name].transpose("quantile", index))
         columns |= {str(name): median, f"{name}_lower": lower, f"{name}_upper": upper}
     return pd.DataFrame(columns, index=pd.Index(draws[index].to_numpy(), name=index))
-
-
-def as_html(sentences: Iterable[str], table: pd.DataFrame) -> str:
-    """Return sentences and a table as notebooks show them; the sentences are escaped."""
-    return "".join(f"<p>{escape(text)}</p>" for text in sentences) + table.to_html()
 
 
 def flag_failure(table: pd.DataFrame, diagnostics: Diagnostics | None) -> pd.DataFrame:

@@ -136,7 +136,7 @@ def families_section(some: Fit, plan: Allocation | None, prob: float) -> Section
 def comparison_section(comparison: Comparison, plan: Allocation | None) -> Section:
     """Return which laws the same runs support, what each would plan, and what a mistake costs."""
     blocks: list[Table | Points | Picture] = [
-        Points((comparison.headline, *comparison.verdict, *comparison.caveats)),
+        Points((comparison.headline, *comparison.sentences, *comparison.caveats)),
         table_of(comparison.text_table(), "Laws on the same runs", comparison.table()),
         Picture(
             caption="How laws predict larger scales",

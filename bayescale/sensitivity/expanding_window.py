@@ -13,7 +13,8 @@ from bayescale.data.load import RunsSource
 from bayescale.inference.parallel import Task, run_tasks, task_key
 from bayescale.model.card import Model, load_model
 from bayescale.model.inputs import runs_for
-from bayescale.posterior.summary import as_html, tail_quantiles
+from bayescale.posterior.result import Result
+from bayescale.posterior.summary import tail_quantiles
 from bayescale.sensitivity.refit import Question, refit, refuse_without_optimum
 from bayescale.units import (
     Amount,
@@ -26,8 +27,8 @@ from bayescale.units import (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class ExpandingWindow:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExpandingWindow(Result):
     """The exponent and N_opt as larger and larger runs are fitted.
 
     Attributes
@@ -45,7 +46,7 @@ class ExpandingWindow:
         Of all the runs.
     compute
         The budget, in FLOP.
-    by
+    scale
         The column that is cut.
     prob
         Probability inside the intervals.
@@ -56,7 +57,7 @@ class ExpandingWindow:
     runs: str
     fingerprint: str
     compute: float
-    by: str
+    scale: str
     prob: float
 
     @property
@@ -141,24 +142,16 @@ class ExpandingWindow:
     def headline(self) -> str:
         """What was refitted to what."""
         return (
-            f"{self.model} card on {self.runs}, refitted below rising cuts of {self.by}; medians "
-            f"and {format_share(self.prob)} intervals."
+            f"{self.model} card on {self.runs}, refitted below rising cuts of {self.scale}; "
+            f"medians and {format_share(self.prob)} intervals."
         )
 
     def _cut(self, cut: object) -> str:
         value = float(cut)  # type: ignore[arg-type]
         if np.isinf(value):
             return "all runs"
-        style = format_compute if self.by == "compute" else format_count
-        return f"{self.by} below {style(value)}"
-
-    def __str__(self) -> str:
-        return "\n".join([self.headline, *self.caveats, self.text_table().to_string()])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return as_html((self.headline, *self.caveats), self.text_table())
+        style = format_compute if self.scale == "compute" else format_count
+        return f"{self.scale} below {style(value)}"
 
 
 def expanding_window(
@@ -167,7 +160,7 @@ def expanding_window(
     cuts: Sequence[Amount],
     *,
     compute: Amount,
-    by: str = "compute",
+    scale: str = "compute",
     cost: Cost = six_nd,
     fixed: Mapping[str, object] | None = None,
     prob: float = 0.9,
@@ -187,10 +180,10 @@ def expanding_window(
     runs
         All runs: whatever `load_runs` takes, or its result.
     cuts
-        Amounts of `by`, in any order: runs below each are fitted. All runs are fitted as well.
+        Amounts of `scale`, in any order: runs below each are fitted. All runs are fitted as well.
     compute
         The budget that is asked about, in FLOP.
-    by
+    scale
         The column that is the scale.
     cost
         The rule of compute.
@@ -242,7 +235,7 @@ def expanding_window(
     refuse_without_optimum(chosen, fixed)
     runs = runs_for(runs, [chosen])
     budget = parse_amount(compute, "compute", "compute")
-    places = parse_amounts(list(cuts), "compute" if by == "compute" else "count", "cuts")
+    places = parse_amounts(list(cuts), "compute" if scale == "compute" else "count", "cuts")
     question = Question(compute=budget, cost=cost, fixed=fixed, prob=prob)
     options = {"seed": seed, "draws": draws, "target_accept": target_accept}
     tasks = []
@@ -250,7 +243,7 @@ def expanding_window(
     for cut in limits:
         part = runs
         if np.isfinite(cut):
-            part = runs.where(runs.below(by, cut), f"{by} below {cut:g}")
+            part = runs.where(runs.below(scale, cut), f"{scale} below {cut:g}")
         key = task_key(chosen, part, *question.settings, *options.values())
         tasks.append(Task(key, (chosen, part, question, options)))
     results = run_tasks(
@@ -262,7 +255,7 @@ def expanding_window(
         progress=progress,
     )
     table = pd.DataFrame(results, index=pd.Index(limits, name="cut"), columns=_columns(results))
-    return ExpandingWindow(table, chosen.id, runs.name, runs.fingerprint, budget, by, prob)
+    return ExpandingWindow(table, chosen.id, runs.name, runs.fingerprint, budget, scale, prob)
 
 
 def _columns(results: Sequence[dict[str, object]]) -> list[str]:

@@ -12,17 +12,18 @@ import pandas as pd
 
 from bayescale.data.load import RunsSource
 from bayescale.errors import BayescaleError, RunsError
-from bayescale.inference.parallel import Result, Task, run_tasks, task_key
+from bayescale.inference.parallel import Outcome, Task, run_tasks, task_key
 from bayescale.model.card import Model, load_model
 from bayescale.model.inputs import runs_for
-from bayescale.posterior.summary import as_html, tail_quantiles
+from bayescale.posterior.result import Result
+from bayescale.posterior.summary import tail_quantiles
 from bayescale.sensitivity.choices import CHOICES, Choice, Universe
 from bayescale.sensitivity.refit import Question, refit, refuse_without_optimum
 from bayescale.units import Amount, format_compute, format_count, parse_amount
 
 
-@dataclass(frozen=True, eq=False)
-class Multiverse:
+@dataclass(frozen=True, eq=False, repr=False)
+class Multiverse(Result):
     """N_opt at a budget under every combination of choices.
 
     Attributes
@@ -144,14 +145,6 @@ class Multiverse:
             }
         )
 
-    def __str__(self) -> str:
-        return "\n".join([self.headline, *self.sentences, self.text_table().to_string()])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return as_html((self.headline, *self.sentences), self.text_table())
-
 
 def multiverse(
     model: str | Path | Model,
@@ -271,14 +264,14 @@ def multiverse(
             strict=True,
         )
     )
-    results: dict[int, Result] = {**refused, **{place: answers[task.key] for place, task in tasks}}
+    results: dict[int, Outcome] = {**refused, **{place: answers[task.key] for place, task in tasks}}
     return Multiverse(_tabulate(choices, combinations, results), runs.name, budget, prob)
 
 
 def _tabulate(
     choices: Mapping[str, Sequence[Choice]],
     combinations: Sequence[tuple[Choice, ...]],
-    results: Mapping[int, Result],
+    results: Mapping[int, Outcome],
 ) -> pd.DataFrame:
     index = pd.MultiIndex.from_tuples(
         [tuple(choice.name for choice in combination) for combination in combinations],

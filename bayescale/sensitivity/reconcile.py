@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, generator
 from bayescale.costs import ShapeFamily
+from bayescale.costs.counting import Counting, chinchilla_shapes
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
 from bayescale.errors import RunsError
-from bayescale.posterior.summary import as_html, tail_quantiles
-from bayescale.sensitivity.apparent_exponent import Counting, chinchilla_shapes
+from bayescale.posterior.result import Result
+from bayescale.posterior.summary import tail_quantiles
 from bayescale.sensitivity.exponents import WIDTH, Way, measure, way_for
 from bayescale.sensitivity.steps import Selection, Step, steps_for
 from bayescale.units import format_share
 
 
-@dataclass(frozen=True, eq=False)
-class ExponentReconciliation:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExponentReconciliation(Result):
     """The exponent after each step.
 
     Attributes
@@ -33,7 +34,7 @@ class ExponentReconciliation:
         two were independent; ``n_runs``; ``how`` it was measured, and ``why`` the step is taken.
     draws
         Draws of the exponent by ladder and step.
-    caveats
+    notes
         Steps that were left out, and what belongs beside numbers.
     runs
         Name of the runs.
@@ -43,7 +44,7 @@ class ExponentReconciliation:
 
     table: pd.DataFrame
     draws: Mapping[tuple[str, str], NDArray[np.float64]]
-    caveats: tuple[str, ...]
+    notes: tuple[str, ...]
     runs: str
     prob: float
 
@@ -51,6 +52,11 @@ class ExponentReconciliation:
     def ladders(self) -> tuple[str, ...]:
         """The sets of runs that were walked."""
         return tuple(dict.fromkeys(self.table.index.get_level_values("ladder")))
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """How far the answer may be believed: the notes."""
+        return self.notes
 
     @property
     def headline(self) -> str:
@@ -89,19 +95,9 @@ class ExponentReconciliation:
                 ],
                 "runs": [str(int(row["n_runs"])) for row in rows],
                 "measured by": [str(row["how"]) for row in rows],
-                "why": [str(row["why"]) for row in rows],
             },
             index=self.table.index,
         )
-
-    def __str__(self) -> str:
-        shown = self.text_table().drop(columns="why").to_string()
-        return "\n".join([self.headline, *self.sentences, *self.caveats, shown])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return as_html((self.headline, *self.sentences, *self.caveats), self.text_table())
 
 
 def reconcile_exponents(

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bayescale.costs import ShapeFamily
+from bayescale.costs.counting import Counting
+from bayescale.data.recount import BODY, recount
 from bayescale.data.runs import Runs
 from bayescale.errors import RunsError
-from bayescale.sensitivity.apparent_exponent import BODY, STUDIES, Counting, recount
+from bayescale.sensitivity.apparent_exponent import STUDIES
 
 LONG_WARMUP = 0.2
 """A warm-up of more than this share of a run's tokens is part of what is measured."""

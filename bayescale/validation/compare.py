@@ -22,7 +22,7 @@ from bayescale.model.inputs import runs_for
 from bayescale.posterior.contraction import not_told
 from bayescale.posterior.fit import Fit
 from bayescale.units import Amount
-from bayescale.validation.leave_one_out import Units, leave_out, units_of
+from bayescale.validation.leave_one_out import Units, score_left_out, units_of
 from bayescale.validation.leave_scale_out import leave_scale_out, stacking_weights
 from bayescale.validation.result import Comparison
 from bayescale.validation.scales import ScalesLeftOut
@@ -37,7 +37,7 @@ def compare(
     *,
     cuts: Sequence[Amount] | None = None,
     scale: str | None = None,
-    by: str | None = None,
+    leave_out: str | None = None,
     folds: int = 10,
     others: Mapping[str, ArrayLike] | None = None,
     seed: int = 0,
@@ -63,7 +63,7 @@ def compare(
     scale
         The column that is the scale: compute where the runs have it, or else the first input of
         the laws.
-    by
+    leave_out
         The column whose levels are left out whole in the secondary score: a size, a run, a
         family. Chosen, with the reason stated, where rows are checkpoints of one run or the noise
         of a card relates rows; single runs otherwise.
@@ -117,7 +117,7 @@ def compare(
     >>> options = {"draws": 200, "seed": 1, "progress": False}
     >>> fits = {card: bs.fit(card, **options) for card in ("chinchilla", "kaplan-nd")}
     >>> found = bs.compare(fits, **options)
-    >>> print(found.verdict[0].split(" within")[0])
+    >>> print(found.sentences[0].split(" within")[0])
     Larger scales support chinchilla
     """
     options: dict[str, Any] = {"seed": seed, "target_accept": target_accept}
@@ -137,15 +137,15 @@ def compare(
     # The table that holds what each of the models needs, whatever the order of the fits.
     table = fits[min(fits, key=lambda name: (-fits[name].runs.table.shape[1], name))].runs
     models = {name: replace(fit.model, id=name) for name, fit in fits.items()}
-    units = units_of(table, models, by)
+    units = units_of(table, models, leave_out)
     elsewhere = _others(others or {}, units, {*fits, *unfitted})
     scale = scale or (
         "compute" if "compute" in table.table else next(iter(fits[min(fits)].columns.values()))
     )
     cuts = usual_cuts(table.column(scale)) if cuts is None else cuts
     options |= {"draws": refit_draws, "executor": executor, "store": store, "progress": progress}
-    scales = leave_scale_out([*models.values()], table, cuts, by=scale, **options)
-    left_out = leave_out(fits, table, units, folds=folds, **options)
+    scales = leave_scale_out([*models.values()], table, cuts, scale=scale, **options)
+    left_out = score_left_out(fits, table, units, folds=folds, **options)
     clustered_by, clusters = _clusters(table, units)
     told = {name: not_told(fit) for name, fit in fits.items()}
     found = Comparison(

@@ -149,7 +149,7 @@ class LeftOut:
     how: str
 
 
-def leave_out(
+def score_left_out(
     fits: Mapping[str, Fit],
     runs: Runs,
     units: Units,

@@ -28,7 +28,7 @@ def leave_scale_out(
     runs: RunsSource,
     cuts: Sequence[Amount],
     *,
-    by: str = "compute",
+    scale: str = "compute",
     seed: int = 0,
     draws: int = 1000,
     target_accept: float | None = None,
@@ -45,8 +45,8 @@ def leave_scale_out(
     runs
         All runs: whatever `load_runs` takes, or its result.
     cuts
-        Amounts of `by`: runs below a cut are fitted, the others predicted.
-    by
+        Amounts of `scale`: runs below a cut are fitted, the others predicted.
+    scale
         The column that is the scale: ``"compute"``, ``"n_params"``, ``"n_tokens"`` or any other.
     seed, draws, target_accept
         As in `fit`.
@@ -89,16 +89,16 @@ def leave_scale_out(
     if len(set(names)) < len(names):
         raise ValueError(f"models: found {', '.join(names)}; give each a name of its own (id).")
     runs = runs_for(runs, loaded)
-    scale = runs.column(by)
-    places = parse_amounts(list(cuts), "compute" if by == "compute" else "count", "cuts")
+    amounts = runs.column(scale)
+    places = parse_amounts(list(cuts), "compute" if scale == "compute" else "count", "cuts")
     tasks = []
     index = []
     for cut in map(float, places):
-        below = runs.below(by, cut)
-        distance = float(np.log(scale[~below]).mean() - np.log(scale[below].max()))
+        below = runs.below(scale, cut)
+        distance = float(np.log(amounts[~below]).mean() - np.log(amounts[below].max()))
         for model in loaded:
             index.append((model.id, cut))
-            key = task_key(model, runs, by, cut, seed, draws, target_accept)
+            key = task_key(model, runs, scale, cut, seed, draws, target_accept)
             options = {"seed": seed, "draws": draws, "target_accept": target_accept}
             tasks.append(Task(key, (model, runs, below, distance, options)))
     results = run_tasks(

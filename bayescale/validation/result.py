@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayescale.data.runs import Runs
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.result import Result
 from bayescale.units import format_compute, format_count, format_share
 from bayescale.validation.leave_one_out import LeftOut
 from bayescale.validation.ranking import ERRORS, Ranking
@@ -19,8 +20,8 @@ FEW = 10
 """Fewer independent parts than this make a standard error that is itself uncertain."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Comparison:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Comparison(Result):
     """Laws fitted to the same runs, compared. Made by `bayescale.compare`.
 
     Attributes
@@ -195,7 +196,7 @@ class Comparison:
         return "; ".join(said) or "passed"
 
     @property
-    def verdict(self) -> tuple[str, ...]:
+    def sentences(self) -> tuple[str, ...]:
         """The comparison in words: who is supported, how strongly, and over which range."""
         return (self._conclusion, *self._rankings, *self._remarks)
 
@@ -318,19 +319,6 @@ class Comparison:
             },
             index=numbers.index,
         )
-
-    def __str__(self) -> str:
-        return "\n".join(
-            [self.headline, *self.verdict, *self.caveats, self.text_table().to_string()]
-        )
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        said = "".join(f"<li>{escape(s)}</li>" for s in (*self.verdict, *self.caveats))
-        return f"<p>{escape(self.headline)}</p><ul>{said}</ul>" + self.text_table().to_html()
 
 
 def _listed(names: Sequence[str]) -> str:

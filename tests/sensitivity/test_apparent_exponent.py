@@ -1,21 +1,14 @@
-"""Counts of parameters and compute: translations both ways, and the exponents they make."""
+"""The exponent that a study measures if a law is true."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayescale as bs
-from bayescale.costs import Shape, ShapeFamily, pearce2024, six_nd
-from bayescale.errors import RunsError, UnknownNameError
-from bayescale.sensitivity.apparent_exponent import (
-    BODY,
-    COUNTINGS,
-    STUDIES,
-    Study,
-    chinchilla_shapes,
-)
+from bayescale.costs import ShapeFamily, pearce2024
+from bayescale.costs.counting import COUNTINGS
+from bayescale.sensitivity.apparent_exponent import STUDIES, Study
 
 close = pytest.approx
 UNTIED = ShapeFamily(aspect=100.0, vocab_size=50_000, n_ctx=1024, tied=False)
@@ -28,90 +21,6 @@ def some_runs(size, tokens=1e9) -> bs.Runs:
     loss = 3.0 + 0.01 * np.arange(len(size))
     table = pd.DataFrame({"n_params": size, "n_tokens": tokens, "loss": loss})
     return bs.load_runs(table, units={"n_tokens": "tokens"})  # so few for so large models
-
-
-def test_chinchillas_shapes_are_pearce_and_songs_rule():
-    assert chinchilla_shapes.embeddings.w == close(pearce2024.w, rel=1e-12)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    log_n=st.floats(np.log(1e5), np.log(1e12)),
-    there=names,
-    back=names,
-    family=st.sampled_from([chinchilla_shapes, UNTIED]),
-)
-def test_counts_translate_there_and_back(log_n, there, back, family):
-    runs = bs.recount(some_runs(np.exp(log_n)), back, shapes=family)
-    moved = bs.recount(runs, there, given=back, shapes=family)
-    again = bs.recount(moved, back, given=there, shapes=family)
-    assert again.n_params[0] == close(runs.n_params[0], rel=1e-9)
-    if there != back:
-        assert again.compute[0] == close(
-            COUNTINGS[back].cost(family)(runs.n_params[0], 1e9), rel=1e-9
-        )
-    assert moved.table[BODY][0] == close(again.table[BODY][0], rel=1e-9)
-
-
-@given(log_n=st.floats(np.log(1e5), np.log(1e12)))
-def test_what_is_counted_adds_up(log_n):
-    shape = chinchilla_shapes.of_size(np.exp(log_n))
-    flop = {name: float(c.flop_per_token(shape)) for name, c in COUNTINGS.items()}
-    body = float(shape.params_non_embedding)
-    assert flop["non-embedding"] == close(6 * body)
-    # With a tied embedding the head is what N has beside the body, so that C is 6ND again.
-    assert flop["total"] == close(6 * float(shape.params_total))
-    attention = flop["non-embedding, attention"] - flop["non-embedding"]
-    assert attention == close(6 * float(shape.n_layer * shape.d_model) * 2048)
-    assert flop["total, attention"] - flop["total"] == close(attention)
-    embedding = 6 * 32_000 * float(shape.d_model)
-    assert flop["everything"] == close(flop["total"] + 2 * attention + embedding)
-
-
-def test_a_recount_to_the_same_counting_keeps_compute_as_it_was(chinchilla_runs):
-    table = chinchilla_runs.table
-    measured = bs.load_runs(table.assign(compute=1.03 * table["compute"]), keep_outliers=True)
-    same = bs.recount(measured, "total")
-    np.testing.assert_array_equal(same.compute, measured.compute)
-    assert same.fingerprint == measured.fingerprint
-
-
-def test_shapes_that_are_given_need_no_guess():
-    shape = Shape(
-        n_layer=np.array([4, 8, 24]),
-        d_model=np.array([256, 512, 2048]),
-        vocab_size=50432,
-        n_ctx=2048,
-    )
-    runs = some_runs(shape.params_total)
-    body = bs.recount(runs, "non-embedding", shapes=shape)
-    np.testing.assert_allclose(body.n_params, 12 * shape.n_layer * shape.d_model**2)
-    np.testing.assert_allclose(body.compute, six_nd(body.n_params, 1e9))
-    assert "non-embedding" in body.notes[-1]
-    # The family would have guessed otherwise.
-    guessed = bs.recount(runs, "non-embedding")
-    assert np.abs(np.log(guessed.n_params / body.n_params)).max() > 0.1
-    with pytest.raises(RunsError, match="row 0: found .* its shape has"):
-        bs.recount(some_runs(3 * shape.params_total), "non-embedding", shapes=shape)
-    with pytest.raises(RunsError, match="found shapes of 3 models for 2 runs"):
-        bs.recount(some_runs([1e8, 1e9]), "non-embedding", shapes=shape)
-    with pytest.raises(UnknownNameError, match="'total'"):
-        bs.recount(runs, "totl")
-
-
-def test_shapes_of_a_public_table_are_its_own_counts(shared_table):
-    """Every view's count of Porian et al. 2024 follows from the one of bodies and the width."""
-    table = pd.read_csv(shared_table("porian_isoflop"))
-    table = table[table["view"] == "standard-val"].drop_duplicates("params")
-    shape = Shape(
-        n_layer=table["params_nonembed"].to_numpy() / (12 * table["width"].to_numpy() ** 2.0),
-        d_model=table["width"].to_numpy(dtype=float),
-        vocab_size=50432,
-        n_ctx=2048,
-    )
-    runs = some_runs(table["params_nonembed"])
-    total = bs.recount(runs, "total", given="non-embedding", shapes=shape)
-    np.testing.assert_allclose(total.n_params, table["params"].to_numpy(), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

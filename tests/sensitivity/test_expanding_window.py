@@ -28,7 +28,7 @@ def made(first, last, prob=0.9, **more) -> bs.ExpandingWindow:
         for i, (a, n) in enumerate((first, last))
     ]
     table = pd.DataFrame(rows, index=pd.Index([1e20, np.inf], name="cut"))
-    facts = {"model": "chinchilla", "runs": "mine", "fingerprint": "f", "by": "compute"}
+    facts = {"model": "chinchilla", "runs": "mine", "fingerprint": "f", "scale": "compute"}
     return bs.ExpandingWindow(table=table, compute=1e24, prob=prob, **{**facts, **more})
 
 
@@ -151,7 +151,7 @@ def test_too_few_runs_fail_alone(chinchilla_runs):
         "chinchilla",
         chinchilla_runs,
         [size],
-        by="n_params",
+        scale="n_params",
         compute=1e22,
         draws=100,
         seed=1,

@@ -9,6 +9,7 @@ import pytest
 
 import bayescale as bs
 from bayescale.costs import pearce2024
+from bayescale.costs.counting import chinchilla_shapes
 from bayescale.errors import RunsError
 from bayescale.sensitivity.exponents import budgets_with_a_minimum, measure, slices, way_for
 from bayescale.sensitivity.steps import PORIAN, Selection, steps_for
@@ -131,7 +132,7 @@ def test_numbers_of_warmup_schedule_and_tuning_are_steps():
     selection, kept = Selection(), []
     for step in steps_for(marked):
         selection = selection.after(step)
-        kept.append(selection.of(marked, "total", bs.counting.chinchilla_shapes))
+        kept.append(selection.of(marked, "total", chinchilla_shapes))
     sizes = [len(part) for part in kept]
     assert sizes[0] == sizes[1] < sizes[2] == len(marked)
     assert sizes[2] > sizes[3] > sizes[4] > sizes[5]

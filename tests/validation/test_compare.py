@@ -55,9 +55,11 @@ def test_the_true_law_wins(of_curves):
     assert of_curves.weights.sum() == pytest.approx(1)
     assert of_curves.weights["power-law-floor"] > 0.95
     assert of_curves.table().index[0] == "power-law-floor"
-    assert of_curves.verdict[0].startswith("Larger scales support power-law-floor within the range")
-    assert "against power-law." in of_curves.verdict[0]
-    assert "power-law is worse (-" in of_curves.verdict[1]
+    assert of_curves.sentences[0].startswith(
+        "Larger scales support power-law-floor within the range"
+    )
+    assert "against power-law." in of_curves.sentences[0]
+    assert "power-law is worse (-" in of_curves.sentences[1]
 
 
 def test_identical_models_tie(floor_and_none):
@@ -69,16 +71,16 @@ def test_identical_models_tie(floor_and_none):
         assert ranking.ties("one")
         assert ranking.ties("two")
     np.testing.assert_allclose(twins.weights, 0.5)
-    assert "do not tell one and two apart" in twins.verdict[0]
-    assert "support" not in twins.verdict[0]
+    assert "do not tell one and two apart" in twins.sentences[0]
+    assert "support" not in twins.sentences[0]
     alone = bs.compare({"one": fit}, cuts=[1e10], **QUICK)
-    assert any("One cut is one forecast" in sentence for sentence in alone.verdict)
+    assert any("One cut is one forecast" in sentence for sentence in alone.sentences)
 
 
 def test_neither_order_nor_families_matter(floor_and_none, of_curves):
     turned = bs.compare(dict(reversed(floor_and_none.items())), **QUICK)
     pd.testing.assert_frame_equal(turned.table(), of_curves.table())
-    assert turned.verdict == of_curves.verdict
+    assert turned.sentences == of_curves.sentences
     labels = ["b", "a"] * 20
     renamed = {
         name: bs.fit(fit.model, curve(floored(), family=labels), **QUICK)
@@ -133,8 +135,8 @@ def test_a_law_that_cannot_be_identified_does_not_win():
     assert list(found.fits) == ["power-law"]
     assert "tokens per parameter" in found.unfitted["chinchilla"]
     assert found.table().loc["chinchilla", "status"].startswith("not identified: ")
-    assert any(s.startswith("chinchilla cannot win: not identified") for s in found.verdict)
-    assert found.verdict[0] == "power-law is the only law that can be judged on these runs."
+    assert any(s.startswith("chinchilla cannot win: not identified") for s in found.sentences)
+    assert found.sentences[0] == "power-law is the only law that can be judged on these runs."
     with pytest.raises(RunsError, match="no law that could be fitted: .* tokens per parameter"):
         bs.compare(["chinchilla"], runs, **QUICK)
 
@@ -160,10 +162,10 @@ def test_a_fit_that_failed_does_not_win_silently(fit, failed_fit):
     assert found.by_scale.best == "good"
     assert list(found.weights.index) == ["good"]
     assert any(
-        sentence.startswith("bad cannot win: failed its gates") for sentence in found.verdict
+        sentence.startswith("bad cannot win: failed its gates") for sentence in found.sentences
     )
     alone = bs.compare({"bad": failed_fit}, cuts=[1e21], **QUICK)
-    assert alone.verdict[0].startswith("No law can be preferred")
+    assert alone.sentences[0].startswith("No law can be preferred")
     assert alone.weights.empty
 
 

@@ -11,7 +11,7 @@ import bayescale as bs
 from bayescale.errors import RunsError
 from bayescale.posterior.contraction import contraction, not_told
 from bayescale.posterior.likelihood import log_densities
-from bayescale.validation.leave_one_out import importance_sampled, leave_out, units_of
+from bayescale.validation.leave_one_out import importance_sampled, score_left_out, units_of
 from bayescale.validation.score import fit_and_score
 
 OPTIONS = {"folds": 5, "seed": 1, "draws": 300, "target_accept": None}
@@ -61,7 +61,7 @@ def test_a_run_that_decides_is_refitted_without(monkeypatch):
     runs = bs.load_runs(table, needs=["examples"])
     model = normal()
     fit = bs.fit(model, runs, seed=1, progress=False)
-    found = leave_out({"a": fit}, runs, units_of(runs, {"a": model}), **OPTIONS)
+    found = score_left_out({"a": fit}, runs, units_of(runs, {"a": model}), **OPTIONS)
     assert found.pareto_k["a"].iloc[11] > 0.7
     assert found.exact["a"].iloc[11]
     assert not found.exact["a"].iloc[:8].any()
@@ -72,7 +72,7 @@ def test_a_run_that_decides_is_refitted_without(monkeypatch):
     assert found.failed == {"a": 0}
     # More of them than folds: all are predicted in folds.
     monkeypatch.setattr("bayescale.validation.leave_one_out.HIGHEST_K", -9.0)
-    folded = leave_out({"a": fit}, runs, units_of(runs, {"a": model}), **OPTIONS)
+    folded = score_left_out({"a": fit}, runs, units_of(runs, {"a": model}), **OPTIONS)
     assert folded.exact.all(axis=None)
     assert "5 folds" in folded.how
     assert "importance sampling fails for many runs" in folded.how
@@ -131,7 +131,7 @@ def test_groups_are_predicted_in_folds():
     linked = bs.CheckpointCorrelation(run="run", along="examples", length=LENGTH)
     models = {"plain": normal(), "linked": normal(checkpoints=linked)}
     fits = {name: bs.fit(m, runs, draws=200, seed=1, progress=False) for name, m in models.items()}
-    found = leave_out(fits, runs, units_of(runs, models), **{**OPTIONS, "folds": 2})
+    found = score_left_out(fits, runs, units_of(runs, models), **{**OPTIONS, "folds": 2})
     assert found.elpd.shape == (4, 2)
     assert found.elpd.notna().all(axis=None)
     assert found.exact.all(axis=None)

@@ -62,7 +62,7 @@ def test_a_model_that_cannot_be_fitted_leaves_the_others_alone(chinchilla_runs):
 
 def test_any_column_may_be_the_scale(chinchilla_runs):
     table = bs.leave_scale_out(
-        ["chinchilla"], chinchilla_runs, ["2B"], by="n_params", **QUICK
+        ["chinchilla"], chinchilla_runs, ["2B"], scale="n_params", **QUICK
     ).table
     assert table["n_test"].iloc[0] == (chinchilla_runs.n_params >= 2e9).sum()
 

@@ -1,0 +1,94 @@
+"""Count the parameters and the compute of runs by another convention."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bayescale.costs import Shape, ShapeFamily
+from bayescale.costs.counting import Counting, chinchilla_shapes, counting_of
+from bayescale.data.runs import Runs
+from bayescale.errors import RunsError
+
+BODY = "params_non_embedding"
+"""Column of the parameters without embeddings that a recount adds to runs."""
+
+
+def recount(
+    runs: Runs,
+    to: str | Counting,
+    *,
+    given: str | Counting = "total",
+    shapes: ShapeFamily | Shape = chinchilla_shapes,
+) -> Runs:
+    """Count the parameters and the compute of runs by another convention.
+
+    Parameters
+    ----------
+    runs
+        Runs with sizes and tokens.
+    to, given
+        The convention wanted and the one that the runs are in: a name in
+        `bayescale.costs.counting.COUNTINGS`, or a `Counting`.
+    shapes
+        What the models look like: a family of shapes, of which each size has one (Chinchilla's
+        unless given); or the shapes themselves, a `bayescale.costs.Shape` of arrays with a value
+        a run, which need not guess.
+
+    Returns
+    -------
+    Runs
+        The same runs: ``n_params`` and ``compute`` (FLOP) as counted by `to`, and
+        ``params_non_embedding``.
+
+    Raises
+    ------
+    RunsError
+        If shapes are not as many as runs, or are of other sizes than the runs say.
+    UnknownNameError
+        If there is no convention of that name.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("chinchilla")
+    >>> body = bs.recount(runs, "non-embedding")
+    >>> bool((body.n_params < runs.n_params).all())
+    True
+    """
+    wanted, known = counting_of(to), counting_of(given)
+    if isinstance(shapes, Shape):
+        _refuse_other_shapes(runs, shapes, known)
+        shape = shapes
+    else:
+        shape = known.shape(runs.n_params, shapes)
+    size, body = (
+        np.asarray(x, dtype=float) for x in (wanted.size(shape), shape.params_non_embedding)
+    )
+    if wanted == known:
+        # What is counted so already stays to the digit, and compute as it was measured.
+        return replace(runs, _table=runs.table.assign(**{BODY: body}))
+    compute = np.asarray(wanted.flop_per_token(shape) * runs.n_tokens)
+    table = runs.table.assign(**{"n_params": size, "compute": compute, BODY: body})
+    return replace(
+        runs,
+        _table=table,
+        notes=(*runs.notes, f"N and C counted as {wanted.name}, from {known.name}"),
+        derived={**runs.derived, "n_params": wanted.name, "compute": wanted.name},
+    )
+
+
+def _refuse_other_shapes(runs: Runs, shape: Shape, known: Counting) -> None:
+    sizes = np.asarray(known.size(shape), dtype=float)
+    if sizes.shape not in ((), (len(runs),)):
+        raise RunsError(
+            f"{runs.name}: found shapes of {sizes.size} models for {len(runs)} runs, expected one "
+            "a run."
+        )
+    off = np.abs(np.log(sizes / runs.n_params))
+    row = int(np.argmax(off))
+    if off[row] > np.log(1.1):
+        raise RunsError(
+            f"{runs.name}, row {row}: found {runs.n_params[row]:.4g} parameters, but its shape has "
+            f"{np.broadcast_to(sizes, len(runs))[row]:.4g}, counted as {known.name}. Say how the "
+            "runs are counted (given=), or correct the shapes."
+        )
