@@ -51,11 +51,12 @@ from .sensitivity.multiverse import Multiverse, multiverse
 from .sensitivity.reconcile import ExponentReconciliation, reconcile_exponents
 from .sensitivity.steps import Step
 from .validation.compare import compare
-from .validation.leave_scale_out import leave_scale_out, stacking_weights
+from .validation.leave_scale_out import leave_scale_out
 from .validation.result import Comparison
 from .validation.sbc import Sbc, sbc
 from .validation.scales import ScalesLeftOut
 from .validation.score import Score, compare_breaks, hold_out, score
+from .validation.stacking import stacking_weights
 
 __all__ = [
     "NEW",

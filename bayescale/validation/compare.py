@@ -23,9 +23,10 @@ from bayescale.posterior.contraction import not_told
 from bayescale.posterior.fit import Fit
 from bayescale.units import Amount
 from bayescale.validation.leave_one_out import Units, score_left_out, units_of
-from bayescale.validation.leave_scale_out import leave_scale_out, stacking_weights
+from bayescale.validation.leave_scale_out import leave_scale_out
 from bayescale.validation.result import Comparison
 from bayescale.validation.scales import ScalesLeftOut
+from bayescale.validation.stacking import stacking_weights
 
 CUTS = (0.5, 0.7, 0.85)
 """Shares of the runs below the cuts, unless cuts are given."""

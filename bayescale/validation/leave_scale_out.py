@@ -20,8 +20,6 @@ from bayescale.validation.score import fit_and_score
 _DENSITIES = "densities"
 """Key of the log densities of single runs in the result of a task."""
 
-_STACKING_STEPS = 2000
-
 
 def leave_scale_out(
     models: Sequence[str | Path | Model],
@@ -116,57 +114,6 @@ def leave_scale_out(
     }
     table = pd.DataFrame(results, index=pd.MultiIndex.from_tuples(index, names=["model", "cut"]))
     return ScalesLeftOut(table.sort_index(), densities)
-
-
-def stacking_weights(scores: ScalesLeftOut) -> "pd.Series[float]":
-    """Weigh models by how a mixture of them predicts the runs above the cuts.
-
-    Parameters
-    ----------
-    scores
-        What `leave_scale_out` returns; of several calls, joined by `ScalesLeftOut.and_also`.
-
-    Returns
-    -------
-    Series
-        A weight for each model that could be fitted at every cut; they sum to one.
-
-    Raises
-    ------
-    ValueError
-        If there is no such model.
-
-    Notes
-    -----
-    The weights maximise the log density that the mixture gives to the runs left out (Yao,
-    Vehtari, Simpson and Gelman 2018, doi:10.1214/17-BA1091), with whole scales left out instead
-    of single runs, since it is at larger scales that the mixture is to be used.
-
-    Examples
-    --------
-    >>> import bayescale as bs
-    >>> runs = bs.load_runs("chinchilla")
-    >>> found = bs.leave_scale_out(["chinchilla", "kaplan-nd"], runs, ["1e21"], progress=False)
-    >>> bs.stacking_weights(found).idxmax()
-    'chinchilla'
-    """
-    densities = scores.pointwise
-    cuts = sorted({cut for _, cut in densities})
-    models = [
-        model
-        for model in dict.fromkeys(model for model, _ in densities)
-        if all((model, cut) in densities for cut in cuts)
-    ]
-    if not models:
-        raise ValueError("scores: found no model with densities at every cut; see its status.")
-    log_density = np.array([np.concatenate([densities[m, c] for c in cuts]) for m in models]).T
-    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
-    weights = np.full(len(models), 1.0 / len(models))
-    # Expectation and maximisation: the log score is concave in the weights, so it cannot miss.
-    for _ in range(_STACKING_STEPS):
-        mixed = density @ weights
-        weights = weights * (density / mixed[:, None]).mean(axis=0)
-    return pd.Series(weights, index=pd.Index(models, name="model"))
 
 
 def _score_above(
