@@ -134,9 +134,8 @@ def _read_folder(folder: Path) -> RawTable:
             if card:
                 card.check_file(path)
             return _checked(_read_file(path, card.id if card else folder.name, card))
-    raise RunsError(
-        f"{folder}: found no runs in it, expected a file runs.csv, runs.parquet or runs.jsonl."
-    )
+    *names, last = (f"runs{suffix}" for suffix in _READERS)
+    raise RunsError(f"{folder}: found no runs in it, expected a file {', '.join(names)} or {last}.")
 
 
 def _read_file(path: Path, name: str, card: DatasetCard | None) -> RawTable:

@@ -306,7 +306,7 @@ def test_damaged_files(tmp_path, name, content, match):
 def test_missing_files_and_folders(tmp_path):
     refused(tmp_path / "nothing.csv", "there is no such file")
     refused(str(tmp_path / "nothing.csv"), "there is no such file")
-    refused(tmp_path, "expected a file runs.csv")
+    refused(tmp_path, r"expected a file runs\.csv, runs\.tsv, runs\.parquet, .* or runs\.json\.")
 
 
 def test_bad_values_in_a_frame_are_named_by_row():
