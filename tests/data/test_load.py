@@ -347,6 +347,6 @@ def test_runs_are_read_as_models_need_them(tmp_path, chinchilla_runs):
         assert len(runs_for(source, [bs.load_model("chinchilla")])) == len(table)
     sizes = replace(bs.load_model("power-law"), inputs={"x": "n_params"})
     few = table[["n_params", "loss"]].drop_duplicates("n_params")
-    assert len(as_runs(few, [sizes])) == len(few)
+    assert len(runs_for(few, [sizes])) == len(few)
     with pytest.raises(bs.RunsError, match="n_tokens"):
-        as_runs(few, [bs.load_model("chinchilla")])
+        runs_for(few, [bs.load_model("chinchilla")])
