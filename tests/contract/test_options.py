@@ -99,7 +99,7 @@ CALLS = {
     "fit": "bayescale.inference.fit.fit",
     "report": "bayescale.reports.report",
     "compare": "bayescale.validation.compare.compare",
-    "explain": "bayescale.sensitivity.reconcile.explain",
+    "explain": "bayescale.sensitivity.reconcile.reconcile_exponents",
     "cuts": "bayescale.sensitivity.expanding_window.expanding_window",
     "multiverse": "bayescale.sensitivity.multiverse.multiverse",
 }

@@ -19,9 +19,9 @@ from bayescale.backend.unconstrained import coordinates_of, starting_point
 from bayescale.backend.whitening import Told
 from bayescale.costs.budget import Spending
 from bayescale.data.column_units import BASES
-from bayescale.data.load import as_runs
 from bayescale.inference.multimodal import places_to_look
 from bayescale.laws import LAWS, Law
+from bayescale.model.inputs import runs_for
 from bayescale.posterior.curve import Curve
 
 SPREAD = bs.HalfNormal(scale=0.3, why="wide enough for a test")
@@ -96,7 +96,7 @@ def runs_of(law: Law, unit: float) -> bs.Runs:
     # The laws are tried at amounts and responses of any size: their units are confirmed.
     named = (*model.columns.values(), law.response)
     units = {name: BASES[name] for name in named if name in BASES}
-    return as_runs(pd.DataFrame(table), [model], units=units)
+    return runs_for(pd.DataFrame(table), [model], units=units)
 
 
 def positions_about(model: bs.Model, design: Design) -> dict[str, np.ndarray]:

@@ -272,8 +272,8 @@ def without_sampler(monkeypatch):
     def refit(model, runs, *, seed=None, **options):
         return laplace_posterior(model, runs, seed=seed or 0)
 
-    for module in ("leaving", "scoring"):
-        monkeypatch.setattr(f"bayescale.{module}.fit_quietly", refit)
+    for module in ("leave_one_out", "score"):
+        monkeypatch.setattr(f"bayescale.validation.{module}.fit_quietly", refit)
 
 
 @each

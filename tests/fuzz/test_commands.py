@@ -114,7 +114,7 @@ def folder(tmp_path_factory):
             "bayescale.inference.fit.enough_draws",
             "bayescale.reports.report.gather",
             "bayescale.experiment_design.next_runs.next_runs",
-            "bayescale.sensitivity.reconcile.explain",
+            "bayescale.sensitivity.reconcile.reconcile_exponents",
         ):
             patch.setattr(name, _not_now)
         patch.setattr("bayescale.inference.fit.compiled_logp", _not_now)

@@ -12,8 +12,8 @@ from bayescale.backend.build import build, draw_prior, labelled, parameters_from
 from bayescale.backend.hierarchy import moved, moved_back
 from bayescale.backend.observed import Design, Rows
 from bayescale.backend.unconstrained import starting_point
-from bayescale.data.load import as_runs
 from bayescale.errors import AmountError, BayescaleWarning, CardError, RunsError
+from bayescale.model.inputs import runs_for
 from bayescale.posterior.likelihood import log_densities
 
 SPREAD = bs.HalfNormal(scale=0.3, why="wide enough for a test")
@@ -304,7 +304,7 @@ def test_predictions_are_as_near_to_the_runs_as_the_fit_is(unit):
         loss = law.evaluate(x=compute, **there) * np.exp(0.004 * rng.standard_normal(24))
         tables.append(pd.DataFrame({"compute": compute, "loss": unit * loss, "family": family}))
     model, as_given = pooled("alpha", base="power-law"), {"loss": "nats/token"}
-    runs = as_runs(pd.concat(tables), [model], units=as_given)  # a hundredfold is doubted else
+    runs = runs_for(pd.concat(tables), [model], units=as_given)  # a hundredfold is doubted else
     fit = bs.fit(model, runs, seed=1, progress=False)
     assert fit.diagnostics.ok, fit.diagnostics.messages
     groups = {"family": fit.runs.table["family"].to_list()}

@@ -394,7 +394,7 @@ def test_what_runs_cannot_answer_is_left_out_of_a_full_report(fit, tmp_path, mon
         raise bs.RunsError("found too few runs.")
 
     for name in ("compare", "expanding_window", "next_runs"):
-        monkeypatch.setattr(f"bayescale.reports.besides.{name}", refused)
+        monkeypatch.setattr(f"bayescale.reports.extras.{name}", refused)
     path = tmp_path / "r.md"
     with pytest.warns(BayescaleWarning, match="left out of the report. found too few runs"):
         bs.report(fit, path, compute="5.76e23", full=True, progress=False)
@@ -407,7 +407,7 @@ def test_a_full_report_asks_nothing_that_it_was_given(fit, cuts, tmp_path, monke
         raise bs.RunsError("found too few runs.")
 
     for name in ("compare", "next_runs"):
-        monkeypatch.setattr(f"bayescale.reports.besides.{name}", refused)
+        monkeypatch.setattr(f"bayescale.reports.extras.{name}", refused)
     monkeypatch.setattr(
         "bayescale.reports.extras.expanding_window", lambda *_, **__: pytest.fail("asked again")
     )
