@@ -4,6 +4,7 @@ import argparse
 import json
 import warnings
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 from contract.fits import fit_of_card
@@ -112,11 +113,12 @@ def folder(tmp_path_factory):
         # What samples or draws for seconds says instead that it would have.
         for name in (
             "bayescale.inference.fit.enough_draws",
-            "bayescale.reports.report.gather",
             "bayescale.experiment_design.next_runs.next_runs",
             "bayescale.sensitivity.reconcile.reconcile_exponents",
         ):
             patch.setattr(name, _not_now)
+        # The package has the function of this name, which hides the module.
+        patch.setattr(import_module("bayescale.reports.report"), "gather", _not_now)
         patch.setattr("bayescale.inference.fit.compiled_logp", _not_now)
         yield folder
 
