@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import bayescale as bs
-from bayescale.cli.main import _parser
+from bayescale.cli.parser import make_parser
 from bayescale.data.catalog import model_cards
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +66,7 @@ def cards_page() -> str:
     ]
     for name in model_cards():
         card = bs.load_model(name)
-        lines += [f"## {name}", "", f"{card.title}. Law: `{card.law}`.", ""]
+        lines += [f"## {name}", "", f"{card.title}. Law: `{card.law.name}`.", ""]
         lines += [f"- {reference}" for reference in card.references]
         lines += ["", "| of | prior | why |", "| --- | --- | --- |"]
         lines += [f"| `{of}` | {prior} | {prior.why} |" for of, prior in card.all_priors.items()]
@@ -76,7 +76,7 @@ def cards_page() -> str:
 
 def command_page() -> str:
     """Return the page of the command line, as the parser describes it."""
-    parser = _parser()
+    parser = make_parser()
     (verbs,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     lines = [
         "# The command line",

@@ -1,140 +1,34 @@
-"""What the commands share: reading fits and pairs, printing tables and JSON."""
+"""How answers are printed, drawn and recorded."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
-from bayescale.cli.files import Reads
-from bayescale.cli.numbers import whole_number
+from bayescale.units import format_share
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayescale.data.runs import Runs
-    from bayescale.laws.published import Constants, EmpiricalFrontier
-    from bayescale.posterior.fit import Fit
+    from bayescale.allocation.allocate import Allocation
+    from bayescale.posterior.result import Result
+
+type Arguments = argparse.Namespace
+
+_PIPE_WIDTH = 140
+"""Columns of a listing that goes to a file or another program."""
 
 
-def read_pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
-    """Split ``NAME=VALUE`` entries of an option."""
-    for entry in entries:
-        name, _, value = entry.partition("=")
-        if not name or not value:
-            raise ValueError(f"{option}: found {entry!r}, expected {form}.")
-        yield name.strip(), value.strip()
-
-
-def read_mapping(entries: Sequence[str], option: str, form: str) -> dict[str, str]:
-    """Read ``NAME=VALUE`` entries of an option that says one thing of each name."""
-    found: dict[str, str] = {}
-    for name, value in read_pairs(entries, option, form):
-        if found.setdefault(name, value) != value:
-            raise ValueError(f"{option}: found {name} twice, as {found[name]} and as {value}.")
-    return found
-
-
-def add_runs(parser: argparse.ArgumentParser, name: str = "runs", *, outliers: bool = True) -> None:
-    """Add the argument, or the option, of a table of runs, and what is to be done on reading.
-
-    Flagged rows are a matter of an option, unless `outliers` is false.
-    """
-    about = "dataset id, folder, or csv, tsv, parquet, jsonl or json file"
-    if name.startswith("-"):
-        parser.add_argument(name, dest="runs", type=Reads(), metavar="RUNS", help=about)
-    else:
-        parser.add_argument(name, type=Reads(), help=about)
-    parser.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="NAME=COLUMN",
-        help="which column holds what, such as n_params=size; may be repeated",
-    )
-    parser.add_argument(
-        "--unit",
-        action="append",
-        default=[],
-        metavar="NAME=UNIT",
-        help="unit a column is in, such as n_params=M, compute=EFLOP, loss=bits/byte; may be "
-        "repeated",
-    )
-    if outliers:
-        parser.add_argument("--keep-outliers", action="store_true", help="keep flagged rows")
-    parser.add_argument(
-        "--vocabulary-size", type=whole_number, help="refuse losses above its logarithm"
-    )
-
-
-def runs_of(
-    options: argparse.Namespace,
-    needs: Sequence[str] = ("n_params", "n_tokens"),
-    response: str = "loss",
-) -> "Runs":
-    """Return the runs that were named."""
-    from bayescale.data.load import load_runs
-
-    return load_runs(
-        options.runs,
-        columns=read_mapping(options.column, "--column", "NAME=COLUMN"),
-        units=read_mapping(options.unit, "--unit", "NAME=UNIT"),
-        keep_outliers=options.keep_outliers,
-        vocabulary_size=options.vocabulary_size,
-        needs=tuple(needs),
-        response=response,
-    )
-
-
-def add_fit(parser: argparse.ArgumentParser, *, constants: bool = False) -> None:
-    """Add the argument of a saved fit, and the option of which family it is asked."""
-    parser.add_argument(
-        "fit",
-        type=Reads(),
-        help="saved fit" + (", or the name of published constants" if constants else ""),
-    )
-    parser.add_argument(
-        "--group",
-        action="append",
-        default=[],
-        metavar="COLUMN=LEVEL",
-        help="of a model that pools over families or the like: which one, such as family=c4",
-    )
-    parser.add_argument(
-        "--new-level",
-        action="append",
-        default=[],
-        metavar="COLUMN",
-        help="a level of the column that was not fitted, such as family; so it is unless one is "
-        "named by --group",
-    )
-
-
-def saved_fit(options: argparse.Namespace) -> "Fit":
-    """Return the saved fit that was named, asked of the groups that were named."""
-    from bayescale.data.levels import NEW
-    from bayescale.inference.load import load_fit
-    from bayescale.laws.published import PUBLISHED
-
-    if options.fit in PUBLISHED:
-        raise ValueError(
-            f"{options.fit}: found published constants, which are single numbers without draws; "
-            f"{options.verb} needs a saved fit."
-        )
-    fit = load_fit(options.fit)
-    groups: dict[str, Any] = read_mapping(options.group, "--group", "COLUMN=LEVEL")
-    for column in options.new_level:
-        if column in groups:
-            raise ValueError(f"--new-level: found {column}, of which --group names a level.")
-        groups[column] = NEW
-    return fit.sel(**groups)
-
-
-def fit_or_constants(options: argparse.Namespace) -> "Fit | Constants | EmpiricalFrontier":
-    """Return the published constants that were named, or else the saved fit."""
-    from bayescale.laws.published import PUBLISHED
-
-    if options.fit in PUBLISHED:
-        return PUBLISHED[options.fit]
-    return saved_fit(options)
+def print_answer(
+    answer: "Result", table: "pd.DataFrame | None" = None, *, words: bool = True
+) -> None:
+    """Print an answer: its headline, caveats and sentences, and a table."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the headline says it
+        print(answer.headline)
+        for sentence in (*answer.caveats, *(answer.sentences if words else ())):
+            print(f"- {sentence}")
+        print(table_text(answer.text_table() if table is None else table))
 
 
 def table_text(table: "pd.DataFrame") -> str:
@@ -157,3 +51,47 @@ def print_json(content: object) -> None:
     from bayescale._plain import json_text
 
     print(json_text(content))
+
+
+def print_allocation(plan: "Allocation", prob: float) -> None:
+    """Print the caveats and the table of an allocation."""
+    for sentence in plan.caveats:
+        print(sentence)
+    print(heading_of(plan.source.is_point, prob))
+    print(table_text(plan.text_table(prob)))
+
+
+def heading_of(is_point: bool, prob: float) -> str:
+    """Return what the numbers of a table are."""
+    if is_point:
+        return "Single numbers, as published constants have no uncertainty:"
+    return f"Median and {format_share(prob)} equal-tailed interval:"
+
+
+def print_listing(table: "pd.DataFrame") -> None:
+    """Print texts in columns that wrap to the terminal, or to a fixed width where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    shown = Table(box=None, pad_edge=False)
+    for place, column in enumerate((table.index.name, *table.columns)):
+        shown.add_column(str(column), no_wrap=place == 0, overflow="fold")
+    for row in table.itertuples(name=None):
+        shown.add_row(*map(str, row))
+    console.print(shown, markup=False)
+
+
+def draw_figure(options: Arguments, name: str, answer: object, height: float) -> None:
+    """Draw a figure of `bayescale.plots` in the file that was asked for, if one was."""
+    if options.figure is None:
+        return
+    from matplotlib.figure import Figure
+
+    from bayescale import plots
+    from bayescale._io import whole_file
+
+    canvas = Figure(figsize=(6.8, height), layout="constrained")
+    getattr(plots, name)(answer, ax=canvas.subplots())
+    with whole_file(options.figure) as part:
+        canvas.savefig(part, dpi=150)

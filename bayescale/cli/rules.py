@@ -48,7 +48,7 @@ RULES = (
         "--serving-tokens",
         ("--lifetime",),
         "serving is no part of the answer unless the budget pays for it",
-        ("allocate", "next", "report"),
+        ("allocate", "next", "report", "requirements"),
     ),
     Needs("--report", ("--compute",), "a report is about budgets"),
     *(

@@ -13,9 +13,9 @@ from bayescale.plots.frontier import frontier
 from bayescale.plots.isoflop import isoflop
 from bayescale.plots.multiverse import multiverse
 from bayescale.plots.optimum import optimal_size
-from bayescale.plots.pairs import ridge
+from bayescale.plots.pairs import pairs
 from bayescale.plots.parameters import parameters
-from bayescale.plots.reconcile import ladder
+from bayescale.plots.reconcile import reconcile_exponents
 from bayescale.plots.regret import regret
 from bayescale.plots.residuals import residuals
 from bayescale.plots.scores import scores
@@ -31,13 +31,13 @@ __all__ = [
     "forest",
     "frontier",
     "isoflop",
-    "ladder",
     "multiverse",
     "optimal_size",
+    "pairs",
     "parameters",
+    "reconcile_exponents",
     "regret",
     "residuals",
-    "ridge",
     "scores",
     "tokens_per_param",
 ]

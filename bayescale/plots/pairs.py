@@ -17,7 +17,7 @@ from bayescale.units import format_number
 _MOST_POINTS = 2000
 
 
-def ridge(
+def pairs(
     fit: Fit,
     pairs: Sequence[tuple[str, str]] | None = None,
     axes: np.ndarray | None = None,
@@ -43,7 +43,7 @@ def ridge(
     --------
     >>> import bayescale as bs
     >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    >>> axes = bs.plots.ridge(fit)
+    >>> axes = bs.plots.pairs(fit)
     >>> axes.flat[0].get_title()
     'correlation +1.00'
     """
@@ -84,7 +84,7 @@ def telling_pairs(fit: Fit) -> list[tuple[str, str]]:
     slopes = [name for name in fit.law.coordinates if name != fit.law.level]
     if len(natural) < 2:
         raise UnsuitableLawError(
-            f"ridge: the law {fit.law.name} has one parameter, {', '.join(natural)}; there is no "
+            f"pairs: the law {fit.law.name} has one parameter, {', '.join(natural)}; there is no "
             "pair to show. Name pairs of other quantities of the fit."
         )
     tied = max(

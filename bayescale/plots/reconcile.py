@@ -11,7 +11,7 @@ REPORTED = {"Kaplan et al. 2020": 0.73, "Hoffmann et al. 2022": 0.50}
 """Exponents of N_opt that the two studies report, of C_min and of C."""
 
 
-def ladder(explanation: ExponentReconciliation, ax: Axes | None = None) -> Axes:
+def reconcile_exponents(explanation: ExponentReconciliation, ax: Axes | None = None) -> Axes:
     """Draw the posterior of the exponent a after each step, the first at the top.
 
     Parameters

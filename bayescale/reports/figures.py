@@ -123,7 +123,7 @@ def of_parameters(fit: Fit, prob: float) -> tuple[Picture, ...]:
             Picture(
                 caption="Pairs of parameters, draw by draw",
                 description=f"Clouds of posterior draws with their correlations: {said}.",
-                draw=lambda figure: plots.ridge(
+                draw=lambda figure: plots.pairs(
                     fit, pairs, figure.subplots(1, len(pairs), squeeze=False)
                 ),
                 size=(_WIDTH if len(pairs) == 1 else 6.4, 3.2),

@@ -1,5 +1,6 @@
 """How well a posterior predicts runs that it has not seen."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayescale.data.levels import Levels, column_of
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
-from bayescale.errors import RunsError, SamplingError
+from bayescale.errors import BayescaleWarning, RunsError, SamplingError, did_you_mean
 from bayescale.inference.fit import fit_quietly
 from bayescale.model.card import Model, load_model
 from bayescale.model.identifiability import check_identifiable, runs_needed
@@ -144,6 +145,12 @@ def score(fit: Fit, runs: Runs) -> Score:
     RunsError
         If a column is missing or holds anything but positive numbers.
 
+    Warns
+    -----
+    BayescaleWarning
+        If a level that was not fitted is spelt nearly as one that was. Levels that were not
+        fitted are scored as new ones.
+
     Notes
     -----
     Densities and widths are of the log response, as the noise is; subtract the sum of the log
@@ -159,6 +166,7 @@ def score(fit: Fit, runs: Runs) -> Score:
     True
     """
     model, law = fit.model, fit.law
+    _warn_of_misspelt_levels(fit, runs)
     runs = runs.for_law(tuple(model.columns.values()), law.response)
     # What is wrong is told by the rows of these runs, before any are put in front.
     model.noise.facts(runs)
@@ -186,6 +194,22 @@ def score(fit: Fit, runs: Runs) -> Score:
         density = replace(noise, facts=model.noise.facts(runs)).log_density(residual)[..., fitted:]
     joint = np.logaddexp.reduce(density.sum(axis=-1), axis=None) - np.log(draws)
     return Score(pointwise, float(joint), drawn, observed)
+
+
+def _warn_of_misspelt_levels(fit: Fit, runs: Runs) -> None:
+    """Warn of levels of grouping columns that look like one that was fitted."""
+    for column in fit.groupings:
+        if column not in runs.table or column in fit.columns.values():
+            continue
+        known = list(map(str, fit.levels(column).labels))
+        for label in map(str, runs.table[column].unique()):
+            if label not in known and (hint := did_you_mean(label, known)):
+                warnings.warn(
+                    f"{runs.name}: {column} {label!r} was not fitted and is scored as a new one."
+                    f"{hint}",
+                    BayescaleWarning,
+                    stacklevel=3,
+                )
 
 
 def pointwise_scores(

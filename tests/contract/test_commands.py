@@ -10,7 +10,16 @@ import bayescale as bs
 from bayescale.cli.main import main
 
 NAMES = list(models())
-COMMANDS = ("predict", "allocate", "decide", "next", "export", "report")
+COMMANDS = (
+    "predict",
+    "allocate",
+    "requirements",
+    "decide",
+    "next",
+    "export",
+    "report",
+    "score",
+)
 
 # Fits of few draws, which is quick, fail the gates of effective samples.
 pytestmark = pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
@@ -34,6 +43,8 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
     """Return a command on a saved fit: at the centre of its runs, or at one budget."""
     centre = {fit.columns[n]: float(np.exp(np.log(x).mean())) for n, x in fit.inputs.items()}
     own = {"n_params", "n_tokens", "n_steps"}
+    if command == "score":
+        fit.runs.table.to_csv(f"{folder}/runs.csv", index=False)
     fixed = [
         word
         for name in fit.law.inputs
@@ -47,6 +58,8 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
     return {
         "predict": ["predict", path, *at],
         "allocate": ["allocate", path, "--compute", "1e22", *fixed],
+        "requirements": ["requirements", path, "--n-params", "1B", *fixed],
+        "score": ["score", path, f"{folder}/runs.csv"],
         "decide": ["decide", path, "--compute", "1e22", "--plan", "1B,20B", *fixed],
         "next": ["next", path, "--target", "1e22", "--budget", "1e20", "--runs", "2", *fixed],
         "export": ["export", path],
@@ -68,7 +81,7 @@ def test_a_command_prints_json_or_is_refused(name, command, saved, tmp_path, cap
         asked = levels if levels is not arguments else [*arguments, *levels_of(fit), "--json"]
         code = main([*asked, "--quiet"])
         out, err = capsys.readouterr()
-        if command in ("allocate", "decide", "next") and not fit.law.splits_compute:
+        if command in ("allocate", "requirements", "decide", "next") and not fit.law.splits_compute:
             assert code == 2 and not out
             assert err.startswith(f"bayescale: The law {fit.law.name} is one of")
             continue

@@ -12,12 +12,14 @@ import pytest
 from contract.fits import fit_of_card, laplace_fit
 
 import bayescale as bs
-from bayescale.cli.main import _parser, main
+from bayescale.cli.main import main
+from bayescale.cli.parser import make_parser
 from bayescale.cli.rules import OF_DRAWS, RULES
 
 EVERYWHERE = {"--help", "--json", "--quiet"}
 CLUSTER = ("--gpus", "512", "--gpu", "H100-SXM", "--utilisation", "0.4")
 SHAPES = ("--vocabulary", "50000")
+HARDWARE = ("--gpus", "--gpu", "--utilisation", "--price", "--max-days")
 COSTS = {
     "--serving-tokens": ("--serving-tokens", "5T", "--lifetime"),
     "--lifetime": ("--lifetime", "--serving-tokens", "5T"),
@@ -51,6 +53,8 @@ BASE = {
     "predict": ("FIT", "--n-params", "7B", "--n-tokens", "2T"),
     "export": ("FIT",),
     "check": ("RUNS",),
+    "requirements": ("FIT", "--loss", "2.3"),
+    "score": ("FIT", "RUNS"),
 }
 CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "allocate": {
@@ -92,6 +96,15 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "export": {**LEVELS, "--out": ("--out", "NEW.csv")},
     "check": {**READING, "--model": ("--model", "kaplan-nd")},
+    "requirements": {
+        **{option: given for option, given in COSTS.items() if option not in HARDWARE},
+        **LEVELS,
+        "--loss": ("--loss", "2.1"),
+        "--n-params": ("--n-params", "1B"),
+        "--n-tokens": ("--n-tokens", "1T"),
+        "--prob": ("--prob", "0.5"),
+    },
+    "score": {**READING, "--where": ("--where", "n_params > 1e9")},
 }
 """Of every option an example, with the options that it needs."""
 
@@ -99,9 +112,10 @@ CALLS = {
     "fit": "bayescale.inference.fit.fit",
     "report": "bayescale.reports.report",
     "compare": "bayescale.validation.compare.compare",
-    "explain": "bayescale.sensitivity.reconcile.reconcile_exponents",
-    "cuts": "bayescale.sensitivity.expanding_window.expanding_window",
+    "reconcile": "bayescale.sensitivity.reconcile.reconcile_exponents",
+    "expanding-window": "bayescale.sensitivity.expanding_window.expanding_window",
     "multiverse": "bayescale.sensitivity.multiverse.multiverse",
+    "calibrate": "bayescale.validation.leave_scale_out.leave_scale_out",
 }
 """Commands that sample for long: what they ask the library for is what must differ."""
 
@@ -136,7 +150,7 @@ ASKED = {
         "--data": ("--data", "chinchilla"),
         "--cut": ("--cut", "1e20"),
         "--scale": ("--scale", "n_params"),
-        "--by": ("--by", "n_params"),
+        "--leave-out": ("--leave-out", "n_params"),
         "--folds": ("--folds", "3"),
         "--draws": ("--draws", "50"),
         "--refit-draws": ("--refit-draws", "50"),
@@ -145,7 +159,7 @@ ASKED = {
         "--figures": ("--figures", "NEW"),
         "--prob": ("--prob", "0.5"),
     },
-    "explain": {
+    "reconcile": {
         **READING,
         "--where": ("--where", "n_params > 1e8"),
         "--by": ("--by", "family"),
@@ -156,10 +170,10 @@ ASKED = {
         "--prob": ("--prob", "0.5"),
         "--figure": ("--figure", "NEW.png"),
     },
-    "cuts": {
+    "expanding-window": {
         **READING,
         "--cut": ("--cut", "1e21"),
-        "--by": ("--by", "n_params"),
+        "--scale": ("--scale", "n_params"),
         "--compute": ("--compute", "1e24"),
         "--seed": ("--seed", "5"),
         "--draws": ("--draws", "50"),
@@ -179,25 +193,37 @@ ASKED = {
         "--prob": ("--prob", "0.5"),
         "--figure": ("--figure", "NEW.png"),
     },
+    "calibrate": {
+        **READING,
+        "--cut": ("--cut", "1e21"),
+        "--simulations": ("--simulations", "3"),
+        "--scale": ("--scale", "n_params"),
+        "--seed": ("--seed", "5"),
+        "--draws": ("--draws", "50"),
+        "--store": ("--store", "NEW.jsonl"),
+        "--workers": ("--workers", "2"),
+    },
 }
 ASKED_BASE = {
+    "calibrate": ("RUNS", "chinchilla", "--cut", "1e20"),
     "fit": ("chinchilla", "RUNS"),
     "report": ("FIT", "--out", "NEW.html", "--compute", "1e22"),
     "compare": ("chinchilla", "kaplan-nd", "--data", "RUNS"),
-    "explain": ("RUNS",),
-    "cuts": ("chinchilla", "RUNS", "--cut", "1e20", "--compute", "1e22"),
+    "reconcile": ("RUNS",),
+    "expanding-window": ("chinchilla", "RUNS", "--cut", "1e20", "--compute", "1e22"),
     "multiverse": ("chinchilla", "RUNS", "--compute", "1e22"),
 }
 AFTERWARDS = {
     ("fit", "--out"),
+    ("calibrate", "--simulations"),
     ("fit", "--report"),
     ("fit", "--compute"),
     ("fit", "--prob"),
     ("compare", "--compute"),
     ("compare", "--figures"),
     ("compare", "--prob"),
-    ("explain", "--figure"),
-    ("cuts", "--figure"),
+    ("reconcile", "--figure"),
+    ("expanding-window", "--figure"),
     ("multiverse", "--figure"),
 }
 """Options of what is done with the answer; the tests of these commands are of them."""
@@ -206,7 +232,7 @@ OTHERS = {"datasets", "laws", "models", "doctor", "completion"}
 
 
 def verbs() -> Mapping[str, argparse.ArgumentParser]:
-    (found,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (found,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
     return found.choices
 
 

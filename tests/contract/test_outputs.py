@@ -11,7 +11,8 @@ import bayescale as bs
 from bayescale import _outputs as outputs
 from bayescale._outputs import SEAL, Output
 from bayescale.cli.files import Reads, Writes
-from bayescale.cli.main import _parser, main
+from bayescale.cli.main import main
+from bayescale.cli.parser import make_parser
 from bayescale.posterior.export import export_fit
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -19,9 +20,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "report": ("fit.nc", "--compute", "1e21"),
     "export": ("fit.nc",),
     "compare": ("card.toml", "--data", "runs.csv"),
-    "explain": ("runs.csv",),
-    "cuts": ("card.toml", "runs.csv", "--cut", "1e20", "--compute", "1e22"),
+    "reconcile": ("runs.csv",),
+    "expanding-window": ("card.toml", "runs.csv", "--cut", "1e20", "--compute", "1e22"),
     "multiverse": ("card.toml", "runs.csv", "--compute", "1e22"),
+    "calibrate": ("runs.csv", "card.toml", "--cut", "1e20"),
 }
 """A command line of each verb that writes, without what it writes."""
 
@@ -41,7 +43,7 @@ OTHERS = {
 def _verbs() -> dict[str, argparse.ArgumentParser]:
     (choices,) = (
         action.choices
-        for action in _parser()._actions
+        for action in make_parser()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
     return dict(choices)

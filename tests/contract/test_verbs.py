@@ -220,7 +220,7 @@ def plots_of(fit: bs.Fit) -> dict[str, tuple[Callable[[], object], bool]]:
 
     return {
         "parameters": (lambda: bs.plots.parameters(fit), True),
-        "ridge": (lambda: bs.plots.ridge(fit), len(fit.law.parameters) > 1),
+        "ridge": (lambda: bs.plots.pairs(fit), len(fit.law.parameters) > 1),
         "residuals": (lambda: bs.plots.residuals(fit, axes()), len(fit.columns) <= 2),
         "curve": (lambda: bs.plots.curve(fit, ax=axes()), len(fit.columns) == 1),
         "isoflop": (lambda: bs.plots.isoflop(fit, ax=axes(), fixed=fixed), splits),

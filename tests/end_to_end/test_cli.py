@@ -376,22 +376,24 @@ def test_a_closed_pipe_is_quiet():
 
 
 @pytest.mark.slow
-def test_cuts(run, tmp_path):
+def test_expanding_window(run, tmp_path):
     figure = tmp_path / "cuts.png"
     asked = ("chinchilla", "chinchilla", "--compute", "5.76e23", "--draws", "200", "--quiet")
-    code, out, err = run("cuts", *asked, "--cut", "1e20", "--figure", str(figure))
+    code, out, err = run("expanding-window", *asked, "--cut", "1e20", "--figure", str(figure))
     assert code == 0, err
     assert "- The answer moves with the runs" in out
     assert out.splitlines()[-1].split()[:3] == ["all", "runs", "240"]
     assert figure.read_bytes().startswith(b"\x89PNG")
-    code, out, _ = run("cuts", *asked, "--cut", "1e20", "--json")
+    code, out, _ = run("expanding-window", *asked, "--cut", "1e20", "--json")
     found = json.loads(out)
     assert code == 0 and found["meet"] == {"a": False, "n_opt": False}
     assert [row["n_runs"] for row in found["cuts"]] == [136, 240]
-    refused(run("cuts", *asked, "--cut", "1e40"), "found 240 of 240 runs")
-    refused(run("cuts", *asked, "--cut", "1e20", "--workers", "0"), "--workers: found '0'")
+    refused(run("expanding-window", *asked, "--cut", "1e40"), "found 240 of 240 runs")
+    refused(
+        run("expanding-window", *asked, "--cut", "1e20", "--workers", "0"), "--workers: found '0'"
+    )
     nowhere = str(tmp_path / "none" / "figure.png")
-    refused(run("cuts", *asked, "--cut", "1e20", "--figure", nowhere), "does not exist")
+    refused(run("expanding-window", *asked, "--cut", "1e20", "--figure", nowhere), "does not exist")
 
 
 @pytest.mark.slow
@@ -412,7 +414,7 @@ def test_multiverse(run, tmp_path):
     refused(run("multiverse", *wrong), "Did you mean 'outliers'?")
 
 
-def test_explain(run, tmp_path):
+def test_reconcile(run, tmp_path):
     import numpy as np
     import pandas as pd
 
@@ -426,13 +428,13 @@ def test_explain(run, tmp_path):
     table = pd.DataFrame({"run": size.astype(str), "N": size, "D": tokens, "loss": loss})
     path, figure = tmp_path / "curves.csv", tmp_path / "ladder.png"
     table.assign(good=1).to_csv(path, index=False)
-    code, out, err = run("explain", str(path), "--figure", str(figure), "--where", "good == 1")
+    code, out, err = run("reconcile", str(path), "--figure", str(figure), "--where", "good == 1")
     assert code == 0, err
     assert "counting" in out and "embeddings and the head" in out
     assert figure.read_bytes().startswith(b"\x89PNG")
-    code, out, _ = run("explain", str(path), "--json")
+    code, out, _ = run("reconcile", str(path), "--json")
     steps = json.loads(out)["steps"]
     assert code == 0 and [row["step"] for row in steps][:2] == ["Kaplan's way", "counting"]
     assert steps[0]["change"] is None and abs(steps[1]["a"] - 0.51) < 0.01
-    refused(run("explain", str(path), "--by", "corpus"), "found no column 'corpus'")
-    refused(run("explain", str(path), "--counted", "totl"), "Did you mean 'total'?")
+    refused(run("reconcile", str(path), "--by", "corpus"), "found no column 'corpus'")
+    refused(run("reconcile", str(path), "--counted", "totl"), "Did you mean 'total'?")

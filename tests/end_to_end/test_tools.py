@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from bayescale.cli.completion import SHELLS
-from bayescale.cli.main import doctor as installation
+from bayescale.cli import doctor as installation
+from bayescale.cli.commands.completion import SHELLS
 from bayescale.cli.main import main
 
 
@@ -69,7 +69,7 @@ def test_a_cache_that_cannot_be_written_fails(monkeypatch, tmp_path):
 def test_bash_completes(words, offered, capsys, tmp_path):
     asked = (
         script("bash", capsys)
-        + f"COMP_WORDS=(bayescale {' '.join(words)}); COMP_CWORD={len(words)}; _bayescale\n"
+        + f"COMP_WORDS=(bayescale {' '.join(words)}); COMP_CWORD={len(words)}; _shtab_bayescale\n"
         + 'printf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     done = subprocess.run(

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import bayescale as bs
 from bayescale.cli.files import Reads, Writes
-from bayescale.cli.main import _parser, main
+from bayescale.cli.main import main
+from bayescale.cli.parser import make_parser
 from bayescale.errors import SamplingError
 
 FILES = ("runs.csv", "card.toml", "fit.nc", "pooled.nc", "notes.txt", "lines.jsonl", "nested.json")
@@ -45,7 +46,7 @@ VALUES = st.sampled_from([*NUMBERS, *NAMES, *WORDS]) | st.text(max_size=4)
 def _verbs() -> dict[str, argparse.ArgumentParser]:
     (choices,) = (
         action.choices
-        for action in _parser()._actions
+        for action in make_parser()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
     return {name: parser for name, parser in choices.items() if name != "doctor"}

@@ -143,7 +143,7 @@ def test_the_prior_of_the_decision_is_that_of_the_card(fit):
 
 
 def test_ridge(fit):
-    left, right = bs.plots.ridge(fit).ravel()
+    left, right = bs.plots.pairs(fit).ravel()
     pair = {left.get_xlabel(), left.get_ylabel()}
     assert pair in ({"beta", "B (log scale)"}, {"alpha", "A (log scale)"})
     assert (right.get_xlabel(), right.get_ylabel()) == ("e_n", "e_d")
@@ -151,7 +151,7 @@ def test_ridge(fit):
     flat = float(right.get_title().removeprefix("correlation "))
     assert abs(steep) > 0.95 > 0.7 > abs(flat)
     assert len(left.get_yticks()) >= 2
-    (chosen,) = bs.plots.ridge(fit, [("E", "alpha")]).ravel()
+    (chosen,) = bs.plots.pairs(fit, [("E", "alpha")]).ravel()
     # Thinned, but draws all the same.
     points = set(chosen.lines[0].get_xdata().tolist())
     assert points <= set(fit.posterior["E"].to_numpy().ravel().tolist())
@@ -297,11 +297,13 @@ def test_ladder():
     steps = pd.MultiIndex.from_product([["mine", "yours"], ["start", "end"]])
     table = pd.DataFrame({"a": [0.8, 0.5, 0.7, 0.6]}, index=steps.set_names(["ladder", "step"]))
     table = table.assign(a_lower=table["a"] - 0.05, a_upper=table["a"] + 0.05)
-    ax = bs.plots.ladder(bs.ExponentReconciliation(table, {}, (), "runs", 0.9))
+    ax = bs.plots.reconcile_exponents(bs.ExponentReconciliation(table, {}, (), "runs", 0.9))
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["start", "+ end"]
     assert labels(ax)[:2] == ["Kaplan et al. 2020", "Hoffmann et al. 2022"]
     assert labels(ax)[2:] == ["mine, 90 %", "yours, 90 %"]
-    alone = bs.plots.ladder(bs.ExponentReconciliation(table.loc[["mine"]], {}, (), "runs", 0.9))
+    alone = bs.plots.reconcile_exponents(
+        bs.ExponentReconciliation(table.loc[["mine"]], {}, (), "runs", 0.9)
+    )
     assert {text.get_text() for text in alone.texts} == {"0.80", "0.50"}
 
 

@@ -1,4 +1,4 @@
-"""The command that compares laws: which of them runs support, and what the wrong one costs."""
+"""``compare``: which laws runs support, and what the wrong one costs."""
 
 import argparse
 import math
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import seed_number, whole_number
-from bayescale.cli.render import add_runs, print_json, runs_of, table_records, table_text
+from bayescale.cli.options import add_prob, add_runs, runs_of
+from bayescale.cli.render import print_json, table_records, table_text
+from bayescale.cli.verbs import Verbs
 from bayescale.units import format_compute, format_share
 
 if TYPE_CHECKING:
@@ -22,15 +24,14 @@ if TYPE_CHECKING:
     from bayescale.validation.result import Comparison
 
 type Arguments = argparse.Namespace
-type Verb = Callable[[str, Callable[[Arguments], None], str], argparse.ArgumentParser]
 
 BEYOND = 10.0
 """The budget that laws are compared at, in times the largest run, unless one is given."""
 
 
-def add_compare_verb(verb: Verb, add_prob: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Add the command ``compare``."""
-    compare = verb("compare", _compare, "Compare laws on the same runs.")
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    compare = verbs.add("compare", run, "Compare laws on the same runs.")
     compare.add_argument(
         "cards", nargs="+", type=Reads(), metavar="CARD", help="model cards, or saved fits"
     )
@@ -39,7 +40,9 @@ def add_compare_verb(verb: Verb, add_prob: Callable[[argparse.ArgumentParser], N
         "--cut", action="append", metavar="AMOUNT", help="scale to fit below; may be repeated"
     )
     compare.add_argument("--scale", metavar="COLUMN", help="column that is the scale (compute)")
-    compare.add_argument("--by", metavar="COLUMN", help="leave out whole groups of one COLUMN")
+    compare.add_argument(
+        "--leave-out", metavar="COLUMN", help="leave out whole groups of one COLUMN"
+    )
     compare.add_argument(
         "--folds", type=whole_number, default=10, help="refits of groups left out (10)"
     )
@@ -64,7 +67,8 @@ def add_compare_verb(verb: Verb, add_prob: Callable[[argparse.ArgumentParser], N
     add_prob(compare)
 
 
-def _compare(options: Arguments) -> None:
+def run(options: Arguments) -> None:
+    """Print how laws rank, and what each would plan."""
     from bayescale.units import parse_amounts
     from bayescale.validation.compare import compare
 
@@ -76,7 +80,7 @@ def _compare(options: Arguments) -> None:
         *_fits_or_cards(options),
         cuts=options.cut,
         scale=options.scale,
-        leave_out=options.by,
+        leave_out=options.leave_out,
         folds=options.folds,
         seed=options.seed,
         draws=options.draws,

@@ -1,0 +1,1 @@
+"""The commands, one file each: `add` names its options, `run` does it."""

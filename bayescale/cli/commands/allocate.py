@@ -1,0 +1,58 @@
+"""``allocate``: the compute-optimal size and tokens."""
+
+import argparse
+import warnings
+
+from bayescale.cli.options import (
+    add_budgets,
+    add_cost_options,
+    add_fit,
+    cluster_of,
+    cost_of,
+    fit_or_constants,
+    fixed_of,
+    limits_of,
+)
+from bayescale.cli.render import print_allocation, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    allocate = verbs.add("allocate", run, "Print the compute-optimal size and tokens.")
+    add_fit(allocate, constants=True)
+    add_budgets(allocate, required=True)
+    add_cost_options(allocate)
+
+
+def run(options: Arguments) -> None:
+    """Print N_opt, D_opt and losses at budgets."""
+    from bayescale.allocation.allocate import allocate
+
+    cluster = cluster_of(options)
+    plan = allocate(
+        fit_or_constants(options),
+        compute=options.compute,
+        cost=cost_of(options, cluster),
+        limits=limits_of(options, cluster),
+        fixed=fixed_of(options),
+        cluster=cluster,
+    )
+    if options.json:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = plan.table(options.prob)
+        passed = plan.diagnostics.ok if plan.diagnostics else None
+        print_json(
+            {
+                "passed": passed,
+                "headline": plan.headline,
+                "caveats": list(plan.caveats),
+                "allocation": table_records(table),
+            }
+        )
+        return
+    print(plan.headline)
+    print_allocation(plan, options.prob)

@@ -1,0 +1,52 @@
+"""``check``: validate a table of runs."""
+
+import argparse
+
+from bayescale.cli.files import Reads
+from bayescale.cli.options import add_runs, runs_for_model
+from bayescale.cli.render import print_json
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    check = verbs.add("check", run, "Validate a table of runs and say what can be learnt from it.")
+    add_runs(check)
+    check.add_argument(
+        "--model", type=Reads(), default="chinchilla", help="card it is to be fitted with"
+    )
+
+
+def run(options: Arguments) -> None:
+    """Print what was read, and cautions about the design."""
+    from bayescale.data.notes import Note
+    from bayescale.model.card import load_model
+    from bayescale.model.identifiability import check_identifiable, design_warnings
+    from bayescale.model.unused_columns import unused_columns
+
+    model = load_model(options.model)
+    runs = runs_for_model(options, model)
+    check_identifiable(model, runs)
+    cautions = design_warnings(model, runs)
+    notes = [*map(Note.of, runs.notes), *unused_columns(model, runs)]
+    if options.json:
+        print_json(
+            {
+                "name": runs.name,
+                "runs": len(runs),
+                "fingerprint": runs.fingerprint,
+                "notes": [note.to_dict() for note in notes],
+                "cautions": list(cautions),
+            }
+        )
+        return
+    print(runs.describe())
+    for note in notes:
+        doubtful = note.kind in ("implausible", "counting")
+        if options.quiet or not (doubtful and note in runs.notes):  # of which reading has warned
+            print(f"  {'caution: ' if doubtful else ''}{note}")
+    for sentence in cautions:
+        print(f"  caution: {sentence}")
+    print(f"  fingerprint {runs.fingerprint[:16]}; ready to be fitted with {model.id}.")

@@ -1,0 +1,53 @@
+"""``completion``: the completion script of a shell, by shtab."""
+
+import argparse
+
+from bayescale.cli.render import print_json
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    completion = verbs.add("completion", run, "Print the completion script of a shell.")
+    completion.set_defaults(verbs=verbs)
+    completion.add_argument("shell", choices=SHELLS, help="the shell")
+
+
+def _names() -> str:
+    """Return functions of bash that complete the names of what ships, and files."""
+    from bayescale.data.catalog import dataset_folders, model_cards
+
+    return "\n".join(
+        f'_bayescale_{of}() {{ compgen -W "{" ".join(sorted(names))}" -- "$1"; '
+        'compgen -f -- "$1"; }'
+        for of, names in (
+            ("model", model_cards()),
+            ("cards", model_cards()),
+            ("runs", dataset_folders()),
+        )
+    )
+
+
+def run(options: Arguments) -> None:
+    """Print the script, which completes commands, options and the names of files."""
+    import shtab
+
+    from bayescale.cli.files import Reads, Writes
+
+    for verb in options.verbs.all.values():
+        for action in verb._actions:
+            if action.dest in ("model", "cards", "runs") and isinstance(action.type, Reads):
+                action.complete = {"bash": f"_bayescale_{action.dest}"}
+            elif isinstance(action.type, Reads | Writes):
+                action.complete = shtab.FILE
+    script = shtab.complete(
+        options.verbs.parser, options.shell, preamble=_names() if options.shell == "bash" else ""
+    )
+    if options.json:
+        print_json({"shell": options.shell, "script": script})
+        return
+    print(script)

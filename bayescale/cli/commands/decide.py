@@ -1,0 +1,81 @@
+"""``decide``: the plan of least expected regret."""
+
+import argparse
+
+from bayescale.cli.numbers import real_number, seed_number
+from bayescale.cli.options import (
+    add_cost_options,
+    add_fit,
+    add_plans,
+    add_prob,
+    cluster_of,
+    cost_of,
+    fit_or_constants,
+    fixed_of,
+    limits_of,
+    plans_of,
+)
+from bayescale.cli.render import print_answer, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    decide = verbs.add("decide", run, "Choose the plan of least expected regret for a budget.")
+    add_fit(decide, constants=True)
+    budget = decide.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--compute", metavar="FLOP", help="budget, such as 5.76e23")
+    budget.add_argument("--money", metavar="AMOUNT", help="budget in money, such as '$2M'")
+    add_plans(decide)
+    decide.add_argument(
+        "--quantile",
+        type=real_number,
+        help="make this quantile of regret least, not its expectation",
+    )
+    decide.add_argument("--seed", type=seed_number, help="seed of the simulated scatter of runs")
+    add_prob(decide)
+    add_cost_options(decide)
+
+
+def run(options: Arguments) -> None:
+    """Print the plan chosen, and how the user's plans compare."""
+    from bayescale.decision.decide import decide
+
+    source = fit_or_constants(options)
+    cluster = cluster_of(options)
+    made = decide(
+        source,
+        compute=options.compute or options.money,
+        plans=plans_of(options),
+        cost=cost_of(options, cluster, money=options.money is not None),
+        serving=options.serving_tokens,
+        cluster=cluster,
+        limits=limits_of(options, cluster),
+        fixed=fixed_of(options),
+        quantile=options.quantile,
+        prob=options.prob,
+        seed=options.seed,
+    )
+    if options.json:
+        diagnostics = made.source.diagnostics
+        print_json(
+            {
+                "passed": diagnostics.ok if diagnostics else None,
+                "headline": made.headline,
+                "caveats": list(made.caveats),
+                "sentences": list(made.sentences),
+                "budget": made.budget,
+                "unit": made.cost.unit,
+                "cost": made.cost.name,
+                "plans": table_records(made.table()),
+                "bands": table_records(made.bands),
+                "evpi": made.evpi.to_dict(),
+            }
+        )
+        return
+    # Plans side by side: there are fewer of them than of what is said of each.
+    table = made.text_table().T
+    table.index.name = "plan"
+    print_answer(made, table)

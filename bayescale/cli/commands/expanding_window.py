@@ -1,0 +1,72 @@
+"""``expanding-window``: refits below rising cuts."""
+
+import argparse
+
+from bayescale.cli.files import Reads
+from bayescale.cli.options import (
+    add_figure,
+    add_prob,
+    add_refits,
+    add_runs,
+    pool_of_workers,
+    runs_for_model,
+)
+from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    window = verbs.add(
+        "expanding-window", run, "Refit a card below rising cuts: does the answer move?"
+    )
+    window.add_argument("model", type=Reads(), help="id of a model card, or the path of one")
+    add_runs(window)
+    window.add_argument(
+        "--cut",
+        action="append",
+        required=True,
+        metavar="AMOUNT",
+        help="fit the runs below this; may be repeated",
+    )
+    window.add_argument("--scale", default="compute", help="column that is cut (compute)")
+    add_refits(window)
+    add_prob(window)
+    add_figure(window)
+
+
+def run(options: Arguments) -> None:
+    """Print how the answer moves as larger runs are fitted."""
+    from bayescale.model.card import load_model
+    from bayescale.sensitivity.expanding_window import expanding_window
+
+    model = load_model(options.model)
+    runs = runs_for_model(options, model)
+    with pool_of_workers(options.workers) as executor:
+        found = expanding_window(
+            model,
+            runs,
+            options.cut,
+            compute=options.compute,
+            scale=options.scale,
+            prob=options.prob,
+            seed=options.seed,
+            draws=options.draws,
+            executor=executor,
+            store=options.store,
+            progress=not (options.quiet or options.json),
+        )
+    draw_figure(options, "expanding_window", found, 4.2)
+    if options.json:
+        print_json(
+            {
+                "headline": found.headline,
+                "caveats": list(found.caveats),
+                "meet": {name: found.meet(name) for name in ("a", "n_opt")},
+                "cuts": table_records(found.table),
+            }
+        )
+        return
+    print_answer(found)

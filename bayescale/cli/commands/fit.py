@@ -1,0 +1,144 @@
+"""``fit``: fit a model card to runs."""
+
+import argparse
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from bayescale._outputs import DRAWS, REPORT, SAVED_FIT
+from bayescale.cli.files import Reads, Writes
+from bayescale.cli.numbers import seed_number, whole_number
+from bayescale.cli.options import add_budgets, add_runs, runs_for_model
+from bayescale.cli.render import print_allocation, print_json, table_records, table_text
+from bayescale.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    from bayescale.allocation.allocate import Allocation
+    from bayescale.posterior.fit import Fit
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    fit = verbs.add("fit", run, "Fit a model card to runs, and save the posterior.")
+    fit.add_argument("model", type=Reads(), help="id of a model card, or the path of one")
+    add_runs(fit)
+    fit.add_argument("--out", type=Writes(SAVED_FIT), help="netCDF file to save the fit in")
+    fit.add_argument(
+        "--store",
+        type=Writes(DRAWS),
+        help="file that draws are added to as they are made, to go on from after an interruption",
+    )
+    fit.add_argument("--report", type=Writes(REPORT), help="html, md or json file of the report")
+    add_budgets(fit, required=False)
+    fit.add_argument("--seed", type=seed_number, default=0, help="seed of all random numbers (0)")
+    fit.add_argument("--draws", type=whole_number, default=1000, help="kept draws a chain (1000)")
+    fit.add_argument("--tune", type=whole_number, help="warm-up draws a chain (400)")
+    fit.add_argument("--chains", type=whole_number, default=4, help="number of chains (4)")
+    fit.add_argument(
+        "--cores", type=whole_number, help="chains run at the same time (all processors)"
+    )
+    fit.add_argument(
+        "--sampler",
+        choices=("nutpie", "numpyro"),
+        default="nutpie",
+        help="numpyro samples with JAX, on a GPU where there is one (nutpie)",
+    )
+    fit.add_argument(
+        "--anyway", action="store_true", help="fit runs that leave parameters to the prior too"
+    )
+
+
+def run(options: Arguments) -> None:
+    """Fit, and print the summary or the plans of budgets."""
+    # What can be refused is refused before anything is sampled.
+    from bayescale.inference.fit import fit
+    from bayescale.model.card import load_model
+    from bayescale.model.unused_columns import unused_columns
+    from bayescale.units import parse_amounts
+
+    if options.compute:
+        parse_amounts(options.compute, "compute", "--compute")
+    model = load_model(options.model)
+    law = model.law
+    if options.compute and not law.takes_size_and_tokens:
+        raise ValueError(
+            f"--compute: the law {law.name} is of {', '.join(law.inputs)}, so there is "
+            "no size and number of tokens to split a budget between"
+            + (
+                " until its other inputs are fixed; save the fit with --out, and ask allocate or "
+                "report with --fixed."
+                if law.splits_compute
+                else "."
+            )
+        )
+    if options.report and law.splits_compute and not options.compute:
+        raise ValueError("--report: a report is about budgets; give one or more --compute.")
+    result = fit(
+        model,
+        runs_for_model(options, model),
+        draws=options.draws,
+        tune=options.tune,
+        chains=options.chains,
+        cores=options.cores,
+        seed=options.seed,
+        unidentified="warn" if options.anyway else "refuse",
+        store=options.store,
+        sampler=options.sampler,
+        progress=not (options.quiet or options.json),
+    )
+    if options.out:
+        result.save(options.out)
+    if options.compute:
+        from bayescale.allocation.allocate import allocate
+
+        plan = allocate(result, compute=options.compute)
+    else:
+        plan = None
+    if options.report:
+        from bayescale.reports import report
+
+        report(
+            result,
+            options.report,
+            compute=options.compute,
+            prob=options.prob,
+            progress=not (options.quiet or options.json),
+        )
+    if options.json:
+        print_json(_facts(result, plan, options))
+        return
+    print(plan.headline if plan else result.headline)
+    for note in (*result.runs.notes, *unused_columns(model, result.runs)):
+        print(f"  {note}")
+    if plan:
+        print_allocation(plan, options.prob)
+    else:
+        if result.law.caveat:
+            print(result.law.caveat)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the headline says it
+            table = result.summary(options.prob)
+        print(
+            table_text(table[["median", "lower", "upper", "sd", "r_hat", "ess_bulk", "ess_tail"]])
+        )
+    for what, path in (("fit", options.out), ("report", options.report)):
+        if path is not None:
+            print(f"{what}: {path}")
+
+
+def _facts(result: "Fit", plan: "Allocation | None", options: Arguments) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "passed" and "status" say it
+        return {
+            "passed": result.diagnostics.ok,
+            "status": result.diagnostics.status,
+            "checks": result.diagnostics.records,
+            "headline": result.headline,
+            "summary": table_records(result.summary(options.prob)),
+            "allocation": table_records(plan.table(options.prob)) if plan else None,
+            "caveats": list(plan.caveats if plan else filter(None, [result.law.caveat])),
+            "provenance": dict(result.provenance),
+            "out": str(options.out) if options.out else None,
+            "report": str(options.report) if options.report else None,
+        }

@@ -1,0 +1,79 @@
+"""``multiverse``: a fit under every combination of choices."""
+
+import argparse
+
+from bayescale.cli.files import Reads
+from bayescale.cli.options import (
+    add_figure,
+    add_prob,
+    add_refits,
+    add_runs,
+    pool_of_workers,
+    runs_for_model,
+)
+from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    multiverse = verbs.add(
+        "multiverse", run, "Fit every combination of choices: which of them matter?"
+    )
+    multiverse.add_argument(
+        "model", type=Reads(), help="card that the first choices leave as it is"
+    )
+    # What flagged runs do is one of the questions, so that they are read in any case.
+    add_runs(multiverse, outliers=False)
+    multiverse.add_argument(
+        "--question",
+        action="append",
+        default=[],
+        help="one of likelihood, window, outliers, counting and law; may be repeated; all of "
+        "them unless given",
+    )
+    add_refits(multiverse)
+    add_prob(multiverse)
+    add_figure(multiverse)
+
+
+def run(options: Arguments) -> None:
+    """Print the answer under each choice."""
+    from bayescale.errors import unknown_name
+    from bayescale.model.card import load_model
+    from bayescale.sensitivity.choices import CHOICES
+    from bayescale.sensitivity.multiverse import multiverse
+
+    for name in options.question:
+        if name not in CHOICES:
+            raise unknown_name("question", name, CHOICES)
+    model = load_model(options.model)
+    options.keep_outliers = True
+    runs = runs_for_model(options, model)
+    with pool_of_workers(options.workers) as executor:
+        found = multiverse(
+            model,
+            runs,
+            compute=options.compute,
+            choices={name: CHOICES[name] for name in options.question or CHOICES},
+            prob=options.prob,
+            seed=options.seed,
+            draws=options.draws,
+            executor=executor,
+            store=options.store,
+            progress=not (options.quiet or options.json),
+        )
+    draw_figure(options, "multiverse", found, 1.4 + 0.34 * len(found.by_choice()))
+    if options.json:
+        print_json(
+            {
+                "headline": found.headline,
+                "sentences": list(found.sentences),
+                "choices": table_records(found.by_choice()),
+                "combinations": table_records(found.table),
+            }
+        )
+        return
+    print_answer(found)

@@ -1,0 +1,103 @@
+"""``next``: the runs that would teach most about a decision."""
+
+import argparse
+
+from bayescale.cli.files import Reads
+from bayescale.cli.numbers import seed_number, whole_number
+from bayescale.cli.options import (
+    add_cost_options,
+    add_fit,
+    cluster_of,
+    cost_of,
+    fixed_of,
+    limits_of,
+    saved_fit,
+    size_and_tokens,
+)
+from bayescale.cli.render import print_answer, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    following = verbs.add("next", run, "Choose the runs that would teach most about a decision.")
+    add_fit(following)
+    target = following.add_mutually_exclusive_group(required=True)
+    target.add_argument("--target", metavar="FLOP", help="budget that is to be decided on")
+    target.add_argument("--target-plan", metavar="N,D", help="plan whose loss is to be known")
+    following.add_argument(
+        "--budget", required=True, metavar="FLOP", help="compute of all new runs together"
+    )
+    following.add_argument(
+        "--runs", type=whole_number, default=6, help="the most runs of a batch (6)"
+    )
+    following.add_argument(
+        "--repeats", type=whole_number, default=1, help="how often one may be made (1)"
+    )
+    following.add_argument(
+        "--objective", choices=("regret", "size", "loss"), help="what is to be cut (regret)"
+    )
+    following.add_argument(
+        "--candidate",
+        action="append",
+        default=[],
+        metavar="N,D",
+        help="run to choose from, such as 1B,20B; may be repeated; a grid unless given",
+    )
+    following.add_argument(
+        "--candidates", type=Reads(), metavar="CSV", help="runs to choose from, in a file"
+    )
+    following.add_argument("--seed", type=seed_number, help="seed of the simulated outcomes")
+    add_cost_options(following)
+
+
+def run(options: Arguments) -> None:
+    """Print a batch of runs, and what it is worth."""
+    from bayescale.experiment_design.next_runs import next_runs
+
+    fit, cluster = saved_fit(options), cluster_of(options)
+    found = next_runs(
+        fit,
+        target=options.target or size_and_tokens(options.target_plan, "--target-plan"),
+        budget=options.budget,
+        candidates=_candidates(options),
+        objective=options.objective,
+        n_runs=options.runs,
+        repeats=options.repeats,
+        cost=cost_of(options, cluster),
+        limits=limits_of(options, cluster),
+        fixed=fixed_of(options),
+        cluster=cluster,
+        seed=options.seed,
+    )
+    if options.json:
+        print_json(
+            {
+                "passed": fit.diagnostics.ok,
+                "headline": found.headline,
+                "sentences": list(found.sentences),
+                "objective": found.objective,
+                "before": found.before,
+                "after": found.after,
+                "reduction": found.reduction,
+                "mcse": found.mcse,
+                "saving": found.saving,
+                "compute": found.compute,
+                "runs": table_records(found.table()),
+            }
+        )
+        return
+    print_answer(found)
+
+
+def _candidates(options: Arguments) -> object:
+    if options.candidates is None:
+        return [size_and_tokens(text, "--candidate") for text in options.candidate] or None
+    if options.candidate:
+        raise ValueError("--candidates: give a file, or --candidate one by one, not both.")
+    import pandas as pd
+
+    # As text, so that amounts such as 70B are read as everywhere.
+    return pd.read_csv(options.candidates, dtype=str)

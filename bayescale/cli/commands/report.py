@@ -1,0 +1,66 @@
+"""``report``: write the report of a saved fit."""
+
+import argparse
+
+from bayescale._outputs import REPORT
+from bayescale.cli.files import Writes
+from bayescale.cli.options import (
+    add_budgets,
+    add_cost_options,
+    add_fit,
+    add_inputs,
+    add_plans,
+    cluster_of,
+    cost_of,
+    fixed_of,
+    inputs_of,
+    limits_of,
+    plans_of,
+    saved_fit,
+)
+from bayescale.cli.render import print_json
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    report = verbs.add("report", run, "Write the report of a saved fit: html, md or json.")
+    add_fit(report)
+    report.add_argument("--out", type=Writes(REPORT), required=True, help="html, md or json file")
+    add_budgets(report, required=False)
+    add_inputs(report)
+    add_plans(report)
+    report.add_argument(
+        "--full",
+        action="store_true",
+        help="compare laws, refit below rising cuts and choose next runs too; takes minutes",
+    )
+    add_cost_options(report)
+
+
+def run(options: Arguments) -> None:
+    """Write the report."""
+    from bayescale.reports import report
+
+    fit, cluster = saved_fit(options), cluster_of(options)
+    report(
+        fit,
+        options.out,
+        compute=options.compute,
+        inputs=inputs_of(options) or None,
+        prob=options.prob,
+        cost=cost_of(options, cluster),
+        fixed=fixed_of(options) or None,
+        limits=limits_of(options, cluster),
+        plans=plans_of(options) or None,
+        cluster=cluster,
+        full=options.full,
+        progress=not (options.quiet or options.json),
+    )
+    if options.json:
+        print_json({"passed": fit.diagnostics.ok, "report": str(options.out)})
+        return
+    print(fit.headline)
+    print(f"report: {options.out}")

@@ -1,0 +1,68 @@
+"""``requirements``: what a loss takes, and which tokens suit a size, or which size tokens."""
+
+import argparse
+import warnings
+
+from bayescale.cli.options import (
+    add_cost_options,
+    add_fit,
+    add_prob,
+    cluster_of,
+    cost_of,
+    fit_or_constants,
+    fixed_of,
+    limits_of,
+)
+from bayescale.cli.render import print_answer, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    requirements = verbs.add(
+        "requirements", run, "Print what a loss needs, or the tokens of a size, or the reverse."
+    )
+    add_fit(requirements, constants=True)
+    for name, what in (
+        ("--loss", "target loss, such as 2.1"),
+        ("--n-params", "size, such as 7B"),
+        ("--n-tokens", "tokens, such as 2T"),
+    ):
+        requirements.add_argument(
+            name, action="append", metavar="AMOUNT", help=f"{what}; may be repeated"
+        )
+    add_prob(requirements)
+    add_cost_options(requirements, hardware=False)
+
+
+def run(options: Arguments) -> None:
+    """Print the size, tokens and cost that targets need."""
+    from bayescale.allocation.requirements import requirements
+
+    cluster = cluster_of(options)
+    found = requirements(
+        fit_or_constants(options),
+        loss=options.loss,
+        n_params=options.n_params,
+        n_tokens=options.n_tokens,
+        cost=cost_of(options, cluster),
+        fixed=fixed_of(options),
+        limits=limits_of(options, cluster),
+    )
+    if options.json:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "passed" says it
+            table = found.table(options.prob)
+        diagnostics = found.source.diagnostics
+        print_json(
+            {
+                "passed": diagnostics.ok if diagnostics else None,
+                "headline": found.headline,
+                "caveats": list(found.caveats),
+                "requirements": table_records(table),
+            }
+        )
+        return
+    print_answer(found, found.text_table(options.prob))

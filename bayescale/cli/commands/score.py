@@ -1,0 +1,44 @@
+"""``score``: a saved fit against runs it has not seen."""
+
+import argparse
+
+from bayescale.cli.options import add_fit, add_runs, runs_for_model, saved_fit
+from bayescale.cli.render import print_json, table_records
+from bayescale.cli.verbs import Verbs
+from bayescale.units import format_number
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    score = verbs.add("score", run, "Score a saved fit on runs that it has not seen.")
+    add_fit(score, levels=False)
+    add_runs(score)
+    score.add_argument("--where", metavar="CONDITION", help="runs to score, such as 'N > 1e9'")
+
+
+def run(options: Arguments) -> None:
+    """Print density, errors and coverage of the predictions of held-out runs."""
+    from bayescale.validation.score import score
+
+    fit = saved_fit(options)
+    runs = runs_for_model(options, fit.model)
+    if options.where:
+        runs = runs.where(options.where)
+    found = score(fit, runs)
+    summary = found.summary()
+    if options.json:
+        print_json(
+            {
+                "passed": fit.diagnostics.ok,
+                "headline": fit.headline,
+                "summary": summary,
+                "runs": table_records(found.pointwise),
+            }
+        )
+        return
+    print(fit.headline)
+    print(f"On {len(runs)} runs of {runs.name} (densities, errors and widths of the log response):")
+    for name, value in summary.items():
+        print(f"  {name:<18} {format_number(value, 4)}")

@@ -1,0 +1,81 @@
+"""The parser of the command line, made of its commands."""
+
+import argparse
+from typing import NoReturn
+
+from bayescale._version import __version__
+from bayescale.cli.commands import (
+    allocate,
+    calibrate,
+    check,
+    compare,
+    completion,
+    decide,
+    doctor,
+    expanding_window,
+    export,
+    fit,
+    listing,
+    multiverse,
+    next_runs,
+    predict,
+    reconcile,
+    report,
+    requirements,
+    score,
+)
+from bayescale.cli.rules import remember_given
+from bayescale.cli.verbs import Verbs
+from bayescale.errors import shortened
+
+BAD_INPUT = 2
+
+COMMANDS = (
+    listing,
+    check,
+    fit,
+    predict,
+    allocate,
+    requirements,
+    decide,
+    next_runs,
+    report,
+    score,
+    calibrate,
+    compare,
+    reconcile,
+    expanding_window,
+    multiverse,
+    export,
+    doctor,
+    completion,
+)
+"""The modules of the commands, in the order of the help."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses in one sentence."""
+
+    verbs: dict[str, argparse.ArgumentParser]
+    """The parser of each command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what was wrong, and exit with 2."""
+        said = shortened(" ".join(message.split()), 400)
+        self.exit(BAD_INPUT, f"bayescale: {said}; see {self.prog} --help.\n")
+
+
+def make_parser() -> Parser:
+    """Return the parser of the whole command line."""
+    parser = Parser(
+        prog="bayescale",
+        description="Fit scaling laws to training runs and plan with their uncertainty.",
+    )
+    parser.add_argument("--version", action="version", version=f"bayescale {__version__}")
+    verbs = Verbs(parser)
+    for command in COMMANDS:
+        command.add(verbs)
+    parser.verbs = verbs.all
+    for child in parser.verbs.values():
+        remember_given(child)
+    return parser
