@@ -8,6 +8,7 @@ from contract.fits import few_draws, fit_of_card, models
 
 import bayescale as bs
 from bayescale.cli.main import main
+from bayescale.data.column_units import BASES
 
 NAMES = list(models())
 COMMANDS = (
@@ -43,6 +44,9 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
     """Return a command on a saved fit: at the centre of its runs, or at one budget."""
     centre = {fit.columns[n]: float(np.exp(np.log(x).mean())) for n, x in fit.inputs.items()}
     own = {"n_params", "n_tokens", "n_steps"}
+    # Tables of tests are of any size: their units are confirmed.
+    named = (*fit.columns.values(), fit.response)
+    units = [word for c in named if c in BASES for word in ("--unit", f"{c}={BASES[c]}")]
     if command == "score":
         fit.runs.table.to_csv(f"{folder}/runs.csv", index=False)
     fixed = [
@@ -59,15 +63,17 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
         "predict": ["predict", path, *at],
         "allocate": ["allocate", path, "--compute", "1e22", *fixed],
         "requirements": ["requirements", path, "--n-params", "1B", *fixed],
-        "score": ["score", path, f"{folder}/runs.csv"],
+        "score": ["score", path, f"{folder}/runs.csv", *units],
         "decide": ["decide", path, "--compute", "1e22", "--plan", "1B,20B", *fixed],
         "next": ["next", path, "--target", "1e22", "--budget", "1e20", "--runs", "2", *fixed],
         "export": ["export", path],
     }[command]
 
 
-def levels_of(fit: bs.Fit) -> list[str]:
+def levels_of(fit: bs.Fit, command: str) -> list[str]:
     """Return the options that name a level of every column by which a model groups runs."""
+    if command == "score":
+        return []  # levels are those of the table
     named = [c for c in fit.groupings if not set(fit.columns.values()) & set(c.split("+"))]
     return [word for c in named for word in ("--group", f"{c}={fit.levels(c).labels[0]}")]
 
@@ -77,13 +83,18 @@ def levels_of(fit: bs.Fit) -> list[str]:
 def test_a_command_prints_json_or_is_refused(name, command, saved, tmp_path, capsys):
     fit = fit_of_card(name)
     arguments = arguments_of(command, fit, saved(name), str(tmp_path))
-    for levels in filter(None, ([*arguments, "--json"], levels_of(fit) and arguments)):
-        asked = levels if levels is not arguments else [*arguments, *levels_of(fit), "--json"]
+    for levels in filter(None, ([*arguments, "--json"], levels_of(fit, command) and arguments)):
+        asked = (
+            levels if levels is not arguments else [*arguments, *levels_of(fit, command), "--json"]
+        )
         code = main([*asked, "--quiet"])
         out, err = capsys.readouterr()
         if command in ("allocate", "requirements", "decide", "next") and not fit.law.splits_compute:
             assert code == 2 and not out
             assert err.startswith(f"bayescale: The law {fit.law.name} is one of")
+            continue
+        if command == "score" and fit.model.noise.checkpoints is not None:
+            assert code == 2 and "two checkpoints of the run" in err, "they were fitted"
             continue
         assert code == 0, err
         found = json.loads(out, parse_constant=pytest.fail)
@@ -97,7 +108,7 @@ def test_a_command_prints_json_or_is_refused(name, command, saved, tmp_path, cap
 def test_a_command_prints_what_people_read(name, command, saved, tmp_path, capsys):
     fit = fit_of_card(name)
     arguments = arguments_of(command, fit, saved(name), str(tmp_path))
-    code = main([*arguments, *levels_of(fit), "--quiet"])
+    code = main([*arguments, *levels_of(fit, command), "--quiet"])
     out, err = capsys.readouterr()
     if code == 0:
         assert fit.model.id in out

@@ -223,7 +223,7 @@ def test_next(run, saved, tmp_path):
         (("decide", "FIT", *BUDGET, "--lifetime"), "give --serving-tokens too"),
         (("decide", "FIT", *BUDGET, "--max-days", "3"), "days are of a cluster"),
         (("decide", "FIT", *BUDGET, "--fixed", "x"), "expected NAME=AMOUNT"),
-        (("decide", "kaplan2020-frontier", *BUDGET), "not a law to decide by"),
+        (("decide", "kaplan2020-frontier", *BUDGET), "is a frontier that a paper gives, not a law"),
         (("next", "FIT", "--budget", "1e22"), "one of the arguments --target --target-plan"),
         (("next", "FIT", "--target", "1e23", "--budget", "x"), "budget: found 'x'"),
         (("next", "FIT", "--target-plan", "7B", "--budget", "1e22"), "--target-plan: found '7B'"),
