@@ -86,8 +86,8 @@ def predict(
     source.refuse_unknown_groups(groups or {})
     if source.is_point and seed:
         raise ValueError(
-            f"seed: found {seed!r} with published constants, of which no scatter is known. Leave "
-            "it out, or give a fit."
+            f"seed: found {seed!r} with published constants, which have neither levels nor draws. "
+            "Leave it out, or give a fit."
         )
     columns = source.columns
     plans = parse_plans(given, tuple(columns.values()))

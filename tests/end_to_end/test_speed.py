@@ -76,4 +76,4 @@ def test_the_package_alone_imports_nothing_else():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     others = {name.split(".")[0] for name in found.stdout.split()} - set(sys.stdlib_module_names)
-    assert others == {"bayescale"}
+    assert others == {"bayescale", "lazy_loader"}
