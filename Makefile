@@ -45,6 +45,7 @@ bench: ## measure speed, memory and scale beside pm.sample and NumPyro, for docs
 
 docs: ## write the pages of laws and of packages, and build the site in build/site
 	@tools/venv.sh dev
+	@rm -rf docs/_generated/api
 	@$(BIN)/python tools/write_law_page.py
 	@$(BIN)/python tools/write_architecture_page.py
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/site
