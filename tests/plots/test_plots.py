@@ -274,7 +274,7 @@ def test_regret(fit):
 
 
 @pytest.mark.slow
-def test_rising_cuts(cuts):
+def test_expanding_window(cuts):
     ax = bs.plots.expanding_window(cuts)
     ticks = [tick.get_text() for tick in ax.get_xticklabels()]
     assert ticks == ["< 1e20\n136 runs", "< 3e20\n177 runs", "< 1e21\n217 runs", "all\n240 runs"]
@@ -289,11 +289,11 @@ def test_rising_cuts(cuts):
 
 
 def plain(cuts) -> dict[str, object]:
-    names = ("model", "runs", "fingerprint", "compute", "by", "prob")
+    names = ("model", "runs", "fingerprint", "compute", "scale", "prob")
     return {name: getattr(cuts, name) for name in names}
 
 
-def test_ladder():
+def test_reconciliation_of_exponents():
     steps = pd.MultiIndex.from_product([["mine", "yours"], ["start", "end"]])
     table = pd.DataFrame({"a": [0.8, 0.5, 0.7, 0.6]}, index=steps.set_names(["ladder", "step"]))
     table = table.assign(a_lower=table["a"] - 0.05, a_upper=table["a"] + 0.05)
