@@ -1,6 +1,6 @@
-"""From (Model, Runs) to a PyMC model, and from its unconstrained draws back to parameters.
+"""Build the PyMC model of a card, and map its unconstrained draws back to parameters.
 
-The PyMC model is free of scale: inputs and responses enter as logarithms relative to the centre of
+The PyMC model is scale-free: inputs and responses enter as logarithms relative to the centre of
 the runs. One compiled model therefore serves every table of runs.
 """
 
@@ -21,7 +21,7 @@ from bayescale.backend.unconstrained import (
     steps_of,
     variables_of,
 )
-from bayescale.backend.whitening import Told, differences_of, standard_walks
+from bayescale.backend.whitening import Expansion, differences_of, standard_walks
 from bayescale.data.levels import Sizes, level_dim
 from bayescale.laws import Values
 from bayescale.model.card import Model
@@ -34,7 +34,7 @@ DATA = "runs"
 """Name of the data container: the matrix of a `Design`."""
 
 _AT_ONCE = 1_000_000
-"""Values of a law, of runs times draws of a chain, that are in memory together."""
+"""Largest number of evaluations of the law (runs times draws) held in memory together."""
 
 
 def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Model":
@@ -47,23 +47,23 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     data
         The matrix of a `Design`; its number of columns may change later.
     sizes
-        Its room for levels.
+        Number of levels of each grouping factor to allocate.
 
     Notes
     -----
-    Exponents are not sampled themselves. With e the elasticity of a term and s its share of the
-    response at the reference point, the exponent is e / s, and the shares live on a simplex whose
-    remainder is the floor (or, for a law without one, the data term). The law's constraint then
-    holds for every value that the sampler can propose, where priors on the exponents would need
-    a wall. The priors are stated on the exponents all the same: the Jacobian of (ln exponents)
-    in the logits of the shares is the remainder. Two elasticities are sampled as their sum and
-    their ratio (`coordinates_of`).
+    Exponents are not sampled directly. With e the elasticity of a term and s its share of the
+    response at the reference point, the exponent is e / s, and the shares lie on a simplex whose
+    remainder is the floor (or, for a law without one, the data term). Every proposal of the
+    sampler then satisfies the law's constraint, without a hard boundary. The priors are still
+    stated on the exponents: the Jacobian of (ln exponents) with respect to the logits of the
+    shares is the remainder. Two elasticities are sampled as their sum and their ratio
+    (`coordinates_of`).
 
-    Differences between levels, and walks, are sampled as steps of the distribution that they
-    would have given all else (`whitening`): what runs determine is then sampled as it is, what
-    they do not over its scale, and all between as far as they do. Either of the two forms alone
-    has a funnel where the other is right (Betancourt and Girolami 2013, arXiv:1312.0906), and
-    within one fit some effects are determined and some are not.
+    Group effects and random walks are sampled in a partially non-centred parametrisation
+    (`whitening`): centred where the runs determine an effect, non-centred where they do not, and
+    interpolated in between. Either parametrisation alone has a funnel where the other is
+    appropriate (Betancourt and Girolami 2013, arXiv:1312.0906), and one fit usually has effects
+    of both kinds.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -86,9 +86,9 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
 
         shown: dict[str, Any] = {}
         for column, size in sizes:
-            # A run of each level stands for it; levels that there is but room for have none.
+            # One run represents each level; padding levels have none.
             index = pt.arange(codes[column].shape[0])  # type: ignore[no-untyped-call]
-            # Whole: of a filled array JAX forgets the type, and counts runs in 8 bits.
+            # As a full constant: JAX loses the dtype of a filled array and indexes in 8 bits.
             nowhere = pt.constant(np.full(size, -1, dtype=np.int64))
             example = nowhere[codes[column]].set(index)
             shown[column] = (pt.maximum(example, 0), pt.ge(example, 0))
@@ -112,16 +112,16 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
                 if column != grouping and within(column, grouping)
             },
         )
-        told = {
-            column: Told.from_rows(by_level(column, part), len(model.effects_by(column)))
-            for column, part in rows.told.items()
+        expansions = {
+            column: Expansion.from_rows(by_level(column, part), len(model.effects_by(column)))
+            for column, part in rows.expansions.items()
         }
         room = steps_of(model, sizes)
         steps = {
             effect.effect: pm.Flat(effect.effect, shape=room[effect.effect])
             for effect in model.effects
         }
-        differences, log_density = differences_of(model, others, overall, placed, told, steps)
+        differences, log_density = differences_of(model, others, overall, placed, expansions, steps)
         if model.effects:
             pm.Potential("differences", log_density)
         found = at_runs(model, overall, differences, placed)
@@ -135,7 +135,7 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         mean = found.log_mean
         if model.discrepancy is not None:
             scale, modes = others[SCALE], runs[rows.modes]
-            # Not as products of matrices: a library's is called through Python, and is no faster.
+            # Not as matrix products: BLAS is called through Python here, and is no faster.
             left = (modes * (log_response - mean)).sum(axis=-1)
             walks, log_sharper = standard_walks(
                 scale, others["sigma"], modes, left, pm.Flat(WALKS, shape=room[WALKS])
@@ -156,7 +156,7 @@ def parameters_from_draws(
     Parameters
     ----------
     model, design
-        What was sampled, given what.
+        The model that was sampled, and its data.
     draws
         One array of draws for each variable of `starting_point`.
     """
@@ -171,11 +171,11 @@ def parameters_from_draws(
     about_unit = law.from_reference(coordinates, law.unit_reference)
     overall = {name: np.asarray(x)[..., None] for name, x in about_unit.items()}
     if model.effects:
-        found, _ = differences_of(model, wide, overall, design.placed, design.told, free)
+        found, _ = differences_of(model, wide, overall, design.placed, design.expansions, free)
         free |= found
     if model.discrepancy is not None:
         modes, left = design.matrix[Rows(model).modes], _left(model, design, overall, free)
-        # Over their scale, since those that no run sees join them.
+        # In units of their scale, to be combined with the unidentified directions (`labelled`).
         free[WALKS], _ = standard_walks(wide[SCALE], wide["sigma"], modes, left, free[WALKS])
     in_units = {
         name: value * design.scale.response if model.priors[name].relative_to else value
@@ -188,26 +188,26 @@ def parameters_from_draws(
 def position_of(
     model: Model, design: Design, found: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, Any]:
-    """Return the unconstrained values behind one draw: the inverse of `parameters_from_draws`.
+    """Return the unconstrained values of one draw: the inverse of `parameters_from_draws`.
 
     Parameters
     ----------
     model, design
-        What was sampled, given what.
+        The model, and its data.
     found
-        Coordinates (the level relative to the observed), all other scalars, differences and
-        walks, as `draw_prior` returns them.
+        Coordinates (the level relative to the observed), all other scalars, group effects and
+        random walks, as `draw_prior` returns them.
     """
     scalars = {name: float(x.item()) for name, x in found.items() if name in model.all_priors}
     at = starting_point(model, scalars, design.sizes)
-    # Differences are affine in their steps, and given the differences the walks are in theirs.
+    # Group effects are affine in their steps; given the effects, so are the walks in theirs.
     for names in ([effect.effect for effect in model.effects], [WALKS]):
         shapes = {name: at[name].shape for name in names if name in at}
         if not shapes:
             continue
         parts = dict(zip(shapes, slices_of(shapes), strict=True))
         wanted = np.concatenate([found[name].ravel() for name in shapes])
-        # All steps at zero first, and then each at one.
+        # Evaluate the affine map at zero and at each unit vector, and solve.
         nudges = np.vstack([np.zeros(len(wanted)), np.eye(len(wanted))])
         tried = {
             name: nudges[None, :, parts[name]].reshape(1, -1, *np.shape(x))
@@ -225,14 +225,14 @@ def position_of(
 def _left(
     model: Model, design: Design, natural: Values, differences: Values
 ) -> NDArray[np.float64]:
-    """Return what `standard_walks` needs to know of what the law leaves of the runs."""
+    """Return the residuals from the law, projected on the modes, for `standard_walks`."""
     rows = Rows(model)
     modes, log_response = design.matrix[rows.modes], design.matrix[rows.response]
     if model.grouping:
         room = dict(design.sizes)[model.grouping]
         natural = {n: np.broadcast_to(x, (*x.shape[:-1], room)) for n, x in natural.items()}
     count = np.broadcast_shapes(*(x.shape for x in natural.values()))[-2]
-    # A few draws at a time: all of them at all runs may be more than there is memory for.
+    # In blocks of draws, to bound memory.
     parts = np.array_split(np.arange(count), 1 + count * len(log_response) // _AT_ONCE)
     found = []
     for part in parts:
@@ -252,11 +252,10 @@ def labelled(
     found: Mapping[str, NDArray[np.float64]],
     rng: np.random.Generator,
 ) -> xr.Dataset:
-    """Return all that draws say, from what `parameters_from_draws` returns.
+    """Return the result of `parameters_from_draws` as a labelled dataset.
 
-    Of the effects that a compiled model has room for, those of the levels are kept. The modes of
-    a walk that the runs cannot see were not sampled: they are drawn here, from the prior that is
-    their posterior.
+    Effects of padding levels are dropped. Unidentified directions of the random walks are not
+    sampled by NUTS: they are drawn here from their prior, which is also their posterior.
     """
     chains, count = next(iter(found.values())).shape[:2]
     coordinates: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(count)}
@@ -271,7 +270,7 @@ def labelled(
             found[effect.effect][..., : len(labels)],
         )
     if design.turn is not None:
-        # What of independent steps lies beside the directions that runs see.
+        # Replace the component of prior draws in the identified subspace by the posterior draws.
         steps = rng.standard_normal((chains, count, len(design.turn)))
         steps += (found[WALKS] - steps @ design.turn) @ design.turn.T
         columns[WALKS] = (
@@ -284,11 +283,11 @@ def labelled(
 def draw_prior(
     model: Model, rng: np.random.Generator, size: int, sizes: Sizes = ()
 ) -> dict[str, NDArray[np.float64]]:
-    """Return draws of coordinates (the level relative to the observed) and the rest from the prior.
+    """Return prior draws of coordinates (the level relative to the observed) and other unknowns.
 
     Draws that leave no remainder for the floor are rejected, as the model excludes them; PyMC's
-    own prior sampler does not see that constraint. Without `sizes`, which say how many levels
-    there are, nothing is drawn of the differences between levels.
+    prior sampler ignores that constraint. Group effects are drawn only if `sizes` gives the
+    number of levels of each grouping factor.
     """
     law = model.law
     kept: list[dict[str, NDArray[np.float64]]] = []

@@ -1,8 +1,8 @@
 """Residuals that are correlated along training: a stationary process, filtered row by row.
 
-The process is what checkpoints of a run share, an Ornstein-Uhlenbeck process in the log of what is
-trained on, and what each row has of its own. Its correlation of two rows depends on these two
-alone, so that a table without some of its rows is of the same process.
+The process is the sum of an Ornstein-Uhlenbeck process in the log of training tokens, shared by
+the checkpoints of a run, and independent errors of each row. The correlation of two rows depends
+on these two rows only, so that a subset of a table follows the same process.
 """
 
 from collections.abc import Iterator
@@ -21,18 +21,18 @@ from bayescale.model.measurement import depths
 class Correlated:
     """A Gaussian process of unit variance, as a state-space model.
 
-    Two rows of one run have the correlation ``alike * exp(-distance / length)``. What is known of
-    the shared part, given the rows before, is Normal, and goes on from one row to the next
-    (Kalman 1960, doi:10.1115/1.3662552).
+    Two rows of one run have the correlation ``alike * exp(-distance / length)``. The filtering
+    distribution of the shared state is Normal and is updated row by row (Kalman 1960,
+    doi:10.1115/1.3662552).
 
     Attributes
     ----------
     facts
-        `recorded.links_of` the rows: which row each follows, and how far behind that is.
+        `measurement.links_of` the rows: the preceding row of each, and the distance to it.
     length
-        Of the correlation, in ln units.
+        Correlation length, in ln units.
     alike
-        The share of the variance that rows at one place share; all of it unless given.
+        Share of the variance that belongs to the shared state; one unless given.
     """
 
     facts: Values
@@ -40,7 +40,7 @@ class Correlated:
     alike: Value | None
 
     def given_earlier(self, standard: Value) -> tuple[Value, Value]:
-        """Return mean and variance of each row, given those before it.
+        """Return the conditional mean and variance of each row, given the earlier ones.
 
         Parameters
         ----------
@@ -48,7 +48,7 @@ class Correlated:
             Residuals over their scale, along the last axis.
         """
         if self.alike is None:
-            # One row says all there is to know of those before it.
+            # The process is Markov in the observed rows.
             return self._kept * standard[..., self._previous], self._fresh
         if is_graph(standard) or is_graph(self.alike):
             from bayescale.backend.filtering import Filter
@@ -65,15 +65,15 @@ class Correlated:
         return means, variances
 
     def going_on(self, innovations: Value, free: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return rows that go on from those before them.
+        """Return rows simulated forwards, each given the earlier ones.
 
         Parameters
         ----------
         innovations
-            By how much each row differs from its mean given those before it, as `given_earlier`
-            has its variance; of a row that is not free, the row itself.
+            Deviation of each row from its conditional mean, with the variance of
+            `given_earlier`; for a row that is not free, its value.
         free
-            Rows that are to be drawn.
+            Mask of the rows to simulate.
         """
         found = np.array(innovations, dtype=np.float64)
         states = self._blank(found)
@@ -85,12 +85,12 @@ class Correlated:
 
     @property
     def _kept(self) -> Value:
-        """How much of the shared part of the row before is left."""
+        """Autocorrelation of the shared state with that at the preceding row."""
         return np.exp(-self.facts["gap"] / self.length)
 
     @property
     def _fresh(self) -> Value:
-        """Variance that has come to the shared part since."""
+        """Innovation variance of the shared state since the preceding row."""
         return -np.expm1(-2.0 * self.facts["gap"] / self.length)
 
     @property
@@ -108,7 +108,7 @@ class Correlated:
     def _step(
         self, rows: NDArray[np.int64], states: tuple[NDArray[np.float64], NDArray[np.float64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean and variance of rows, from what is known of the shared part before."""
+        """Return the predictive mean and variance of rows, from the previous filtered state."""
         shared, own = self._shares()
         before = self._previous[rows]
         kept, fresh = (
@@ -125,14 +125,14 @@ class Correlated:
         mean: NDArray[np.float64],
         variance: NDArray[np.float64],
     ) -> None:
-        """Note what is known of the shared part once rows are."""
+        """Update the filtered state with the observed rows."""
         _, own = self._shares()
         gain = 1.0 - own / variance
         states[0][..., rows] = mean + gain * (found - mean)
         states[1][..., rows] = gain * own
 
     def _generations(self) -> Iterator[NDArray[np.int64]]:
-        """Yield rows of which the one before is known: first rows, and so on."""
+        """Yield the rows in topological order: first rows, then their successors, and so on."""
         depth = depths(self.facts["previous"])
         for d in range(int(depth.max(initial=0)) + 1):
             yield np.flatnonzero(depth == d)

@@ -1,7 +1,7 @@
-"""The distribution of scatter: its density and what follows from it, in graphs and on draws.
+"""Residual distributions: density, survival function and random draws.
 
-Densities are needed twice, in the graph that is sampled and on the draws that are scored, and are
-stated once, in operations that PyTensor variables and arrays share. The last axis is the runs'.
+Densities are evaluated in the graph that is sampled and on the draws that are scored, and are
+written once, in operations that PyTensor variables and arrays share. The last axis is the run.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from bayescale.laws.dispatch import detached, log_add
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 _STRETCH = 2.0
-"""Residuals over their scale are integrated over arctan(z / 2): there no density is narrow, so
-that few nodes do even where the interval is many scales wide."""
+"""Standardised residuals are integrated over arctan(z / 2), where no density is narrow, so that
+few nodes suffice even for intervals many scales wide."""
 
 
 def _nodes(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -30,7 +30,7 @@ def _nodes(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 _FEW, _MANY = _nodes(12), _nodes(48)
-"""For an interval, and for a tail; `tests/test_noise.py` says how exact they are."""
+"""Quadrature rules for an interval and for a tail; the tests of noise check their accuracy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,12 @@ class Scatter:
     Attributes
     ----------
     scale
-        Of each run, or of all.
+        Scale of each run, or of all.
     nu
-        Degrees of freedom of a Student-t; Normal without.
+        Degrees of freedom of a Student-t; Normal if None.
     skew
-        Of a Normal, the scale of a half-Normal that is added over that of the Normal it is added
-        to; `scale` is then that of the sum. Source: Azzalini 1985, Scand. J. Statist. 12, 171.
+        Shape of a skew-Normal: the ratio of the scale of an added half-Normal to that of the
+        Normal; `scale` is then that of the sum. Source: Azzalini 1985, Scand. J. Statist. 12, 171.
     """
 
     scale: Value
@@ -59,8 +59,8 @@ class Scatter:
     def log_mean_density(self, residual: Value, half: Value) -> Value:
         """Return the log of the mean density over intervals about residuals.
 
-        It is the log density of the residual and a uniform error of at most `half` to either
-        side: of a number that was rounded.
+        This is the log density of the residual plus a uniform error on [-half, half], as for a
+        rounded number.
         """
         low = np.arctan((residual - half) / (_STRETCH * self.scale))
         width = np.arctan((residual + half) / (_STRETCH * self.scale)) - low
@@ -73,19 +73,19 @@ class Scatter:
         return _log_sum(log_part, _FEW, residual) + stretched
 
     def log_survival(self, residual: Value) -> Value:
-        """Return the log of the probability of more than a residual."""
+        """Return the log of the survival function at residuals."""
         z = residual / self.scale
         if self.nu is None:
             tail = log_normal_cdf(-z)
             return (
                 tail if self.skew is None else log_add(tail, np.log(2.0) + _log_owen(z, self.skew))
             )
-        # With the angle from infinity the integral is of a power of its sine; incomplete beta
-        # functions have no gradient in their order.
+        # By quadrature of a power of the sine of the angle from infinity: PyTensor's incomplete
+        # beta function has no gradient in its order.
         nu = self.nu
         widest = 0.5 * np.pi - np.arctan(np.abs(z) / np.sqrt(nu))
 
-        # Nodes at squares: an order below two is steep at infinity.
+        # Squared nodes: with fewer than two degrees of freedom the integrand is steep at infinity.
         def log_part(node: Value) -> Value:
             sine = np.sin(widest * node * node)
             return (nu - 1.0) * np.log(sine) + np.log(2.0 * node)
@@ -94,7 +94,7 @@ class Scatter:
         return _where(z > 0.0, log_tail, np.log1p(-np.exp(log_tail)))
 
     def cdf(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probability of less than a residual."""
+        """Return the cumulative distribution function at residuals."""
         from scipy import special
 
         z = residual / self.scale
@@ -106,7 +106,7 @@ class Scatter:
         )
 
     def mean_cdf(self, residual: NDArray[np.float64], half: NDArray[np.float64]) -> Any:
-        """Return the probability of less, of the residual and a uniform error."""
+        """Return the cumulative distribution function of the residual plus a uniform error."""
         nodes, log_weights = _FEW
         weighed = zip(2.0 * nodes - 1.0, np.exp(log_weights), strict=True)
         return sum(weight * self.cdf(residual + node * half) for node, weight in weighed)
@@ -122,7 +122,7 @@ class Scatter:
         return np.asarray(self.scale * standard)
 
     def at(self, index: Any) -> "Scatter":
-        """Return the scatter of some of the runs of a graph."""
+        """Return the distribution for a subset of the runs of a graph."""
         skew = None if self.skew is None else _at(self.skew, index)
         return replace(self, scale=_at(self.scale, index), skew=skew)
 
@@ -137,7 +137,7 @@ class Scatter:
 
 
 def log_normal_cdf(z: Value) -> Value:
-    """Return the log of the standard Normal distribution function, exact far below."""
+    """Return the log of the standard Normal distribution function, accurate in the lower tail."""
     if not is_graph(z):
         from scipy.special import log_ndtr
 
@@ -155,7 +155,7 @@ def is_graph(value: Value) -> bool:
 
 
 def _log_owen(z: Value, skew: Value) -> Value:
-    """Return the log of Owen's T, by its integral over the angle (Owen 1956)."""
+    """Return the log of Owen's T function, by quadrature over the angle (Owen 1956)."""
     widest = np.arctan(skew)
 
     def log_part(node: Value) -> Value:
@@ -167,8 +167,8 @@ def _log_owen(z: Value, skew: Value) -> Value:
 def _log_beta_factor(nu: Value) -> Value:
     """Return ln [Gamma((nu + 1) / 2) / (Gamma(nu / 2) sqrt(pi))].
 
-    By the recurrence of the gamma function to eight further up, and its asymptotic series there:
-    operations that have gradients and need no library, to twelve digits and more.
+    The recurrence of the gamma function shifts the argument by eight, where the asymptotic series
+    is accurate to at least twelve digits; all operations have gradients.
     """
     x = 0.5 * nu
     risen = reduce(mul, [(x + k) / (x + k + 0.5) for k in range(8)])
@@ -179,8 +179,8 @@ def _log_beta_factor(nu: Value) -> Value:
 
 
 _GAMMA_RATIO = (1 / 8, 1 / 192, 1 / 640, 17 / 14336, 31 / 18432, 691 / 180224)
-"""Of ln [Gamma(y + 1/2) / Gamma(y)] - ln(y) / 2 in 1 / y, signs apart (Tricomi and Erdelyi 1951,
-doi:10.2140/pjm.1951.1.133)."""
+"""Coefficients of ln [Gamma(y + 1/2) / Gamma(y)] - ln(y) / 2 in 1 / y, without their signs
+(Tricomi and Erdelyi 1951, doi:10.2140/pjm.1951.1.133)."""
 
 
 def _log_sum(
@@ -188,10 +188,10 @@ def _log_sum(
     rule: tuple[NDArray[np.float64], NDArray[np.float64]],
     like: Value,
 ) -> Value:
-    """Return the log of the integral from 0 to 1 of what has the log `log_part`."""
+    """Return the log of the integral of ``exp(log_part)`` from 0 to 1."""
     nodes, log_weights = rule
     if not is_graph(like):
-        # One node after another: all at once may be gigabytes of draws.
+        # Node by node, to bound memory.
         parts = (log_part(x) + w for x, w in zip(nodes, log_weights, strict=True))
         return reduce(np.logaddexp, parts)
     first = (len(nodes), *(1,) * like.ndim)

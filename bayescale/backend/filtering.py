@@ -1,7 +1,7 @@
-"""A Kalman filter along rows as one operation of PyTensor, with its gradient.
+"""A Kalman filter along rows as one PyTensor `Op`, with its gradient.
 
-`pytensor.scan` would do, at fifteen times the cost of a gradient and several of a compilation: a
-row is a dozen additions and products, which scan wraps in arrays.
+`pytensor.scan` gives the same at fifteen times the cost of a gradient and several times that of
+compilation: a row takes a dozen scalar operations, which scan wraps in arrays.
 """
 
 from typing import Any, override
@@ -12,9 +12,9 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch import basic
 
 
-# One after another in plain loops, for Numba; NumPy runs them as they are.
+# Plain loops, compiled by Numba; they also run as ordinary Python.
 def _forward(x, kept, fresh, shared, order, previous):  # type: ignore[no-untyped-def]
-    """Return mean and variance of each row given those before it."""
+    """Return the conditional mean and variance of each row given the earlier ones."""
     count = len(x)
     own = 1.0 - shared
     means, variances = np.empty(count), np.empty(count)
@@ -31,7 +31,7 @@ def _forward(x, kept, fresh, shared, order, previous):  # type: ignore[no-untype
 
 
 def _backward(x, kept, fresh, shared, order, previous, means, variances, of_means, of_variances):  # type: ignore[no-untyped-def]
-    """Return the derivatives in the four floats, from those in means and variances."""
+    """Return the gradients with respect to the four float inputs, by reverse accumulation."""
     count = len(x)
     own = 1.0 - shared
     of_x, of_kept, of_fresh = np.zeros(count), np.zeros(count), np.zeros(count)
@@ -59,7 +59,7 @@ def _backward(x, kept, fresh, shared, order, previous, means, variances, of_mean
 
 
 class Filter(Op):
-    """Mean and variance of each row given those before it, of `correlated.Correlated`."""
+    """Conditional mean and variance of each row given the earlier ones, for `Correlated`."""
 
     __props__ = ()
 
@@ -88,12 +88,12 @@ class Filter(Op):
         return [*slopes, DisconnectedType()(), DisconnectedType()()]
 
     def connection_pattern(self, node: Any) -> list[list[bool]]:
-        """Return that rows have no slopes."""
+        """Return that the integer inputs are disconnected from the gradient."""
         return [[True, True]] * 4 + [[False, False]] * 2
 
 
 class FilterSlopes(Op):
-    """The derivatives of `Filter`."""
+    """The gradient of `Filter`."""
 
     __props__ = ()
 
@@ -119,7 +119,7 @@ _in_numba(FilterSlopes, _backward)
 
 
 def register_in_jax() -> None:
-    """Say how JAX filters, which is asked for where JAX is installed."""
+    """Register the JAX implementation; called only where JAX is installed."""
     import jax
     from pytensor.link.jax.dispatch.basic import jax_funcify
 

@@ -1,4 +1,4 @@
-"""Natural parameters at the centres of levels, and the law at runs of levels that differ."""
+"""Group-level parameters of a law, and the law evaluated at runs of different levels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,37 +11,38 @@ from bayescale.model.card import Model
 
 
 def moved(law: Law, parameters: Values, shift: Values) -> dict[str, Value]:
-    """Return natural parameters for inputs that are divided by `shift`."""
+    """Return natural parameters of the law in terms of inputs divided by `shift`."""
     return law.from_reference(law.to_reference(parameters, shift), law.unit_reference)
 
 
 def moved_back(law: Law, parameters: Values, shift: Values) -> dict[str, Value]:
-    """Return natural parameters, from those for inputs that are divided by `shift`."""
+    """Return natural parameters from those for inputs divided by `shift`; inverse of `moved`."""
     return law.from_reference(law.to_reference(parameters, law.unit_reference), shift)
 
 
 def within(column: str, finer: str) -> bool:
-    """Return whether a level of one column of groups says which level of another it is in."""
+    """Return whether the grouping factor `finer` is nested in the grouping factor `column`."""
     return set(column.split("+")) <= set(finer.split("+"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """Where runs are, and in which levels: arrays of NumPy or variables of PyTensor.
+    """Inputs and levels of the runs, as NumPy arrays or PyTensor variables.
 
     Attributes
     ----------
     log_inputs
-        The log of each input over the reference point, of each run.
+        The log of each input relative to the reference point, for each run.
     codes
-        For each column by which a model groups runs, the number of the level of each run.
+        For each grouping factor, the index of the level of each run.
     centres
-        The log of the centre of each input, of each level of the model's `grouping`; zero for
-        levels that there is but room for. Empty without a grouping.
+        The log of the centre of each input, for each level of the model's `grouping`; zero for
+        padding levels. Empty without a grouping.
     local
-        `log_inputs` over the centre of the run's level; they themselves without a grouping.
+        `log_inputs` relative to the centre of the run's level; unchanged without a grouping.
     coarser
-        For each other column that a level of the grouping lies within one level of, which.
+        For each grouping factor in which the grouping is nested, the index of the level that
+        contains each level of the grouping.
     """
 
     log_inputs: Values
@@ -53,16 +54,16 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True)
 class AtRuns:
-    """A law at runs.
+    """A law evaluated at runs.
 
     Attributes
     ----------
     parameters
-        Natural parameters: of each run where levels differ in them.
+        Natural parameters; for each run where they differ between levels.
     of_law
         The response that the law gives.
     log_mean
-        The log of the response, with the differences in it and in elasticities.
+        The log of the response, including group effects on it and on elasticities.
     """
 
     parameters: Values
@@ -71,19 +72,19 @@ class AtRuns:
 
 
 def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) -> AtRuns:
-    """Return a law at runs whose levels differ.
+    """Return the law evaluated at runs, including group effects.
 
     Parameters
     ----------
     model
-        The law, and what differs.
+        The law and its pooling.
     natural
-        Natural parameters about the reference point, but for the differences.
+        Population-level natural parameters about the reference point. Draws have a last axis of
+        the levels of the grouping, or of length one without a grouping.
     differences
-        By the name of the effect, one a level along the last axis. Of draws, parameters must have
-        room for the levels of the grouping there, or for one without a grouping.
+        Group effects by name, with the level along the last axis.
     placed
-        Where the runs are.
+        Inputs and levels of the runs.
     """
     law = model.law
     of_levels: dict[str, Any] = {}
@@ -105,12 +106,12 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
 
         crossed = {name: x for name, x in of_runs.items() if name in law.parameters}
         if crossed:
-            # All differences at once: one after the other, they would be of other parameters.
+            # In one call: the differences refer to the same population-level parameters.
             for name, x in at_each_run(of_levels).items():
                 crossed[name] = crossed.get(name, 0.0) + x
             parameters = law.differing(at_each_run(at_centres), crossed)
         else:
-            # Of levels, which are fewer than runs.
+            # Per level, which are fewer than runs.
             parameters = at_each_run(law.differing(at_centres, of_levels))
     of_law = law.formula(placed.local, parameters)
     log_mean = np.log(of_law)
@@ -128,5 +129,5 @@ def at_levels(law: Law, natural: Values, centres: Values) -> dict[str, Value]:
 
 
 def shift_of(centres: Values) -> dict[str, Value]:
-    """Return what inputs are divided by at centres, from the logs of those."""
+    """Return the factors that inputs are divided by, from the logs of the centres."""
     return {name: np.exp(centre) for name, centre in centres.items()}

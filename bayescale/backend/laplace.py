@@ -1,4 +1,4 @@
-"""What runs tell of the differences between levels, to second order about the best fit."""
+"""Gaussian approximation of the likelihood of group effects, about a penalised best fit."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bayescale.backend.hierarchy import Placed, at_levels, at_runs
 from bayescale.backend.unconstrained import coordinates_of, starting_point, variables_of
-from bayescale.backend.whitening import Told, leads
+from bayescale.backend.whitening import Expansion, leads
 from bayescale.data.levels import Sizes
 from bayescale.laws import Values
 from bayescale.model.card import Model
@@ -18,35 +18,36 @@ if TYPE_CHECKING:
 
 _STEPS = 50
 _ENOUGH = 1e-3
-"""The search ends when a step lowers half the deviance by less: it is but a place to look from."""
+"""The search ends when a step lowers half the deviance by less; the expansion point need not be
+exact."""
 
 _DIFFERENCE = 1e-5
 """Half the width of central differences, in variables whose scales are about one."""
 
 _LONGEST = 1.0
-"""The longest that one step may be in any variable."""
+"""Largest step in any variable."""
 
 _LEAST_SCATTER = 1e-5
 _OUTLYING = 3.0
-"""Runs this many times the scatter away count for half, as they do under heavy tails."""
+"""Runs this many scales away have weight one half, as under a heavy-tailed likelihood."""
 
 
 def expand(
     model: Model, placed: Placed, log_response: NDArray[np.float64], sizes: Sizes
-) -> dict[str, Told]:
-    """Return what runs tell of the differences between levels, by column.
+) -> dict[str, Expansion]:
+    """Return the Gaussian approximation of the likelihood of group effects, by grouping factor.
 
-    A robust least-squares fit with the priors as penalties, by Gauss and Newton with Levenberg's
-    damping, is expanded about where it ends. Whatever that is, the change of variables that is
-    made of it is exact; the nearer the fit is to the posterior, the better the geometry.
+    The likelihood is expanded about a robust least-squares fit with the priors as penalties
+    (Gauss-Newton with Levenberg-Marquardt damping). The change of variables made from it is exact
+    for any expansion point; the closer that is to the posterior mode, the better the geometry.
     """
     found = _Search(model, placed, log_response, sizes)
     found.run()
-    return {column: found.told(column) for column in model.groupings}
+    return {column: found.expansion(column) for column in model.groupings}
 
 
 class _Search:
-    """A penalised least-squares fit of the law's coordinates and all differences."""
+    """A penalised least-squares fit of the law's coordinates and all group effects."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class _Search:
         self.scatter = 1.0
 
     def run(self) -> None:
-        """Move to the best fit, as far as it is found."""
+        """Iterate towards the best fit."""
         damping = 1e-3
         residual = self.residual(self.at)
         for _ in range(_STEPS):
@@ -100,12 +101,12 @@ class _Search:
             if gain < _ENOUGH:
                 return
 
-    def told(self, column: str) -> Told:
-        """Return what runs tell of the differences between the levels of a column."""
+    def expansion(self, column: str) -> Expansion:
+        """Return the approximation for the effects of one grouping factor."""
         model, law = self.model, self.model.law
         effects = model.effects_by(column)
         residual, levels = self.residual(self.at), self.placed.codes[column]
-        # Where the law has no value, runs tell nothing.
+        # Runs at which the law is undefined carry no information.
         weights, residual = self.weights(residual), np.nan_to_num(residual)
         parts = [self.parts[effect.effect] for effect in effects]
         slopes = [np.nan_to_num(self.slope_in(part)) for part in parts]
@@ -124,34 +125,34 @@ class _Search:
                         if other.of == effect.of and other.by in self.placed.coarser:
                             nested = self.placed.coarser[other.by]
                             best[i] = best[i] + differences[other.effect][nested]
-        return Told(
+        return Expansion(
             best=best,
             slope=[by_level(weights * residual * slope) for slope in slopes],
             information=[[by_level(weights * a * b) for b in slopes] for a in slopes],
         )
 
     def unpacked(self, at: NDArray[np.float64]) -> tuple[Values, Mapping[str, NDArray[np.float64]]]:
-        """Return natural parameters and differences."""
+        """Return natural parameters and group effects."""
         law = self.model.law
         coordinates, _ = coordinates_of(self.model, dict(zip(self.coordinates, at, strict=False)))
         natural = law.from_reference(coordinates, law.unit_reference)
         return natural, {name: at[part] for name, part in self.parts.items()}
 
     def residual(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return by how much the log responses are above the law."""
+        """Return the residuals of the log responses."""
         natural, differences = self.unpacked(at)
         with np.errstate(all="ignore"):
             found = at_runs(self.model, natural, differences, self.placed)
         return np.asarray(self.log_response - found.log_mean)
 
     def slope_in(self, part: int | slice) -> NDArray[np.float64]:
-        """Return how the log mean of runs rises with a coordinate, or their levels' effects."""
+        """Return the derivative of each run's log mean in a coordinate or its level's effect."""
         step = np.zeros_like(self.at)
         step[part] = _DIFFERENCE
         return (self.residual(self.at - step) - self.residual(self.at + step)) / (2 * _DIFFERENCE)
 
     def slopes(self) -> "sparse.csr_array":
-        """Return how the log mean of each run rises with each unknown: a row a run."""
+        """Return the Jacobian of the log mean, with one row per run."""
         from scipy import sparse
 
         count = len(self.log_response)
@@ -166,12 +167,12 @@ class _Search:
         return sparse.csr_array(entries, shape=(count, len(self.at)))
 
     def weights(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return for how much each run counts."""
+        """Return the robustness weight of each run."""
         outlying = residual / (_OUTLYING * self.scatter)
         return np.where(np.isfinite(residual), 1.0 / (1.0 + outlying**2), 0.0)
 
     def misfit(self, at: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
-        """Return half the deviance and the penalties; infinite where the law has no value."""
+        """Return half the penalised deviance; infinite where the law is undefined."""
         outlying = residual / (_OUTLYING * self.scatter)
         of_runs = 0.5 * _OUTLYING**2 * np.log1p(outlying**2).sum()
         total = float(of_runs + 0.5 * (self.penalty * (at - self.usual) ** 2).sum())

@@ -1,7 +1,7 @@
-"""The noise of given runs: densities, probabilities and draws of their residuals.
+"""The likelihood of given runs: densities, distribution functions and draws of residuals.
 
-Whatever a card says of noise comes together here, and nowhere else: what is sampled, scored,
-predicted and simulated cannot disagree.
+The noise section of a card is interpreted only here, so that sampling, scoring, prediction and
+simulation agree.
 """
 
 from dataclasses import dataclass, replace
@@ -18,14 +18,14 @@ from bayescale.model.noise import ALIKE, GROWTH, INEFFICIENCY, LENGTH, Noise
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseOfRuns:
-    """The noise of given runs at given values of its unknowns, in a graph or draw by draw.
+    """The noise of given runs at given parameter values, in a graph or for each draw.
 
     Attributes
     ----------
     noise
-        What the card says.
+        The noise model of the card.
     values
-        The unknowns: variables, or arrays of draws with a last axis of length one.
+        Its parameters: variables, or arrays of draws with a last axis of length one.
     amount, facts
         `Noise.amount` and `Noise.facts` of the runs, which are along the last axis.
     """
@@ -36,13 +36,13 @@ class NoiseOfRuns:
     facts: Values
 
     def at(self, run: int) -> "NoiseOfRuns":
-        """Return the noise of one run, of facts that are those of one already."""
+        """Return the noise of one run, where `facts` already are those of one run."""
         amount = self.amount[..., [run]] if np.ndim(self.amount) else self.amount
         return replace(self, amount=amount)
 
     @property
     def scale(self) -> Value:
-        """The scale of the scatter, inefficiency and earlier checkpoints apart."""
+        """The residual scale, without inefficiency and not conditional on earlier checkpoints."""
         scale = self.values["sigma"]
         if self.noise.growth is not None:
             scale = scale * np.exp(self.values[GROWTH] * self.amount)
@@ -52,13 +52,13 @@ class NoiseOfRuns:
 
     @property
     def scatter(self) -> Scatter:
-        """The distribution of residuals, given what earlier checkpoints leave of them."""
+        """The distribution of residuals about their means given earlier checkpoints."""
         return self._given_earlier(None)[1]
 
     def _given_earlier(self, residual: Value | None) -> tuple[Value, Scatter]:
-        """Return what each residual is expected to be, and how it scatters about that.
+        """Return the conditional mean and distribution of each residual given earlier ones.
 
-        Without residuals only how they scatter is known, which does not depend on them.
+        Without residuals only the distribution is meaningful, which does not depend on them.
         """
         scale = self.scale
         nu = self.values["nu"] if "nu" in self.noise.priors else None
@@ -75,7 +75,7 @@ class NoiseOfRuns:
         return Scatter(scale=scale, nu=nu)
 
     def log_density(self, residual: Value) -> Value:
-        """Return the log density of the residual of each run, given the runs before it."""
+        """Return the log density of the residual of each run, given earlier checkpoints."""
         expected, scatter = self._given_earlier(residual)
         rest = residual - expected
         density = (
@@ -90,13 +90,13 @@ class NoiseOfRuns:
             return np.where(diverged, scatter.log_survival(rest), density)
         import pytensor.tensor as pt
 
-        # A tail costs as much as fifty densities, and few runs diverge.
+        # A survival function costs as much as fifty densities, and few runs diverge.
         (at,) = pt.nonzero(diverged)  # type: ignore[no-untyped-call]
         tails = scatter.at(at).log_survival(rest[at])
         return pt.set_subtensor(density[at], tails)  # type: ignore[no-untyped-call]
 
     def cdf(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probability of less than each residual, given the runs before it."""
+        """Return the distribution function at each residual, given earlier checkpoints."""
         expected, scatter = self._given_earlier(residual)
         rest = residual - expected
         if self.noise.rounding:
@@ -109,14 +109,14 @@ class NoiseOfRuns:
         shape: tuple[int, ...],
         known: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """Return residuals of runs as they would be recorded, had none diverged.
+        """Return random residuals of runs, without censoring.
 
         Parameters
         ----------
         rng, shape
-            The last axis of the shape is the runs'.
+            Random generator, and shape of the result; its last axis is the run.
         known
-            Residuals, NaN where they are to be drawn.
+            Observed residuals to condition on, NaN where they are drawn.
         """
         with np.errstate(over="ignore"):
             drawn = self.scatter.draw(rng, shape)
@@ -133,9 +133,9 @@ class NoiseOfRuns:
     def recorded(
         self, response: NDArray[np.float64], bound: float = 0.0
     ) -> tuple[NDArray[np.float64], Facts]:
-        """Return simulated log responses as they are recorded, and what is noted of them.
+        """Return simulated log responses as recorded, and their censoring flags.
 
-        Where runs may diverge, those above a bound are cut off there and marked.
+        Where runs may diverge, responses above the bound are censored there.
         """
         if not self.noise.censored:
             return response, {}
@@ -144,6 +144,6 @@ class NoiseOfRuns:
 
     @property
     def _process(self) -> Correlated:
-        """The process of residuals over their scale, along training."""
+        """The process of standardised residuals along training."""
         alike = self.values[ALIKE] if ALIKE in self.noise.all_priors else None
         return Correlated(self.facts, self.values[LENGTH], alike)

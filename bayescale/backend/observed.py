@@ -1,4 +1,4 @@
-"""Design: what a model observes of a table of runs, as one matrix free of scale."""
+"""Design: the data of a model, from a table of runs, as one scale-free matrix."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayescale._portable import log, mean
 from bayescale.backend.hierarchy import Placed, within
 from bayescale.backend.laplace import expand
-from bayescale.backend.whitening import Told
+from bayescale.backend.whitening import Expansion
 from bayescale.data.levels import Levels, Sizes, column_of, padded
 from bayescale.data.runs import Runs
 from bayescale.laws import Law
@@ -27,10 +27,10 @@ class Scale:
     reference
         Geometric centre of each input of the law.
     response
-        The typical response (loss, mostly) there.
+        The typical response (usually a loss) there.
     centres
-        Geometric centre of each input for each level of the model's `grouping`, if it has one:
-        there the natural parameters of the levels differ.
+        Geometric centre of each input for each level of the model's `grouping`, if it has one.
+        The natural parameters of the levels refer to these centres.
     """
 
     reference: dict[str, float]
@@ -73,37 +73,37 @@ def _centre(
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Design:
-    """What a model observes of a table of runs.
+    """The data of a model, from a table of runs.
 
-    One compiled model serves every table, because all that differs between tables is here.
+    One compiled model serves every table, because everything specific to a table is here.
 
     Attributes
     ----------
     matrix
-        One column a run; `Rows` says what its rows are.
+        One column per run; `Rows` lists its rows.
     scale
         The centre of the runs.
     levels
-        The levels of the columns by which the model groups runs.
+        The levels of each grouping factor.
     placed
-        Where the runs are, and in which levels.
-    told
-        What they tell of the differences between levels, by column.
+        Inputs and levels of the runs.
+    expansions
+        Gaussian approximation of the likelihood of group effects, by grouping factor.
     turn
-        The orthonormal directions of the modes of the discrepancy that runs see, a column each,
-        if there is one.
+        Orthonormal basis of the identified directions of the discrepancy, one per column, if the
+        model has a discrepancy.
     """
 
     matrix: NDArray[np.float64]
     scale: Scale
     levels: Mapping[str, Levels]
     placed: Placed
-    told: Mapping[str, Told]
+    expansions: Mapping[str, Expansion]
     turn: NDArray[np.float64] | None
 
     @classmethod
     def of(cls, model: Model, runs: Runs) -> "Design":
-        """Return what a model observes of these runs."""
+        """Return the data of a model from these runs."""
         law, scale, rows = model.law, Scale.of(model, runs), Rows(model)
         levels = {column: Levels.of(runs, column) for column in model.groupings}
         placed = _placed(model, runs, scale, levels)
@@ -118,7 +118,9 @@ class Design:
         for name, values in model.noise.facts(runs).items():
             matrix[rows.noise[name]] = values
         matrix[rows.modes] = modes
-        blank = cls(matrix=matrix, scale=scale, levels=levels, placed=placed, told={}, turn=turn)
+        blank = cls(
+            matrix=matrix, scale=scale, levels=levels, placed=placed, expansions={}, turn=turn
+        )
         return blank.observing(model, log(runs.column(law.response) / scale.response))
 
     def observing(
@@ -127,22 +129,22 @@ class Design:
         log_response: NDArray[np.float64],
         noted: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> "Design":
-        """Return the design of the same runs with other responses, as logs over the typical one.
+        """Return the design with other responses, as logs relative to the typical one.
 
-        What the noise notes of runs stays as it was, unless it is given.
+        The facts of the noise model are kept unless given.
         """
         matrix, rows = self.matrix.copy(), Rows(model)
         matrix[rows.response] = log_response
         for name, values in (noted or {}).items():
             matrix[rows.noise[name]] = values
-        told = expand(model, self.placed, log_response, self.sizes) if model.effects else {}
-        for column, part in rows.told.items():
-            matrix[part] = told[column].rows()[:, self.placed.codes[column]]
-        return replace(self, matrix=matrix, told=told)
+        expansions = expand(model, self.placed, log_response, self.sizes) if model.effects else {}
+        for column, part in rows.expansions.items():
+            matrix[part] = expansions[column].rows()[:, self.placed.codes[column]]
+        return replace(self, matrix=matrix, expansions=expansions)
 
     @property
     def sizes(self) -> Sizes:
-        """The room for levels that a compiled model must have for these runs."""
+        """The padded number of levels of each grouping factor."""
         return tuple((name, padded(len(found))) for name, found in self.levels.items())
 
 
@@ -174,7 +176,7 @@ def _placed(model: Model, runs: Runs, scale: Scale, levels: Mapping[str, Levels]
 
 
 class Rows:
-    """Where in the matrix of a `Design` of a model each thing is.
+    """Row indices of the matrix of a `Design`.
 
     Attributes
     ----------
@@ -183,17 +185,17 @@ class Rows:
     response
         Row of the log of the response, relative to the typical one.
     codes
-        For each column by which the model groups runs, row of the number of the level.
-    told
-        For each such column, rows of what all runs of that level tell of its effects.
+        For each grouping factor, row of the index of the level.
+    expansions
+        For each grouping factor, rows of the `Expansion` of the run's level.
     centres
-        If natural parameters are pooled, row of each input's centre in the level.
+        If natural parameters are pooled, row of the centre of each input in the run's level.
     noise
-        Row of each thing that the noise needs to know of a run.
+        Row of each fact of the noise model.
     modes
         Rows of the modes of the discrepancy.
     count
-        How many there are.
+        Number of rows.
     """
 
     def __init__(self, model: Model) -> None:
@@ -210,8 +212,8 @@ class Rows:
         self.inputs = take(law.inputs)
         self.response = several(1).start
         self.codes = take(model.groupings)
-        self.told = {
-            column: several(Told.count(len(model.effects_by(column)))) for column in self.codes
+        self.expansions = {
+            column: several(Expansion.count(len(model.effects_by(column)))) for column in self.codes
         }
         self.centres = take(law.inputs if model.grouping else ())
         self.noise = take(model.noise.rows)

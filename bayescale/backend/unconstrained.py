@@ -1,4 +1,4 @@
-"""The unconstrained variables of a model: their names, and where chains start."""
+"""The unconstrained variables of a model: names, transforms and starting values."""
 
 import math
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from bayescale.model.card import Model
 from bayescale.model.discrepancy import MODES, WALKS
 
 TOTAL, ODDS = "log_total_elasticity", "log_odds_of_elasticities"
-"""Names of the variables behind two elasticities that runs along one line cannot tell apart."""
+"""Names of the variables behind two elasticities that runs along one line do not separate."""
 
 _SOME = 0.1
-"""Remainder where exponents have been asked for that leave none."""
+"""Remainder of the simplex used where the given exponents leave none."""
 
 
 def logit_name(exponent: str) -> str:
@@ -33,9 +33,9 @@ def variables_of(law: Law) -> tuple[str, ...]:
 def coordinates_of(model: Model, sampled: Values) -> tuple[dict[str, Value], Value]:
     """Return the law's coordinates and the log of the simplex remainder, from sampled variables.
 
-    Of two elasticities the log of the sum and of the ratio are sampled, before priors constrain
-    them: a change of variables of volume one. Along a line of constant tokens to parameters runs
-    tell the sum alone, and the two trade places along a straight line, not along a corner.
+    Two elasticities are sampled as the log of their sum and of their ratio, a change of variables
+    with unit Jacobian. Runs at a constant ratio of tokens to parameters identify only the sum; in
+    these variables the resulting ridge is straight.
     """
     law, priors = model.law, model.priors
     weights = {name: np.exp(sampled[logit_name(name)]) for name in law.shares}
@@ -53,7 +53,7 @@ def coordinates_of(model: Model, sampled: Values) -> tuple[dict[str, Value], Val
 
 
 def steps_of(model: Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the variables of a model that are standard normal or nearly, by name."""
+    """Return the shapes of the (nearly) standard normal variables of a model, by name."""
     room = dict(sizes)
     effects = {effect.effect: (room[effect.by],) for effect in model.effects}
     return {**effects, **({WALKS: (MODES,)} if model.discrepancy else {})}
@@ -69,9 +69,9 @@ def starting_point(
     model
         The model.
     instead
-        Coordinates and other scalars that are to be elsewhere.
+        Coordinates and other scalars to start from instead.
     sizes
-        Room for levels, as that of a `Design`.
+        Padded number of levels, as `Design.sizes`.
     """
     law, priors = model.law, model.priors
     at = {n: prior.typical for n, prior in model.all_priors.items()} | dict(instead or {})
@@ -89,7 +89,7 @@ def starting_point(
 
 
 def slices_of(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:
-    """Return where in a position each variable lies."""
+    """Return the slice of each variable in a flat position vector."""
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
     return [
         slice(int(b) - math.prod(s), int(b)) for b, s in zip(ends, shapes.values(), strict=True)

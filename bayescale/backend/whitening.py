@@ -1,16 +1,16 @@
-"""Differences between levels, and walks, sampled as near to independent normals as runs allow.
+"""Partially non-centred parametrisation of group effects and random walks.
 
-Were the log response linear in the differences and the scatter Normal, they would be Normal given
-all else: with a mean and a covariance that follow from what the runs say and from the spread
-between levels. They are sampled as standard normal steps of that distribution. It is a change of
-variables, exact whether the law is near linear or not: what is not quite Normal remains for the
-steps, and for the sampler. Where runs determine a difference its step moves the difference itself;
-where they do not, it moves the difference over its spread; where they determine some combination
-of several, as the loss at the centre is of floor and terms, it moves that.
+Under a Gaussian approximation of the likelihood, group effects given all other parameters are
+Normal, with a mean and covariance that follow from the runs and the spread between levels. The
+sampled variables are the whitened effects, standard normal under that conditional distribution.
+The change of variables is exact whether or not the approximation is good; the sampler handles what
+is not Gaussian. The parametrisation is centred for effects that the runs determine, non-centred
+for those that they do not, and decorrelated for those determined only in combination, such as the
+floor and terms of a loss at its centre.
 
-The walks of a discrepancy are linear in the log response, and their modes orthogonal over the
-runs, so that of each there is a mean and a deviation given the law. What one parameter of the law
-and a walk can both explain is then a step of the law alone.
+The walks of a discrepancy enter the log response linearly and their modes are orthogonal over the
+runs, so each has a conditional mean and standard deviation given the law. This removes the
+posterior correlation of the walks with the parameters of the law.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,23 +25,24 @@ from bayescale.laws import Values
 from bayescale.model.card import Model
 
 type Matrix = list[list[Any]]
-"""A small matrix whose entries are arrays or variables of one shape: one for each level."""
+"""A small matrix whose entries are arrays or variables with one value per level."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """What runs tell of the differences between the levels of one column.
+class Expansion:
+    """Second-order expansion of the log likelihood in the effects of one grouping factor.
 
-    Their log density, times the scatter squared, is about ``slope . d - d . information . d / 2``
-    with ``d`` the distance from ``best``.
+    The log likelihood, times the residual variance, is about
+    ``slope . d - d . information . d / 2`` with ``d`` the distance from ``best``.
 
     Attributes
     ----------
     best, slope
-        For each effect, a value for each level: of the parameter on the scale of its differences
-        at the centres of the model's `grouping`, of the difference itself otherwise.
+        Expansion point and gradient: for each effect, one value per level. `best` is the parameter
+        (on the scale of its differences) at the centres of the model's `grouping`, and the
+        difference itself otherwise.
     information
-        For each pair of effects, a value for each level.
+        Fisher information: for each pair of effects, one value per level.
     """
 
     best: Sequence[Any]
@@ -50,17 +51,17 @@ class Told:
 
     @staticmethod
     def count(effects: int) -> int:
-        """Return how many rows `rows` has."""
+        """Return the number of rows of `rows`."""
         return 2 * effects + effects * (effects + 1) // 2
 
     def rows(self) -> NDArray[np.float64]:
-        """Return all as the rows of an array, with a column for each level."""
+        """Return the expansion packed in an array, with one column per level."""
         below = [row[: i + 1] for i, row in enumerate(self.information)]
         return np.array([*self.best, *self.slope, *(entry for row in below for entry in row)])
 
     @classmethod
-    def from_rows(cls, rows: Any, effects: int) -> "Told":
-        """Return what `rows` has been made of."""
+    def from_rows(cls, rows: Any, effects: int) -> "Expansion":
+        """Return the expansion packed in `rows`."""
         entries = iter(range(2 * effects, cls.count(effects)))
         lower = [[rows[next(entries)] for _ in range(i + 1)] for i in range(effects)]
         return cls(
@@ -77,26 +78,26 @@ def differences_of(
     values: Values,
     natural: Values,
     placed: Placed,
-    told: Mapping[str, Told],
+    expansions: Mapping[str, Expansion],
     steps: Values,
 ) -> tuple[dict[str, Any], Any]:
-    """Return the differences between levels, and the log density of the steps before any run.
+    """Return group effects, and the log prior density of the whitened steps.
 
     Parameters
     ----------
     model
-        What differs.
+        The model, with its pooling.
     values
-        Spreads, correlations and scatter.
+        Standard deviations between levels, correlations and residual scale.
     natural
-        Natural parameters about the reference point, but for the differences.
+        Population-level natural parameters about the reference point.
     placed
-        The centres of levels, and which lie within which.
-    told
-        By column.
+        The centres of levels, and their nesting.
+    expansions
+        Expansions of the log likelihood, by grouping factor.
     steps
-        By the name of the effect, one a level along the last axis; what `values` and `natural`
-        hold must have room for levels there.
+        Whitened effects by name, with the level along the last axis; `values` and `natural` must
+        broadcast against it.
     """
     law = model.law
     usual: dict[str, Any] = {}
@@ -106,7 +107,7 @@ def differences_of(
     found: dict[str, Any] = {}
     log_density = 0.0
     for column in model.groupings:
-        effects, seen = model.effects_by(column), told[column]
+        effects, seen = model.effects_by(column), expansions[column]
         around = [
             best - usual[effect.of] if leads(model, effect.of, column) else best
             for effect, best in zip(effects, seen.best, strict=True)
@@ -130,46 +131,46 @@ def differences_of(
 
 
 def standard_walks(scale: Any, sigma: Any, modes: Any, left: Any, steps: Any) -> tuple[Any, Any]:
-    """Return walks over their scale, from steps, and the log of the Jacobian, mode by mode.
+    """Return standardised walks from whitened steps, and the log Jacobian of each mode.
 
     Parameters
     ----------
     scale, sigma
-        Of the walks and of the scatter.
+        Scale of the walks, and residual scale.
     modes
-        What each mode adds at each run, a row each.
+        Value of each mode at each run, one row per mode.
     left
-        What the law leaves of the runs, summed over them times what each mode adds there.
+        Residuals from the law, projected on each mode.
     steps
-        One a mode.
+        Whitened steps, one per mode.
     """
-    told = scale / sigma**2
-    sharper = 1.0 + scale * told * (modes**2).sum(axis=-1)
-    return (told * left / sharper + steps / np.sqrt(sharper)), -0.5 * np.log(sharper)
+    gain = scale / sigma**2
+    sharper = 1.0 + scale * gain * (modes**2).sum(axis=-1)
+    return (gain * left / sharper + steps / np.sqrt(sharper)), -0.5 * np.log(sharper)
 
 
 def leads(model: Model, of: str, column: str) -> bool:
-    """Return whether differences are of a parameter at the centres of the model's grouping."""
+    """Return whether an effect is on a parameter at the centres of the model's grouping."""
     return of in model.law.parameters and column == model.grouping
 
 
 def _whitened(
-    mixing: Matrix, told: Told, around: Sequence[Any], sigma: Any, steps: Sequence[Any]
+    mixing: Matrix, expansion: Expansion, around: Sequence[Any], sigma: Any, steps: Sequence[Any]
 ) -> tuple[list[Any], Any]:
-    """Return standardised differences from steps, and the log of the Jacobian, level by level.
+    """Return standardised effects from whitened steps, and the log Jacobian of each level.
 
-    Standardised differences ``u`` are standard normal before the runs, and differences are
-    ``mixing u``. With that distribution and what is told, ``u`` would have the precision ``P`` and
-    the mean ``P^-1 v``.
+    Standardised effects ``u`` are standard normal a priori, and effects are ``mixing u``. Under
+    the expansion, the posterior of ``u`` has precision ``P`` and mean ``P^-1 v``.
     """
     size, precision = len(steps), 1.0 / sigma**2
     slope = [
-        told.slope[i] + _sum_of(zip(told.information[i], around, strict=True)) for i in range(size)
+        expansion.slope[i] + _sum_of(zip(expansion.information[i], around, strict=True))
+        for i in range(size)
     ]
-    # Information on standardised differences: each differs by one column of `mixing`.
+    # Information on standardised effects, by the chain rule.
     half = [
         [_sum_of((row[k], mixing[k][j]) for k in range(j, size)) for j in range(size)]
-        for row in told.information
+        for row in expansion.information
     ]
     lower = _cholesky(
         [
@@ -190,13 +191,13 @@ def _whitened(
 
 
 def _sum_of(pairs: Iterable[tuple[Any, Any]]) -> Any:
-    """Return a sum of products, without those with nothing."""
+    """Return a sum of products, skipping pairs with None."""
     first, *others = [a * b for a, b in pairs if a is not None and b is not None]
     return sum(others, start=first)
 
 
 def _cholesky(matrix: Matrix) -> Matrix:
-    """Return the lower factor, from the lower half of a matrix."""
+    """Return the lower Cholesky factor of a matrix, from its lower triangle."""
     lower: Matrix = []
     for i, row in enumerate(matrix):
         lower.append([])
@@ -207,7 +208,7 @@ def _cholesky(matrix: Matrix) -> Matrix:
 
 
 def _forward(lower: Matrix, right: Sequence[Any]) -> list[Any]:
-    """Solve for what a lower factor turns into `right`."""
+    """Solve ``lower x = right``."""
     found: list[Any] = []
     for row, entry in zip(lower, right, strict=True):
         found.append((entry - sum(a * x for a, x in zip(row, found, strict=False))) / row[-1])
@@ -215,7 +216,7 @@ def _forward(lower: Matrix, right: Sequence[Any]) -> list[Any]:
 
 
 def _backward(lower: Matrix, right: Sequence[Any]) -> list[Any]:
-    """Solve for what the transpose of a lower factor turns into `right`."""
+    """Solve ``lower.T x = right``."""
     found = list(right)
     for i in reversed(range(len(right))):
         known = sum(lower[k][i] * found[k] for k in range(i + 1, len(right)))

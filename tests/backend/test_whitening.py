@@ -10,18 +10,18 @@ import bayescale as bs
 from bayescale.backend.build import parameters_from_draws
 from bayescale.backend.hierarchy import moved
 from bayescale.backend.observed import Design
-from bayescale.backend.whitening import Told, _whitened, standard_walks
+from bayescale.backend.whitening import Expansion, _whitened, standard_walks
 from bayescale.inference.base import Settings
 from bayescale.inference.samplers import compiled_logp
 
 RNG = np.random.default_rng(7)
 
 
-def told(effects: int, levels: int) -> Told:
+def some_expansion(effects: int, levels: int) -> Expansion:
     """Something that runs might tell of each level."""
     roots = RNG.standard_normal((levels, effects, effects))
     information = np.einsum("lij,lkj->ikl", roots, roots)
-    return Told(
+    return Expansion(
         best=list(RNG.standard_normal((effects, levels))),
         slope=list(RNG.standard_normal((effects, levels))),
         information=[list(row) for row in information],
@@ -29,11 +29,11 @@ def told(effects: int, levels: int) -> Told:
 
 
 @pytest.mark.parametrize("effects", [1, 2, 5])
-def test_what_is_told_goes_through_rows(effects):
-    some = told(effects, 3)
+def test_an_expansion_survives_packing_in_rows(effects):
+    some = some_expansion(effects, 3)
     rows = some.rows()
-    assert rows.shape == (Told.count(effects), 3)
-    back = Told.from_rows(rows, effects)
+    assert rows.shape == (Expansion.count(effects), 3)
+    back = Expansion.from_rows(rows, effects)
     np.testing.assert_array_equal(back.best, some.best)
     np.testing.assert_array_equal(back.slope, some.slope)
     np.testing.assert_array_equal(back.information, some.information)
@@ -42,7 +42,7 @@ def test_what_is_told_goes_through_rows(effects):
 def test_steps_are_of_the_distribution_that_a_linear_law_leaves():
     """Against the formulas with matrices, level by level, correlated effects included."""
     effects, levels, sigma = 4, 3, 0.4
-    some, around = told(effects, levels), RNG.standard_normal((effects, levels))
+    some, around = some_expansion(effects, levels), RNG.standard_normal((effects, levels))
     mixing = np.tril(RNG.uniform(0.2, 1.0, (effects, effects)))
     mixing[2, 0] = 0.0
     listed = [[entry if entry else None for entry in row[: i + 1]] for i, row in enumerate(mixing)]
@@ -68,7 +68,7 @@ def test_steps_are_of_the_distribution_that_a_linear_law_leaves():
 
 def test_runs_that_tell_nothing_leave_standard_differences():
     none = np.zeros(2)
-    nothing = Told(best=[none], slope=[none], information=[[none]])
+    nothing = Expansion(best=[none], slope=[none], information=[[none]])
     steps = np.array([0.3, -2.0])
     (standard,), log_volume = _whitened([[0.5]], nothing, [none], 0.01, [steps])
     np.testing.assert_array_equal(standard, steps)
@@ -78,7 +78,7 @@ def test_runs_that_tell_nothing_leave_standard_differences():
 def test_the_expansion_is_about_the_families_own_parameters():
     model, runs = pooled("E", "A", "B", "alpha", "beta"), bs.load_runs(THREE)
     design = Design.of(model, runs)
-    seen, law = design.told["family"], bs.law("chinchilla")
+    seen, law = design.expansions["family"], bs.law("chinchilla")
     truth = {"a": {"E": -0.05, "A": 0.3}, "b": {}, "c": {"E": 0.08, "A": -0.2}}
     for i, (family, change) in enumerate(truth.items()):
         assert design.levels["family"].labels[i] == family
@@ -96,7 +96,7 @@ def test_the_expansion_is_about_the_families_own_parameters():
         )
     information = np.moveaxis(np.array(seen.information)[..., :3], -1, 0)
     assert np.all(np.linalg.eigvalsh(information) > -1e-9)
-    # There is but room for the other levels, of which nothing is told.
+    # The other levels are padding, which carry no information.
     assert not np.any(np.array(seen.information)[..., 3:])
 
 
@@ -106,7 +106,9 @@ def test_other_responses_tell_other_things_of_the_same_runs():
     again = design.observing(model, design.matrix[len(model.columns)])
     np.testing.assert_array_equal(again.matrix, design.matrix)
     higher = design.observing(model, design.matrix[len(model.columns)] + 0.1)
-    assert np.all(np.array(higher.told["family"].best)[0, :3] > again.told["family"].best[0][:3])
+    assert np.all(
+        np.array(higher.expansions["family"].best)[0, :3] > again.expansions["family"].best[0][:3]
+    )
 
 
 def test_walks_are_of_the_distribution_that_the_law_leaves():

@@ -16,7 +16,7 @@ from bayescale.backend.build import labelled, parameters_from_draws
 from bayescale.backend.hierarchy import at_runs
 from bayescale.backend.observed import Design
 from bayescale.backend.unconstrained import coordinates_of, starting_point
-from bayescale.backend.whitening import Told
+from bayescale.backend.whitening import Expansion
 from bayescale.costs.budget import Spending
 from bayescale.data.column_units import BASES
 from bayescale.inference.multimodal import places_to_look
@@ -51,13 +51,15 @@ def _no_expansion(monkeypatch):
 
     def tell_nothing(model, placed, log_response, sizes):
         room = dict(sizes)
-        told = {}
+        expansions = {}
         for column in model.groupings:
             count = len(model.effects_by(column))
             zeros = np.zeros(room[column])
             nothing = [zeros] * count
-            told[column] = Told(best=nothing, slope=nothing, information=[nothing] * count)
-        return told
+            expansions[column] = Expansion(
+                best=nothing, slope=nothing, information=[nothing] * count
+            )
+        return expansions
 
     monkeypatch.setattr("bayescale.backend.observed.expand", tell_nothing)
 
