@@ -1,4 +1,4 @@
-"""Sample until draws are enough: effective draws by the gates, of chains that agree."""
+"""Sample until the effective sample size and R-hat pass the gates."""
 
 import math
 from collections.abc import Callable
@@ -25,15 +25,15 @@ from bayescale.model.card import Model
 from bayescale.posterior.diagnostics import ESS, R_HAT, WITHIN, measured, samples_beyond_chance
 
 type ToGate = Callable[[dict[str, NDArray[np.float64]]], xr.Dataset]
-"""What must have converged, from draws of unconstrained positions."""
+"""Maps draws of unconstrained positions to the quantities whose convergence is checked."""
 
 LONGEST = 16
-"""The largest factor by which a posterior is sampled for longer, so that enough of its draws are
-independent and its chains are seen to agree."""
+"""Largest factor by which the number of draws is increased to reach the required effective sample
+size and R-hat."""
 
 
 _WORTH = 0.75
-"""How many independent draws one draw is taken to be worth before that is known."""
+"""Effective sample size per draw that is assumed before it is measured."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -47,11 +47,11 @@ class Sampled:
     stats
         The sampler's statistics of them.
     exploration
-        What was found of modes, if the law may have several.
+        Result of the search for modes, if the law may have several.
     factor
-        One draw in so many was kept.
+        Thinning factor: one draw in `factor` is kept.
     table
-        What diagnostics measure of all draws that were made.
+        Diagnostics of all draws, before thinning.
     """
 
     positions: dict[str, NDArray[np.float64]]
@@ -62,7 +62,7 @@ class Sampled:
 
     @property
     def thinning(self) -> dict[str, int]:
-        """What the provenance says of draws that were made and not kept."""
+        """The thinning, as recorded in the provenance."""
         return {"kept_one_draw_in": self.factor} if self.factor > 1 else {}
 
 
@@ -78,24 +78,24 @@ def enough_draws(
     store: DrawStore | None = None,
     longest: int | None = None,
 ) -> Sampled:
-    """Sample a model until its draws are enough: independent enough, of chains that agree.
+    """Sample a model until its effective sample size and R-hat pass the gates.
 
     Parameters
     ----------
     model, compiled, design, settings, shown
         As for `draw_posterior`.
     effective, r_hat
-        How many independent draws they must be worth, and how nearly chains must agree.
+        Required effective sample size and R-hat.
     to_gate
-        What of the draws is looked at, from unconstrained positions; the scalars unless given.
+        Maps unconstrained positions to the quantities that are checked; the scalars unless given.
     store
-        What keeps draws while they are made, of each factor apart.
+        Checkpoint to which draws are written, separately for each factor.
     longest
-        What would take more than so many times as long is left as it is; unless given, it is
-        sampled for `LONGEST` times as long.
+        Largest factor of more draws; if more would be needed, the draws are returned as they are.
+        Unless given, sampling stops at `LONGEST` times as many draws.
     """
     beyond = samples_beyond_chance(settings.chains, r_hat)
-    # Fewer draws than these, however independent, would differ between chains by chance.
+    # With fewer draws, even independent ones, R-hat exceeds its limit by chance.
     first = math.ceil(beyond / (_WORTH * settings.chains * settings.draws))
     factor, tried = (1 if longest else min(first, LONGEST)), 0
     while True:
@@ -113,13 +113,13 @@ def enough_draws(
         agree = table["r_hat"] < r_hat
         if factor >= (longest or LONGEST) or (worth.min() > effective and bool(agree.all())):
             break
-        # With half as many again as that would need: what is counted is uncertain too.
+        # With a margin of one half, since the effective sample size is itself an estimate.
         needed = factor * 1.5 * effective / max(float(worth.min()), 1.0)
         if longest and needed > longest:
             break
         if not agree.all():
             needed = max(needed, factor * beyond / max(float(table[WITHIN][~agree].min()), 1.0))
-        # What a second attempt did not settle is not worth a third that is little longer.
+        # A third attempt only pays if it is much longer than the second.
         least, most = (LONGEST if tried > 1 else 2 * factor), longest or LONGEST
         factor = int(np.clip(np.ceil(needed), min(least, most), most))
     return Sampled(
@@ -146,19 +146,19 @@ def draw_posterior(
     store: DrawStore | None = None,
     factor: int = 1,
 ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset, Exploration | None]:
-    """Sample a model given what it observes, from every mode that its law may have.
+    """Sample a model given its data, in every mode that its law may have.
 
     Parameters
     ----------
     model, compiled, design, settings, shown
-        What is sampled and how, and what shows the progress.
+        The model, its sampler and data, the sampler's settings, and the progress display.
     store, factor
-        What keeps draws while they are made, if anything does, and under which factor.
+        Checkpoint to which draws are written, if any, and the factor they are stored under.
 
     Returns
     -------
     positions, sample_stats, exploration
-        Unconstrained draws by name, the sampler's statistics, and what was found of modes.
+        Unconstrained draws by name, the sampler's statistics, and the search for modes.
     """
     sampler: Samples = store.sampler(compiled, factor) if store else compiled
     places = places_to_look(model, design)

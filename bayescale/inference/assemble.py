@@ -1,4 +1,4 @@
-"""A `Fit` of the draws of a sampler, complete or not."""
+"""Assemble a `Fit` from the draws of a sampler, complete or interrupted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,17 +19,17 @@ type Arrays = dict[str, NDArray[np.float64]]
 
 
 def posterior_of(model: Model, design: Design, positions: Arrays, seed: int) -> xr.Dataset:
-    """Return draws of all unknowns, named, from draws in unconstrained coordinates.
+    """Return labelled draws of all unknowns, from unconstrained draws.
 
-    Levels for which a compiled model has room, but the runs have none, are left out; whatever the
-    runs do not determine is drawn from its prior with the given seed.
+    Padding levels are dropped; unidentified directions are drawn from the prior with the given
+    seed.
     """
     natural = parameters_from_draws(model, design, positions)
     return labelled(model, design, natural, generator(seed, Stream.UNSEEN))
 
 
 def facts_of_modes(exploration: Exploration | None) -> dict[str, Any]:
-    """Return what the provenance says of the modes of a law."""
+    """Return the evidence of each mode, as recorded in the provenance."""
     if exploration is None:
         return {}
     return {"modes": dict(exploration.log_evidence), "modes_error": exploration.error}
@@ -43,7 +43,7 @@ def assemble(
     stats: xr.Dataset,
     provenance: Mapping[str, Any],
 ) -> Fit:
-    """Return the fit of named draws."""
+    """Return the fit with these labelled draws."""
     return Fit(
         model=model,
         runs=runs,

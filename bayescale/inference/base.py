@@ -1,4 +1,4 @@
-"""The boundary of samplers, and the usual one: a density compiled once, sampled with nutpie."""
+"""The interface of samplers, and the default one: a compiled log density sampled with nutpie."""
 
 import ctypes
 import math
@@ -22,24 +22,24 @@ from bayescale.inference.preconditioner import Frame, LogDensity
 _LEAST_WINDOW = 80
 
 type ProgressCallback = Callable[[int, int], None]
-"""Called with the draws done and the draws to do, over all chains, warm-up included."""
+"""Called with the number of draws done and the total, over all chains, including warm-up."""
 
 type Arrays = dict[str, NDArray[Any]]
-"""Draws or statistics of one chain, a row each, by name."""
+"""Draws or statistics of one chain by name, one row per draw."""
 
 type KeepCallback = Callable[[int, int, Arrays, Arrays], None]
-"""Called with a chain, the number of the first of its new draws (not of warm-up), these draws and
-their statistics."""
+"""Called with the index of a chain, the index of its first new draw (after warm-up), the new draws
+and their statistics."""
 
 _LOOK_EVERY = 1.0
-"""Seconds between looks at a running sampler, which copies all that it holds at each."""
+"""Seconds between inspections of a running sampler, each of which copies all of its draws."""
 
 _LOOK_SHARE = 0.05
-"""Looks take no larger share of the time than this."""
+"""Largest share of the sampling time spent on inspections."""
 
 
 STATISTICS = ("diverging", "energy", "n_steps", "depth", "maxdepth_reached", "step_size")
-"""What diagnostics read, under names that serve for any sampler."""
+"""Sampler statistics that diagnostics read, under names common to all samplers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +49,13 @@ class Settings:
     Attributes
     ----------
     draws, tune, chains
-        Kept draws and warm-up draws of each chain, and the number of chains.
+        Draws and warm-up draws per chain, and the number of chains.
     cores
-        Chains that run at the same time.
+        Number of chains run in parallel.
     seed
-        Makes the draws reproducible, for the same versions and machine.
+        Random seed; draws are reproducible for the same versions and machine.
     target_accept, maxdepth
-        NUTS's step-size target and the limit on its doublings.
+        Target acceptance rate and maximal tree depth of NUTS.
     """
 
     draws: int
@@ -69,20 +69,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Sampler(ABC):
-    """A log density over unconstrained variables, whose data can be swapped, and how to draw of it.
+    """A log density of unconstrained variables with exchangeable data, and a sampler for it.
 
     Attributes
     ----------
     shapes
-        Shape of each variable, in the order in which a position holds them, row by row.
+        Shape of each variable, in the order of the position vector (C order within a variable).
     start
-        A position around which chains may start.
+        Position around which chains start.
     data_rows
-        Rows of the data matrix.
+        Number of rows of the data matrix.
     """
 
     packages: ClassVar[tuple[str, ...]]
-    """What compiles and samples, beside PyMC."""
+    """Packages that compile and sample, in addition to PyMC."""
 
     shapes: Mapping[str, tuple[int, ...]]
     start: NDArray[np.float64]
@@ -91,7 +91,7 @@ class Sampler(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What provenance says of it."""
+        """Name recorded in the provenance."""
 
     @abstractmethod
     def sample(
@@ -107,26 +107,25 @@ class Sampler(ABC):
         Parameters
         ----------
         data, settings, progress
-            The matrix, how to sample, and what to call as draws are done.
+            The matrix, the sampler's settings, and the progress callback.
         starts
-            Positions at which chains start, a row each; around typical prior values unless given.
+            Starting positions, one row per chain; around typical prior values unless given.
         keep
-            What to call with new draws about every second, and with the last when sampling ends
-            or is interrupted.
+            Called with new draws about every second, and when sampling ends or is interrupted.
 
         Returns
         -------
         draws
-            Arrays of shape (chain, draw) and that of the variable, by its name.
+            Arrays of shape (chain, draw, *shape of the variable), by name.
         sample_stats
-            `STATISTICS` of each draw, dims chain and draw.
+            `STATISTICS` of each draw, with dims chain and draw.
 
         Raises
         ------
         SamplingError
-            If no chain finds a finite log density to start from.
+            If the log density is not finite at any start.
         KeyboardInterrupt
-            If interrupted; but for `keep`, the draws so far are discarded.
+            If interrupted; draws not passed to `keep` are discarded.
         """
 
     @abstractmethod
@@ -141,7 +140,7 @@ class Sampler(ABC):
 
     @property
     def scalars(self) -> int:
-        """How many variables are scalars; they come first in a position."""
+        """Number of scalar variables, which come first in a position."""
         return sum(not shape for shape in self.shapes.values())
 
     def pack(self, values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
@@ -162,20 +161,19 @@ class Sampler(ABC):
     def start_of_chain(
         self, rng: np.random.Generator, starts: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
-        """Return where a chain may start: in one of several places, or around typical values."""
+        """Return a start for a chain: one of the given positions, or around typical values."""
         if starts is not None:
             return np.asarray(starts[rng.integers(len(starts))])
-        # Apart by more than any well-determined posterior is wide, so that R-hat can tell
-        # chains that have not met.
+        # Overdispersed relative to any well-identified posterior, as R-hat requires.
         return self.start + rng.uniform(-1.0, 1.0, len(self.start))
 
     def check_rows(self, data: NDArray[np.float64]) -> None:
-        """Raise ValueError for a matrix of another model."""
+        """Raise ValueError for a data matrix of another model."""
         if data.shape[0] != self.data_rows:
             raise ValueError(f"data: found {data.shape[0]} rows, expected {self.data_rows}")
 
     def stopped(self, data: NDArray[np.float64], why: str) -> SamplingError:
-        """Return the error for a sampler that could not start or go on."""
+        """Return the error for a sampler that could not start or failed while sampling."""
         value, gradient = self.log_density(self.start, data)
         slopes = self.unpack(gradient)
         bad = [name for name, slope in slopes.items() if not np.all(np.isfinite(slope))]
@@ -189,7 +187,7 @@ class Sampler(ABC):
 
 @dataclass(frozen=True)
 class CompiledLogp(Sampler):
-    """A log density in machine code, sampled with nutpie."""
+    """A log density compiled by Numba, sampled with nutpie."""
 
     packages = ("nutpie", "numba")
 
@@ -197,7 +195,7 @@ class CompiledLogp(Sampler):
     _logp: Code
     _expand: Code
     framed: bool = False
-    """Whether it is sampled in the frame of its mode: for one that is nearly Normal there."""
+    """Whether to sample in the coordinates of the Laplace approximation at the mode."""
 
     @classmethod
     def of(
@@ -207,7 +205,7 @@ class CompiledLogp(Sampler):
         data_rows: int,
         framed: bool = False,
     ) -> "CompiledLogp":
-        """Return a compiled density with a value of each variable around which chains start."""
+        """Return a compiled density with a starting value of each variable."""
         shapes, position = laid_out(density.order, start)
         return cls(shapes, position, data_rows, density.logp, density.expand, framed)
 
@@ -246,9 +244,9 @@ class CompiledLogp(Sampler):
             seed=settings.seed,
             target_accept=settings.target_accept,
             maxdepth=settings.maxdepth,
-            # In its frame a posterior has no axes left to learn, and of many variables they are
-            # dear. Elsewhere a metric is learnt from the draws since the last but one; dependent
-            # ones say little.
+            # In the frame of the mode the posterior is decorrelated, so a diagonal mass matrix is
+            # enough, and a low-rank one of many variables is expensive. Otherwise the mass matrix
+            # is estimated over windows; short ones of autocorrelated draws are too noisy.
             **(
                 {"adaptation": "diag"}
                 if self.framed
@@ -269,7 +267,7 @@ class CompiledLogp(Sampler):
             if keep is None:
                 return
             for chain, table in enumerate(draws):
-                # Tables hold the warm-up too, wanted or not.
+                # The tables include warm-up even with save_warmup=False.
                 done = max(table.num_rows - settings.tune, 0)
                 if done > given[chain]:
                     fresh = slice(settings.tune + given[chain], None)
@@ -296,7 +294,7 @@ class CompiledLogp(Sampler):
     def _frame(self, data: NDArray[np.float64], starts: NDArray[np.float64] | None) -> Frame:
         if not self.framed:
             return Frame.plain(len(self.start), self.scalars)
-        # Of several modes, the one in which the chains start.
+        # With several modes, the frame of the mode in which the chains start.
         start = self.start if starts is None else np.median(starts, axis=0)
         return Frame.about_mode(self.log_density_given(data), start, self.scalars)
 
@@ -336,7 +334,7 @@ class CompiledLogp(Sampler):
 
     @override
     def log_density_given(self, data: NDArray[np.float64]) -> LogDensity:
-        # Packed once, for those who ask for thousands of values.
+        # Packed once, since callers evaluate thousands of positions.
         packed = _pack(data, Frame.plain(len(self.start), self.scalars))
         return lambda position: self._evaluate(position, packed)
 
@@ -354,7 +352,7 @@ class CompiledLogp(Sampler):
 def laid_out(
     order: Iterable[str], start: Mapping[str, ArrayLike]
 ) -> tuple[dict[str, tuple[int, ...]], NDArray[np.float64]]:
-    """Return the shapes of variables in an order, and the position that holds their values."""
+    """Return the shapes of variables in the given order, and the position with their values."""
     values = {name: np.asarray(start[name], dtype=np.float64) for name in order}
     flat = np.concatenate([value.ravel() for value in values.values()])
     return {name: value.shape for name, value in values.items()}, flat
@@ -370,7 +368,7 @@ def statistics_of(columns: Mapping[str, NDArray[Any]]) -> xr.Dataset:
 
 
 def _wait(sampler: Any, look: Callable[[list[Any], list[Any]], None] | None) -> Any:
-    """Return the result; look up often enough that Ctrl-C is answered at once."""
+    """Return the result; wait in short intervals so that Ctrl-C takes effect immediately."""
     due = time.monotonic() + _LOOK_EVERY
     try:
         while True:
@@ -383,7 +381,7 @@ def _wait(sampler: Any, look: Callable[[list[Any], list[Any]], None] | None) -> 
                     ended = time.monotonic()
                     due = ended + max(_LOOK_EVERY, (ended - began) / _LOOK_SHARE)
     except BaseException:
-        # What was drawn is kept whatever ended it; if it cannot be, the first reason is told.
+        # Keep the draws however sampling ended; if that fails too, raise the original error.
         try:
             with suppress(Exception):
                 if look:
@@ -394,7 +392,7 @@ def _wait(sampler: Any, look: Callable[[list[Any], list[Any]], None] | None) -> 
 
 
 def _pack(data: NDArray[np.float64], frame: Frame) -> NDArray[np.float64]:
-    """Return the number of columns, the frame, and the matrix row by row: what `logp` reads."""
+    """Return the data vector of `logp`: number of columns, frame, and the matrix in C order."""
     return np.concatenate([[float(data.shape[1])], frame.packed(), np.ravel(data)])
 
 
@@ -409,12 +407,12 @@ def _pointer(array: NDArray[np.float64]) -> Any:
 
 
 def _column(batches: list[Any], name: str, shape: tuple[int, ...], kept: int) -> NDArray[Any]:
-    """Return what nutpie's Arrow tables hold of the last draws, one table a chain."""
+    """Return a column of the last draws from nutpie's Arrow tables, one table per chain."""
     return np.stack([_rows(batch, name, shape)[-kept:] for batch in batches])
 
 
 def _rows(batch: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return a column of the Arrow table of a chain, a row a draw."""
+    """Return a column of the Arrow table of one chain, with one row per draw."""
     import pyarrow
 
     column = pyarrow.array(batch.column(name))

@@ -1,7 +1,7 @@
-"""DrawStore: draws on disk while they are made, so that a fit that was killed can go on.
+"""DrawStore: draws written to disk while sampling, so that an interrupted fit can be resumed.
 
-A store is one file to which records are added, each with its digest. A record that was being
-written when the power went, or the disk was full, is thus known for what it is and left out.
+A store is an append-only file of records, each with its digest, so that a record truncated by a
+crash or a full disk is detected and ignored.
 """
 
 import hashlib
@@ -44,21 +44,21 @@ logger = logging.getLogger(__name__)
 
 _DIGEST = 64
 _NOT_OF_THE_DRAWS = frozenset({"cores"})
-"""Settings that may differ between the fits that one store is of."""
+"""Settings that may change when a fit is resumed."""
 
 _NOT_OF_THE_MODEL = frozenset({"title", "references"})
-"""What of a card may."""
+"""Fields of a card that may change when a fit is resumed."""
 
 
 class Place(NamedTuple):
-    """Which of the sampler's calls draws are of.
+    """Identifies the call of the sampler that draws belong to.
 
     Attributes
     ----------
     factor
-        Draws that this attempt makes for each that is kept.
+        Thinning factor of the attempt.
     mode
-        Which mode of the posterior, numbered from zero.
+        Index of the mode of the posterior.
     """
 
     factor: int
@@ -72,14 +72,14 @@ class _Record(NamedTuple):
 
 
 class DrawStore:
-    """The draws that a fit has made so far, in a file.
+    """The draws of a fit so far, in a file.
 
     Attributes
     ----------
     path
         The file.
     content
-        What is fitted, as groups and facts of `bayescale.data.netcdf`.
+        Model, data and settings of the fit, as groups and facts of `bayescale.data.netcdf`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,12 +99,12 @@ class DrawStore:
     def open(
         cls, path: Path, model: Model, runs: Runs, provenance: Mapping[str, Any]
     ) -> "DrawStore":
-        """Begin a store, or take one up that was begun for the same fit.
+        """Create a store, or open the existing one of the same fit.
 
         Raises
         ------
         FitFileError
-            If the file is something else, or of another fit.
+            If the file is not a store, or belongs to another fit.
         """
         facts = {
             "model": model.to_dict(),
@@ -125,46 +125,46 @@ class DrawStore:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Of the finished fit if it is finished, else what was known when it began."""
+        """Provenance of the finished fit, or that known at the start of an unfinished one."""
         done = self._last("done")
         begun: dict[str, Any] = self.content[1]["provenance"]
         return dict(done.facts["provenance"]) if done else begun
 
     @property
     def finished(self) -> int | None:
-        """The factor of the attempt that finished the fit, if one did."""
+        """Factor of the attempt that completed the fit, or None."""
         done = self._last("done")
         return int(done.facts["factor"]) if done else None
 
     @property
     def taken_up(self) -> int:
-        """How often the fit was begun again after it was interrupted."""
+        """Number of times the fit was resumed."""
         return sum(record.facts["kind"] == "taken up" for record in self._records)
 
     @property
     def factors(self) -> tuple[int, ...]:
-        """The factors of all attempts that were begun, in their order."""
+        """Factors of all attempts that were started, in order."""
         return tuple(r.facts["factor"] for r in self._records if r.facts["kind"] == "attempt")
 
     def finish(self, factor: int, provenance: Mapping[str, Any]) -> None:
-        """Record that the fit is finished, and by the draws of which attempt."""
+        """Record that the fit is complete, and which attempt holds its draws."""
         self._add({"kind": "done", "factor": factor, "provenance": dict(provenance)})
 
     def sampler(self, compiled: Sampler, factor: int) -> "KeptSampler":
-        """Return what samples in place of a compiled density in one attempt, and keeps draws."""
+        """Return a sampler for one attempt that writes its draws to this store."""
         if factor not in self.factors:
             self._add({"kind": "attempt", "factor": factor})
         return KeptSampler(compiled, self, factor)
 
     def add_exploration(self, factor: int, found: Exploration) -> None:
-        """Add what was found of modes in an attempt."""
+        """Add the search for modes of an attempt."""
         arrays = {str(i): starts for i, starts in enumerate(found.starts)}
         facts = {"evidence": dict(found.log_evidence), "error": found.error}
         packed = _pack({**arrays, "weights": found.weights})
         self._add({"kind": "modes", "factor": factor, **facts}, packed)
 
     def exploration(self, factor: int) -> Exploration | None:
-        """Return what was found of modes in an attempt, if anything was."""
+        """Return the search for modes of an attempt, or None."""
         found = self._last("modes", factor=factor)
         if found is None:
             return None
@@ -178,7 +178,7 @@ class DrawStore:
         )
 
     def add(self, place: Place, chain: int, first: int, draws: Arrays, statistics: Arrays) -> None:
-        """Add draws of a chain, the first of which has this number among all of the chain."""
+        """Add draws of a chain, where `first` is the index of the first of them in the chain."""
         rows = len(next(iter(draws.values())))
         packed = _pack(
             {f"draws/{name}": values for name, values in draws.items()}
@@ -189,14 +189,14 @@ class DrawStore:
         )
 
     def lengths(self, place: Place, chains: int) -> list[int]:
-        """Return how many draws each chain has."""
+        """Return the number of draws of each chain."""
         lengths = [0] * chains
         for record, skipped in self._parts(place):
             lengths[record.facts["chain"]] += record.facts["rows"] - skipped
         return lengths
 
     def last(self, place: Place, chains: int) -> Iterator[Arrays]:
-        """Return the last draw of each chain that has any."""
+        """Return the last draw of each non-empty chain."""
         ends: dict[int, _Record] = {r.facts["chain"]: r for r, _ in self._parts(place)}
         for chain in sorted(set(range(chains)) & set(ends)):
             arrays = _unpack(self._payload(ends[chain]))
@@ -205,7 +205,7 @@ class DrawStore:
     def draws(
         self, place: Place, chains: list[int], count: int
     ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
-        """Return the first draws of some chains, as `Sampler.sample` does."""
+        """Return the first draws of the given chains, in the form of `Sampler.sample`."""
         found: dict[str, NDArray[Any]] = {}
         filled = dict.fromkeys(chains, 0)
         for record, skipped in self._parts(place):
@@ -214,7 +214,7 @@ class DrawStore:
                 continue
             begin = filled[chain]
             for name, values in _unpack(self._payload(record)).items():
-                # Made whole at once: joined from parts, draws would be in memory twice.
+                # Preallocated: concatenating parts would hold the draws in memory twice.
                 if name not in found:
                     shape = (len(chains), count, *values.shape[1:])
                     found[name] = np.empty(shape, values.dtype)
@@ -228,9 +228,9 @@ class DrawStore:
         return _of("draws/", found), xr.Dataset(stats, coords=coordinates)
 
     def _parts(self, place: Place) -> Iterator[tuple[_Record, int]]:
-        """Return the records of draws, and how many of each are there already.
+        """Yield the records of draws, and how many of each duplicate earlier records.
 
-        An interruption may come after a record is written and before that is known.
+        Draws are written twice if a fit is interrupted between writing and acknowledging them.
         """
         lengths: dict[int, int] = {}
         for record in self._records:
@@ -260,7 +260,7 @@ class DrawStore:
                     "give each a file of its own."
                 )
             try:
-                # Whatever a write left that was cut short goes away.
+                # Remove the rest of an incomplete write.
                 file.truncate(self._end)
                 file.seek(self._end)
                 rest = memoryview(whole)
@@ -311,10 +311,10 @@ class DrawStore:
 
 
 class KeptSampler:
-    """Samples in place of a compiled density, and keeps draws in a store as they are made.
+    """Sampler that writes the draws of a compiled density to a store while sampling.
 
-    Chains that have all their draws are not sampled again. The others go on, after a warm-up of
-    their own: from where chains stood, or from the usual starts if they had not begun.
+    Complete chains are not sampled again. Incomplete ones are continued after another warm-up,
+    from their last draws, or from the default starts if they have none.
     """
 
     def __init__(self, compiled: Sampler, store: DrawStore, factor: int) -> None:
@@ -328,7 +328,7 @@ class KeptSampler:
         progress: ProgressCallback | None = None,
         starts: NDArray[np.float64] | None = None,
     ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
-        """Return draws as `Sampler.sample` does, making those that the store has not."""
+        """Return draws as `Sampler.sample` does, sampling those missing from the store."""
         place, every = next(self._places), range(settings.chains)
         seed = settings.seed
         for begun in (True, False):
@@ -337,7 +337,7 @@ class KeptSampler:
             if not chains:
                 continue
             if any(lengths):
-                # The same stream again would give the same draws again.
+                # A new random stream, since the original one would repeat the stored draws.
                 seed = seed_of(settings.seed, Stream.GOING_ON, *place, sum(lengths))
             rest = replace(
                 settings,
@@ -362,14 +362,14 @@ class KeptSampler:
 
 
 def refuse_store(store: str | Path | None) -> None:
-    """Raise if draws cannot be kept in a file: it cannot be written, or is something else.
+    """Raise if a file cannot serve as a store: not writable, or not a store.
 
     Raises
     ------
     FitFileError
-        If there is something else than draws that a fit kept.
+        If the file exists and is not a store.
     OSError
-        If nothing can be written there.
+        If the file cannot be written.
     """
     if store is None:
         return
@@ -380,7 +380,7 @@ def refuse_store(store: str | Path | None) -> None:
 
 
 def refuse_other_files(path: Path) -> None:
-    """Raise FitFileError if there is something else than draws that a fit kept."""
+    """Raise FitFileError if the file exists and is not a store."""
     if not holds_draws(path):
         raise FitFileError(
             f"{path}: not a file of draws that a fit kept. It was left as it is; give another."
@@ -388,7 +388,7 @@ def refuse_other_files(path: Path) -> None:
 
 
 def holds_draws(path: Path) -> bool:
-    """Return whether a file is of draws that a fit kept while it was made."""
+    """Return whether a file is a store of draws."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -396,7 +396,7 @@ def holds_draws(path: Path) -> bool:
 
 
 def _read(path: Path) -> tuple[list[_Record], int, int]:
-    """Return the records of a file up to the first damaged one, where they end, and its size."""
+    """Return the intact leading records of a file, the offset of their end, and its size."""
     records: list[_Record] = []
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -433,7 +433,7 @@ def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def _unpack(packed: bytes) -> dict[str, NDArray[Any]]:
-    """Return arrays that `_pack` packed; none is greater than what it was read from."""
+    """Return arrays that `_pack` packed; no array is larger than its input."""
     with zipfile.ZipFile(io.BytesIO(packed)) as members:
         if any(m.compress_type != zipfile.ZIP_STORED for m in members.infolist()):
             raise ValueError("found compressed draws, which no store has")

@@ -1,8 +1,8 @@
-"""From a PyMC model to what a sampler can call: machine code, or a function of JAX.
+"""Compile the log density of a PyMC model: to machine code, or to a JAX function.
 
 `nutpie.compile_pymc_model` wraps the log density generically, and compiling its wrappers takes
-most of the time of a start. All our data are one matrix and nothing but the unconstrained position
-is stored, so the wrappers here are a few lines and compile in a fraction of that.
+most of the start-up time. Here the data are one matrix and only the unconstrained position is
+stored, so the wrappers are a few lines and compile in a fraction of that time.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,9 +45,9 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
     slopes: Any = grad(log_density, list(values.values()))
     gradient: Any = pt.concatenate([slope.ravel() for slope in slopes])  # type: ignore[no-untyped-call]
     outputs = clone_replace([log_density, gradient], entries)
-    # By default sums may be taken in any order and products be fused with them, which depends on
-    # the processor and on what PyTensor's own cache of machine code already holds. To the letter,
-    # the last digit, and so every draw, is the same; it costs nothing that could be measured.
+    # With fastmath, sums are reordered and fused depending on the processor and on the state of
+    # PyTensor's cache. Without it results are reproducible to the last digit, and so is every
+    # draw, at no measurable cost.
     with built, config.change_flags(numba__fastmath=False):
         function = compile_graph([position], outputs, mode="NUMBA")
         evaluate = function.vm.jit_fn
@@ -60,7 +60,7 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
 
     pointer = types.CPointer(types.double)
 
-    # Loops, not slices or products: Numba spends seconds compiling those, and their errors.
+    # Loops instead of slices or matrix products, which take Numba seconds to compile.
     @numba.njit
     def place(position, facts):  # type: ignore[no-untyped-def]
         x = np.empty(n)
@@ -111,9 +111,9 @@ def lower_logp(
     Returns
     -------
     order
-        The variables in the order in which a position holds them.
+        The variables in the order of the position vector.
     log_density
-        Of a position and the matrix, in 64 bits.
+        Function of a position and the matrix, in 64 bits.
     """
     import jax
     import pytensor.tensor as pt
@@ -128,17 +128,17 @@ def lower_logp(
     outputs = clone_replace([built.logp()], {**entries, built[data_name]: data})
     found = jax.config.jax_enable_x64
     register_in_jax()
-    # Constants are made here, whatever the precision that others in the process work in.
+    # Constants must be 64-bit, whatever precision the rest of the process uses.
     with built, jax.enable_x64(True):
         function = compile_graph([position, data], outputs, mode="JAX")
-    # PyTensor's JAX backend turns on 64 bits for the whole process when it is first imported.
+    # PyTensor's JAX backend enables 64 bits for the whole process on import; restore the setting.
     jax.config.update("jax_enable_x64", found)
     evaluate = function.vm.jit_fn
     return tuple(values), lambda x, matrix: evaluate(x, matrix)[0]
 
 
 def _values_of(built: "pm.Model") -> dict[str, Any]:
-    """Return the unconstrained variable behind each free one, by its name: scalars first."""
+    """Return the unconstrained variable of each free variable by name, scalars first."""
     in_order = sorted(built.free_RVs, key=lambda variable: bool(variable.ndim))
     return {str(v.name): built.rvs_to_values[v] for v in in_order}
 
@@ -146,7 +146,7 @@ def _values_of(built: "pm.Model") -> dict[str, Any]:
 def _entries_of_position(
     values: Mapping[str, Any], start: Mapping[str, ArrayLike]
 ) -> tuple[Any, dict[Any, Any]]:
-    """Return a vector that holds all variables, and what each is in terms of it."""
+    """Return a vector of all variables, and each variable as an expression of it."""
     import pytensor.tensor as pt
 
     shapes = {name: np.shape(start[name]) for name in values}

@@ -1,10 +1,9 @@
-"""Machine code of log densities, kept between sessions: a law fitted before starts at once.
+"""On-disk cache of the machine code of log densities, shared between sessions.
 
-Making the graph of a model, its gradient and the machine code takes most of the time of a short
-fit. What comes out depends on the card, the room for levels, the modules of this package that make
-the graph, the versions of what compiles it and the processor; under a digest of all of those the
-code itself is kept, so that nothing stale can be found. A file is whole and says what it holds, or
-is not used.
+Building the graph of a model, its gradient and the machine code takes most of the time of a short
+fit. The key is a digest of everything the code depends on: the card, the padded number of levels,
+the modules of this package that build the graph, the versions of the compilers and the processor.
+Files that are incomplete or have another key are ignored.
 """
 
 import base64
@@ -32,18 +31,18 @@ _COMPILED_BY = (
     "bayescale.inference.compile",
     "bayescale.inference.compile_cache",
 )
-"""The modules that make a graph, and machine code of it."""
+"""The modules that build a graph and compile it."""
 
 _IMPORT = re.compile(r"^\s*from (bayescale[\w.]*) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
 
 _CALLS_PYTHON = b"objmode"
-"""What is in the names of code that looks something up in Python, which another session lacks."""
+"""Marks the symbols of code that calls back into Python and so cannot be cached."""
 
 _said: set[str] = set()
-"""Why nothing is kept, so that it is said once."""
+"""Reasons for not caching that were already reported, so that each is reported once."""
 
 _MOST = 256
-"""How many densities are kept; those used least lately go first."""
+"""Maximal number of cached densities; the least recently used are evicted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class Code:
     symbol
         Its name in the library.
     library
-        What holds it in memory, and must be kept as long as it may be called.
+        Owner of its memory, which must outlive all calls.
     """
 
     symbol: str
@@ -63,7 +62,7 @@ class Code:
 
     @cached_property
     def address(self) -> int:
-        """Where it is in memory."""
+        """Memory address."""
         return int(self.library.get_pointer_to_function(self.symbol))
 
     @classmethod
@@ -72,7 +71,7 @@ class Code:
         return cls(cfunc._wrapper_name, cfunc._library)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the code as JSON holds it."""
+        """Return the code in a form that JSON can hold."""
         if self.library.has_dynamic_globals:
             raise ValueError(f"{self.symbol} holds addresses of this process")
         name, kind, parts = self.library.serialize_using_object_code()
@@ -83,7 +82,7 @@ class Code:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Code":
-        """Load code that another session kept."""
+        """Load code from the cache."""
         from numba.core.registry import cpu_target
         from numba.core.runtime.nrt import rtsys
 
@@ -105,20 +104,20 @@ class Density:
 
 
 def kept(what: str, make: Callable[[], Density]) -> Density:
-    """Return a density that was compiled before, or compile it and keep it.
+    """Return a density from the cache, or compile and cache it.
 
     Parameters
     ----------
     what
-        All that the density depends on beside this package and what compiles it.
+        Text of all that the density depends on, other than this package and its compilers.
     make
-        Compiles it.
+        Compiles the density.
     """
     where = folder()
     try:
         make_private_folder(where)
     except OSError as error:
-        # Machine code is executed: it is read from no place where somebody else may put it.
+        # Cached code is executed, so it is only read from folders that nobody else can write.
         said = str(error)
         if said not in _said:
             _said.add(said)
@@ -143,7 +142,7 @@ def kept(what: str, make: Callable[[], Density]) -> Density:
 
 
 def folder() -> Path:
-    """Return where densities are kept: ``BAYESCALE_CACHE_DIR``, or the user's cache folder."""
+    """Return the cache folder: ``BAYESCALE_CACHE_DIR``, or the user's cache folder."""
     import platformdirs
 
     chosen = os.environ.get("BAYESCALE_CACHE_DIR")
@@ -188,7 +187,7 @@ def _digest(what: str) -> str:
 
 @cache
 def _source() -> str:
-    """Return a digest of the modules that decide what is compiled: a report may change freely."""
+    """Return a digest of the modules that determine what is compiled."""
     digest = hashlib.sha256()
     for name, path in sorted(modules_behind(_COMPILED_BY).items()):
         digest.update(name.encode() + b"\0" + path.read_bytes())
@@ -196,10 +195,10 @@ def _source() -> str:
 
 
 def modules_behind(names: Iterable[str]) -> dict[str, Path]:
-    """Return the files of modules of this package and of all that they import from it, by name.
+    """Return the files of modules of this package and of their imports from it, by name.
 
-    Imports are read off the text, wherever they stand in a module; a name that is imported from
-    a package counts as a module where there is one of that name.
+    Imports are parsed from the source, wherever they stand in a module; a name imported from a
+    package counts as a module if there is one of that name.
     """
     root = Path(__file__).parents[1]
     found: dict[str, Path] = {}
@@ -208,7 +207,7 @@ def modules_behind(names: Iterable[str]) -> dict[str, Path]:
         name = waiting.pop()
         place = root.joinpath(*name.split(".")[1:])
         path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-        # The package itself imports everything, for its surface, and makes no graph.
+        # The root package re-exports everything and builds no graph.
         if name == "bayescale" or name in found or not path.is_file():
             continue
         found[name] = path

@@ -1,4 +1,4 @@
-"""Load a saved fit, or assemble one from the draws that a store has so far."""
+"""Load a saved fit, or the draws so far of an interrupted one."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,30 +21,30 @@ from bayescale.posterior.fit import LEVELS, Fit
 _GROUPS = ("posterior", "sample_stats", "runs")
 _FACTS = ("model", "scale", "runs", "provenance")
 _LEAST = 10
-"""Fewer draws a chain than this say nothing, not even how little they say."""
+"""Fewest draws per chain for which diagnostics are meaningful."""
 
 
 def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
-    """Load a saved fit, or the draws so far of one that was interrupted.
+    """Load a saved fit, or the draws so far of an interrupted one.
 
     Parameters
     ----------
     path
-        A file that `Fit.save` wrote, or that was the `store` of a fit.
+        A file written by `Fit.save`, or the `store` of a fit.
     law
-        The law it is expected to be of; another is refused.
+        Name of the expected law; a fit of another law is refused.
 
     Returns
     -------
     Fit
-        With draws identical to those saved. Of a store of a fit that was interrupted, as many
-        draws as there are of equally long chains, and ``fit.diagnostics`` says how many those are.
+        With draws identical to those saved. From the store of an interrupted fit, as many draws
+        as are available in chains of equal length; ``fit.diagnostics`` says how many those are.
 
     Raises
     ------
     FitFileError
-        If the file is missing, damaged, not a saved fit, of another law, or of a fit that was
-        interrupted before its chains had ten draws each.
+        If the file is missing, damaged, not a saved fit, of another law, or of a fit interrupted
+        before its chains had ten draws each.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def load_fit(path: str | Path, *, law: str | None = None) -> Fit:
 
 
 def _fit_so_far(path: Path) -> Fit:
-    """Return the fit of the draws that a store has.
+    """Return the fit of the draws in a store.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def _fit_so_far(path: Path) -> Fit:
     runs = runs_from(groups["runs"], facts["runs"])
     provenance = store.provenance
     settings = provenance["sampler"]
-    # An attempt that has just begun may have fewer draws than the one that it is to replace.
+    # A new attempt may still have fewer draws than the one it replaces.
     tried = [store.finished] if store.finished else store.factors
     factor, (chains, count) = max(
         ((factor, _most(store, factor, settings["chains"])) for factor in tried),
@@ -121,9 +121,9 @@ def _fit_so_far(path: Path) -> Fit:
 
 
 def _most(store: DrawStore, factor: int, chains: int) -> tuple[list[int], int]:
-    """Return the chains of an attempt, and how many draws of each, that are most draws in all.
+    """Return the chains, and the common number of draws, that give the most draws in total.
 
-    With fewer processors than chains some may be long while others have not begun.
+    With fewer processors than chains, some chains are long while others have not started.
     """
     exploration = store.exploration(factor)
     modes = len(exploration.starts) if exploration else 1
@@ -153,7 +153,7 @@ def _saved(path: Path) -> Fit:
 
 
 def _card_from(content: Mapping[str, Any], path: Path) -> Model:
-    """Return the model of a card that is in a file, or raise FitFileError."""
+    """Return the model of the card in a file, or raise FitFileError."""
     with refusing_damage(path):
         try:
             return Model.from_dict(content, str(path))

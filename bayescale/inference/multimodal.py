@@ -1,7 +1,7 @@
-"""Laws whose posterior may lie in several separate places: look into each, weigh them, sample each.
+"""Multimodal posteriors: find the modes, weigh them by evidence, and sample each.
 
-A chain does not cross from one mode to another, so chains that happened to start apart would
-disagree for ever, and chains that happened to start together would agree on the wrong one.
+A chain does not cross between well-separated modes: chains started in different modes never agree,
+and chains started in the same mode may agree on the wrong one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,18 +22,18 @@ from bayescale.inference.preconditioner import LogDensity, mode_from
 from bayescale.model.card import Model
 from bayescale.posterior.diagnostics import CERTAIN
 
-# A mode that is nowhere near the data is a long ridge; its exact shape does not matter.
+# Shallow trees: a mode far from the data is a long ridge, whose exact shape does not matter.
 _PILOT = {"tune": 300, "draws": 200, "chains": 2, "maxdepth": 6}
 _APART = 4.0
-"""Pilots whose means differ by more standard deviations, in any direction, are two modes."""
+"""Pilot chains whose means differ by more standard deviations in a direction are separate modes."""
 _SAME_SUMMIT = 0.05
-"""Unconstrained scalars, whose scales are about one, that differ by less are one maximum."""
+"""Maxima whose unconstrained scalars (with scales of about one) differ by less are the same."""
 _EVIDENCE_DRAWS, _EVIDENCE_DF = 1000, 5.0
 _BRIDGE_STEPS, _BATCH = 50, 20
 _STARTS, _JITTER = 400, 0.5
 
 type Draws = NDArray[np.float64]
-"""Positions, a row each."""
+"""Positions, one per row."""
 
 type Arrays = dict[str, NDArray[np.float64]]
 
@@ -42,7 +42,7 @@ type Sampled = tuple[Arrays, xr.Dataset]
 
 
 class Samples(Protocol):
-    """What a `Sampler` does, and what keeps its draws does in its place."""
+    """The sampling interface that `Sampler` and `KeptSampler` share."""
 
     def sample(
         self,
@@ -56,18 +56,18 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
-    """What short chains from every mode found.
+    """Result of the pilot chains from every candidate mode.
 
     Attributes
     ----------
     starts
-        Of each mode that is kept, positions where chains may begin, a row each.
+        Starting positions in each retained mode, one per row.
     weights
-        Share of the posterior of each of them.
+        Posterior probability of each retained mode.
     log_evidence
-        Of each mode in which a chain ended, less that of the best; best first.
+        Log evidence of each mode found, relative to the best; best first.
     error
-        Standard error of the log evidence of the least certain mode that is kept.
+        Largest standard error of the log evidence among the retained modes.
     """
 
     starts: tuple[Draws, ...]
@@ -76,7 +76,7 @@ class Exploration:
     error: float
 
     def only(self, kept: Sequence[int]) -> "Exploration":
-        """Return what is known without some of the modes that were kept."""
+        """Return the result restricted to some of the retained modes."""
         dropped = {name for i, name in enumerate(self.log_evidence) if i < len(self.starts)} - {
             name for i, name in enumerate(self.log_evidence) if i in kept
         }
@@ -93,7 +93,7 @@ class Exploration:
 
 
 def places_to_look(model: Model, design: Design) -> list[dict[str, Any]]:
-    """Return starting points, one for each place where the law may have a mode; most have one."""
+    """Return starting points, one for each candidate mode of the law; most laws have one."""
     starts = model.law.starts(design.placed.log_inputs)
     return [starting_point(model, instead, design.sizes) for instead in starts]
 
@@ -105,10 +105,9 @@ def explore(
     settings: Settings,
     places: Sequence[Mapping[str, float]],
 ) -> Exploration:
-    """Start short chains in each of several places, and weigh the modes in which they end.
+    """Run pilot chains from each starting point, and weigh the modes in which they end.
 
-    The weight of a mode is its evidence, by importance sampling from a multivariate Student-t
-    around its draws.
+    The weight of a mode is its evidence, by bridge sampling (`_log_evidence`).
 
     Raises
     ------
@@ -151,14 +150,14 @@ def sample_modes(
     exploration: Exploration,
     progress: ProgressCallback,
 ) -> tuple[Arrays, xr.Dataset, Exploration]:
-    """Sample each mode that is kept with chains of its own, and mix their draws by weight.
+    """Sample each retained mode with separate chains, and mix their draws by weight.
 
     Returns
     -------
     draws, sample_stats
-        As of `Sampler.sample`.
+        As returned by `Sampler.sample`.
     exploration
-        Without those modes that turned out to be one with another.
+        The modes, without those that turn out to be part of another.
     """
     sampled = []
     for i, starts in enumerate(exploration.starts):
@@ -170,11 +169,11 @@ def sample_modes(
 def mixed(
     sampled: Sequence[Sampled], exploration: Exploration, seed: int
 ) -> tuple[Arrays, xr.Dataset, Exploration]:
-    """Return the draws of modes, mixed by weight, and what is then known of modes.
+    """Return the draws of all modes mixed by weight, and the modes after merging.
 
-    Which mode a draw is of is drawn too, so that every chain of the result is of all modes.
-    Modes whose chains overlap are one, of which short chains saw two parts: the one that weighs
-    more stands for both, since its evidence is not to be counted twice.
+    The mode of each draw is sampled too, so that every chain of the result visits all modes.
+    Modes whose chains overlap are one mode that the pilots saw in two parts: the one with the
+    larger weight is retained, so that its evidence is not counted twice.
     """
     scalars = [_scalars_of(draws) for draws, _ in sampled]
     kept: list[int] = []
@@ -203,7 +202,7 @@ def mixed(
 
 
 def _scalars_of(draws: Mapping[str, NDArray[np.float64]]) -> Draws:
-    """Return the draws of scalars of all chains, a row each."""
+    """Return the draws of the scalars of all chains, one per row."""
     return np.column_stack([x.ravel() for x in draws.values() if x.ndim == 2])
 
 
@@ -214,7 +213,7 @@ def _pilots(
     centres: Sequence[Draws],
     rng: np.random.Generator,
 ) -> list[Draws]:
-    """Return the draws of every short chain."""
+    """Return the draws of every pilot chain."""
     found: list[Draws] = []
     failures: list[SamplingError] = []
     for centre in centres:
@@ -234,10 +233,10 @@ def _pilots(
 def _merge(
     chains: Sequence[Draws], scalars: int, log_density: LogDensity | None = None
 ) -> list[Draws]:
-    """Return the draws of each separate place.
+    """Return the pilot draws grouped by mode.
 
-    Short chains may see two parts of one long mode. So two chains are of one place if their draws
-    overlap, or if the same maximum of the density is above both.
+    Pilot chains may see two parts of one long mode, so two chains belong to one mode if their
+    draws overlap, or if both lead uphill to the same maximum of the density.
     """
     places: list[tuple[Draws, Draws | None]] = []
     for chain in chains:
@@ -256,7 +255,7 @@ def _merge(
 
 
 def _overlap(some: Draws, others: Draws) -> bool:
-    """Return whether two sets of draws of scalars are of one mode.
+    """Return whether two sets of draws of the scalars belong to one mode.
 
     Steps of levels and walks, which come after the scalars, are standard normal in every mode.
     """
@@ -267,22 +266,22 @@ def _overlap(some: Draws, others: Draws) -> bool:
 def _log_evidence(
     compiled: Sampler, data: Draws, draws: Draws, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Return the log of the integral of a mode, and the standard error of that.
+    """Return the log evidence of a mode, and its standard error.
 
     Notes
     -----
     Bridge sampling (Meng and Wong 1996) between the draws and a proposal: a multivariate
     Student-t of the scalars, and independent normals of the steps, which are nearly standard
-    normal whatever the scalars are. The proposal is made of every other draw and the bridge
-    stands on the rest. Its standard error is that of Fruehwirth-Schnatter (2004, Econometrics
-    Journal 7), with the autocorrelation of the draws by means of batches.
+    normal whatever the scalars are. The proposal is fitted to every other draw and the estimate
+    uses the rest. The standard error is that of Fruehwirth-Schnatter (2004, Econometrics Journal
+    7), with batch means to account for autocorrelation.
     """
     from scipy import stats
 
     scalars = compiled.scalars
     made_of, held_out = draws[::2], draws[1::2]
     centre, spread = made_of.mean(axis=0), made_of.std(axis=0) + 1e-9
-    # A chain that never moved has no spread; it must still be weighed.
+    # Regularised, so that the evidence is defined even for a chain that never moved.
     covariance = np.cov(made_of[:, :scalars], rowvar=False) + 1e-9 * np.eye(scalars)
     bulk = stats.multivariate_t(centre[:scalars], covariance, df=_EVIDENCE_DF)  # type: ignore[call-overload]
     rest = stats.norm(centre[scalars:], spread[scalars:])
@@ -304,18 +303,18 @@ def _log_evidence(
 def _bridge(
     of_posterior: NDArray[np.float64], of_proposal: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Return the log of a normalising constant, and its standard error.
+    """Return the bridge-sampling log normalising constant, and its standard error.
 
     Parameters
     ----------
     of_posterior, of_proposal
-        Log density over that of the proposal, at draws of the posterior and of the proposal.
+        Log ratio of posterior to proposal density, at draws of each.
     """
     share = len(of_posterior) / (len(of_posterior) + len(of_proposal))
     log_here, log_there = np.log(share), np.log1p(-share)
     log_constant = float(np.median(of_posterior))
     for _ in range(_BRIDGE_STEPS):
-        # Both halves of the optimal bridge, over the density of the mixture of both.
+        # Numerator and denominator with the optimal bridge function.
         above = of_proposal - np.logaddexp(log_here + of_proposal, log_there + log_constant)
         below = -np.logaddexp(log_here + of_posterior, log_there + log_constant)
         before = log_constant
@@ -331,7 +330,7 @@ def _log_mean(logs: NDArray[np.float64]) -> float:
 
 
 def _relative_error(logs: NDArray[np.float64], batch: int) -> float:
-    """Return the standard error of a mean over that mean, from means of batches of draws."""
+    """Return the relative standard error of a mean, from batch means."""
     values = np.exp(logs - logs.max())
     batches = values[: len(values) // batch * batch].reshape(-1, batch).mean(axis=1)
     return float(batches.std(ddof=1) / np.sqrt(len(batches)) / values.mean())

@@ -1,7 +1,7 @@
-"""The other sampler: the same density lowered to JAX, sampled with NumPyro on what JAX finds.
+"""The JAX sampler: the same log density lowered to JAX, and sampled with NumPyro.
 
-Everything here is in 64 bits, within contexts of this module, so that the precision of other users
-of JAX in the process is left as it is.
+Everything runs in 64 bits within contexts of this module; the process-wide precision of JAX is
+left unchanged.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     import pymc as pm
 
 MOST_DENSE = 300
-"""Unknowns up to which the metric is a full matrix; beyond that it is diagonal."""
+"""Largest number of unknowns with a dense mass matrix; it is diagonal beyond."""
 
 _CHUNK = 25
-"""Draws of a chain between two looks at Ctrl-C and at the progress."""
+"""Draws of a chain between checks for Ctrl-C and updates of the progress."""
 
 _TRIES = 100
-"""Places where a chain may try to start."""
+"""Maximal number of attempts to find a start with a finite density."""
 
 type Logp = Callable[[Any, Any], Any]
-"""The log density at a position given the matrix, for JAX to trace."""
+"""The log density as a JAX-traceable function of a position and the matrix."""
 
 
 class _Kept(NamedTuple):
-    """What is kept of each draw."""
+    """What is recorded of each draw."""
 
     position: Any
     diverging: Any
@@ -63,7 +63,7 @@ class JaxLogp(Sampler):
     def of(
         cls, built: "pm.Model", start: Mapping[str, ArrayLike], data_name: str, data_rows: int
     ) -> "JaxLogp":
-        """Return the density of a PyMC model, with a value around which chains start.
+        """Return the density of a PyMC model, with starting values.
 
         Raises
         ------
@@ -96,7 +96,7 @@ class JaxLogp(Sampler):
         import jax
 
         self.check_rows(data)
-        # An accelerator runs all chains in step; processors run each in a thread of its own.
+        # An accelerator vectorises over chains; on CPUs each chain has its own thread.
         together = jax.default_backend() != "cpu"
         begin, advance = _nuts(
             self._logp,
@@ -123,12 +123,12 @@ class JaxLogp(Sampler):
                 return states, jax.tree.map(np.asarray, kept)
 
         each = settings.tune + settings.draws
-        # What is moved in whole chunks may begin within warm-up and end beyond what was asked for.
+        # Whole chunks may start within warm-up and end beyond the requested draws.
         first = settings.tune // _CHUNK * _CHUNK
         chunks: list[_Kept] = []
         with ThreadPoolExecutor(settings.cores) as pool:
             for done in range(0, each, _CHUNK):
-                # One by one at first: several threads would compile the same thing each.
+                # Sequentially at first, or every thread would compile the same function.
                 ran = list((pool.map if done else map)(go_on, lanes))
                 lanes = [states for states, _ in ran]
                 if done >= first:
@@ -143,7 +143,7 @@ class JaxLogp(Sampler):
         return self.unpack(kept.position), _statistics(kept, settings.maxdepth)
 
     def _keep(self, chunk: _Kept, first: int, settings: Settings, keep: KeepCallback) -> None:
-        """Hand on what of a chunk is wanted, of which the first draw has this number."""
+        """Pass the requested draws of a chunk, whose first draw has index `first`, to `keep`."""
         wanted = slice(max(-first, 0), settings.draws - first)
         statistics = _statistics(chunk, settings.maxdepth)
         for chain in range(settings.chains):
@@ -175,7 +175,7 @@ class JaxLogp(Sampler):
 
     @cached_property
     def _widths(self) -> Callable[[Any, Any], Any]:
-        """Of each unknown at a position: how far it is to where the density has fallen off."""
+        """Width of the density in each unknown at a position, from its curvature."""
         import jax
         import jax.numpy as jnp
 
@@ -185,7 +185,7 @@ class JaxLogp(Sampler):
                 return jnp.dot(jax.jvp(slope, (position,), (unit,))[1], unit)
 
             found = jnp.abs(jax.lax.map(curvature, jnp.eye(len(position))))
-            # No prior is much wider than one, and what has no curvature here may have elsewhere.
+            # At most one: no prior is much wider, and the curvature may vanish only locally.
             return 1.0 / jnp.sqrt(jnp.where(jnp.isfinite(found), jnp.maximum(found, 1.0), 1.0))
 
         compiled: Callable[[Any, Any], Any] = jax.jit(widths)
@@ -194,7 +194,7 @@ class JaxLogp(Sampler):
     def _starts(
         self, data: NDArray[np.float64], settings: Settings, starts: NDArray[np.float64] | None
     ) -> list[NDArray[np.float64]]:
-        """Return where each chain starts: where density and gradient are finite."""
+        """Return a start for each chain at which density and gradient are finite."""
         found = []
         for chain in range(settings.chains):
             rng = generator(settings.seed, Stream.STARTS, chain)
@@ -213,10 +213,10 @@ class JaxLogp(Sampler):
 def _nuts(
     logp: Logp, dense: bool, together: bool, tune: int, target_accept: float, maxdepth: int
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return what makes the state of one chain, and what moves those of several on by a chunk.
+    """Return the functions that initialise one chain, and that advance chains by a chunk.
 
-    Unknowns are moved in units of their widths: NumPyro draws its metric towards 1e-3, which is
-    much for an elasticity that the runs tell to a thousandth.
+    Unknowns are scaled by their widths: NumPyro shrinks its mass matrix towards 1e-3, which is
+    too wide for elasticities that the runs determine to a thousandth.
     """
     import jax
     from numpyro.infer.hmc import hmc
@@ -225,7 +225,7 @@ def _nuts(
     def potential(widths: Any, matrix: Any) -> Callable[[Any], Any]:
         return lambda z: -logp(z * widths, matrix)
 
-    # The functional form takes the data as an argument, and stops between chunks.
+    # The functional form takes the data as an argument, and can be interrupted between chunks.
     init, move = hmc(potential_fn_gen=potential)
 
     def begin(start: Any, key: Any, value: Any, slope: Any, widths: Any, matrix: Any) -> Any:
@@ -254,7 +254,7 @@ def _nuts(
         def chunk(state: Any) -> Any:
             return jax.lax.scan(step, state, length=_CHUNK)
 
-        # Chains in step pay for the longest path of any, which costs an accelerator little.
+        # Vectorised chains all take the longest trajectory, which costs an accelerator little.
         return jax.vmap(chunk)(states) if together else jax.lax.map(chunk, states)
 
     return begin, jax.jit(advance)
@@ -267,7 +267,7 @@ def _statistics(kept: _Kept, maxdepth: int) -> xr.Dataset:
             "diverging": kept.diverging,
             "energy": kept.energy,
             "n_steps": steps,
-            # A whole tree of depth d has 2^d - 1 steps; one that ended within a doubling has fewer.
+            # A complete tree of depth d has 2^d - 1 steps; one that turned early has fewer.
             "depth": np.ceil(np.log2(steps + 1)).astype(np.int64),
             "maxdepth_reached": steps >= 2**maxdepth - 1,
             "step_size": kept.step_size,

@@ -1,4 +1,4 @@
-"""Many independent pieces of work: on any executor, resumable, each failing on its own."""
+"""Run many independent tasks on any executor, resumably, and with isolated failures."""
 
 import json
 import logging
@@ -20,19 +20,19 @@ from bayescale.model.card import Model
 logger = logging.getLogger(__name__)
 
 type Outcome = dict[str, Any]
-"""What a task returns: names and numbers or texts, as JSON holds them."""
+"""Result of a task: a JSON-serialisable mapping of names to numbers or texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One piece of work.
+    """One independent call.
 
     Attributes
     ----------
     key
-        What it is of, the same in another session: a finished task is known by it.
+        Identifies the task across sessions, so that finished tasks are found in the store.
     arguments
-        What the work is called with.
+        Arguments of the call.
     """
 
     key: str
@@ -40,10 +40,10 @@ class Task:
 
 
 def task_key(model: Model, runs: Runs, *settings: object) -> str:
-    """Return a name for a task that another session will find again, and no other task has.
+    """Return a key for a task that is unique and the same in every session.
 
-    It is of the card and its law, a user's own formula included, of the runs row by row, since
-    results may be of rows, and of the version of the package.
+    It covers the card and its law, including a user-defined formula, the runs in row order, since
+    results may refer to rows, and the version of the package.
     """
     observed = runs.digest(model.grouped_and_noted)
     parts = (__version__, model.to_dict(), model.law, observed, *settings)
@@ -64,31 +64,32 @@ def run_tasks(
     Parameters
     ----------
     work
-        A function of a module, so that other processes find it.
+        A module-level function, so that it can be pickled.
     tasks
-        The calls; no two with one key.
+        The calls, with distinct keys.
     label
-        What the progress bar says.
+        Label of the progress bar.
     executor
-        Any PEP 3148 executor, a cluster's too; one after the other in this process unless given.
+        Any PEP 3148 executor, including that of a cluster; sequential in this process unless
+        given.
     store
-        A file to which each result is added as it is there, a line each. Tasks whose results are
-        in it are not done again.
+        A file to which each result is appended as one line. Tasks with stored results are not
+        run again.
     progress
         Show a progress bar on standard error.
 
     Returns
     -------
     list of dict
-        A task that failed has the one entry ``status``, which says how; it is not stored, so
-        that it is tried again.
+        A failed task has the single entry ``status``, which describes the error; it is not
+        stored, so that it is retried.
 
     Raises
     ------
     TypeError
         If the executor is not one.
     KeyboardInterrupt
-        If interrupted; what was finished is in `store`, if there is one.
+        If interrupted; finished results are in `store`, if given.
     """
     _refuse_other_than_executors(executor)
     if store is not None:
@@ -162,7 +163,7 @@ def _read(store: str | Path | None) -> dict[str, Outcome]:
             entry: Mapping[str, Any] = json.loads(line)
             found[entry["key"]] = entry["result"]
         except (ValueError, KeyError, TypeError):
-            # The line that was being written when the power went.
+            # A line truncated by a crash.
             logger.warning("%s: left out a damaged line", store)
     return found
 
@@ -172,7 +173,7 @@ def _append(store: str | Path | None, key: str, result: Outcome) -> None:
         return
     line = json.dumps({"key": key, "result": result}).encode() + b"\n"
     with Path(store).open("a+b") as file:
-        # A damaged last line must not swallow the next one.
+        # Start on a new line after a damaged last one.
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":

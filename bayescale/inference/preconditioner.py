@@ -1,4 +1,4 @@
-"""Where a posterior lies and how wide it is: coordinates in which a sampler has little to learn."""
+"""Preconditioner: linear coordinates in which the posterior is close to standard normal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,27 +13,27 @@ type LogDensity = Callable[[Vector], tuple[float, Vector]]
 
 _MOST_STEPS = 200
 _NOWHERE = 1e12
-"""Energy where there is no density: more than any that has one."""
+"""Energy assigned where the density is zero, larger than any other."""
 
 _NUDGE = 1e-4
-"""Half the width of central differences of the gradient, in variables on about the scale of one."""
+"""Step of central differences of the gradient, in variables with scales of about one."""
 
 _WIDEST = 4.0
-"""No direction is taken to be wider, in standard deviations, than priors are."""
+"""Upper limit on the standard deviation along any axis, about that of wide priors."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """A linear change of variables: scalars about a centre, along axes of their own.
+    """A linear change of variables of the scalars, and a shift of all others.
 
-    Positions hold scalars first; all others are moved but not turned.
+    Positions hold the scalars first.
 
     Attributes
     ----------
     centre
-        The position at the origin.
+        The position at the origin of the new coordinates.
     axes
-        What a step of one along each axis adds to the scalars, a column each.
+        Matrix whose columns are the axes of the scalars.
     """
 
     centre: Vector
@@ -41,15 +41,15 @@ class Frame:
 
     @classmethod
     def plain(cls, size: int, scalars: int) -> "Frame":
-        """Return the frame in which positions are what they are."""
+        """Return the identity frame."""
         return cls(np.zeros(size), np.eye(scalars))
 
     @classmethod
     def about_mode(cls, log_density: LogDensity, start: Vector, scalars: int) -> "Frame":
         """Return the frame of the Laplace approximation of the scalars, at the mode.
 
-        What it is does not matter to the posterior, only to how fast it is sampled. Where the
-        search finds no finite density, it is the plain one.
+        The choice affects only the speed of sampling, not the posterior. If the search finds no
+        finite density, the identity frame is returned.
         """
         mode = mode_from(log_density, start)
         if mode is None:
@@ -63,7 +63,7 @@ class Frame:
             curvature[i] = (ahead - behind)[:scalars] / (2.0 * _NUDGE)
         values, directions = np.linalg.eigh(0.5 * (curvature + curvature.T))
         widths = 1.0 / np.sqrt(np.maximum(values, 1.0 / _WIDEST**2))
-        # Of all others the scale is known beforehand: steps, of a standard normal each.
+        # All other variables are whitened steps, with scales of one.
         centre = np.where(np.arange(len(mode)) < scalars, mode, 0.0)
         return cls(centre, directions * widths)
 
@@ -73,7 +73,7 @@ class Frame:
         return size + scalars**2
 
     def packed(self) -> Vector:
-        """Return all as one array."""
+        """Return the frame as one array."""
         return np.concatenate([self.centre, self.axes.ravel()])
 
     def seen(self, position: Vector) -> Vector:
@@ -85,7 +85,7 @@ class Frame:
 
 
 def mode_from(log_density: LogDensity, start: Vector) -> Vector | None:
-    """Return the local maximum of a density above a start, or None where there is no density."""
+    """Return the local maximum found from a start, or None if the density is zero there."""
     from scipy.optimize import minimize
 
     found = minimize(

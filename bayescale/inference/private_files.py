@@ -1,7 +1,7 @@
-"""Folders and files that are the user's own, and that nobody else can change.
+"""Folders and files that only the user can change.
 
-What is executed is read from such places alone. Where the system knows no owners of files, as on
-Windows, whatever lies in the user's own folders is taken for theirs.
+Executable code is only read from such places. On systems without file owners in the POSIX sense,
+such as Windows, files in the user's folders are trusted.
 """
 
 import os
@@ -12,14 +12,14 @@ _OF_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder and those above it where they are missing, for nobody but the user.
+    """Create a folder and its missing parents, accessible to the user only.
 
     Raises
     ------
     PermissionError
-        If somebody else could change what is in it; the message says which folder and why.
+        If another user could change its content; the message says which folder and why.
     OSError
-        If it cannot be made.
+        If it cannot be created.
     """
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     for place in reversed(missing):
@@ -28,10 +28,10 @@ def make_private_folder(folder: Path) -> None:
 
 
 def refuse_open_folder(folder: Path) -> None:
-    """Raise PermissionError if somebody else could change what is in a folder, or replace it.
+    """Raise PermissionError if another user could change the content of a folder or replace it.
 
-    Whoever can write to a folder above can put another in its place, unless it is sticky as
-    ``/tmp`` is; what a link leads to counts as well as where the link is.
+    Anyone who can write to a parent folder can replace the folder, unless the parent is sticky as
+    ``/tmp`` is; both a symbolic link and its target are checked.
     """
     if not hasattr(os, "getuid"):
         return
@@ -48,20 +48,20 @@ def refuse_open_folder(folder: Path) -> None:
 
 
 def read_private(path: Path) -> bytes:
-    """Return what a file holds.
+    """Return the content of a file.
 
     Raises
     ------
     PermissionError
-        If it is a link, no plain file, somebody else's, or others can write to it.
+        If it is a symbolic link, not a regular file, owned by another user, or writable by others.
     FileNotFoundError
-        If there is none.
+        If it does not exist.
     """
     if not hasattr(os, "getuid"):
         return path.read_bytes()
     if path.is_symlink():
         raise PermissionError(f"{path} is a link")
-    # Asked of what is open, so that it cannot be another file by then; a pipe must not block.
+    # Checked on the open handle, to avoid a race; non-blocking, in case it is a pipe.
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)

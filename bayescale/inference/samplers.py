@@ -1,4 +1,4 @@
-"""The samplers of a model: compiled at most once a process."""
+"""The samplers of a model, compiled at most once per process."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -17,15 +17,15 @@ from bayescale.model.card import Model
 
 
 def compiled_logp(model: Model, sizes: Sizes = (), sampler: str = "nutpie") -> Sampler:
-    """Return the compiled log density of a model, compiling it at most once a process."""
-    # What a card is called and cites does not matter to its density.
+    """Return the compiled log density of a model, compiling it at most once per process."""
+    # Identifier, title and references do not affect the density.
     plain = replace(model, id="compiled", title="", references=())
     return _compiled_card(plain.to_toml(), model.law, sizes, sampler)
 
 
 @lru_cache(maxsize=32)
 def _compiled_card(card: str, law: Law, sizes: Sizes, sampler: str) -> Sampler:
-    # The law is part of the key: a name may be defined again, with another formula.
+    # The law is part of the key, since a name may be redefined with another formula.
     import tomllib
 
     return SAMPLERS[sampler](Model.from_dict(tomllib.loads(card)), sizes)
@@ -37,13 +37,13 @@ def _with_numba(model: Model, sizes: Sizes) -> Sampler:
     def compile_it() -> Density:
         from bayescale.inference.compile import compile_logp
 
-        # Any data will do: the graph depends on the number of rows only.
+        # Placeholder data: the graph depends on the number of rows only.
         return compile_logp(build(model, np.zeros((rows, 2)), sizes), start, DATA)
 
-    # What a user's own law depends on cannot be known, so its code is not kept.
+    # The dependencies of a user-defined law are unknown, so its code is not cached.
     ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
     density = kept(f"{model.to_toml()}\n{sizes}", compile_it) if ours else compile_it()
-    # With a discrepancy a frame is no better, and its variables are few enough to learn.
+    # With a discrepancy a frame does not help, and there are few enough variables to adapt.
     framed = bool(model.effects) and model.discrepancy is None
     return CompiledLogp.of(density, start, rows, framed)
 
@@ -56,9 +56,9 @@ def _with_jax(model: Model, sizes: Sizes) -> Sampler:
 
 
 SAMPLERS = {"nutpie": _with_numba, "numpyro": _with_jax}
-"""What makes each sampler of a model with room for levels."""
+"""Factory of each sampler, from a model and its padded numbers of levels."""
 
 
 def target_of(model: Model) -> float:
-    """Return the acceptance at which a model is sampled unless another is asked for."""
+    """Return the default target acceptance rate of a model."""
     return 0.95 if model.has_steps else 0.9
