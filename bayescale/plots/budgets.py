@@ -92,7 +92,7 @@ def draw_fan(
     name
         What the fan is of.
     others
-        Labels and values over the grid; one that is left out leaves its colour out too.
+        Labels and values over the grid; None skips a colour, so that the others keep theirs.
     """
     low, quarter, middle, three_quarters, high = quantiles(grid)
     bands = ((0.9, 0.22, low, high), (0.5, 0.4, quarter, three_quarters))

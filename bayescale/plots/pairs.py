@@ -1,4 +1,4 @@
-"""Why A and alpha are hard to know and slopes are not: pairs of parameters, draw by draw."""
+"""Joint posterior of pairs of parameters: A and alpha lie on a ridge, elasticities do not."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -47,7 +47,7 @@ def pairs(
     >>> axes.flat[0].get_title()
     'correlation +1.00'
     """
-    pairs = list(pairs) if pairs is not None else telling_pairs(fit)
+    pairs = list(pairs) if pairs is not None else correlated_pairs(fit)
     if axes is None:
         import matplotlib.pyplot as plt
 
@@ -72,7 +72,7 @@ def pairs(
     return axes
 
 
-def telling_pairs(fit: Fit) -> list[tuple[str, str]]:
+def correlated_pairs(fit: Fit) -> list[tuple[str, str]]:
     """Return the two natural parameters that depend most on one another, and two elasticities.
 
     Raises

@@ -1,4 +1,4 @@
-"""The exponent after each step from Kaplan's way to Chinchilla's."""
+"""The exponent after each step from Kaplan's method to Chinchilla's."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""What the figures share: colours that survive colour blindness, human ticks, fresh Axes."""
+"""What the figures share: a colour-blind safe palette, readable ticks, and new Axes."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def new_axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:
 
 
 def tidy(ax: Axes) -> None:
-    """Take away what carries no information."""
+    """Remove the top and right spines, and other ink without information."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.set_axisbelow(True)

@@ -1,4 +1,4 @@
-"""The answers of page one: for each budget a plan, its intervals, and how near the best it is."""
+"""The answers of page one: for each budget a plan, its intervals and its expected regret."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Judged:
 
     @property
     def within(self) -> dict[float, float]:
-        """By share of the budget, the probability of being that near the best."""
+        """By regret as a share of the budget, the probability that the plan stays within it."""
         return {share: float((self.regret <= share).mean()) for share in WITHIN}
 
     def alternatives(self, budget: str) -> Table:

@@ -1,6 +1,6 @@
 """What a report is made of: answers, and sections of tables, pairs, points and pictures.
 
-Plain data that knows nothing of its looks, so that a page, a text and a record say the same.
+Plain data without layout, so that HTML, Markdown and JSON have the same content.
 """
 
 from collections.abc import Callable, Mapping
@@ -82,7 +82,7 @@ class Answer:
 type CaveatKind = Literal["runs", "extrapolation", "design", "law", "data"]
 
 CAVEATS: tuple[CaveatKind, ...] = ("runs", "extrapolation", "design", "law", "data")
-"""Kinds of caveats, the gravest first."""
+"""Kinds of caveats, the most severe first."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Caveat:
 
 @dataclass(frozen=True, kw_only=True)
 class Budgets:
-    """Quantiles of the optimum along budgets, for a reader to move along.
+    """Quantiles of the optimum over a grid of budgets, for the slider of the page.
 
     Attributes
     ----------

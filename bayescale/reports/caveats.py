@@ -20,7 +20,7 @@ _OF_SCHEDULES = ("schedule", "learning_rate", "lr", "peak_lr", "warmup", "warmup
 def caveats_of(
     fit: Fit, plan: Allocation | None, forecasts: Sequence[Forecast] = ()
 ) -> list[Caveat]:
-    """Return how far the answers may be believed, the gravest first.
+    """Return the caveats of the answers, the most severe first.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a full report asks beside its own fit: other laws, rising cuts, and what to run next."""
+"""The further analyses of a full report: other laws, an expanding window, and the next runs."""
 
 import warnings
 from collections.abc import Callable
@@ -23,10 +23,10 @@ _RUNS, _FOLDS = 2, 5
 
 
 @dataclass(frozen=True)
-class Besides:
-    """What else a decision rests on, asked of the runs of a fit for the largest of its budgets.
+class Extras:
+    """The further analyses of the runs of a fit, at the largest of its budgets.
 
-    What they cannot answer is None, with a warning that says why.
+    An analysis that the runs do not allow is None, with a warning that says why.
     """
 
     fit: Fit

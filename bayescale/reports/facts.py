@@ -16,7 +16,7 @@ from bayescale.reports.blocks import Caveat, Facts, Light, Pairs, Points, Sectio
 from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
 from bayescale.reports.figures import DRAWS, of_parameters, of_the_fit
-from bayescale.reports.forecasts import forecasts_of, said_amount
+from bayescale.reports.forecasts import forecasts_of, format_amount_of
 from bayescale.reports.sections import (
     allocation_section,
     alternatives_section,
@@ -87,7 +87,7 @@ def gather(
 
 
 def _terms(plan: Allocation) -> str:
-    """Return what budgets pay for, and what plans are held to, where it is not the usual."""
+    """Return the cost, the fixed inputs and the limits, where they are not the defaults."""
     said = [] if plan.cost == six_nd else [f"Budgets pay for {plan.cost.name}."]
     said += [f"Given: {name} = {format_count(value)}." for name, value in plan.fixed.items()]
     said += [f"Limits: {plan.limits}."] if plan.limits else []
@@ -207,7 +207,7 @@ def _method(fit: Fit, plan: Allocation | None) -> Section:
     if drift := model.discrepancy:
         rows.append(("discrepancy", f"elasticities drift along {' and '.join(drift.axes)}"))
     rows += [("pooling", f"{p.of} by {p.by}: {p.kind}") for p in model.pooling]
-    point = ", ".join(said_amount(fit.columns[n], x) for n, x in scale.reference.items())
+    point = ", ".join(format_amount_of(fit.columns[n], x) for n, x in scale.reference.items())
     if law.scale_free:
         rows.append(("reference point", f"{point}, the geometric centre of the runs"))
     else:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from bayescale import plots
 from bayescale.allocation.allocate import Allocation
-from bayescale.plots.pairs import telling_pairs
+from bayescale.plots.pairs import correlated_pairs
 from bayescale.plots.parameters import shown_quantities
 from bayescale.posterior.fit import Fit
 from bayescale.reports.blocks import Picture
@@ -117,7 +117,7 @@ def of_parameters(fit: Fit, prob: float) -> tuple[Picture, ...]:
         )
     ]
     if len(fit.law.parameters) > 1:
-        pairs = telling_pairs(fit)
+        pairs = correlated_pairs(fit)
         said = "; ".join(f"{one} against {other}" for one, other in pairs)
         found.append(
             Picture(

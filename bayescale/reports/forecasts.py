@@ -44,7 +44,7 @@ def forecasts_of(fit: Fit, inputs: Mapping[str, object], prob: float) -> tuple[F
             name: [draws[name].isel(plan=place).quantile(each).to_numpy() for each in levels]
             for name in (response, f"{response}_run")
         }
-        where = ", ".join(said_amount(column, value) for column, value in at.items())
+        where = ", ".join(format_amount_of(column, value) for column, value in at.items())
         beyond = {
             column: factor
             for column, factor in _times_the_ends(fit, at).items()
@@ -92,7 +92,7 @@ def forecasts_of(fit: Fit, inputs: Mapping[str, object], prob: float) -> tuple[F
     return tuple(found)
 
 
-def said_amount(column: str, value: float) -> str:
+def format_amount_of(column: str, value: float) -> str:
     """Return an amount of a column as people say it: ``1e21 FLOP``, ``7B parameters``."""
     if column == "compute":
         return format_compute(value)
@@ -102,7 +102,7 @@ def said_amount(column: str, value: float) -> str:
 
 
 def _times_the_ends(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
-    """Return by what factor each input lies above the most of the runs, or below their least."""
+    """Return the factor by which each input lies above the largest run, or below the smallest."""
     found = {}
     for name, values in fit.inputs.items():
         column = fit.columns[name]

@@ -15,11 +15,11 @@ from bayescale.reports.blocks import Block, Facts, Picture
 _RASTER_DPI = 160
 
 _LONG = 32
-"""Letters of a cell from which it is broken into lines; an interval never is."""
+"""Length, in characters, above which the text of a cell wraps; intervals never do."""
 
 
 def page_of(facts: Facts) -> str:
-    """Return the report as a page that asks nothing of any server."""
+    """Return the report as one self-contained page, which loads nothing from a server."""
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 

@@ -14,7 +14,7 @@ from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.experiment_design.result import NextRuns
 from bayescale.posterior.fit import Fit
 from bayescale.reports.blocks import Facts
-from bayescale.reports.extras import Besides
+from bayescale.reports.extras import Extras
 from bayescale.reports.facts import gather
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
@@ -172,10 +172,10 @@ def report(
         )
         inputs = {**({} if compute is None else {"compute": compute}), **(inputs or {})}
     if full:
-        besides = Besides(fit, plan, prob, cluster, progress)
-        comparison = comparison or besides.comparison()
-        cuts = cuts or besides.cuts()
-        next_runs = next_runs or besides.next_runs()
+        extras = Extras(fit, plan, prob, cluster, progress)
+        comparison = comparison or extras.comparison()
+        cuts = cuts or extras.cuts()
+        next_runs = next_runs or extras.next_runs()
     with stages(progress) as shown:
         shown.stage("judging plans")
         facts = gather(
