@@ -1,4 +1,4 @@
-"""Model: a law with priors and noise, and its TOML card, both ways."""
+"""Model: a law with priors and noise, and its conversion from and to a TOML card."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -16,7 +16,7 @@ from bayescale.model.pooling import Pooling
 from bayescale.model.priors import Prior, check_priors, prior_from_dict
 
 DEFAULT_CARD = "chinchilla-drift"
-"""The card whose intervals allow for the law being wrong beyond the runs."""
+"""Default card; its intervals include model discrepancy outside the range of the runs."""
 
 _REQUIRED = ("law", "priors", "noise")
 _CARD_KEYS: Mapping[str, tuple[type, str]] = {
@@ -34,27 +34,27 @@ _CARD_KEYS: Mapping[str, tuple[type, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A complete, citable modelling decision: a law, priors with reasons, and noise.
+    """A statistical model: a law, priors with reasons, noise, pooling and discrepancy.
 
     Attributes
     ----------
     law
-        The law (`bayescale.laws`); its name is taken as well.
+        The law (`bayescale.laws`), or its name.
     priors
         A prior for each coordinate of the law's reference parametrisation. The reference point
         is the geometric centre of the runs, so the elasticities are those inside the data.
     noise
-        Scatter about the law.
+        Distribution of the response about the law.
     discrepancy
-        How the law itself may be wrong; not at all unless given.
+        Model discrepancy of the law; none unless given.
     pooling
-        Which parts of the law differ between levels of which columns: between families, or
-        between the sizes or curves whose runs err together.
+        Parts of the law that differ between levels of a grouping factor, such as families, or
+        sizes or curves whose runs share errors.
     inputs
-        Which column of the runs each input of the law is, where the names differ: a law of one
+        Column of the runs for each input of the law, where the names differ: a law of one
         variable needs ``{"x": "compute"}`` or the like.
     id, title, references
-        How it is called and cited.
+        Identifier, title and citations.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class Model:
     title: str = ""
     references: tuple[str, ...] = ()
 
-    if TYPE_CHECKING:  # of dataclasses, with a law that may be given by its name
+    if TYPE_CHECKING:  # the dataclass signature, except that the law may be given by name
 
         def __init__(
             self,
@@ -121,8 +121,7 @@ class Model:
                     f"{quoted(expected)}. The level of a law is stated relative to what was "
                     "observed, so that its unit does not matter; nothing else is."
                 )
-            # A prior on part of the support is a restriction one may want: of either sign, say,
-            # to positive.
+            # A prior on part of the support is allowed, such as a positive one on a real parameter.
             if coordinates[name].support not in (prior.support, "real"):
                 raise CardError(
                     f"priors.{name}: found a {prior.kind} prior, which is on a {prior.support} "
@@ -150,12 +149,12 @@ class Model:
 
     @property
     def columns(self) -> dict[str, str]:
-        """The column of the runs that each input of the law is."""
+        """Column of the runs for each input of the law."""
         return {name: self.inputs.get(name, name) for name in self.law.inputs}
 
     @property
     def other_priors(self) -> dict[str, Prior]:
-        """The priors on noise, discrepancy and differences between levels."""
+        """The priors on noise, discrepancy and group effects."""
         return {
             **self.noise.all_priors,
             **({SCALE: self.discrepancy.scale} if self.discrepancy else {}),
@@ -169,54 +168,54 @@ class Model:
 
     @property
     def effects(self) -> tuple[Pooling, ...]:
-        """The parts of the law that differ between levels; after those they are correlated with."""
+        """The group effects, each after the effect that it is correlated with."""
         differing = [pooling for pooling in self.pooling if pooling.kind != "complete"]
         return tuple(sorted(differing, key=lambda pooling: bool(pooling.with_)))
 
     @property
     def has_steps(self) -> bool:
-        """Whether there is a discrepancy, or anything differs between levels."""
+        """Whether there is a discrepancy or any group effect."""
         return bool(self.effects) or self.discrepancy is not None
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """The columns between whose levels parts of the law differ: coarser before finer ones."""
+        """The grouping factors, coarser before finer ones."""
         columns = dict.fromkeys(effect.by for effect in self.effects)
         return tuple(sorted(columns, key=lambda column: column.count("+")))
 
     def effects_by(self, column: str) -> tuple[Pooling, ...]:
-        """Return the parts of the law that differ between the levels of a column."""
+        """Return the effects of one grouping factor."""
         return tuple(effect for effect in self.effects if effect.by == column)
 
     @property
     def grouped_and_noted(self) -> tuple[str, ...]:
-        """The columns of the runs that it needs beside those of the law."""
+        """The columns of the runs that pooling and noise need, in addition to those of the law."""
         grouped = (part for column in self.groupings for part in column.split("+"))
         return tuple(dict.fromkeys((*grouped, *self.noise.columns)))
 
     @property
     def grouping(self) -> str:
-        """The column at the centres of whose levels natural parameters differ, if any do.
+        """The grouping factor of natural parameters, empty if they are not pooled.
 
-        Where parameters are pooled by several, nested columns it is the last, the finest.
+        With several nested factors it is the finest.
         """
         pooled = [effect.by for effect in self.effects if effect.of in self.law.parameters]
         return max(pooled, key=lambda column: (column.count("+"), pooled.index(column)), default="")
 
     def step_scales(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the scale of each set of standard normal steps, by the name of the set.
+        """Return the scale of each set of standard normal steps, by name.
 
         Parameters
         ----------
         values
-            The unknowns of `other_priors`, by name.
+            Values of the unknowns of `other_priors`, by name.
         """
         scales = {effect.effect: effect.scale(values) for effect in self.effects}
         return scales | ({WALKS: values[SCALE]} if self.discrepancy else {})
 
     @property
     def n_free(self) -> int:
-        """How many quantities the runs must determine."""
+        """Number of quantities that the runs must determine."""
         return len(self.priors) + len(self.noise.all_priors)
 
     def to_dict(self) -> dict[str, Any]:
@@ -272,7 +271,7 @@ class Model:
         )
 
     def to_toml(self) -> str:
-        """Return the card as TOML; `load_model` on it gives an equal model."""
+        """Return the card as TOML; `load_model` reads it back as an equal model."""
         import tomli_w
 
         return tomli_w.dumps(self.to_dict())
@@ -288,8 +287,8 @@ def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:
     Parameters
     ----------
     source
-        A card id (see `bayescale.list_models`), or the path of a .toml card. A Model is returned as
-        it is. The default is the default card.
+        A card id (see `bayescale.list_models`), or the path of a .toml card. A Model is returned
+        unchanged. The default is the default card.
 
     Returns
     -------
@@ -300,7 +299,7 @@ def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:
     UnknownNameError
         If there is no such card.
     CardError
-        If the card cannot be read or does not make sense; the message says where.
+        If the card cannot be read or is invalid; the message says where.
 
     Examples
     --------

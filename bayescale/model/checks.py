@@ -1,4 +1,4 @@
-"""Check: one thing that was looked at before numbers are shown, and what it gave."""
+"""Check: the result of one check on a design or a fit."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,19 +8,19 @@ type Status = Literal["passed", "remark", "failed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What one check found.
+    """The result of one check.
 
     Attributes
     ----------
     name
         What was checked.
     status
-        ``"passed"``; ``"remark"``, which deserves a look; or ``"failed"``, which says that the
-        numbers are not to be used.
+        ``"passed"``; ``"remark"``, which deserves attention; or ``"failed"``, if the results must
+        not be used.
     statistic
-        The number that was judged; NaN where there is none.
+        The statistic that was judged; NaN where there is none.
     sentence
-        What it says.
+        The result in words.
     """
 
     name: str
@@ -30,11 +30,11 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Whether it says that the numbers are not to be used."""
+        """Whether the results must not be used."""
         return self.status == "failed"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the check as a record, with None for a statistic that there is not."""
+        """Return the check as a record, with None for a missing statistic."""
         missing = self.statistic != self.statistic
         return {
             "name": self.name,
@@ -45,10 +45,10 @@ class Check:
 
 
 def verdict(*, failed: bool, remark: bool = False) -> Status:
-    """Return the status of a check that failed, or deserves a remark, or neither."""
+    """Return the status of a check: failed, else a remark, else passed."""
     return "failed" if failed else "remark" if remark else "passed"
 
 
 def remark(name: str, sentence: str) -> Check:
-    """Return a remark of which there is no number."""
+    """Return a remark without a statistic."""
     return Check(name=name, status="remark", statistic=float("nan"), sentence=sentence)

@@ -1,10 +1,10 @@
-"""How a law may be wrong: its elasticities drift, away from the centre of the runs.
+"""Model discrepancy: the elasticities of a law drift away from the centre of the runs.
 
-Every closed-form law is wrong somewhere, and a posterior that does not know it is far too sure of
-larger runs. Here ln L departs smoothly from the law in every direction of (ln N, ln D): along each
-of several axes the curvature of the departure takes a random walk away from the reference point.
-How far it goes per e-fold is one scale, learnt from the runs: where they follow the law, it is
-small; where they do not, it is large, and goes on beyond them.
+Every closed-form law is misspecified somewhere, and a posterior that ignores this is overconfident
+about larger runs. Here ln L departs smoothly from the law in every direction of (ln N, ln D): along
+each of several axes the curvature of the departure is a random walk away from the reference point.
+The scale of the walks per e-fold is estimated from the runs: it is small where they follow the law
+and large where they do not, and it widens the intervals of extrapolations.
 """
 
 from collections.abc import Mapping
@@ -24,20 +24,20 @@ from bayescale.model.priors import Prior, prior_from_dict
 _HALF = float(np.sqrt(0.5))
 
 CELL = 1.0
-"""Length, in ln units, over which the curvature changes at one rate."""
+"""Length, in ln units, of the cells within which the curvature changes at a constant rate."""
 
 CELLS = 14
-"""Cells on each side of the centre: a factor of a million. Beyond, the curvature stays."""
+"""Cells on each side of the centre: a factor of a million. The curvature is constant beyond."""
 
 AXES: Mapping[str, Mapping[str, float]] = {
     "compute": {"n_params": _HALF, "n_tokens": _HALF},
     "tokens_per_param": {"n_params": -_HALF, "n_tokens": _HALF},
 }
-"""Axes that lie between inputs, with the share of each; an input is an axis of its own."""
+"""Axes that combine inputs, with the weight of each; every input is also an axis."""
 
 MODES = 16
-"""Modes of the walks that are sampled: on public tables the others together move no run by more
-than 0.3 % where the drift is large (0.02), and by 0.01 % where it is typical."""
+"""Number of modes of the walks that are sampled: on public tables the remaining ones together
+change no run by more than 0.3 % for a large drift (0.02), and by 0.01 % for a typical one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ class Drift:
 
     Along each axis the curvature of the departure changes at a rate that is constant in cells of
     one e-fold and independent between them, so that the departure is a discrete, twice integrated
-    Wiener process: nothing near the centre, where value, slope and curvature are the law's own,
-    with a standard deviation of ``scale h**2.5 / sqrt(20)`` at h e-folds along one axis. Axes in
-    evenly spaced directions add up to a field that is alike in all of them.
+    Wiener process. It vanishes at the centre together with its slope and curvature, and has a
+    standard deviation of ``scale h**2.5 / sqrt(20)`` at h e-folds along one axis. The sum over
+    axes in evenly spaced directions is close to an isotropic random field.
 
     Attributes
     ----------
@@ -70,10 +70,9 @@ class Drift:
 
     Notes
     -----
-    Source of the process: Wahba 1978, doi:10.1111/j.2517-6161.1978.tb01050.x (its posterior mean
-    is a quintic smoothing spline); of adding up lines to a field: Matheron 1973,
-    doi:10.2307/1425829; of a discrepancy between a model and what it models: Kennedy and O'Hagan
-    2001, doi:10.1111/1467-9868.00294.
+    Sources: Wahba 1978, doi:10.1111/j.2517-6161.1978.tb01050.x, for the process (its posterior
+    mean is a quintic smoothing spline); Matheron 1973, doi:10.2307/1425829, for fields as sums
+    over lines; Kennedy and O'Hagan 2001, doi:10.1111/1467-9868.00294, for model discrepancy.
     """
 
     axes: tuple[str, ...]
@@ -91,7 +90,7 @@ class Drift:
             )
 
     def check(self, law: Law) -> None:
-        """Raise CardError unless every axis makes sense for a law."""
+        """Raise CardError unless every axis is valid for a law."""
         for axis in self.axes:
             needed = AXES.get(axis, {axis: 1.0})
             if not set(needed) <= set(law.inputs):
@@ -106,7 +105,7 @@ class Drift:
         Parameters
         ----------
         log_inputs
-            Logarithms of the inputs over the reference point.
+            Logarithms of the inputs relative to the reference point.
         walks
             Draws of the scale times the steps of the walks, along ``axis`` and ``cell``: first
             the cells above the centre, then those below.
@@ -114,7 +113,7 @@ class Drift:
         positions = [_position(axis, log_inputs) for axis in self.axes]
         if any(set(walks.dims) & set(getattr(x, "dims", ())) for x in positions):
             return sum(_along(walks.isel(axis=i), x) for i, x in enumerate(positions))
-        # Inputs that are the same for all draws: one product of matrices.
+        # Inputs shared by all draws: a single matrix product.
         places = xr.broadcast(*map(xr.DataArray, log_inputs.values()))
         flat = {name: x.to_numpy().ravel() for name, x in zip(log_inputs, places, strict=True)}
         shape = (len(self.axes), 2 * CELLS, *places[0].shape)
@@ -126,35 +125,35 @@ class Drift:
         return xr.dot(walks, bends, dim=("axis", "cell"), optimize=True)
 
     def bends(self, log_inputs: Values) -> NDArray[np.float64]:
-        """Return what a unit step of each cell adds at each of a list of inputs.
+        """Return the design matrix of the cells: the effect of a unit step at each input.
 
-        A row for each axis and cell, in the order of the walks: with it the departures of many
-        draws are one product of matrices.
+        It has one row per axis and cell, in the order of the walks, so that the departures of
+        many draws are one matrix product.
         """
         starts = CELL * np.arange(CELLS)[:, None]
         positions = [_position(axis, log_inputs) for axis in self.axes]
         return np.vstack([_bend(side * x - starts) for x in positions for side in (1.0, -1.0)])
 
     def modes(self, log_inputs: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the directions of the walks in which runs see them most.
+        """Return the directions of the walks that the runs identify best.
 
         Steps are independent standard normals, and so are their coordinates in any orthogonal
-        basis. In that of the left singular vectors of the bends at the runs, a few say all that the
-        runs can see, and do not depend on one another given the runs.
+        basis. In the basis of the left singular vectors of the bends at the runs, a few
+        coordinates determine the departure at all runs, and they are independent in the likelihood.
 
         Returns
         -------
         turn, rows
-            The first `MODES` of these directions, a column each over cells, axis by axis; and
-            what each adds at each run, a row each.
+            The first `MODES` directions as columns over cells, axis by axis; and the effect of
+            each at every run, as rows.
         """
         bends = self.bends(log_inputs)
-        # From the small side of the bends, since there may be thousands of runs.
+        # From the smaller Gram matrix, since there may be thousands of runs.
         _, ascending = np.linalg.eigh(bends @ bends.T)
         turn = ascending[:, : -MODES - 1 : -1]
-        # Of either sign; chains that go on from one another need the same one.
+        # Singular vectors are unique up to sign; resumed chains need the same sign.
         turn = turn * np.where(turn.sum(axis=0) < 0, -1.0, 1.0)
-        # A library's last digits are the processor's; a millionth of a walk is nothing.
+        # Rounded to about a millionth, since the last digits of LAPACK depend on the processor.
         return turn, rounded(turn.T @ bends, 2.0**-20)
 
     @classmethod
@@ -185,7 +184,7 @@ SCALE = "drift"
 """Name of the scale of the walks."""
 
 WALKS = "walks"
-"""Name of their standardised steps."""
+"""Name of the standardised steps of the walks."""
 
 
 def _position(axis: str, log_inputs: Values) -> Value:
@@ -193,7 +192,7 @@ def _position(axis: str, log_inputs: Values) -> Value:
 
 
 def _along(steps: xr.DataArray, position: xr.DataArray) -> xr.DataArray:
-    """Return the departure along one axis where every draw has positions of its own."""
+    """Return the departure along one axis at positions that differ between draws."""
     sides = ((position, slice(CELLS)), (-position, slice(CELLS, None)))
     found: xr.DataArray = sum(
         xr.apply_ufunc(_walked, steps.isel(cell=part), x, input_core_dims=[["cell"], []])
@@ -203,7 +202,7 @@ def _along(steps: xr.DataArray, position: xr.DataArray) -> xr.DataArray:
 
 
 def _walked(steps: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return where walks of curvature lead: a cubic within each cell, a parabola beyond."""
+    """Return the integrals of walks of the curvature: cubic within cells, quadratic beyond."""
     none = np.zeros((*steps.shape[:-1], 1))
     jerk = np.concatenate([steps, none], axis=-1) / np.sqrt(CELL)
 
@@ -213,7 +212,7 @@ def _walked(steps: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArra
     curvature = at_starts(jerk * CELL)
     slope = at_starts(curvature * CELL + jerk * CELL**2 / 2)
     value = at_starts(slope * CELL + curvature * CELL**2 / 2 + jerk * CELL**3 / 6)
-    # A draw without an optimum is nowhere: NaN, in whichever cell.
+    # The position of a draw without an optimum is NaN; any cell index will do.
     cell = np.nan_to_num(np.clip(distance // CELL, 0, CELLS)).astype(np.intp)
     inside = np.maximum(distance - cell * CELL, 0.0)
     taylor = np.stack([value, slope, curvature / 2, jerk / 6], axis=-2)
@@ -225,6 +224,6 @@ def _walked(steps: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArra
 
 
 def _bend(distance: Value) -> Value:
-    """Return what a unit change of curvature over one cell adds at a distance from its start."""
+    """Return the effect of a unit change of curvature over one cell, by distance from its start."""
     since, after = larger(distance, 0.0), larger(distance - CELL, 0.0)
     return (since**3 - after**3) / (6.0 * np.sqrt(CELL))

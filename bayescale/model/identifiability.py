@@ -1,4 +1,4 @@
-"""Can these runs tell the terms of a law apart, or teach it at all? Asked before sampling."""
+"""Identifiability of a law by a table of runs, checked before sampling."""
 
 from collections.abc import Iterator
 
@@ -14,28 +14,28 @@ from bayescale.model.monotone import against_the_law
 from bayescale.units import format_count, format_number
 
 SAME_RATIO = 0.05
-"""Ranges of ln D/N below this are one ratio: rounding of tokens, not design."""
+"""Ranges of ln D/N below this count as one ratio, as rounded token counts produce."""
 
 RUNS_PER_SEGMENT = 5
-"""Fewer runs than this for each segment cannot carry its slope, its break and its sharpness."""
+"""Fewest runs per segment, for its slope, break and sharpness."""
 
 RUNS_PER_UNKNOWN = 2
-"""So many runs for each unknown are wanted, and with breaks needed: a segment can pass through a
-few runs exactly, whatever they say."""
+"""Runs recommended per unknown, and required for laws with breaks, whose segments can interpolate a
+few runs exactly."""
 
 LEFT_OVER = 3
-"""With fewer settings beyond the unknowns of the law nothing tells scatter from lack of fit."""
+"""Fewest residual degrees of freedom that separate scatter from lack of fit."""
 
 
 def check_identifiable(model: Model, runs: Runs) -> None:
-    """Raise RunsError for a table from which no posterior could be learnt.
+    """Raise RunsError for a table that does not identify the model.
 
     Raises
     ------
     RunsError
         If there are fewer runs than sampled parameters, or than a law with breaks needs; if all
         runs share one size, one number of tokens, or one number of tokens per parameter; or if
-        the response does not vary, or goes the other way than the law says.
+        the response does not vary, or varies against the direction of the law.
     """
     for sentence in unidentified(model, runs):
         raise RunsError(
@@ -45,14 +45,14 @@ def check_identifiable(model: Model, runs: Runs) -> None:
 
 
 def unidentified(model: Model, runs: Runs, *, observed: bool = True) -> tuple[str, ...]:
-    """Return sentences on what a table of runs leaves entirely to the prior.
+    """Return sentences on what a table of runs does not identify at all.
 
     Parameters
     ----------
     model, runs
-        What is to be fitted, to what.
+        The model, and the runs to fit.
     observed
-        Whether the runs have responses; those of a design that is to be simulated stand for none.
+        Whether the runs have responses; False for a design to be simulated.
     """
     law, columns = model.law, model.columns
     found = [*(against_the_law(model, runs) if observed else ()), *_too_few(model, runs)]
@@ -76,7 +76,7 @@ def unidentified(model: Model, runs: Runs, *, observed: bool = True) -> tuple[st
 
 
 def runs_needed(model: Model) -> int:
-    """Return the fewest runs that a model is fitted to."""
+    """Return the minimal number of runs of a model."""
     breaks = model.law.breaks
     if not breaks:
         return model.n_free
@@ -106,7 +106,7 @@ def design_warnings(model: Model, runs: Runs, *, observed: bool = True) -> tuple
 
 
 def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[Check, ...]:
-    """Return what there is to say against a design: failed where it identifies nothing."""
+    """Return checks of a design, which fail where a parameter is not identified."""
     law, against = model.law, unidentified(model, runs, observed=observed)
     found = [_said("identified", sentence, "failed") for sentence in against]
     if observed and not found:
@@ -133,7 +133,7 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
                     statistic=distinct,
                 )
             )
-        # A loss is not an amount: laws of it are of its differences.
+        # Laws of a loss use its differences, so that its range in decades does not matter.
         if decades < 1 and column not in MEASURED:
             found.append(_narrow(column, decades, "its exponent is weakly determined"))
     if law.takes_size_and_tokens:
@@ -160,7 +160,7 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
 
 
 def _left_over(model: Model, runs: Runs) -> list[Check]:
-    """Return a check of how many settings there are beyond what a law could pass through."""
+    """Return a check of the residual degrees of freedom, counted in distinct settings."""
     settings, unknown = count_settings(model, runs), len(model.priors)
     left = settings - unknown
     status = verdict(failed=left < LEFT_OVER, remark=len(runs) < RUNS_PER_UNKNOWN * model.n_free)
@@ -177,7 +177,7 @@ def _left_over(model: Model, runs: Runs) -> list[Check]:
 
 
 def count_settings(model: Model, runs: Runs) -> int:
-    """Return how many distinct settings of a law's inputs the runs are of."""
+    """Return the number of distinct settings of the law's inputs."""
     logs = [np.log(runs.column(column)) for column in model.columns.values()]
     return len(np.unique(np.round(np.stack(logs, axis=1) / SAME), axis=0))
 
@@ -192,10 +192,10 @@ def _said(name: str, sentence: str, status: Status = "remark", statistic: float 
 
 
 def count_distinct(values: NDArray[np.float64]) -> int:
-    """Return the number of distinct amounts, up to a relative tolerance of `SAME`.
+    """Return the number of distinct amounts, with relative tolerance `SAME`.
 
-    Amounts that lie so close together that each is the same as the next, over a range that is
-    wider than jitter, are as many as the range has room for.
+    Values so dense that each equals the next, over a range wider than jitter, count as many as
+    fit in the range.
     """
     logs = np.sort(np.log(values))
     chains = np.split(logs, np.flatnonzero(np.diff(logs) > SAME) + 1)
@@ -203,7 +203,7 @@ def count_distinct(values: NDArray[np.float64]) -> int:
 
 
 def _decades(values: NDArray[np.float64]) -> float:
-    """Return how many decades values span, to the digits that are shown."""
+    """Return the number of decades that values span, rounded as it is shown."""
     return round(_span(values) / float(np.log(10)), 1)
 
 

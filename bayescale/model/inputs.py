@@ -1,4 +1,4 @@
-"""Read the runs that models are to be fitted to, with the columns that their laws need."""
+"""Read runs with the columns that given models need."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,16 +9,16 @@ from bayescale.model.card import Model
 
 
 def runs_for(source: RunsSource, models: Sequence[Model], **options: Any) -> Runs:
-    """Return runs as they are, or read those that models can be fitted to.
+    """Return runs unchanged, or read them with the columns that the models need.
 
     Parameters
     ----------
     source
-        Runs, or what `load_runs` reads.
+        Runs, or a source for `load_runs`.
     models
-        All that are to be fitted, of one response.
+        The models to fit, all with the same response.
     **options
-        As of `load_runs`.
+        Options of `load_runs`.
     """
     columns = dict.fromkeys(name for model in models for name in model.columns.values())
     response = models[0].law.response

@@ -1,4 +1,4 @@
-"""Tables of what there is: datasets and model cards."""
+"""Tables of the available datasets and model cards."""
 
 import pandas as pd
 

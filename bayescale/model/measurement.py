@@ -1,4 +1,4 @@
-"""What a table says of how its responses were recorded: errors, rounding, divergence, order."""
+"""How responses were recorded: standard errors, rounding, censoring and order of checkpoints."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,27 +12,27 @@ from bayescale.data.runs import Runs
 from bayescale.errors import RunsError, did_you_mean
 
 type Facts = Mapping[str, NDArray[np.float64]]
-"""A number for each run, by what it says."""
+"""Facts about each run by name, as arrays with one number per run."""
 
 _EXACT = 1e-7
-"""Half the width of the interval of a response that is not rounded, relative to it."""
+"""Relative half-width of the interval of a response that is not rounded."""
 
 _FIRST = 1e9
-"""Gap, in ln units, before the first checkpoint of a run: it owes nothing to any other. Not
-infinite, so that its derivatives are zero."""
+"""Gap, in ln units, before the first checkpoint of a run, which makes it independent of all others;
+finite, so that its derivatives are zero."""
 
 _FLAGS = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
 
 
 def errors_of(runs: Runs, column: str) -> NDArray[np.float64]:
-    """Return standard errors relative to the responses, so of their logarithms."""
+    """Return relative standard errors of the responses, which are those of their logarithms."""
     values = _numbers(runs, column, "a standard error: a finite number of at least 0")
     relative: NDArray[np.float64] = values / runs.column(runs.response)
     return relative
 
 
 def widths_of(runs: Runs | None, rounding: str | float, count: int = 0) -> NDArray[np.float64]:
-    """Return half the widths of the intervals that responses were rounded from, of their logs."""
+    """Return the half-widths, in logs, of the intervals that responses were rounded from."""
     if runs is None:
         return np.full(count, _EXACT)
     response = runs.column(runs.response)
@@ -54,7 +54,7 @@ def widths_of(runs: Runs | None, rounding: str | float, count: int = 0) -> NDArr
 
 
 def share_of(rounding: str) -> float:
-    """Return the share that a text such as ``"0.4 %"`` states, 0 if it is no share."""
+    """Return the fraction that a text such as ``"0.4 %"`` states, 0 if it is not a percentage."""
     try:
         return float(rounding.removesuffix("%")) / 100.0 if rounding.endswith("%") else 0.0
     except ValueError:
@@ -84,25 +84,25 @@ def links_of(
     *,
     apart: bool = True,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return for each row the checkpoint of its run that came before, and the gap between them.
+    """Return the preceding checkpoint of each row, and the gap between the two.
 
     Parameters
     ----------
     runs
         The table.
     run, along
-        The column that tells runs apart, and the one along which checkpoints follow.
+        The column that identifies runs, and the one that orders checkpoints.
     censored
-        The column that marks divergence, if there is one: nothing can follow it.
+        The column that marks divergence, if any; no checkpoint may follow a diverged one.
     known
-        Rows that others may follow; all unless given.
+        Mask of rows that others may follow; all unless given.
     apart
-        Whether two checkpoints of a run at one place are a mistake.
+        Whether two checkpoints of a run at one position are an error.
 
     Returns
     -------
     dict
-        ``previous``, its own row for a first checkpoint, and ``gap``, in ln units.
+        ``previous``, the row's own index for a first checkpoint, and ``gap``, in ln units.
     """
     _column(runs, run)
     levels = Levels.of(runs, run)
@@ -135,12 +135,12 @@ def links_of(
 
 
 def unlinked(count: int) -> dict[str, NDArray[np.float64]]:
-    """Return the same for rows of which each is of a run of its own."""
+    """Return the links of rows that all belong to different runs."""
     return {"previous": np.arange(float(count)), "gap": np.full(count, _FIRST)}
 
 
 def depths(previous: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return how many rows each follows, one after another."""
+    """Return the number of predecessors of each row."""
     before = np.asarray(previous).astype(np.int64)
     depth = np.zeros(len(before), dtype=np.int64)
     at = np.arange(len(before))
@@ -151,7 +151,7 @@ def depths(previous: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def order_of(previous: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rows in an order in which each comes right after the one that it follows."""
+    """Return an order of the rows in which each directly follows its predecessor."""
     before = np.asarray(previous).astype(np.int64)
     first = np.arange(len(before))
     while np.any(before[first] != first):

@@ -1,4 +1,4 @@
-"""Does the response go the way that a law says it does? Asked of the runs alone."""
+"""Check that the response varies in the direction of the law, from the runs alone."""
 
 from collections.abc import Iterator
 
@@ -11,22 +11,22 @@ from bayescale.data.runs import Runs
 from bayescale.model.card import Model
 
 BY_CHANCE = 0.005
-"""Runs are said to go the other way where a response that does not depend on the inputs would do
-so as much this seldom; or where all of three or more do, each against each."""
+"""Significance level of a permutation test of the direction; also reported is any set of three or
+more runs of which all pairs go the other way."""
 
 _MOSTLY = 0.5
-"""Pairs that rise less those that fall, over all, from which it is asked whether by chance."""
+"""Kendall's tau from which the permutation test is made."""
 
 _PERMUTED = 1000
 _MOST = 300
-"""More runs than this are thinned, since all pairs of them are looked at."""
+"""Runs beyond this number are thinned, since all pairs are compared."""
 
 
 def against_the_law(model: Model, runs: Runs) -> Iterator[str]:
-    """Yield sentences on a response that does not vary, or goes the other way than the law says.
+    """Yield sentences on a response that does not vary, or varies against the law.
 
-    Two runs of which one has no less of each input are compared, so that nothing is assumed but
-    the direction of the law; and two that differ in one input alone.
+    Compared are pairs of runs of which one has at least as much of every input, so that only the
+    direction of the law is assumed; and pairs that differ in a single input.
     """
     law = model.law
     if len(runs) < 3:
@@ -71,7 +71,7 @@ def against_the_law(model: Model, runs: Runs) -> Iterator[str]:
 
 
 def _other_way(above: NDArray[np.bool_], response: NDArray[np.float64]) -> bool:
-    """Return whether runs that have more mostly have a greater response, and not by chance."""
+    """Return whether runs with more inputs mostly have a larger response, and not by chance."""
     pairs = int(above.sum())
     if pairs < 3:
         return False

@@ -1,7 +1,7 @@
-"""Noise: how the logs of recorded responses scatter about the law, as a card states it.
+"""Noise: the distribution of log responses about the law, as a card states it.
 
-What a card may say lies in a few small objects. What it implies (the density that is sampled and
-scored, the probability of less, and simulated runs) is in `residuals`.
+The classes here hold the statements of a card. The densities, distribution functions and
+simulations that follow from them are in `bayescale.backend.likelihood`.
 """
 
 import math
@@ -28,24 +28,24 @@ from bayescale.model.measurement import (
 from bayescale.model.priors import Prior, check_priors, prior_from_dict
 
 NOISES: Mapping[str, tuple[str, ...]] = {"student-t": ("sigma", "nu"), "normal": ("sigma",)}
-"""Noise on the log of the response, and the parameters that each kind has."""
+"""Kinds of noise on the log of the response, and their parameters."""
 
 GROWTH, INEFFICIENCY = "growth", "inefficiency"
 LENGTH, ALIKE = "correlation_length", "correlation_at_once"
-"""Names of the unknowns of what may be added to them."""
+"""Names of further parameters of the noise."""
 
 COMPUTE, REDUCIBLE = "compute", "reducible"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heteroscedasticity:
-    """A scale of the scatter that is sigma times a power of something.
+    """A residual scale that is sigma times a power of an input or of the reducible response.
 
     Attributes
     ----------
     along
-        ``"compute"``; ``"reducible"``, the response above its floor; or an input of the law. The
-        power is of its value over that at the reference point.
+        ``"compute"``; ``"reducible"``, the response above its floor; or an input of the law. Its
+        value is taken relative to that at the reference point.
     exponent
         Prior of the power.
     """
@@ -58,12 +58,12 @@ class Heteroscedasticity:
         _check_prior("growth.exponent", self.exponent)
 
     def inputs(self, law: Law, columns: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the inputs of the law whose product it is; none for the reducible response.
+        """Return the inputs whose product is `along`; none for the reducible response.
 
         Raises
         ------
         CardError
-            If the law has no such inputs, or no floor.
+            If the law lacks these inputs, or a floor.
         """
         if self.along == REDUCIBLE:
             if law.floor and law.scale_free:
@@ -88,26 +88,25 @@ class Heteroscedasticity:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointCorrelation:
-    """Residuals that are correlated along training: of one run, or of runs of one size.
+    """Residuals correlated along training, within a run or within runs of one size.
 
-    They are an Ornstein-Uhlenbeck process in the log of what is trained on: the correlation of
-    two checkpoints is exp(-distance / length), with the distance of their logs; or ``alike``
-    times that, where even two rows at one place need not err alike, since each has an error of
-    its own beside what they share. Either way it depends on the two alone, whatever other
-    checkpoints there are.
+    They are an Ornstein-Uhlenbeck process in the log of `along`: the correlation of two
+    checkpoints is exp(-distance / length), with the distance of their logs; or ``alike`` times
+    that, if each row also has an independent error. It depends on the two checkpoints only,
+    whatever others there are.
 
     Attributes
     ----------
     run
-        The column that says which run a row is a checkpoint of. With ``"n_params"`` rows of one
-        size are related whether they are of one run or not.
+        The column that identifies the run of each checkpoint. With ``"n_params"`` all rows of
+        one size are correlated, whether they belong to one run or not.
     along
-        The column along which they follow one another.
+        The column that orders checkpoints.
     length
-        Prior of the length of the correlation, in ln units.
+        Prior of the correlation length, in ln units.
     alike
-        Prior of the correlation of two rows at one place; it is one unless given, and no two
-        rows may be at one place.
+        Prior of the correlation of two rows at the same position; it is one unless given, and
+        positions must then be distinct.
     """
 
     run: str
@@ -127,7 +126,7 @@ class CheckpointCorrelation:
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """Scatter of the log of the recorded response (loss, mostly) about the law.
+    """Distribution of the log of the recorded response (usually a loss) about the law.
 
     Attributes
     ----------
@@ -136,34 +135,31 @@ class Noise:
     priors
         A prior for each parameter of that kind.
     growth
-        A scale that varies with compute, the reducible response or an input.
+        Heteroscedasticity: a scale that varies with compute, the reducible response or an input.
     checkpoints
-        Rows that are checkpoints of the same runs.
+        Correlation between checkpoints of the same runs.
     inefficiency
-        Prior of the scale of a half-Normal by which runs are worse than the law, each by its
-        own: bad tuning only ever raises a loss. With Normal scatter only. The law is then that
-        of runs tuned well.
+        Prior of the scale of a half-Normal excess of each run over the law, since bad tuning
+        only raises a loss. Requires Normal noise. The law then describes well-tuned runs.
     standard_error
-        The column of the known standard error of each response, in its unit. Its square is
-        added to that of the scale of the scatter.
+        The column of the known standard error of each response, in its unit. It is added in
+        quadrature to the residual scale.
     rounding
-        The step to which responses are rounded, in their unit; or a share of them, as
-        ``"0.4 %"``, for levels of a logarithmic scale; or the column that holds the step. Each
-        could be anything within half a step.
+        The step to which responses are rounded, in their unit; or relative to them, as
+        ``"0.4 %"``; or the column that holds the step. The true response is within half a step.
     censored
-        The column that marks (1 or 0) runs that diverged: their response would have been more
-        than what is recorded.
+        The column that marks (1 or 0) diverged runs, whose response is right-censored at the
+        recorded value.
 
     Notes
     -----
-    Exact for Normal scatter. For a Student-t, of which the sum with an error or with what
-    remains of an earlier checkpoint is no Student-t, the sum is taken to be one of the combined
-    scale: what each checkpoint adds to what those before it lead to expect is a Student-t, and
-    correlations are what is said of checkpoints.
+    The likelihood is exact for Normal noise. The sum of a Student-t and a measurement error or a
+    correlated part is not a Student-t; it is approximated by one of the combined scale. For
+    checkpoints, the innovation of each given the earlier ones is a Student-t.
 
-    Repeated runs of one setting (seeds) need no noise of their own: let the response differ
-    between settings (``[pooling.loss."n_params+n_tokens"]``). What differs between settings is
-    misfit, and the scatter is that of repeats.
+    For repeated runs (seeds) of one setting, let the response differ between settings
+    (``[pooling.loss."n_params+n_tokens"]``): the variance between settings is then lack of fit,
+    and that within settings the noise.
 
     Examples
     --------
@@ -213,7 +209,7 @@ class Noise:
 
     @property
     def all_priors(self) -> dict[str, Prior]:
-        """The priors on all unknowns of the noise."""
+        """The priors of all parameters of the noise."""
         extra = {
             GROWTH: self.growth and self.growth.exponent,
             LENGTH: self.checkpoints and self.checkpoints.length,
@@ -224,7 +220,7 @@ class Noise:
 
     @property
     def meanings(self) -> dict[str, str]:
-        """What each unknown means, where the response is called ``response``."""
+        """Description of each parameter, for a response of the given name."""
         along = self.growth.along if self.growth else ""
         found = {
             "sigma": "scale of the scatter of log {response}",
@@ -238,7 +234,7 @@ class Noise:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the runs that it needs beside those of the law."""
+        """The columns of the runs that the noise needs, in addition to those of the law."""
         links = (self.checkpoints.run, self.checkpoints.along) if self.checkpoints else ()
         stated = not isinstance(self.rounding, str) or share_of(self.rounding)
         step = "" if stated else str(self.rounding)
@@ -246,7 +242,7 @@ class Noise:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """Names of what it needs to know of each run, of `facts`."""
+        """Names of the entries of `facts`."""
         return (
             *(("previous", "gap") if self.checkpoints else ()),
             *(("order",) if self.checkpoints and self.checkpoints.alike else ()),
@@ -256,7 +252,7 @@ class Noise:
         )
 
     def check(self, law: Law, columns: Mapping[str, str]) -> None:
-        """Raise CardError unless it makes sense for a law of such columns."""
+        """Raise CardError unless the noise is valid for a law with these columns."""
         if self.growth is not None:
             self.growth.inputs(law, columns)
         for name in self.all_priors:
@@ -264,19 +260,19 @@ class Noise:
                 raise CardError(f"noise: the law {law.name} has a parameter {name} of its own.")
 
     def facts(self, runs: Runs, links: Facts | None = None) -> dict[str, NDArray[np.float64]]:
-        """Return what is known of how each response was recorded, a number a run.
+        """Return how each response was recorded, as arrays with one number per run.
 
         Parameters
         ----------
         runs
             A table of runs.
         links
-            The checkpoint that each follows, if it is not the one before it in the table.
+            Preceding checkpoints as `links` returns them; computed from the table unless given.
 
         Raises
         ------
         RunsError
-            If a column is missing, or a value does not make sense.
+            If a column is missing, or a value is invalid.
         """
         found: dict[str, NDArray[np.float64]] = {}
         if self.checkpoints is not None:
@@ -292,7 +288,7 @@ class Noise:
         return found
 
     def links(self, runs: Runs, known: NDArray[np.bool_] | None = None) -> dict[str, Any]:
-        """Return for each row the checkpoint that it follows, among those that are known."""
+        """Return the preceding checkpoint of each row, among those that are known."""
         linked = self.checkpoints
         if linked is None:
             return {}
@@ -300,7 +296,7 @@ class Noise:
         return links_of(runs, linked.run, linked.along, self.censored, known, apart=apart)
 
     def warnings(self, runs: Runs) -> tuple[str, ...]:
-        """Return sentences on what these runs say nothing of."""
+        """Return sentences on noise parameters that these runs do not identify."""
         known = self.facts(runs)
         found = []
         if self.checkpoints is not None and not np.any(known["previous"] != np.arange(len(runs))):
@@ -313,7 +309,7 @@ class Noise:
         return tuple(found)
 
     def facts_of_plans(self, count: int) -> dict[str, NDArray[np.float64]]:
-        """Return the same for runs of which nothing is recorded yet."""
+        """Return the facts of planned runs, of which nothing is recorded yet."""
         zeros = np.zeros(count)
         exact = {"error": zeros, "censored": zeros, "half": widths_of(None, 0.0, count)}
         known = {**unlinked(count), "order": np.arange(float(count)), **exact}
@@ -327,16 +323,16 @@ class Noise:
         at_runs: Values,
         at_reference: Values,
     ) -> Value:
-        """Return the log of what the scale grows with, over that at the reference point.
+        """Return the log of what the scale varies with, relative to the reference point.
 
         Parameters
         ----------
         law, columns
-            Of the model.
+            Law and columns of the model.
         centred
-            The logs of the inputs over the reference point.
+            The logs of the inputs relative to the reference point.
         at_runs, at_reference
-            The law's response and parameters at each run; and at the reference point.
+            The law's response and parameters at each run, and at the reference point.
         """
         if self.growth is None:
             return 0.0
@@ -372,7 +368,7 @@ class Noise:
         kind = str(content.get("kind"))
         _check_kind(where, kind)
         own = NOISES[kind]
-        # The vocabulary is checked before the values, so that a misspelt name is what is reported.
+        # Names are checked before values, so that a misspelt name is reported as such.
         refuse_unknown(content, {f.name for f in fields(cls)} - {"priors"} | set(own), where)
         given = {name: x for name, x in content.items() if name not in own and name != "kind"}
         if "growth" in given:
@@ -410,7 +406,7 @@ class Noise:
 def _table(
     content: object, texts: tuple[str, ...], priors: tuple[str, ...], where: str
 ) -> dict[str, Any]:
-    """Read a table of texts and priors."""
+    """Read a card's table of texts and priors."""
     keys = (*texts, *priors)
     if not isinstance(content, Mapping):
         raise CardError(f"{where}: found {quoted(content)}, expected a table of {', '.join(keys)}.")

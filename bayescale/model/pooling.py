@@ -1,4 +1,4 @@
-"""Pooling: which parts of a law differ between families, sizes or curves, and by how much."""
+"""Pooling: group effects on the parts of a law, between families, sizes or curves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ KINDS = ("partial", "none", "complete")
 
 @dataclass(frozen=True, kw_only=True)
 class Pooling:
-    """How one part of a law differs between the levels of a column of the runs.
+    """A group effect: how one part of a law differs between levels of a grouping factor.
 
     Attributes
     ----------
@@ -23,21 +23,22 @@ class Pooling:
         A natural parameter of the law (on the log scale if it is positive), an input (the
         elasticity along it), or the response itself (its level, everywhere).
     by
-        The column; several joined by ``+`` are one grouping by all of them.
+        The column of the grouping factor; columns joined by ``+`` form one factor.
     kind
-        ``"partial"``: levels are draws from a common distribution, whose spread is learnt;
-        ``"none"``: each level goes its own way, with a fixed wide spread; ``"complete"``: there
-        is no difference.
+        ``"partial"``: levels are draws from a common distribution with estimated standard
+        deviation; ``"none"``: levels are independent, with a fixed large standard deviation;
+        ``"complete"``: no difference between levels.
     sd
-        Partial: the prior of the standard deviation between levels. None: that standard
-        deviation. Complete: nothing.
+        Prior of the standard deviation between levels for ``"partial"``, its value for
+        ``"none"``, and empty for ``"complete"``.
     why
-        Reason of a pooling that has no prior to carry it.
+        Reason for a pooling without a prior (which carries its own).
     with_
-        Another natural parameter, partially pooled by the same column, with whose differences
-        these are correlated (``with`` in a card): worth it from some five levels on.
+        Another natural parameter, partially pooled by the same factor, whose effects are
+        correlated with these (``with`` in a card); useful from about five levels.
     correlation
-        Prior of (1 + correlation) / 2, on a share; a Beta(2, 2) is the LKJ(2) of two.
+        Prior of (1 + correlation) / 2, on the unit interval; Beta(2, 2) is LKJ(2) in two
+        dimensions.
 
     Examples
     --------
@@ -102,12 +103,12 @@ class Pooling:
 
     @property
     def effect(self) -> str:
-        """Name of the differences, one a level."""
+        """Name of the group effect, with one value per level."""
         return f"{self.of}_by_{self.by}"
 
     @property
     def spread(self) -> str:
-        """Name of their standard deviation."""
+        """Name of the standard deviation between levels."""
         return f"sd_{self.effect}"
 
     @property
@@ -117,23 +118,23 @@ class Pooling:
 
     @property
     def meaning(self) -> str:
-        """What the standard deviation means."""
+        """Description of the standard deviation between levels."""
         return f"standard deviation of {self.of} between levels of {self.by}"
 
     @property
     def concordance(self) -> str:
-        """Name of (1 + correlation) / 2 with the differences of another parameter."""
+        """Name of (1 + correlation) / 2 with the effect on another parameter."""
         return f"concordance_{self.of}_{self.with_}_by_{self.by}"
 
     @property
     def priors(self) -> dict[str, Prior]:
-        """The priors of what is learnt of the distribution of levels."""
+        """The priors of the hyperparameters."""
         spread = {self.spread: self.sd} if isinstance(self.sd, Prior) else {}
         return spread | ({self.concordance: self.correlation} if self.correlation else {})
 
     @property
     def meanings(self) -> dict[str, str]:
-        """What is learnt of the distribution of levels, in words."""
+        """Descriptions of the hyperparameters."""
         return {
             self.spread: self.meaning,
             self.concordance: f"half of (1 + correlation of {self.of} with {self.with_}) between "
@@ -141,10 +142,9 @@ class Pooling:
         }
 
     def scale(self, values: Mapping[str, Any]) -> Any:
-        """Return the standard deviation: among `values` if it is learnt.
+        """Return the standard deviation between levels.
 
-        Of differences that are correlated with others it is the one that is left when those are
-        known.
+        For correlated effects it is the conditional standard deviation given the other effect.
         """
         scale: Any = values[self.spread] if isinstance(self.sd, Prior) else self.sd
         if self.correlation is None:
@@ -153,16 +153,16 @@ class Pooling:
         return scale * 2.0 * np.sqrt(share * (1.0 - share))
 
     def expected(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
-        """Return what is expected of the differences, given those of the other effects by name."""
+        """Return the conditional mean of the effect, given the other effects by name."""
         if self.correlation is None:
             return 0.0
         other = f"{self.with_}_by_{self.by}"
         return _beside(self._regression(values), others[other]) * others[other]
 
     def loading(self, other: "Pooling", values: Mapping[str, Any]) -> Any:
-        """Return by how much these differences move with the standardised ones of an effect.
+        """Return the loading of this effect on a standardised effect, None if it has none.
 
-        None if not at all. Standardised differences are independent standard normals.
+        Standardised effects are independent standard normals.
         """
         if other.effect == self.effect:
             return self.scale(values)
@@ -171,12 +171,12 @@ class Pooling:
         return None
 
     def _regression(self, values: Mapping[str, Any]) -> Any:
-        """Return by how much these differences are expected to move with those of `with_`."""
+        """Return the regression coefficient of this effect on that of `with_`."""
         rho = 2.0 * values[self.concordance] - 1.0
         return rho * values[self.spread] / values[f"sd_{self.with_}_by_{self.by}"]
 
     def check(self, law: Law, others: Sequence["Pooling"]) -> None:
-        """Raise CardError unless there is such a part of a law, and what it is correlated with."""
+        """Raise CardError unless the law has this part, and the part it is correlated with."""
         parts = (law.response, *law.inputs, *law.parameters)
         if self.of not in parts:
             raise CardError(
@@ -249,5 +249,5 @@ class Pooling:
 
 
 def _beside(factor: Any, levels: Any) -> Any:
-    """Return a factor of each draw with room for the levels along the last axis."""
+    """Return a per-draw factor with a last axis that broadcasts over levels."""
     return factor[..., None] if np.ndim(levels) and np.ndim(factor) else factor

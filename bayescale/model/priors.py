@@ -1,7 +1,6 @@
-"""The few prior distributions a card can name.
+"""The prior distributions available in cards.
 
-Each knows its density as a PyMC distribution and how to draw from it with NumPy, and carries
-the reason for its numbers.
+Each has its density as a PyMC distribution, NumPy draws, and the reason for its parameters.
 """
 
 import math
@@ -20,7 +19,7 @@ type Support = Literal["positive", "unit", "real"]
 
 
 LARGEST = 1e300
-"""What the numbers of a prior must be below, as floats are."""
+"""Upper limit on the parameters of a prior, within the range of floats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +29,10 @@ class Prior(ABC):
     Attributes
     ----------
     why
-        Why these numbers; required.
+        Reason for these parameters; required.
     relative_to
         ``"observed"`` if the quantity is a loss (or other response) in units of the typical
-        observed one, so that a change of unit (nats, bits per byte) changes nothing.
+        observed one, so that the prior does not depend on its unit (nats, bits per byte).
     """
 
     kind: ClassVar[str]
@@ -61,7 +60,7 @@ class Prior(ABC):
 
     @property
     def lower(self) -> float:
-        """The least value that a positive quantity can take."""
+        """Lower bound of a positive quantity."""
         return 0.0
 
     @property
@@ -79,7 +78,7 @@ class Prior(ABC):
 
         cls, arguments = self.distribution()
         transform = {
-            # A bound is only a transform: its constant does not depend on any parameter.
+            # The bound only sets the transform: its normalising constant has no parameters.
             "positive": Interval(lower=self.lower, upper=None),
             "unit": logodds,
             "real": None,
@@ -87,25 +86,25 @@ class Prior(ABC):
         return cls(name, **arguments, default_transform=transform)
 
     def constrain(self, free: Any) -> Any:
-        """Return the quantity from what the sampler moves: ln (x - lower), logit x, or x."""
+        """Return the quantity from its unconstrained value: ln (x - lower), logit x, or x."""
         if self.support == "positive":
             return self.lower + np.exp(free)
         return 1.0 / (1.0 + np.exp(-free)) if self.support == "unit" else free
 
     def unconstrain(self, value: Any) -> Any:
-        """Return what the sampler moves, from the quantity."""
+        """Return the unconstrained value of the quantity; the inverse of `constrain`."""
         if self.support == "positive":
             return np.log(value - self.lower)
         return np.log(value / (1.0 - value)) if self.support == "unit" else value
 
     def log_jacobian(self, value: Any) -> Any:
-        """Return ln |d quantity / d free|, for densities written out by hand."""
+        """Return ln |d quantity / d free|, the log Jacobian of `constrain`."""
         if self.support == "positive":
             return np.log(value - self.lower)
         return np.log(value) + np.log1p(-value) if self.support == "unit" else 0.0
 
     def log_density(self, value: Any) -> Any:
-        """Return the log density of a PyTensor value, on the value's own scale."""
+        """Return the log density of a PyTensor value, on the constrained scale."""
         import pymc as pm
 
         cls, arguments = self.distribution()
@@ -117,7 +116,7 @@ class Prior(ABC):
 
     @abstractmethod
     def above(self, value: float) -> float:
-        """Return the probability of more than a value."""
+        """Return the survival function at a value."""
 
     def numbers(self) -> dict[str, float]:
         """Return the parameters of the distribution."""
@@ -200,7 +199,7 @@ class HalfNormal(Prior):
 
 @dataclass(frozen=True, kw_only=True)
 class HalfCauchy(Prior):
-    """The absolute value of a Cauchy(0, scale): mostly small, now and then large, as data say."""
+    """The absolute value of a Cauchy(0, scale): mostly small, with a heavy tail."""
 
     kind = "halfcauchy"
 
@@ -338,7 +337,7 @@ PRIORS: Mapping[str, type[Prior]] = {
 
 
 def prior_from_dict(content: object, where: str) -> Prior:
-    """Build a prior from a card's table; anything unknown raises CardError with its place."""
+    """Build a prior from a card's table; anything unknown raises CardError with its location."""
     if not isinstance(content, Mapping):
         raise CardError(f"{where}: found {quoted(content)}, expected a table with `distribution`.")
     kind = str(content.get("distribution"))
@@ -369,7 +368,7 @@ def prior_from_dict(content: object, where: str) -> Prior:
 def check_priors(
     where: str, owner: str, expected: Collection[str], priors: Mapping[str, Prior]
 ) -> None:
-    """Raise CardError unless there is a prior on each of what is expected, and on nothing else."""
+    """Raise CardError unless there is a prior on each expected quantity, and on no other."""
     for name, prior in priors.items():
         if name not in expected:
             hint = did_you_mean(name, expected)

@@ -1,4 +1,4 @@
-"""Columns in which runs differ and that a model does not look at: they are fitted as one."""
+"""Columns in which runs differ but which a model does not use."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ _SHOWN = 4
 
 
 def unused_columns(model: Model, runs: Runs) -> tuple[Note, ...]:
-    """Return notes on labels of runs that a model does not use.
+    """Return notes on label columns of the runs that a model does not use.
 
     Parameters
     ----------
     model
-        The model that is to be fitted, or was.
+        The model.
     runs
         The runs.
     """
@@ -61,7 +61,7 @@ def unused_columns(model: Model, runs: Runs) -> tuple[Note, ...]:
 
 
 def _levels(column: "pd.Series[Any]") -> list[str]:
-    """Return the labels that a column of labels holds; none where each run has its own."""
+    """Return the distinct labels of a column; none if every run has a different one."""
     if pd.api.types.is_numeric_dtype(column) or column.isna().all():
         return []
     levels = sorted(set(column.dropna().map(plain_text)))
@@ -80,7 +80,7 @@ def _of_families(model: Model, levels: list[str]) -> Note:
 
 
 def pooled_cards(model: Model) -> list[str]:
-    """Return the ids of other cards of a model's law whose parts differ between families."""
+    """Return the ids of other cards of the same law that pool by family."""
     return [
         name
         for name, path in model_cards().items()
