@@ -325,7 +325,7 @@ def test_a_full_disk_is_one_sentence(run, saved, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_warnings_are_shown_plainly(run, tmp_path):
+def test_warnings_are_shown_plainly(run, saved, tmp_path):
     table = tmp_path / "m.csv"
     rows = [f"{n:g},{d:g},{6 * n * d * 1.5:g},{3 - i / 9}" for i, (n, d) in enumerate(
         (n, d) for n in (1e8, 3e8, 1e9, 3e9, 1e10) for d in (1e9, 1e10, 1e11))]  # fmt: skip
@@ -333,7 +333,11 @@ def test_warnings_are_shown_plainly(run, tmp_path):
     code, out, err = run("check", str(table))
     assert code == 0
     assert "ready to be fitted" in out
+    assert out.count("caution: compute differs from 6ND") == 1 and err == ""
+    code, _, err = run("score", saved, str(table))
+    assert code == 0
     assert err.startswith("warning: m.csv: compute differs from 6ND")
+    assert err.count("differs from 6ND") == 1
 
 
 def test_version(run):

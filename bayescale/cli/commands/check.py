@@ -1,6 +1,7 @@
 """``check``: validate a table of runs."""
 
 import argparse
+import warnings
 
 from bayescale.cli.files import Reads
 from bayescale.cli.options import add_runs, runs_for_model
@@ -22,12 +23,16 @@ def add(verbs: Verbs) -> None:
 def run(options: Arguments) -> None:
     """Print what was read, and cautions about the design."""
     from bayescale.data.notes import Note
+    from bayescale.errors import BayescaleWarning
     from bayescale.model.card import load_model
     from bayescale.model.identifiability import check_identifiable, design_warnings
     from bayescale.model.unused_columns import unused_columns
 
     model = load_model(options.model)
-    runs = runs_for_model(options, model)
+    with warnings.catch_warnings():
+        # What reading warns of is among the notes, which are printed.
+        warnings.simplefilter("ignore", BayescaleWarning)
+        runs = runs_for_model(options, model)
     check_identifiable(model, runs)
     cautions = design_warnings(model, runs)
     notes = [*map(Note.of, runs.notes), *unused_columns(model, runs)]
@@ -44,9 +49,7 @@ def run(options: Arguments) -> None:
         return
     print(runs.describe())
     for note in notes:
-        doubtful = note.kind in ("implausible", "counting")
-        if options.quiet or not (doubtful and note in runs.notes):  # of which reading has warned
-            print(f"  {'caution: ' if doubtful else ''}{note}")
+        print(f"  {'caution: ' if note.kind in ('implausible', 'counting') else ''}{note}")
     for sentence in cautions:
         print(f"  caution: {sentence}")
     print(f"  fingerprint {runs.fingerprint[:16]}; ready to be fitted with {model.id}.")
