@@ -1,4 +1,4 @@
-"""What a plan costs: training and serving, in FLOP, GPU-hours, days and money."""
+"""Costs of training and serving, in FLOP, GPU-hours, days and money."""
 
 from bayescale.costs.base import Cost, FunctionCost, ProductCost, RecountedCost, as_cost, six_nd
 from bayescale.costs.hardware import PEAKS, Cluster

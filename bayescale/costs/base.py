@@ -1,4 +1,4 @@
-"""The protocol of costs, the rule C = k N D, and costs that are a user's own function."""
+"""Base class of costs, the rule C = k N D, and user-defined cost functions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,23 +9,22 @@ from typing import Any, ClassVar, override
 import numpy as np
 
 _LOG_MOST = 80.0
-"""ln of more tokens than anyone will have; where the search for an inverse ends."""
+"""Upper limit, in ln tokens, of the search for an inverse."""
 
 
 class Cost(ABC):
-    """What a budget is spent on, as a function of size and tokens.
+    """A cost as a function of size and tokens, in which budgets are stated.
 
-    Budgets are compared with what the call returns, so they are in its unit: compute of training,
-    compute over a lifetime, or money.
+    Budgets are in the unit of the returned value: training compute, lifetime compute, or money.
 
     Attributes
     ----------
     name
-        How tables and reports call it.
+        Name in tables and reports.
     unit
-        Unit of what the call returns: ``"FLOP"``, or a currency.
+        Unit of the cost: ``"FLOP"``, or a currency.
     direct
-        Whether `tokens_for` is quick; otherwise searches tabulate it.
+        Whether `tokens_for` is fast; otherwise searches interpolate a table of it.
     """
 
     name: str
@@ -38,14 +37,14 @@ class Cost(ABC):
 
     @abstractmethod
     def tokens_for(self, budget: Any, n_params: Any) -> Any:
-        """Return the training tokens that spend a budget at a size.
+        """Return the training tokens that exhaust a budget at a size.
 
-        Zero or less, or NaN, where the budget does not reach to any.
+        Zero or less, or NaN, where the budget is too small.
         """
 
     @property
     def training(self) -> "Cost":
-        """The compute of training alone, in FLOP, which takes the time of a cluster."""
+        """The compute of training alone, in FLOP, which determines training time."""
         return self
 
 
@@ -56,9 +55,9 @@ class ProductCost(Cost):
     Attributes
     ----------
     flop_per_param_token
-        k: floating-point operations for each parameter and token.
+        k: floating-point operations per parameter and token.
     name
-        How tables and reports call it.
+        Name in tables and reports.
     """
 
     flop_per_param_token: float
@@ -76,21 +75,21 @@ class ProductCost(Cost):
 
 six_nd = ProductCost(6.0, "6ND")
 """Two operations per parameter and token forward, four backward (Kaplan et al. 2020, section 2.1);
-attention and embeddings are neglected."""
+attention and embeddings are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecountedCost(Cost):
-    """A cost of parameters that are counted otherwise than the law counts them.
+    """A cost whose parameters are counted differently from those of the law.
 
     Attributes
     ----------
     counted
-        The cost, of its own count of parameters.
+        The cost, in terms of its own parameter count.
     count
-        Its count from the law's.
+        Maps the law's parameter count to that of the cost.
     name
-        How tables and reports call it.
+        Name in tables and reports.
 
     Examples
     --------
@@ -117,16 +116,16 @@ class RecountedCost(Cost):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionCost(Cost):
-    """A cost that is a function of the user's own.
+    """A user-defined cost function.
 
     Attributes
     ----------
     function
-        Takes size and tokens as arrays that broadcast, and returns the cost, which rises in both.
+        Takes size and tokens as arrays that broadcast, and returns the cost, increasing in both.
     name, unit
-        How tables call it, and the unit of what it returns.
+        Name in tables, and unit of the cost.
     train
-        The compute of training alone, if the function is of anything else.
+        The compute of training alone, if the function returns another quantity.
     """
 
     direct: ClassVar[bool] = False
@@ -149,7 +148,7 @@ class FunctionCost(Cost):
         )
 
         def excess(log_d: Any, budget: Any, size: Any) -> Any:
-            # Of the logarithms, which is nearly linear, so that few steps are enough.
+            # In logarithms, where it is nearly linear and the root search takes few steps.
             return np.log(self.function(size, np.exp(log_d))) - np.log(budget)
 
         low = np.zeros_like(budget)
@@ -166,12 +165,12 @@ class FunctionCost(Cost):
 
 
 def as_cost(cost: "Cost | Callable[[Any, Any], Any]") -> Cost:
-    """Return a cost as it is, and a plain function as a cost in FLOP.
+    """Return a cost unchanged, or wrap a function as a cost in FLOP.
 
     Raises
     ------
     TypeError
-        If it is neither.
+        If the argument is neither.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Spending: the sizes and tokens that exhaust budgets, inside limits."""
+"""Spending: the sizes and tokens that exhaust budgets within limits."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,26 +14,26 @@ from bayescale.units import format_budget
 type Array = NDArray[np.float64]
 
 _LOG_MOST = 80.0
-"""ln of a size beyond any; where the search for the largest that a budget allows ends."""
+"""Upper limit, in ln N, of the search for the largest size of a budget."""
 
 _NODES = 513
-"""Nodes of the table of tokens for a cost whose inverse is a search of its own."""
+"""Nodes of the interpolation table of tokens, for costs without a fast inverse."""
 
 _ON_LIMIT = 2e-5
-"""How near, in logs, an optimum is to a limit that it is said to be at."""
+"""Distance, in logs, within which an optimum counts as being at a limit."""
 
 
 @dataclass(frozen=True, eq=False)
 class Spending:
-    """Budgets of one cost, and what each buys.
+    """Budgets of one cost, and the plans that exhaust them.
 
-    Tokens follow from size: as many as the budget pays for, or fewer where a limit is met. All
-    arrays have the budgets along their last axis.
+    Tokens follow from size: as many as the budget allows, or fewer where a limit binds. All arrays
+    have the budgets along their last axis.
 
     Attributes
     ----------
     cost, budgets, limits
-        What is spent, how much of it, and what else bounds a plan.
+        The cost, the budgets in its unit, and further limits on plans.
     """
 
     cost: Cost
@@ -51,14 +51,14 @@ class Spending:
 
     @staticmethod
     def reach(cost: Cost, budgets: Array, limits: Limits = NO_LIMITS) -> NDArray[np.bool_]:
-        """Return which budgets reach to any plan inside the limits."""
+        """Return which budgets allow any plan within the limits."""
         low, high = _ends(cost, budgets, limits)
         found: NDArray[np.bool_] = low < high
         return found
 
     @property
     def log_product(self) -> Array | None:
-        """Logarithm of the N D that each budget allows, where that is all that it decides."""
+        """Logarithm of N D of each budget, if the cost fixes only that product; else None."""
         if not isinstance(self.cost, ProductCost):
             return None
         spent = np.minimum(self.budgets, self.limits.most_compute or np.inf)
@@ -74,9 +74,9 @@ class Spending:
         log_n
             Sizes, with the budgets along the last axis; or, with `which`, of any shape.
         which
-            The number of the budget of each size.
+            The index of the budget of each size.
         exact
-            Whether to invert the cost itself, rather than look it up where that is slow.
+            Whether to invert the cost exactly, rather than interpolate where that is slow.
         """
         log_n = np.asarray(log_n, dtype=float)
         size, budgets = np.exp(log_n), self.budgets if which is None else self.budgets[which]
@@ -92,12 +92,12 @@ class Spending:
 
     @cached_property
     def ends(self) -> tuple[Array, Array]:
-        """The least and the largest ln N that each budget and the limits allow."""
+        """The smallest and the largest ln N that each budget and the limits allow."""
         return _ends(self.cost, self.budgets, self.limits)
 
     @property
     def limited(self) -> tuple[bool, NDArray[np.bool_]]:
-        """Whether the least ln N is a limit that was set, and whether the largest is."""
+        """Whether the smallest, and whether the largest, ln N are set by a limit."""
         limits = self.limits
         memory = np.log(float(limits.max_params or np.inf))
         held: NDArray[np.bool_] = self.ends[1] >= memory - _ON_LIMIT
@@ -105,13 +105,13 @@ class Spending:
 
     @property
     def log_least_sizes(self) -> Array:
-        """Logarithms of the sizes below which a limit on tokens leaves a part of the budget."""
+        """Logarithms of the sizes below which a limit on tokens binds."""
         if not np.isfinite(self._log_most_tokens):
             return np.full(len(self.budgets), -np.inf)
         return _where_spent(self.cost, self.budgets, float(np.exp(self._log_most_tokens)))
 
     def at_limit(self, log_n: Array) -> NDArray[np.bool_]:
-        """Return which plans a limit holds back from where they would be without it."""
+        """Return which plans are at a binding limit."""
         low, high = self.ends
         low_set, high_set = self.limited
         there = np.where(np.isnan(log_n), low, log_n)
@@ -127,7 +127,7 @@ class Spending:
         return found
 
     def spent(self, log_n: Array) -> Array:
-        """Return what plans of these sizes cost: the budgets, or less at a limit."""
+        """Return the cost of plans of these sizes: the budget, or less at a limit."""
         return np.asarray(self.cost(np.exp(log_n), np.exp(self.log_tokens(log_n))))
 
     @property
@@ -136,7 +136,7 @@ class Spending:
         return np.inf if most is None else float(np.log(most))
 
     def _looked_up(self, log_n: Array, which: NDArray[np.intp] | None) -> Array:
-        """Return ln D from the table, by cubics that do not overshoot."""
+        """Return ln D from the table, by monotone cubic interpolation."""
         low, high = self.ends
         step = (high - low) / (_NODES - 1)
         index = np.arange(len(self.budgets)) if which is None else which
@@ -155,7 +155,7 @@ class Spending:
         log_n = low + (high - low) * share[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             log_d = np.log(np.maximum(self.cost.tokens_for(self.budgets, np.exp(log_n)), 1e-300))
-        # The last node may miss one token by rounding.
+        # The last node may be below one token by rounding.
         log_d = np.where(np.isfinite(log_d), log_d, 0.0)
         made = PchipInterpolator(share, log_d, axis=0).c  # in powers of the share
         return np.asarray(made / (high - low) ** np.arange(3, -1, -1)[:, None, None])
@@ -173,7 +173,7 @@ def _ends(cost: Cost, budgets: Array, limits: Limits) -> tuple[Array, Array]:
 
 
 def _where_spent(cost: Cost, budgets: Array, n_tokens: float) -> Array:
-    """Return ln of the sizes at which so many tokens cost each budget; -inf if none do."""
+    """Return ln of the sizes at which `n_tokens` exhaust each budget; -inf if there are none."""
     if isinstance(cost, ProductCost):
         return np.asarray(np.log(budgets / (cost.flop_per_param_token * n_tokens)))
     from scipy.optimize import elementwise

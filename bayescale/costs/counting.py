@@ -1,4 +1,4 @@
-"""Conventions of counting: what studies count in N, and what in C."""
+"""Counting conventions: what studies include in N and in C."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from bayescale.errors import unknown_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counting:
-    """A convention: what is counted in N, and what in C.
+    """A counting convention for parameters (N) and compute (C).
 
     Attributes
     ----------
     name
-        How tables call it.
+        Name in tables.
     embeddings
         Whether N counts embeddings.
     head
@@ -23,7 +23,7 @@ class Counting:
     attention
         How C counts attention scores: see `bayescale.costs.Shape.flop_per_token`.
     embedding
-        Whether C counts the input embedding, as a product of matrices.
+        Whether C counts the input embedding, as a matrix product.
 
     Examples
     --------
@@ -40,21 +40,21 @@ class Counting:
     embedding: bool = False
 
     def size(self, shape: Shape) -> Any:
-        """Return N of a shape, as it is counted here."""
+        """Return N of a shape under this convention."""
         return shape.params_total if self.embeddings else shape.params_non_embedding
 
     def shape(self, n_params: Any, family: ShapeFamily) -> Shape:
-        """Return the shape of a family that has a size, as it is counted here."""
+        """Return the shape of a family that has a size under this convention."""
         return family.of_size(n_params, total=self.embeddings)
 
     def flop_per_token(self, shape: Shape) -> Any:
-        """Return the FLOP of training on one token, as they are counted here."""
+        """Return the training FLOP per token under this convention."""
         return shape.flop_per_token(
             attention=self.attention, head=self.head, embedding=self.embedding
         )
 
     def cost(self, family: ShapeFamily, sizes: "Counting | None" = None) -> ShapedCost:
-        """Return C, as it is counted here, as a cost of sizes that may be counted otherwise."""
+        """Return C under this convention, as a cost of sizes under the convention `sizes`."""
         return ShapedCost(
             family=family,
             total=(sizes or self).embeddings,
@@ -78,7 +78,7 @@ COUNTINGS: Mapping[str, Counting] = {
         Counting(name="everything", embeddings=True, head=True, attention="full", embedding=True),
     )
 }
-"""Conventions by name. Another is a `Counting` of one's own."""
+"""Conventions by name; define others as a `Counting`."""
 
 _VOCABULARY = 32_000
 
@@ -88,12 +88,12 @@ chinchilla_shapes = ShapeFamily(
     vocab_size=_VOCABULARY,
     n_ctx=2048,
 )
-"""Shapes of the rule that Pearce and Song 2024 (arXiv:2406.12907) fitted to Chinchilla's, with
-its vocabulary of 32,000 and context of 2048."""
+"""Shapes by the rule that Pearce and Song 2024 (arXiv:2406.12907) fitted to Chinchilla's models,
+with their vocabulary of 32,000 and context of 2048."""
 
 
 def counting_of(counting: str | Counting) -> Counting:
-    """Return a convention by name, or as it is."""
+    """Return a convention by name; a `Counting` is returned unchanged."""
     if isinstance(counting, Counting):
         return counting
     if counting not in COUNTINGS:

@@ -11,24 +11,24 @@ from bayescale.units import SECONDS_PER_DAY, Amount, format_share, parse_amount
 PEAKS: Mapping[str, float] = MappingProxyType(
     {"A100": 312e12, "H100-SXM": 989e12, "H200-SXM": 989e12}
 )
-"""Peak FLOP/s of one GPU in dense BF16, as its maker's data sheet has it."""
+"""Peak dense BF16 FLOP/s of one GPU, from the manufacturer's data sheet."""
 
 _SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Machines that train or serve.
+    """A GPU cluster for training or serving.
 
     Attributes
     ----------
     n_gpus
-        How many run at once.
+        Number of GPUs.
     peak
-        Peak of one, in FLOP/s: a number, text such as ``"989 TFLOP/s"``, or a key of
+        Peak rate of one GPU, in FLOP/s: a number, text such as ``"989 TFLOP/s"``, or a key of
         `bayescale.costs.PEAKS`.
     utilisation
-        Share of the peak that a run reaches (model FLOP utilisation).
+        Model FLOP utilisation: the achieved share of the peak.
     price
         Price of a GPU-hour, if known.
     currency
@@ -71,7 +71,7 @@ class Cluster:
         return flop / (float(self.peak) * self.utilisation * _SECONDS_PER_HOUR)
 
     def days(self, flop: Any) -> Any:
-        """Return days that the whole cluster takes for an amount of compute."""
+        """Return the days that the whole cluster needs for an amount of compute."""
         return flop / (self._rate * SECONDS_PER_DAY)
 
     def money(self, flop: Any) -> Any:
@@ -91,7 +91,7 @@ class Cluster:
         gpu_hours: Amount | None = None,
         money: Amount | None = None,
     ) -> float:
-        """Return the compute in FLOP that so many days, GPU-hours or so much money buys.
+        """Return the compute in FLOP of a number of days or GPU-hours, or an amount of money.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Training and what follows: compute over a lifetime, and money."""
+"""Lifetime costs of training and serving: compute and money."""
 
 from dataclasses import dataclass
 from typing import Any, override
@@ -9,21 +9,21 @@ from bayescale.errors import AmountError
 from bayescale.units import Amount, format_count, parse_amount
 
 two_nd = ProductCost(2.0, "2ND")
-"""The forward pass alone: two operations per parameter and token."""
+"""Forward pass only: two operations per parameter and token."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPrice:
-    """A price of tokens that grows with the size of the model.
+    """A price per token, proportional to the size of the model.
 
     Attributes
     ----------
     per_million
-        Price of a million tokens for a model of `n_params`; in proportion for others.
+        Price of a million tokens for a model of `n_params`.
     n_params
-        That size.
+        Size at which the price is stated.
     currency
-        Its unit.
+        Currency of the price.
 
     Examples
     --------
@@ -43,24 +43,24 @@ class TokenPrice:
         object.__setattr__(self, "n_params", size)
 
     def __call__(self, n_params: Any) -> Any:
-        """Return the price of one token at a size."""
+        """Return the price per token at a size."""
         return 1e-6 * float(self.per_million) * n_params / float(self.n_params)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Tokens that a model is to process once it is trained.
+    """Inference load of a trained model.
 
     Attributes
     ----------
     n_tokens
-        How many over its lifetime, read and written: a number, or text such as ``"2T"``.
+        Input and output tokens over its lifetime: a number, or text such as ``"2T"``.
     forward
-        Compute of so many tokens at a size.
+        Compute of the forward pass.
     cluster
-        What serves, if its utilisation or price is not that of training.
+        Cluster for serving, if its utilisation or price differs from that of training.
     price
-        What serving a token costs, if that is known and not to be worked out from a cluster.
+        Price per served token, if known, in place of a cluster.
     """
 
     n_tokens: Amount
@@ -77,7 +77,7 @@ class Serving:
         return self.forward(n_params, self.n_tokens)
 
     def money(self, n_params: Any, cluster: Cluster | None = None) -> Any:
-        """Return the price of that, on its own cluster or else on the one given.
+        """Return the price of serving, on its own cluster if it has one, else on the given one.
 
         None if there is no price.
         """
@@ -96,12 +96,12 @@ class Lifetime(Cost):
     Attributes
     ----------
     serving
-        What is served.
+        The inference load.
     train
         The compute of training.
     weight
-        What one FLOP of serving counts, in FLOP of training: the ratio of their prices, or of
-        their utilisations.
+        Weight of one FLOP of serving relative to training, such as the ratio of their prices or
+        utilisations.
 
     Examples
     --------
@@ -116,7 +116,7 @@ class Lifetime(Cost):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """How tables and reports call it."""
+        """Name in tables and reports."""
         served = format_count(float(self.serving.n_tokens))
         return f"{self.train.name} and serving {served} tokens"
 
@@ -137,16 +137,16 @@ class Lifetime(Cost):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money(Cost):
-    """The price of training, and of serving if it is given; budgets are in money.
+    """The price of training, and optionally of serving; budgets are in money.
 
     Attributes
     ----------
     cluster
-        What trains, with its utilisation and the price of a GPU-hour.
+        Training cluster, with its utilisation and price of a GPU-hour.
     price
-        What a token of training costs, in place of a cluster.
+        Price per training token, in place of a cluster.
     serving
-        What is served: at its own price, on its own cluster, or else on this one.
+        Inference load: at its own price, on its own cluster, or else on this one.
     train
         The compute of training.
 
@@ -180,7 +180,7 @@ class Money(Cost):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """How tables and reports call it."""
+        """Name in tables and reports."""
         if self.serving is None:
             return "training"
         served = format_count(float(self.serving.n_tokens))

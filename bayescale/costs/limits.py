@@ -1,4 +1,4 @@
-"""Limits of a plan beside its budget: memory, data, steps and the calendar."""
+"""Limits on plans in addition to the budget: memory, data, steps and time."""
 
 from dataclasses import dataclass, fields
 
@@ -15,18 +15,18 @@ from bayescale.units import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a plan may not exceed, whatever its budget.
+    """Constraints on plans in addition to the budget.
 
     Attributes
     ----------
     min_params, max_params
-        Sizes allowed; the largest is often a matter of the memory that serves it.
+        Limits on size; the upper one is often set by the memory for serving.
     min_tokens, max_tokens
-        Tokens allowed; the most of a single epoch are the unique ones there are.
+        Limits on tokens; for a single epoch the upper one is the number of unique tokens.
     max_steps, batch_tokens
-        Steps allowed, at so many tokens each.
+        Limit on steps, and tokens per step.
     max_days, cluster
-        Days allowed, on a cluster.
+        Limit on training days, on a cluster.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class Limits:
 
     @property
     def most_tokens(self) -> float | None:
-        """The least of the limits on tokens, if there is one."""
+        """The smallest upper limit on tokens, if any."""
         found = [] if self.max_tokens is None else [float(self.max_tokens)]
         if self.max_steps is not None and self.batch_tokens is not None:
             found.append(float(self.max_steps) * float(self.batch_tokens))
@@ -78,13 +78,13 @@ class Limits:
 
     @property
     def most_compute(self) -> float | None:
-        """The training compute that the days allow, in FLOP."""
+        """The training compute of `max_days`, in FLOP, if set."""
         if self.max_days is None or self.cluster is None:
             return None
         return self.cluster.compute(days=float(self.max_days))
 
     def __bool__(self) -> bool:
-        # A cluster and a batch bound nothing by themselves.
+        # A cluster or a batch size alone is no limit.
         alone = {"cluster", "batch_tokens"}
         given = {entry.name for entry in fields(self) if getattr(self, entry.name) is not None}
         return bool(given - alone)

@@ -1,4 +1,4 @@
-"""Exact counts from the shape of a Transformer: parameters with and without embeddings, FLOP."""
+"""Parameter and FLOP counts from the shape of a Transformer."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, override
@@ -10,11 +10,11 @@ from bayescale.costs.base import Cost
 type Attention = Literal["causal", "full", "none"]
 
 _SCORES: dict[str, float] = {"causal": 2.0, "full": 4.0, "none": 0.0}
-"""Forward FLOP per token, layer, position of the context and unit of width: scores and weighted
-sum, two each; half of them where a token sees only those before it (Kaplan et al. 2020)."""
+"""Forward FLOP per token, layer, context position and unit of width: two each for scores and
+weighted sum, and half of that with causal masking (Kaplan et al. 2020)."""
 
 _BACKWARD_TOO = 3.0
-"""The backward pass costs twice the forward one."""
+"""Cost of forward and backward pass relative to the forward pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,17 +26,17 @@ class Shape:
     n_layer, d_model
         Depth and width.
     vocab_size, n_ctx
-        Tokens in the vocabulary and positions in the context.
+        Vocabulary size and context length.
     d_ff
-        Width inside the feed-forward block; 4 d_model unless given.
+        Width of the feed-forward block; 4 d_model unless given.
     d_attn, d_kv
-        Heads times their width, of queries and of keys; d_model unless given.
+        Number of heads times their width, for queries and for keys; d_model unless given.
     gated
         Whether the feed-forward block has three matrices rather than two.
     tied
-        Whether the output head is the input embedding again.
+        Whether the output head shares the input embedding.
     learned_positions
-        Whether positions have embeddings.
+        Whether there are learned position embeddings.
 
     Examples
     --------
@@ -67,13 +67,13 @@ class Shape:
 
     @property
     def params_embedding(self) -> Any:
-        """Parameters of the embeddings, and of the output head where it is not tied."""
+        """Parameters of the embeddings, and of the output head if untied."""
         rows = self.vocab_size * (1 if self.tied else 2)
         return (rows + (self.n_ctx if self.learned_positions else 0)) * self.d_model
 
     @property
     def params_total(self) -> Any:
-        """All parameters but those of biases and norms."""
+        """All parameters except biases and norms."""
         return self.params_non_embedding + self.params_embedding
 
     def flop_per_token(
@@ -84,7 +84,7 @@ class Shape:
         embedding: bool = False,
         backward: bool = True,
     ) -> Any:
-        """Return the FLOP of one token.
+        """Return the FLOP per token.
 
         Parameters
         ----------
@@ -94,9 +94,9 @@ class Shape:
         head
             Whether the output head is counted.
         embedding
-            Whether the input embedding is, as a product of matrices, as in Hoffmann et al. 2022.
+            Whether the input embedding is counted, as a matrix product (Hoffmann et al. 2022).
         backward
-            Whether the backward pass, twice the forward one, is.
+            Whether the backward pass, twice the forward one, is counted.
         """
         d_attn = self.d_attn if self.d_attn is not None else self.d_model
         forward = 2 * self.params_non_embedding
@@ -107,13 +107,13 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Counts of parameters with and without embeddings: N_T = N + w N^(1/3).
+    """Parameter counts with and without embeddings: N_T = N + w N^(1/3).
 
     Attributes
     ----------
     w
-        Embeddings are proportional to width, and N to its cube where width and depth keep their
-        ratio; w is what ties them.
+        Coefficient of the embeddings, which are proportional to width, while N is proportional
+        to its cube at a fixed ratio of width to depth.
 
     Examples
     --------
@@ -125,23 +125,24 @@ class Embeddings:
     w: float
 
     def total(self, non_embedding: Any) -> Any:
-        """Return the count with embeddings from that without."""
+        """Return the count with embeddings from the count without."""
         return non_embedding + self.w * np.cbrt(non_embedding)
 
     def non_embedding(self, total: Any) -> Any:
-        """Return the count without embeddings from that with: the real root of a cubic."""
+        """Return the count without embeddings from the count with them, the root of a cubic."""
         total = np.asarray(total, dtype=float)
         slope = np.sqrt(self.w / 3.0)
-        # In the form that does not cancel, for sizes that are mostly embeddings too.
+        # In a form without cancellation, accurate also for sizes dominated by embeddings.
         root = 2.0 * slope * np.sinh(np.arcsinh(total / (2.0 * slope**3)) / 3.0)
         return root**3
 
     def local_exponent(self, non_embedding: Any, *, alpha: Any, beta: Any) -> Any:
-        """Return d ln N / d ln C that a study in counts without embeddings would find.
+        """Return d ln N / d ln C as measured with counts without embeddings.
 
-        Where Chinchilla's law with these exponents holds in total counts. For small models it is
-        beta / (beta + alpha / 3), for large ones beta / (alpha + beta): most of the distance
-        between Kaplan's exponent and Hoffmann's (Pearce and Song 2024, arXiv:2406.12907).
+        Assumes Chinchilla's law with these exponents in total counts. The limits are
+        beta / (beta + alpha / 3) for small models and beta / (alpha + beta) for large ones, which
+        explains most of the difference between Kaplan's and Hoffmann's exponents (Pearce and Song
+        2024, arXiv:2406.12907).
         """
         n, cube = non_embedding, self.w * np.cbrt(non_embedding)
         rise = (1.0 + alpha) * (n + cube / 3.0) / (n + cube) - (n + cube / 9.0) / (n + cube / 3.0)
@@ -149,12 +150,12 @@ class Embeddings:
 
 
 pearce2024 = Embeddings(47491.0)
-"""As fitted to Chinchilla's shapes (Pearce and Song 2024, arXiv:2406.12907)."""
+"""Fit to the shapes of Chinchilla's models (Pearce and Song 2024, arXiv:2406.12907)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapeFamily:
-    """Shapes of one ratio of width to depth, which makes a shape of a size.
+    """Shapes with a fixed ratio of width to depth, one for each size.
 
     Attributes
     ----------
@@ -176,7 +177,7 @@ class ShapeFamily:
     learned_positions: bool = False
 
     def of_width(self, d_model: Any) -> Shape:
-        """Return the shape of a width; its depth need not be whole."""
+        """Return the shape of a width; its depth need not be an integer."""
         return Shape(
             n_layer=d_model / self.aspect,
             d_model=d_model,
@@ -196,25 +197,25 @@ class ShapeFamily:
 
     @property
     def embeddings(self) -> Embeddings:
-        """The translation between counts with embeddings and without."""
+        """The conversion between counts with and without embeddings."""
         unit = self.of_width(1.0)
         return Embeddings(float(unit.params_embedding / np.cbrt(unit.params_non_embedding)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapedCost(Cost):
-    """Training compute counted from shapes, attention, embeddings and head included.
+    """Training compute counted from shapes, including attention, embeddings and head.
 
     Attributes
     ----------
     family
-        Gives each size a shape.
+        The shape of each size.
     total
         Whether the law's N counts embeddings.
     attention, head, embedding
-        What is counted, and how: see `Shape.flop_per_token`.
+        What is counted: see `Shape.flop_per_token`.
     backward
-        Whether the backward pass is; without it, it is the compute of serving.
+        Whether the backward pass is counted; without it, the cost is that of serving.
 
     Examples
     --------
@@ -238,7 +239,7 @@ class ShapedCost(Cost):
         return f"{what}, {self.attention} attention{', head' if self.head else ''}"
 
     def flop_per_token(self, n_params: Any) -> Any:
-        """Return the FLOP of one token at a size."""
+        """Return the FLOP per token at a size."""
         return self.family.of_size(n_params, total=self.total).flop_per_token(
             attention=self.attention,
             head=self.head,

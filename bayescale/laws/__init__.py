@@ -1,6 +1,6 @@
-"""Scaling laws as equations: facts and one formula each, on floats, arrays, draws and graphs.
+"""Scaling laws as equations: metadata and one formula for floats, arrays, draws and graphs.
 
-This package imports NumPy and pandas only. `LAWS` is the whole list.
+This package imports only NumPy and pandas. `LAWS` lists all laws.
 """
 
 from collections.abc import Callable, Mapping
@@ -70,7 +70,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
         )
     }
 )
-"""The laws that ship."""
+"""The built-in laws, by name."""
 
 _DEFINED: dict[str, Law] = {}
 
@@ -81,7 +81,7 @@ def law(name: str) -> Law:
     Raises
     ------
     UnknownNameError
-        If there is no such law; the message lists those there are.
+        If there is no such law; the message lists the existing ones.
 
     Examples
     --------
@@ -97,29 +97,28 @@ def law(name: str) -> Law:
 def define_law(
     name: str, *, source: str = "defined by the user", response: str = "loss"
 ) -> Callable[[Formula], Formula]:
-    """Make a law of a Python function; decorate the function with it.
+    """Define a law by a Python function; use as a decorator.
 
     The function takes its inputs first (column names of the runs), without annotation, then its
     parameters, each annotated with a `Parameter`, and returns the response. It may use operators
     and the NumPy functions that PyTensor and xarray understand (exp, log, log1p, sqrt, abs,
-    tanh, power), and it is evaluated on all of them. From then on the name works wherever a law's
-    name does: in `Model` and cards, `fit`, `predict`, `allocate` (by a numerical optimum, for a
-    law of ``n_params`` and ``n_tokens``) and reports. Check it with
-    `bayescale.testing.check_law`.
+    tanh, power), and it is evaluated on all of them. The name is then valid wherever a law's name
+    is: in `Model` and cards, `fit`, `predict`, `allocate` (by a numerical optimum, for a law of
+    ``n_params`` and ``n_tokens``) and reports. Check it with `bayescale.testing.check_law`.
 
     Parameters
     ----------
     name
-        What the law is to be called; defining it again replaces it.
+        Name of the law; defining it again replaces it.
     source
-        Where it comes from, for tables and reports.
+        Its source, for tables and reports.
     response
-        The column of the runs that it is a law of.
+        The column of the runs that it predicts.
 
     Raises
     ------
     CardError
-        If the name is that of a law that ships, or the signature cannot be read.
+        If the name is that of a built-in law, or the signature cannot be read.
 
     Examples
     --------

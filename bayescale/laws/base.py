@@ -1,4 +1,4 @@
-"""What a scaling law is: inputs, parameters, one formula, and a reference parametrisation."""
+"""Base class of scaling laws: inputs, parameters, formula, and reference parametrisation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ type Value = Any
 type Values = Mapping[str, Value]
 
 type LogInputs = Mapping[str, NDArray[np.float64]]
-"""Logarithms of each input of a law, one a run, relative to the reference point."""
+"""Logarithms of each input of a law relative to the reference point, one value per run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +27,11 @@ class Parameter:
     Attributes
     ----------
     meaning, symbol, unit
-        What it means, its symbol in LaTeX and its unit.
+        Its description, its symbol in LaTeX and its unit.
     support
-        Where it may lie.
+        Its range.
     is_floor
-        Whether the response falls towards it and never below it: the irreducible loss.
+        Whether it is the irreducible loss, the lower limit of the response.
     """
 
     meaning: str
@@ -42,59 +42,58 @@ class Parameter:
 
 
 class Law(ABC):
-    r"""A scaling law: what is observed, most often the loss, as a function of what a run was given.
+    r"""A scaling law: the response, usually a loss, as a function of the inputs of a run.
 
-    A law is a set of facts and a formula; it knows nothing of priors, samplers or plots. The
-    formula uses operators and NumPy functions that dispatch, so that the same code runs on
-    floats, arrays, xarray draws and PyTensor variables.
+    A law is metadata and a formula, independent of priors, samplers and plots. The formula uses
+    operators and NumPy functions that dispatch, so that the same code runs on floats, arrays,
+    xarray draws and PyTensor variables.
 
     Attributes
     ----------
     name, title, latex, sources
-        How it is called, described, written and cited.
+        Its name, title, formula in LaTeX and citations.
     caveat
-        A sentence that belongs beside every result of the law, if there is one.
+        A caveat shown with every result of the law, if any.
     response, response_unit
-        What the law is a law of, as a column name of a runs table: ``loss`` unless said
-        otherwise; and its unit.
+        The predicted quantity, as a column name of a runs table (``loss`` by default), and its
+        unit.
     inputs
-        The amounts it takes, as column names of a runs table; ``x`` in a law of one variable,
-        which a model card ties to a column.
+        Its inputs, as column names of a runs table; ``x`` in a law of one variable, which a model
+        card maps to a column.
     rises_in
         Inputs in which the response rises; it falls in the others.
     monotone
-        Whether it rises or falls everywhere; a broken law need not.
+        Whether the response is monotone in every input; a broken law need not be.
     breaks
-        Number of breaks, between which it has segments of their own.
+        Number of breaks between its segments.
     scale_free
-        Whether the coordinates are at a reference point and responses in them relative, so that
-        the same priors serve any units; a law of a user's own is in its own units.
+        Whether the coordinates refer to a reference point and a relative response, so that the
+        same priors serve any units; a user-defined law is in its own units.
     same_scale
-        Inputs that must be scaled as another is, since the formula compares the two.
+        Inputs that must have the same scale as another one, since the formula compares the two.
     fixed_reference
-        Inputs whose reference amount is the law's own, not the centre of the runs. What depends
-        on them has a prior in their unit, which carries a table in which they do not vary.
+        Inputs whose reference is set by the law, not by the centre of the runs. Coordinates that
+        depend on them have informative priors in their unit, for tables in which they do not vary.
     parameters
         Natural parameters, as in the paper.
     coordinates
         Reference parametrisation: the response at a reference point (N0, D0), called `level`,
-        its elasticities there, and exponents. Priors are stated on these, because data inside
-        the range of the reference point determine them one by one.
+        its elasticities there, and exponents. Priors are stated on these, because data around the
+        reference point identify them almost independently.
     shares
         Exponents that are elasticities divided by a share of the response at the reference:
         ``{"alpha": ("e_n",)}`` says ``alpha = e_n / s`` with ``s`` the share of the size term;
         with several elasticities it is their sum. Shares are positive and leave a positive
         remainder; that is the law's only constraint.
     traded
-        Two elasticities of which runs along one line tell but the sum, if it has such.
+        Two elasticities of which runs along one line identify only the sum, if any.
     exponents
-        Natural parameters that set how large the terms of the law are, beside how they fall: for
-        each the coordinates that are proportional to it. Where it differs between levels, those
-        change with it, so that every term keeps its size at the centre: ``(x_c / x)^alpha`` with
-        another ``alpha`` and the same ``x_c`` would be another loss everywhere, and which one
-        would depend on the unit of the loss.
+        Natural parameters that affect both the size and the slope of terms, with the coordinates
+        proportional to each. A group effect on one also changes these coordinates, so that every
+        term keeps its size at the centre: ``(x_c / x)^alpha`` with another ``alpha`` and the same
+        ``x_c`` would change the loss everywhere, by an amount that depends on its unit.
     derived_meanings
-        What each quantity of `derived` means.
+        Description of each quantity of `derived`.
 
     Notes
     -----
@@ -129,7 +128,7 @@ class Law(ABC):
     }
 
     def __eq__(self, other: object) -> bool:
-        """Laws are values: a copy, as another process has it, is the same law."""
+        """Compare by value, so that a copy in another process is the same law."""
         return type(other) is type(self) and vars(other) == vars(self)
 
     def __hash__(self) -> int:
@@ -148,20 +147,20 @@ class Law(ABC):
         """Return the natural parameters, from coordinates at a reference point."""
 
     def differing(self, coordinates: Values, differences: Values) -> dict[str, Value]:
-        """Return the natural parameters of a level that differs, for inputs over its centre.
+        """Return the natural parameters of a level, for inputs relative to its centre.
 
         Parameters
         ----------
         coordinates
-            Those at the centre of the level, if it did not differ.
+            Population-level coordinates at the centre of the level.
         differences
-            By natural parameter: of its logarithm if it is positive, of itself elsewhere.
+            Group effects by natural parameter, on its logarithm if it is positive.
 
         Notes
         -----
-        `exponents` come first, and leave the terms of the law at the centre as they are; the
-        other parameters then differ by themselves. So the result does not depend on the unit of
-        the response: it is the same whether the response is scaled before or after.
+        Effects on `exponents` are applied first and leave the terms at the centre unchanged;
+        those on other parameters follow. The result is therefore equivariant under a change of
+        the unit of the response.
         """
         steeper = {name: np.exp(x) for name, x in differences.items() if name in self.exponents}
         there = dict(coordinates)
@@ -175,25 +174,25 @@ class Law(ABC):
         return found
 
     def on_scale(self, name: str, value: Value) -> Value:
-        """Return a natural parameter on the scale of its differences."""
+        """Return a natural parameter on the scale of its group effects."""
         return np.log(value) if self.parameters[name].support == "positive" else value
 
     def off_scale(self, name: str, value: Value) -> Value:
-        """Return a natural parameter from the scale of its differences."""
+        """Return a natural parameter from the scale of its group effects."""
         return np.exp(value) if self.parameters[name].support == "positive" else value
 
     def optimal_log_params(self, parameters: Values, log_product: Value) -> Value:
-        """Return ln N of the least loss under ``N D = exp(log_product)``, in closed form.
+        """Return ln N that minimises the loss under ``N D = exp(log_product)``, in closed form.
 
         Raises
         ------
         NoClosedFormError
-            If the law has none; allocation then searches for it, if it is a law of N and D.
+            If there is none; allocation of a law of N and D then uses a numerical search.
         """
         raise NoClosedFormError(f"The law {self.name} has no optimum in closed form.")
 
     def derived(self, parameters: Values) -> dict[str, Value]:
-        """Return what planners read off the parameters, beside the parameters themselves.
+        """Return derived quantities of interest for planning.
 
         For a law of size and tokens whose frontier is a power law: a, b and g, of
         N_opt ~ C^a, D_opt ~ C^b and reducible loss ~ C^-g.
@@ -203,35 +202,35 @@ class Law(ABC):
     def remarks(
         self, parameters: Values, ends: Mapping[str, tuple[float, float]]
     ) -> tuple[str, ...]:
-        """Return sentences on what a posterior leaves open.
+        """Return sentences on what a posterior does not determine.
 
         Parameters
         ----------
         parameters
             Draws of the natural parameters.
         ends
-            The least and the largest of each input among the runs.
+            Minimum and maximum of each input among the runs.
         """
         return ()
 
     def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
-        """Return coordinates from which chains must start, for a posterior of several modes.
+        """Return starting coordinates of chains, one set per candidate mode of the posterior.
 
         Parameters
         ----------
         log_inputs
-            Where the runs are.
+            Inputs of the runs.
 
         Returns
         -------
         sequence of dict
-            The coordinates that are not to be at typical values of their priors, for each place;
-            empty for a law with one mode.
+            For each candidate mode, the coordinates that do not start at typical values of their
+            priors; empty for a law with one mode.
         """
         return ()
 
     def mode_of(self, parameters: Mapping[str, float]) -> str:
-        """Return a name for the mode in which a set of natural parameters lies."""
+        """Return the name of the mode that contains a set of natural parameters."""
         return "one mode"
 
     @property
@@ -241,7 +240,7 @@ class Law(ABC):
 
     @property
     def floor(self) -> str:
-        """Name of the parameter that the response does not fall below, empty if there is none."""
+        """Name of the parameter that is the irreducible response, empty if there is none."""
         return next((name for name, p in self.parameters.items() if p.is_floor), "")
 
     @property
@@ -315,8 +314,8 @@ class Law(ABC):
 
 
 def _positive(amount: Any, name: str) -> Any:
-    """Read an amount; keep the type of arrays and labelled arrays."""
-    # A number is taken as it is, however large: a term at infinity is a fair question to a formula.
+    """Parse an amount; arrays and labelled arrays keep their type."""
+    # Numbers are not limited in size, so that a formula can be evaluated in its limits.
     if isinstance(amount, str | list | tuple):
         values = parse_amounts(amount, "count", name)
         return values if isinstance(amount, list | tuple) else float(values[0])

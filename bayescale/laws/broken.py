@@ -12,7 +12,7 @@ from bayescale.laws.dispatch import softplus
 _LOSS = "nats/token"
 
 _NOTABLE = 0.05
-"""A break is said to be outside the data from this probability."""
+"""Posterior probability from which a break is reported to lie outside the data."""
 
 
 class BrokenPowerLaw(Law):
@@ -25,14 +25,14 @@ class BrokenPowerLaw(Law):
     Parameters
     ----------
     breaks
-        Number of breaks, one at least; a law without any is `power-law-floor`.
+        Number of breaks, at least one; the law without breaks is `power-law-floor`.
 
     Notes
     -----
-    The coordinates are the slopes of the segments, so that a positive prior on each makes the law
-    monotone, and the position of the first break with the gaps between breaks, so that breaks are
-    ordered and cannot trade places. Positions and gaps are natural logarithms of x, positions
-    relative to the reference point.
+    The coordinates are the slopes of the segments, so that positive priors make the law monotone,
+    and the position of the first break with the gaps between breaks, so that breaks are ordered
+    (no label switching). Positions and gaps are natural logarithms of x, positions relative to the
+    reference point.
     """
 
     sources = ("Caballero et al. 2022, arXiv:2210.14891",)
@@ -148,8 +148,8 @@ class BrokenPowerLaw(Law):
 
     @override
     def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
-        # Breaks may sit at any of a few places along the data; a chain that starts with them
-        # elsewhere may never find the way.
+        # One start per placement of the breaks along the data: a chain that starts with them
+        # elsewhere may never find the mode.
         low, high = log_inputs["x"].min(), log_inputs["x"].max()
         places = np.linspace(low, high, self.breaks + 4)[1:-1]
         return tuple(

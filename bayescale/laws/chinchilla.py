@@ -1,4 +1,4 @@
-"""Chinchilla's law, and the coupled law that has it and Kaplan's L(N, D) as corners."""
+"""Chinchilla's law, and the coupled law that nests it and Kaplan's L(N, D)."""
 
 from collections.abc import Mapping
 from typing import ClassVar, override
@@ -166,7 +166,7 @@ class Coupled(Law):
 
     @override
     def optimal_log_params(self, parameters: Values, log_product: Value) -> Value:
-        # A power of the sum is least where the sum is least: the optimum does not depend on k.
+        # A power of the sum is minimal where the sum is: the optimum does not depend on k.
         return _two_power_optimum(parameters, log_product)
 
     @override
@@ -176,7 +176,7 @@ class Coupled(Law):
 
 
 def _two_power_optimum(p: Values, log_product: Value) -> Value:
-    """Least A N^-alpha + B D^-beta under fixed N D (Hoffmann et al. 2022, equation 4)."""
+    """Minimise A N^-alpha + B D^-beta at fixed N D (Hoffmann et al. 2022, equation 4)."""
     log_ratio = np.log(p["alpha"] * p["A"]) - np.log(p["beta"] * p["B"])
     return (log_ratio + p["beta"] * log_product) / (p["alpha"] + p["beta"])
 

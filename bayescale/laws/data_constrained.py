@@ -1,4 +1,4 @@
-"""Repeated data: tokens seen again, and parameters beyond what the data can use, count for less."""
+"""Law for repeated data: repeated tokens and excess parameters have diminishing value."""
 
 from collections.abc import Mapping
 from typing import ClassVar, override
@@ -68,6 +68,6 @@ class DataConstrained(Law):
 
 
 def _effective(log_total: Value, log_base: Value, scale: Value) -> Value:
-    """Return ln of a base and what repeating it is worth."""
+    """Return ln of an effective amount: the base and the diminishing value of the excess."""
     repeats = np.expm1(log_total - log_base)
     return log_base + np.log1p(-scale * np.expm1(-repeats / scale))

@@ -1,6 +1,6 @@
-"""Functions that formulas share, in operations that every kind of value dispatches.
+"""Functions shared by formulas, in operations that dispatch on every kind of value.
 
-`np.logaddexp` and `np.minimum` are not among them: PyTensor variables do not take part in them.
+`np.logaddexp` and `np.minimum` do not dispatch on PyTensor variables, hence the versions here.
 """
 
 import numpy as np
@@ -25,10 +25,10 @@ def log_add(first: Value, second: Value) -> Value:
 
 
 def detached(value: Value) -> Value:
-    """Return a value through which no gradient is taken.
+    """Return a value detached from the gradient.
 
-    One Newton step from a solution, with the solution held fixed, has the exact derivative of
-    the solution; differentiating every step before it would give the same at many times the cost.
+    One Newton step from a detached solution has the exact derivative of the solution (implicit
+    differentiation), at a fraction of the cost of differentiating every step.
     """
     if type(value).__module__.startswith("pytensor."):
         from pytensor.gradient import disconnected_grad

@@ -1,4 +1,4 @@
-"""Translation models whose encoder and decoder have sizes of their own."""
+"""Law for translation models with separate encoder and decoder sizes."""
 
 from collections.abc import Mapping
 from typing import ClassVar, override
@@ -11,12 +11,11 @@ from bayescale.laws.base import Law, Parameter, Value, Values
 class EncoderDecoder(Law):
     """L = E + A N_e^(-p_e) N_d^(-p_d) (Ghorbani et al. 2021).
 
-    The paper writes the level as alpha Nbar_e^p_e Nbar_d^p_d, with the sizes of a baseline;
-    that is A. Of a given number of parameters, the share of the decoder that gives the least
-    loss is p_d / (p_e + p_d), whatever the number.
+    The paper writes A as alpha Nbar_e^p_e Nbar_d^p_d, with the sizes of a baseline. The optimal
+    share of the decoder in a given number of parameters is p_d / (p_e + p_d), for any number.
 
     The coordinates are the loss at the reference sizes, its two elasticities there, and the sum
-    of the exponents; each exponent has the share of its elasticity in that sum.
+    of the exponents, which are proportional to the elasticities.
     """
 
     name = "encoder-decoder"

@@ -1,4 +1,4 @@
-"""What people care about as a function of the loss: error rate on tasks, BLEU."""
+"""Downstream metrics as functions of the loss: error rate on tasks, BLEU."""
 
 from collections.abc import Mapping
 from typing import ClassVar, override
@@ -11,7 +11,7 @@ from bayescale.laws.base import Law, Parameter, Value, Values
 class ErrorFromLoss(Law):
     """Err = epsilon - k exp(-gamma L) (Gadre et al. 2024, equation 5).
 
-    The average error rate on a set of tasks falls with the loss, from that of a guess, epsilon.
+    The average error rate on a set of tasks falls with the loss, from chance level, epsilon.
     The coordinates are the error at a reference loss, its elasticity in the loss there, and
     gamma times that loss; the law holds for any positive values of them.
     """

@@ -9,14 +9,14 @@ from bayescale.laws.base import Law, LogInputs, Parameter, Value, Values
 from bayescale.laws.dispatch import log_add
 
 _ONE_RATIO = 0.5
-"""Ranges of ln D/N below this are nearly one ratio."""
+"""Ranges of ln D/N below this count as nearly one ratio."""
 
 
 class KaplanND(Law):
     """L = [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D (Kaplan et al. 2020, equation 1.5).
 
-    Made for early-stopped runs, with N counted without embeddings. It has no floor: the loss
-    goes to zero with both N and D. The compute-optimal exponent of this law, about 0.58, is not
+    Fitted to early-stopped runs, with N counted without embeddings. It has no floor: the loss
+    goes to zero as N and D grow. The compute-optimal exponent of this law, about 0.58, is not
     Kaplan's well-known 0.73, which comes from L(N, S) and the critical batch size.
     """
 
@@ -87,8 +87,8 @@ class KaplanND(Law):
 
     @override
     def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
-        # Along one ratio of tokens to parameters the two terms can trade places, and each way
-        # is a mode; where the ratio varies there is one.
+        # At a single ratio of tokens to parameters the two terms are exchangeable, which gives
+        # two modes; if the ratio varies there is one.
         ratio = log_inputs["n_tokens"] - log_inputs["n_params"]
         if np.ptp(ratio) > _ONE_RATIO:
             return ()
@@ -121,10 +121,10 @@ class KaplanND(Law):
 
 
 class KaplanNDWithFloor(Law):
-    """L = E + [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D: Kaplan's L(N, D) and a floor.
+    """L = E + [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D: Kaplan's L(N, D) with a floor.
 
-    It tells whether a law like Kaplan's fails on some runs for want of a floor or for the way it
-    couples size and data. It is the coupled law with beta = 1.
+    It shows whether Kaplan's law misfits runs because it lacks a floor or because of its coupling
+    of size and data. It is the coupled law with beta = 1.
     """
 
     name = "kaplan-nd-floor"

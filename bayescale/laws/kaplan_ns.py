@@ -1,4 +1,4 @@
-"""Kaplan's law L(N, S): training with a finite batch, where the loss stands on both sides."""
+"""Kaplan's law L(N, S) for training with a finite batch, an implicit equation of the loss."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, override
@@ -9,8 +9,8 @@ from bayescale.laws.base import Law, LogInputs, Parameter, Value, Values
 from bayescale.laws.dispatch import detached, larger, log_add, sigmoid, softplus
 
 _NEWTON_STEPS = 6
-"""The equation is convex in ln L and is started below its root, so that Newton's steps cannot
-miss; six leave an error below 1e-12 for exponents and batches far beyond any in use."""
+"""The equation is convex in ln L and starts below its root, so that Newton's method converges; six
+steps leave an error below 1e-12 for all practical exponents and batches."""
 
 _FLOP_PER_PARAM_TOKEN = 6.0
 
@@ -23,13 +23,13 @@ _CAVEAT = (
 class KaplanNSmin(Law):
     """L = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S (Kaplan et al. 2020, equation 1.6).
 
-    S_min is the number of steps that would have been enough at a very large batch. It is an
-    input here: computed beforehand, or the steps themselves where every batch was far above the
-    critical size, or where one batch size says nothing about it.
+    S_min is the number of steps needed at a very large batch. It is an input here: computed
+    beforehand, or the number of steps if every batch is far above the critical size, or if a
+    single batch size does not identify it.
 
-    There is no floor, so the shares of the two terms make up the whole loss: alpha_N is
-    e_n / share and alpha_S is e_s / (1 - share). Curves can often be explained in two ways, with
-    alpha_S above alpha_N (Kaplan's) or below it; these are the law's two modes.
+    There is no floor, so the shares of the two terms sum to one: alpha_N is e_n / share and
+    alpha_S is e_s / (1 - share). The posterior often has two modes, with alpha_S above alpha_N
+    (as Kaplan et al. find) or below it.
     """
 
     name = "kaplan-ns-min"
@@ -103,18 +103,18 @@ class KaplanNSmin(Law):
 
 
 class KaplanNS(Law):
-    """Kaplan's L(N, S_min) with S_min = S / (1 + B_crit(L) / B) inside (Kaplan et al. 2020).
+    """Kaplan's L(N, S_min) with S_min = S / (1 + B_crit(L) / B) (Kaplan et al. 2020).
 
     Equations 1.6 and 5.4, where B_crit = B_* / L^(1 / alpha_B) is the critical batch size
-    (equation 1.4). Since B_crit depends on the loss, L stands on both sides; the formula solves
-    for it, in fits as in predictions, so that a noisy loss is never put into its own explanation.
+    (equation 1.4). Since B_crit depends on the loss, the equation is implicit; the formula solves
+    it in fits and predictions alike, so that an observed, noisy loss is never an input.
 
     The coordinates are at the reference size, steps and a batch of 2^19 tokens: the loss, its
     elasticities in N and in S_min (each with the other held), the share of the size term, and
     the critical batch there in units of 2^19 tokens. Modes are as without the batch.
 
-    Runs of one batch size tell of B_crit only through the curvature that it gives to learning
-    curves, and so through anything else that bends them.
+    Runs of a single batch size identify B_crit only by the curvature of learning curves, where it
+    is confounded with any other cause of curvature.
     """
 
     name = "kaplan-ns"
@@ -160,8 +160,8 @@ class KaplanNS(Law):
         size = p["alpha_N"] * (np.log(p["N_c"]) - log_inputs["n_params"])
         steps = p["alpha_S"] * (np.log(p["S_c"]) - log_inputs["n_steps"])
         batch = np.log(p["B_star"]) - log_inputs["batch_tokens"]
-        # Solve ln L = ln(size term + step term(L)). Two bounds from below: no batch penalty at
-        # all; and nothing but the penalty, in its limit of small batches.
+        # Solve ln L = ln(size term + step term(L)), from the larger of two lower bounds: without
+        # the batch penalty, and with the penalty alone in the limit of small batches.
         slope = 1.0 / p["alpha_B"]
         log_loss = larger(
             log_add(size, steps), (steps + p["alpha_S"] * batch) / (1.0 + p["alpha_S"] * slope)

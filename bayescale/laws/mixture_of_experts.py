@@ -1,4 +1,4 @@
-"""Sparse models: the number of experts changes the level and the exponent of both terms."""
+"""Law for sparse models, whose number of experts changes level and exponent of both terms."""
 
 from collections.abc import Mapping
 from typing import ClassVar, override
@@ -18,10 +18,10 @@ class MixtureOfExperts(Law):
     1 / F = 1 / (experts - 1 + (1 / E_start - 1 / E_max)^-1) + 1 / E_max, so that F goes from
     E_start for one expert to E_max for many. For a given number of experts it is Chinchilla's law.
 
-    Exponents are written with their minus sign apart, where the paper has it inside.
+    Exponents are written with an explicit minus sign, which the paper includes in them.
 
-    The coordinates are those of Chinchilla's law for one expert at the reference size and tokens;
-    how the two terms change with ln F there; and how their exponents do.
+    The coordinates are those of Chinchilla's law for one expert at the reference size and tokens,
+    and the slopes of the two log terms and of their exponents in ln F there.
     """
 
     name = "mixture-of-experts"
@@ -36,7 +36,7 @@ class MixtureOfExperts(Law):
     )
     caveat = "N counts the parameters that are active for a token, embeddings included."
     inputs = ("n_params", "n_tokens", "n_experts")
-    # Exponents change sign for enough experts at some values, so that more need not help.
+    # For some parameters exponents change sign at many experts, where more data may not help.
     monotone = False
     fixed_reference: ClassVar[Mapping[str, float]] = {"n_experts": 1.0}
     parameters: ClassVar[Mapping[str, Parameter]] = {

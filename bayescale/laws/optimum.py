@@ -1,4 +1,4 @@
-"""Where a budget is best spent under a law: in closed form, or by a search."""
+"""The compute-optimal size under a law: in closed form, or by a numerical search."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,23 +14,23 @@ from bayescale.laws import Law, Value
 from bayescale.units import parse_amounts
 
 _GRID = 33
-"""Sizes between the ends of a budget at which a search looks first."""
+"""Grid points of the first stage of the search, between the limits of a budget."""
 
 _EDGE = 1e-3
-"""How near, in ln N, to an end of its range a search looks for an optimum that is not the end."""
+"""Distance from a limit, in ln N, within which an interior optimum is still distinguished."""
 
 _TOLERANCE = 1e-7
-"""In ln N; near a minimum the loss is flat, so that its rounding hides what is closer."""
+"""Tolerance in ln N; closer to the minimum, the loss is constant up to rounding."""
 
 _BAD = 1e30
-"""The loss where there is none; a search would stop at an infinite one."""
+"""Finite substitute for an undefined loss, at which the minimiser would stop."""
 
 _DIMS = ("chain", "draw")
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """How the inputs of a law follow from size and tokens.
+    """Maps size and tokens to all inputs of a law.
 
     Attributes
     ----------
@@ -45,12 +45,12 @@ class Split:
 
     @classmethod
     def of(cls, law: Law, fixed: Mapping[str, object] | None = None) -> "Split":
-        """Read the fixed inputs and check that nothing is missing.
+        """Parse the fixed inputs and check that they are complete.
 
         Raises
         ------
         UnsuitableLawError
-            If the law is not one of size and tokens.
+            If the law is not a function of size and tokens.
         AmountError
             If an input is missing, unknown or cannot be read.
         """
@@ -90,12 +90,12 @@ class Split:
 def closed_form(
     law: Law, parameters: Mapping[str, xr.DataArray], spending: Spending
 ) -> xr.DataArray:
-    """Return ln N_opt of every draw and budget from the law's own formula, inside the limits.
+    """Return ln N_opt of every draw and budget in closed form, inside the limits.
 
     Raises
     ------
     NoClosedFormError
-        If the law, or the cost, has none.
+        If the law, or the cost, has no closed form.
     """
     logs = spending.log_product
     if logs is None:
@@ -104,11 +104,11 @@ def closed_form(
     free: xr.DataArray = law.optimal_log_params(parameters, log_product)
     low, high = spending.ends
     if not spending.limits:
-        # Less than one parameter or one token is no plan.
+        # At least one parameter and one token.
         one, all_of_it = (xr.DataArray(end, dims="compute") for end in (low, high))
         return free.where((free >= one) & (free <= all_of_it))
-    # Along a budget the loss falls to one least value and rises after it, so that the best
-    # inside a range is the nearest in it. Below the size that leaves tokens unspent it falls.
+    # Along a budget the loss is unimodal, so that the constrained optimum is the nearest feasible
+    # size. Below the size at which the limit on tokens binds, the loss falls with size.
     least = np.maximum(low, spending.log_least_sizes)
     inside = free.clip(
         xr.DataArray(np.minimum(least, high), dims="compute"), xr.DataArray(high, dims="compute")
@@ -119,10 +119,10 @@ def closed_form(
 def search(
     split: Split, parameters: Mapping[str, xr.DataArray], spending: Spending
 ) -> xr.DataArray:
-    """Return ln N_opt of every draw and budget by a search; NaN for a draw that has none.
+    """Return ln N_opt of every draw and budget by a search; NaN for a draw without an optimum.
 
-    First on a grid of sizes that all draws share, since what a budget buys does not depend on
-    the law; then, elementwise, inside the cells with the least loss.
+    First on a grid of sizes shared by all draws, since the tokens of a budget do not depend on
+    the law; then elementwise, inside the cells with the least loss.
     """
     from scipy.optimize import elementwise
 
@@ -142,7 +142,7 @@ def search(
         at = _least_of(lambda log_n: loss(log_n, budgets, *values), grid, shape)
         left, right = (grid[np.clip(at + i, 0, _GRID - 1), budgets] for i in (-1, 1))
         middle = grid[at, budgets]
-        # At an end of the grid: is there anything less beside it, or is the end the least?
+        # At an end of the grid, bracket an interior minimum next to it if there is one.
         middle = np.where(at == 0, middle + _EDGE, middle)
         middle = np.where(at == _GRID - 1, middle - _EDGE, middle)
         ended = (at == 0) | (at == _GRID - 1)
@@ -158,7 +158,7 @@ def search(
         )
     log_n = np.empty(shape)
     log_n[inside] = np.where(found.success, found.x, np.nan)
-    # A search that ends at the end of its range has found an optimum only if that is a limit.
+    # An end of the range is an optimum only if it is a limit set by the user.
     low_set, high_set = spending.limited
     kept = np.where(at == 0, low_set, high_set)
     log_n[ended] = np.where(kept, end, np.nan)[ended]
@@ -168,7 +168,7 @@ def search(
 def _least_of(
     loss: Callable[[Array], Array], grid: Array, shape: tuple[int, ...]
 ) -> NDArray[np.intp]:
-    """Return which point of a grid has the least loss, holding one point at a time."""
+    """Return the index of the grid point with the least loss, one point in memory at a time."""
     least, at = np.full(shape, np.inf), np.zeros(shape, dtype=np.intp)
     for i, log_n in enumerate(grid):
         found = loss(log_n)

@@ -16,9 +16,9 @@ class OverTraining(Law):
     """L = E + (a M^eta + b M^-eta) C^-eta, M = D / N, C = 6 N D (Gadre et al. 2024, equation 4).
 
     Since M^eta C^-eta = 6^-eta N^(-2 eta) and M^-eta C^-eta = 6^-eta D^(-2 eta), this is
-    Chinchilla's law with alpha = beta = 2 eta, A = a 6^-eta and B = b 6^-eta. One exponent means
-    that the optimal number of tokens per parameter is the same at every budget, and that
-    over-training by a given factor costs the same share of the reducible loss everywhere.
+    Chinchilla's law with alpha = beta = 2 eta, A = a 6^-eta and B = b 6^-eta. With one exponent,
+    the optimal number of tokens per parameter is the same at every budget, and over-training by a
+    given factor costs the same share of the reducible loss at every budget.
     """
 
     name = "over-training"
@@ -80,7 +80,7 @@ class OverTraining(Law):
         return {"tokens_per_param": ratio, "g": p["eta"]}
 
     def as_chinchilla(self, parameters: Values) -> dict[str, Value]:
-        """Return the parameters of Chinchilla's law that is the same law."""
+        """Return the parameters of the equivalent Chinchilla law."""
         p = parameters
         six = np.exp(-p["eta"] * _LOG_SIX)
         two_eta = 2.0 * p["eta"]

@@ -1,6 +1,6 @@
 """Laws of one variable: power laws with and without a floor or a shift.
 
-Their input is called ``x``; a model card ties it to a column of the runs (size, tokens, compute,
+Their input is called ``x``; a model card maps it to a column of the runs (size, tokens, compute,
 examples, ...).
 """
 
@@ -15,7 +15,7 @@ from bayescale.laws.dispatch import detached, larger, log_add, sigmoid, smaller,
 _LOSS = "nats/token"
 
 _NEWTON_STEPS = 6
-"""Enough for an error below 1e-12 wherever the exponents are in use."""
+"""Newton steps for an error below 1e-12 at all practical exponents."""
 
 _LOSS_REF = Parameter(meaning="loss at the reference point", symbol=r"L_\mathrm{ref}", unit=_LOSS)
 _ELASTICITY = Parameter(meaning="elasticity at the reference point", symbol="e")
@@ -42,7 +42,7 @@ class PowerLaw(Law):
         "x_c": _SCALE,
         "alpha": Parameter(meaning="exponent", symbol=r"\alpha"),
     }
-    # Without a floor the elasticity is the exponent, everywhere.
+    # Without a floor the elasticity equals the exponent everywhere.
     coordinates: ClassVar[Mapping[str, Parameter]] = {"loss_ref": _LOSS_REF, "e": _ELASTICITY}
     exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e",)}
 
@@ -119,7 +119,7 @@ class PowerLawWithFloor(Law):
 class ShiftedPowerLaw(Law):
     """L = b (1 / x + gamma)^c (Alabdulmohsin et al. 2022, M3).
 
-    A power law that bends into a plateau: the loss tends to b gamma^c as x grows.
+    A power law that levels off: the loss tends to b gamma^c as x grows.
     """
 
     name = "power-law-plateau"
@@ -141,7 +141,7 @@ class ShiftedPowerLaw(Law):
         "e": _ELASTICITY,
         "c": parameters["c"],
     }
-    # The share here is that of 1/x in the sum; its remainder is the plateau's.
+    # The share is that of 1/x in the sum; the remainder is that of gamma.
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"c": ("e",)}
 
     @override
@@ -174,9 +174,9 @@ class ShiftedPowerLaw(Law):
 class SaturatingPowerLaw(Law):
     """L = E + (x_c / (x + x_0))^alpha (Zhai et al. 2022, section 2.2).
 
-    It bends at both ends: to the floor E as x grows, and, through the shift x_0, to the loss of
-    a model that has learnt nothing as x goes to zero. The elasticity among the coordinates is
-    that in x + x_0.
+    It saturates at both ends: at the floor E as x grows, and, through the shift x_0, at the loss
+    of an untrained model as x goes to zero. The elasticity among the coordinates is that in
+    x + x_0.
     """
 
     name = "power-law-saturating"
@@ -231,9 +231,9 @@ class SaturatingPowerLaw(Law):
 class SigmoidPowerLaw(Law):
     """(L - E) / (L_0 - L)^alpha = b x^-c (Alabdulmohsin et al. 2022, M4).
 
-    On log axes a curve that starts at the level of a guess, L_0, falls as a power of x and bends
-    to its floor E. The formula solves for L. The elasticity among the coordinates is what it
-    would be far below L_0. With alpha = 0 it would be M2.
+    On log axes the curve starts at chance level, L_0, falls as a power of x and levels off at the
+    floor E. The formula solves for L. The elasticity among the coordinates is the limit far below
+    L_0. With alpha = 0 it is M2.
     """
 
     name = "power-law-sigmoid"
@@ -266,8 +266,8 @@ class SigmoidPowerLaw(Law):
         p = parameters
         span = p["L_0"] - p["E"]
         target = np.log(p["b"]) - p["c"] * log_inputs["x"] - (1.0 - p["alpha"]) * np.log(span)
-        # With L = E + span sigmoid(t): alpha softplus(t) - softplus(-t) = target, convex or
-        # concave in t as alpha is above one or below; from its asymptotes Newton cannot miss.
+        # With L = E + span sigmoid(t): alpha softplus(t) - softplus(-t) = target, which is convex
+        # or concave in t for alpha above or below one, so that Newton converges from asymptotes.
         t = larger(target, 0.0) / p["alpha"] + smaller(target, 0.0)
         for _ in range(_NEWTON_STEPS):
             t = detached(t)

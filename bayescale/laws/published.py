@@ -1,7 +1,7 @@
-"""Constants as papers print them, each under a name that carries its source.
+"""Published constants of scaling laws, under names that carry their source.
 
-The same paper often has several: `hoffmann2022` is what is printed, `hoffmann2022-tex` what the
-paper's source holds, and they differ by a third in tokens per parameter at Gopher's budget.
+One paper may have several sets: `hoffmann2022` is the printed one, `hoffmann2022-tex` that of the
+paper's LaTeX source; they differ by a third in tokens per parameter at Gopher's budget.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from bayescale.units import PF_DAY, Amount, parse_amounts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constants:
-    """One published set of natural parameters of one law.
+    """A published set of natural parameters of one law.
 
     `bayescale.allocate` takes it in place of a fit, as a posterior of one draw. `inputs` names
     the variable of a law of one variable.
@@ -36,37 +36,37 @@ class Constants:
 
     @property
     def response(self) -> str:
-        """What the law is a law of."""
+        """The quantity that the law predicts."""
         return law(self.law).response
 
     @property
     def columns(self) -> dict[str, str]:
-        """The column of runs that each input of the law is."""
+        """Column of the runs for each input of the law."""
         return {name: self.inputs.get(name, name) for name in law(self.law).inputs}
 
     @property
     def description(self) -> str:
-        """One line: whose constants they are, and what is to be known of them."""
+        """One line: the source of the constants, and their caveats."""
         note = f" Note: {self.note}." if self.note else ""
         return f"{self.name}: {self.source}.{note}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmpiricalFrontier:
-    """Power laws in compute that a paper gives for the optimum itself, one for each quantity.
+    """Published power laws in compute of the compute-optimal quantities.
 
     These are separate fits, not the optimum of a law. Those of Kaplan et al. are in C_min, the
-    compute that the same loss would have taken far below the critical batch size; at the
-    critical batch size the compute actually spent is twice C_min.
+    compute needed for the same loss far below the critical batch size; at the critical batch size
+    the compute spent is twice C_min.
 
     Attributes
     ----------
     variable
-        ``"compute"`` or ``"compute_min"``: never one for the other.
+        ``"compute"`` or ``"compute_min"``, which are not interchangeable.
     coefficients
         Scale and exponent of each quantity, in PF-days.
     loss
-        The same for the loss, (scale / C)^exponent; None where the paper gives none.
+        Scale and exponent of the loss, (scale / C)^exponent; None if the paper has none.
     """
 
     name: str
@@ -78,19 +78,19 @@ class EmpiricalFrontier:
     def at(
         self, *, compute: Amount | None = None, compute_min: Amount | None = None
     ) -> dict[str, float]:
-        """Return size, and batch, steps, tokens and loss where the paper gives them.
+        """Return the size, and the batch, steps, tokens and loss that the paper gives.
 
         Parameters
         ----------
         compute, compute_min
-            Compute as spent, or batch-adjusted, in FLOP or as text such as ``"1 PF-days"``: the
-            one that the frontier is in.
+            Compute spent, or batch-adjusted, in FLOP or as text such as ``"1 PF-days"``: the one
+            named by `variable`.
 
         Returns
         -------
         dict
-            Of ``n_params``, ``batch_tokens``, ``n_steps`` (S_min), ``n_tokens`` and ``loss``
-            (nats/token) those that the paper gives.
+            ``n_params``, ``batch_tokens``, ``n_steps`` (S_min), ``n_tokens`` and ``loss``
+            (nats/token), as far as the paper gives them.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What pre-training is worth, in tokens of the data one fine-tunes on."""
+"""The value of pre-training, in tokens of fine-tuning data."""
 
 from collections.abc import Mapping
 from typing import ClassVar, override
@@ -11,10 +11,10 @@ from bayescale.laws.base import Law, Parameter, Value, Values
 class EffectiveDataTransferred(Law):
     """D_T = k D_F^alpha N^beta (Hernandez et al. 2021, equation 1.1).
 
-    D_T is how much more data of the target distribution a model trained from scratch would have
-    needed to match one that was pre-trained and then fine-tuned on D_F. The response is an
-    amount of data, in the unit of D_F, not a loss. It was found where D_F is small beside what
-    the size could use.
+    D_T is the additional data of the target distribution that a model trained from scratch needs
+    to match one that is pre-trained and then fine-tuned on D_F. The response is an amount of
+    data, in the unit of D_F, not a loss. The law holds where D_F is small compared to what the
+    size can use.
     """
 
     name = "effective-data-transferred"

@@ -1,4 +1,4 @@
-"""Laws of the user's own: a Python function with typed parameters."""
+"""User-defined laws: a Python function with annotated parameters."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -11,10 +11,10 @@ from bayescale.laws.base import Law, Parameter, Value, Values
 
 
 class FunctionLaw(Law):
-    """A law given as a function of its inputs and parameters. Made by `bayescale.define_law`.
+    """A law defined by a Python function; created by `bayescale.define_law`.
 
-    Its coordinates are its parameters, in the function's own units: priors are stated on them
-    directly, and nothing is relative to the observed loss.
+    Its coordinates are its parameters, in the units of the function: priors are stated on them
+    directly, and not relative to the observed loss.
     """
 
     scale_free = False
@@ -64,7 +64,7 @@ def _upright(name: str) -> str:
 def law_of_function(
     function: Callable[..., Any], name: str, source: str, response: str
 ) -> FunctionLaw:
-    """Read inputs and parameters off a function's signature.
+    """Read inputs and parameters from the signature of a function.
 
     Raises
     ------
