@@ -1,4 +1,4 @@
-"""The card beside a dataset: what the runs are, where they come from, what to beware of."""
+"""The card of a dataset: description, provenance, units and caveats of its runs."""
 
 import dataclasses
 import hashlib
@@ -48,7 +48,7 @@ class DatasetCard:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str) -> "DatasetCard":
-        """Build a card from parsed TOML or JSON; whatever a card cannot say raises CardError."""
+        """Build a card from parsed TOML or JSON; unknown keys or invalid values raise CardError."""
         fields = {f.name: f for f in dataclasses.fields(cls)}
         refuse_unknown(content, fields, where)
         missing = [
@@ -74,17 +74,16 @@ class DatasetCard:
         return cls.from_dict(read_card(path), str(path))
 
     def check_columns(self, present: Collection[str], known: Collection[str], where: str) -> None:
-        """Raise CardError for a column that the card names and the table does not have.
+        """Raise CardError for a column that the card names but the table lacks.
 
         Parameters
         ----------
         present
-            The columns of the table, under its names for them and under those they are read as.
+            The columns of the table, by their original and their standard names.
         known
-            Names that units, countings and derivations may be of though the table has no such
-            column: what can be derived.
+            Columns that can be derived, for which units, countings and derivations are allowed.
         where
-            How messages call the table.
+            Name of the table in messages.
         """
         flag = self.outliers.get("column")
         for part, names, allowed in (
@@ -102,7 +101,7 @@ class DatasetCard:
                     )
 
     def check_file(self, path: Path) -> None:
-        """Raise RunsError unless the runs file is the one the card was written for."""
+        """Raise RunsError unless the checksum of the runs file is that of the card."""
         if not self.checksum:
             return
         found = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
@@ -115,7 +114,7 @@ class DatasetCard:
 
 
 def _check(key: str, value: object, where: str) -> None:
-    """Raise CardError unless a key holds what it should."""
+    """Raise CardError unless the value of a key is valid."""
     if key in _TEXTS:
         right, expected = isinstance(value, str), "text"
         if key == "id":

@@ -1,4 +1,4 @@
-"""Where model cards and datasets are found: the package, the checkout, and the user's folders."""
+"""Find model cards and datasets in the package, the checkout, and the user's folders."""
 
 import os
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ CARD_NAME = "card.toml"
 
 
 def catalogue_roots() -> tuple[Path, ...]:
-    """Return the folders searched, in order: the user's own first, then what ships."""
+    """Return the folders searched, in order: the user's first, then the built-in one."""
     own = [Path(entry) for entry in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if entry]
     package = Path(__file__).resolve().parents[1]
     packaged = package / "_catalogue"
-    # A wheel carries the catalogue inside the package; a checkout keeps it at its top level.
+    # A wheel has the catalogue inside the package, a checkout at its top level.
     return (*own, packaged if packaged.is_dir() else package.parent)
 
 

@@ -1,4 +1,4 @@
-"""The unit that a column is given in, and what its values are in the base unit."""
+"""Units of columns, and their conversion to base units."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ BASES = {
     "loss": "nats/token",
     "error": "fraction",
 }
-"""The unit in which bayescale holds each column."""
+"""The base unit of each column."""
 
 _WORDS = {"thousand": "K", "million": "M", "billion": "B", "trillion": "T"}
 _LABEL = re.compile(r"(?:nats|bits)/[a-z-]+")
@@ -36,11 +36,11 @@ class ColumnUnit:
     Attributes
     ----------
     stated
-        The unit as it was stated.
+        The unit as stated.
     base
-        The unit of what it is converted to.
+        The unit after conversion.
     convert
-        From values in the unit to values in the base unit, or None if they are the same.
+        Converts values to the base unit, or None if no conversion is needed.
     """
 
     stated: str
@@ -49,7 +49,7 @@ class ColumnUnit:
 
 
 def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
-    """Return the unit of a column, as people write it.
+    """Parse the unit of a column.
 
     Parameters
     ----------
@@ -61,13 +61,13 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
         ``"nats/token"``, ``"bits/token"``, ``"perplexity"``, or another unit such as
         ``"bits/byte"``, which is kept; for the error ``"%"``.
     label
-        Whether what is no known unit of an amount is a name for its base unit, as in
+        Whether an unknown unit of an amount is taken as a name for its base unit, as in
         ``n_tokens = "residues"``.
 
     Raises
     ------
     RunsError
-        If there is no such unit.
+        If the unit is unknown.
 
     Examples
     --------
@@ -104,12 +104,12 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
 
 
 def unit_of_name(column: str) -> str:
-    """Return the unit of a loss that the name of its column states, or nothing.
+    """Return the unit of a loss that the name of its column implies, or an empty text.
 
     Parameters
     ----------
     column
-        The name as `bayescale.data.wandb.key_of` has it.
+        The name as normalised by `bayescale.data.wandb.key_of`.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def _loss_unit(text: str, plain: str) -> ColumnUnit:
 
 
 def _factor(column: str, plain: str) -> float | None:
-    """Return how many of the base unit one of a unit is, if it is such a unit."""
+    """Return the conversion factor of a unit to the base unit, or None if it is not linear."""
     words = [_WORDS.get(word.removesuffix("s"), word) for word in plain.split() if word != "of"]
     amount = " ".join(words)
     try:

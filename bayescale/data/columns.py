@@ -1,4 +1,4 @@
-"""Which column of a table is what: by the names that people and tools give them, or as told."""
+"""Map the columns of a table to standard names, by common aliases or a given mapping."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,11 +34,11 @@ ALIASES: Mapping[str, frozenset[str]] = {
         "bleu": "bleu bleu_score sacrebleu",
     }.items()
 }
-"""Names that people and tools give these columns, compared by `bayescale.data.wandb.key_of`."""
+"""Common names of each standard column, compared after `bayescale.data.wandb.key_of`."""
 
 
 def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]) -> dict[str, str]:
-    """Return which column of the table each name of the vocabulary is."""
+    """Return the column of the table for each standard name."""
     present = list(raw.frame.columns)
     known = list(dict.fromkeys((*ALIASES, *needs)))
     chosen = _mapped(raw, mapping, known)
@@ -49,9 +49,9 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
         if name in candidates or _are_one(raw.frame[candidates]):
             candidates = [name if name in candidates else candidates[0]]
         if len(candidates) > 1 and name not in MEASURED:
-            # A label such as "1_5b" beside the number that it is of.
+            # Prefer the numeric column to a label of the same amount, such as "1_5b".
             candidates = [c for c in candidates if _are_amounts(raw.frame[c])] or candidates
-        # Which of several is the label of a run, say, makes no difference to a fit.
+        # Ambiguity only matters for columns that enter a fit.
         if len(candidates) > 1 and name in (*OBSERVED, *needs):
             raise RunsError(
                 f"{raw.name}: the columns {listed(map(quoted, candidates))} could each be {name}. "
@@ -74,7 +74,7 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
 
 
 def _mapped(raw: RawTable, mapping: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
-    """Return the columns that the user names, or raise RunsError."""
+    """Return the columns mapped by the user, or raise RunsError."""
     if not isinstance(mapping, Mapping):
         raise RunsError(
             f"columns=: found {quoted(mapping)}, expected a mapping such as "
@@ -103,12 +103,12 @@ def _mapped(raw: RawTable, mapping: Mapping[str, str], known: Sequence[str]) -> 
 
 
 def _is_similar(column: str, name: str) -> bool:
-    """Say whether a column's name holds the vocabulary's word, as ``cd_val_loss`` does ``loss``."""
+    """Return whether a column's name contains a standard name, as ``cd_val_loss`` does ``loss``."""
     return name.removeprefix("n_") in key_of(column)
 
 
 def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[str]) -> str:
-    """Say which column is missing, if one is: two of N, D and C give the third."""
+    """Return the name of a missing column, if any; two of N, D and C give the third."""
     amounts = [name for name in AMOUNTS if name in chosen]
     for name in needs:
         if name in AMOUNTS and name not in chosen and len(amounts) < 2:
@@ -120,7 +120,7 @@ def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[
 
 
 def _are_one(columns: pd.DataFrame) -> bool:
-    """Say whether several columns hold the same, so that it does not matter which is meant."""
+    """Return whether several columns are identical, so that the choice does not matter."""
     numbers = [columns[name].map(as_float) for name in columns]
     return len(numbers) > 1 and all(
         numbers[0].notna().all() and numbers[0].equals(other) for other in numbers[1:]
@@ -128,7 +128,7 @@ def _are_one(columns: pd.DataFrame) -> bool:
 
 
 def _are_amounts(column: "pd.Series[Any]") -> bool:
-    """Say whether a column holds nothing but amounts, as numbers or as people write them."""
+    """Return whether a column holds only amounts, as numbers or as text such as ``"70B"``."""
     for value in column:
         if not as_float(value) > 0:
             try:
@@ -142,9 +142,9 @@ def _are_amounts(column: "pd.Series[Any]") -> bool:
 
 
 def as_float(value: Any) -> float:
-    """Return a plain number, or NaN for whatever is none."""
+    """Return a plain number, or NaN for any other value."""
     if isinstance(value, str) and "_" in value:
-        return math.nan  # float reads 1_5 as 15; what may be an amount is `parse_amount`'s
+        return math.nan  # float would read 1_5 as 15; amounts are read by `parse_amount`
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,8 +1,7 @@
 """Conditions on the runs of a table, such as ``family == 'c4' and compute < 1e20``.
 
-They come from command lines, cards and other people, so that they are read by a grammar of their
-own: comparisons of columns with constants, joined by ``and``, ``or`` and ``not``. Nothing in them
-is ever executed.
+Conditions may come from untrusted sources, so they are parsed by a restricted grammar of
+comparisons of columns with constants, joined by ``and``, ``or`` and ``not``, and never executed.
 """
 
 import ast
@@ -26,7 +25,7 @@ ALLOWED = (
     "or other columns and their multiples, joined by and, or, not, as in \"family == 'c4' and "
     'n_tokens > 20 * n_params"; names that are not plain words go in backticks'
 )
-"""What a condition may be made of, for messages."""
+"""The grammar of conditions, for messages."""
 
 type _Mask = NDArray[np.bool_]
 
@@ -65,11 +64,11 @@ _QUOTED_OR_BACKTICKED = re.compile(
     r"""'(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | `(?P<name>[^`]*)`""", re.VERBOSE | re.DOTALL
 )
 _LONGEST = 100_000
-"""Characters. Python's parser may overflow the stack of the machine on longer ones."""
+"""Maximal length in characters; Python's parser may overflow the C stack on longer texts."""
 
 
 def meets(condition: str, table: pd.DataFrame) -> _Mask:
-    """Return which rows of a table meet a condition.
+    """Return a mask of the rows of a table that meet a condition.
 
     Parameters
     ----------
@@ -78,7 +77,7 @@ def meets(condition: str, table: pd.DataFrame) -> _Mask:
         their multiples, joined by ``and``, ``or`` and ``not``. Names that are not plain words go
         in backticks. Beside a column of numbers a text is an amount: ``n_params > '1B'``.
     table
-        The rows. A value that is missing meets nothing but ``!=`` and ``not in``.
+        The rows. A missing value meets only ``!=`` and ``not in``.
 
     Raises
     ------
@@ -114,7 +113,7 @@ class _Condition:
         text = _QUOTED_OR_BACKTICKED.sub(self._stand_in, self._condition.strip())
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of odd escapes in texts
+                warnings.simplefilter("ignore")  # invalid escape sequences in texts
                 tree = ast.parse(text, mode="eval")
             return self._truth(tree.body)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -126,7 +125,7 @@ class _Condition:
             self._refuse(f"it cannot be read: {self._shown(reason)}")
 
     def _stand_in(self, found: re.Match[str]) -> str:
-        """Put a plain word in place of a backticked name."""
+        """Replace a backticked name by an identifier."""
         name = found["name"]
         if name is None:
             return found[0]
@@ -237,7 +236,7 @@ class _Condition:
         self._refuse_node(node)
 
     def _finite(self, value: float) -> float:
-        # Whole numbers stay whole: an identifier may be longer than a float is exact.
+        # Integers are not converted: an identifier may have more digits than a float.
         if abs(value) > 1e308 or not math.isfinite(value):
             self._refuse("found a number beyond 1e308")
         return value
@@ -245,7 +244,7 @@ class _Condition:
     def _beside(
         self, column: ast.expr, values: "pd.Series[Any]", constant: float | str
     ) -> float | str | pd.Timestamp:
-        """Return a constant as what a column holds."""
+        """Return a constant converted to the type of a column."""
         name = self._text(column)
         if _is_number(values):
             if isinstance(constant, str):
@@ -287,14 +286,14 @@ class _Condition:
 
 
 def _is_column(node: ast.expr) -> bool:
-    """Say whether this is a column or a multiple of one."""
+    """Return whether a node is a column or a multiple of one."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         return isinstance(node.left, ast.Name) != isinstance(node.right, ast.Name)
     return isinstance(node, ast.Name)
 
 
 def _applied(compare: Callable[[Any, Any], Any], values: Any, other: Any) -> Any:
-    """Compare values with a constant that may be beyond the whole numbers that they can be."""
+    """Compare values with a constant that may overflow their integer type."""
     try:
         return compare(values, other)
     except OverflowError:
@@ -302,7 +301,7 @@ def _applied(compare: Callable[[Any, Any], Any], values: Any, other: Any) -> Any
 
 
 def _as_mask(compared: Any, of_missing: bool) -> _Mask:
-    """Return what a comparison gave, with this where a value was missing."""
+    """Return a comparison as a mask, with `of_missing` for missing values."""
     mask = pd.array(compared, dtype="boolean")
     return np.asarray(mask.to_numpy(dtype=np.bool_, na_value=of_missing), dtype=np.bool_)
 
@@ -323,7 +322,7 @@ def _is_time(values: "pd.Series[Any]") -> bool:
 
 
 def _bare(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return a column of numbers or times as it is, and of anything else as texts."""
+    """Return a column of numbers or times unchanged, and any other as texts."""
     if _is_time(values) or values.dtype.kind in "iufb":
         return values.reset_index(drop=True)
     if _is_number(values):

@@ -1,8 +1,8 @@
-"""Whether an HDF5 file holds what bayescale writes and no more, seen before any of it is read.
+"""Check, before reading, that an HDF5 file has only features that bayescale writes.
 
-HDF5 can refer to other files of the machine that opens it (external storage, links, virtual
-datasets), and a small file can stand for more data than there is memory. A saved fit has none of
-these: plain datasets, whole inside the file.
+HDF5 can refer to other files on the machine that opens it (external storage, links, virtual
+datasets), and a small file can expand to more data than there is memory. A saved fit uses none of
+this, only plain datasets stored in the file.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ _STRINGS_AT_ONCE = 64
 
 
 def check_hdf5(file: "h5py.File", size: int) -> None:
-    """Raise FitFileError for what a saved fit does not have.
+    """Raise FitFileError for a feature that no saved fit uses.
 
     Parameters
     ----------
     file
-        The file, open to be read.
+        The file, open for reading.
     size
-        Its bytes: what is inside cannot be more.
+        Its size in bytes, an upper limit on its content.
     """
     import h5py
 
@@ -61,7 +61,7 @@ def _refused(where: str, what: str) -> FitFileError:
 
 
 def _check_dataset(dataset: "h5py.Dataset", where: str) -> int:
-    """Return the bytes of a dataset; raise for what is not plainly inside the file."""
+    """Return the bytes of a dataset; raise if its data are not stored in the file."""
     properties = dataset.id.get_create_plist()
     if properties.get_external_count() or dataset.is_virtual:
         raise _refused(where, "data that are in another file")
@@ -105,7 +105,7 @@ def _text_datasets(file: "h5py.File") -> "list[h5py.Dataset]":
 
 
 def _length_of_texts(dataset: "h5py.Dataset", most: int) -> int:
-    """Return the bytes of texts, read few at a time: many may be one and the same in the file."""
+    """Return the bytes of texts, read in batches, since many may share one copy in the file."""
     if dataset.ndim != 1:
         raise _refused(quoted(dataset.name), "texts that are no column")
     total = 0

@@ -1,4 +1,4 @@
-"""Runs that have something in common: the levels of a column, and which level a run is of."""
+"""Levels of grouping factors: the distinct values of a column, and the level of each run."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from bayescale.data.runs import Runs
 from bayescale.errors import RunsError, UnknownNameError, did_you_mean
 
 type Sizes = tuple[tuple[str, int], ...]
-"""For each column by which a model groups runs, how many levels there is room for."""
+"""The padded number of levels of each grouping factor."""
 
 SAME = 0.003
-"""Amounts whose logarithms differ by less are one amount: digitised sizes jitter by 0.1 %, while
-shapes that are trained to be compared may differ by 0.5 % in size."""
+"""Amounts whose logarithms differ by less count as equal: digitised sizes jitter by 0.1 %, while
+distinct shapes may differ by as little as 0.5 % in size."""
 
 _SHOWN = 12
-"""Levels that a sentence names before it counts the rest."""
+"""Maximal number of levels listed in a sentence."""
 
 
 class NewLevel(Enum):
@@ -35,19 +35,19 @@ class NewLevel(Enum):
 
 
 NEW: Final = NewLevel.NEW
-"""A level that was not fitted: what differs between levels is drawn from its distribution."""
+"""A new level: its group effects are drawn from the population distribution."""
 
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """The distinct values of a column, in order.
+    """The distinct values of a grouping factor, in order.
 
     Attributes
     ----------
     column
         Its name.
     labels
-        Texts; or, of a column of amounts, the geometric mean of those that are the same.
+        Texts; for a column of amounts, the geometric mean of each set of equal ones.
     """
 
     column: str
@@ -73,7 +73,7 @@ class Levels:
         return len(self.labels)
 
     def codes(self, values: ArrayLike) -> NDArray[np.int64]:
-        """Return which level each value is, -1 for one that is none of them."""
+        """Return the index of the level of each value, -1 for unknown values."""
         values = np.asarray(values)
         if values.dtype == object:
             found = np.full(len(values), -1)
@@ -84,13 +84,13 @@ class Levels:
         if self.labels.dtype.kind == "f":
             apart = np.abs(np.log(values.astype(float))[:, None] - np.log(self.labels))
             nearest = apart.argmin(axis=1)
-            # Amounts are chained together, so that a level is wider than the gap between two.
+            # Equal amounts are chained, so a level may be wider than the tolerance.
             return np.where(apart.min(axis=1) <= 2 * SAME, nearest, -1)
         place: Mapping[object, int] = {label: i for i, label in enumerate(self.labels.tolist())}
         return np.array([place.get(value, -1) for value in values.astype(str).tolist()])
 
     def refuse_unknown(self, values: object) -> None:
-        """Raise UnknownNameError for a value that is none of the levels, nor `NEW`."""
+        """Raise UnknownNameError for a value that is neither a level nor `NEW`."""
         for value in np.atleast_1d(np.asarray(values, dtype=object)):
             if value is NEW or self.codes(np.array([value]))[0] >= 0:
                 continue
@@ -112,9 +112,9 @@ class Levels:
 
 
 def column_of(runs: Runs, column: str) -> NDArray[np.generic]:
-    """Return a column as amounts where it holds positive numbers, as texts elsewhere.
+    """Return a column as amounts if it holds positive numbers, else as texts.
 
-    Several columns, joined by ``+``, are texts: one for each combination of their levels.
+    Columns joined by ``+`` give texts, one for each combination of their levels.
     """
     parts = column.split("+")
     if len(parts) > 1:
@@ -132,16 +132,16 @@ def column_of(runs: Runs, column: str) -> NDArray[np.generic]:
 
 
 def with_coarser(groups: Mapping[str, object], known: Iterable[str]) -> dict[str, object]:
-    """Return levels of columns with those that they say of coarser columns.
+    """Return levels with those that they imply for coarser grouping factors.
 
-    A level of ``family+recipe`` is of one family, so that it says the level of ``family``.
+    A level of ``family+recipe`` implies the level of ``family``.
 
     Parameters
     ----------
     groups
-        A level, or several, by column.
+        A level, or several, by grouping factor.
     known
-        The columns by which a model groups runs.
+        The grouping factors of a model.
 
     Examples
     --------
@@ -163,14 +163,14 @@ def with_coarser(groups: Mapping[str, object], known: Iterable[str]) -> dict[str
 
 
 def level_dim(column: str) -> str:
-    """Return the name of the dimension along which the levels of a column lie."""
+    """Return the name of the dimension of the levels of a column."""
     return f"level_{column}"
 
 
 def padded(count: int) -> int:
-    """Return a number of levels, somewhat larger, that many tables share.
+    """Return a number of levels rounded up, so that many tables share a compiled model.
 
-    A compiled model has room for so many, and serves all tables that have no more; the rest are
-    draws from the prior.
+    A compiled model serves every table with at most this many levels; the effects of padding levels
+    are draws from the prior.
     """
     return max(8, 1 << (count - 1).bit_length())

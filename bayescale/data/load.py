@@ -1,4 +1,4 @@
-"""From a raw table to validated Runs: columns named, amounts read, bad rows refused."""
+"""Convert a raw table to validated `Runs`: identify columns, parse amounts, reject bad rows."""
 
 import logging
 import math
@@ -41,14 +41,14 @@ from bayescale.units import (
 logger = logging.getLogger(__name__)
 
 type RunsSource = str | Path | Table | Runs
-"""What functions that fit take as runs: what `load_runs` reads, or its result."""
+"""Runs, or any source that `load_runs` reads."""
 
 TOLERANCE = 0.05
-"""Relative difference between the given compute and 6ND that is still called agreement."""
+"""Default relative tolerance between given compute and 6ND."""
 
 
 def as_runs(source: RunsSource, **options: Any) -> Runs:
-    """Return runs as they are, or read them as `load_runs` does with the same options."""
+    """Return runs unchanged, or read them by `load_runs` with the same options."""
     return source if isinstance(source, Runs) else load_runs(source, **options)
 
 
@@ -71,55 +71,55 @@ def load_runs(
         A dataset id (see `bayescale.list_datasets`), a folder with ``runs.csv`` and perhaps
         ``card.toml``, a path ending in .csv, .tsv, .parquet, .jsonl or .json, or a table of
         pandas, polars, pyarrow or whatever else has the Arrow PyCapsule interface. Text is in
-        UTF-8, its columns parted by commas, semicolons, tabs or bars. Exports of Weights & Biases
-        may hold ``config`` and ``summary`` as dictionaries; runs whose ``State`` is not finished
-        are left out.
+        UTF-8, with columns separated by commas, semicolons, tabs or bars. Exports of Weights &
+        Biases may have ``config`` and ``summary`` as dictionaries; runs whose ``State`` is not
+        finished are left out.
     columns
-        Which column holds what, as ``{"n_params": "my column", ...}``, for names that are not
-        recognised by themselves or that are ambiguous. The common names (N, params, D, tokens,
-        C, flops, L, loss, ...) need no mapping.
+        Maps standard names to columns, as ``{"n_params": "my column", ...}``, for columns that
+        are not recognised or ambiguous. Common names (N, params, D, tokens, C, flops, L, loss,
+        ...) need no mapping.
     units
-        In which unit columns are given, as ``{"n_params": "M", "n_tokens": "B"}``. Amounts are in
-        a suffix (K, M, B, T), in a multiple of FLOP (``"EFLOP"``, ``"PF-days"``) or ``"log10"``;
-        the loss in ``"bits/token"``, ``"perplexity"`` or a unit that is kept as it is, such as
-        ``"bits/byte"``; an error in ``"%"``. To state the unit that is assumed anyway
-        (``"parameters"``, ``"tokens"``, ``"FLOP"``, ``"nats/token"``) confirms amounts that no
-        model is likely to have.
+        Units of columns, as ``{"n_params": "M", "n_tokens": "B"}``. For amounts a suffix (K, M,
+        B, T), a multiple of FLOP (``"EFLOP"``, ``"PF-days"``) or ``"log10"``; for the loss
+        ``"bits/token"``, ``"perplexity"``, or a unit that is kept unchanged, such as
+        ``"bits/byte"``; for an error ``"%"``. Stating the default unit (``"parameters"``,
+        ``"tokens"``, ``"FLOP"``, ``"nats/token"``) confirms implausible amounts.
     keep_outliers
-        Keep the rows that a 0/1 column ``outlier`` flags. They are left out by default.
+        Keep the rows flagged by a 0/1 column ``outlier``. They are left out by default.
     vocabulary_size
         Size of the tokeniser's vocabulary. A loss above its logarithm is worse than a uniform
-        guess and is refused. Taken from the card where that states it.
+        guess and is refused. By default taken from the card, if stated there.
     tolerance
-        Where N, D and C are all given, the relative difference between C and 6ND above which a
+        If N, D and C are all given, the relative difference between C and 6ND above which a
         warning names the rows.
     needs
-        The columns that are to be fitted beside the response; those of a model's law are
+        The required columns in addition to the response; those of a model's law are
         ``model.columns.values()``.
     response
-        The column that was measured, for a law that is not of the loss: ``model.law.response``.
+        The column of the response, for a law of another quantity than the loss:
+        ``model.law.response``.
 
     Returns
     -------
     Runs
-        Loss and two of N, D and C as given, the third by C = 6ND if it is missing. What was
-        derived or left out is in ``notes``.
+        Loss and two of N, D and C as given, the third by C = 6ND if it is missing. ``notes`` lists
+        what was derived or left out.
 
     Raises
     ------
     RunsError
         If the file is missing, empty or damaged; if a column is missing; if a value is not a
-        positive finite number; if no model can be so (fewer than 1,000 parameters, fewer than a
-        thousandth of a token per parameter, as in the wrong unit); if a loss is above a uniform
+        positive finite number; if values are impossible (fewer than 1,000 parameters, less than
+        0.001 tokens per parameter, as in the wrong unit); if a loss is above that of a uniform
         guess; if a run is listed twice.
     UnknownNameError
-        If the source looks like a dataset id and there is none of that name.
+        If the source looks like a dataset id and no dataset has that name.
 
     Warns
     -----
     BayescaleWarning
-        If amounts are implausible, with the rows and the unit that would make sense of them, or
-        if C differs from 6ND.
+        If amounts are implausible, with the rows and a unit that would explain them, or if C
+        differs from 6ND.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def load_runs(
 
 @dataclass(frozen=True)
 class _Named:
-    """A raw table and which of its columns is what, to name places in it in messages."""
+    """A raw table with the mapping of its columns, to locate values in messages."""
 
     raw: RawTable
     column_of: Mapping[str, str]
@@ -205,7 +205,7 @@ class _Named:
 
 
 def _rename(named: _Named, needs: Sequence[str]) -> pd.DataFrame:
-    """Return the table under the vocabulary's names; other columns keep theirs."""
+    """Return the table with standard column names; other columns keep theirs."""
     raw, chosen = named.raw, named.column_of
     frame = raw.frame.copy()
     clashes = [n for n, c in chosen.items() if n != c and n in frame]
@@ -223,7 +223,7 @@ def _rename(named: _Named, needs: Sequence[str]) -> pd.DataFrame:
 
 
 def _families(column: "pd.Series[Any]", raw: _Named) -> "pd.Series[Any]":
-    """Return the names of families as texts; each run needs one."""
+    """Return the family of each run as text; none may be missing."""
     empty = column.index[column.map(is_nothing).to_numpy(dtype=bool)]
     if len(empty):
         raise RunsError(
@@ -241,7 +241,7 @@ def _numeric_if_possible(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _renamed(raw: _Named) -> list[Note]:
-    """Say which columns were read as what, where that was not their name."""
+    """Return notes on the columns that were renamed."""
     other = {name: column for name, column in raw.column_of.items() if name != column}
     if not other:
         return []
@@ -252,7 +252,7 @@ def _renamed(raw: _Named) -> list[Note]:
 def _stated_units(
     raw: _Named, units: Mapping[str, str], names: Sequence[str]
 ) -> dict[str, ColumnUnit]:
-    """Return the unit of each column of which it is stated: by the user, the card or its name."""
+    """Return the units of columns as stated by the user, the card or the column's name."""
     if not isinstance(units, Mapping):
         raise RunsError(
             f"units=: found {quoted(units)}, expected a mapping such as {{'n_params': 'M'}}."
@@ -279,7 +279,7 @@ def _stated_units(
 
 
 def _of_unit(name: str, unit: ColumnUnit | None, raw: _Named, *, confirmed: bool) -> list[Note]:
-    """Say what was converted, confirmed, or taken from the name of a column."""
+    """Return notes on units that were converted, confirmed, or taken from a column's name."""
     if unit is None:
         return []
     if unit.convert is not None:
@@ -292,7 +292,7 @@ def _of_unit(name: str, unit: ColumnUnit | None, raw: _Named, *, confirmed: bool
 
 
 def _doubted(doubts: Sequence[Finding], raw: _Named) -> list[Note]:
-    """Refuse what no model can be, and warn of what is unlikely."""
+    """Raise for impossible amounts, and warn of implausible ones."""
     refused = [doubt.sentence for doubt in doubts if doubt.impossible]
     if refused:
         raise RunsError(f"{raw.name}: {' '.join(refused)}")
@@ -340,7 +340,7 @@ def _drop_outliers(
 def _numbers(
     column: "pd.Series[Any]", name: str, raw: _Named, unit: ColumnUnit | None
 ) -> NDArray[np.float64]:
-    """Parse a column of amounts or losses; the first bad values are named with their rows."""
+    """Parse a column of amounts or losses; errors name the first bad values with their rows."""
     values = np.array([as_float(value) for value in column])
     is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)
     doubtful = np.flatnonzero(~np.isfinite(values) | (values <= 0) | is_bool)
@@ -372,7 +372,7 @@ def _converted(
     raw: _Named,
     unit: ColumnUnit,
 ) -> NDArray[np.float64]:
-    """Return values in the base unit, or raise RunsError for what it cannot hold."""
+    """Return values in the base unit, or raise RunsError if they overflow."""
     if unit.convert is None:
         return values
     with np.errstate(over="ignore"):
@@ -418,7 +418,7 @@ def _complete(
     unique = "n_unique_tokens"
     if unique in wanted and unique not in frame:
         epochs = _numbers(frame["epochs"], "epochs", raw, None)
-        # Less than one epoch leaves data unseen: those that were seen are unique.
+        # With less than one epoch, all tokens seen are unique.
         frame[unique] = frame["n_tokens"] / np.maximum(epochs, 1.0)
         derived[unique] = "n_tokens / epochs"
         _refuse_extreme(frame, unique, ["n_tokens", "epochs"], raw)
@@ -445,7 +445,7 @@ def _refuse_extreme(frame: pd.DataFrame, derived: str, given: Sequence[str], raw
 
 
 def _inconsistent(frame: pd.DataFrame, raw: _Named, tolerance: float) -> list[Note]:
-    """Warn of runs whose compute is not 6ND, where all three were given."""
+    """Warn of runs whose compute differs from 6ND, if all three were given."""
     ratio = (frame["compute"] / six_nd(frame["n_params"], frame["n_tokens"])).to_numpy()
     off = np.flatnonzero(~(np.abs(ratio - 1) <= tolerance))
     if not len(off):
@@ -482,7 +482,7 @@ def _refuse_duplicates(
     frame: pd.DataFrame, raw: _Named, observed: Sequence[str], response: str
 ) -> None:
     same = [c for c in ("family", *observed, response, "seed") if c in frame]
-    # As texts, so that labels of any kind, lists even, can be compared.
+    # As texts, so that labels of any type, including lists, can be compared.
     labels = {c: frame[c].map(plain_text) for c in same if frame[c].dtype.kind not in "iuf"}
     twice = frame.assign(**labels).duplicated(same, keep=False)
     if twice.any():

@@ -1,4 +1,4 @@
-"""One netCDF file of groups and facts, written whole or not at all, and read back or refused."""
+"""Read and write one netCDF file of groups and facts, atomically and with a checksum."""
 
 import hashlib
 import io
@@ -30,11 +30,11 @@ _FORMAT_KEY = "bayescale_format"
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ODD = "odd%"
-"""Begins the name of what is called by something that HDF5 has no name for."""
+"""Prefix of encoded names, for names that HDF5 does not allow."""
 
 _ROW = "row"
 _ESCAPED = "bayescale_json"
-"""Marks texts that are kept as JSON."""
+"""Attribute that marks texts stored as JSON."""
 
 
 def write_groups(
@@ -48,28 +48,28 @@ def write_groups(
 
 
 def pack_groups(groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]) -> bytes:
-    """Return the content of the file that `write_groups` writes."""
+    """Return the content of a file as written by `write_groups`."""
     tree = xr.DataTree.from_dict(dict(groups))
     texts = {name: json.dumps(fact, default=_plain) for name, fact in facts.items()}
     tree.attrs = {_FORMAT_KEY: FORMAT} | texts
-    # Through memory: HDF5 on a full disk leaves files it cannot close, and crashes at exit.
+    # In memory: on a full disk HDF5 leaves files that it cannot close, and crashes at exit.
     return seal(bytes(tree.to_netcdf(engine="h5netcdf")))
 
 
 def read_groups(
     path: Path, groups: Sequence[str], facts: Sequence[str]
 ) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
-    """Read what `write_groups` wrote; anything else raises FitFileError."""
+    """Read a file written by `write_groups`; any other raises FitFileError."""
     if not path.is_file():
         raise FitFileError(f"{path}: there is no such file. Give the path of a saved fit.")
-    # Looked at before it is read: what is no saved fit may be of any size.
+    # Check the end of the file before reading it, since other files may be of any size.
     return unpack_groups(path.read_bytes() if is_saved_fit(path) else b"", groups, facts, path)
 
 
 def unpack_groups(
     content: bytes, groups: Sequence[str], facts: Sequence[str], path: Path
 ) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
-    """Return what `pack_groups` packed; anything else raises FitFileError."""
+    """Return the groups packed by `pack_groups`; any other content raises FitFileError."""
     import h5py
 
     unsealed = _unseal(content, path)
@@ -91,12 +91,12 @@ def unpack_groups(
 
 @contextmanager
 def refusing_damage(path: Path) -> Iterator[None]:
-    """Raise FitFileError for whatever goes wrong with a file that someone else may have made."""
+    """Raise FitFileError for any error in reading an untrusted file."""
     try:
         yield
     except FitFileError as error:
         raise FitFileError(str(error) if str(path) in str(error) else f"{path}: {error}.") from None
-    except Exception as error:  # what a made-up file may raise, nobody can list
+    except Exception as error:  # the errors of malformed files cannot be enumerated
         said = quoted(str(error) or type(error).__name__, 200)
         raise FitFileError(
             f"{path}: not a saved fit of bayescale, though it ends like one ({said}). Give a file "
@@ -105,12 +105,12 @@ def refusing_damage(path: Path) -> Iterator[None]:
 
 
 def seal(content: bytes) -> bytes:
-    """Return the content of a file with its digest as the last line."""
+    """Return the content of a file with its checksum as the last line."""
     return content + SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
 def _unseal(sealed: bytes, path: Path) -> bytes:
-    # Checked before HDF5 sees the file: its readers do not take damage quietly.
+    # Verify the checksum before HDF5 opens the file, since its readers may crash on damage.
     content, _, _ = sealed.rpartition(SEAL)
     if not content or seal(content) != sealed:
         raise FitFileError(
@@ -122,11 +122,10 @@ def _unseal(sealed: bytes, path: Path) -> bytes:
 
 
 def table_to_dataset(table: pd.DataFrame) -> xr.Dataset:
-    """Return a table with its rows along ``row``; what is not a number becomes text.
+    """Return a table as a dataset with dimension ``row``; non-numeric columns become text.
 
-    Numbers and truth values of any library come back as those of NumPy; whole numbers with gaps
-    as floats. Times, categories and objects come back as what they read as, and what is missing
-    of them as the empty text.
+    Numbers and booleans of any library come back as NumPy types, integers with missing values as
+    floats. Times, categories and objects come back as their text, missing ones as empty text.
     """
     return xr.Dataset(
         {
@@ -142,7 +141,7 @@ def dataset_to_table(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def draws_to_dataset(draws: xr.Dataset) -> xr.Dataset:
-    """Return draws under names, and of levels with labels, that HDF5 can hold."""
+    """Return draws with names and level labels encoded for HDF5."""
     names = {str(name): stored_name(str(name)) for name in (*draws.variables, *draws.dims)}
     labels = {
         names[str(name)]: _held((names[str(name)],), index.to_numpy())
@@ -167,14 +166,14 @@ def dataset_to_draws(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def stored_name(name: str, reserved: str = "") -> str:
-    """Return a name that files can hold, for one that they may not; `called` gives it back."""
+    """Return a name encoded for HDF5 if necessary; `called` decodes it."""
     if _PLAIN.fullmatch(name) and name != reserved:
         return name
     return _ODD + quote(name, safe="", errors="surrogatepass")
 
 
 def called(name: str) -> str:
-    """Return the name of which `stored_name` made another."""
+    """Return the original of a name encoded by `stored_name`."""
     return unquote(name[len(_ODD) :], errors="surrogatepass") if name.startswith(_ODD) else name
 
 
@@ -186,7 +185,7 @@ def _values(column: "pd.Series[Any]") -> NDArray[Any]:
         values = column.to_numpy()
         if values.dtype.kind not in "iuf":
             values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        # netCDF has floats of 32 and 64 bits.
+        # netCDF only has floats of 32 and 64 bits.
         odd = values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8)
         return values.astype(np.float64) if odd else values
     return np.array([_text(value) for value in column], dtype=object)
@@ -198,14 +197,14 @@ def _text(value: object) -> str:
 
 
 def _held(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[Any, ...]:
-    """Return values as a variable holds them: texts in JSON where HDF5 has no way to hold them."""
+    """Return values as a variable stores them, with texts as JSON where HDF5 cannot hold them."""
     if values.dtype.kind in "biuf" or all(map(_can_be_held, values)):
         return dims, values
     return dims, np.array([json.dumps(str(x)) for x in values], dtype=object), {_ESCAPED: 1}
 
 
 def _free(variable: xr.DataArray) -> NDArray[Any]:
-    """Return the values that `_held` was given."""
+    """Return the original values of a variable made by `_held`."""
     values = variable.to_numpy()
     if _ESCAPED not in variable.attrs:
         return values
@@ -213,7 +212,7 @@ def _free(variable: xr.DataArray) -> NDArray[Any]:
 
 
 def _can_be_held(text: object) -> bool:
-    # HDF5 ends a text at a zero, and knows no halves of characters.
+    # HDF5 texts end at a null character, and cannot hold lone surrogates.
     try:
         return b"\0" not in str(text).encode()
     except UnicodeEncodeError:
@@ -221,12 +220,12 @@ def _can_be_held(text: object) -> bool:
 
 
 def _plain(value: object) -> object:
-    """Return what is no JSON as what is: numbers of NumPy, and dates as they read."""
+    """Convert NumPy numbers and dates for JSON."""
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def runs_facts(runs: Runs) -> dict[str, Any]:
-    """Return what there is to say of runs beside their table."""
+    """Return the metadata of runs."""
     return {
         "name": runs.name,
         "notes": [Note.of(note).to_dict() for note in runs.notes],
@@ -239,7 +238,7 @@ def runs_facts(runs: Runs) -> dict[str, Any]:
 
 
 def runs_from(dataset: xr.Dataset, facts: Mapping[str, Any]) -> Runs:
-    """Return the runs of a table that `table_to_dataset` stored, and of their facts."""
+    """Return runs from a table stored by `table_to_dataset`, and their metadata."""
     card = facts["card"]
     return Runs(
         _table=dataset_to_table(dataset),

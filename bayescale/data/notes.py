@@ -1,4 +1,4 @@
-"""Notes: sentences on how a table was read, with what they are about as fields."""
+"""Notes: sentences on how a table was read, with structured fields."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, get_args
@@ -20,22 +20,22 @@ KINDS: tuple[NoteKind, ...] = get_args(NoteKind.__value__)
 
 
 class Note(str):
-    """A sentence on what reading did to a table; a text, with what it is about beside it.
+    """A sentence on how a table was read: a text with fields that say what it is about.
 
     Attributes
     ----------
     kind
-        ``"format"`` (how the file is laid out), ``"column"`` (which column was read as what),
-        ``"unit"`` (what was converted), ``"derived"`` (what was computed from what), ``"left out"``
-        and ``"kept"`` (rows), ``"counting"``, ``"implausible"`` (amounts that were taken as given
-        though no model is likely to have them), ``"not used"`` (columns) or ``"other"``.
+        ``"format"`` (layout of the file), ``"column"`` (renamed columns), ``"unit"``
+        (conversions), ``"derived"`` (computed columns), ``"left out"`` and ``"kept"`` (rows),
+        ``"counting"``, ``"implausible"`` (unlikely amounts taken as given), ``"not used"``
+        (columns) or ``"other"``.
     columns
-        The columns of the vocabulary, or of the table, that it is about.
+        The standard or original names of the columns concerned.
     rows
-        The rows that it is about, as the source counts them; empty for all of them.
+        The rows concerned, as counted in the source; empty for all rows.
     units
-        Of ``"unit"`` the unit a column was given in, of ``"implausible"`` the unit that would
-        make sense of it, by column.
+        By column, the original unit for ``"unit"``, and a unit that would explain the amounts for
+        ``"implausible"``.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class Note(str):
         rows: Iterable[object] = (),
         units: Mapping[str, str] | None = None,
     ) -> Self:
-        """Make a note of a text and of what it is about."""
+        """Create a note from a text and its fields."""
         note = super().__new__(cls, text)
         note.kind, note.columns, note.rows = kind, tuple(columns), tuple(int(row) for row in rows)  # type: ignore[call-overload]
         note.units = dict(units or {})
@@ -81,7 +81,7 @@ class Note(str):
 
     @classmethod
     def of(cls, note: "str | Mapping[str, Any]") -> Self:
-        """Return a note from a text, which may be one already, or from what `to_dict` returns."""
+        """Return a note from a text, another note, or the result of `to_dict`."""
         if isinstance(note, cls):
             return note
         if isinstance(note, str):

@@ -1,8 +1,8 @@
-"""Amounts that no model has, or hardly any: in which rows, and which unit would make sense of them.
+"""Find impossible or implausible amounts, their rows, and a unit that would explain them.
 
-The limits are wide of what has been trained: of 12 public tables with 16,000 runs, none of them
-reaches one. They are about units (sizes in millions, compute in EFLOP or as its logarithm,
-perplexity for loss), which are wrong by factors of a thousand, and not about good designs.
+The limits are far outside the range of trained models: none of 12 public tables with 16,000 runs
+reaches one. They detect wrong units (sizes in millions, compute in EFLOP or as its logarithm,
+perplexity for loss), which are off by factors of a thousand, not poor designs.
 """
 
 import math
@@ -22,20 +22,20 @@ from bayescale.units import format_budget, format_count, format_number
 FEWEST_PARAMS = 1e3
 FEWEST_TOKENS_PER_PARAM = 1e-3
 FEW_TOKENS_PER_PARAM = 1e-2
-"""Where more than `FEW_SHARE` of the runs have fewer, it is not the corner of a design."""
+"""Implausible if more than `FEW_SHARE` of the runs have fewer; a few may be corners of a design."""
 FEW_SHARE = 0.1
 MOST_TOKENS_PER_PARAM = 1e6
 LEAST_COMPUTE = 1e9
 MOST_COMPUTE_RATIO = 300.0
-"""Factor by which compute may differ from 6ND, as for sparse models counted whole."""
+"""Largest factor between compute and 6ND, as for sparse models with all parameters counted."""
 ISOLATED = 100.0
-"""Factor in tokens per parameter between a few rows and all others that is no design."""
+"""Factor in tokens per parameter between a few rows and all others that no design has."""
 FEWEST_TO_COMPARE = 5
-"""Runs of which one can be said to lie apart."""
+"""Fewest runs among which one can be called isolated."""
 MOST_LOSS = 12.5
-"""Nats a token; the loss of a uniform guess among 268,000 tokens."""
+"""Nats per token; the loss of a uniform guess among 268,000 tokens."""
 LOW_LOSS = (0.5, 1.4)
-"""Where all losses of language models lie that are given in bits per byte."""
+"""Range of the losses of language models in bits per byte."""
 TYPICAL_TOKENS_PER_PARAM = 30.0
 
 _SIZES = {"": 0, "M": 1, "B": 2, "K": 3, "log10": 3}
@@ -45,7 +45,7 @@ _COMPUTES = {
     **{"PFLOP": 3, "TFLOP": 3, "GFLOP": 3},
 }
 _UNITS = {"n_params": _SIZES, "n_tokens": _TOKENS, "compute": _COMPUTES}
-"""Units that columns are found in, the likeliest with the smallest number."""
+"""Common units of columns, with smaller ranks for more common ones."""
 
 _SHOWN = 5
 
@@ -57,17 +57,17 @@ class Finding:
     Attributes
     ----------
     column
-        The column to be stated in another unit, or in its own to confirm that it is right.
+        The column whose unit should be stated, or confirmed.
     rows
-        The rows, as the source counts them.
+        The rows, as counted in the source.
     found
-        What was found, as a sentence.
+        The finding, as a sentence.
     impossible
-        Whether no model can be so, rather than hardly any.
+        Whether the values are impossible, rather than implausible.
     units
-        Units, by column, that would make sense of it; empty if none does.
+        Units, by column, that would explain the values; empty if none does.
     reading
-        What the columns are in those units.
+        The values in those units, in words.
     """
 
     column: str
@@ -79,7 +79,7 @@ class Finding:
 
     @property
     def advice(self) -> str:
-        """How to say what is right."""
+        """How to state or confirm the unit."""
         base = BASES[self.column]
         if self.units:
             stated = ", ".join(f"{name!r}: {unit!r}" for name, unit in self.units.items())
@@ -94,7 +94,7 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        """What was found and what to do."""
+        """The finding and the advice."""
         return f"{self.found} {self.advice}"
 
 
@@ -106,24 +106,24 @@ def implausible(
     stated: Sequence[str] = (),
     row_word: str = "row",
 ) -> tuple[Finding, ...]:
-    """Return what is implausible in a table, in base units and indexed as its source counts rows.
+    """Return implausible amounts of a table in base units, indexed as its source counts rows.
 
     Parameters
     ----------
     frame
-        Columns of the vocabulary; those of `AMOUNTS` and ``loss`` are looked at.
+        A table with standard columns; those of `AMOUNTS` and ``loss`` are checked.
     given
-        Which of its amounts were given, where others were derived from them.
+        The amounts that were given, rather than derived.
     confirmed
-        Columns whose values were said to be right.
+        Columns whose values the user confirmed.
     stated
-        Columns whose unit was stated, so that no other is proposed.
+        Columns with a stated unit, for which no other is proposed.
     row_word
-        What the index counts.
+        What the index counts: lines or rows.
     """
     amounts = {name: frame[name].to_numpy(dtype=float) for name in AMOUNTS if name in frame}
     rows = _Rows(frame.index, row_word)
-    with np.errstate(all="ignore"):  # extreme amounts have ratios that are zero or infinite
+    with np.errstate(all="ignore"):  # ratios of extreme amounts may be zero or infinite
         return _implausible(frame, amounts, rows, given, confirmed, stated)
 
 
@@ -142,18 +142,18 @@ def _implausible(
         reading = _reading(values, units)
         found.sort(key=lambda f: not f.impossible)
         found = [replace(f, units=units, reading=reading) for f in found]
-        # One unit explains them all; the first tells.
+        # If a unit explains all findings, the first one is enough.
         found = found[:1] if units else found
     if "loss" in frame and "loss" not in confirmed:
         of_loss = _of_loss(frame["loss"].to_numpy(dtype=float), amounts, rows)
-        # Where a unit was stated, it is the values that are in doubt, and only high ones are.
+        # With a stated unit, only losses above the limit are reported.
         found += of_loss if "loss" not in stated else [f for f in of_loss if not f.units]
     return tuple(found)
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows by their place, and how a sentence names them."""
+    """Row numbers of the source, and their wording in sentences."""
 
     index: "pd.Index[int]"
     word: str
@@ -243,7 +243,7 @@ def _isolated(
     given: Sequence[str],
     rows: _Rows,
 ) -> list[Finding]:
-    """Return a few rows whose tokens per parameter lie far from those of all others."""
+    """Return findings on a few rows whose tokens per parameter are far from all others."""
     if len(ratio) < FEWEST_TO_COMPARE:
         return []
     logs, order = np.log(ratio), np.argsort(ratio)
@@ -256,7 +256,7 @@ def _isolated(
             continue
         mask = np.zeros(len(ratio), dtype=bool)
         mask[apart[: wide[-1] + 1]] = True
-        # The amount that lies farther from those of the other rows is the one to look at.
+        # Report the amount that is farther from those of the other rows.
         distances = {
             name: abs(np.log(np.median(amounts[name][mask]) / np.median(amounts[name][~mask])))
             for name in given
@@ -311,7 +311,7 @@ def _of_loss(
 def _fitting_units(
     values: Mapping[str, NDArray[np.float64]], rows: _Rows, stated: Sequence[str]
 ) -> dict[str, str]:
-    """Return the likeliest units in which nothing is implausible; none if there are no such."""
+    """Return the most common units in which no amount is implausible; empty if there are none."""
     names = list(values)
     choices = [[""] if name in stated else list(_UNITS[name]) for name in names]
     best: tuple[float, dict[str, str]] = (math.inf, {})
@@ -332,7 +332,7 @@ def _fitting_units(
 
 
 def _distance(amounts: Mapping[str, NDArray[np.float64]], *, all_given: bool) -> float:
-    """Return how far a table is from a typical one, in thousands; from 6ND, in factors of 2."""
+    """Return the distance from typical amounts (factors of 1000) and from 6ND (factors of 2)."""
     if all_given:
         ratio = amounts["compute"] / six_nd(amounts["n_params"], amounts["n_tokens"])
         return float(np.median(np.abs(np.log(ratio)))) / math.log(2.0)
@@ -354,7 +354,7 @@ def _converted(name: str, values: NDArray[np.float64], unit: str) -> NDArray[np.
 
 
 def _completed(values: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Return amounts with the third by C = 6ND where two are given."""
+    """Return amounts, with the third by C = 6ND if two are given."""
     known, k = dict(values), six_nd.flop_per_param_token
     if set(known) == {"n_params", "compute"}:
         known["n_tokens"] = known["compute"] / (k * known["n_params"])

@@ -1,4 +1,4 @@
-"""From a dataset id, a folder, a file or a table in memory to a raw table, its rows countable."""
+"""Read a dataset id, a folder, a file or a table in memory as a raw table with numbered rows."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ from bayescale.errors import RunsError, listed, quoted
 
 @runtime_checkable
 class ArrowTable(Protocol):
-    """A table of another library (polars, pyarrow, DuckDB, ...) that hands its columns over.
+    """A table of another library (polars, pyarrow, DuckDB, ...) with an Arrow interface.
 
     See the `Arrow PyCapsule interface
     <https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html>`_.
@@ -31,25 +31,25 @@ class ArrowTable(Protocol):
 
 
 type Table = pd.DataFrame | ArrowTable
-"""A table in memory: a DataFrame of pandas, or whatever hands over its columns as Arrow."""
+"""A table in memory: a pandas DataFrame, or an object with the Arrow interface."""
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as read, its texts untouched; the index is how people count its rows.
+    """A table as read, with unparsed texts and row numbers of the source as index.
 
     Attributes
     ----------
     frame
-        The table, under its own column names.
+        The table, with its original column names.
     name
-        How messages call it.
+        Name in messages.
     card
         The dataset's card, if there is one.
     row_word
         What the index counts: lines of a text file, or rows.
     notes
-        What was done to read it.
+        Notes on reading.
     """
 
     frame: pd.DataFrame
@@ -60,13 +60,13 @@ class RawTable:
 
 
 def read_source(source: str | Path | Table) -> RawTable:
-    """Read a dataset id, a folder, a file or a table; anything else raises RunsError."""
+    """Read a dataset id, a folder, a file or a table; any other source raises RunsError."""
     if isinstance(source, pd.DataFrame):
         return _checked(RawTable(_in_memory(source), "DataFrame", None, "row"))
     if isinstance(source, str | os.PathLike):
         return _read_path(source)
     kind = type(source).__name__
-    # A Series hands over a stream too, of values without names.
+    # A Series has the Arrow interface too, but no columns.
     if isinstance(source, ArrowTable) and kind != "Series":
         return _checked(RawTable(_in_memory(_from_arrow(source, kind)), kind, None, "row"))
     hint = " Make one of it: pd.DataFrame(...)." if kind in ("dict", "list", "Series") else ""
@@ -84,7 +84,7 @@ def _in_memory(frame: pd.DataFrame) -> pd.DataFrame:
     frame.columns = frame.columns.map(str)
     for name, kind in frame.dtypes.items():
         if isinstance(kind, pd.SparseDtype):
-            frame[name] = frame[name].astype(kind.subtype)  # of the copy that reset_index made
+            frame[name] = frame[name].astype(kind.subtype)  # reset_index made a copy
     return frame
 
 
@@ -158,7 +158,7 @@ def _read_file(path: Path, name: str, card: DatasetCard | None) -> RawTable:
         raise
     except RecursionError:
         raise RunsError(f"{path}: could not be read as {path.suffix}: nested too deep.") from None
-    # The errors of pandas, pyarrow and JSON are ValueErrors, those of some pyarrow types are not.
+    # pandas, pyarrow and JSON raise ValueErrors, except for some pyarrow types.
     except (ValueError, OSError, pa.ArrowException) as error:
         raise RunsError(
             f"{path}: could not be read as {path.suffix} ({_first_line(error)})."
@@ -170,7 +170,7 @@ def _read_file(path: Path, name: str, card: DatasetCard | None) -> RawTable:
 
 
 def _shown(path: Path) -> str:
-    """Return a path for a message: as it is, unless it is none that any system could have."""
+    """Return a path as text for a message, shortened if it cannot be a path."""
     text = str(path)
     return text if len(text) < 1000 and text.isprintable() else quoted(text)
 
@@ -186,7 +186,7 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def _read_delimited(path: Path) -> _Read:
-    """Read text as text, so that a message can show what the file says, and in which line."""
+    """Read delimited text without parsing values, so that messages can quote them by line."""
     text = _text_of(path)
     usual = "\t" if path.suffix.lower() == ".tsv" else ","
     separator = _separator_of(text, usual)
@@ -216,7 +216,7 @@ class _LineError(ValueError):
 
 
 def _lines_of(text: str, separator: str) -> list[tuple[int, list[str]]]:
-    """Return the fields of each line that has any, with its number."""
+    """Return the fields of each non-empty line, with its number."""
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
     )
@@ -227,7 +227,7 @@ def _lines_of(text: str, separator: str) -> list[tuple[int, list[str]]]:
 
 
 def _separator_of(text: str, usual: str) -> str:
-    """Return what parts the fields: the usual, or another if only that gives an even table."""
+    """Return the separator: the usual one, or another if only that gives rows of equal length."""
     headers = {}
     for separator in (usual, *(s for s in _SEPARATORS if s != usual)):
         try:
@@ -237,12 +237,12 @@ def _separator_of(text: str, usual: str) -> str:
         headers[separator] = widths[0]
         if widths[0] > 1 and len(set(widths)) == 1:
             return separator
-    # No table is even, so a line is wrong: it is named as what the header is parted by.
+    # No separator gives rows of equal length, so a line is malformed: split by the header's.
     return usual if headers.get(usual, 2) > 1 else max(headers, key=headers.__getitem__)
 
 
 def _text_of(path: Path) -> str:
-    """Return the text of a file in UTF-8; what is in another encoding is refused by its name."""
+    """Return the text of a UTF-8 file; another encoding raises an error that names it."""
     content = path.read_bytes()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in content[:4]:
         raise RunsError(
@@ -311,7 +311,7 @@ def _read_json(path: Path) -> _Read:
 
 
 def _read_log(entries: list[dict[str, Any]]) -> _Read:
-    """Read the state that Hugging Face's Trainer saves: the learning curve of one run."""
+    """Read the trainer state of Hugging Face's Trainer: the learning curve of one run."""
     logged = [entry for entry in entries if "loss" in entry]
     rest = f"; {len(entries) - len(logged)} without loss left out"
     said = (
@@ -328,9 +328,9 @@ def _is_records(content: object) -> bool:
 def table_of(
     rows: Sequence[Mapping[str, Any]], index: "pd.Index[Any] | None" = None
 ) -> pd.DataFrame:
-    """Return the table of records, each cell as it is; what a record lacks is None.
+    """Return a table of records with unconverted cells; missing ones are None.
 
-    Column by column as objects: the inference of pandas fails on integers above 2^64.
+    Columns are built as objects, since type inference in pandas fails on integers above 2^64.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {

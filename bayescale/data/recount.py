@@ -1,4 +1,4 @@
-"""Count the parameters and the compute of runs by another convention."""
+"""Convert the parameters and compute of runs to another counting convention."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from bayescale.data.runs import Runs
 from bayescale.errors import RunsError
 
 BODY = "params_non_embedding"
-"""Column of the parameters without embeddings that a recount adds to runs."""
+"""Column of the parameters without embeddings, added by a recount."""
 
 
 def recount(
@@ -20,19 +20,18 @@ def recount(
     given: str | Counting = "total",
     shapes: ShapeFamily | Shape = chinchilla_shapes,
 ) -> Runs:
-    """Count the parameters and the compute of runs by another convention.
+    """Convert the parameters and compute of runs to another counting convention.
 
     Parameters
     ----------
     runs
         Runs with sizes and tokens.
     to, given
-        The convention wanted and the one that the runs are in: a name in
+        The target convention and that of the runs: a name in
         `bayescale.costs.counting.COUNTINGS`, or a `Counting`.
     shapes
-        What the models look like: a family of shapes, of which each size has one (Chinchilla's
-        unless given); or the shapes themselves, a `bayescale.costs.Shape` of arrays with a value
-        a run, which need not guess.
+        A family of shapes, with one shape for each size (Chinchilla's unless given); or the exact
+        shapes, as a `bayescale.costs.Shape` of arrays with one value per run.
 
     Returns
     -------
@@ -43,7 +42,7 @@ def recount(
     Raises
     ------
     RunsError
-        If shapes are not as many as runs, or are of other sizes than the runs say.
+        If the number of shapes differs from that of runs, or their sizes contradict the runs.
     UnknownNameError
         If there is no convention of that name.
 
@@ -65,7 +64,7 @@ def recount(
         np.asarray(x, dtype=float) for x in (wanted.size(shape), shape.params_non_embedding)
     )
     if wanted == known:
-        # What is counted so already stays to the digit, and compute as it was measured.
+        # Already in the target convention: sizes and measured compute are kept exactly.
         return replace(runs, _table=runs.table.assign(**{BODY: body}))
     compute = np.asarray(wanted.flop_per_token(shape) * runs.n_tokens)
     table = runs.table.assign(**{"n_params": size, "compute": compute, BODY: body})

@@ -1,4 +1,4 @@
-"""Runs: one validated table of training runs, and a fingerprint of what was observed."""
+"""Runs: a validated table of training runs, with a fingerprint of the observed data."""
 
 import hashlib
 import json
@@ -20,33 +20,32 @@ AMOUNTS = ("n_params", "n_tokens", "compute")
 OBSERVED = (*AMOUNTS, "loss")
 
 MEASURED = frozenset({"loss", "error", "bleu"})
-"""Columns of measurements: plain numbers, where the others are amounts such as ``"70B"``."""
+"""Columns of measurements, which are plain numbers, not amounts such as ``"70B"``."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """A validated table of training runs, one row a run. Made by `bayescale.load_runs`.
+    """A validated table of training runs, one row per run. Created by `bayescale.load_runs`.
 
     Attributes
     ----------
     table
         DataFrame with ``run`` (label), ``n_params``, ``n_tokens``, ``compute`` (FLOP), ``loss``,
-        ``family`` where known, and whatever else the source holds.
+        ``family`` if known, and further columns of the source.
     name
         Dataset id or file name.
     notes
-        What reading did to the table, as sentences: columns renamed and converted, rows left out,
-        amounts derived. Those that reading made are `bayescale.data.notes.Note`, which say in
-        fields what they are about.
+        Sentences on how the table was read: columns renamed and converted, rows left out, amounts
+        derived. Those by `load_runs` are `bayescale.data.notes.Note`, with structured fields.
     derived
-        Columns that were computed, and how.
+        Computed columns, and how.
     card
         The dataset's card, if it has one.
     observed, response
-        The columns that were set, and the one that was measured: with the family they make up
-        the fingerprint.
+        The input columns and the response column, which make up the fingerprint together with
+        the family.
     units
-        The unit in which columns are held, where it was stated.
+        The units of columns, where stated.
     """
 
     _table: pd.DataFrame
@@ -63,7 +62,7 @@ class Runs:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The runs; a copy, so that nothing done to it reaches them."""
+        """A copy of the table of runs."""
         return self._table.copy(deep=False)
 
     @property
@@ -88,7 +87,7 @@ class Runs:
 
     @property
     def loss_unit(self) -> str:
-        """Unit of the loss, as it was stated or as the card states it."""
+        """Unit of the loss, as stated by the user or the card."""
         by_card = self.card.units.get("loss", "nats/token") if self.card else "nats/token"
         return self.units.get("loss", by_card)
 
@@ -100,7 +99,7 @@ class Runs:
         return tuple(sorted(self._table["family"].astype(str).unique()))
 
     def notes_of(self, *kinds: NoteKind) -> tuple[Note, ...]:
-        """Return the notes of some kinds, with what they are about in fields.
+        """Return the notes of the given kinds, with their fields.
 
         Examples
         --------
@@ -126,7 +125,7 @@ class Runs:
             ) from None
 
     def below(self, name: str, cut: float) -> NDArray[np.bool_]:
-        """Return which runs lie below a cut of a column, or raise RunsError unless some do not."""
+        """Return a mask of the runs below a cut, or raise RunsError unless both sides have runs."""
         values = self.column(name)
         below = np.asarray(values < cut)
         if not below.any() or below.all():
@@ -138,7 +137,7 @@ class Runs:
         return below
 
     def for_law(self, inputs: Sequence[str], response: str) -> "Runs":
-        """Return the runs as a law sees them: what it takes and what it is of.
+        """Return the runs with the inputs and the response of a law.
 
         Raises
         ------
@@ -158,7 +157,7 @@ class Runs:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of what was observed (inputs, response and family), in any row order."""
+        """SHA-256 of the observed data (inputs, response and family), in any row order."""
         observed = self._table[[*self.observed, self.response]].to_numpy(dtype="<f8")
         families = (
             self._table["family"].astype(str) if "family" in self._table else [""] * len(self)
@@ -169,7 +168,7 @@ class Runs:
         return hashlib.sha256(b"\n".join(rows)).hexdigest()
 
     def digest(self, columns: Sequence[str] = ()) -> str:
-        """Return the SHA-256 of what was observed and of other columns, row by row in order."""
+        """Return the SHA-256 of the observed data and of other columns, in row order."""
         wanted = dict.fromkeys((*self.observed, self.response, "family", *columns))
         known = [name for name in wanted if name in self._table]
         rows = self._table[known].astype(str).to_numpy(dtype=object).tolist()
@@ -177,7 +176,7 @@ class Runs:
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def mask(self, condition: str | ArrayLike) -> NDArray[np.bool_]:
-        """Return which runs meet a condition, as `where` takes it."""
+        """Return a mask of the runs that meet a condition, as in `where`."""
         if isinstance(condition, str):
             try:
                 return meets(condition, self._table)
@@ -226,11 +225,11 @@ class Runs:
         )
 
     def followed_by(self, others: "Runs") -> "Runs":
-        """Return these runs and then others of the same columns, under the others' name."""
+        """Return these runs followed by others with the same columns, under the others' name."""
         return replace(others, _table=pd.concat([self._table, others._table], ignore_index=True))
 
     def describe(self) -> str:
-        """Return one line: how many runs, and over what ranges."""
+        """Return one line with the number of runs and their ranges."""
         spans: dict[str, tuple[str, Callable[[float], str]]] = {
             "N": ("n_params", format_count),
             "D": ("n_tokens", format_count),

@@ -1,4 +1,4 @@
-"""Whether fits are of the same runs, and what differs if they are not."""
+"""Check that fits use the same runs, and report the differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,22 +11,21 @@ from bayescale.data.runs import Runs
 from bayescale.errors import RunsError
 
 _SHOWN = 3
-"""Rows of which a message tells."""
+"""Maximal number of rows quoted in a message."""
 
 
 def check_same_runs(tables: Mapping[str, Runs]) -> None:
-    """Raise RunsError unless all tables hold the same runs, in whatever order.
+    """Raise RunsError unless all tables hold the same runs, in any order.
 
     Parameters
     ----------
     tables
-        Runs by the name of the law that was fitted to them. Laws of different inputs look at
-        different columns; what is compared are all that any of them looks at.
+        Runs by the name of the fitted law. All columns used by any of the laws are compared.
 
     Raises
     ------
     RunsError
-        That says how many runs each has, which columns one lacks, or which rows only one has.
+        With the numbers of runs, missing columns, or rows that only one table has.
     """
     names = list(tables)
     first = names[0]
@@ -72,7 +71,7 @@ def _difference(tables: Mapping[str, Runs], first: str, second: str) -> str:
 
 
 def _changed(one: pd.DataFrame, other: pd.DataFrame) -> list[int] | None:
-    """Return the columns that differ between tables of one length, if not all of them do."""
+    """Return the columns that differ between tables of equal length, None if all differ."""
     if len(one) != len(other):
         return None
     found = [i for i in range(one.shape[1]) if not np.array_equal(one[i], other[i])]

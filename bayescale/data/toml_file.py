@@ -1,4 +1,4 @@
-"""The TOML file of a card, parsed or refused."""
+"""Parse and validate the TOML file of a card."""
 
 import tomllib
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from bayescale.errors import CardError, quoted
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """Return the content of a card's TOML file; what is no TOML raises CardError."""
+    """Return the content of a card's TOML file; invalid TOML raises CardError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except RecursionError:
         raise CardError(f"{path}: nested too deep to be a card. Correct the card.") from None
-    except ValueError as error:  # of TOML, of UTF-8, and of integers of thousands of digits
+    except ValueError as error:  # invalid TOML or UTF-8, or integers with thousands of digits
         said = (str(error).splitlines() or ["no TOML"])[0][:200]
         raise CardError(f"{path}: not valid TOML ({said}). Correct the card.") from None
 
@@ -26,7 +26,7 @@ _LARGEST = 2**63
 
 
 def check_content(content: object, where: str, depth: int = 0) -> None:
-    """Raise CardError for what no card holds, at any depth: dates, and what is endless."""
+    """Raise CardError for invalid values at any depth: dates, huge values, deep nesting."""
     if depth > _DEEPEST:
         raise CardError(f"{where}: nested more than {_DEEPEST} deep, which no card is.")
     if isinstance(content, Mapping):

@@ -1,4 +1,4 @@
-"""Layouts in which other tools leave their runs, brought to one plain table."""
+"""Flatten exports of experiment trackers to one plain table."""
 
 import ast
 import json
@@ -15,19 +15,19 @@ from bayescale.data.readers import RawTable, table_of
 from bayescale.errors import RunsError, quoted
 
 NESTED = ("config", "summary", "summary_metrics", "hyperparameters")
-"""Columns in which exports keep one dictionary a run, as an object or as its text."""
+"""Columns that hold one dictionary per run, as an object or as text."""
 
 _STATES = frozenset(
     ("finished", "running", "crashed", "failed", "killed", "preempted", "preempting", "pending")
 )
-"""States that Weights & Biases gives to runs."""
+"""States of runs in Weights & Biases."""
 
-# Python writes what JSON cannot hold without quotes, and literals know nothing of it.
+# Python writes non-finite numbers unquoted, which `ast.literal_eval` does not accept.
 _NOT_A_LITERAL = re.compile(r"(?<=[:,\[\s])-?(?:nan|NaN|inf|Infinity)(?=\s*[,}\]])")
 
 
 def key_of(column: str) -> str:
-    """Return a column's name for comparison: no case, no separators, no word of where it was kept.
+    """Return a column's name normalised for comparison: case, separators, tracker prefix.
 
     Examples
     --------
@@ -42,13 +42,13 @@ def key_of(column: str) -> str:
 
 
 def flatten(raw: RawTable) -> RawTable:
-    """Return a table whose nested columns, if it has any, are columns of their own.
+    """Return a table with nested columns expanded.
 
     Raises
     ------
     RunsError
         If a nested column holds anything but dictionaries, or if the table is the export of a
-        chart, which says nothing of sizes and tokens.
+        chart, which has no sizes and tokens.
     """
     if any(str(name).endswith("__MIN") for name in raw.frame.columns):
         raise RunsError(
@@ -73,7 +73,7 @@ def flatten(raw: RawTable) -> RawTable:
 
 
 def drop_unfinished(raw: RawTable) -> RawTable:
-    """Return the runs that finished, where a column says which did, with a note on the others."""
+    """Return the finished runs, if a column marks them, with a note on the others."""
     for name in raw.frame.columns:
         if key_of(str(name)) not in ("state", "run_state"):
             continue
@@ -101,10 +101,10 @@ def drop_unfinished(raw: RawTable) -> RawTable:
 
 
 def plain_text(value: object) -> str:
-    """Return any cell as text that can be encoded, however odd it is."""
+    """Return any cell as text that can be encoded in UTF-8."""
     try:
         text = str(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, a deep nesting
+    except (ValueError, RecursionError):  # an integer with thousands of digits, or deep nesting
         text = quoted(value)
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
@@ -138,7 +138,7 @@ def _dictionary(value: object, place: str) -> Mapping[str, Any]:
             found = read(
                 _NOT_A_LITERAL.sub("null" if read is json.loads else "None", plain_text(value))
             )
-        except (ValueError, SyntaxError, TypeError, MemoryError):  # all that literals raise
+        except (ValueError, SyntaxError, TypeError, MemoryError):  # as `literal_eval` raises
             continue
         if isinstance(found, Mapping):
             return found
@@ -148,7 +148,7 @@ def _dictionary(value: object, place: str) -> Mapping[str, Any]:
 
 
 def is_nothing(value: object) -> bool:
-    """Say whether a cell is empty: None, NaN, NaT, NA or no text."""
+    """Return whether a cell is empty: None, NaN, NaT, NA or empty text."""
     if value is None or value is pd.NA or value is pd.NaT:
         return True
     return value == "" if isinstance(value, str) else isinstance(value, float) and isnan(value)
@@ -158,7 +158,7 @@ def _flat(content: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in content.items():
         where = f"{prefix}.{name}"
-        # A run's own configuration file wraps every value together with its description.
+        # The configuration file of a run wraps every value together with its description.
         if isinstance(value, Mapping) and "value" in value and set(value) <= {"value", "desc"}:
             value = value["value"]
         flat |= _flat(value, where) if isinstance(value, Mapping) else {where: value}
