@@ -1,7 +1,7 @@
-"""Hoffmann's approaches 1 and 2: the frontier read off curves, without a law for the loss.
+"""Approaches 1 and 2 of Hoffmann et al. 2022: the frontier without a parametric law of the loss.
 
-They are here to compare with, and to reproduce what was published. A law fitted to all runs uses
-every one of them, says what is off the frontier, and does not select the luckiest.
+They serve for comparison and to reproduce published results. A law fitted to all runs uses every
+run, predicts the loss off the frontier, and has no selection bias towards lucky runs.
 """
 
 import warnings
@@ -32,22 +32,22 @@ _DRAWS = 4000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Frontier(Result):
-    """Optimal sizes read off runs, and the power law through them.
+    """Estimated optimal sizes, and the power law fitted to them.
 
     Attributes
     ----------
     method
-        Which approach.
+        Name of the approach.
     budgets
-        A row for each budget, indexed by compute in FLOP: ``n_opt`` and ``d_opt`` with the ends
-        of their intervals, ``loss_opt``, ``n_runs``, and, for approach 2, ``bias``: how far, in
-        ln N, the parabola's minimum lies from the optimum only because it is a parabola.
+        One row per budget, indexed by compute in FLOP: ``n_opt`` and ``d_opt`` with their
+        intervals, ``loss_opt``, ``n_runs``, and, for approach 2, ``bias``: the bias in ln N_opt
+        from approximating the loss by a parabola.
     draws
-        Draws of ln k and of the exponent ``a`` in N_opt = k C^a, a column each.
+        Draws of ln k and of the exponent ``a`` in N_opt = k C^a, as columns.
     notes
-        Sentences that belong beside the numbers.
+        Caveats on the results.
     left_out
-        Those of them that say which budgets take no part.
+        Those of the caveats that name excluded budgets.
     prob
         Probability inside the intervals.
     """
@@ -70,7 +70,7 @@ class Frontier(Result):
         return table[["median", "lower", "upper"]]
 
     def at(self, compute: Amount | Sequence[Amount]) -> pd.DataFrame:
-        """Return N_opt and D_opt at other budgets, by the power law, with intervals.
+        """Return N_opt and D_opt at other budgets from the power law, with intervals.
 
         Parameters
         ----------
@@ -85,12 +85,12 @@ class Frontier(Result):
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """How far the answer may be believed: the notes."""
+        """Limits of validity: the notes."""
         return self.notes
 
     @property
     def headline(self) -> str:
-        """How optima were read off, at how many budgets."""
+        """The method, and the number of budgets."""
         return f"{self.method}, {len(self.budgets)} budgets, {format_share(self.prob)} intervals"
 
     @property
@@ -121,29 +121,29 @@ def isoflop_parabolas(
 ) -> Frontier:
     """Fit a parabola in ln N to the losses at each budget, and a power law to their minima.
 
-    Hoffmann's approach 2, with a posterior: of each parabola under a flat prior, exactly, and of
-    the line through the minima given them.
+    Hoffmann's approach 2 with posterior uncertainty: exact for each parabola under a flat prior,
+    and propagated to the line through the minima.
 
     Parameters
     ----------
     runs
-        Runs at a few budgets, four or more sizes at each.
+        Runs at a few budgets, with at least four sizes each.
     budgets
-        The budgets; found by grouping runs whose compute agrees within 5 % unless given.
+        The budgets; unless given, runs are grouped by compute within 5 %.
     width
-        Only sizes within this factor of the one of least loss are used, as far to one side of it
-        as to the other, and at least four: far from its minimum no curve is a parabola, and one
-        that is seen from one side is tilted. All of them unless given.
+        Use only sizes within this factor of the one of least loss, symmetrically about it, and at
+        least four: the loss is close to a parabola only near its minimum, and asymmetric sizes
+        bias the minimum. All sizes unless given.
     drop_edges
-        Leave out budgets whose parabola has no minimum inside the sizes that were run, with a
-        caveat, rather than refuse them: what lies beyond the sizes is not measured.
+        Exclude budgets whose parabola has no minimum within the sizes run, with a caveat, instead
+        of raising an error.
     surface
-        Published constants of a two-term law, or their name: a parabola through such a surface
-        has its minimum elsewhere than the surface, and ``bias`` says how far.
+        Published constants of a two-term law, or their name, from which the ``bias`` of the
+        parabolas is computed.
     prob
         Probability inside the intervals.
     seed
-        Of the draws.
+        Seed of the draws.
     cost
         The rule of compute.
 
@@ -154,20 +154,20 @@ def isoflop_parabolas(
     Raises
     ------
     NoMinimumError
-        If at some budget the losses do not curve upwards, or have their minimum outside the
-        sizes that were run; it names the budgets.
+        If the losses at a budget are not convex, or have their minimum outside the sizes run; it
+        names the budgets.
     RunsError
-        If there are not two budgets with four sizes each.
+        If there are fewer than two budgets with four sizes each.
     UnsuitableLawError
-        If `surface` is not of a law with a size and a data exponent.
+        If the law of `surface` lacks a size or a data exponent.
 
     Notes
     -----
     On a two-term surface the loss along a budget is, up to a factor, beta exp(-alpha t) +
-    alpha exp(beta t), with t = ln N / N_opt. A parabola takes its third derivative for a tilt;
-    on a symmetric grid with moments m2 and m4 its minimum is near (alpha - beta) m4 / (6 m2),
-    at every budget alike, and a grid that is off its centre adds to that. The bias here is
-    exact, for the sizes at hand. It grows with the square of the width of the grid.
+    alpha exp(beta t), with t = ln N / N_opt. Its third derivative biases the minimum of a
+    parabola; on a symmetric grid with moments m2 and m4 by about (alpha - beta) m4 / (6 m2) at
+    every budget, and more on an asymmetric grid. The bias returned is exact for the given sizes.
+    It grows with the square of the width of the grid.
 
     Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.2.
 
@@ -223,7 +223,7 @@ def isoflop_parabolas(
     compute = np.array(list(optima))
     log_n_opt = np.stack(list(optima.values()), axis=1)
     with np.errstate(over="ignore"):
-        # A parabola that is nearly straight has draws of its minimum beyond any number.
+        # A nearly straight parabola has draws whose minimum overflows.
         table = _table(np.exp(log_n_opt), compute, cost, prob)
     table = table.join(pd.DataFrame.from_dict(facts, orient="index"))
     return Frontier(
@@ -247,18 +247,18 @@ def envelope(
     seed: int = 0,
     cost: ProductCost = six_nd,
 ) -> Frontier:
-    """Find the run of least loss at each compute along training curves, and fit a power law.
+    """Find the run of least loss at each compute on training curves, and fit a power law.
 
     Hoffmann's approach 1. Losses are interpolated along each curve in ln C.
 
     Parameters
     ----------
     runs
-        CheckpointCorrelation: several rows of growing compute for each of several sizes.
+        Training curves: several rows of increasing compute for each of several sizes.
     curve
-        The column that says which rows are one curve.
+        The column that identifies curves.
     budgets
-        How many budgets, evenly spaced in ln C where at least two curves are.
+        Number of budgets, evenly spaced in ln C where at least two curves overlap.
     prob
         Probability inside the intervals.
     resamples, seed
@@ -273,12 +273,12 @@ def envelope(
     Raises
     ------
     RunsError
-        If there are not two sizes with overlapping curves.
+        If there are fewer than two sizes with overlapping curves.
 
     Notes
     -----
-    The least of several noisy curves is below the frontier, and curves under a decaying learning
-    rate are above it until their end; the intervals, from resampling curves, know of neither.
+    The minimum over noisy curves is biased below the frontier, and curves with a decaying learning
+    rate are above it until their end; the bootstrap intervals reflect neither bias.
 
     Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.1.
     """
@@ -316,10 +316,10 @@ def envelope(
     ).dropna()
     best = along.min(axis=0)
     with warnings.catch_warnings():
-        # A budget that no resample reaches has no interval, and is dropped below.
+        # A budget outside all resamples has no interval, and is dropped below.
         warnings.simplefilter("ignore", RuntimeWarning)
         table = _table(np.exp(optima), np.exp(grid), cost, prob)
-    # The point is that of all curves, not the median of resamples.
+    # The point estimate is from all curves, not the median of the resamples.
     table["n_opt"] = np.exp(optima[0])
     table["d_opt"] = np.exp(grid - optima[0]) / cost.flop_per_param_token
     table["loss_opt"] = best
@@ -353,19 +353,19 @@ def envelope(
 
 
 def parabola_bias(log_n: NDArray[np.float64], vertex: float, alpha: float, beta: float) -> float:
-    """Return by how much a parabola's minimum misses the optimum of a two-term surface, in ln N.
+    """Return the bias of a parabola's minimum on a two-term surface, in ln N.
 
     Parameters
     ----------
     log_n
         ln N of the runs at one budget.
     vertex
-        ln N of the minimum of the parabola fitted to them.
+        ln N of the minimum of the fitted parabola.
     alpha, beta
         Exponents of the surface.
     """
     bias = 0.0
-    # The optimum is where a parabola through the exact surface has its minimum at the vertex.
+    # Solve for the optimum for which a parabola through the exact surface has this vertex.
     for _ in range(100):
         t = log_n - (vertex - bias)
         exact = beta * np.exp(-alpha * t) + alpha * np.exp(beta * t)
@@ -389,7 +389,7 @@ def _two_term(surface: Constants | str) -> Constants:
 
 
 def _by_budget(runs: Runs, budgets: Sequence[Amount] | None) -> Mapping[float, NDArray[np.int_]]:
-    """Return the rows of each budget that has enough sizes for a parabola."""
+    """Return the rows of each budget with enough sizes for a parabola."""
     log_c = np.log(runs.compute)
     if budgets is None:
         order = np.argsort(log_c, kind="stable")
@@ -404,7 +404,7 @@ def _by_budget(runs: Runs, budgets: Sequence[Amount] | None) -> Mapping[float, N
 
 
 def _no_minimum(log_n: NDArray[np.float64], vertex: NDArray[np.float64], lost: float) -> str:
-    """Return why a parabola has no minimum inside the sizes that were run, if it has none."""
+    """Return the reason why a parabola has no minimum within the sizes run, empty if it has."""
     if lost > 0.5:
         share = format_share(round(lost, 3))
         return f"the losses do not curve upwards in {share} of the draws"
@@ -416,7 +416,7 @@ def _no_minimum(log_n: NDArray[np.float64], vertex: NDArray[np.float64], lost: f
 
 
 def _near_least(runs: Runs, rows: NDArray[np.int_], width: float) -> NDArray[np.int_]:
-    """Return the rows of sizes around that of the least loss, as far to one side as the other."""
+    """Return the rows of sizes in a symmetric window around the one of least loss."""
     if not np.isfinite(width):
         return rows
     log_n = np.log(runs.n_params[rows])
@@ -430,14 +430,14 @@ def _near_least(runs: Runs, rows: NDArray[np.int_], width: float) -> NDArray[np.
 def _parabola(
     log_n: NDArray[np.float64], loss: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], float, float]:
-    """Return draws of the minimum in ln N, the least loss, and the share of draws without one."""
+    """Return draws of the minimum in ln N, the loss there, and the share of draws without one."""
     middle = log_n.mean()
     design = np.vander(log_n - middle, 3, increasing=True)
     coefficients, _, _, _ = np.linalg.lstsq(design, loss, rcond=None)
     residual = loss - design @ coefficients
     freedom = len(loss) - 3
     scale = float(residual @ residual) / freedom
-    # Under a flat prior the coefficients are multivariate Student-t, exactly.
+    # Under a flat prior the coefficients are exactly multivariate Student-t.
     root = np.linalg.cholesky(np.linalg.inv(design.T @ design))
     inflation = np.sqrt(scale * freedom / rng.chisquare(freedom, _DRAWS))
     drawn = coefficients + inflation[:, None] * (rng.standard_normal((_DRAWS, 3)) @ root.T)
@@ -449,7 +449,7 @@ def _parabola(
 
 
 def _inner_best(along: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ln N of the lowest curve at each budget; NaN where it is the first or last size."""
+    """Return ln N of the lowest curve at each budget; NaN if it is the smallest or largest size."""
     there = np.isfinite(along)
     low = np.where(there, sizes[:, None], np.inf).min(axis=0)
     high = np.where(there, sizes[:, None], -np.inf).max(axis=0)

@@ -1,4 +1,4 @@
-"""The line through optima that are known with different precision, and scatter besides."""
+"""Random-effects regression of a line on optima with known standard errors."""
 
 import numpy as np
 import pandas as pd
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 def line_through(
     log_c: NDArray[np.float64], log_n: NDArray[np.float64], rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Return draws of the line through optima that are themselves drawn, dims (draw, budget).
+    """Return draws of a line through uncertain optima, given as draws with dims (draw, budget).
 
-    Optima scatter about the line by more than their parabolas say. The excess is the same at
-    all budgets, so that a parabola that happens to fit closely does not outweigh the others.
+    The scatter about the line exceeds the standard errors of the parabolas. The excess variance is
+    common to all budgets, so that a parabola with an accidentally good fit does not dominate.
     """
     complete = log_n[np.isfinite(log_n).all(axis=1)]
     low, high = np.quantile(complete, [0.16, 0.84], axis=0)
@@ -29,7 +29,7 @@ def line_through(
 
 
 def _weighted(design: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the matrix that makes coefficients of responses, by weighted least squares."""
+    """Return the matrix that maps responses to weighted least-squares coefficients."""
     root = np.sqrt(variance)
     solve: NDArray[np.float64] = np.linalg.pinv(design / root[:, None]) / root
     return solve
@@ -38,7 +38,7 @@ def _weighted(design: NDArray[np.float64], variance: NDArray[np.float64]) -> NDA
 def _excess(
     design: NDArray[np.float64], response: NDArray[np.float64], variance: NDArray[np.float64]
 ) -> float:
-    """Return the variance beside those given that makes residuals as large as they should be.
+    """Return the excess variance at which the weighted residuals match their degrees of freedom.
 
     Paule and Mandel 1982, doi:10.6028/jres.087.022.
     """
@@ -51,7 +51,7 @@ def _excess(
         residual = response - design @ (_weighted(design, total) @ response)
         return float((residual**2 / total).sum() - freedom)
 
-    # From much less than any parabola knows to more than ten e-folds of size.
+    # From far below the standard errors of the parabolas to more than ten e-folds of size.
     least, most = np.log(variance.min()) - 7.0, 5.0
     if freedom == 0 or beyond(least) <= 0.0:
         return 0.0

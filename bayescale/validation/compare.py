@@ -1,4 +1,4 @@
-"""compare: several laws and the same runs to a comparison."""
+"""compare: compare several laws fitted to the same runs."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from bayescale.validation.scales import ScalesLeftOut
 from bayescale.validation.stacking import stacking_weights
 
 CUTS = (0.5, 0.7, 0.85)
-"""Shares of the runs below the cuts, unless cuts are given."""
+"""Quantiles of the scale at which the default cuts lie."""
 
 
 def compare(
@@ -49,38 +49,38 @@ def compare(
     store: str | Path | None = None,
     progress: bool = True,
 ) -> Comparison:
-    """Compare laws on the same runs: which they support, how strongly, and what they cannot tell.
+    """Compare laws on the same runs by out-of-sample predictive density.
 
     Parameters
     ----------
     fits
         Fits of the same runs, by name; or cards (ids, paths or models), which are fitted to
-        `runs` here. A card that cannot be fitted to these runs stays in the table, and says why.
+        `runs`. A card that cannot be fitted remains in the table with the reason.
     runs
-        Whatever `load_runs` takes, for cards.
+        A source of runs as for `load_runs`, if cards are given.
     cuts
-        Amounts of `scale`: runs below a cut are fitted, those above predicted. Unless given three,
-        below which lie 50, 70 and 85 % of the runs.
+        Values of `scale`: runs below a cut are fitted, those above predicted. By default the 50,
+        70 and 85 % quantiles of the runs.
     scale
-        The column that is the scale: compute where the runs have it, or else the first input of
+        The column of the scale: by default compute if the runs have it, else the first input of
         the laws.
     leave_out
-        The column whose levels are left out whole in the secondary score: a size, a run, a
-        family. Chosen, with the reason stated, where rows are checkpoints of one run or the noise
-        of a card relates rows; single runs otherwise.
+        The grouping factor whose levels are left out as a whole in the secondary score: a size, a
+        run, a family. By default chosen, with the reason stated, if rows are checkpoints of one
+        run or correlated by the noise of a card; else single runs are left out.
     folds
-        Refits of each law where groups are left out; and the most where single runs are.
+        Number of refits of each law for groups; maximal number for single runs.
     others
-        Predictions made elsewhere, by name: the log density of each response itself (not of its
-        logarithm) left out, one for each run, or for each group that is left out, in order.
+        External predictions, by name: the held-out log density of each response itself (not of
+        its logarithm), one for each run, or for each group that is left out, in order.
     seed, draws, target_accept
-        As in `fit`, of the fits of cards.
+        As in `fit`, for the fits of cards.
     refit_draws
-        Kept draws of each chain of the refits that scores are made from.
+        Draws per chain of the refits.
     executor
-        Any PEP 3148 executor for the refits; one after the other unless given.
+        Any PEP 3148 executor for the refits; sequential unless given.
     store
-        A file that keeps each refit as it is made, so that a comparison that was stopped goes on.
+        A file to which each refit is written, so that an interrupted comparison can be resumed.
     progress
         Show progress bars on standard error.
 
@@ -93,24 +93,22 @@ def compare(
     Raises
     ------
     RunsError
-        If the fits are not of the same runs, which the message tells apart; if runs are missing,
-        or a cut or a column does not split them.
+        If the fits use different runs; if runs are missing, or a cut or a column does not split
+        them.
     ValueError
-        If names are doubled, `runs` is given beside fits, or others have the wrong length.
+        If names are duplicated, `runs` is given with fits, or `others` have the wrong length.
 
     Notes
     -----
-    The primary score is the log predictive density of larger scales left out
-    (`leave_scale_out`), since a plan lies beyond the runs; the secondary one is that of single
-    runs (or groups) left out, which tells which law describes the runs. Standard errors of
-    differences are over the runs, or over whole sizes where several runs are of one size, since
-    those err together; within two of them is a tie. A law that failed its gates, or of which the
-    runs do not tell a coordinate (more than half of the variance of its prior is left), has its
-    scores but cannot win.
+    The primary score is the log predictive density of held-out larger scales (`leave_scale_out`),
+    since plans are extrapolations; the secondary one is that of single runs (or groups) left out,
+    which measures how well a law describes the runs. Standard errors of differences are over
+    runs, or clustered by size if several runs share one; differences within two standard errors
+    are ties. A law that failed its gates, or has a coordinate that the runs do not identify
+    (posterior variance above half of the prior variance), is scored but cannot win.
 
-    The noise of a card that relates checkpoints gives the density of a row given the one before
-    it. A group left out is therefore scored by the joint density of its rows. Above a cut rows are
-    scored one by one, given the last fitted one of their run.
+    If checkpoints are correlated, a group left out is scored by the joint density of its rows.
+    Above a cut, rows are scored one by one, given the last fitted checkpoint of their run.
 
     Examples
     --------
@@ -135,7 +133,7 @@ def compare(
             + (" ".join(unfitted.values()) or "give fits by name, or cards and runs.")
         )
     check_same_runs({name: fit.runs for name, fit in fits.items()})
-    # The table that holds what each of the models needs, whatever the order of the fits.
+    # The table with the columns of all models, independent of the order of the fits.
     table = fits[min(fits, key=lambda name: (-fits[name].runs.table.shape[1], name))].runs
     models = {name: replace(fit.model, id=name) for name, fit in fits.items()}
     units = units_of(table, models, leave_out)
@@ -174,7 +172,7 @@ def _fit_all(
     target_accept: float | None,
     progress: bool,
 ) -> tuple[dict[str, Fit], dict[str, str]]:
-    """Fit cards to runs; those that cannot be have a reason instead."""
+    """Fit cards to runs; return the reason for those that cannot be fitted."""
     if isinstance(cards, str | Path | Model):
         raise ValueError(f"fits: found {cards!r}, expected a list of cards, or fits by name.")
     if runs is None:
@@ -194,7 +192,7 @@ def _fit_all(
     for model in models:
         try:
             with warnings.catch_warnings():
-                # What a design leaves weak is said of each law by what it taught.
+                # Weak identification is reported for each law by its prior-to-posterior change.
                 warnings.simplefilter("ignore", BayescaleWarning)
                 fits[model.id] = fit_model(
                     model,
@@ -210,7 +208,7 @@ def _fit_all(
 
 
 def usual_cuts(values: NDArray[np.float64]) -> list[float]:
-    """Return cuts below which lie given shares of the runs, half way between two of them."""
+    """Return cuts at the `CUTS` quantiles of the runs, midway between neighbouring values."""
     ordered = np.unique(values)
     if len(ordered) < 2:
         raise RunsError(
@@ -225,7 +223,7 @@ def usual_cuts(values: NDArray[np.float64]) -> list[float]:
 
 
 def _clusters(runs: Runs, units: Units) -> tuple[str, NDArray[np.int64]]:
-    """Return the column of groups of runs whose errors are shared, and the group of each run."""
+    """Return the column that clusters runs with shared errors, and the cluster of each run."""
     if units.by:
         return units.by, units.codes
     if "n_params" in runs.table:
@@ -239,7 +237,7 @@ def _weights(scales: ScalesLeftOut, eligible: Sequence[str]) -> "pd.Series[float
     among = scales.of(eligible)
     try:
         return stacking_weights(among).rename("weight")
-    except ValueError:  # no law that may win could be scored at every cut
+    except ValueError:  # no eligible law was scored at every cut
         return pd.Series(dtype=float, index=pd.Index([], name="model"), name="weight")
 
 

@@ -1,4 +1,4 @@
-"""Scores of many fits pooled over their held-out runs, and the standard error of a coverage."""
+"""Pool the scores of many fits over held-out runs, with standard errors of coverage."""
 
 from collections.abc import Sequence
 
@@ -17,29 +17,28 @@ def pooled_scores(
     *,
     clusters: str | Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Pool the scores of many fits, each run that was held out counting once.
+    """Pool the scores of many fits, weighting each held-out run equally.
 
     Parameters
     ----------
     scores
-        A row for each fit: ``n_test`` and other columns of `bayescale.validation.score.Score`'s
-        summary, as `bayescale.leave_scale_out` and `bayescale.hold_out` return them, with any
-        columns that say where the row is from. Rows without scores count as fits alone.
+        One row per fit: ``n_test`` and other columns of `bayescale.validation.score.Score.summary`,
+        as `bayescale.leave_scale_out` and `bayescale.hold_out` return them, with any columns that
+        identify the row. Rows without scores only count as fits.
     by
         Columns, or levels of the index, to group by, such as the source of the runs; all rows
-        together unless given.
+        are pooled unless given.
     clusters
-        Columns that say which rows share their errors, such as the table of several cuts; each
-        row is a cluster of its own unless given.
+        Columns that identify rows with shared errors, such as the table of several cuts; each
+        row is its own cluster unless given.
 
     Returns
     -------
     DataFrame
         Indexed by `by`, in the order of the rows (one row, ``"all"``, without it): ``n_fits``,
-        ``n_failed`` (fits that are not ``ok``, where the scores say so), ``n_test``; of each
-        ``coverage_*`` the share of all held-out runs and its standard error ``coverage_*_se``;
-        and the pooled ``rmsle``, ``bias``, ``width_90``, ``interval_score_90`` and ``crps``,
-        those that the scores have.
+        ``n_failed`` (fits that are not ``ok``, if the scores have that column), ``n_test``; each
+        ``coverage_*`` over all held-out runs and its standard error ``coverage_*_se``; and the
+        pooled ``rmsle``, ``bias``, ``width_90``, ``interval_score_90`` and ``crps``, as available.
 
     Raises
     ------
@@ -88,19 +87,19 @@ def coverage_se(
     Returns
     -------
     float
-        Missing for fewer than two clusters, which say nothing about how clusters differ.
+        NaN for fewer than two clusters.
 
     Notes
     -----
-    Runs that one fit predicts share its error, so the number of independent parts is that of
-    clusters, not of runs. The pooled share is a ratio of sums over clusters, covered runs over
-    runs; its standard error is the linearised one of a ratio estimator (Cochran 1977, *Sampling
-    Techniques*, 3rd edition, equation 6.13, without the finite population correction)::
+    Runs predicted by one fit share its error, so clusters are independent, not runs. The pooled
+    coverage is a ratio of sums over clusters; its standard error is the linearised one of a ratio
+    estimator (Cochran 1977, *Sampling Techniques*, 3rd edition, equation 6.13, without the finite
+    population correction)::
 
         sqrt(G / (G - 1) * sum_g (n_g (c_g - c))^2) / sum_g n_g
 
-    for G clusters of n_g held-out runs with coverage c_g, and c pooled. For clusters of one size
-    it is the standard error of their mean.
+    for G clusters of n_g held-out runs with coverage c_g, and pooled coverage c. For clusters of
+    equal size it is the standard error of their mean.
 
     Examples
     --------
@@ -140,7 +139,7 @@ def _coverage_se(scores: pd.DataFrame, column: str, clusters: Sequence[str]) -> 
 
 
 def _mean(values: "pd.Series[float]", weights: "pd.Series[float]") -> float:
-    """Return the weighted mean of the values that are there; missing if none is."""
+    """Return the weighted mean of the non-missing values; NaN if there are none."""
     known = values.notna() & (weights > 0)
     if not known.any():
         return float("nan")

@@ -1,7 +1,7 @@
-"""Leaving runs out: how well each law predicts single runs, or groups that err together.
+"""Leave-one-out and leave-one-group-out cross-validation of laws.
 
-Densities here are of log responses, and of a group jointly: the density of each run given those
-of its group that come before it, as the noise of the card has it.
+Densities are of log responses, and joint for a group: the density of each run given the earlier
+ones of its group, under the noise of the card.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,23 +25,23 @@ from bayescale.posterior.fit import Fit
 from bayescale.posterior.likelihood import log_densities
 
 HIGHEST_K = 0.7
-"""Above this importance sampling does not converge at any practical number of draws."""
+"""Pareto k above which importance sampling does not converge at a practical number of draws."""
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What is left out at once.
+    """The units of cross-validation, each left out as a whole.
 
     Attributes
     ----------
     codes
-        The number of the unit of each run.
+        Index of the unit of each run.
     labels
-        What each unit is called.
+        Name of each unit.
     by
-        The column whose levels they are; empty for single runs.
+        The grouping factor whose levels they are; empty for single runs.
     why
-        A sentence that says so.
+        The reason for these units, as a sentence.
     """
 
     codes: NDArray[np.int64]
@@ -60,22 +60,22 @@ class Units:
 
 
 def units_of(runs: Runs, models: Mapping[str, Model], by: str | None = None) -> Units:
-    """Return what is to be left out at once: single runs, unless they err together.
+    """Return the units to leave out: single runs, unless runs share errors.
 
     Parameters
     ----------
     runs
         A table of runs.
     models
-        The models that are to be compared, by name.
+        The models to compare, by name.
     by
-        The column whose levels are to be left out whole; chosen where rows are known to be
-        checkpoints of one run, or where the noise of a model relates rows, unless given.
+        The grouping factor whose levels are left out as a whole. By default chosen if rows are
+        checkpoints of one run, or correlated by the noise of a model.
 
     Raises
     ------
     RunsError
-        If the column has one level only, or splits rows that the noise of a model relates.
+        If the factor has only one level, or splits rows correlated by the noise of a model.
     """
     related = {
         name: model.noise.checkpoints.run
@@ -108,7 +108,7 @@ def units_of(runs: Runs, models: Mapping[str, Model], by: str | None = None) -> 
 
 
 def _choose(runs: Runs, related: Mapping[str, str]) -> tuple[str, str]:
-    """Return the column whose levels err together, if any do, and a sentence on it."""
+    """Return the column whose levels share errors, if any, and the reason as a sentence."""
     if related:
         column = min(related.values(), key=lambda c: len(Levels.of(runs, c)))
         names = ", ".join(name for name, own in related.items() if own == column)
@@ -122,23 +122,22 @@ def _choose(runs: Runs, related: Mapping[str, str]) -> tuple[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """How each law predicts units that it was not fitted to.
+    """Predictive densities of each law for units left out of its fit.
 
     Attributes
     ----------
     units
-        What was left out at once.
+        The units left out.
     elpd
-        Log predictive density of the log responses of each unit, a column a law.
+        Log predictive density of the log responses of each unit, one column per law.
     pareto_k
-        The shape of the tail of the importance weights, of each unit and law; missing where all
-        was refitted in folds.
+        Pareto k of each unit and law; missing for K-fold cross-validation.
     exact
-        Which of them were refitted without the unit.
+        Which densities are from a refit without the unit.
     failed
-        How many refits of each law failed their gates, or could not be made.
+        Number of refits of each law that failed, or did not pass their gates.
     how
-        A sentence on the method.
+        The method, as a sentence.
     """
 
     units: Units
@@ -162,12 +161,12 @@ def score_left_out(
     store: str | Path | None = None,
     progress: bool = False,
 ) -> LeftOut:
-    """Predict every unit by each law fitted to the others.
+    """Predict every unit by each law fitted to the other units.
 
     Single runs are left out by Pareto-smoothed importance sampling (Vehtari, Gelman and Gabry
-    2017, doi:10.1007/s11222-016-9696-4), and those of a high Pareto k by refits without them. If
-    those would be more than `folds`, or where units are groups, all laws are refitted without
-    each of so many folds of whole units.
+    2017, doi:10.1007/s11222-016-9696-4), with exact refits for those with high Pareto k. If there
+    are more than `folds` of these, or units are groups, the scores are from K-fold
+    cross-validation with `folds` folds of whole units.
     """
     options = {"seed": seed, "draws": draws, "target_accept": target_accept}
     index = pd.Index(units.labels, name=units.by or "run")
@@ -179,7 +178,7 @@ def score_left_out(
             elpd[name], shapes[name] = importance_sampled(log_densities(fit, runs))
             in_all = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
             highest = min(HIGHEST_K, 1.0 - 1.0 / np.log10(in_all))
-            # A law that failed its gates cannot win, however exactly it is scored.
+            # No refits for a law that failed its gates, since it cannot win.
             doubtful = ~(shapes[name] <= highest) & fit.gates.ok
             bad[name] = [np.array([i]) for i in np.flatnonzero(doubtful)]
     too_many = max(map(len, bad.values()), default=0) > folds
@@ -228,7 +227,7 @@ def importance_sampled(
     Parameters
     ----------
     log_density
-        Of each run under each draw; shape (chain, draw, run).
+        Log density of each run under each draw; shape (chain, draw, run).
     """
     from arviz_stats.base import array_stats
 
@@ -248,7 +247,7 @@ def _without(
     codes: Sequence[int],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Fit a model to the other runs, and return the density of each unit left out, in order."""
+    """Fit a model without some units, and return the log density of each of these, in order."""
     found = fit_quietly(model, runs.where(~out, "not left out"), **options)
     density = log_densities(found, runs.where(out, "left out"))
     _, units = np.unique(codes, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Do intervals cover? Asked of larger runs held out, and of simulations from the model itself."""
+"""Leave-scale-out validation: fit runs below a cut, and score the predictions of those above."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -18,7 +18,7 @@ from bayescale.validation.scales import ScalesLeftOut
 from bayescale.validation.score import fit_and_score
 
 _DENSITIES = "densities"
-"""Key of the log densities of single runs in the result of a task."""
+"""Key of the log densities of the runs in the result of a task."""
 
 
 def leave_scale_out(
@@ -41,38 +41,38 @@ def leave_scale_out(
     models
         Card ids, paths of cards, or models.
     runs
-        All runs: whatever `load_runs` takes, or its result.
+        All runs: a source for `load_runs`, or its result.
     cuts
-        Amounts of `scale`: runs below a cut are fitted, the others predicted.
+        Values of `scale`: runs below a cut are fitted, the others predicted.
     scale
-        The column that is the scale: ``"compute"``, ``"n_params"``, ``"n_tokens"`` or any other.
+        The column of the scale: ``"compute"``, ``"n_params"``, ``"n_tokens"`` or any other.
     seed, draws, target_accept
         As in `fit`.
     executor
-        Any PEP 3148 executor; a fit after the other unless given. On a process pool, laws of the
-        user's own must be defined where the workers import them.
+        Any PEP 3148 executor; sequential unless given. With a process pool, user-defined laws
+        must be in a module that the workers import.
     store
-        A file that keeps each score as it is made, so that a run that was stopped goes on.
+        A file to which each score is written, so that an interrupted call can be resumed.
     progress
         Show a progress bar on standard error.
 
     Returns
     -------
     ScalesLeftOut
-        A ``table`` of scores, a row for each model and cut, and the ``pointwise`` densities of
-        the runs left out.
+        A ``table`` of scores, one row per model and cut, and the ``pointwise`` densities of the
+        held-out runs.
 
     Raises
     ------
     RunsError
         If a cut leaves no run on one side.
     ValueError
-        If two models have one name.
+        If two models have the same name.
 
     Notes
     -----
-    This, not the error inside the data, is what a plan beyond the data rests on. Runs above a cut
-    share the errors of the fit, so ``joint_elpd`` is the honest density.
+    This measures extrapolation, on which plans rely, rather than fit. Predictions above a cut
+    share the error of the fit, which only ``joint_elpd`` takes into account.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Ranking: laws by one score, with differences that know what errs together."""
+"""Ranking: laws ranked by one score, with clustered standard errors of differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,28 +11,27 @@ from numpy.typing import NDArray
 from bayescale.units import format_number
 
 ERRORS = 2.0
-"""Differences within so many of their standard errors are ties."""
+"""Differences within this many standard errors are ties."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Laws by one score, with differences that know what errs together.
+    """Laws ranked by one score, with clustered standard errors of differences.
 
     Attributes
     ----------
     densities
-        Log predictive densities, a row for each part of the runs that errs on its own, a column
-        a law; missing for a law that could not be scored.
+        Log predictive densities, one row per cluster of runs and one column per law; missing for
+        a law that could not be scored.
     eligible
         The laws that may win.
     shares
-        How much of the score each part is expected to make up; they sum to one.
+        Expected share of each cluster in the score; they sum to one.
     repeats
-        The same score from each of several fits, a row a fit, of which the score is the mean.
-        Runs that one fit predicts share its error, which differences between runs do not show
-        and differences between fits do.
+        The score from each of several fits, as rows, of which the score is the mean. Runs
+        predicted by one fit share its error, which shows only in differences between fits.
     unit
-        What the densities are in.
+        Unit of the densities.
     """
 
     densities: pd.DataFrame
@@ -43,28 +42,28 @@ class Ranking:
 
     @property
     def scored(self) -> list[str]:
-        """The laws that have a score."""
+        """The laws with a score."""
         return [str(name) for name in self.densities if self.densities[name].notna().all()]
 
     @cached_property
     def best(self) -> str:
-        """The law of the highest score among those that may win; empty if none has a score."""
-        # By name where scores are the same, whatever the order of the laws.
+        """The eligible law with the highest score; empty if none has a score."""
+        # Ties are broken by name, independent of the order of the laws.
         may = sorted(name for name in self.scored if name in self.eligible)
         return max(may, key=self._total, default="")
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """``elpd``, its difference ``diff`` to the best law that may win, and ``se`` of that.
+        """Return ``elpd``, its difference ``diff`` to the best eligible law, and the ``se`` of that.
 
-        The standard error is the larger of that over parts and that over repeats.
+        The standard error is the larger of that over clusters and that over repeats.
         """
         found = pd.DataFrame(np.nan, index=self.densities.columns, columns=["elpd", "diff", "se"])
         for name in self.scored:
             found.loc[name, "elpd"] = self._total(name)
             if self.best:
                 apart = self.densities[name] - self.densities[self.best]
-                # Parts of several runs weigh more, which is no scatter (a ratio estimator).
+                # A ratio estimator: clusters of more runs weigh more.
                 scatter = apart.to_numpy() - self.shares * apart.sum()
                 error = np.sqrt(np.sum(scatter**2) * len(apart) / (len(apart) - 1))
                 if self.repeats is not None and len(self.repeats) > 1:
@@ -77,12 +76,12 @@ class Ranking:
         return float(self.densities[name].to_numpy().sum())
 
     def ties(self, name: str) -> bool:
-        """Return whether a law cannot be told from the best."""
+        """Return whether the difference of a law to the best is within its error."""
         row = self.table.loc[name]
         return bool(abs(row["diff"]) <= ERRORS * row["se"])
 
     def ahead(self, name: str) -> bool:
-        """Return whether a law has a higher score than the best that may win."""
+        """Return whether a law has a higher score than the best eligible one."""
         return self._total(name) > self._total(self.best)
 
     def say(self, what: str) -> str:
@@ -105,6 +104,6 @@ class Ranking:
             return "-"
         if error == 0.0:
             return "0" if diff == 0.0 else format_number(diff)
-        # To two digits of the error.
+        # Rounded to two digits of the error.
         digits = max(0, 1 - int(np.floor(np.log10(error))))
         return f"{diff:+.{digits}f} ± {error:.{digits}f}"

@@ -1,4 +1,4 @@
-"""Comparison: which laws the same runs support, how strongly, and what cannot be told."""
+"""Comparison: the result of comparing laws on the same runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ from bayescale.validation.ranking import ERRORS, Ranking
 from bayescale.validation.scales import ScalesLeftOut
 
 FEW = 10
-"""Fewer independent parts than this make a standard error that is itself uncertain."""
+"""Fewest clusters for a reliable standard error."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Comparison(Result):
-    """Laws fitted to the same runs, compared. Made by `bayescale.compare`.
+    """A comparison of laws fitted to the same runs. Created by `bayescale.compare`.
 
     Attributes
     ----------
@@ -31,23 +31,23 @@ class Comparison(Result):
     runs
         The runs of all of them.
     scales
-        What `bayescale.leave_scale_out` says of them: the primary score.
+        Results of `bayescale.leave_scale_out`: the primary score.
     left_out
-        How each law predicts runs, or groups of runs, that were left out.
+        Predictions of runs, or groups of runs, left out: the secondary score.
     weights
-        Stacking weights, from the scales left out, of the laws that may win.
+        Stacking weights of the eligible laws, from the held-out scales.
     unfitted
-        Laws that could not be fitted to these runs, and why.
+        Laws that could not be fitted to these runs, with the reason.
     not_told
-        For each law the coordinates that these runs do not tell: more than half of their prior
-        variance is left.
+        Coordinates of each law that the runs do not identify: their posterior variance is above
+        half of the prior variance.
     scale, clusters
-        The column that is the scale; and the level of each run that its errors are shared with,
-        where standard errors of differences are counted.
+        The column of the scale; and the cluster of each run, for the standard errors of
+        differences.
     clustered_by
-        The column of those levels; empty where runs err on their own.
+        The column of the clusters; empty if each run is its own cluster.
     others
-        Log predictive densities of the responses that were made elsewhere.
+        External log predictive densities of the responses.
     """
 
     fits: Mapping[str, Fit]
@@ -64,9 +64,9 @@ class Comparison(Result):
 
     @property
     def eligible(self) -> tuple[str, ...]:
-        """The laws that may win: those whose chains converged and that the runs identify.
+        """The laws that may win: those that converged and are identified by the runs.
 
-        One that the runs contradict may win: which contradicts them least is what is asked.
+        A law with evident lack of fit is eligible, since the comparison is relative.
         """
         return tuple(
             name for name, fit in self.fits.items() if fit.gates.ok and not self.not_told[name]
@@ -74,12 +74,12 @@ class Comparison(Result):
 
     @property
     def supported(self) -> tuple[str, ...]:
-        """The laws with a share of the mixture that predicts larger scales best."""
+        """The laws with a positive stacking weight at larger scales."""
         return tuple(str(n) for n, w in self.weights.items() if round(float(w), 3) > 0)
 
     @cached_property
     def by_scale(self) -> Ranking:
-        """The laws by how they predict scales left out: the primary score.
+        """The laws ranked by their predictions of held-out scales: the primary score.
 
         It is the mean log density of a run above a cut, averaged over the cuts.
         """
@@ -107,30 +107,30 @@ class Comparison(Result):
 
     @cached_property
     def by_unit(self) -> Ranking:
-        """The laws by how they predict runs, or groups of runs, left out one after another."""
+        """The laws ranked by cross-validation over runs, or groups: the secondary score."""
         units = self.left_out.units
         shares = np.bincount(units.codes) / len(self.runs)
         return Ranking(self.densities(), (*self.eligible, *self.others), shares)
 
     @property
     def cuts(self) -> list[float]:
-        """The scales below which laws were fitted and above which they were scored."""
+        """The scales below which laws are fitted and above which they are scored."""
         return list(self.scales.cuts)
 
     def densities(self, on: str = "level") -> pd.DataFrame:
-        """Return the log predictive density of each unit left out, a column a law.
+        """Return the log predictive density of each unit left out, one column per law.
 
         Parameters
         ----------
         on
             ``"level"`` for densities of the responses themselves, ``"log"`` for those of their
-            logarithms, on which the noise of every card is.
+            logarithms, the scale of the noise of every card.
 
         Notes
         -----
-        With y = exp z the density of y is that of z over y, so the two differ by the sum of the
-        log responses of the unit, the log Jacobian, which no law changes. A likelihood on the
-        level, such as least squares on losses, is comparable with these on the level only.
+        With y = exp z the density of y is that of z divided by y, so the two differ by the log
+        Jacobian, the sum of the log responses of the unit, which is the same for all laws. Models
+        of the response itself, such as least squares on losses, compare on ``"level"`` only.
         """
         if on not in ("level", "log"):
             raise ValueError(f"on: found {on!r}, expected 'level' or 'log'.")
@@ -149,13 +149,12 @@ class Comparison(Result):
         Returns
         -------
         DataFrame
-            Indexed by law. ``elpd_scale``, the log predictive density of a run of a larger scale
-            left out (of its loss itself; a mean over runs and cuts), its difference
-            ``diff_scale`` to the best law that may win and ``se_scale`` of the difference;
-            ``rmsle`` and ``coverage_90`` there; the stacking ``weight``; ``elpd_loo``,
-            ``diff_loo``, ``se_loo``, of all runs or groups left out in turn, the largest Pareto
-            ``k`` and the number of ``refits``; ``ok``, whether the fit passed its gates, and
-            ``status``.
+            Indexed by law. ``elpd_scale``, the mean log predictive density of the response of
+            held-out runs at larger scales (over runs and cuts), its difference ``diff_scale`` to
+            the best eligible law and its standard error ``se_scale``; ``rmsle`` and
+            ``coverage_90`` there; the stacking ``weight``; ``elpd_loo``, ``diff_loo``, ``se_loo``
+            of the cross-validation over runs or groups, the largest Pareto ``k`` and the number
+            of ``refits``; ``ok``, whether the fit passed its gates, and ``status``.
         """
         scale, unit = self.by_scale.table, self.by_unit.table
         names = [*self.fits, *self.unfitted, *self.others]
@@ -176,7 +175,7 @@ class Comparison(Result):
         return found.sort_values(["elpd_scale", "elpd_loo"], ascending=False, kind="stable")
 
     def status(self, name: str) -> str:
-        """Return what is to be said of one law before its scores are believed."""
+        """Return the caveats on the scores of one law."""
         if name in self.others:
             return "densities made elsewhere"
         if name in self.unfitted:
@@ -197,18 +196,18 @@ class Comparison(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The comparison in words: who is supported, how strongly, and over which range."""
+        """The comparison in words: the supported laws, the strength of evidence, and the range."""
         return (self._conclusion, *self._rankings, *self._remarks)
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """Sentences that belong beside the results of these laws."""
+        """Caveats on the results of these laws."""
         found = dict.fromkeys(fit.law.caveat for fit in self.fits.values() if fit.law.caveat)
         return tuple(found)
 
     @property
     def headline(self) -> str:
-        """What was compared."""
+        """The laws and runs compared."""
         return f"{', '.join([*self.fits, *self.unfitted])} on {self.runs.describe()}."
 
     @property
@@ -297,7 +296,7 @@ class Comparison(Result):
         return bool(row.get("ok", False))
 
     def text_table(self) -> pd.DataFrame:
-        """Return the table as people read it."""
+        """Return the table formatted for display."""
         numbers = self.table()
 
         def plain(value: float, style: str) -> str:

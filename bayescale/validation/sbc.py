@@ -1,4 +1,4 @@
-"""Simulation-based calibration: where truths drawn from the prior rank in their posteriors."""
+"""Simulation-based calibration: ranks of prior draws within their posteriors."""
 
 import warnings
 from collections.abc import Mapping
@@ -33,17 +33,17 @@ from bayescale.validation.sbc_chain import ReversibleChain
 
 _SETTINGS = Settings(draws=250, tune=300, chains=4, cores=1, seed=0)
 _RANKED = 100
-"""How many nearly independent draws the truth is ranked among."""
+"""Number of nearly independent draws among which the truth is ranked."""
 
 _R_HAT = 1.05
-"""A posterior that has fewer, or whose chains agree less, is sampled for longer."""
+"""Limit on R-hat; a posterior above it, or with too few effective draws, is sampled for longer."""
 
 _LONGEST = 2
-"""One that would have to be sampled for more than so many times as long is not: its truth is
-ranked along a chain that passes it."""
+"""Largest factor of longer sampling; if more is needed, the truth is ranked along a reversible
+chain through it instead."""
 
 _BEYOND = 10.0
-"""The budget of the derived quantities, over the largest compute of the design."""
+"""Budget of the derived quantities, relative to the largest compute of the design."""
 
 _NULL_DRAWS = 4000
 
@@ -55,14 +55,14 @@ class Sbc:
     Attributes
     ----------
     ranks
-        A row for each simulation, a column for each quantity: the share of posterior draws below
-        the truth. If model, sampler and prior agree, each column is uniform.
+        One row per simulation and one column per quantity: the share of posterior draws below
+        the truth. If model, sampler and prior are consistent, each column is uniform.
     sampler
-        A row for each simulation: the least number of ``effective`` draws over the scalars,
-        ``divergences``, and ``along_chain``, 1 where these draws were too few to rank among and
-        the truth was ranked among the states of a chain that passes it.
+        One row per simulation: the smallest ``effective`` sample size over the scalars,
+        ``divergences``, and ``along_chain``, 1 if that was too small and the truth was ranked
+        among the states of a reversible chain through it.
     ranked
-        How many draws the truth was ranked among.
+        Number of draws among which the truth is ranked.
     """
 
     ranks: pd.DataFrame
@@ -70,15 +70,15 @@ class Sbc:
     ranked: int
 
     def table(self) -> pd.DataFrame:
-        """Return for each quantity the mean rank and a p-value of uniformity.
+        """Return the mean rank of each quantity, and a p-value of uniformity.
 
         Returns
         -------
         DataFrame
-            ``mean_rank`` (0.5 is ideal), ``spread`` (standard deviation over that of a uniform:
-            below one, intervals are too wide; above, too narrow), and ``p_value``: how often the
-            empirical distribution of uniform ranks would leave a pointwise band as narrow as the
-            one that these leave (Säilynoja, Bürkner and Vehtari 2022, arXiv:2103.10522).
+            ``mean_rank`` (0.5 is ideal), ``spread`` (standard deviation relative to that of a
+            uniform: intervals are too wide below one, too narrow above), and ``p_value``: the
+            probability that the ECDF of uniform ranks has a pointwise tail probability as small
+            (Säilynoja, Bürkner and Vehtari 2022, arXiv:2103.10522).
         """
         rows = {
             str(name): {
@@ -93,22 +93,22 @@ class Sbc:
         return found
 
     def ok(self, level: float = 0.01) -> bool:
-        """Return whether no quantity departs from uniform, at a level shared between them."""
+        """Return whether all quantities are uniform, at a familywise (Bonferroni) level."""
         return bool((self.table()["p_value"] > level / self.ranks.shape[1]).all())
 
     def bands(self, prob: float = 0.95) -> pd.DataFrame:
-        """Return the simultaneous band of the empirical distribution of uniform ranks.
+        """Return the simultaneous band of the ECDF of uniform ranks.
 
         Returns
         -------
         DataFrame
-            Indexed by rank: ``lower`` and ``upper`` share of simulations at or below it.
+            Indexed by rank: ``lower`` and ``upper`` limits of the ECDF.
 
         Notes
         -----
-        The band is that of ranks, which are discrete. The band of arviz-stats 1.3 is that of a
-        continuous sample: at 95 % it is left by 10 % of uniform sets of 200 ranks among 99 draws,
-        and by 44 % of sets of 400 (4,000 sets each); this one, of 200, by 5 %.
+        The band accounts for ranks being discrete. That of arviz-stats 1.3 assumes a continuous
+        sample: its 95 % band is left by 10 % of uniform sets of 200 ranks among 99 draws, and by
+        44 % of sets of 400 (4,000 sets each); this one by 5 % of sets of 200.
         """
         from scipy import stats
 
@@ -154,39 +154,38 @@ def sbc(
     model
         A card id, the path of a card, or a model.
     design
-        Where the runs are: a column for each input of the model, a row a run; and the columns
-        that its noise needs. Responses are about one: standard errors and rounding steps are
-        relative to them, and runs marked as censored are cut off at one.
+        Design of the runs: one row per run, with a column for each input of the model and for
+        what its noise needs. Responses are about one: standard errors and rounding steps are
+        relative to them, and runs marked as censored are censored at one.
     n
         Number of simulations.
     seed
-        Of the simulations and the samplers.
+        Seed of the simulations and the samplers.
     executor, store, progress
         As in `leave_scale_out`.
 
     Returns
     -------
     Sbc
-        Ranks of the coordinates, natural and noise parameters, of the joint log likelihood and,
-        for a law of size and tokens, of ln N_opt and the loss there at ten times the largest
-        compute.
+        Ranks of the coordinates, natural and noise parameters, the joint log likelihood and, for
+        a law of size and tokens, ln N_opt and the loss there at ten times the largest compute.
 
     Warns
     -----
     BayescaleWarning
-        If the design leaves parameters to the prior. Calibration holds there all the same, so
-        what `fit` would refuse is only warned of.
+        If the design does not identify some parameters. Calibration holds regardless, so designs
+        that `fit` refuses only give a warning.
 
     Notes
     -----
     The level of the loss is drawn relative to one, and the reference point is the centre of the
-    design; both are as in a fit, but do not depend on the simulated losses.
+    design; as in a fit, but independent of the simulated losses.
 
-    Ranks among dependent draws are not uniform, however right the model. A posterior whose draws
-    stay dependent, as where the design leaves parameters to the prior, is asked otherwise: the
-    truth is itself a draw from it, and ranks uniformly among the states of a reversible chain
-    that passes it at a random time. The slower such a chain is, the less it says of a model that
-    is wrong, but of one that is right it says nothing false.
+    Ranks among autocorrelated draws are not uniform even for a correct model. If the draws of a
+    posterior remain autocorrelated, as for unidentified parameters, the truth is instead ranked
+    among the states of a reversible chain that passes through it at a random time: being itself a
+    draw from the posterior, it has a uniform rank. A slowly mixing chain loses power against wrong
+    models, but keeps the level of the test.
 
     Source: Talts et al. 2018, arXiv:1804.06788; Modrák et al. 2023, arXiv:2211.02383, for the
     likelihood as a quantity; Gandy and Scott 2020, arXiv:2001.06465, for ranks along a chain.
@@ -231,19 +230,19 @@ def sbc(
 
 @lru_cache(maxsize=16)
 def _null_tails(count: int, ranked: int) -> NDArray[np.float64]:
-    """Return the least tail probabilities of sets of `count` ranks that are uniform."""
+    """Return the smallest tail probabilities of simulated sets of `count` uniform ranks."""
     rng = generator(0, Stream.UNIFORM_RANKS)
     return _least_tails(rng.integers(0, ranked + 1, (_NULL_DRAWS, count)), ranked)
 
 
 def _least_tails(below: NDArray[Any], ranked: int) -> NDArray[np.float64]:
-    """Return, for each row of numbers of draws below the truth, the least binomial tail."""
+    """Return the smallest binomial tail probability of the ECDF of each row of ranks."""
     from scipy import stats
 
     rows = np.arange(len(below))[:, None]
     counts = np.zeros((len(below), ranked + 1))
     np.add.at(counts, (rows, below.astype(int)), 1.0)
-    # At most k draws below the truth has probability (k + 1) / (ranked + 1).
+    # Under uniformity a rank is at most k with probability (k + 1) / (ranked + 1).
     at_most = counts.cumsum(axis=1)[:, :-1]
     at = stats.binom(below.shape[1], np.arange(1, ranked + 1) / (ranked + 1))
     tails = 2.0 * np.minimum(at.cdf(at_most), at.sf(at_most - 1))
@@ -277,7 +276,7 @@ def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     found = _quantities(model, design, posterior, runs, response)
     ranked = {name: values.to_numpy().ravel() for name, values in found.items()}
     if along_chain:
-        # Made as the others are, so that states where the chain has stayed equal it to the digit.
+        # Computed in the same way as the states, so that ties from rejections are exact.
         below = {name: _rank(values[1:], values[0], rng) for name, values in ranked.items()}
     else:
         true = _quantities(model, design, truth, runs, response)
@@ -298,7 +297,7 @@ def _passing(
     draws: Mapping[str, NDArray[np.float64]],
     rng: np.random.Generator,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the truth, and states of a chain that passes it; its metric is learnt from draws."""
+    """Return the truth, and states of a chain through it, with a metric adapted to the draws."""
     flat = compiled.pack(draws).reshape(-1, len(compiled.start))
     chain = ReversibleChain.learnt(compiled.log_density_given(design.matrix), flat, rng)
     truth = compiled.pack(position_of(model, design, drawn))
@@ -306,7 +305,7 @@ def _passing(
 
 
 def _rank(draws: NDArray[np.float64], truth: float, rng: np.random.Generator) -> float:
-    """Return the share of draws below the truth; what equals it is below as often as above."""
+    """Return the share of draws below the truth, with ties broken at random."""
     equal = int((draws == truth).sum())
     return float(((draws < truth).sum() + rng.integers(0, equal + 1)) / draws.size)
 
@@ -314,7 +313,7 @@ def _rank(draws: NDArray[np.float64], truth: float, rng: np.random.Generator) ->
 def _at_runs(
     model: Model, design: Design, draws: xr.Dataset, runs: Runs
 ) -> tuple[NDArray[np.float64], NoiseOfRuns]:
-    """Return about what the log response of each run scatters, and how."""
+    """Return the mean of the log response of each run, and its noise."""
     log_inputs = {
         name: xr.DataArray(np.log(runs.column(column)), dims="run")
         for name, column in model.columns.items()
@@ -334,7 +333,7 @@ def _quantities(
     runs: Runs,
     log_response: NDArray[np.float64],
 ) -> Mapping[str, xr.DataArray]:
-    """Return all that is ranked: every scalar, and what planners ask."""
+    """Return the ranked quantities: all scalars, the likelihood and the optimum."""
     law = model.law
     found: dict[str, Any] = {
         str(name): values for name, values in draws.data_vars.items() if values.ndim == 2
@@ -355,10 +354,10 @@ def _quantities(
 def _optimum(
     curve: Curve, log_product: float, ratios: tuple[float, float]
 ) -> dict[str, xr.DataArray]:
-    """Return ln N_opt and the least loss under ``N D = exp(log_product)``.
+    """Return ln N_opt and the minimal loss under ``N D = exp(log_product)``.
 
-    A curve that drifts may have several minima, or none; of such, the least among ratios of
-    tokens to parameters near those of the runs is one and the same question to every draw.
+    With a discrepancy the loss may have several minima or none; the minimum is then taken over
+    ratios of tokens to parameters near those of the runs, the same for all draws.
     """
     if curve.drift is None:
         product = xr.DataArray([log_product], dims="compute")

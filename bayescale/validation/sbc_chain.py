@@ -1,4 +1,4 @@
-"""A chain that is the same in both directions of time, to be run through a state that is known."""
+"""A time-reversible Markov chain that can be run in both directions from a given state."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,42 +9,41 @@ from numpy.typing import NDArray
 from bayescale.inference.preconditioner import LogDensity, Vector
 
 _TRIALS = 100
-"""Trajectories from which the step is learnt."""
+"""Trajectories for adapting the step size."""
 
 _ACCEPTANCE = 0.8
 _LONG = 3.0
-"""How far the longest trajectory goes, in standard deviations."""
+"""Length of the longest trajectory, in standard deviations."""
 
 _MOST_STEPS = 500
 _SHRUNK = 0.1
-"""Share of the diagonal in the covariance, which dependent draws estimate badly."""
+"""Shrinkage of the covariance to its diagonal, since autocorrelated draws estimate it poorly."""
 
 _SHORTEST = 0.001
-"""Steps are drawn down to this share of the one that is learnt. The state may lie where no draw
-was, as near another mode, and there the density may be much narrower."""
+"""Step sizes are drawn between this share of the adapted one and the full one. The state may lie
+far from all draws, as near another mode, where the density may be much narrower."""
 
 _BETWEEN = 10
-"""Trajectories from one state of a path to the next."""
+"""Trajectories between two states of a path."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReversibleChain:
-    """Hamiltonian Monte Carlo with a metric and a step that are settled beforehand.
+    """Hamiltonian Monte Carlo with a fixed metric and step size.
 
     Attributes
     ----------
     log_density
-        What is sampled, with its gradient.
+        The target log density, with its gradient.
     spread
-        The lower factor of about its covariance.
+        Lower Cholesky factor of its approximate covariance.
     step
-        Of the leapfrog, in standard deviations.
+        Leapfrog step size, in standard deviations.
 
     Notes
     -----
-    Trajectories of NUTS end where they turn, and its metric and step are learnt on the way. Here
-    each has a number of steps that does not depend on where it is, so that the chain satisfies
-    detailed balance with respect to its density.
+    The number of steps of a trajectory does not depend on the state, and metric and step size are
+    not adapted while sampling, as they are in NUTS, so that the chain satisfies detailed balance.
     """
 
     log_density: LogDensity
@@ -53,7 +52,7 @@ class ReversibleChain:
 
     @classmethod
     def learnt(cls, log_density: LogDensity, draws: Vector, rng: np.random.Generator) -> Self:
-        """Return a chain whose metric and step fit draws of its density, a row each."""
+        """Return a chain with metric and step size adapted to draws of its density, as rows."""
         covariance = np.cov(draws, rowvar=False)
         covariance += _SHRUNK * (np.diag(np.diag(covariance)) - covariance)
         spread = np.linalg.cholesky(covariance)
@@ -66,13 +65,13 @@ class ReversibleChain:
         return cls(log_density, spread, float(np.exp(np.mean(kept[_TRIALS // 2 :]))))
 
     def path(self, state: Vector, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Return `count` other states of a chain that passes a state at a random time.
+        """Return `count` other states of a chain that passes through a state at a random time.
 
-        If the state is a draw from the density, it and these are exchangeable: its rank among
-        them is uniform, however slowly the chain moves.
+        If the state is a draw from the density, its rank among them is uniform, however slowly
+        the chain mixes.
 
-        Source: Besag and Clifford 1989, doi:10.1093/biomet/76.4.633; Gandy and Scott 2020,
-        arXiv:2001.06465, for chains that are tested so.
+        Sources: Besag and Clifford 1989, doi:10.1093/biomet/76.4.633; Gandy and Scott 2020,
+        arXiv:2001.06465, for tests of samplers by such chains.
         """
         before = int(rng.integers(0, count + 1))
         return np.array([*self._from(state, before, rng), *self._from(state, count - before, rng)])
@@ -86,7 +85,7 @@ class ReversibleChain:
         return found
 
     def _trajectory(self, start: Vector, rng: np.random.Generator) -> tuple[Vector, float]:
-        """Return where a trajectory leaves the chain, and the probability that it moves."""
+        """Return the next state of the chain, and the acceptance probability."""
         most = min(int(np.ceil(_LONG / self.step)), _MOST_STEPS)
         steps = int(rng.integers(1, most + 1))
         step = self.step * _SHORTEST ** rng.uniform()
@@ -94,7 +93,7 @@ class ReversibleChain:
         value, slope = self.log_density(start)
         before = value - 0.5 * momentum @ momentum
         position = start
-        # A trajectory that flies off has no density where it ends.
+        # The density may overflow at the end of a divergent trajectory.
         with np.errstate(over="ignore", invalid="ignore"):
             momentum = momentum + 0.5 * step * (slope @ self.spread)
             for i in range(steps):

@@ -1,4 +1,4 @@
-"""What `leave_scale_out` found: a table of scores, and the density of every run left out."""
+"""Result of `leave_scale_out`: a table of scores, and the density of every held-out run."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class ScalesLeftOut:
-    """How models predict the runs above each of several scales. Made by `leave_scale_out`.
+    """Predictions of the runs above each of several scales. Created by `leave_scale_out`.
 
     Attributes
     ----------
     table
-        Indexed by ``model`` and ``cut``. What `Score.summary` has (densities, error, coverage at
-        50, 80, 90 and 95 %, width, interval score and CRPS), ``n_train``; ``distance``, the mean
-        of ln (scale of a held-out run / largest fitted); and of the fit ``ok``, ``r_hat``,
-        ``ess`` and ``status``. A model that could not be fitted has a status alone.
+        Indexed by ``model`` and ``cut``. The columns of `Score.summary` (densities, error,
+        coverage at 50, 80, 90 and 95 %, width, interval score and CRPS), ``n_train``;
+        ``distance``, the mean of ln (scale of a held-out run / largest fitted); and ``ok``,
+        ``r_hat``, ``ess`` and ``status`` of the fit. A model that could not be fitted only has a
+        status.
     pointwise
-        By model and cut, the log density of each run above the cut, of the log of its response,
-        in the order of the runs. A model that could not be fitted has none.
+        By model and cut, the log predictive density of the log response of each run above the
+        cut, in the order of the runs. A model that could not be fitted has none.
     """
 
     table: pd.DataFrame
@@ -42,11 +43,11 @@ class ScalesLeftOut:
 
     @property
     def cuts(self) -> tuple[float, ...]:
-        """The cuts, from the least."""
+        """The cuts, in ascending order."""
         return tuple(sorted({float(cut) for cut in self.table.index.get_level_values("cut")}))
 
     def of(self, models: Iterable[str]) -> "ScalesLeftOut":
-        """Return what was found of some of the models."""
+        """Return the results of some of the models."""
         kept = set(models)
         among = self.table.index.get_level_values("model").isin(kept)
         return ScalesLeftOut(
@@ -54,12 +55,12 @@ class ScalesLeftOut:
         )
 
     def and_also(self, other: "ScalesLeftOut") -> "ScalesLeftOut":
-        """Return both, of other models or other cuts of the same runs.
+        """Return the union with results of other models or cuts of the same runs.
 
         Raises
         ------
         ValueError
-            If a model was scored at a cut in both, or not on as many runs in one as in the other.
+            If both have a score of the same model and cut, or the numbers of runs differ.
         """
         both = self.table.index.intersection(other.table.index)
         if len(both):

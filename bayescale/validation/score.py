@@ -1,4 +1,4 @@
-"""How well a posterior predicts runs that it has not seen."""
+"""Scores of posterior predictions on held-out runs."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -29,30 +29,30 @@ BREAK_CARDS = (
     "broken-power-law-2",
     "broken-power-law-3",
 )
-"""Cards of none to three breaks."""
+"""Cards of laws with zero to three breaks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """A posterior against runs it has not seen.
+    """Scores of a posterior on held-out runs.
 
     Attributes
     ----------
     pointwise
-        A row for each run: ``elpd``, the log predictive density of the log response; ``error``,
-        the log of observed over median predicted; ``pit``, the probability that the posterior
-        predictive gave to a lower value; ``width_90``, the width of its 90 % interval;
-        ``interval_score_90``, that width and twenty times the distance by which the run lies
-        outside; and ``crps``, the continuous ranked probability score. All are on the log scale.
+        One row per run: ``elpd``, the log predictive density of the log response; ``error``, the
+        log of observed over predicted median; ``pit``, the probability integral transform, the
+        posterior predictive CDF at the run; ``width_90``, the width of its 90 % interval;
+        ``interval_score_90``, that width plus twenty times the distance of the run from the
+        interval; and ``crps``, the continuous ranked probability score. All are on the log scale.
     joint_elpd
-        Log predictive density of all runs together, which sees that errors of one posterior
-        draw go together, and how much later checkpoints of a run owe to those before them.
+        Joint log predictive density of all runs, which accounts for errors shared by all
+        predictions of a posterior draw, and for the correlation of checkpoints.
 
     Notes
     -----
-    Checkpoints of a run that was fitted in part are predicted given the last fitted one before
-    them. Of a run that diverged, ``elpd`` is the log of the probability of more than what is
-    recorded, and all that compares it with a prediction is missing.
+    Checkpoints of a partly fitted run are predicted given the last fitted one before them. For a
+    diverged (censored) run, ``elpd`` is the log survival probability at the recorded value, and
+    all other scores are missing.
     """
 
     pointwise: pd.DataFrame
@@ -62,12 +62,12 @@ class Score:
 
     @classmethod
     def mix(cls, scores: Sequence["Score"], weights: Sequence[float]) -> "Score":
-        """Return the score of a mixture of posteriors, from their scores on the same runs.
+        """Return the score of a weighted average of posteriors, from scores on the same runs.
 
         Parameters
         ----------
         scores, weights
-            The scores, and the probability of each; see `bayescale.stacking_weights`.
+            The scores, and the weight of each; see `bayescale.stacking_weights`.
         """
         share = np.asarray(weights) / np.sum(weights)
         with np.errstate(divide="ignore"):
@@ -77,7 +77,7 @@ class Score:
             [s.pointwise["elpd"] + w for s, w in zip(scores, log_share, strict=True)]
         )
         below = np.sum([w * s.pointwise["pit"] for s, w in parts], axis=0)
-        # As many draws of each as it weighs, taken evenly from the first to the last.
+        # Draws in proportion to the weights, evenly spaced.
         count = max(len(s.draws) for s in scores)
         taken = [
             s.draws[np.linspace(0, len(s.draws) - 1, round(w * count)).astype(int)]
@@ -91,21 +91,21 @@ class Score:
 
     @property
     def elpd(self) -> float:
-        """Sum of the log predictive densities."""
+        """Sum of the pointwise log predictive densities."""
         return float(self.pointwise["elpd"].sum())
 
     @property
     def rmsle(self) -> float:
-        """Root mean square of the log errors of the median."""
+        """Root mean square log error of the predicted median."""
         return float(np.sqrt(np.mean(self.pointwise["error"] ** 2)))
 
     def coverage(self, prob: float = 0.9) -> float:
-        """Share of the runs inside the equal-tailed predictive interval."""
+        """Share of the runs inside the equal-tailed posterior predictive interval."""
         low, _, high = tail_quantiles(prob)
         return float(self.pointwise["pit"].dropna().between(low, high).mean())
 
     def summary(self) -> dict[str, float]:
-        """Return the number of runs, densities, errors, coverages, and mean scores and width."""
+        """Return the number of runs, densities, errors, coverages, and mean scores and widths."""
         mean = self.pointwise.mean()
         return {
             "n_test": len(self.pointwise),
@@ -127,14 +127,14 @@ class Score:
 
 
 def score(fit: Fit, runs: Runs) -> Score:
-    """Score a posterior on runs that it has not seen.
+    """Score a posterior on held-out runs.
 
     Parameters
     ----------
     fit
         A posterior.
     runs
-        Other runs, with the columns of the fit's model.
+        Held-out runs, with the columns of the fit's model.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def score(fit: Fit, runs: Runs) -> Score:
 
     Notes
     -----
-    Densities and widths are of the log response, as the noise is; subtract the sum of the log
+    Densities and widths are on the scale of the log response; subtract the sum of the log
     responses from ``elpd`` for the density of the responses themselves.
 
     Examples
@@ -168,7 +168,7 @@ def score(fit: Fit, runs: Runs) -> Score:
     model, law = fit.model, fit.law
     _warn_of_misspelt_levels(fit, runs)
     runs = runs.for_law(tuple(model.columns.values()), law.response)
-    # What is wrong is told by the rows of these runs, before any are put in front.
+    # Validate before fitted checkpoints are prepended, so that errors name the user's rows.
     model.noise.facts(runs)
     runs, fitted, links = _after_fitted(fit, runs)
     noise, log_mean = noise_at_runs(fit, runs, links)
@@ -186,7 +186,7 @@ def score(fit: Fit, runs: Runs) -> Score:
     drawn = simulated[..., fitted:].reshape(draws, -1)
     pointwise = pointwise_scores(drawn, observed, elpd, below)
     if "censored" in facts:
-        # Of a bound one can say how probable it was, not how far off it is.
+        # A censored run has a probability, but no error.
         pointwise.loc[
             facts["censored"][fitted:] > 0.5, ["error", "pit", "interval_score_90", "crps"]
         ] = np.nan
@@ -218,7 +218,7 @@ def pointwise_scores(
     elpd: NDArray[np.float64],
     below: NDArray[np.float64],
 ) -> pd.DataFrame:
-    """Return the scores of each run, from draws of its log response, a column a run."""
+    """Return the scores of each run, from draws of its log response, one column per run."""
     drawn = np.sort(drawn, axis=0)
     low, middle, high = np.quantile(drawn, tail_quantiles(0.9), axis=0)
     outside = np.maximum(low - observed, 0.0) + np.maximum(observed - high, 0.0)
@@ -237,14 +237,14 @@ def pointwise_scores(
 
 
 def _after_fitted(fit: Fit, runs: Runs) -> tuple[Runs, int, dict[str, NDArray[np.float64]] | None]:
-    """Return runs with the checkpoints in front that were fitted of the same runs.
+    """Return runs with the fitted checkpoints of the same runs prepended.
 
     Returns
     -------
     runs, fitted
-        All of them, and how many were fitted.
+        All of them, and the number that were fitted.
     links
-        For each row the last one before it that was fitted; none if runs have no checkpoints.
+        For each row the last fitted one before it; None if runs have no checkpoints.
     """
     checkpoints = fit.model.noise.checkpoints
     if checkpoints is None:
@@ -275,18 +275,19 @@ def hold_out(
     models
         Card ids, paths of cards, or models.
     runs
-        All runs: whatever `load_runs` takes, or its result.
+        All runs: a source for `load_runs`, or its result.
     train
-        Which to fit, as in `Runs.where`: a condition or a boolean for each run.
+        The runs to fit, as in `Runs.where`: a condition or a boolean for each run.
     seed, draws, target_accept
         As in `fit`.
 
     Returns
     -------
     DataFrame
-        A row for each model, best first: ``n_train`` and what `Score.summary` has;
+        One row per model, best first: ``n_train`` and the columns of `Score.summary`;
         ``elpd_diff`` to the best and its standard error ``se_diff``; whether the fit passed its
-        gates (``ok``), its worst ``r_hat`` and ``ess``; and its ``status``, or why there is none.
+        gates (``ok``), its worst ``r_hat`` and ``ess``; and its ``status``, or the reason if it
+        could not be fitted.
 
     Examples
     --------
@@ -311,19 +312,19 @@ def compare_breaks(
     draws: int = 1000,
     target_accept: float | None = None,
 ) -> pd.DataFrame:
-    """Compare power laws of none, one and more breaks by how they predict the last runs.
+    """Compare power laws with zero and more breaks by their predictions of the last runs.
 
     Parameters
     ----------
     runs
-        A curve: one value of `x` a run.
+        A curve: one value of `x` per run.
     x
-        The column that is the variable.
+        The column of the variable.
     most
-        The largest number of breaks, at most three. One that has fewer than five runs for each
-        of its segments to learn from is left out, with the reason.
+        The largest number of breaks, at most three. Laws with fewer than five runs per segment
+        are left out, with the reason.
     last
-        Share of the runs, those of largest `x`, that are predicted.
+        Share of the runs, those of largest `x`, to hold out.
     seed, draws, target_accept
         As in `fit`.
 
@@ -334,9 +335,9 @@ def compare_breaks(
 
     Notes
     -----
-    Leaving points out one by one would reward a break between neighbours; what matters is what
-    the law says beyond. No comparison can foresee a break that has not been seen: the status
-    says how probable it is that a fitted one lies beyond the runs.
+    Leave-one-out would reward breaks between neighbouring points, while extrapolation is what
+    matters. No comparison can foresee a break beyond the data: the status gives the posterior
+    probability that a fitted break lies beyond the runs.
 
     Examples
     --------
@@ -377,7 +378,7 @@ def fit_and_score(
     draws: int = 1000,
     target_accept: float | None = None,
 ) -> tuple[dict[str, Any], Score]:
-    """Fit a model to some runs and score it on others; what the fit says of itself is returned.
+    """Fit a model to some runs and score it on others; return scores and diagnostics.
 
     Raises
     ------

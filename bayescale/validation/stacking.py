@@ -1,4 +1,4 @@
-"""Stacking: the weights of the mixture of models that predicts held-out runs best."""
+"""Stacking of predictive distributions: weights that predict held-out runs best."""
 
 import numpy as np
 import pandas as pd
@@ -10,36 +10,36 @@ from bayescale.validation.scales import ScalesLeftOut
 type Array = NDArray[np.float64]
 
 _GAP = 1e-6
-"""How far the mean log density of a run may be below that of the best mixture, in nats."""
+"""Tolerance of the mean log density below that of the optimal weights, in nats."""
 
 _ITERATIONS = 5000
 
 
 def stacking_weights(scores: ScalesLeftOut) -> "pd.Series[float]":
-    """Weigh models by how a mixture of them predicts the runs above the cuts.
+    """Return stacking weights of models, from their predictions of the runs above the cuts.
 
     Parameters
     ----------
     scores
-        What `leave_scale_out` returns; of several calls, joined by `ScalesLeftOut.and_also`.
+        Result of `leave_scale_out`; combine several by `ScalesLeftOut.and_also`.
 
     Returns
     -------
     Series
-        A weight for each model that could be fitted at every cut; they sum to one.
+        The weight of each model that could be fitted at every cut; they sum to one.
 
     Raises
     ------
     ValueError
         If there is no such model, or a run has no finite density under any.
     BayescaleError
-        If the weights found are not the best ones.
+        If the optimiser does not converge.
 
     Notes
     -----
-    The weights maximise the log density that the mixture gives to the runs left out (Yao,
-    Vehtari, Simpson and Gelman 2018, doi:10.1214/17-BA1091), with whole scales left out instead
-    of single runs, since it is at larger scales that the mixture is to be used.
+    The weights maximise the log predictive density of the weighted average for held-out runs
+    (Yao, Vehtari, Simpson and Gelman 2018, doi:10.1214/17-BA1091), with whole scales left out
+    instead of single runs, since the average is used to extrapolate to larger scales.
 
     Examples
     --------
@@ -63,31 +63,31 @@ def stacking_weights(scores: ScalesLeftOut) -> "pd.Series[float]":
 
 
 def best_weights(log_density: Array) -> Array:
-    """Return the weights of the columns whose mixture has the greatest mean log density.
+    """Return the weights of the columns that maximise the mean log density of their average.
 
     Parameters
     ----------
     log_density
-        A row for each run, a column for each model.
+        One row per run, one column per model.
 
     Returns
     -------
     ndarray
-        Weights of at least zero that sum to one.
+        Non-negative weights that sum to one.
 
     Raises
     ------
     ValueError
         If a run has no finite density under any model.
     BayescaleError
-        If the search ended before the maximum.
+        If the optimiser does not converge.
 
     Notes
     -----
-    Weights w on the simplex maximise mean ln(p w) where weights v of at least zero maximise
-    mean ln(p v) - sum(v): at that maximum the v sum to one. So bounds are the only constraints.
-    The mean log density is concave in the weights, so that it is below its maximum by at most
-    max_k mean(p_k / (p w)) - 1, which is what is tested.
+    Maximising mean ln(p w) over the simplex is equivalent to maximising mean ln(p v) - sum(v) over
+    v >= 0, whose solution sums to one, so that bounds are the only constraints. The objective is
+    concave, so the gap to its maximum is at most max_k mean(p_k / (p w)) - 1, which is the
+    convergence test.
     """
     from scipy.optimize import minimize
 
@@ -102,7 +102,7 @@ def best_weights(log_density: Array) -> Array:
     count = density.shape[1]
 
     def objective(weights: Array) -> tuple[float, Array]:
-        # No run is without density, but a search may try weights of zero.
+        # The optimiser may try zero weights, at which the density of a run may vanish.
         mixed = np.maximum(density @ weights, np.finfo(float).tiny)
         value = float(weights.sum() - np.log(mixed).mean())
         return value, 1.0 - (density / mixed[:, None]).mean(axis=0)
