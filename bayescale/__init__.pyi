@@ -43,7 +43,7 @@ from .posterior.diagnostics import Diagnostics
 from .posterior.elasticities import elasticities
 from .posterior.fit import Fit
 from .posterior.predict import predict
-from .reports import report
+from .reports.report import report
 from .sensitivity.apparent_exponent import apparent_exponents
 from .sensitivity.choices import Choice
 from .sensitivity.expanding_window import ExpandingWindow, expanding_window

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from contract.test_pooling import PUBLISHED, THREE, pooled
+from model.test_pooling import PUBLISHED, THREE, pooled
 
 import bayescale as bs
 from bayescale.backend.build import parameters_from_draws

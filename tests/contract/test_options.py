@@ -110,7 +110,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 CALLS = {
     "fit": "bayescale.inference.fit.fit",
-    "report": "bayescale.reports.report",
+    "report": "bayescale.reports.report.report",
     "compare": "bayescale.validation.compare.compare",
     "reconcile": "bayescale.sensitivity.reconcile.reconcile_exponents",
     "expanding-window": "bayescale.sensitivity.expanding_window.expanding_window",

@@ -10,7 +10,7 @@ from contract.fits import few_draws, fit_of_card, models
 
 import bayescale as bs
 from bayescale.data.levels import Levels
-from bayescale.reports import writing
+from bayescale.reports import report as writing
 from bayescale.reports.blocks import CAVEATS, Facts, Picture, Table
 
 BUDGET = "1e22"

@@ -4,7 +4,6 @@ import argparse
 import json
 import warnings
 from dataclasses import replace
-from importlib import import_module
 
 import pytest
 from contract.fits import fit_of_card
@@ -119,7 +118,7 @@ def folder(tmp_path_factory):
         ):
             patch.setattr(name, _not_now)
         # The package has the function of this name, which hides the module.
-        patch.setattr(import_module("bayescale.reports.report"), "gather", _not_now)
+        patch.setattr("bayescale.reports.report.gather", _not_now)
         patch.setattr("bayescale.inference.fit.compiled_logp", _not_now)
         yield folder
 

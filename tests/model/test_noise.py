@@ -138,7 +138,7 @@ def test_interval_density_is_a_difference_of_probabilities(scatter, reference):
         found = scatter.log_mean_density(centre, half)
         np.testing.assert_allclose(found, np.log(inside / (2 * half)), atol=exact)
         mean = scatter.mean_cdf(centre, half)
-        steps = centre[:, None] + half * np.linspace(-1, 1, 4001)
+        steps = centre[:, None] + half * np.linspace(-1, 1, 1001)
         np.testing.assert_allclose(mean, reference.cdf(steps).mean(axis=1), atol=4e-4 * half**1.2)
     np.testing.assert_allclose(
         scatter.log_mean_density(centre, 1e-7), scatter.log_density(centre), atol=1e-7
@@ -593,6 +593,7 @@ def test_diverged_runs_are_lower_bounds():
     assert losses["as they are"][1] < 0.98 * truth
 
 
+@pytest.mark.slow
 def test_repeats_tell_their_scatter_from_misfit():
     from bayescale.model.pooling import Pooling
 
@@ -622,7 +623,7 @@ def test_simulated_truths_rank_uniformly(name):
     design = curves(6, 5).drop(columns="loss").assign(step=0.01)
     design["se"] = 0.004
     design.loc[::5, "diverged"] = 1 if name == "tuned" else 0
-    result = bs.sbc(with_noise(NOISES[name]), design, n=60, seed=2, progress=False)
+    result = bs.sbc(with_noise(NOISES[name]), design, n=40, seed=2, progress=False)
     assert result.ok(), result
     assert set(NOISES[name].all_priors) <= set(result.ranks.columns)
 

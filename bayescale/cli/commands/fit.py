@@ -96,7 +96,7 @@ def run(options: Arguments) -> None:
     else:
         plan = None
     if options.report:
-        from bayescale.reports import report
+        from bayescale.reports.report import report
 
         report(
             result,

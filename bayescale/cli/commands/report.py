@@ -42,7 +42,7 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Arguments) -> None:
     """Write the report."""
-    from bayescale.reports import report
+    from bayescale.reports.report import report
 
     fit, cluster = saved_fit(options), cluster_of(options)
     report(
