@@ -1,1 +1,1 @@
-"""Which runs to launch next, and what they are worth."""
+"""Experimental design: which runs to launch next, and their expected value of information."""

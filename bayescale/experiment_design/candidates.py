@@ -1,4 +1,4 @@
-"""The runs that a next one is chosen from: those given, or a grid around those that were fitted."""
+"""Candidate runs: those given, or a grid around the fitted runs."""
 
 from collections.abc import Mapping
 
@@ -13,33 +13,33 @@ from bayescale.posterior.fit import Fit
 from bayescale.units import parse_amounts
 
 _BUDGETS = 2.0 ** -np.arange(6)
-"""Shares of the budget at which runs of the grid are made."""
+"""Compute of the grid's runs, as shares of the budget."""
 
 _RATIOS = 9
 _TAIL = 0.05
-"""Tokens per parameter of the grid: between these quantiles of those of the runs."""
+"""Tail probability of the quantiles of the runs' tokens per parameter that bound the grid."""
 
 _BEYOND = 4.0
-"""How much smaller or larger than those fitted, and no more, models of the grid may be."""
+"""Largest factor by which sizes of the grid may lie outside the fitted range."""
 
 
 def pool_of(
     fit: Fit, given: object, budget: float, training: Cost, fixed: Mapping[str, float]
 ) -> pd.DataFrame:
-    """Return runs to choose from: the columns that the model takes, and ``compute``.
+    """Return the candidate runs: the columns of the model, and ``compute``.
 
     Parameters
     ----------
     fit
-        A posterior, whose runs say which shapes of run have been made.
+        A posterior, whose runs determine the range of the grid.
     given
         Pairs of size and tokens, a DataFrame or mapping of columns; None for a grid.
     budget
-        Compute of the dearest run of the grid.
+        Compute of the largest run of the grid.
     training
-        What a run takes.
+        The training cost of a run.
     fixed
-        Values of columns that pairs and the grid do not have.
+        Values of columns that pairs and the grid lack.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _pairs(given: object) -> dict[str, object]:
 def _as_inputs(
     table: Mapping[str, object], columns: tuple[str, ...], fixed: Mapping[str, float]
 ) -> dict[str, object]:
-    """Return the columns of the model: steps from tokens, and fixed values, where they lack."""
+    """Return the columns of the model, adding steps from tokens and fixed values if missing."""
     found = {name: table[name] for name in columns if name in table}
     found |= {name: [value] for name, value in fixed.items() if name not in found}
     if "n_steps" in columns and "n_steps" not in found and {"n_tokens"} <= set(table):
@@ -103,7 +103,7 @@ def _as_inputs(
 
 
 def _grid(fit: Fit, budget: float, training: Cost) -> dict[str, object]:
-    """Return runs of several budgets and tokens per parameter, of sizes like those fitted."""
+    """Return a grid of runs over budgets and tokens per parameter, of sizes near those fitted."""
     size, tokens = fit.runs.n_params, tokens_of_runs(fit)
     ends = np.quantile(tokens / size, [_TAIL, 1.0 - _TAIL])
     ratios = np.geomspace(ends[0], ends[1], _RATIOS if ends[1] > ends[0] * 1.01 else 1)
@@ -125,7 +125,7 @@ def _grid(fit: Fit, budget: float, training: Cost) -> dict[str, object]:
 
 
 def _sizes(training: Cost, budget: float, ratios: Array) -> Array:
-    """Return ln of the sizes that spend a budget at given tokens per parameter."""
+    """Return ln of the sizes that exhaust a budget at given tokens per parameter."""
     from scipy.optimize import elementwise
 
     low, high = (

@@ -1,4 +1,4 @@
-"""next_runs: which runs to launch next, and what they are expected to be worth."""
+"""next_runs: choose the runs to launch next by their expected value of information."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,10 +29,10 @@ from bayescale.units import (
 )
 
 _JUDGED = 8
-"""Simulated outcomes of each judging draw."""
+"""Simulated outcomes per evaluation draw."""
 
 _APART = 10_000
-"""Of the streams of outcomes that judge from those of which the rule is made."""
+"""Offset of the random streams for evaluation from those for the choice of the rule."""
 
 
 def next_runs(
@@ -50,57 +50,57 @@ def next_runs(
     cluster: Cluster | None = None,
     seed: int | None = None,
 ) -> NextRuns:
-    """Choose the runs to launch next that are expected to teach most about a decision.
+    """Choose the runs to launch next that are expected to improve a decision most.
 
     Parameters
     ----------
     fit
         A posterior.
     target
-        The budget that is to be decided on, such as ``"5.76e23"``; or a plan, such as
-        ``("70B", "1.4T")``, whose loss is to be known.
+        The budget to decide on, such as ``"5.76e23"``; or a plan, such as ``("70B", "1.4T")``,
+        whose loss is to be predicted.
     budget
-        Compute of all new runs together, in FLOP.
+        Total compute of the new runs, in FLOP.
     candidates
         Runs to choose from: pairs of size and tokens, or a DataFrame or mapping of the columns
-        that the model takes. Unless given, a grid over the tokens per parameter of the runs
-        that were fitted, with budgets from a 32nd of `budget` to all of it.
+        of the model. By default a grid over the tokens per parameter of the fitted runs, with
+        budgets from 1/32 of `budget` to all of it.
     objective
-        What is to be cut: the expected ``"regret"`` of the plan decided on (the default for a
-        budget), the variance of the optimal ``"size"`` in logs, or that of the ``"loss"`` of a
-        plan in logs (the default for a plan).
+        The quantity to reduce: the expected ``"regret"`` of the chosen plan (the default for a
+        budget), the variance of the log optimal ``"size"``, or that of the log ``"loss"`` of a
+        plan (the default for a plan).
     n_runs
-        The most runs of a batch.
+        Maximal number of runs in a batch.
     repeats
-        How often one candidate may be in it: more than once to learn of the scatter of runs.
+        Maximal number of replicates of a candidate, which are informative on the noise.
     cost, limits, fixed
-        As of `bayescale.decide`, for the decision; runs cost what `cost` says of training.
+        As in `bayescale.decide`, for the decision; the new runs cost the training part of `cost`.
     cluster
-        What trains, for days and money.
+        The training cluster, for days and money.
     seed
         Seed of the simulated outcomes; the fit's own unless given.
 
     Returns
     -------
     NextRuns
-        The runs, what they are expected to cut and its Monte Carlo error, and what that is worth.
+        The runs, the expected reduction with its Monte Carlo error, and its value.
 
     Raises
     ------
     AmountError
-        If an amount cannot be read, or no candidate fits in the budget.
+        If an amount cannot be read, or no candidate is within the budget.
     ValueError
-        If the objective does not go with the target.
+        If the objective does not apply to the target.
 
     Notes
     -----
-    Outcomes of all candidates are simulated from every draw: the curve, with its discrepancy, the
-    effects that runs share, and their scatter. The batch is the one whose best linear rule from
-    outcomes to the quantity of interest leaves least of its variance for the budget; half of the
-    draws choose it, and how far to follow it, and the other half judge it. For regret they do so
-    by deciding: each judging draw pays the regret of the size to which the rule would have led on
-    its simulated outcomes. An analyst who refits can do no worse than that rule, so the reduction
-    is, but for Monte Carlo error, the least that is to be expected under the model.
+    Outcomes of all candidates are simulated from every draw, including discrepancy, group effects
+    and noise. The batch minimises the residual variance of the best linear predictor of the
+    quantity of interest from the outcomes, within the budget. Half of the draws choose the batch
+    and the shrinkage of the predictor, the other half evaluate it. For regret, each evaluation
+    draw pays the regret of the size that the predictor selects on its simulated outcomes. A full
+    refit is at least as good as the linear predictor, so the reduction is, up to Monte Carlo
+    error, a lower bound on the expected one under the model.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def next_runs(
             f", above the budget of {format_compute(most)}. Give cheaper ones or a larger budget."
         )
     pool = pool[affordable].reset_index(drop=True)
-    # Of a run that is repeated the scatter is new; what it shares with runs of its size is not.
+    # Replicates have independent noise, but share the group effects of their size.
     copies = pd.concat([pool] * min(n_runs, repeats), ignore_index=True)
     outcomes = question.outcomes(copies)
     choosing, _ = question.halves
@@ -144,19 +144,19 @@ def value_of_runs(
     cluster: Cluster | None = None,
     seed: int | None = None,
 ) -> NextRuns:
-    """Say what given runs are expected to teach about a decision, and so whether to wait for them.
+    """Return the expected value of sample information (EVSI) of given runs for a decision.
 
     Parameters
     ----------
     fit, target, objective, cost, limits, fixed, cluster, seed
-        As of `next_runs`.
+        As in `next_runs`.
     runs
-        The runs: pairs of size and tokens, or a DataFrame or mapping of the model's columns.
+        The runs: pairs of size and tokens, or a DataFrame or mapping of the columns of the model.
 
     Returns
     -------
     NextRuns
-        All of the runs, in the order of their use per FLOP.
+        All of the runs, ordered by expected reduction per FLOP.
 
     Examples
     --------
@@ -180,7 +180,7 @@ def value_of_runs(
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """What is to be known better."""
+    """The quantity of interest and the objective."""
 
     fit: Fit
     objective: Objective
@@ -245,7 +245,7 @@ class _Question:
 
     @property
     def halves(self) -> tuple[Any, Any]:
-        """Numbers of the draws that choose and of those that judge, which have the quantity."""
+        """Indices of the draws for choosing and for evaluation, among those with the quantity."""
         there = np.flatnonzero(np.isfinite(self.quantity))
         if len(there) < 100:
             raise AmountError(
@@ -266,7 +266,7 @@ class _Question:
         learning: Learning,
         outcomes: Outcomes,
     ) -> NextRuns:
-        """Judge a batch on the draws that did not choose it."""
+        """Evaluate a batch on the draws that were not used to choose it."""
         choosing, judging = self.halves
         start = self._best_now(learning)
         shrinkage = min(
@@ -303,10 +303,10 @@ class _Question:
         draws: Any,
         repeats: int,
     ) -> Array:
-        """Return what each draw pays, on average, where the rule leads on simulated outcomes."""
+        """Return the average loss of each draw when the rule decides on simulated outcomes."""
         paid = np.zeros(len(draws))
         for repeat in range(repeats):
-            # Streams apart from those of which the rule was made.
+            # Independent of the streams from which the rule was made.
             shown = outcomes.simulate(_APART + repeat)[draws]
             decided = start + shrinkage * learning.shift(batch, shown)
             paid += self._price_of(decided, draws) / repeats
@@ -318,12 +318,12 @@ class _Question:
         return least_regret(self.regrets)
 
     def _price_of(self, decided: Array, judging: Any) -> Array:
-        """Return what each judging draw pays for a decision, or for a guess of the quantity."""
+        """Return the loss of each evaluation draw for a decision, or for a point prediction."""
         if self.objective != "regret" or self.regrets is None:
             return np.asarray((decided - self.quantity[judging]) ** 2)
         regrets = self.regrets
         low, high = (float(end[0]) for end in regrets.spending.ends)
-        # Draws that do not judge are given their own optimum, which costs nothing.
+        # Other draws are assigned any finite size; their regret is not used.
         log_n = np.where(np.isfinite(self.quantity), self.quantity, 0.5 * (low + high))
         log_n[judging] = np.clip(decided, low, high)
         log_n = log_n.reshape(*regrets.log_n_opt.shape, 1)
@@ -331,7 +331,7 @@ class _Question:
         return np.asarray(regrets.regret(regrets.log_loss(log_n, log_d)).ravel()[judging])
 
     def _effective(self, gain: Array, judging: Any) -> float:
-        """Return how many independent draws the judging ones are worth."""
+        """Return the effective sample size of the evaluation draws."""
         import arviz_stats as azs
 
         chains, draws = self.fit.posterior.sizes["chain"], self.fit.posterior.sizes["draw"]

@@ -1,9 +1,9 @@
-"""What runs would teach before they are run: outcomes simulated from the draws, and a choice.
+"""Preposterior analysis: the expected information of runs, from simulated outcomes.
 
-A posterior says how a quantity of interest and the outcomes of runs go together. The best linear
-rule from outcomes to the quantity, over the draws, is what an analyst could do once the runs are
-in; what it leaves is what they are expected to leave. Two runs that say the same cut no more
-together than one, so that batches chosen by it are diverse by themselves.
+The draws of a posterior give the joint distribution of a quantity of interest and the outcomes of
+runs. The residual variance of its best linear predictor from the outcomes is an upper bound on the
+expected posterior variance after the runs. Redundant runs do not reduce it further, so the chosen
+batches are diverse.
 """
 
 from collections.abc import Mapping
@@ -19,36 +19,36 @@ from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import simulate_runs
 
 _REPEATS = 16
-"""Simulated outcomes of each run and draw from which covariances are taken."""
+"""Simulated outcomes per run and draw for estimating covariances."""
 
 _CLIP = 2.5
-"""Robust scales to which scatter is drawn in: a heavy-tailed likelihood gives what lies farther
-out no more weight than that."""
+"""Number of robust scales at which simulated noise is clipped, since outliers have bounded
+influence under a heavy-tailed likelihood."""
 
 _PASSES = 4
 
 _TAIL = 0.01
-"""Beyond these quantiles of it the quantity counts as if it were at them: a rule that squares
-distances would otherwise serve a few wild draws, of which regret, which is at most one, knows."""
+"""Tail probability at which the quantity is winsorised: least squares would otherwise be dominated
+by a few extreme draws, while regret is bounded."""
 
 SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
-"""How far a rule may be followed; the draws that choose the runs choose this too."""
+"""Candidate shrinkage factors of a rule, chosen on the same draws as the runs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """What runs might show, draw by draw.
+    """Simulated outcomes of runs, for each draw.
 
     Attributes
     ----------
     fit
         The posterior.
     columns
-        The runs, by column of the table: amounts of one length.
+        Columns of the runs, as arrays of equal length.
     mean
-        Draws of the response at each, dims chain, draw, run.
+        Draws of the mean response, with dims chain, draw, run.
     seed
-        Of the simulated scatter.
+        Seed of the simulated noise.
     """
 
     fit: Fit
@@ -58,7 +58,7 @@ class Outcomes:
 
     @classmethod
     def of(cls, fit: Fit, columns: Mapping[str, Array], seed: int) -> "Outcomes":
-        """Return outcomes of runs given by the columns that the model takes."""
+        """Return outcomes of runs given by the columns of the model."""
         inputs = {
             name: xr.DataArray(np.log(columns[column]), dims="run")
             for name, column in fit.model.columns.items()
@@ -67,7 +67,7 @@ class Outcomes:
         return cls(fit, columns, mean, seed)
 
     def simulate(self, repeat: int) -> Array:
-        """Return one simulated ln response of each draw and run, outliers drawn in."""
+        """Return one simulated ln response of each draw and run, with outliers clipped."""
         drawn = simulate_runs(
             self.fit, self.mean, self.columns, seed=seed_of(self.seed, Stream.OUTCOMES, repeat)
         )
@@ -81,16 +81,17 @@ class Outcomes:
 
 @dataclass(frozen=True, eq=False)
 class Learning:
-    """How outcomes of runs go together with a quantity of interest, over a part of the draws.
+    """Covariances of outcomes and a quantity of interest, over a subset of the draws.
 
     Attributes
     ----------
     target
-        The quantity, one value a draw.
+        The quantity, with one value per draw.
     covariance, with_target
-        Of the outcomes of the runs with one another, scatter included, and with the quantity.
+        Covariance matrix of the outcomes, including noise, and their covariances with the
+        quantity.
     means
-        Of the outcomes.
+        Means of the outcomes.
     """
 
     target: Array
@@ -100,7 +101,7 @@ class Learning:
 
     @classmethod
     def of(cls, outcomes: Outcomes, target: Array, draws: NDArray[np.intp]) -> "Learning":
-        """Average covariances over simulated outcomes of the draws given by number."""
+        """Estimate covariances from simulated outcomes of the given draws."""
         values = np.clip(target[draws], *np.quantile(target[draws], [_TAIL, 1.0 - _TAIL]))
         centred = values - values.mean()
         count = outcomes.mean.sizes["run"]
@@ -117,38 +118,38 @@ class Learning:
 
     @property
     def variance(self) -> float:
-        """Variance of the quantity now."""
+        """Current variance of the quantity."""
         return float(np.var(self.target, ddof=1))
 
     def explained(self, batch: list[int]) -> float:
-        """Return how much of the variance a batch of runs is expected to take away."""
+        """Return the expected reduction of the variance by a batch of runs."""
         if not batch:
             return 0.0
         return float(self.with_target[batch] @ self.weights(batch))
 
     def weights(self, batch: list[int]) -> Array:
-        """Return the weight of each outcome in the best linear rule."""
+        """Return the coefficients of the best linear predictor."""
         inner = self.covariance[np.ix_(batch, batch)]
         return np.asarray(np.linalg.solve(inner, self.with_target[batch]))
 
     def shift(self, batch: list[int], shown: Array) -> Array:
-        """Return by how much the best linear rule moves on outcomes, one row a draw."""
+        """Return the shift of the best linear predictor by outcomes, one row per draw."""
         if not batch:
             return np.zeros(len(shown))
         return np.asarray((shown[:, batch] - self.means[batch]) @ self.weights(batch))
 
 
 def choose_batch(learning: Learning, costs: Array, budget: float, most: int) -> list[int]:
-    """Return the runs that cut the variance most for a budget, in the order of their use.
+    """Return the runs that reduce the variance most within a budget, in order of usefulness.
 
-    Greedily, once by reduction per cost and once by reduction; the better of the two is improved
-    by exchanging runs one for one while that helps.
+    Greedy selection, by reduction per cost and by reduction; the better of the two batches is
+    improved by exchanging single runs.
     """
     found = [
         _improve(learning, costs, budget, _greedy(learning, costs, budget, most, per_cost))
         for per_cost in (True, False)
     ]
-    # Between equals the cheaper.
+    # Ties are broken by cost.
     best = max(found, key=lambda batch: (round(learning.explained(batch), 12), -sum(costs[batch])))
     return _in_order(learning, costs, best)
 
@@ -171,7 +172,7 @@ def _greedy(
 
 
 def _gains(learning: Learning, batch: list[int]) -> Array:
-    """Return by how much each run would add to what a batch takes away."""
+    """Return the additional reduction by each run, given a batch."""
     variances, shared = np.diag(learning.covariance), learning.with_target
     if batch:
         inner = learning.covariance[np.ix_(batch, batch)]
@@ -192,14 +193,14 @@ def _improve(learning: Learning, costs: Array, budget: float, batch: list[int]) 
             gains[others] = -1.0
             if gains.max() > gains[batch[place]] * (1 + 1e-9):
                 batch = [*others[:place], int(gains.argmax()), *others[place:]]
-        # What is left of the budget may pay for another.
+        # The rest of the budget may allow another run.
         if learning.explained(batch) <= before * (1 + 1e-9):
             break
     return batch
 
 
 def _in_order(learning: Learning, costs: Array, batch: list[int]) -> list[int]:
-    """Return a batch with the run that cuts most for its cost first, given those before it."""
+    """Return a batch ordered by additional reduction per cost, given the preceding runs."""
     ordered: list[int] = []
     while len(ordered) < len(batch):
         scores = _gains(learning, ordered) / costs

@@ -1,4 +1,4 @@
-"""NextRuns: a batch of runs, and what it promises."""
+"""NextRuns: a batch of runs, and its expected value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,34 +28,34 @@ MEANINGS = {
     "size": "variance of ln N_opt",
     "loss": "variance of ln loss",
 }
-"""What each objective is, in words."""
+"""Description of each objective."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NextRuns(Result):
-    """A batch of runs, and what it is expected to teach.
+    """A batch of runs, and its expected value of information.
 
     Attributes
     ----------
     runs
-        One row a run, in the order of their use per FLOP: the inputs of the model,
-        ``compute`` (FLOP), and ``after``, what is expected to be left of the variance of the
-        quantity of interest once it and those before it are in, as a share.
+        One row per run, ordered by expected reduction per FLOP: the inputs of the model,
+        ``compute`` (FLOP), and ``after``, the expected share of the variance of the quantity of
+        interest that remains after this and the preceding runs.
     objective
-        What was to be cut: ``regret``, ``size`` or ``loss``.
+        The quantity to reduce: ``regret``, ``size`` or ``loss``.
     before, after, reduction
-        The expected regret (a share of the target budget), or the variance, now and with the
-        runs in; and their difference.
+        The expected regret (a share of the target budget), or the variance, now and after the
+        runs; and their difference.
     mcse
         Monte Carlo standard error of the reduction.
     target
-        The question, in words.
+        The target, in words.
     beyond
-        By how many e-folds the target lies beyond the runs that were fitted.
+        Distance of the target from the fitted runs, in e-folds.
     regrets
-        The target budget, if there is one.
+        The regrets at the target budget, if it is a budget.
     source, cluster
-        What it was computed from, and what trains.
+        The fit, and the training cluster.
     """
 
     runs: pd.DataFrame
@@ -71,29 +71,29 @@ class NextRuns(Result):
 
     @property
     def reduction(self) -> float:
-        """What the runs are expected to take away."""
+        """Expected reduction by the runs."""
         return self.before - self.after
 
     @property
     def compute(self) -> float:
-        """Compute of the batch, in FLOP."""
+        """Total compute of the batch, in FLOP."""
         return float(self.runs["compute"].sum())
 
     @property
     def saving(self) -> float | None:
-        """What the batch is expected to save at the target, in its unit; None of a variance."""
+        """Expected saving at the target, in the unit of its budget; None for a variance."""
         if self.objective != "regret" or self.regrets is None:
             return None
         return self.reduction * self.regrets.budget
 
     @property
     def per_flop(self) -> float:
-        """What is taken away per FLOP of the batch."""
+        """Expected reduction per FLOP of the batch."""
         return self.reduction / self.compute if len(self.runs) else 0.0
 
     @property
     def headline(self) -> str:
-        """What the advice rests on, led by the failure if the gates were not passed."""
+        """The basis of the advice, preceded by a failure of the gates if there is one."""
         about = f"{self.source.answering} {say_beyond(self.beyond)}"
         return lead_with_status(about, self.source.diagnostics)
 
@@ -137,7 +137,7 @@ class NextRuns(Result):
         return f", {', '.join(parts)}"
 
     def table(self) -> pd.DataFrame:
-        """Return the runs, with days and money where the cluster and its price are known."""
+        """Return the runs, with days and money if the cluster and its price are known."""
         table = self.runs.copy()
         if self.cluster is not None:
             table["days"] = self.cluster.days(table["compute"])
@@ -146,7 +146,7 @@ class NextRuns(Result):
         return table
 
     def text_table(self) -> pd.DataFrame:
-        """Return the same as people read it."""
+        """Return the table formatted for display."""
         currency = self.cluster.currency if self.cluster else "$"
         headings: dict[str, tuple[str, Callable[[float], str]]] = {
             "n_params": ("N", format_count),

@@ -1,1 +1,1 @@
-"""Whether the answer moves with the choices of an analysis."""
+"""Sensitivity of the result to the choices of an analysis."""

@@ -1,4 +1,4 @@
-"""The exponent of N_opt that a study measures, given how it counts and which sizes it looks at."""
+"""The exponent of N_opt that a study measures, given its counting convention and range of sizes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ _SIZES = 41
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """Which sizes a study looked at, and how it counted.
+    """The range of sizes of a study, and its counting convention.
 
     Attributes
     ----------
     sizes
-        The smallest and the largest N, in the study's own counting.
+        The smallest and the largest N, under the convention of the study.
     counting
         Name of the convention.
     source
-        Where that is said.
+        Source of the range.
     """
 
     sizes: tuple[float, float]
@@ -59,44 +59,44 @@ def apparent_exponents(
     prob: float = 0.9,
     draws: int = 400,
 ) -> pd.DataFrame:
-    """Find the exponent of N_opt that studies would measure if a law is true.
+    """Return the exponent of N_opt that studies would measure if a law is true.
 
-    A study that counts otherwise than the law, over a range where what it leaves out matters,
-    does not measure the law's exponent: most of the way from Chinchilla's 0.5 to Kaplan's 0.73
-    is that.
+    Under another counting convention than that of the law, a study measures a biased exponent at
+    sizes where the difference matters; this explains most of the difference between Chinchilla's
+    0.5 and Kaplan's 0.73.
 
     Parameters
     ----------
     source
         A fit, an average of laws, or published constants.
     given
-        How the law counts N.
+        Counting convention of N in the law.
     countings
-        How studies count N and C.
+        Counting conventions of the studies.
     ranges
-        The sizes that studies look at, by name.
+        Ranges of sizes of the studies, by name.
     shapes
-        What a model of a size looks like.
+        The shape of a model of each size.
     fixed
-        Values of the law's inputs beside size and tokens, as in `allocate`.
+        Values of the law's inputs other than size and tokens, as in `allocate`.
     prob
         Probability inside the intervals.
     draws
-        The most posterior draws to use, evenly spaced.
+        Maximal number of posterior draws, evenly spaced.
 
     Returns
     -------
     DataFrame
         Indexed by ``counting`` and ``sizes_of``: ``median``, ``lower`` and ``upper`` of the slope
-        of ln N_opt on ln C, by least squares over budgets evenly spaced in ln C, from that for
-        which the smallest size is optimal to that for which the largest is.
+        of ln N_opt on ln C, by least squares over budgets evenly spaced in ln C between those for
+        which the smallest and the largest size are optimal.
 
     Raises
     ------
     UnknownNameError
         If there is no convention of that name.
     UnsuitableLawError
-        If the law is not one of size and tokens.
+        If the law is not a function of size and tokens.
 
     Notes
     -----
@@ -135,7 +135,7 @@ def apparent_exponents(
 
 
 def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return slopes of y on x by least squares, where each point stands for its stretch of x."""
+    """Return slopes of y on x by least squares, with points weighted by their spacing in x."""
     weight = np.gradient(x, axis=1)
     weight = weight / weight.sum(axis=1, keepdims=True)
     x = x - (weight * x).sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Choices that an analyst makes, each a name and a function, to be combined in a multiverse."""
+"""Analytic choices, each a name and a function, to be combined in a multiverse."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,14 +16,14 @@ from bayescale.sensitivity.refit import Question
 
 @dataclass(frozen=True, kw_only=True)
 class Universe:
-    """An analysis: a model, the runs that it is fitted to, and what is asked of the posterior.
+    """An analysis: a model, the runs to fit, and the quantity of interest.
 
     Attributes
     ----------
     model, runs
-        What is fitted, and to what.
+        The model, and the runs to fit.
     question
-        The budget and its cost, and N as it is to be reported from N as it was fitted.
+        The budget and its cost, and the conversion of fitted to reported N.
     """
 
     model: Model
@@ -31,26 +31,26 @@ class Universe:
     question: Question
 
     def after(self, choices: "Iterable[Choice]") -> "Universe":
-        """Return the analysis in which choices are made, in their order."""
+        """Return the analysis after applying choices in order."""
         return reduce(lambda universe, choice: choice.make(universe), choices, self)
 
 
 def as_it_is(universe: Universe) -> Universe:
-    """Return the analysis as it is."""
+    """Return the analysis unchanged."""
     return universe
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way to decide a question of the analysis.
+    """One option for a decision of the analysis.
 
     Attributes
     ----------
     name
-        How tables call it.
+        Name in tables.
     make
-        Returns the analysis in which it is made; as it is unless given. It may raise a
-        `BayescaleError` where it cannot be made.
+        Returns the analysis with this choice; unchanged unless given. It may raise a
+        `BayescaleError` if the choice does not apply.
 
     Examples
     --------
@@ -64,14 +64,14 @@ class Choice:
 
 
 def normal(universe: Universe) -> Universe:
-    """Let the log of the loss scatter normally."""
+    """Use Normal noise on the log of the loss."""
     noise = universe.model.noise
     priors = {"sigma": noise.priors["sigma"]}
     return _with_model(universe, noise=replace(noise, kind="normal", priors=priors), tag="normal")
 
 
 def growing(universe: Universe) -> Universe:
-    """Let the scale of the scatter grow or shrink with compute."""
+    """Let the residual scale vary with compute."""
     why = "from halving to doubling over two decades: small runs may be noisier, or large ones"
     growth = Heteroscedasticity(along="compute", exponent=Normal(mean=0.0, sd=0.15, why=why))
     noise = replace(universe.model.noise, growth=growth)
@@ -79,7 +79,7 @@ def growing(universe: Universe) -> Universe:
 
 
 def upper(share: float) -> Callable[[Universe], Universe]:
-    """Leave out a share of the runs, those of least compute."""
+    """Leave out a share of the runs with the least compute."""
 
     def make(universe: Universe) -> Universe:
         compute = universe.runs.compute
@@ -90,7 +90,7 @@ def upper(share: float) -> Callable[[Universe], Universe]:
 
 
 def lower(share: float) -> Callable[[Universe], Universe]:
-    """Leave out a share of the runs, those of most compute."""
+    """Leave out a share of the runs with the most compute."""
 
     def make(universe: Universe) -> Universe:
         compute = universe.runs.compute
@@ -101,7 +101,7 @@ def lower(share: float) -> Callable[[Universe], Universe]:
 
 
 def without_flagged(universe: Universe) -> Universe:
-    """Leave out the runs that the column ``outlier`` flags, where there is one."""
+    """Leave out the runs flagged by the column ``outlier``, if there is one."""
     table = universe.runs.table
     if "outlier" not in table:
         return universe
@@ -111,9 +111,9 @@ def without_flagged(universe: Universe) -> Universe:
 
 
 def without_embeddings(universe: Universe) -> Universe:
-    """Fit a law of parameters without embeddings, by the rule of Chinchilla's shapes.
+    """Fit a law of parameters without embeddings, converted by Chinchilla's shapes.
 
-    The budget and N_opt stay in total parameters, so that only the law is of another N.
+    The budget and N_opt stay in total parameters; only the law uses the other count.
     """
     runs = universe.runs
     table = runs.table.assign(n_params=pearce2024.non_embedding(runs.n_params))
@@ -126,7 +126,7 @@ def without_embeddings(universe: Universe) -> Universe:
 
 
 def of_law(card: str) -> Callable[[Universe], Universe]:
-    """Fit the law of another card, with its priors, under the noise that there is."""
+    """Fit the law of another card, with its priors, and the current noise."""
 
     def make(universe: Universe) -> Universe:
         other = load_model(card)
@@ -152,10 +152,10 @@ CHOICES: Mapping[str, tuple[Choice, ...]] = {
         Choice("kaplan-nd-floor", of_law("kaplan-nd-floor")),
     ),
 }
-"""Questions and the choices that are made of each unless others are given: 108 combinations."""
+"""The default decisions and their options: 108 combinations."""
 
 
 def _with_model(universe: Universe, *, tag: str, **changes: object) -> Universe:
-    # The name says what was changed: models of one name are compiled once.
+    # The id records the change, since models of one id are compiled once.
     model = replace(universe.model, id=f"{universe.model.id}, {tag}", **changes)  # type: ignore[arg-type]
     return replace(universe, model=model)

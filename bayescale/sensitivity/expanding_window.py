@@ -1,4 +1,4 @@
-"""Does the answer depend on which runs were fitted? Refits under rising cuts."""
+"""Sensitivity to the range of the runs: refits on an expanding window."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -29,25 +29,25 @@ from bayescale.units import (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ExpandingWindow(Result):
-    """The exponent and N_opt as larger and larger runs are fitted.
+    """The exponent and N_opt from refits on an expanding window of runs.
 
     Attributes
     ----------
     table
-        A row for each cut, indexed by ``cut``, the last one infinite: all runs. ``n_runs``;
-        ``a``, the exponent of N_opt over the decade around the budget, and ``n_opt`` at it, with
-        ends of their intervals (``_lower``, ``_upper``); ``log_n`` and ``log_n_sd``, median and
-        standard deviation of ln N_opt; ``no_optimum``, the share of draws without one; and of
-        the fit ``ok``, ``r_hat``, ``ess`` and ``status``. A cut that could not be fitted has a
-        status alone.
+        One row per cut, indexed by ``cut``, the last one infinite (all runs). ``n_runs``; ``a``,
+        the exponent of N_opt over the decade around the budget, and ``n_opt`` at it, with
+        intervals (``_lower``, ``_upper``); ``log_n`` and ``log_n_sd``, median and standard
+        deviation of ln N_opt; ``no_optimum``, the share of draws without an optimum; and ``ok``,
+        ``r_hat``, ``ess`` and ``status`` of the fit. A cut that could not be fitted only has a
+        status.
     model, runs
-        Which card was fitted, and to what.
+        Names of the card and the runs.
     fingerprint
-        Of all the runs.
+        Fingerprint of all runs.
     compute
         The budget, in FLOP.
     scale
-        The column that is cut.
+        The column of the cuts.
     prob
         Probability inside the intervals.
     """
@@ -62,14 +62,14 @@ class ExpandingWindow(Result):
 
     @property
     def ends(self) -> pd.DataFrame:
-        """The first and the last cut that were fitted and passed their gates."""
+        """The first and the last cut whose fit passed its gates."""
         fitted = self.table[self.table["ok"].eq(True) & self.table["a"].notna()]
         return fitted.iloc[[0, -1]] if len(fitted) > 1 else fitted
 
     def meet(self, quantity: str = "a") -> bool | None:
-        """Return whether the first and the last interval of ``a`` or ``n_opt`` meet.
+        """Return whether the first and the last interval of ``a`` or ``n_opt`` overlap.
 
-        None where there are not two cuts whose fit passed its gates.
+        None with fewer than two cuts whose fit passed its gates.
         """
         if len(self.ends) < 2:
             return None
@@ -78,7 +78,7 @@ class ExpandingWindow(Result):
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What a reader must know of a posterior whose answer moves with the runs."""
+        """Caveats if the result depends on the range of the runs."""
         found = [
             f"{self._cut(cut)} could not be used: {row['status']}"
             for cut, row in self.table.iterrows()
@@ -111,7 +111,7 @@ class ExpandingWindow(Result):
         return tuple(found)
 
     def text_table(self) -> pd.DataFrame:
-        """Return the table as people read it."""
+        """Return the table formatted for display."""
 
         def cell(row: "pd.Series[float]", name: str, digits: int | None) -> str:
             values = [float(row.get(f"{name}{end}", np.nan)) for end in ("", "_lower", "_upper")]
@@ -140,7 +140,7 @@ class ExpandingWindow(Result):
 
     @property
     def headline(self) -> str:
-        """What was refitted to what."""
+        """The model and the runs."""
         return (
             f"{self.model} card on {self.runs}, refitted below rising cuts of {self.scale}; "
             f"medians and {format_share(self.prob)} intervals."
@@ -171,40 +171,40 @@ def expanding_window(
     store: str | Path | None = None,
     progress: bool = True,
 ) -> ExpandingWindow:
-    """Refit a model below rising cuts, and follow the exponent and N_opt at a budget.
+    """Refit a model on an expanding window, and track the exponent and N_opt at a budget.
 
     Parameters
     ----------
     model
         A card id, the path of a card, or a model of size and tokens.
     runs
-        All runs: whatever `load_runs` takes, or its result.
+        All runs: a source for `load_runs`, or its result.
     cuts
-        Amounts of `scale`, in any order: runs below each are fitted. All runs are fitted as well.
+        Values of `scale`, in any order: runs below each are fitted. All runs are fitted as well.
     compute
-        The budget that is asked about, in FLOP.
+        The budget, in FLOP.
     scale
-        The column that is the scale.
+        The column of the scale.
     cost
         The rule of compute.
     fixed
-        Values of the law's inputs beside size and tokens, as in `allocate`.
+        Values of the law's inputs other than size and tokens, as in `allocate`.
     prob
         Probability inside the intervals.
     seed, draws, target_accept
         As in `fit`.
     executor
-        Any PEP 3148 executor; a fit after the other unless given.
+        Any PEP 3148 executor; sequential unless given.
     store
-        A file that keeps each answer as it is made, so that a run that was stopped goes on.
+        A file to which each result is written, so that an interrupted call can be resumed.
     progress
         Show a progress bar on standard error.
 
     Returns
     -------
     ExpandingWindow
-        A table, and caveats where the first and the last interval do not meet. `report` prints
-        them when it is given this.
+        A table, and caveats if the first and the last interval do not overlap, which `report`
+        includes.
 
     Raises
     ------
@@ -217,8 +217,8 @@ def expanding_window(
 
     Notes
     -----
-    If the law is right, intervals of the same quantity from more and more runs settle inside one
-    another. On the Chinchilla runs they do not: the exponent falls as larger runs are added.
+    If the law is correct, intervals of a quantity converge as the window expands. On the
+    Chinchilla runs they do not: the exponent falls as larger runs are added.
 
     Examples
     --------
@@ -259,7 +259,7 @@ def expanding_window(
 
 
 def _columns(results: Sequence[dict[str, object]]) -> list[str]:
-    """Return the columns of any result, and those that tables ask for where all failed."""
+    """Return the union of the columns of all results, and the required columns."""
     found = dict.fromkeys(name for result in results for name in result)
     return list(dict.fromkeys((*found, "a", "ok", "status")))
 

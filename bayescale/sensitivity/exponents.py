@@ -1,4 +1,4 @@
-"""How a table of runs shows the exponent of N_opt: by parabolas, along curves, or by a law."""
+"""Estimate the exponent of N_opt from runs: by parabolas, from training curves, or by a law."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,27 +20,27 @@ from bayescale.posterior.fit import Fit
 type Way = Literal["parabolas", "curves", "law"]
 
 WIDTH = 8.0
-"""Parabolas go through sizes within this factor of the best: less than a decade either way."""
+"""Parabolas are fitted to sizes within this factor of the best, less than a decade either way."""
 
 _SIZES, _FEWEST = 4, 3
 _BUDGETS = 16
 _FINE = 200
 _INSIDE = 2
-"""Sizes to either side of the best that a budget needs, where there is a choice of budgets."""
+"""Sizes required on either side of the best one, if budgets can be chosen."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Draws of the exponent, and how it was measured.
+    """Draws of the exponent, and the method.
 
     Attributes
     ----------
     draws
-        Of the exponent a of N_opt = k C^a.
+        Draws of the exponent a of N_opt = k C^a.
     how
-        In words.
+        The method in words.
     caveats
-        Sentences that belong beside the numbers.
+        Caveats on the estimate.
     """
 
     draws: NDArray[np.float64]
@@ -49,7 +49,7 @@ class Measured:
 
 
 def way_for(steps: Sequence[Runs], curve: str) -> Way:
-    """Return the way that assumes least of those that the runs of all steps allow."""
+    """Return the method with the fewest assumptions that the runs of all steps allow."""
     if all(len(budgets_with_a_minimum(runs)) >= _FEWEST and _at_budgets(runs) for runs in steps):
         return "parabolas"
     if all(_has_curves(runs, curve) for runs in steps):
@@ -60,12 +60,12 @@ def way_for(steps: Sequence[Runs], curve: str) -> Way:
 def measure(
     runs: Runs, way: Way, *, curve: str, width: float, card: str, options: Mapping[str, Any]
 ) -> Measured:
-    """Measure the exponent.
+    """Estimate the exponent.
 
     Raises
     ------
     RunsError
-        If the runs do not show it in that way.
+        If the runs do not identify it by that method.
     """
     if way == "law":
         fit = fit_quietly(load_model(card), runs, **options)
@@ -85,14 +85,14 @@ def measure(
         drop_edges=True,
         seed=int(options.get("seed") or 0),
     )
-    # The bias of parabolas is of the intercept; the exponent has none.
+    # The bias of parabolas affects the intercept only, not the exponent.
     return Measured(
         found.draws["a"].to_numpy(), f"parabolas at {len(found.budgets)} budgets", found.left_out
     )
 
 
 def exponent_of(fit: Fit) -> NDArray[np.float64]:
-    """Return draws of the slope of ln N_opt on ln C from the least to the most compute of runs."""
+    """Return draws of the slope of ln N_opt on ln C over the range of compute of the runs."""
     ends = np.array([fit.runs.compute.min(), fit.runs.compute.max()])
     log_n = fit.curve.optimum(Spending(six_nd, ends)).transpose("compute", ...).to_numpy()
     slope = (log_n[1] - log_n[0]).ravel() / np.log(ends[1] / ends[0])
@@ -101,7 +101,7 @@ def exponent_of(fit: Fit) -> NDArray[np.float64]:
 
 
 def budgets_with_a_minimum(runs: Runs) -> list[float]:
-    """Return the budgets of four or more sizes whose best lies between others."""
+    """Return the budgets with at least four sizes whose best is not the smallest or largest."""
     found = []
     for rows in _budgets(runs):
         size = runs.n_params[rows]
@@ -112,7 +112,7 @@ def budgets_with_a_minimum(runs: Runs) -> list[float]:
 
 
 def _budgets(runs: Runs) -> list[NDArray[np.intp]]:
-    """Return the rows of each budget; runs that merely have neighbours all along are at none."""
+    """Return the rows of each budget; runs spread continuously over compute have no budgets."""
     log_c = np.log(runs.compute)
     order = np.argsort(log_c, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(log_c[order]) > SAME_BUDGET) + 1)
@@ -120,7 +120,7 @@ def _budgets(runs: Runs) -> list[NDArray[np.intp]]:
 
 
 def _at_budgets(runs: Runs) -> bool:
-    """Return whether most runs were made at budgets that others share."""
+    """Return whether most runs share a budget with others."""
     shared = sum(len(rows) for rows in _budgets(runs) if len(rows) >= _SIZES)
     return shared > 0.5 * len(runs)
 
@@ -136,7 +136,7 @@ def slices(runs: Runs, curve: str, budgets: int = _BUDGETS) -> Runs:
     Raises
     ------
     RunsError
-        If at no compute the best size lies well between others.
+        If at no compute the best size has enough others on both sides.
     """
     log_c, log_loss, log_n = np.log(runs.compute), np.log(runs.loss), np.log(runs.n_params)
     labels = runs.table[curve].astype(str).to_numpy()
@@ -179,12 +179,12 @@ class _Curve:
     log_loss: NDArray[np.float64]
 
     def at(self, log_c: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ln L at compute inside the curve, NaN outside."""
+        """Return ln L at compute within the curve, NaN outside."""
         return np.interp(log_c, self.log_c, self.log_loss, left=np.nan, right=np.nan)
 
 
 def _common(curves: list[_Curve], budgets: int) -> NDArray[np.float64]:
-    """Return ln of budgets, evenly spaced where the best of the curves lies well inside."""
+    """Return ln of evenly spaced budgets at which the best curve has others on both sides."""
     if len(curves) < _SIZES:
         return np.array([])
     fine = np.linspace(min(c.log_c[0] for c in curves), max(c.log_c[-1] for c in curves), _FINE)

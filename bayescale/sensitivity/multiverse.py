@@ -1,4 +1,4 @@
-"""The multiverse: every defensible way to the answer, and how far each choice moves it."""
+"""Multiverse analysis: every combination of defensible choices, and the effect of each."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,14 @@ class Multiverse(Result):
     Attributes
     ----------
     table
-        A row for each combination, indexed by the names of the choices, one level a question;
-        the first row is the reference, the first choice of every question. ``shift``, how far
-        ln N_opt is from the reference's, in its posterior standard deviations; ``n_opt`` and
-        ``a``, the exponent over the decade around the budget, with ends of their intervals
-        (``_lower``, ``_upper``); ``log_n`` and ``log_n_sd``; ``no_optimum``; ``n_runs``; and of
-        the fit ``ok``, ``r_hat``, ``ess`` and ``status``. A combination that failed has a status
-        alone.
+        One row per combination, indexed by the names of the choices, one level per question; the
+        first row is the reference, the first choice of every question. ``shift``, the difference
+        of ln N_opt to the reference, in posterior standard deviations of the reference; ``n_opt``
+        and ``a``, the exponent over the decade around the budget, with intervals (``_lower``,
+        ``_upper``); ``log_n`` and ``log_n_sd``; ``no_optimum``; ``n_runs``; and ``ok``,
+        ``r_hat``, ``ess`` and ``status`` of the fit. A combination that failed only has a status.
     runs
-        Name of what was fitted.
+        Name of the runs.
     compute
         The budget, in FLOP.
     prob
@@ -60,15 +59,15 @@ class Multiverse(Result):
         return self.table[self.table["ok"].eq(True) & self.table["shift"].notna()]
 
     def by_choice(self) -> pd.DataFrame:
-        """Return what each choice does, over all others.
+        """Return the effect of each choice over all combinations of the others.
 
         Returns
         -------
         DataFrame
-            Indexed by ``question`` and ``choice``: ``fits`` that passed, ``failed``; ``shift``,
-            the median over combinations of the shift; ``least`` and ``most`` of it; ``moves``,
-            the median change of ln N_opt in the reference's standard deviations when this choice
-            replaces the first one and all else stays.
+            Indexed by ``question`` and ``choice``: numbers of ``fits`` that passed and
+            ``failed``; median ``shift`` over combinations, with ``least`` and ``most``;
+            ``moves``, the median change of ln N_opt when this choice replaces the first one and
+            all others stay, in standard deviations of the reference.
         """
         rows, used = {}, self.used
         for level, question in enumerate(self.table.index.names):
@@ -77,7 +76,7 @@ class Multiverse(Result):
                 here = used[used.index.get_level_values(level) == name]["shift"]
                 every = int((self.table.index.get_level_values(level) == name).sum())
                 first = used[used.index.get_level_values(level) == names[0]]["shift"]
-                # Paired: the same combination of all other choices under both.
+                # Paired by the combination of all other choices.
                 if used.index.nlevels > 1:
                     moved = here.droplevel(level) - first.droplevel(level)
                 else:
@@ -96,7 +95,7 @@ class Multiverse(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What the table says."""
+        """The results in words."""
         used = self.used
         if len(used) == 0:
             return ("No combination could be fitted; see the status of each.",)
@@ -123,12 +122,12 @@ class Multiverse(Result):
 
     @property
     def headline(self) -> str:
-        """What was varied on what."""
+        """The number of combinations, and the runs."""
         questions = " x ".join(str(name) for name in self.table.index.names)
         return f"{len(self.table)} fits to {self.runs}: {questions}."
 
     def text_table(self) -> pd.DataFrame:
-        """Return what each choice does, as people read it."""
+        """Return the effect of each choice, formatted for display."""
         table = self.by_choice()
 
         def number(value: float) -> str:
@@ -161,56 +160,55 @@ def multiverse(
     store: str | Path | None = None,
     progress: bool = True,
 ) -> Multiverse:
-    """Fit every combination of defensible choices, and say how far each moves N_opt.
+    """Fit every combination of defensible choices, and return the effect of each on N_opt.
 
     Parameters
     ----------
     model
-        A card id, the path of a card, or a model of size and tokens: what the first choice of
-        every question leaves as it is.
+        A card id, the path of a card, or a model of size and tokens, used with the first choice
+        of every question.
     runs
-        Whatever `load_runs` takes, or its result. Give what `load_runs` takes, or runs loaded
-        with ``keep_outliers=True``, if flagged runs are to be in question.
+        A source for `load_runs`, or its result; to vary the treatment of outliers, a source, or
+        runs loaded with ``keep_outliers=True``.
     compute
-        The budget that is asked about, in FLOP of 6ND as the runs count N.
+        The budget, in FLOP by 6ND with N as counted in the runs.
     choices
-        By question, the choices of which one is made. The first is the reference. Unless given
-        those of `bayescale.sensitivity.choices.CHOICES`: likelihood, window, outliers, counting and
-        law. A `bayescale.sensitivity.choices.Choice` is a name and a function; change, leave out or
-        add some:
-        ``{**CHOICES, "window": (Choice("all"), my_window)}``.
+        The options of each question, of which the first is the reference. By default
+        `bayescale.sensitivity.choices.CHOICES`: likelihood, window, outliers, counting and law. A
+        `bayescale.sensitivity.choices.Choice` is a name and a function; change, leave out or add
+        some: ``{**CHOICES, "window": (Choice("all"), my_window)}``.
     fixed
-        Values of the law's inputs beside size and tokens, as in `allocate`.
+        Values of the law's inputs other than size and tokens, as in `allocate`.
     prob
         Probability inside the intervals.
     seed, draws, target_accept
         As in `fit`.
     executor
-        Any PEP 3148 executor; a fit after the other unless given.
+        Any PEP 3148 executor; sequential unless given.
     store
-        A file that keeps each answer as it is made, so that a run that was stopped goes on.
+        A file to which each result is written, so that an interrupted call can be resumed.
     progress
         Show a progress bar on standard error.
 
     Returns
     -------
     Multiverse
-        One table of all combinations, and what each choice does.
+        A table of all combinations, and the effect of each choice.
 
     Raises
     ------
     ValueError
-        If a question has no choice, or two of one name.
+        If a question has no choice, or two with the same name.
     RunsError
         If the reference could not be fitted.
     UnsuitableLawError, AmountError
-        If the law is not of size and tokens, or takes more than these and what is fixed.
+        If the law is not a function of size and tokens, or needs inputs that are not fixed.
 
     Notes
     -----
-    After Steegen, Tuerlinckx, Gelman and Vanpaemel 2016, doi:10.1177/1745691616658637. Shifts are
-    not errors: some choices are worse than others, and `compare` or `leave_scale_out` say which.
-    They say what a posterior under one combination of choices does not include.
+    Source: Steegen, Tuerlinckx, Gelman and Vanpaemel 2016, doi:10.1177/1745691616658637. Shifts
+    measure the uncertainty that a posterior under one combination of choices does not include.
+    They are not errors: some choices are worse than others, as `compare` or `leave_scale_out` show.
 
     Examples
     --------
@@ -248,7 +246,7 @@ def multiverse(
         fitted = (universe.model, universe.runs)
         key = task_key(*fitted, *universe.question.settings, *options.values())
         tasks.append((place, Task(key, (*fitted, universe.question, options))))
-    # Two combinations may come to the same fit, where there is nothing to leave out.
+    # Combinations may be identical, as when there are no outliers to leave out.
     distinct = {task.key: task for _, task in tasks}
     answers = dict(
         zip(
@@ -284,7 +282,7 @@ def _tabulate(
             "multiverse: the reference, the first choice of every question, could not be fitted: "
             f"{reference['status']}"
         )
-    # What failed before it was fitted has no verdict of its gates.
+    # Combinations that failed before fitting have no gates.
     table["ok"] = table["ok"].eq(True)
     shift = (table["log_n"] - reference["log_n"]) / reference["log_n_sd"]
     table.insert(0, "shift", shift)

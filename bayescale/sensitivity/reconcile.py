@@ -1,4 +1,4 @@
-"""Why studies disagree: the exponent of N_opt, step by step from Kaplan's way to Chinchilla's."""
+"""Reconcile published exponents of N_opt, step by step from Kaplan's method to Chinchilla's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,14 +28,15 @@ class ExponentReconciliation(Result):
     Attributes
     ----------
     table
-        Indexed by ``ladder`` (a set of runs that is walked by itself) and ``step``: ``a``,
+        Indexed by ``ladder`` (a set of runs analysed separately) and ``step``: ``a``,
         ``a_lower`` and ``a_upper``, median and interval of the exponent of N_opt = k C^a;
-        ``change``, ``change_lower`` and ``change_upper``, of it since the step before, as if the
-        two were independent; ``n_runs``; ``how`` it was measured, and ``why`` the step is taken.
+        ``change``, ``change_lower`` and ``change_upper``, its change from the preceding step,
+        treating the two as independent; ``n_runs``; ``how``, the method, and ``why``, the reason
+        for the step.
     draws
         Draws of the exponent by ladder and step.
     notes
-        Steps that were left out, and what belongs beside numbers.
+        Omitted steps, and caveats.
     runs
         Name of the runs.
     prob
@@ -50,17 +51,17 @@ class ExponentReconciliation(Result):
 
     @property
     def ladders(self) -> tuple[str, ...]:
-        """The sets of runs that were walked."""
+        """The sets of runs analysed separately."""
         return tuple(dict.fromkeys(self.table.index.get_level_values("ladder")))
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """How far the answer may be believed: the notes."""
+        """Limits of validity: the notes."""
         return self.notes
 
     @property
     def headline(self) -> str:
-        """What is shown."""
+        """The runs and the quantity."""
         return (
             f"{self.runs}: the exponent a of N_opt = k C^a, step by step; medians and "
             f"{format_share(self.prob)} intervals."
@@ -68,7 +69,7 @@ class ExponentReconciliation(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Where each ladder begins and ends, and the step that moves it most."""
+        """The first and last exponent of each ladder, and its largest step."""
         found = []
         for ladder in self.ladders:
             rows = self.table.loc[ladder]
@@ -85,7 +86,7 @@ class ExponentReconciliation(Result):
         return tuple(found)
 
     def text_table(self) -> pd.DataFrame:
-        """Return the table as people read it."""
+        """Return the table formatted for display."""
         rows = [row for _, row in self.table.iterrows()]
         return pd.DataFrame(
             {
@@ -115,55 +116,56 @@ def reconcile_exponents(
     seed: int = 0,
     draws: int = 1000,
 ) -> ExponentReconciliation:
-    """Walk from Kaplan's way of measuring the exponent to Chinchilla's, a step at a time.
+    """Estimate the exponent by methods that change step by step from Kaplan's to Chinchilla's.
 
-    Kaplan et al. 2020 found N_opt ~ C^0.73, Hoffmann et al. 2022 C^0.50. Of the runs at hand
-    this shows what each of the differences between the two studies does to the exponent:
-    counting, range, warm-up, schedule and tuning.
+    Kaplan et al. 2020 found N_opt ~ C^0.73, Hoffmann et al. 2022 C^0.50. This shows, for the
+    given runs, the effect of each difference between the two studies on the exponent: counting,
+    range, warm-up, schedule and tuning.
 
     Parameters
     ----------
     runs
-        Runs with the columns that tell them apart, which `bayescale.sensitivity.steps.steps_for`
-        names. Runs in total parameters alone can show what counting and the range do.
+        Runs with the columns that distinguish the studies, see
+        `bayescale.sensitivity.steps.steps_for`. Runs with total parameters alone can show the
+        effects of counting and range.
     steps
-        What changes, one after the other (`bayescale.sensitivity.steps.Step`); those that the
-        columns of the runs allow unless given. The first is where the walk begins.
+        The changes in order (`bayescale.sensitivity.steps.Step`), of which the first is the
+        starting point; by default those that the columns of the runs allow.
     by
-        The column whose levels are walked by themselves; ``dataset`` where the runs have it.
+        The column whose levels are analysed separately; ``dataset`` by default, if present.
     way
-        How the exponent is measured: ``"parabolas"`` through the losses at common budgets,
-        ``"curves"``, the same after reading curves of training at common budgets, or ``"law"``, a
-        fitted card. Unless given the first of these that the runs of all steps allow.
+        The method: ``"parabolas"`` through the losses at common budgets, ``"curves"``, the same
+        after interpolating training curves at common budgets, or ``"law"``, a fitted card. By
+        default the first of these that the runs of all steps allow.
     given, shapes
-        How the runs count N, and what a model of a size looks like: see `recount`.
+        The counting convention of the runs, and the shapes of models: see `recount`.
     curve
-        The column that tells curves apart.
+        The column that identifies training curves.
     width
-        Parabolas go through sizes within this factor of the best of a budget.
+        Parabolas are fitted to sizes within this factor of the best one of a budget.
     card
-        The card that is fitted where a law is.
+        The card to fit with ``"law"``.
     prob
         Probability inside the intervals.
     seed, draws
-        Of the draws, and of a fit.
+        Seed and number of draws, including those of a fit.
 
     Returns
     -------
     ExponentReconciliation
-        A table of the steps. A step that no runs are there for, or that changes nothing, is left
-        out, and the caveats say so.
+        A table of the steps. A step without runs, or without effect on the runs, is left out with
+        a caveat.
 
     Raises
     ------
     RunsError
-        If the runs show no exponent at any step, or are of several families at one step.
+        If the runs identify no exponent at any step, or mix several families at one step.
 
     Notes
     -----
-    Budgets at which the best size is the smallest or the largest that was run are left out, as
-    by Porian et al. 2024, arXiv:2406.19146, whose ladder this is; they interpolate where a
-    parabola is fitted here. Counting: Pearce and Song 2024, arXiv:2406.12907.
+    The steps are those of Porian et al. 2024, arXiv:2406.19146. As there, budgets at which the
+    best size is the smallest or the largest run are left out; they interpolate where a parabola
+    is fitted here. Counting: Pearce and Song 2024, arXiv:2406.12907.
 
     Examples
     --------
@@ -250,7 +252,7 @@ def _selections(
     caveats: list[str],
     ladder: str,
 ) -> list[tuple[Step, Runs]]:
-    """Return the runs of every step that has any, and that are not those of the step before."""
+    """Return the runs of every step that has any and that changes them."""
     found: list[tuple[Step, Runs]] = []
     selection = Selection()
     for step in steps:

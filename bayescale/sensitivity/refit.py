@@ -1,4 +1,4 @@
-"""One fit of many, reduced to what is asked of all: the exponent and N_opt at a budget."""
+"""One refit of many, summarised by the exponent and N_opt at a budget."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ from bayescale.posterior.summary import tail_quantiles
 _DECADE = np.log(10.0)
 
 type Recounted = Callable[[Any], Any]
-"""N as it is to be reported, from N as it was fitted."""
+"""Converts fitted N to reported N."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of every fit.
+    """The quantities of interest of every refit.
 
     Attributes
     ----------
     compute
         The budget, in FLOP.
     cost
-        What it is of, in the counting of the sizes that were fitted.
+        Its cost, in terms of fitted N.
     count
-        N as it is to be reported, from N as it was fitted; None for the same.
+        Converts fitted N to reported N; None if they are the same.
     fixed
-        Values of the law's inputs beside size and tokens.
+        Values of the law's inputs other than size and tokens.
     prob
         Probability inside the intervals.
     """
@@ -49,20 +49,21 @@ class Question:
 
     @property
     def settings(self) -> tuple[object, ...]:
-        """What tells it from others, the same in another session."""
+        """The parts of the key of a stored result."""
         fixed = sorted((self.fixed or {}).items())
         return (self.compute, digest_of(self.cost, self.count), fixed, self.prob)
 
 
 def ask(source: Source, question: Question) -> dict[str, Any]:
-    """Return what a posterior answers, as a row of a table.
+    """Return the posterior summary of the quantities of interest, as a row of a table.
 
     Returns
     -------
     dict
         ``a``, the slope of ln N_opt on ln C over the decade around the budget, and ``n_opt`` at
-        it: medians, and ``_lower`` and ``_upper`` ends. Also ``log_n``, the median of ln N_opt,
-        and ``log_n_sd``; ``no_optimum``, the share of draws that have none and are left out.
+        it: medians and intervals (``_lower``, ``_upper``). Also ``log_n``, the median of ln
+        N_opt, and ``log_n_sd``; ``no_optimum``, the share of draws without an optimum, which are
+        left out.
     """
     budgets = question.compute * np.exp(_DECADE * np.array([-0.5, 0.0, 0.5]))
     log_n = as_posterior(source).curve.optimum(Spending(question.cost, budgets), question.fixed)
@@ -89,12 +90,12 @@ def ask(source: Source, question: Question) -> dict[str, Any]:
 def refit(
     model: Model, runs: Runs, question: Question, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Fit a model and ask it: what `ask` returns, and what the fit says of itself.
+    """Fit a model; return the summary of `ask` and the diagnostics of the fit.
 
     Returns
     -------
     dict
-        Beside the answers ``n_runs``, ``ok``, ``r_hat``, ``ess`` and ``status``.
+        The summary, with ``n_runs``, ``ok``, ``r_hat``, ``ess`` and ``status``.
 
     Raises
     ------
@@ -106,12 +107,12 @@ def refit(
 
 
 def refuse_without_optimum(model: Model, fixed: Mapping[str, object] | None) -> None:
-    """Raise an error for a model that cannot be asked for N_opt at a budget.
+    """Raise an error for a model without N_opt at a budget.
 
     Raises
     ------
     UnsuitableLawError, AmountError
-        If its law is not of size and tokens, or takes more than these and what is fixed.
+        If its law is not a function of size and tokens, or needs inputs that are not fixed.
     """
     Split.of(model.law, fixed)
 

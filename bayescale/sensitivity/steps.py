@@ -1,4 +1,4 @@
-"""Steps from Kaplan's way of measuring the exponent to Chinchilla's, each with its reason."""
+"""Steps from Kaplan's method of estimating the exponent to Chinchilla's, with their reasons."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,28 +11,27 @@ from bayescale.errors import RunsError
 from bayescale.sensitivity.apparent_exponent import STUDIES
 
 LONG_WARMUP = 0.2
-"""A warm-up of more than this share of a run's tokens is part of what is measured."""
+"""Largest share of warm-up in the tokens of a run that does not bias its loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What changes from here on.
+    """A change of method that holds from this step on.
 
     Attributes
     ----------
     name
-        What it is about.
+        Name of the change.
     why
-        What is wrong before it.
+        The problem that it removes.
     columns
-        Values that columns of the runs have from here on; an earlier value of the same column
-        no longer counts.
+        Required values of columns of the runs; they replace those of earlier steps.
     counting
-        How N and C are counted from here on; as before unless given.
+        Counting convention of N and C; unchanged unless given.
     keep
-        A query that runs must meet from here on, beside those of earlier steps.
+        A query that runs must meet, in addition to those of earlier steps.
     window
-        A query on the range that is fitted, in place of an earlier one; ``""`` for all of it.
+        A query for the fitted range, which replaces an earlier one; ``""`` for the full range.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What all steps so far have changed."""
+    """The cumulative changes of all steps so far."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     counting: str | Counting | None = None
@@ -53,7 +52,7 @@ class Selection:
     window: str = ""
 
     def after(self, step: Step) -> "Selection":
-        """Return what holds after one more step."""
+        """Return the selection after one more step."""
         return replace(
             self,
             columns={**self.columns, **step.columns},
@@ -63,7 +62,7 @@ class Selection:
         )
 
     def of(self, runs: Runs, given: str | Counting, shapes: ShapeFamily) -> Runs:
-        """Return the runs that are selected, counted as selected.
+        """Return the selected runs, under the selected counting convention.
 
         Raises
         ------
@@ -120,18 +119,18 @@ PORIAN: tuple[Step, ...] = (
         window="compute > 5.6e17",
     ),
 )
-"""The walk of Porian et al. 2024, arXiv:2406.19146, over the columns of their tables; then the
+"""The steps of Porian et al. 2024, arXiv:2406.19146, for the columns of their tables; then the
 upper half of their budgets."""
 
 
 def steps_for(runs: Runs) -> tuple[Step, ...]:
     """Return the steps that the columns of runs allow.
 
-    Porian's where the runs have the columns ``view``, ``warmup``, ``decay`` and ``hparams``.
-    Otherwise runs are counted without embeddings and cut at Kaplan's largest size, then in
-    full, then all fitted; then those are kept whose warm-up is short (``warmup_tokens``), whose
-    schedule has ended (``schedule_tokens``), and that were tuned (``tuned``), as far as there
-    are these columns.
+    These are `PORIAN` if the runs have the columns ``view``, ``warmup``, ``decay`` and
+    ``hparams``. Otherwise: counts without embeddings up to Kaplan's largest size, then total
+    counts, then all sizes; then only runs with a short warm-up (``warmup_tokens``), a completed
+    schedule (``schedule_tokens``), and tuned hyperparameters (``tuned``), as far as the runs have
+    these columns.
     """
     table = runs.table
     if set(PORIAN[0].columns) <= set(table.columns):

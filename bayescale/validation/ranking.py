@@ -54,7 +54,7 @@ class Ranking:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """Return ``elpd``, its difference ``diff`` to the best eligible law, and the ``se`` of that.
+        """Return ``elpd``, its difference ``diff`` to the best eligible law, and ``se`` of that.
 
         The standard error is the larger of that over clusters and that over repeats.
         """
