@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import lru_cache
+from threading import RLock
 
 import numpy as np
 
@@ -16,11 +17,16 @@ from bayescale.laws.user import FunctionLaw
 from bayescale.model.card import Model
 
 
+_ONE_AT_A_TIME = RLock()
+
+
 def compiled_logp(model: Model, sizes: Sizes = (), sampler: str = "nutpie") -> Sampler:
     """Return the compiled log density of a model, compiling it at most once per process."""
     # Identifier, title and references do not affect the density.
     plain = replace(model, id="compiled", title="", references=())
-    return _compiled_card(plain.to_toml(), model.law, sizes, sampler)
+    # Numba does not compile in two threads at a time: the process may end in a segmentation fault.
+    with _ONE_AT_A_TIME:
+        return _compiled_card(plain.to_toml(), model.law, sizes, sampler)
 
 
 @lru_cache(maxsize=32)
