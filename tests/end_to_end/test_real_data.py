@@ -86,10 +86,10 @@ def test_learning_curves_at_a_constant_rate_are_kaplans(shared_table):
 def test_learning_curves_under_a_cosine_are_in_the_other_mode(shared_table):
     fit = bs.fit("kaplan-ns-min", routed(shared_table), seed=1, progress=False)
     assert fit.gates.ok, fit.gates.messages
-    medians = fit.summary()["median"]
-    assert medians["alpha_N"] == pytest.approx(0.164, abs=0.01)
-    assert medians["alpha_S"] == pytest.approx(0.069, abs=0.01)
-    assert any("alpha_N above alpha_S" in remark for remark in fit.diagnostics.remarks)
+    # The checks say, of some draws, that the law bends otherwise than these runs.
+    assert float(fit.posterior["alpha_N"].median()) == pytest.approx(0.164, abs=0.01)
+    assert float(fit.posterior["alpha_S"].median()) == pytest.approx(0.069, abs=0.01)
+    assert any("alpha_N above alpha_S" in remark for remark in fit.diagnostics.messages)
 
 
 @pytest.mark.slow
