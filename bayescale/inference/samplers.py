@@ -16,7 +16,6 @@ from bayescale.laws import Law
 from bayescale.laws.user import FunctionLaw
 from bayescale.model.card import Model
 
-
 _ONE_AT_A_TIME = RLock()
 
 
