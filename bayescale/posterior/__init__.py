@@ -1,1 +1,1 @@
-"""`Fit`, and what its draws say."""
+"""Posteriors: `Fit`, `ModelAverage`, their predictions, diagnostics and summaries."""

@@ -1,4 +1,4 @@
-"""ModelAverage: the posterior of several laws at once, each with a share of the draws."""
+"""ModelAverage: the posterior of several laws, with draws in proportion to model weights."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -26,24 +26,24 @@ from bayescale.units import format_share
 type Parts = Mapping[str, Fit]
 
 _MINOR = 0.5
-"""An average fails where laws that the runs contradict have more than this share of it."""
+"""Total weight of laws with failed model checks above which the average fails."""
 
 
 @dataclass(frozen=True, eq=False)
 class ModelAverage:
-    """A posterior of several laws: draws of each in proportion to its weight, by `model_average`.
+    """A posterior averaged over laws, as returned by `model_average`.
 
-    `bayescale.allocate`, `bayescale.decide` and `bayescale.predict` take it as they take a fit:
-    its intervals allow for not knowing which law holds.
+    `bayescale.allocate`, `bayescale.decide` and `bayescale.predict` accept it in place of a fit.
+    Its intervals include model uncertainty.
 
     Attributes
     ----------
     fits
         The fits, by name.
     weights
-        The weight of each; they sum to one.
+        Model weights, summing to one.
     parts
-        The fits thinned to their share of the draws, without those that have none.
+        The fits, thinned in proportion to their weights; those without draws are left out.
     """
 
     fits: Parts
@@ -52,17 +52,17 @@ class ModelAverage:
 
     @cached_property
     def curve(self) -> MixedCurve:
-        """The response at any inputs, draw by draw and law after law."""
+        """Draws of the response as a function of the inputs, with the laws concatenated."""
         return self.curve_of(None)
 
     def curve_of(self, groups: Groups | None, dim: str = "plan") -> MixedCurve:
-        """Return the response at any inputs, of given levels of columns."""
+        """Return the response as a function of the inputs, at levels of the grouping factors."""
         return MixedCurve({n: part.curve_of(groups, dim) for n, part in self.parts.items()})
 
     def pieces(self, seed: int | None = None) -> Iterator[tuple[Fit, slice, int]]:
-        """Yield each part, where its draws lie along ``draw``, and the seed of its scatter.
+        """Yield each part, the slice of its draws along ``draw``, and the seed of its noise.
 
-        Laws that were fitted with one seed do not have the same scatter.
+        Seeds differ between parts, so that the noise of laws fitted with one seed is independent.
         """
         start = 0
         for place, part in enumerate(self.parts.values()):
@@ -72,60 +72,60 @@ class ModelAverage:
             start = stop
 
     def thin(self, most: int) -> "ModelAverage":
-        """Return the same average with about `most` draws, each law in its proportion."""
+        """Return the average thinned to about `most` draws, with the same weights."""
         share = most / self.n_draws
         parts = {n: part.thin(math.ceil(share * part.n_draws)) for n, part in self.parts.items()}
         return replace(self, parts=MappingProxyType(parts))
 
     @property
     def is_point(self) -> bool:
-        """Whether there is a single draw without uncertainty, as of published constants."""
+        """Whether this is a point estimate, such as published constants: False."""
         return False
 
     @property
     def n_draws(self) -> int:
-        """How many draws there are, of all laws."""
+        """Number of draws, over all laws."""
         return sum(part.n_draws for part in self.parts.values())
 
     @property
     def law(self) -> Law:
-        """The first of the laws, whose inputs are those of all."""
+        """The first law; all laws have the same inputs."""
         return self._first.law
 
     @property
     def runs(self) -> Runs:
-        """The runs that all were fitted to."""
+        """The runs that all laws were fitted to."""
         return self._first.runs
 
     @property
     def inputs(self) -> dict[str, NDArray[np.float64]]:
-        """What the laws were given: their inputs, one value a run."""
+        """The inputs of the laws at the fitted runs."""
         return self._first.inputs
 
     @property
     def columns(self) -> dict[str, str]:
-        """The column of the runs that each input of the laws is."""
+        """The column of the runs for each input of the laws."""
         return self._first.columns
 
     @property
     def response(self) -> str:
-        """What the laws are laws of."""
+        """The response, as a column of the runs."""
         return self._first.response
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """The columns between whose levels all of the laws differ."""
+        """The grouping factors that all laws have."""
         found = [part.groupings for part in self.parts.values()]
         return tuple(c for c in found[0] if all(c in other for other in found))
 
     @property
     def has_discrepancy(self) -> bool:
-        """Whether each law may be wrong beyond the runs."""
+        """Whether every model has a discrepancy term."""
         return all(part.has_discrepancy for part in self.parts.values())
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
-        """The checks of each fit that has a share."""
+        """The checks of each fit with a positive weight."""
         found = {name: self.fits[name].diagnostics for name in self.parts}
         table = pd.concat({name: d.table for name, d in found.items()})
         table.index = pd.Index([": ".join(map(str, key)) for key in table.index], name="quantity")
@@ -137,10 +137,10 @@ class ModelAverage:
         return Diagnostics(table, tuple(checks))
 
     def _criticism(self, name: str) -> list[Check]:
-        """Return what the runs say of one law.
+        """Return the model checks of one law.
 
-        Laws are averaged because none of them holds: that the runs contradict some with a minor
-        share deserves a remark.
+        Averaging presumes that no single law is right, so failures are downgraded to remarks if
+        the failing laws have a minor total weight.
         """
         refuted = [n for n in self.parts if any(c.failed for c in self.fits[n].criticism)]
         minor = float(self.weights[refuted].sum()) <= _MINOR
@@ -149,18 +149,18 @@ class ModelAverage:
 
     @property
     def description(self) -> str:
-        """One line: which laws, with which weights, fitted to what."""
+        """One line: the laws, their weights and the runs."""
         shares = ", ".join(f"{name} {format_share(round(w, 3))}" for name, w in self._sorted)
         return f"Average of laws ({shares}) on {len(self.runs)} runs of {self.runs.name}."
 
     @property
     def answering(self) -> str:
-        """What answers rest on; first of which level they are, where levels differ."""
+        """The description, preceded by the levels assumed for unspecified grouping factors."""
         said = dict.fromkeys(text for part in self.parts.values() for text in part.unnamed_levels)
         return " ".join([*said, self.description])
 
     def refuse_unknown_groups(self, groups: Groups) -> None:
-        """Raise for a column by which a law does not group, or a level that was not fitted."""
+        """Raise for a column that is no grouping factor of a law, or for an unknown level."""
         for part in self.parts.values():
             part.refuse_unknown_groups(groups)
 
@@ -177,21 +177,21 @@ class ModelAverage:
 
 
 def model_average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]") -> ModelAverage:
-    """Average several laws, so that plans allow for not knowing which holds.
+    """Average the posteriors of several laws, to include model uncertainty in plans.
 
     Parameters
     ----------
     fits
-        Fits of the same runs, by name: laws of the same inputs.
+        Fits of the same runs, by name. Their laws have the same inputs.
     weights
-        The weight of each name, not negative; a name without one has none. Those of
-        `bayescale.compare` (``comparison.weights``) are of how a mixture predicts larger scales.
+        Non-negative weights by name; missing ones are zero. The stacking weights of
+        `bayescale.compare` (``comparison.weights``) optimise predictions at larger scales.
 
     Returns
     -------
     ModelAverage
-        What `allocate`, `decide` and `predict` take in place of a fit. It has as many draws as
-        the largest of the fits, of each law in proportion to its weight.
+        Accepted by `allocate`, `decide` and `predict` in place of a fit. It has as many draws as
+        the largest fit, allotted to the laws in proportion to their weights.
 
     Raises
     ------
@@ -200,13 +200,13 @@ def model_average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]"
     CardError
         If the laws do not take the same inputs.
     ValueError
-        If weights are negative, sum to nothing, or are of names that are no fits.
+        If weights are negative, sum to zero, or have names that are not among the fits.
 
     Notes
     -----
-    Each draw keeps its own law, so that each has its own optimum: it is the predictive
-    distributions that are averaged (Yao, Vehtari, Simpson and Gelman 2018,
-    doi:10.1214/17-BA1091), never parameters, which mean different things in different laws.
+    Predictive distributions are averaged (Yao, Vehtari, Simpson and Gelman 2018,
+    doi:10.1214/17-BA1091), not parameters, whose meaning differs between laws. Each draw belongs
+    to one law and has its own optimum.
 
     Examples
     --------
@@ -254,7 +254,7 @@ def model_average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]"
 
 
 def _whole_numbers(amounts: NDArray[np.float64]) -> list[int]:
-    """Round amounts so that their sum stays, by the largest remainders."""
+    """Round amounts to integers of the same sum, by the largest-remainder method."""
     whole = np.floor(amounts).astype(int)
     missing = round(float(amounts.sum())) - int(whole.sum())
     whole[np.argsort(-(amounts - whole), kind="stable")[:missing]] += 1
@@ -262,7 +262,7 @@ def _whole_numbers(amounts: NDArray[np.float64]) -> list[int]:
 
 
 def _thinned(fit: Fit, count: int, start: int) -> Fit:
-    """Return a fit with so many of its draws, evenly taken, numbered on from a start."""
+    """Return a fit with `count` evenly spaced draws in one chain, numbered from `start`."""
     chains, draws = (fit.posterior.sizes[dim] for dim in ("chain", "draw"))
     taken = np.round(np.linspace(0, chains * draws - 1, count)).astype(int)
     where: dict[str, Any] = {

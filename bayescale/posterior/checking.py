@@ -1,4 +1,4 @@
-"""All that is asked of a fit beyond convergence, in one place."""
+"""The model checks of a fit, which are those beyond convergence."""
 
 from bayescale.model.checks import Check
 from bayescale.model.identifiability import design_checks
@@ -9,7 +9,7 @@ from bayescale.posterior.overlooked import check_columns
 
 
 def checks_of(fit: FittedModel) -> tuple[Check, ...]:
-    """Return what the runs say of a fit: their design, their residuals, and what they taught."""
+    """Return the checks of a fit's design, residuals, priors and contraction."""
     scores = Scores.of(fit)
     return (
         *design_checks(fit.model, fit.runs),

@@ -1,4 +1,4 @@
-"""What runs taught of each coordinate of a law, and where they disagree with its prior."""
+"""Posterior contraction of each coordinate of a law, and prior-data conflict."""
 
 import numpy as np
 import pandas as pd
@@ -13,34 +13,34 @@ from bayescale.posterior.fitted import FittedModel
 from bayescale.units import format_number
 
 LEARNT = 0.5
-"""Less contraction than this is called a coordinate that the runs do not tell: more than half of
-the variance that it had before the runs is left."""
+"""Contraction below which a coordinate counts as weakly identified: the posterior retains more
+than half of the prior variance."""
 
 HARDLY = 0.25
-"""With less, an interval is nearly as wide as before the runs: 0.87 times or more."""
+"""Contraction below which posterior intervals are at least 0.87 times as wide as prior ones."""
 
 _WIDE, _WIDE_EXPONENT = 0.2, 0.1
-"""What is known better than this, in ln units or as an exponent of N_opt, was stated by a narrow
-prior on purpose."""
+"""Standard deviations, in ln units and of the exponent of N_opt. Narrower posteriors are not
+reported, since a prior that gives them is informative on purpose."""
 
 SURPRISING, IMPOSSIBLE = 0.002, 1e-4
-"""Probabilities under its prior of what lies as far out as a posterior median: of any unknown,
-which is worth a remark; and of so much scatter, which fails."""
+"""Prior tail probabilities of a posterior median: of any parameter, below which there is a remark,
+and of the noise scale, below which the check fails."""
 
 _PRIOR_DRAWS = 4000
 _EXPONENT, _SCATTER, _TAILS = "a", "sigma", "nu"
 
 
 def contraction(fit: FittedModel) -> "pd.Series[float]":
-    """Return by how much the runs narrowed each elasticity and exponent of a law.
+    """Return the posterior contraction of each elasticity and exponent of a law.
 
     Returns
     -------
     Series
-        One less the ratio of posterior to prior variance, on the scale that is sampled (the
-        logarithm of what is positive): one for what the runs determine, zero for what they say
-        nothing of, below zero where they leave it wider than the prior (two modes). The level of
-        the law is left out; any run determines it. Source: Betancourt 2018, arXiv:1803.08393.
+        ``1 - posterior variance / prior variance`` on the unconstrained scale (the logarithm of
+        positive parameters): one if identified by the runs, zero if not, and negative if the
+        posterior is wider than the prior (for example with two modes). The level of the law is
+        left out, since any run identifies it. Source: Betancourt 2018, arXiv:1803.08393.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def contraction(fit: FittedModel) -> "pd.Series[float]":
 
 
 def not_told(fit: FittedModel) -> tuple[str, ...]:
-    """Return the names of what the runs do not tell: all, where they cannot tell terms apart."""
+    """Return the names of weakly identified coordinates: all, if the law is not identifiable."""
     found = contraction(fit)
     if unidentified(fit.model, fit.runs):
         return tuple(map(str, found.index))
@@ -62,17 +62,17 @@ def not_told(fit: FittedModel) -> tuple[str, ...]:
 
 
 def check_learning(fit: FittedModel) -> Check:
-    """Return whether the runs tell the elasticities and exponents, and so the optimum.
+    """Check that the runs identify the elasticities and exponents, and thus the optimum.
 
-    It fails where the exponent of N_opt in compute, or of a law without one every coordinate, is
-    hardly narrower than before the runs; and remarks on each coordinate that is not learnt. What
-    a narrow prior states on purpose is not to be learnt.
+    The check fails if the exponent of N_opt in compute, or every coordinate of a law without one,
+    has hardly contracted, and remarks on weakly identified coordinates. Narrow posteriors are
+    exempt, since their priors are informative on purpose.
     """
     drawn = _drawn(fit)
     found = _contraction(fit, drawn)
     wide = [_spread(fit, str(name), fit.posterior[str(name)]) > _WIDE for name in found.index]
     found_wide = found[wide]
-    untold = [str(name) for name in found_wide.index[found_wide < LEARNT]]
+    weak = [str(name) for name in found_wide.index[found_wide < LEARNT]]
     before, after = _exponents(fit, drawn)
     if before is not None and after is not None:
         left = float(after.var() / before.var())
@@ -95,20 +95,20 @@ def check_learning(fit: FittedModel) -> Check:
         )
     return Check(
         name="learning",
-        status=verdict(failed=False, remark=bool(untold)),
+        status=verdict(failed=False, remark=bool(weak)),
         statistic=float(found.min()) if len(found) else np.nan,
-        sentence=f"The runs do not tell {', '.join(untold)}: more than half of the variance of "
+        sentence=f"The runs do not tell {', '.join(weak)}: more than half of the variance of "
         "the prior is left."
-        if untold
+        if weak
         else "The runs tell every elasticity and exponent that was not known.",
     )
 
 
 def check_priors(fit: FittedModel) -> Check:
-    """Return whether what the runs say lies where the priors expect it (Box 1980).
+    """Check for prior-data conflict (Box 1980).
 
-    Of the scatter only more than was expected counts: less does no harm, and how heavy its tails
-    are is a check of its own.
+    The noise scale is checked in the upper tail only, since less noise than expected is harmless.
+    The weight of the noise's tails has a separate check.
     """
     tails, middles = {}, {}
     for name, prior in fit.model.all_priors.items():
@@ -155,14 +155,14 @@ def _drawn(fit: FittedModel) -> dict[str, NDArray[np.float64]]:
 
 
 def _spread(fit: FittedModel, name: str, values: object) -> float:
-    """Return the standard deviation on the scale that is sampled."""
+    """Return the standard deviation on the unconstrained scale."""
     return float(np.std(fit.model.priors[name].unconstrain(np.asarray(values))))
 
 
 def _exponents(
     fit: FittedModel, drawn: Values
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Return draws of the exponent of N_opt in compute before and after the runs, if there is."""
+    """Return prior and posterior draws of the exponent of N_opt in compute, or None."""
     law = fit.law
     after = law.derived(fit.parameters).get(_EXPONENT) if law.takes_size_and_tokens else None
     if after is None:

@@ -1,7 +1,7 @@
-"""R-hat and effective sample sizes of many quantities at once, on bare arrays.
+"""R-hat and effective sample sizes, vectorised over quantities, on NumPy arrays.
 
-The measures are those of Vehtari et al. 2021, doi:10.1214/20-BA1221, to the digits of ArviZ, which
-takes quantities one by one: a fit with families has hundreds of them.
+The measures are those of Vehtari et al. 2021, doi:10.1214/20-BA1221, and agree with ArviZ, which
+computes them one quantity at a time: a fit with families has hundreds of quantities.
 """
 
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 type Array = NDArray[np.float64]
 
 _AT_ONCE = 2_000_000
-"""Draws that are in memory together, several times over."""
+"""Number of draws processed at a time, which bounds memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Convergence:
-    """Measures of each quantity.
+    """Convergence measures, with one value per quantity.
 
     Attributes
     ----------
     r_hat
-        The greater of the rank-normalised split R-hat and that of the folded draws.
+        Maximum of the rank-normalised split R-hat of the draws and of the folded draws.
     ess_bulk, ess_tail
-        Effective sample sizes of the rank-normalised draws, and of the indicators of two tails.
+        Effective sample sizes of the rank-normalised draws, and of the tail indicators.
     ess_within
-        The lesser of the two if chains are taken to agree. Chains that differ have few effective
-        samples because they differ, which must not excuse them.
+        Minimum of the two without the between-chain variance. Disagreement of chains lowers
+        their effective sample size, which must not raise the R-hat that is tolerated.
     """
 
     r_hat: Array
@@ -38,14 +38,14 @@ class Convergence:
 
 
 def measure(draws: Array, tails: Sequence[float]) -> Convergence:
-    """Return the measures of each quantity; NaN where a draw is NaN, or R-hat of one that is still.
+    """Return the measures of each quantity: NaN if a draw is NaN; R-hat also if it is constant.
 
     Parameters
     ----------
     draws
-        Shape (quantity, chain, draw).
+        Array of shape (quantity, chain, draw).
     tails
-        The probabilities whose quantiles must be known well.
+        Probabilities of the quantiles whose effective sample size is the tail one.
     """
     size = draws.shape[1] * draws.shape[2]
     parts = np.array_split(np.arange(len(draws)), 1 + len(draws) * size // _AT_ONCE)
@@ -68,13 +68,13 @@ def _measure(draws: Array, tails: Sequence[float]) -> tuple[Array, ...]:
 
 
 def _halves(draws: Array) -> Array:
-    """Return each chain as two, so that a drift within it shows."""
+    """Split each chain in halves, to detect nonstationarity within chains."""
     half = draws.shape[-1] // 2
     return np.concatenate([draws[..., :half], draws[..., -half:]], axis=1)
 
 
 def _normal_scores(draws: Array) -> Array:
-    """Return the Normal quantiles of the ranks of all draws of each quantity (Blom 1958)."""
+    """Return rank-normalised draws of each quantity (Blom 1958)."""
     from scipy.special import ndtri
     from scipy.stats import rankdata
 
@@ -94,7 +94,7 @@ def _r_hat(draws: Array) -> Array:
 
 
 def _ess(draws: Array) -> tuple[Array, Array]:
-    """Return the effective samples of the mean, and those there would be if chains agreed."""
+    """Return the effective sample size of the mean, with and without between-chain variance."""
     chains, count = draws.shape[1:]
     covariance = _autocovariance(draws).mean(axis=1)
     means = draws.mean(axis=-1).var(axis=-1, ddof=1)[:, None] if chains > 1 else 0.0
@@ -107,23 +107,21 @@ def _ess(draws: Array) -> tuple[Array, Array]:
 
 
 def _autocorrelation_time(covariance: Array, means: Array | float) -> Array:
-    """Return by how much the variance of a mean exceeds that of independent draws.
-
-    By Geyer's initial monotone sequence.
+    """Return the integrated autocorrelation time, by Geyer's initial monotone sequence.
 
     Parameters
     ----------
     covariance
-        Autocovariances by lag, the means over chains.
+        Autocovariances by lag, averaged over chains.
     means
-        Variance of the means of chains.
+        Variance of the chain means.
     """
     count = covariance.shape[-1]
     within = covariance[:, :1] * count / (count - 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         rho = 1.0 - (within - covariance) / (covariance[:, :1] + means)
     rho[:, 0] = 1.0
-    # Pairs up to the first that is not positive, or to the last that there is.
+    # Pairs of lags up to the first with a non-positive sum, or up to the last pair.
     last = max((count - 3 + count % 2) // 2, 0)
     even, odd = rho[:, : 2 * last + 2 : 2], rho[:, 1 : 2 * last + 2 : 2]
     sums = even + odd

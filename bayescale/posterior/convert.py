@@ -1,4 +1,4 @@
-"""Draws in the forms that other tools take: ArviZ trees, tables, one set of coefficients."""
+"""Conversion of fits to ArviZ trees, data frames and point estimates."""
 
 import json
 
@@ -13,7 +13,7 @@ from bayescale.posterior.likelihood import log_densities
 
 
 def coefficients_of(fit: FittedModel) -> dict[str, float]:
-    """Return one set of natural parameters that belong together; see `Fit.coefficients`."""
+    """Return a point estimate of the natural parameters; see `Fit.coefficients`."""
     law, reference = fit.law, fit.scale.reference
     coordinates = law.to_reference(fit.curve.parameters, reference)
     middle = {name: float(np.median(values)) for name, values in coordinates.items()}
@@ -23,19 +23,19 @@ def coefficients_of(fit: FittedModel) -> dict[str, float]:
 
 
 def draws_of(fit: FittedModel) -> pd.DataFrame:
-    """Return one row a draw; see `Fit.to_dataframe`."""
+    """Return a data frame with one row per draw; see `Fit.to_dataframe`."""
     return fit.quantities.to_dataframe().reset_index()
 
 
 def tree_of(fit: FittedModel) -> xr.DataTree:
-    """Return the groups that ArviZ knows; see `Fit.to_datatree`."""
+    """Return a tree with the groups of ArviZ; see `Fit.to_datatree`."""
     response = f"log_{fit.law.response}"
     observed = np.log(fit.runs.column(fit.law.response))
     labels = fit.runs.table["run"].astype(str).to_numpy(dtype=object)
     coordinates = {"run": labels}
     groups = {
         "posterior": fit.posterior,
-        # Of a posterior that was sampled for longer, statistics are numbered as sampled.
+        # In a thinned posterior the statistics keep the numbering before thinning.
         "sample_stats": fit.sample_stats.assign_coords(draw=fit.posterior["draw"]),
         "log_likelihood": log_likelihood(fit).assign_coords(coordinates).to_dataset(name=response),
         "observed_data": xr.Dataset({response: ("run", observed)}, coordinates),
@@ -43,7 +43,7 @@ def tree_of(fit: FittedModel) -> xr.DataTree:
             {name: ("run", values) for name, values in fit.inputs.items()}, coordinates
         ),
     }
-    # Levels are of columns of any name, and the names of a tree's variables are not.
+    # Grouping columns may have any name, but names of variables in a tree are restricted.
     tree = xr.DataTree.from_dict({name: draws_to_dataset(x) for name, x in groups.items()})
     tree.attrs = {
         "creation_library": "bayescale",
@@ -55,12 +55,12 @@ def tree_of(fit: FittedModel) -> xr.DataTree:
 
 
 def log_likelihood(fit: FittedModel) -> xr.DataArray:
-    """Return the log density of the log response of each fitted run, under every draw.
+    """Return the pointwise log likelihood of the fitted runs, on the log response.
 
     Returns
     -------
     DataArray
-        Dims ``chain``, ``draw``, ``run``. Of checkpoints of one run, each given those before it.
+        Dims ``chain``, ``draw``, ``run``. Correlated checkpoints are conditional on earlier ones.
     """
     dims = ("chain", "draw", "run")
     coordinates = {name: fit.posterior[name] for name in dims[:2]}

@@ -1,12 +1,12 @@
-"""What the runs say against a fit: residuals that are not the scatter that the model says.
+"""Model checks based on pivotal discrepancy measures of the residuals.
 
-Each statistic is of normal scores of residuals: their probabilities under the noise of one draw,
-taken through the inverse of the Normal distribution function. Under the model, with a truth from
-its prior, the scores at a draw of the posterior are as independent standard Normals as those at
-the truth, since the two have one joint distribution with the data; so a statistic of one draw has
-a known distribution, however much the data were used to fit (Johnson 2007, Bayesian Anal. 2, 719;
-Yuan and Johnson 2012, Biometrics 68, 156). What is reported is the median over draws, which is
-beyond a quantile no more than twice as often as one draw is.
+The statistics are functions of normal scores of residuals: their CDF values under the noise of one
+posterior draw, transformed by the standard normal quantile function. If parameters are drawn from
+the prior, scores at a posterior draw have the same joint distribution as scores at the true
+parameters, that of independent standard normals. A statistic of one draw thus has a known
+distribution although the data were used for fitting (Johnson 2007, Bayesian Anal. 2, 719; Yuan and
+Johnson 2012, Biometrics 68, 156). Checks report the median p-value over draws, which falls below a
+threshold at most twice as often as that of one draw.
 """
 
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ from bayescale.posterior.predict import noise_at_runs
 from bayescale.units import format_number
 
 BY_CHANCE = 0.002
-"""A pattern that is as strong this often by chance deserves a remark."""
+"""P-value below which a pattern is reported as a remark."""
 
 MOSTLY = 0.5
-"""A share of the scatter: what explains more of it fails, since what is left is the noise and the
-law is wrong by more than that."""
+"""Explained share of the residual variance above which a check fails: the misfit of the law then
+exceeds the remaining noise."""
 
 NEGLIGIBLE = 1e-4
-"""Residuals of less than a hundredth of a per cent change no answer, however they lie."""
+"""Relative residuals below which patterns are ignored, since they change no result."""
 
 _DRAWS, _FEWEST, _VALUES = 100, 20, 20_000
-"""Draws that are looked at; fewer for large tables, so that there are about so many scores."""
+"""Maximal and minimal number of draws used, and the approximate total number of scores."""
 
 _DEGREE = {1: 4, 2: 2}
-"""Degree of the polynomial in the logs of one and of two inputs; one for more."""
+"""Polynomial degree in the log inputs, by number of inputs; one for more than two."""
 
 AT_BOUND = 0.005
-"""Degrees of freedom to which their prior gives no more than this probability, or to fewer, are at
-their bound."""
+"""Prior probability of fewer degrees of freedom than the posterior median. If it is smaller, the
+median counts as at its lower bound."""
 
 _FEW = 8
 _EXTREME = 1e-12
@@ -45,18 +45,18 @@ _EXTREME = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Residuals of the runs of a fit, draw by draw.
+    """Residuals of the fitted runs and their normal scores, for each draw.
 
     Attributes
     ----------
     normal
-        Their normal scores, one row a draw.
+        Normal scores, with one row per draw.
     residuals
-        Log response less the log of the curve, in the same shape.
+        Log response minus the log of the curve, in the same shape.
     logs
-        Logs of the inputs, one row an input.
+        Log inputs, with one row per input.
     kept
-        Which runs those are: all but those that diverged.
+        Mask of the runs that are included: all but the diverged ones.
     """
 
     normal: NDArray[np.float64]
@@ -87,11 +87,11 @@ class Scores:
 
     @property
     def negligible(self) -> bool:
-        """Whether the curve misses the runs by so little that nothing follows from how."""
+        """Whether the residuals are too small for their pattern to matter."""
         return float(np.median(np.abs(self.residuals).max(axis=1))) < NEGLIGIBLE
 
     def smooth(self) -> NDArray[np.float64]:
-        """Return an orthonormal basis of polynomials in the logs of the inputs, in columns."""
+        """Return an orthonormal basis of polynomials in the log inputs, in columns."""
         scaled = [standardised(x) for x in self.logs]
         degree = _DEGREE.get(len(scaled), 1)
         columns = [np.ones_like(scaled[0])]
@@ -100,7 +100,7 @@ class Scores:
         return orthonormal(np.stack(columns, axis=1))
 
     def explained(self, basis: NDArray[np.float64]) -> tuple[float, float]:
-        """Return the p-value of what a basis explains of the scores, and its share of them."""
+        """Return the p-value of the variation explained by a basis, and its share of the total."""
         from scipy.special import chdtrc
 
         found = np.square(self.normal @ basis).sum(axis=1)
@@ -108,13 +108,13 @@ class Scores:
         return float(np.median(chdtrc(basis.shape[1], found))), float(np.median(share))
 
     def without(self, basis: NDArray[np.float64]) -> "Scores":
-        """Return the scores less what a basis explains."""
+        """Return the scores projected orthogonally to a basis."""
         rest = self.normal - (self.normal @ basis) @ basis.T
         return Scores(rest, self.residuals, self.logs, self.kept)
 
 
 def check_pattern(fit: FittedModel, scores: Scores) -> Check:
-    """Return whether residuals follow a smooth pattern in the inputs, which the law does not."""
+    """Check for a smooth pattern of the residuals in the inputs, which indicates misfit."""
     basis = scores.smooth()
     chance, share = scores.explained(basis)
     odd = chance < BY_CHANCE and not scores.negligible
@@ -137,7 +137,7 @@ def check_pattern(fit: FittedModel, scores: Scores) -> Check:
 
 
 def check_evenness(fit: FittedModel, scores: Scores) -> Check:
-    """Return whether the scatter is the same along compute, or along the first input."""
+    """Check for heteroscedasticity in compute, or in the first input."""
     from scipy.special import ndtr
 
     column, amounts = _scale_of(fit)
@@ -158,10 +158,10 @@ def check_evenness(fit: FittedModel, scores: Scores) -> Check:
 
 
 def check_tails(fit: FittedModel, scores: Scores) -> Check:
-    """Return whether the tails of the scatter are as heavy as their prior lets them be.
+    """Check that the degrees of freedom of the noise are not at the lower bound of their prior.
 
-    Tails at their bound take up what the law cannot follow: some runs are followed closely, and
-    all others are called outliers.
+    At the bound heavy tails absorb misfit of the law, which follows some runs closely and treats
+    all others as outliers.
     """
     prior = fit.model.noise.priors["nu"]
     middle, sigma = (float(fit.posterior[name].median()) for name in ("nu", "sigma"))
@@ -183,7 +183,7 @@ def check_tails(fit: FittedModel, scores: Scores) -> Check:
 
 
 def percent(share: float) -> str:
-    """Return a share in per cent, to two digits."""
+    """Format a share in per cent, to two significant digits."""
     return f"{format_number(100.0 * share, 2)} %"
 
 
@@ -195,7 +195,7 @@ def _scale_of(fit: FittedModel) -> tuple[str, NDArray[np.float64]]:
 
 
 def _by_decade(scores: Scores, log: NDArray[np.float64]) -> str:
-    """Return the spread of residuals in the first and the last decade that have enough runs."""
+    """Describe the residual scale in the first and the last decade with enough runs."""
     decade = np.floor((log - log.min()) / np.log(10.0)).astype(int)
     counts = np.bincount(decade)
     full = np.flatnonzero(counts >= _FEW)
@@ -209,11 +209,11 @@ def _by_decade(scores: Scores, log: NDArray[np.float64]) -> str:
 
 
 def standardised(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values less their mean, over their standard deviation."""
+    """Return values centred at their mean and scaled by their standard deviation."""
     return (x - x.mean()) / max(float(x.std()), 1e-12)
 
 
 def orthonormal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return an orthonormal basis of what columns span."""
+    """Return an orthonormal basis of the column space."""
     found, size, _ = np.linalg.svd(columns, full_matrices=False)
     return np.asarray(found[:, size > 1e-6 * size[0]])

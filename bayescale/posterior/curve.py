@@ -1,4 +1,4 @@
-"""Curve: what draws of a posterior say of the response, anywhere: the law, and its discrepancy."""
+"""Curve: draws of the response as a function of the inputs: the law and its discrepancy."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,27 +26,27 @@ from bayescale.model.pooling import Pooling
 
 _GRID = 81
 _MARGIN = 1.5
-"""How far beyond the optima of the law alone, in ln N, those of the curve are looked for."""
+"""Margin of the search for optima of the curve around those of the law alone, in ln N."""
 
 
 type Groups = Mapping[str, Any]
-"""By column the level of every plan or run; or one level for all."""
+"""Levels by grouping factor: one for each plan or run, or one for all."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Curve:
-    """Draws of a response as a function of the law's inputs.
+    """Draws of the response as a function of the law's inputs.
 
     Attributes
     ----------
     law, parameters
-        The law, and draws of its natural parameters: of each plan, where those are of levels
-        between which they differ.
+        The law, and draws of its natural parameters, which have a dimension of plans if they vary
+        between the levels of the plans.
     drift, reference, walks
-        The discrepancy if the model has one, the reference point from which it grows, and draws
-        of the scaled steps along its axes, with the dimensions ``axis`` and ``cell``.
+        The discrepancy term, if any, the reference point at which it is zero, and draws of its
+        scaled random-walk steps, with dims ``axis`` and ``cell``.
     tilts
-        Draws of differences of the log response (``""``) and of the elasticity in an input.
+        Draws of group effects on the log response (``""``) and on the elasticity in an input.
     """
 
     law: Law
@@ -67,29 +67,29 @@ class Curve:
         dim: str = "plan",
         seed: int = 0,
     ) -> "Curve":
-        """Return the curve of draws under a model.
+        """Return the curve of posterior draws of a model.
 
         Parameters
         ----------
         model, scale, draws
             A model, the centre of its runs, and draws of all its unknowns.
         groups
-            Levels of columns by which the model groups runs. Natural parameters are those of
-            the level; of a level that was not fitted, or not named, they are drawn anew. The
-            response itself differs by the columns named alone.
+            Levels of the grouping factors. Effects on natural parameters of an unseen or
+            unspecified level are drawn from their population distribution; effects on the
+            response are included for the specified grouping factors only.
         dim
-            The dimension along which several levels of a column lie.
+            Dimension of several levels.
         seed
-            Of the levels drawn anew.
+            Seed of the draws for unseen levels.
         """
         law, drift, groups = model.law, model.discrepancy, groups or {}
         differences: dict[str, Any] = {}
         tilts: dict[str, Any] = {}
-        anew: dict[str, NDArray[np.float64]] = {}
+        drawn: dict[str, NDArray[np.float64]] = {}
         for i, effect in enumerate(model.effects):
             of_law = effect.of in law.parameters
             if of_law or effect.by in groups:
-                found = effects_at(effect, draws, groups.get(effect.by), dim, (seed, i), anew)
+                found = effects_at(effect, draws, groups.get(effect.by), dim, (seed, i), drawn)
                 name = "" if effect.of == law.response else effect.of
                 into = differences if of_law else tilts
                 into[name] = into.get(name, 0.0) + found
@@ -109,7 +109,7 @@ class Curve:
 
     @classmethod
     def of_constants(cls, constants: Constants) -> "Curve":
-        """Return the curve of published constants: a single draw."""
+        """Return the curve of published constants, with a single draw."""
         draws = {
             name: xr.DataArray([[value]], dims=("chain", "draw"))
             for name, value in constants.parameters.items()
@@ -118,22 +118,22 @@ class Curve:
 
     @property
     def pieces(self) -> "tuple[Curve, ...]":
-        """The one curve that there is; of an average of laws, one of each."""
+        """The curve itself, as a tuple; a `MixedCurve` has one curve per law."""
         return (self,)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of chains, and of draws of each."""
+        """Number of chains, and of draws per chain."""
         draws = next(iter(self.parameters.values()))
         return draws.sizes["chain"], draws.sizes["draw"]
 
     @property
     def caveat(self) -> str:
-        """What belongs beside every result of the law, if anything."""
+        """Caveat that accompanies results of the law, or an empty string."""
         return self.law.caveat
 
     def response(self, log_inputs: Values) -> xr.DataArray:
-        """Return the response at natural logarithms of the inputs."""
+        """Return draws of the response at natural logarithms of the inputs."""
         response: xr.DataArray = self.law.formula(log_inputs, self.parameters)
         if self.reference is None:
             return response
@@ -141,10 +141,10 @@ class Curve:
         return bent
 
     def departure(self, log_inputs: Values) -> Any:
-        """Return the departure of the log response from the law: discrepancy and tilts."""
+        """Return the discrepancy and group effects, on the log response."""
         if self.reference is None:
             return 0.0
-        # Written out, not divided, so that plain arrays of inputs work as labelled ones do.
+        # A difference of logs by name works for NumPy and labelled arrays alike.
         centred = {name: x - np.log(self.reference[name]) for name, x in log_inputs.items()}
         departure: Any = 0.0
         if self.drift is not None and self.walks is not None:
@@ -154,9 +154,9 @@ class Curve:
         return departure
 
     def optimal_log_params(self, log_product: xr.DataArray) -> xr.DataArray:
-        """Return ln N of the least loss under ``N D = exp(log_product)``, for every draw.
+        """Return ln N that minimises the loss under ``N D = exp(log_product)``, for every draw.
 
-        A draw whose optimum lies beyond one parameter or one token, or that has none, gives NaN.
+        It is NaN for draws without an optimum of at least one parameter and one token.
         """
         product = Spending(ProductCost(1.0, "N D"), np.exp(log_product.to_numpy()))
         return self.optimum(product).assign_coords(compute=log_product["compute"])
@@ -164,20 +164,20 @@ class Curve:
     def optimum(
         self, spending: Spending, fixed: Mapping[str, object] | None = None
     ) -> xr.DataArray:
-        """Return ln N of the least loss that each budget buys, for every draw.
+        """Return ln N that minimises the loss at each budget, for every draw.
 
         Parameters
         ----------
         spending
-            Budgets, what they are of, and the limits of plans.
+            Budgets with their cost function, and constraints on plans.
         fixed
-            Values of the law's inputs beside size and tokens.
+            Values of the law's inputs other than size and tokens.
 
         Returns
         -------
         DataArray
-            Dims ``chain``, ``draw`` and ``compute``. A draw with no least loss between one
-            parameter and one token has NaN; one that a limit holds back is at the limit.
+            Dims ``chain``, ``draw`` and ``compute``. NaN for draws without an optimum of at least
+            one parameter and one token; at the bound where a constraint is active.
         """
         split = Split.of(self.law, fixed)
         try:
@@ -194,20 +194,20 @@ class Curve:
         return xr.concat(found, dim=of_law["compute"]).transpose("chain", "draw", "compute")
 
     def loss(self, split: Split, log_n: Value, log_d: Value) -> xr.DataArray:
-        """Return the loss at logs of size and tokens."""
+        """Return draws of the loss at logs of size and tokens."""
         return self.response(split(log_n, log_d))
 
     def pointwise(self, split: Split) -> Callable[[Array, Array, NDArray[np.intp]], Array]:
-        """Return the loss as a function of logs of size and tokens and of the draw's number.
+        """Return the loss as a function of log size, log tokens and the index of the draw.
 
-        All three are flat arrays of one length, as elementwise solvers pass them; draws are
-        numbered chain by chain.
+        All three are flat arrays of equal length, as passed by elementwise solvers. Draws are
+        indexed chain by chain.
         """
 
         def flat(draws: xr.DataArray) -> xr.DataArray:
             return draws.stack(point=("chain", "draw"), create_index=False)
 
-        # On plain arrays: solvers ask hundreds of times, and labels would take most of the time.
+        # NumPy arrays, since the overhead of labels would dominate hundreds of evaluations.
         parameters = {name: flat(draws).to_numpy() for name, draws in self.parameters.items()}
         walks = None if self.walks is None else flat(self.walks)
         tilts = {name: flat(draws) for name, draws in self.tilts.items()}
@@ -228,9 +228,9 @@ class Curve:
         return loss
 
     def _log_response_along(self, log_inputs: Values) -> NDArray[np.float64]:
-        """Return the log of the response, a row a draw, at one list of inputs for all draws.
+        """Return the log response with one row per draw, at inputs common to all draws.
 
-        As `response` would, but the departures of all draws are one product of matrices.
+        Equivalent to `response`, but discrepancies are computed by one matrix product.
         """
         parameters = {name: x.to_numpy().reshape(-1, 1) for name, x in self.parameters.items()}
         found = np.log(self.law.formula(log_inputs, parameters))
@@ -247,7 +247,7 @@ class Curve:
     def _least(
         self, of_law: xr.DataArray, spending: Spending, split: Split, which: int
     ) -> xr.DataArray:
-        """Return ln N of the least of the curve on one budget: on a grid, then by a parabola."""
+        """Return ln N that minimises the curve at one budget: grid search, then a parabola."""
         low, high = (float(end[which]) for end in spending.ends)
         centre = of_law.to_numpy()
         if not np.isnan(centre).all():
@@ -273,12 +273,12 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class MixedCurve:
-    """The curves of several laws, whose draws lie end to end along ``draw``.
+    """The curves of several laws, with draws concatenated along ``draw``.
 
     Attributes
     ----------
     parts
-        The curve of each law, by its name; all laws are of the same inputs.
+        The curve of each law, by name. All laws have the same inputs.
     """
 
     parts: Mapping[str, Curve]
@@ -290,26 +290,26 @@ class MixedCurve:
 
     @property
     def law(self) -> Law:
-        """The first of the laws, whose inputs are those of all."""
+        """The first law; all laws have the same inputs."""
         return next(iter(self.parts.values())).law
 
     @property
     def caveat(self) -> str:
-        """What belongs beside the results of any of the laws."""
+        """Caveats that accompany results of the laws, or an empty string."""
         return " ".join(dict.fromkeys(part.caveat for part in self.parts.values() if part.caveat))
 
     def response(self, log_inputs: Values) -> xr.DataArray:
-        """Return the response at natural logarithms of the inputs."""
+        """Return draws of the response at natural logarithms of the inputs."""
         return self._each(lambda part, inputs: part.response(inputs), log_inputs)
 
     def loss(self, split: Split, log_n: Value, log_d: Value) -> xr.DataArray:
-        """Return the loss at logs of size and tokens."""
+        """Return draws of the loss at logs of size and tokens."""
         return self.response(split(log_n, log_d))
 
     def optimum(
         self, spending: Spending, fixed: Mapping[str, object] | None = None
     ) -> xr.DataArray:
-        """Return ln N of the least loss that each budget buys, for every draw of every law."""
+        """Return ln N that minimises the loss at each budget, for every draw of every law."""
         return self._each(lambda part, _: part.optimum(spending, fixed), {})
 
     def _each(
@@ -328,7 +328,7 @@ type AnyCurve = Curve | MixedCurve
 
 
 def end_to_end(parts: Iterable[xr.DataArray]) -> xr.DataArray:
-    """Return arrays of draws after one another along ``draw``."""
+    """Concatenate arrays along ``draw``."""
     ordered = [part.transpose("chain", "draw", ...) for part in parts]
     if len(ordered) == 1:
         return ordered[0]
@@ -336,7 +336,7 @@ def end_to_end(parts: Iterable[xr.DataArray]) -> xr.DataArray:
 
 
 def _of_draws(value: Value, part: slice) -> Value:
-    """Return a part of the draws of inputs that differ between draws."""
+    """Select draws of an input, if it varies between draws."""
     return value.isel(draw=part) if "draw" in getattr(value, "dims", ()) else value
 
 
@@ -346,21 +346,21 @@ def effects_at(
     levels: ArrayLike | None,
     dim: str,
     stream: tuple[int, int],
-    anew: dict[str, NDArray[np.float64]] | None = None,
+    drawn: dict[str, NDArray[np.float64]] | None = None,
 ) -> xr.DataArray:
-    """Return draws of the differences at levels of a column.
+    """Return draws of group effects at levels of a grouping factor.
 
-    A level that was fitted has what was learnt of it. Any other is drawn from the distribution
-    of levels, one draw for all plans of that level; plans of no level at all are of one. Random
-    numbers go by the name of a level, so that they do not depend on the levels beside it.
+    Fitted levels have their posterior. Unseen levels are drawn from the population distribution,
+    once for all plans of the level; plans without a level share one unseen level. The random
+    stream is derived from the name of a level, so that it does not depend on the other levels.
 
     Parameters
     ----------
     effect, draws, levels, dim, stream
-        What differs, the posterior, where it is asked for, along what, and for levels that are
-        drawn the seed and which effect this is.
-    anew
-        By effect, the differences of the levels that were drawn; those of this one are added.
+        The effect, posterior draws, the levels and their dimension, and the seed and number of
+        the effect, from which the random streams are derived.
+    drawn
+        Effects drawn for unseen levels, by name; updated in place.
     """
     known = draws[effect.effect]
     labels = Levels(effect.by, known[level_dim(effect.by)].to_numpy())
@@ -373,17 +373,17 @@ def effects_at(
         fresh = ["" if value is NEW else str(value) for value in values[codes < 0].tolist()]
         names, place = np.unique(np.array(fresh, dtype=np.str_), return_inverse=True)
         codes[codes < 0] = -1 - place
-    anew = {} if anew is None else anew
-    learnt = {str(name): x.to_numpy() for name, x in draws.items() if x.ndim == 2}
+    drawn = {} if drawn is None else drawn
+    scalars = {str(name): x.to_numpy() for name, x in draws.items() if x.ndim == 2}
     seed, which = stream
     streams = [generator(seed, Stream.LEVELS, which, crc32(name.encode())) for name in names]
     steps = np.empty((*known.shape[:2], len(names)))
     for number, rng in enumerate(streams):
         steps[..., -1 - number] = rng.standard_normal(known.shape[:2])
-    spread = np.broadcast_to(effect.scale(learnt), known.shape[:2])[..., None]
-    anew[effect.effect] = effect.expected(learnt, anew) + spread * steps
-    # Level -1 is the last of all, -2 the one before it.
-    found = np.concatenate([known.to_numpy(), anew[effect.effect]], axis=-1)[..., codes]
+    spread = np.broadcast_to(effect.scale(scalars), known.shape[:2])[..., None]
+    drawn[effect.effect] = effect.expected(scalars, drawn) + spread * steps
+    # Unseen levels are appended in reverse order, so that code -1 indexes the last.
+    found = np.concatenate([known.to_numpy(), drawn[effect.effect]], axis=-1)[..., codes]
     if levels is None or np.ndim(levels) == 0:
         return xr.DataArray(found[..., 0], dims=("chain", "draw"))
     return xr.DataArray(found, dims=("chain", "draw", dim))
@@ -392,7 +392,7 @@ def effects_at(
 def _centre_at(
     grouping: str, scale: Scale, draws: xr.Dataset, levels: ArrayLike | None, dim: str
 ) -> dict[str, Any]:
-    """Return the reference point of levels: their own centre, or that of all runs."""
+    """Return the centres of levels; for unseen levels, the centre of all runs."""
     if levels is None or scale.centres is None:
         return dict(scale.reference)
     labels = Levels(grouping, draws[level_dim(grouping)].to_numpy())

@@ -1,4 +1,4 @@
-"""Gates a posterior must pass before its numbers are shown without a warning."""
+"""Diagnostics of a posterior: convergence gates and model checks."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,49 +13,48 @@ from bayescale.model.checks import Check, verdict
 from bayescale.posterior.convergence import measure
 
 R_HAT = 1.01
-"""A posterior is sampled until every R-hat is below."""
+"""Limit of R-hat; a posterior is sampled until all are below."""
 
 BY_CHANCE = 0.001
-"""Of draws that cannot be made more, a greater R-hat passes where that of chains that agree would
-be as great this often."""
+"""Significance level of R-hat if no more draws can be made: a larger R-hat passes unless chains
+that agree would reach it with less than this probability."""
 
 ESS = 400.0
 ESS_PER_CHAIN = 100.0
 E_BFMI = 0.3
 TAILS = (0.05, 0.95)
-"""Whose quantiles must be known well: the ends of the intervals that are reported."""
+"""Probabilities of the tail effective sample size: the ends of reported intervals."""
 
 MEASURES = ("r_hat", "ess_bulk", "ess_tail")
-"""Columns of a table of quantities."""
+"""Diagnostic columns of a table of quantities."""
 
 WITHIN = "ess_within"
-"""One more: effective samples if chains agree, from which follows what R-hat they reach."""
+"""Column of the effective sample size without between-chain variance, which limits R-hat."""
 
 DIVERGENT_SHARE = 0.001
-"""More divergent draws than this fail; any at all are reported."""
+"""Share of divergent draws above which a fit fails; fewer are reported."""
 
 CERTAIN = 0.99
-"""A mode with more than this share of the posterior is the posterior."""
+"""Posterior weight above which a mode is treated as the only one."""
 
 UNWEIGHED = 0.3
-"""Standard error of a log evidence above which the weights of modes are not known."""
+"""Standard error of the log evidence above which the weights of modes are unreliable."""
 
 _MOST_FAILURES, _MOST_REMARKS = 2, 3
-"""How many sentences of each a status quotes; `Diagnostics.messages` has all."""
+"""Numbers of sentences that a status quotes; `Diagnostics.messages` has all."""
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What the checks found.
+    """Results of the checks of a posterior.
 
     Attributes
     ----------
     table
-        One row a quantity: ``r_hat`` (rank-normalised), ``ess_bulk``, ``ess_tail``, and
-        ``ess_within``, which the two would be if chains agreed.
+        One row per quantity: ``r_hat`` (rank-normalised), ``ess_bulk``, ``ess_tail``, and
+        ``ess_within``, their minimum without between-chain variance.
     checks
-        Each thing that was looked at, and what it gave: convergence first, then, of a fit, what
-        the runs say of the model.
+        Every check with its result: convergence first, then the model checks of a fit.
     """
 
     table: pd.DataFrame
@@ -63,12 +62,12 @@ class Diagnostics:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """A sentence for each check that failed."""
+        """One sentence per failed check."""
         return tuple(check.sentence for check in self.checks if check.failed)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Sentences on what passed but deserves a look."""
+        """One sentence per check that passed with a remark."""
         return tuple(check.sentence for check in self.checks if check.status == "remark")
 
     @property
@@ -83,8 +82,8 @@ class Diagnostics:
 
     @property
     def status(self) -> str:
-        """One line: passed, with the worst values, or failed, with the first reasons."""
-        # Remarks often say why: a break beyond the data, modes that both fit.
+        """One line: passed, with the worst values, or failed, with the first failures."""
+        # Remarks often explain a failure: a break beyond the data, several modes.
         remarks = _first(self.remarks, _MOST_REMARKS, "remarks")
         if self.ok:
             return (
@@ -96,12 +95,12 @@ class Diagnostics:
 
     @property
     def worst_ess(self) -> float:
-        """Least effective sample size, bulk or tail, over all quantities."""
+        """Minimum effective sample size, bulk or tail, over all quantities."""
         return float(self.table[["ess_bulk", "ess_tail"]].min().min())
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a table of many fits says of each: ``ok``, ``r_hat``, ``ess`` and ``status``."""
+        """Summary for tables of several fits: ``ok``, ``r_hat``, ``ess`` and ``status``."""
         return {
             "ok": bool(self.ok),
             "r_hat": float(self.table["r_hat"].max()),
@@ -115,19 +114,19 @@ class Diagnostics:
         return [check.to_dict() for check in self.checks]
 
     def and_also(self, other: "Diagnostics") -> "Diagnostics":
-        """Return the diagnostics of both."""
+        """Return the concatenation of two diagnostics."""
         return Diagnostics(pd.concat([self.table, other.table]), self.checks + other.checks)
 
 
 def _first(sentences: Sequence[str], most: int, what: str) -> str:
-    """Return the first of several sentences, each after a blank, and how many more there are."""
+    """Return the first sentences, each after a space, and the number of the others."""
     rest = len(sentences) - most
     more = [f"And {rest} more {what if rest > 1 else what[:-1]}."] if rest > 0 else []
     return "".join(f" {sentence}" for sentence in (*sentences[:most], *more))
 
 
 def lead_with_status(description: str, diagnostics: Diagnostics) -> str:
-    """Return the status and the description, a failure first."""
+    """Return the description and the status, with the status first if a check failed."""
     parts = (description, diagnostics.status)
     return " ".join(parts if diagnostics.ok else reversed(parts))
 
@@ -135,17 +134,17 @@ def lead_with_status(description: str, diagnostics: Diagnostics) -> str:
 def diagnose_quantities(
     draws: xr.Dataset, known: pd.DataFrame | None = None, *, by_chance: bool = False
 ) -> Diagnostics:
-    """Gate R-hat and effective sample sizes of every variable, element by element.
+    """Check R-hat and effective sample size of every element of every variable.
 
     Parameters
     ----------
     draws
-        Variables with dims chain and draw, and perhaps more.
+        Variables with dims chain and draw, and possibly more.
     known
-        The table of some of these, from before.
+        Table of diagnostics already computed for some of the quantities.
     by_chance
-        Whether an R-hat above the gate passes, with a remark, where chains that agree reach it by
-        chance: for draws that cannot be made more, see `greatest_r_hat`.
+        Whether an R-hat above the gate passes, with a remark, if chains that agree may reach it by
+        chance. For posteriors that cannot be sampled for longer; see `greatest_r_hat`.
     """
     chains = draws.sizes["chain"]
     table = measured(draws) if known is None else _completed(known, draws)
@@ -153,20 +152,20 @@ def diagnose_quantities(
 
 
 def _completed(known: pd.DataFrame, draws: xr.Dataset) -> pd.DataFrame:
-    """Return the table of all draws, from one that has some of them."""
+    """Return the table of all quantities, computing those that are missing."""
     missing = [name for name in draws if not set(_labels(draws[[name]])) <= set(known.index)]
     table = pd.concat([known, measured(draws[missing])]) if missing else known
     return table.loc[_labels(draws)]
 
 
 def gate(table: pd.DataFrame, chains: int, *, by_chance: bool = False) -> tuple[Check, ...]:
-    """Return a check of each quantity of a table of `measured` that does not pass plainly."""
+    """Return checks of the quantities of a `measured` table that fail or pass with a remark."""
     needed = max(ESS, ESS_PER_CHAIN * chains)
     worth = table[["ess_bulk", "ess_tail"]].min(axis="columns")
     limits = greatest_r_hat(table[WITHIN], chains) if by_chance else np.full(len(table), R_HAT)
     checks = []
     for quantity, r_hat, ess, limit in zip(table.index, table["r_hat"], worth, limits, strict=True):
-        # Written so that a NaN (a constant chain, an infinite draw) fails.
+        # Negated comparison, so that NaN (constant chains, infinite draws) fails.
         if not r_hat < limit:
             said = f"R-hat of {quantity} is {r_hat:.3f}, expected below {limit:.3f}."
             checks.append(_failed(f"R-hat of {quantity}", r_hat, said))
@@ -196,8 +195,8 @@ def _failed(name: str, statistic: float, sentence: str) -> Check:
 
 
 def measured(draws: xr.Dataset) -> pd.DataFrame:
-    """Return R-hat and effective sample sizes, a row for each element of each variable."""
-    # On bare arrays: labels for each would take most of the time.
+    """Return R-hat and effective sample sizes, with one row per element of each variable."""
+    # On NumPy arrays, since the overhead of labels would dominate.
     ours = [x.transpose(..., "chain", "draw").to_numpy() for x in draws.data_vars.values()]
     found = measure(np.concatenate([x.reshape(-1, *x.shape[-2:]) for x in ours]), TAILS)
     return pd.DataFrame(
@@ -207,34 +206,34 @@ def measured(draws: xr.Dataset) -> pd.DataFrame:
 
 
 def samples_beyond_chance(chains: int, gate: float = R_HAT) -> float:
-    """Return the effective samples at which chains that agree no longer reach a gate by chance."""
+    """Return the effective sample size above which chains that agree pass the gate on R-hat."""
     return float(_excess(1.0, chains) / (gate**2 - 1.0))
 
 
 def greatest_r_hat(ess: ArrayLike, chains: int, gate: float = R_HAT) -> NDArray[np.float64]:
-    """Return the R-hat below which chains may agree: the gate, or what few draws reach by chance.
+    """Return the critical value of R-hat under the hypothesis that chains agree.
 
-    Chains that differ may be below it too: at 400 effective samples it passes six in ten of those
-    of which one in four is off by 0.4 standard deviations. A posterior is sampled for longer
-    instead, and this is for what cannot be.
+    Means of chains that agree differ by Monte Carlo error, so that the square of R-hat minus one
+    is a multiple of chi squared over the effective sample size. For four chains with an effective
+    sample size of 1000, R-hat exceeds 1.014 for one in a thousand quantities.
 
-    Means of chains that agree differ by chance, by what their effective samples tell, and the
-    square of R-hat exceeds one by a multiple of chi squared over these. At a thousand effective
-    samples of four chains that is 1.014 once in a thousand quantities.
+    The test has limited power: at an effective sample size of 400, chains of which one in four is
+    off by 0.4 standard deviations pass in six of ten cases. It is therefore used only for
+    posteriors that cannot be sampled for longer.
 
     Parameters
     ----------
     ess
-        Effective samples of all chains, as if they agreed; with fewer than must be, R-hat may be
-        as great as with as many.
+        Effective sample size of all chains without between-chain variance, clipped from below at
+        `ESS`.
     chains
-        How many they are; R-hat splits each in two.
+        Number of chains; R-hat splits each in two.
     gate
-        What is below passes however many samples there are.
+        Lower bound of the critical value.
 
     Notes
     -----
-    Source of the relation between R-hat and effective samples: Vats and Knudson 2021,
+    The relation between R-hat and effective sample size is that of Vats and Knudson 2021,
     doi:10.1214/20-STS812, who derive a threshold for one from the other.
     """
     excess = _excess(np.maximum(ess, ESS), chains)
@@ -242,7 +241,7 @@ def greatest_r_hat(ess: ArrayLike, chains: int, gate: float = R_HAT) -> NDArray[
 
 
 def _excess(ess: ArrayLike, chains: int) -> NDArray[np.float64]:
-    """Return what the square of R-hat exceeds one by, once in so many quantities."""
+    """Return the critical value of the square of R-hat minus one, at level `BY_CHANCE`."""
     from scipy.special import chdtri
 
     apart = 2 * chains
@@ -280,7 +279,7 @@ def diagnose_sampling(stats: xr.Dataset) -> tuple[Check, ...]:
 
 
 def describe_unfinished(made: Mapping[str, int]) -> str:
-    """Return the sentence that says how far a fit had come when it was interrupted."""
+    """Describe the progress of a fit that was interrupted."""
     of_chains = f", of {made['chains']} of {made['all_chains']} chains"
     return (
         f"This fit is unfinished: {made['draws']} of {made['all_draws']} draws a chain were made"
@@ -307,7 +306,7 @@ def _label(name: Hashable, point: dict[Hashable, object]) -> str:
 
 
 def describe_modes(log_evidence: Mapping[str, float], error: float) -> tuple[str, bool]:
-    """Return the sentence that says which modes there are, and whether their weights are known."""
+    """Describe the modes of a posterior; return also whether their weights are reliable."""
     names = list(log_evidence)
     if len(names) == 1:
         return f"Chains from every mode of the law ended in one: {names[0]}.", True

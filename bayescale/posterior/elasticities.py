@@ -1,4 +1,4 @@
-"""Elasticities of laws: by what per cent the response falls for one per cent more of an input."""
+"""Elasticities: relative decrease of the response per relative increase of an input."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,10 +13,10 @@ from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import interval_columns
 
 _STEP = 1e-3
-"""In ln of an input; with differences of fourth order the error is about 1e-11."""
+"""Step in ln of an input; fourth-order differences have an error of about 1e-11."""
 
 _SYMBOLS: Mapping[str, str] = {"n_params": "e_n", "n_tokens": "e_d", "x": "e"}
-"""What elasticities of the commonest inputs are called, as in the coordinates of laws."""
+"""Symbols of elasticities in common inputs, as in the coordinates of laws."""
 
 
 def elasticities(
@@ -27,38 +27,37 @@ def elasticities(
     inputs: Mapping[str, object] | None = None,
     prob: float = 0.9,
 ) -> pd.DataFrame:
-    """Return the elasticities of one law or several at common points, with intervals.
+    """Return the elasticities of one or several laws at common points, with intervals.
 
     Parameters
     ----------
     sources
         A fit, an average of laws or published constants; or several by name.
     n_params, n_tokens
-        Amounts, or lists of amounts of equal length; one amount goes with every other. Without
-        any, the centre of the runs of the first fit.
+        Amounts, or lists of amounts of equal length; single amounts are broadcast. Defaults to
+        the centre of the runs of the first fit.
     inputs
-        The same for laws of other inputs, by column of the runs.
+        The same for laws with other inputs, by column of the runs.
     prob
-        Probability inside the intervals.
+        Probability of the intervals.
 
     Returns
     -------
     DataFrame
-        Indexed by law and point: the inputs, and for each of them the median of
-        ``-d ln L / d ln input`` (``e_n`` in size, ``e_d`` in tokens) and its ends, ``_lower`` and
-        ``_upper``.
+        Indexed by law and point: the inputs, and for each of them the median and equal-tailed
+        interval (``_lower``, ``_upper``) of ``-d ln L / d ln input``: ``e_n`` in size and ``e_d``
+        in tokens.
 
     Raises
     ------
     AmountError
-        If an amount is missing or cannot be read, or is of an input that a law does not take.
+        If an amount is missing or cannot be read, or belongs to an input that a law lacks.
 
     Notes
     -----
-    Elasticities mean the same in every law, where exponents do not. They are those of the curve:
-    the law with the discrepancy of its card, if it has one, which is why they are taken by
-    differences (of fourth order in ln of the input) and not from the formula of the law. For laws
-    without a discrepancy the two agree to ten digits.
+    Elasticities are comparable between laws, unlike exponents. They include the discrepancy term
+    of a model, if any, and are therefore computed by finite differences (of fourth order in ln of
+    the input). Without a discrepancy these agree with the derivatives of the law to ten digits.
 
     Examples
     --------
@@ -85,7 +84,7 @@ def elasticities(
 
 
 def elasticity_draws(curve: AnyCurve, log_inputs: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """Return draws of the elasticity in each input; dims chain, draw and point."""
+    """Return draws of the elasticity in each input, with dims chain, draw and point."""
     at = {name: xr.DataArray(x, dims="point") for name, x in log_inputs.items()}
     found = {}
     for name in at:
@@ -104,7 +103,7 @@ def elasticity_draws(curve: AnyCurve, log_inputs: Mapping[str, np.ndarray]) -> x
 
 
 def symbol_of(name: str) -> str:
-    """Return what the elasticity in an input is called."""
+    """Return the symbol of the elasticity in an input."""
     return _SYMBOLS.get(name, f"e_{name}")
 
 

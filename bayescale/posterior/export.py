@@ -1,4 +1,4 @@
-"""Files of a fit for other tools: tables of draws, ArviZ trees, JSON."""
+"""Export of fits to other tools: tables of draws, ArviZ trees, JSON."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from bayescale.posterior.fit import Fit
 
 
 def facts_of(fit: Fit) -> dict[str, Any]:
-    """Return what was found, as JSON holds it: coefficients, summary, gates, provenance."""
+    """Return coefficients, summary, diagnostics and provenance of a fit, for JSON."""
     summary = fit.summary().reset_index()
     return {
         "model": fit.model.id,
@@ -34,20 +34,20 @@ def facts_of(fit: Fit) -> dict[str, Any]:
 
 
 def export_fit(fit: Fit, path: str | Path) -> None:
-    """Write a fit as the suffix of the path says, whole or not at all.
+    """Write a fit in the format given by the suffix of a path, atomically.
 
     Parameters
     ----------
     fit
-        A posterior.
+        The fit.
     path
-        ``.csv`` or ``.parquet`` for a table of draws, ``.nc`` for the tree that ArviZ takes,
-        ``.json`` for coefficients, summary and provenance.
+        ``.csv`` or ``.parquet`` for a table of draws, ``.nc`` for an ArviZ tree, ``.json`` for
+        coefficients, summary and provenance.
 
     Raises
     ------
     ValueError
-        If the suffix is another.
+        If the suffix is not one of these.
     """
     path = Path(path)
     EXPORT.check(path)

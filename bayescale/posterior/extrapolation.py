@@ -1,4 +1,4 @@
-"""How far beyond the runs a plan lies: in each input of the law, and in compute."""
+"""Extrapolation: the distance of plans from the range of the runs, by input and in compute."""
 
 from collections.abc import Mapping
 
@@ -12,28 +12,28 @@ from bayescale.units import format_number
 
 _COMPUTE = "compute"
 _NONE = 0.05
-"""E-folds that are none, to the digit that is shown."""
+"""E-folds below which a distance is shown as zero."""
 
 _MOST = 700.0
-"""E-folds of which the factor is still a number."""
+"""E-folds above which the factor would overflow."""
 
 
 def beyond_runs(source: Posterior, plans: Mapping[str, ArrayLike]) -> pd.DataFrame:
-    """Return by how many e-folds plans lie beyond the runs of a fit.
+    """Return the distance of plans from the range of the fitted runs, in e-folds.
 
     Parameters
     ----------
     source
-        A posterior; of published constants, which have no runs, nothing is returned.
+        A posterior; published constants have no runs, and give an empty table.
     plans
-        Amounts by column of the runs: each input of the law that is known.
+        Amounts by column of the runs, for the inputs of the law that are known.
 
     Returns
     -------
     DataFrame
-        A row a plan. For each input, and for compute where the law takes size and tokens: the
-        log of the amount over the largest of the runs, below zero over the smallest, and zero
-        inside their range.
+        One row per plan. For each input, and for compute if the law has size and tokens: the log
+        ratio to the largest run if above it, to the smallest (negative) if below it, and zero
+        inside the range.
     """
     runs = {source.columns[name]: values for name, values in source.inputs.items()}
     asked = {
@@ -42,7 +42,7 @@ def beyond_runs(source: Posterior, plans: Mapping[str, ArrayLike]) -> pd.DataFra
         if column in plans
     }
     if {"n_params", "n_tokens"} <= asked.keys():
-        # As a product, so that the rule by which runs count compute does not matter.
+        # The product, which is independent of the runs' convention for compute.
         for amounts in (runs, asked):
             amounts[_COMPUTE] = amounts["n_params"] * amounts["n_tokens"]
     found = {column: _outside(np.log(x), np.log(runs[column])) for column, x in asked.items()}
@@ -50,12 +50,12 @@ def beyond_runs(source: Posterior, plans: Mapping[str, ArrayLike]) -> pd.DataFra
 
 
 def farthest(beyond: pd.DataFrame) -> "pd.Series[float]":
-    """Return how far each plan lies beyond the runs, in what it lies farthest in."""
+    """Return the largest distance of each plan from the range of the runs, over columns."""
     return beyond.abs().max(axis="columns").rename("beyond")
 
 
 def say_beyond(beyond: pd.DataFrame) -> str:
-    """Return the label of answers: how far beyond the runs the farthest of their plans lie."""
+    """Describe how far the farthest plans lie outside the range of the runs."""
     columns = sorted(beyond.columns, key=lambda name: name != _COMPUTE)
     parts = []
     for side, sign in (("beyond the runs", 1.0), ("below the runs", -1.0)):
@@ -75,14 +75,14 @@ def say_beyond(beyond: pd.DataFrame) -> str:
 def headline_at(
     source: Posterior, plans: Mapping[str, ArrayLike], diagnostics: Diagnostics | None = None
 ) -> str:
-    """Return what answers at some plans rest on, led by the failure if the gates were not passed.
+    """Return the headline of results at plans: description, extrapolation and diagnostics.
 
     Parameters
     ----------
     source, plans
         As in `beyond_runs`.
     diagnostics
-        The checks of the answers, where there are more than those of the posterior.
+        The diagnostics of the results; those of the posterior unless given.
     """
     if source.diagnostics is None:
         return source.description

@@ -1,4 +1,4 @@
-"""Fit: a posterior with everything it came from, in memory and in one file."""
+"""Fit: a posterior with its model, runs, diagnostics and provenance, and its file format."""
 
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -36,58 +36,58 @@ from bayescale.posterior.gated import digest_of, gated_quantities
 from bayescale.posterior.summary import flag_failure, summarise
 
 LEVELS = "levels"
-"""Where the provenance in a file holds the levels that a fit is asked of."""
+"""Key of the selected levels in the provenance of a file."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fit(FittedModel):
-    """A posterior, with the model, the runs, the sampler's statistics and the provenance.
+    """A posterior, with its model, runs, sampler statistics and provenance.
 
     Attributes
     ----------
     model, runs, scale
-        What was fitted, to what, and the centre of the runs.
+        The model, the runs it was fitted to, and their centre.
     posterior
         Draws of the law's natural parameters, of its coordinates at the centre of the runs, and
-        of the noise parameters; dims ``chain`` and ``draw``.
+        of the noise parameters, with dims ``chain`` and ``draw``.
     sample_stats
         The sampler's statistics of each draw.
     provenance
         Seed, sampler settings, versions, seconds, fingerprint of the runs.
     groups
-        Levels of columns that everything asked of the fit is of; see `sel`.
+        Selected levels of the grouping factors; see `sel`.
     """
 
     _known: tuple[xr.Dataset | None, pd.DataFrame | None] = (None, None)
 
     @cached_property
     def gates(self) -> Diagnostics:
-        """The checks of convergence alone, over every reported quantity."""
+        """The convergence checks of all reported quantities."""
         draws, table = self._known
-        # A fit of other draws that was made of this one does not inherit what is known of these.
+        # Diagnostics that are already known are valid for the same draws only.
         return self._gated(table if draws is self._posterior else None)
 
     @cached_property
     def criticism(self) -> tuple[Check, ...]:
-        """The checks of what the runs say of the model: their design, residuals, and the priors."""
+        """The model checks: design, residuals, priors and contraction."""
         return checks_of(self)
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
-        """All checks: those of convergence, and what the runs say of the model."""
+        """All checks: convergence, then model checks."""
         return replace(self.gates, checks=self.gates.checks + self.criticism)
 
     def gated(self, known: pd.DataFrame | None) -> "Fit":
-        """Return the fit once its gates are looked at, given what is known of some quantities."""
+        """Return the fit with its gates computed, given known diagnostics of some quantities."""
         found = replace(self, _known=(self._posterior, known))
-        found.gates  # noqa: B018, which is worked out once
+        found.gates  # noqa: B018 (a cached property)
         return found
 
     def _gated(self, known: pd.DataFrame | None) -> Diagnostics:
         sampler = self.provenance["sampler"]
         by_chance = sampler.get("kept_one_draw_in", 1) > 1
         made = self.provenance.get("all_draws")
-        # Said of the draws that these were taken from, and of no others.
+        # Diagnostics before thinning are valid only for the thinned draws they were stored with.
         if made and made["kept"] == digest_of(self._posterior):
             known, by_chance = pd.DataFrame(made["measures"]).set_index("quantity"), made["longest"]
         draws = gated_quantities(self.model, self.scale, self.runs, self._posterior, self.seed)
@@ -108,19 +108,19 @@ class Fit(FittedModel):
         return Diagnostics(quantities.table, tuple(checks))
 
     def summary(self, prob: float = 0.9) -> pd.DataFrame:
-        """Return medians and equal-tailed intervals of every reported quantity.
+        """Return posterior medians and equal-tailed intervals of all reported quantities.
 
         Parameters
         ----------
         prob
-            Probability inside the interval.
+            Probability of the interval.
 
         Returns
         -------
         DataFrame
             Indexed by quantity: ``median``, ``lower``, ``upper``, ``sd``, ``meaning``, and the
-            gates ``r_hat``, ``ess_bulk``, ``ess_tail``. If the fit failed its gates, the header
-            of the table says so and a BayescaleWarning is given.
+            diagnostics ``r_hat``, ``ess_bulk``, ``ess_tail``. If the fit failed its gates, the
+            header of the table says so and a BayescaleWarning is issued.
         """
         table = summarise(self.quantities, prob)
         meanings = {
@@ -135,8 +135,8 @@ class Fit(FittedModel):
             **{name: words for e in self.model.effects for name, words in e.meanings.items()},
         }
         table["meaning"] = [meanings[str(name)] for name in table.index]
-        # What a level makes of the parameters has not been gated under their names.
-        gates = self.diagnostics if self._asked is self._posterior else self._level_gates
+        # Parameters of a selected level need diagnostics of their own.
+        gates = self.diagnostics if self._selected is self._posterior else self._level_gates
         return flag_failure(table.join(gates.table[list(MEASURES)]), self.diagnostics)
 
     @property
@@ -144,17 +144,17 @@ class Fit(FittedModel):
         return diagnose_quantities(self.quantities)
 
     def coefficients(self) -> dict[str, float]:
-        """Return one set of the law's parameters, to paste into other tools.
+        """Return a point estimate of the law's natural parameters, for use in other tools.
 
-        The medians of the coordinates at the centre of the runs (the loss there, its slopes, the
-        exponents), turned into natural parameters. So they belong together: medians of A, alpha
-        and E one by one do not, being ends of one ridge. They are one curve, without its
-        uncertainty, and without the discrepancy where the model has one; decide from the draws.
+        The posterior medians of the coordinates at the centre of the runs (loss, elasticities and
+        exponents), transformed to natural parameters. Marginal medians of A, alpha and E would not
+        be consistent, since these are strongly correlated. The estimate excludes uncertainty and
+        the discrepancy term; use the draws for decisions.
 
         Returns
         -------
         dict
-            Natural parameters by name, as `Law.evaluate` takes them.
+            Natural parameters by name, as accepted by `Law.evaluate`.
 
         Examples
         --------
@@ -167,26 +167,25 @@ class Fit(FittedModel):
         return coefficients_of(self)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return the draws of every reported quantity as a table, with ``chain`` and ``draw``."""
+        """Return the draws of all reported quantities, with columns ``chain`` and ``draw``."""
         return draws_of(self)
 
     def to_datatree(self) -> xr.DataTree:
-        """Return the fit as the tree that ArviZ takes.
+        """Return the fit as a DataTree for ArviZ.
 
         Returns
         -------
         DataTree
-            Groups ``posterior``, ``sample_stats``, ``log_likelihood`` of each run,
-            ``observed_data`` and ``constant_data``. Likelihood and data are of the log of the
-            response, as the noise is.
+            Groups ``posterior``, ``sample_stats``, ``log_likelihood`` (pointwise),
+            ``observed_data`` and ``constant_data``. Likelihood and observed data refer to the log
+            response.
         """
         return tree_of(self)
 
     def save(self, path: str | Path) -> None:
-        """Write the whole fit to one netCDF file, which `bayescale.load_fit` reads back.
+        """Write the fit to a netCDF file, which `bayescale.load_fit` reads.
 
-        The file appears complete or not at all; an older one stays until then. A fit that is
-        asked of a level (`sel`) is so when it is read back.
+        The file is replaced atomically. Selected levels (`sel`) are stored too.
         """
         write_groups(
             path,
@@ -205,7 +204,7 @@ class Fit(FittedModel):
 
     @property
     def headline(self) -> str:
-        """Whether the fit may be believed if it may not, and what was fitted to what."""
+        """The description and the status, with the status first if a check failed."""
         return lead_with_status(self.description, self.diagnostics)
 
     def __repr__(self) -> str:
@@ -215,13 +214,13 @@ class Fit(FittedModel):
         from html import escape
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BayescaleWarning)  # the headline says it
+            warnings.simplefilter("ignore", BayescaleWarning)  # repeated by the headline
             table = self.summary()
         return f"<p>{escape(self.headline)}</p>" + table.to_html(float_format="{:.4g}".format)
 
 
 def _stored(groups: Groups) -> dict[str, str | float | None]:
-    """Return levels as a file holds them; none at all is a new one."""
+    """Return levels in serialisable form, with None for a new level."""
     return {
         column: None if level is NEW else level if isinstance(level, int | float) else str(level)
         for column, level in groups.items()

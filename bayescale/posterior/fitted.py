@@ -1,4 +1,4 @@
-"""The draws of a fitted model, and the curves that they are."""
+"""FittedModel: posterior draws of a model, and curves of the response."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -23,21 +23,21 @@ from bayescale.posterior.gated import reported_quantities
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """Draws of a model that was fitted to runs: the part of `bayescale.Fit` that predictions need.
+    """Posterior draws of a fitted model: the base of `bayescale.Fit` that predictions need.
 
     Attributes
     ----------
     model, runs, scale
-        What was fitted, to what, and the centre of the runs.
+        The model, the runs it was fitted to, and their centre.
     posterior
         Draws of the law's natural parameters, of its coordinates at the centre of the runs, and
-        of the noise parameters; dims ``chain`` and ``draw``.
+        of the noise parameters, with dims ``chain`` and ``draw``.
     sample_stats
         The sampler's statistics of each draw.
     provenance
         Seed, sampler settings, versions, seconds, fingerprint of the runs.
     groups
-        Levels of columns that everything asked of the fit is of; see `sel`.
+        Selected levels of the grouping factors; see `sel`.
     """
 
     model: Model
@@ -56,12 +56,12 @@ class FittedModel:
 
     @property
     def posterior(self) -> xr.Dataset:
-        """The draws; the dataset is a copy, its arrays are read-only."""
+        """The posterior draws, as a copy with read-only arrays."""
         return self._posterior.copy()
 
     @property
     def sample_stats(self) -> xr.Dataset:
-        """The sampler's statistics; the dataset is a copy, its arrays are read-only."""
+        """The sampler's statistics, as a copy with read-only arrays."""
         return self._sample_stats.copy()
 
     @property
@@ -71,51 +71,50 @@ class FittedModel:
 
     @property
     def response(self) -> str:
-        """What the law is a law of, as a column of the runs."""
+        """The response, as a column of the runs."""
         return self.law.response
 
     @property
     def columns(self) -> dict[str, str]:
-        """The column of the runs that each input of the law is."""
+        """The column of the runs for each input of the law."""
         return self.model.columns
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """The columns between whose levels parts of the law differ."""
+        """The grouping factors of the model."""
         return self.model.groupings
 
     @property
     def has_discrepancy(self) -> bool:
-        """Whether the law may be wrong beyond the runs: whether the model has a discrepancy."""
+        """Whether the model has a discrepancy term."""
         return self.model.discrepancy is not None
 
     @property
     def is_point(self) -> bool:
-        """Whether there is a single draw without uncertainty, as of published constants."""
+        """Whether this is a point estimate, such as published constants: False."""
         return False
 
     @property
     def seed(self) -> int:
-        """The seed of the draws, and of the noise of predicted runs."""
+        """Seed of the draws, and of the noise of predicted runs."""
         return int(self.provenance["sampler"]["seed"])
 
     @property
     def n_draws(self) -> int:
-        """How many draws there are, over all chains."""
+        """Number of draws, over all chains."""
         return int(self._posterior.sizes["chain"] * self._posterior.sizes["draw"])
 
     @property
     def parameters(self) -> dict[str, xr.DataArray]:
-        """Draws of the law's natural parameters, of the level that the fit is asked of.
+        """Draws of the law's natural parameters, at the selected levels (`sel`).
 
-        Where parameters differ between levels and the fit is asked of none, they are those that
-        levels differ from.
+        Without a selection they are the population parameters.
         """
-        return {name: self._asked[name] for name in self.law.parameters}
+        return {name: self._selected[name] for name in self.law.parameters}
 
     @cached_property
-    def _asked(self) -> xr.Dataset:
-        """The draws; of the law, those of the level that the fit is asked of."""
+    def _selected(self) -> xr.Dataset:
+        """The draws, with the law's parameters and coordinates at the selected levels."""
         law = self.law
         apart = {effect.by for effect in self.model.effects if effect.of in law.parameters}
         if apart.isdisjoint(self.groups):
@@ -127,41 +126,40 @@ class FittedModel:
 
     @cached_property
     def curve(self) -> Curve:
-        """The response at any inputs, draw by draw: the law with its discrepancy.
+        """Draws of the response as a function of the inputs: the law and its discrepancy.
 
-        Where parameters differ between families, it is that of the family of `sel`, or of a new
-        one.
+        Parameters that vary between levels are those of the selected level (`sel`), or else of a
+        new one.
         """
         return self.curve_of(None)
 
     def curve_of(self, groups: Groups | None, dim: str = "plan") -> Curve:
-        """Return the response at any inputs, of given levels of columns.
+        """Return the response as a function of the inputs, at levels of the grouping factors.
 
-        A level that was not fitted is a new one.
+        Effects of unseen levels are drawn from their population distribution.
         """
         groups = {**self.groups, **(groups or {})}
         return Curve.of(self.model, self.scale, self._posterior, groups, dim=dim, seed=self.seed)
 
     def sel(self, **levels: object) -> Self:
-        """Return the same fit, asked of one level of each named column from here on.
+        """Select one level of each named grouping factor.
 
         Parameters
         ----------
         **levels
-            By column by which the model groups runs: ``family="c4"``, or ``family=bs.NEW`` for a
-            level that was not fitted, drawn from the distribution of levels.
+            Levels by grouping factor: ``family="c4"``, or ``family=bs.NEW`` for an unseen level,
+            drawn from the population distribution.
 
         Raises
         ------
         CardError
-            If the model does not group runs by such a column.
+            If the model has no such grouping factor.
         UnknownNameError
             If a level was not fitted.
 
         Examples
         --------
-        Of a model whose floor alone differs between families, which is fitted sooner than one of
-        which everything does:
+        With a model in which only the floor varies between families, which is faster to fit:
 
         >>> from dataclasses import replace
         >>> import bayescale as bs
@@ -181,9 +179,9 @@ class FittedModel:
         return replace(self, groups={**self.groups, **levels})
 
     def thin(self, most: int) -> Self:
-        """Return every k-th draw of each chain, about `most` draws in all.
+        """Return the fit thinned to about `most` draws, by keeping every k-th draw of each chain.
 
-        For figures and averages, never for the checks of convergence, which are of all draws.
+        For figures and averages, not for convergence checks, which use all draws.
         """
         step = math.ceil(self.n_draws / most)
         if step <= 1:
@@ -194,16 +192,16 @@ class FittedModel:
         )
 
     def pieces(self, seed: int | None = None) -> "Iterator[tuple[FittedModel, slice, int]]":
-        """Yield the one fit that there is, all of its draws, and the seed of its scatter."""
+        """Yield the fit itself, the slice of all draws, and the seed of its noise."""
         yield self, slice(None), self.seed if seed is None else seed
 
     def levels(self, column: str) -> Levels:
-        """Return the levels of a column that were fitted.
+        """Return the fitted levels of a grouping factor.
 
         Raises
         ------
         CardError
-            If the model does not group runs by such a column.
+            If the model has no such grouping factor.
         """
         known = self.model.groupings
         if column not in known:
@@ -215,28 +213,28 @@ class FittedModel:
         return Levels(column, self._posterior[effect][level_dim(column)].to_numpy())
 
     def refuse_unknown_groups(self, groups: Groups) -> None:
-        """Raise for a column by which the model does not group, or a level that was not fitted."""
+        """Raise for a column that is no grouping factor, or for an unknown level."""
         for column, values in groups.items():
             self.levels(column).refuse_unknown(values)
 
     @property
     def inputs(self) -> dict[str, NDArray[np.float64]]:
-        """What the law was given: its inputs, one value a run."""
+        """The inputs of the law at the fitted runs."""
         return {name: self.runs.column(column) for name, column in self.model.columns.items()}
 
     @cached_property
     def quantities(self) -> xr.Dataset:
-        """Draws of all that is reported: elasticities, exponents, parameters and noise.
+        """Draws of all reported quantities: elasticities, exponents, parameters and noise.
 
         For a law of size and tokens, ``a`` and ``b`` are the exponents of N_opt and D_opt in
-        compute, ``g`` that of the reducible loss. Those of the law are of the level that the fit
-        is asked of (`sel`).
+        compute, ``g`` that of the reducible loss. Quantities of the law are those of the selected
+        levels (`sel`).
         """
-        return reported_quantities(self.model, self._asked)
+        return reported_quantities(self.model, self._selected)
 
     @property
     def description(self) -> str:
-        """One line: what was fitted to what."""
+        """One line: the law, its card, the runs and the numbers of draws."""
         levels = "".join(
             f", of a new {column}" if level is NEW else f", of {column} {level}"
             for column, level in self.groups.items()
@@ -249,19 +247,19 @@ class FittedModel:
 
     @property
     def answering(self) -> str:
-        """What answers rest on; first of which level they are, where none of several was named.
+        """The description, preceded by the levels assumed for unspecified grouping factors.
 
-        The law of a level that is not named is that of a new one. Where the response alone
-        differs, it is that of an average one.
+        These are a new level if parameters of the law vary between levels, and an average level if
+        only the response does.
         """
         return " ".join([*self.unnamed_levels, self.description])
 
     @property
     def unnamed_levels(self) -> tuple[str, ...]:
-        """A sentence for each column that differs between its levels and of which none is named."""
+        """One sentence per unspecified grouping factor, on the level that is assumed."""
         inputs, found = set(self.columns.values()), []
         for column in self.model.groupings:
-            # The size of a plan is known.
+            # Levels of an input, such as sizes, are known for every plan.
             if column in self.groups or inputs & set(column.split("+")):
                 continue
             parts = {effect.of for effect in self.model.effects_by(column)}

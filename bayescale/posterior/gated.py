@@ -1,4 +1,4 @@
-"""What of a posterior must have converged: parameters, effects of levels, and predictions."""
+"""The quantities whose convergence is checked: parameters, group effects and predictions."""
 
 import hashlib
 from itertools import product
@@ -14,11 +14,11 @@ from bayescale.model.card import Model
 from bayescale.posterior.curve import Curve
 
 _MOST_AXES = 4
-"""Inputs whose extremes are combined: sixteen corners at most."""
+"""Maximal number of inputs whose extremes are combined: sixteen corners at most."""
 
 
 def reported_quantities(model: Model, draws: xr.Dataset) -> xr.Dataset:
-    """Return draws of all scalars that are reported: elasticities first, and the noise last."""
+    """Return draws of all reported scalars: elasticities first, noise parameters last."""
     law = model.law
     derived = law.derived({name: draws[name] for name in law.parameters})
     rest = set(model.all_priors) - set(law.coordinates)
@@ -29,12 +29,12 @@ def reported_quantities(model: Model, draws: xr.Dataset) -> xr.Dataset:
 def gated_quantities(
     model: Model, scale: Scale, runs: Runs, draws: xr.Dataset, seed: int
 ) -> xr.Dataset:
-    """Return draws of all that is gated: scalars, effects, and what is predicted.
+    """Return draws of all quantities whose convergence is checked.
 
-    Parameters may have converged where what is made of them has not: differences between levels
-    trade off against the parameters that they are of, and what planners ask lies at the ends of
-    the runs. So the response at the runs in the corners of the design is gated too, and under a
-    law of size and tokens the optimum at the budget of the largest.
+    These are scalars, group effects and predictions. Convergence of parameters does not imply that
+    of functions of them, such as sums of correlated group effects and population parameters.
+    Therefore the response at the corners of the design is checked too, and for laws of size and
+    tokens the optimum at the budget of the largest run.
     """
     effects = draws[[effect.effect for effect in model.effects]]
     predicted = predicted_quantities(model, scale, runs, draws, seed)
@@ -44,7 +44,7 @@ def gated_quantities(
 def predicted_quantities(
     model: Model, scale: Scale, runs: Runs, draws: xr.Dataset, seed: int
 ) -> xr.Dataset:
-    """Return the response at the corners of runs, and ln N_opt at the budget of the largest."""
+    """Return the response at the corners of the design, and ln N_opt at the largest budget."""
     law = model.law
     logs = {name: np.log(runs.column(column)) for name, column in model.columns.items()}
     rows = corners(np.array(list(logs.values())))
@@ -61,19 +61,19 @@ def predicted_quantities(
         largest = np.argmax(log_product)
         budget = xr.DataArray(log_product[[largest]], dims="compute", coords={"compute": [0.0]})
         optimum = curve_at(largest).optimal_log_params(budget).isel(compute=0, drop=True)
-        # Draws without an optimum are counted elsewhere; they do not say that chains disagree.
+        # Draws without an optimum are counted elsewhere and are no sign of non-convergence.
         if bool(optimum.notnull().any()):
             found["ln n_opt at the largest run"] = optimum.fillna(optimum.median())
     return xr.Dataset(found)
 
 
 def corners(logs: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the runs that lie furthest out in each combination of directions of the inputs.
+    """Return the indices of the most extreme run in each diagonal direction of the inputs.
 
     Parameters
     ----------
     logs
-        Logs of the inputs, a row each.
+        Log inputs, with one row per input.
     """
     spread = logs.std(axis=1, keepdims=True)
     standard = (logs - logs.mean(axis=1, keepdims=True)) / np.where(spread > 0.0, spread, 1.0)
@@ -83,7 +83,7 @@ def corners(logs: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def digest_of(draws: xr.Dataset) -> str:
-    """Return a digest of all draws, by which it is known of which something was said."""
+    """Return a digest of all draws, which identifies those that diagnostics belong to."""
     digest = hashlib.sha256()
     for name, values in sorted(draws.data_vars.items(), key=lambda item: str(item[0])):
         digest.update(str(name).encode() + np.ascontiguousarray(values.to_numpy()).tobytes())

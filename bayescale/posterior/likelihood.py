@@ -1,4 +1,4 @@
-"""The log likelihood of runs, draw by draw."""
+"""The pointwise log likelihood of runs."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,10 @@ from bayescale.posterior.predict import noise_at_runs
 
 
 def log_densities(fit: FittedModel, runs: Runs) -> NDArray[np.float64]:
-    """Return the log density of the log response of each run, shape (chain, draw, run).
+    """Return the log density of the log response of each row, with shape (chain, draw, run).
 
-    Where noise relates rows it is given the row before in the same run, so that the sum over the
-    rows of a run is their joint density.
+    Correlated checkpoints are conditional on the preceding row of the same run, so that the sum
+    over the rows of a run is their joint log density.
     """
     runs = runs.for_law(tuple(fit.columns.values()), fit.response)
     noise, log_mean = noise_at_runs(fit, runs)

@@ -1,4 +1,4 @@
-"""Columns of the runs that a model does not use, but that tell groups of its residuals apart."""
+"""Checks for omitted grouping factors: unused columns of the runs that explain residuals."""
 
 from collections.abc import Iterator
 
@@ -12,20 +12,20 @@ from bayescale.posterior.criticism import BY_CHANCE, MOSTLY, Scores, orthonormal
 from bayescale.posterior.fitted import FittedModel
 
 KINDS = ("family", "corpus", "dataset", "tokenizer", "tokeniser", "arm", "counting", "recipe")
-"""Columns whose levels are different experiments, whether or not their scatter shows it."""
+"""Columns whose levels are different experiments, and which are always reported."""
 
 _FAMILY = "family"
 _MOST_LEVELS, _FEWEST_RUNS = 20, 2.5
 _NOTABLE = 0.1
-"""A share of the scatter below which a column is not worth a word, however sure it is."""
+"""Explained share of the residual variance below which a column is ignored, even if significant."""
 
 
 def check_columns(fit: FittedModel, scores: Scores) -> tuple[Check, ...]:
-    """Return what to say of columns that are not used: those that explain scatter, and arms.
+    """Check unused columns: those that explain residuals, and those of `KINDS`.
 
-    The scores of residuals are compared between levels, what a smooth pattern explains set
-    aside. A column explains more than chance where that is less probable than `BY_CHANCE` over
-    all columns that are looked at; one that explains most of the scatter fails.
+    Normal scores of the residuals are compared between levels after projecting out a smooth
+    pattern in the inputs. A column is significant if its p-value, with a Bonferroni correction
+    over columns, is below `BY_CHANCE`; it fails if it also explains most of the variance.
     """
     columns = list(_candidates(fit))
     if not columns:
@@ -60,10 +60,10 @@ def check_columns(fit: FittedModel, scores: Scores) -> tuple[Check, ...]:
 
 
 def _candidates(fit: FittedModel) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Yield columns of few levels that the model does not use, with the level of each run.
+    """Yield unused columns with few levels, and the codes of the levels of the runs.
 
-    Not those whose levels are ranges of something that the law knows, such as names of sizes:
-    what differs between them is a pattern in that.
+    Columns whose levels are ranges of an input, such as names of sizes, are left out: differences
+    between them are a pattern in that input.
     """
     table, model = fit.runs.table, fit.model
     used = {*fit.columns.values(), fit.response, *model.grouped_and_noted}
@@ -83,13 +83,13 @@ def _candidates(fit: FittedModel) -> Iterator[tuple[str, NDArray[np.int64]]]:
 
 
 def _is_range(codes: NDArray[np.int64], along: NDArray[np.float64]) -> bool:
-    """Return whether each level is of values next to one another."""
+    """Return whether the levels are disjoint ranges of a variable."""
     order = np.lexsort((codes, np.round(along / SAME)))
     return int(np.count_nonzero(np.diff(codes[order]))) == int(codes.max())
 
 
 def _spreads(scores: Scores, codes: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the standard deviation of residuals, and that within levels."""
+    """Return the standard deviation of the residuals, overall and within levels."""
     middle = np.median(scores.residuals, axis=0)
     counts = np.bincount(codes)
     means = np.bincount(codes, middle) / np.maximum(counts, 1)

@@ -1,4 +1,4 @@
-"""Published constants as a posterior of one draw."""
+"""PointPosterior: published constants as a posterior with a single draw."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.protocol import Posterior
 
 type Source = Posterior | Constants | EmpiricalFrontier
-"""What functions that answer for a law take. Empirical frontiers are refused: they are no laws."""
+"""Accepted wherever a law is needed. Empirical frontiers are refused, since they are no laws."""
 
 
 @dataclass(frozen=True, eq=False)
 class PointPosterior:
-    """Published constants where a posterior may stand: one draw, no scatter, no runs.
+    """Published constants as a posterior with a single draw, without noise or runs.
 
     Attributes
     ----------
     constants
-        The constants.
+        The published constants.
     """
 
     constants: Constants
@@ -39,54 +39,54 @@ class PointPosterior:
 
     @property
     def law(self) -> Law:
-        """The law that the constants are of."""
+        """The law of the constants."""
         return find_law(self.constants.law)
 
     @property
     def response(self) -> str:
-        """What the law is a law of."""
+        """The response, as a column of runs."""
         return self.constants.response
 
     @property
     def columns(self) -> dict[str, str]:
-        """The column of runs that each input of the law is."""
+        """The column of runs for each input of the law."""
         return self.constants.columns
 
     @cached_property
     def curve(self) -> Curve:
-        """The response at any inputs."""
+        """The response as a function of the inputs, with a single draw."""
         return Curve.of_constants(self.constants)
 
     def curve_of(self, groups: Groups | None, dim: str = "plan") -> Curve:
-        """Return the response at any inputs; there are no levels."""
+        """Return the response as a function of the inputs; levels are refused."""
         self.refuse_unknown_groups(groups or {})
         return self.curve
 
     def thin(self, most: int) -> "PointPosterior":
-        """Return the same constants."""
+        """Return the object itself."""
         return self
 
     def pieces(self, seed: int | None = None) -> Iterator[tuple[FittedModel, slice, int]]:
-        """Yield nothing: nothing was fitted."""
+        """Yield nothing, since there is no fitted model."""
         yield from ()
 
     @property
     def inputs(self) -> Mapping[str, NDArray[float64]]:
-        """No inputs: there are no runs."""
+        """Empty, since there are no runs."""
         return {}
 
     @property
     def description(self) -> str:
-        """One line: whose constants they are, and what is to be known of them."""
+        """One line: the source of the constants, and remarks on them."""
         return self.constants.description
 
     @property
     def answering(self) -> str:
-        """What answers rest on."""
+        """The description."""
         return self.description
 
     def refuse_unknown_groups(self, groups: Groups) -> None:
-        """Raise ValueError for any level."""
+        """Raise ValueError if levels are given."""
         if groups:
             raise ValueError(
                 f"groups: found {groups!r} with {self.constants.name}, published constants, which "
@@ -95,7 +95,7 @@ class PointPosterior:
 
 
 def as_posterior(source: Source) -> Posterior:
-    """Return a posterior as it is, and published constants as one of a single draw.
+    """Return a posterior unchanged, and published constants as a `PointPosterior`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a posterior predicts for given plans: the loss, or whatever else the law is of."""
+"""Posterior predictions of the loss, or other response, of plans."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ from bayescale.posterior.protocol import Posterior
 from bayescale.units import parse_amounts
 
 _BLOCK = 1_000_000
-"""Draws times plans that are worked on at a time."""
+"""Number of draws times plans that are processed at a time."""
 
 
 def predict(
@@ -39,29 +39,28 @@ def predict(
     Parameters
     ----------
     fit
-        A posterior, an average of several, or published constants.
+        A fit, an average of laws, or published constants.
     n_params, n_tokens
-        Amounts, or lists of amounts of equal length; one amount goes with every other.
+        Amounts, or lists of amounts of equal length; single amounts are broadcast.
     inputs
-        The same for a law of other inputs, by column of the runs: ``{"compute": ["1e21"]}``.
+        The same for a law with other inputs, by column of the runs: ``{"compute": ["1e21"]}``.
     groups
-        For a model that pools over the levels of a column, which level the plans are of, by
-        column: ``{"family": "c4"}``, or a list with one a plan. ``bs.NEW`` is a level that was
-        not fitted: what differs between levels is drawn from its distribution. So is a level of
-        a column that is not named.
+        For a model with partial pooling, the levels of the plans by grouping factor:
+        ``{"family": "c4"}``, or a list with one level per plan. Effects of an unseen level
+        (``bs.NEW``) are drawn from their population distribution, as are effects on parameters
+        of unspecified grouping factors.
     seed
-        Seed of the simulated scatter of new runs; the fit's own unless given.
+        Seed of the simulated noise of new runs; that of the fit unless given.
 
     Returns
     -------
     Dataset
-        Dims ``chain``, ``draw``, ``plan``; the inputs are coordinates on ``plan``. ``loss`` is
-        the posterior of the law's value there. ``loss_run`` is what one new run would show: the
-        law and the scatter of runs. Both are in the unit of the runs' loss; for a law of
-        something else they carry its name, as ``bleu`` and ``bleu_run``. Published constants,
-        of which no scatter is known, give a single draw of the first alone. The
-        coordinate ``beyond`` says by how many e-folds each plan lies outside the range of the
-        runs, in the input (or in compute) in which it lies farthest outside.
+        Dims ``chain``, ``draw``, ``plan``, with the inputs as coordinates of ``plan``. ``loss``
+        are draws of the mean curve, ``loss_run`` of the posterior predictive of one new run,
+        which includes the noise; both in the unit of the runs' loss. Other responses have their
+        own name, such as ``bleu`` and ``bleu_run``. Published constants give a single draw of the
+        former only. The coordinate ``beyond`` is the distance of each plan from the range of the
+        runs, in e-folds of the input (or compute) in which it is largest.
 
     Raises
     ------
@@ -120,10 +119,9 @@ def predict(
 
 
 def blocks(count: int, source: Posterior) -> list[slice]:
-    """Return the parts of so many plans that are worked on one after another.
+    """Return slices that split `count` plans into blocks, to be processed sequentially.
 
-    What is made on the way from plans to answers takes many times their room, so that of ten
-    thousand plans at once it would be gigabytes.
+    This bounds memory: intermediate arrays for ten thousand plans would take gigabytes.
     """
     size = max(1, _BLOCK // source.n_draws)
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
@@ -132,7 +130,7 @@ def blocks(count: int, source: Posterior) -> list[slice]:
 def parse_plans(
     given: Mapping[str, object], columns: tuple[str, ...]
 ) -> dict[str, NDArray[np.float64]]:
-    """Read amounts into arrays of one length, one for each column."""
+    """Parse amounts into arrays of equal length, one for each column."""
     missing = [name for name in columns if name not in given]
     unknown = [name for name in given if name not in columns]
     if missing or unknown:
@@ -156,7 +154,7 @@ def parse_plans(
 def _one_for_each_level(
     plans: dict[str, NDArray[np.float64]], groups: Groups
 ) -> dict[str, NDArray[np.float64]]:
-    """Repeat a single plan for several levels of a column; refuse lists of other lengths."""
+    """Repeat a single plan for several levels; raise if lengths do not match."""
     count = len(next(iter(plans.values())))
     for column, levels in groups.items():
         listed = 1 if np.ndim(levels) == 0 else len(np.asarray(levels))
@@ -181,27 +179,27 @@ def simulate_runs(
     first: int = 0,
     alone: bool = False,
 ) -> xr.DataArray:
-    """Return what new runs would show where the curve says `mean`, one for each draw and plan.
+    """Draw from the posterior predictive of new runs, one for each draw and plan.
 
-    The scatter of a plan has a stream of random numbers of its own, so that what is said of a
-    plan does not depend on how many come after it.
+    Each plan has its own random stream, so that its predictions do not depend on the number of
+    plans.
 
     Parameters
     ----------
     source, mean
-        A posterior, and draws of its curve; dims chain, draw and one more, along the plans.
-        Published constants have no scatter.
+        A posterior, and draws of its mean curve, with dims chain, draw and the plans. Published
+        constants have no noise.
     columns
         The inputs of the law at the plans, by column of the runs.
     groups
-        The levels that the curve is of already.
+        The levels whose effects the curve includes already.
     seed
-        The fit's own unless given.
+        Seed of the noise; that of the fit unless given.
     first
-        The number of the first of these plans, where they are a part of many.
+        Index of the first plan, if the plans are a block of several.
     alone
-        Simulate each plan as if it were the only one: nothing depends on the others, nor on their
-        order, and all have the same scatter. For plans of which one is to be run.
+        Use common random numbers for all plans, so that predictions depend neither on the other
+        plans nor on their order. For alternatives of which one will be run.
     """
     if source.is_point:
         return mean.copy()
@@ -249,10 +247,10 @@ def effects_of_runs(
     first: int = 0,
     alone: bool = False,
 ) -> xr.DataArray:
-    """Return by how much log responses differ because of levels that the curve is not of.
+    """Return draws of the group effects on the log response that the curve does not include.
 
-    They are of the sizes, runs or shapes that err together. A plan of a column that is not
-    known is of a level of its own; or, of plans that are each `alone`, of the same one.
+    These are effects of grouping factors such as size, run or shape. Plans without a known level
+    have a new level each or, if `alone`, in common.
     """
     model, dim = fit.model, str(like.dims[-1])
     total = xr.zeros_like(like)
@@ -282,16 +280,16 @@ def noise_of_runs(
     log_inputs: Mapping[str, xr.DataArray],
     facts: Facts,
 ) -> NoiseOfRuns:
-    """Return the noise of runs, draw by draw.
+    """Return the noise distribution of runs, for each draw.
 
     Parameters
     ----------
     model, draws, curve
         A model, draws of all its unknowns, and their curve.
     mean
-        The curve at the runs; dims chain, draw and one more, along the runs.
+        Draws of the curve at the runs, with dims chain, draw and the runs.
     log_inputs, facts
-        Of the runs; the facts as `Noise.facts` has them.
+        Log inputs and facts (see `Noise.facts`) of the runs.
     """
     law, noise = model.law, model.noise
     values = {name: draws[name].to_numpy()[..., None] for name in noise.all_priors}
@@ -312,20 +310,19 @@ def noise_of_runs(
 def noise_at_runs(
     fit: FittedModel, runs: Runs, links: Facts | None = None
 ) -> tuple[NoiseOfRuns, NDArray[np.float64]]:
-    """Return the noise of runs, and what a posterior says of the log of their responses.
+    """Return the noise distribution of runs, and draws of their mean log response.
 
     Parameters
     ----------
     fit, runs
-        A posterior, and runs with the columns of its model. Those of a level that was fitted are
-        of that level.
+        A fit, and runs with the columns of its model. Rows with a fitted level have its effects.
     links
-        The checkpoint that each follows, if it is not the one before it in the table.
+        Predecessors of checkpoints, if these are not the previous rows of their runs.
 
     Returns
     -------
     noise, log_mean
-        The noise; and draws of the curve and of the effects of levels, shape (chain, draw, run).
+        The noise, and draws of the log mean with group effects, of shape (chain, draw, run).
     """
     model = fit.model
     log_inputs = {
@@ -349,5 +346,5 @@ def noise_at_runs(
 def stream_of_noise(
     fit: FittedModel, seed: int | None = None, plan: int = 0
 ) -> np.random.Generator:
-    """Return the random numbers of the scatter of a plan, apart from all others of a fit."""
+    """Return the random generator of the noise of a plan, independent of other streams."""
     return generator(_seed(fit, seed), Stream.RUN_NOISE, plan)

@@ -1,4 +1,4 @@
-"""Posterior: what fits, averages of laws and published constants have in common."""
+"""Posterior: the common interface of fits, averages of laws and published constants."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol, Self
@@ -14,89 +14,89 @@ from bayescale.posterior.fitted import FittedModel
 
 
 class Posterior(Protocol):
-    """Draws of a law's curve, and what they rest on.
+    """Draws of a law's curve, with runs, diagnostics and a description.
 
-    `bayescale.Fit` and `bayescale.ModelAverage` are posteriors; published constants are one of a
-    single draw (`as_posterior`).
+    Implemented by `bayescale.Fit` and `bayescale.ModelAverage`, and by published constants, with
+    a single draw (`as_posterior`).
     """
 
     @property
     def is_point(self) -> bool:
-        """Whether there is a single draw without uncertainty, as of published constants."""
+        """Whether this is a point estimate, such as published constants."""
         ...
 
     @property
     def law(self) -> Law:
-        """The law; of several, the first, whose inputs are those of all."""
+        """The law; the first of an average, whose laws have the same inputs."""
         ...
 
     @property
     def response(self) -> str:
-        """What the law is a law of, as a column of runs."""
+        """The response, as a column of runs."""
         ...
 
     @property
     def columns(self) -> dict[str, str]:
-        """The column of runs that each input of the law is."""
+        """The column of runs for each input of the law."""
         ...
 
     @property
     def groupings(self) -> tuple[str, ...]:
-        """The columns between whose levels parts of the law differ."""
+        """The grouping factors."""
         ...
 
     @property
     def has_discrepancy(self) -> bool:
-        """Whether the law may be wrong beyond the runs."""
+        """Whether there is a discrepancy term."""
         ...
 
     @property
     def curve(self) -> AnyCurve:
-        """The response at any inputs, draw by draw."""
+        """Draws of the response as a function of the inputs."""
         ...
 
     def curve_of(self, groups: Groups | None, dim: str = "plan") -> AnyCurve:
-        """Return the response at any inputs, of given levels of columns."""
+        """Return the response as a function of the inputs, at levels of the grouping factors."""
         ...
 
     @property
     def n_draws(self) -> int:
-        """How many draws there are, over all chains."""
+        """Number of draws, over all chains."""
         ...
 
     def thin(self, most: int) -> Self:
-        """Return the same posterior with about `most` of its draws."""
+        """Return the posterior thinned to about `most` draws."""
         ...
 
     def pieces(self, seed: int | None = None) -> Iterator[tuple[FittedModel, slice, int]]:
-        """Yield the fits that it is of, where their draws lie, and seeds of their scatter."""
+        """Yield the constituent fits, the slices of their draws, and the seeds of their noise."""
         ...
 
     @property
     def runs(self) -> Runs | None:
-        """The runs that were fitted; None of published constants."""
+        """The fitted runs; None for published constants."""
         ...
 
     @property
     def inputs(self) -> Mapping[str, NDArray[float64]]:
-        """The inputs of the law at the runs that were fitted."""
+        """The inputs of the law at the fitted runs."""
         ...
 
     @property
     def diagnostics(self) -> Diagnostics | None:
-        """What the checks found; None of published constants."""
+        """The diagnostics; None for published constants."""
         ...
 
     @property
     def description(self) -> str:
-        """One line: what was fitted to what, or whose constants they are."""
+        """One line: the law with its runs, or the source of the constants."""
         ...
 
     @property
     def answering(self) -> str:
-        """What answers rest on, led by the levels of columns that none were named of."""
+        """The description, preceded by the levels assumed for unspecified grouping factors."""
         ...
 
     def refuse_unknown_groups(self, groups: Groups) -> None:
-        """Raise for a column by which the law is not grouped, or a level that was not fitted."""
+        """Raise for a column that is no grouping factor, or for an unknown level."""
         ...

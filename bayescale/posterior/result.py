@@ -1,4 +1,4 @@
-"""Result: how all that answers a question is printed, shown in notebooks and recorded."""
+"""Result: the base class of results, for printing, notebooks and JSON."""
 
 from abc import ABC, abstractmethod
 from html import escape
@@ -10,33 +10,33 @@ from bayescale._plain import plain
 
 
 class Result(ABC):
-    """An answer: a headline, how far it may be believed, what it says, and a table.
+    """A result with a headline, caveats, sentences and a table.
 
-    Printed, it is one after the other; in a notebook the same as HTML; and `to_record` has it for
-    JSON.
+    These are printed in this order, rendered as HTML in notebooks, and returned for JSON by
+    `to_record`.
     """
 
     @property
     def headline(self) -> str:
-        """What was asked of what, led by the failure if a fit did not pass its checks."""
+        """What was computed from which posterior, preceded by failed checks."""
         return ""
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """How far the answer may be believed, in sentences."""
+        """Sentences on the limitations of the result."""
         return ()
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The answer in words."""
+        """Sentences that state the result."""
         return ()
 
     @abstractmethod
     def text_table(self) -> pd.DataFrame:
-        """Return the answer as a table that people read."""
+        """Return the table of the result, formatted as text."""
 
     def to_record(self) -> dict[str, Any]:
-        """Return headline, caveats, sentences and the rows of the table, as JSON holds them.
+        """Return headline, caveats, sentences and rows of the table, in JSON types.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Tables of draws: medians and equal-tailed intervals, with the probability always said."""
+"""Summary tables of draws: medians and equal-tailed intervals of explicit probability."""
 
 import warnings
 
@@ -12,7 +12,7 @@ from bayescale.units import format_share
 
 
 def tail_quantiles(prob: float) -> list[float]:
-    """Return the quantiles of the lower end, the median and the upper end.
+    """Return the probabilities of the lower end, the median and the upper end of an interval.
 
     Raises
     ------
@@ -25,16 +25,15 @@ def tail_quantiles(prob: float) -> list[float]:
 
 
 def quantiles(draws: xr.Dataset, prob: float) -> xr.Dataset:
-    """Return lower end, median and upper end along a new dim ``quantile``.
+    """Return lower end, median and upper end of equal-tailed intervals, along dim ``quantile``.
 
-    The inner quantiles of positive amounts are the same on the log scale, which is why they are
-    used and highest-density intervals are not.
+    Unlike highest-density intervals, these are equivariant under the log transformation.
     """
     return draws.quantile(tail_quantiles(prob), dim=("chain", "draw"))
 
 
 def summarise(draws: xr.Dataset, prob: float) -> pd.DataFrame:
-    """Return median, interval and standard deviation of scalar variables, one row each."""
+    """Return median, interval and standard deviation, with one row per scalar variable."""
     found = quantiles(draws, prob)
     rows = {
         str(name): {
@@ -51,7 +50,7 @@ def summarise(draws: xr.Dataset, prob: float) -> pd.DataFrame:
 
 
 def interval_columns(draws: xr.Dataset, prob: float, index: str) -> pd.DataFrame:
-    """Return ``x``, ``x_lower`` and ``x_upper`` for each variable, one row for each `index`."""
+    """Return ``x``, ``x_lower`` and ``x_upper`` of each variable, one row per value of `index`."""
     found = quantiles(draws, prob)
     columns: dict[str, object] = {}
     for name in draws.data_vars:
@@ -61,7 +60,7 @@ def interval_columns(draws: xr.Dataset, prob: float, index: str) -> pd.DataFrame
 
 
 def flag_failure(table: pd.DataFrame, diagnostics: Diagnostics | None) -> pd.DataFrame:
-    """Head the table with the failure if the gates were not passed, and warn."""
+    """Mark the header of the table and warn, if the diagnostics failed."""
     if diagnostics is not None and not diagnostics.ok:
         table.columns.name = "FIT FAILED ITS GATES"
         warnings.warn(diagnostics.status, BayescaleWarning, stacklevel=3)
