@@ -1,1 +1,1 @@
-"""The compute-optimal allocation, draw by draw, and its inverse questions."""
+"""Compute-optimal allocations for every draw, and the inverse problems."""

@@ -1,4 +1,4 @@
-"""The compute-optimal allocation, draw by draw."""
+"""allocate: the compute-optimal allocation of budgets, for every posterior draw."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ from bayescale.units import (
 )
 
 FAR = 10.0
-"""Budgets more than this many times the largest run are called far extrapolations."""
+"""Ratio to the largest run above which a budget is called a far extrapolation."""
 
 
 def _format_loss(value: float) -> str:
@@ -52,7 +52,7 @@ TEXT_COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "loss of plan": ("loss_plan", _format_loss),
     "loss of next run": ("loss_run", _format_loss),
 }
-"""Headings of the table for people, with the variable and the style of each."""
+"""Headings of the formatted table, with the variable and the format of each."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,17 +62,16 @@ class Allocation(Result):
     Attributes
     ----------
     log_n
-        Draws of ln N_opt, dims ``chain``, ``draw``, ``compute``; NaN for one without an optimum.
-        All else follows from them.
+        Draws of ln N_opt, with dims ``chain``, ``draw``, ``compute``; NaN for draws without an
+        optimum. All other quantities derive from them.
     source
-        What it was computed from: a fit, an average of laws, or published constants (a single
-        draw).
+        The posterior: a fit, an average of laws, or published constants (a single draw).
     cost
-        What the budgets are of.
+        The cost function of the budgets.
     fixed, limits
-        Values of the law's other inputs, and what bounds plans beside their budget.
+        Values of the law's other inputs, and constraints on plans other than the budget.
     cluster
-        What trains, for days and money, where it is known.
+        The training cluster, for days and money, if known.
     """
 
     log_n: xr.DataArray
@@ -84,17 +83,16 @@ class Allocation(Result):
 
     @cached_property
     def draws(self) -> xr.Dataset:
-        """Draws of all that is said of a budget, dims ``chain``, ``draw``, ``compute`` (FLOP).
+        """Draws of all quantities, with dims ``chain``, ``draw``, ``compute`` (FLOP).
 
-        Three losses are kept apart: ``loss_opt``, at each draw's own optimum; ``loss_plan``, at
-        the one plan recommended for the budget; and ``loss_run``, what one new run of that plan
-        would show, as if it were the only one. Also ``n_opt``, ``d_opt`` and
-        ``tokens_per_param``.
+        There are three losses: ``loss_opt`` at the optimum of each draw, ``loss_plan`` at the plan
+        recommended for the budget, and ``loss_run``, the posterior predictive of one run of that
+        plan. The other variables are ``n_opt``, ``d_opt`` and ``tokens_per_param``.
         """
         return self._part(slice(None))
 
     def _part(self, part: slice) -> xr.Dataset:
-        """Return the draws of some of the budgets."""
+        """Return the draws of a slice of the budgets."""
         curve = self.source.curve
         split = Split.of(curve.law, self.fixed)
         spending = Spending(self.cost, self.compute[part], self.limits)
@@ -126,7 +124,7 @@ class Allocation(Result):
         return blocks(len(self.compute), self.source)
 
     def intervals(self, prob: float = 0.9) -> pd.DataFrame:
-        """Return medians and intervals as `table` does, without days and money."""
+        """Return the medians and intervals of `table`, without days and money."""
         if len(self._parts) == 1:
             return interval_columns(self.draws, prob, "compute")
         return pd.concat(
@@ -138,48 +136,48 @@ class Allocation(Result):
         """The median of ln N_opt at each budget."""
         log_n = self.log_n.to_numpy()
         with warnings.catch_warnings():
-            # A budget at which no draw has an optimum has no median, as its row says.
+            # The median is NaN at a budget where no draw has an optimum.
             warnings.simplefilter("ignore", RuntimeWarning)
             found = [np.nanmedian(log_n[..., part], axis=(0, 1)) for part in self._parts]
         return np.concatenate(found)
 
     @property
     def terms(self) -> dict[str, Any]:
-        """What budgets are of, the law's other inputs and the limits, as `allocate` takes them."""
+        """Cost, fixed inputs and limits, as keyword arguments of `allocate`."""
         return {"cost": self.cost, "fixed": self.fixed, "limits": self.limits}
 
     @property
     def compute(self) -> np.ndarray:
-        """The budgets, in the unit of the cost: FLOP unless it is of something else."""
+        """The budgets, in the unit of the cost (FLOP by default)."""
         return self.log_n["compute"].to_numpy()
 
     @cached_property
     def spending(self) -> Spending:
-        """What the budgets buy."""
+        """The budget constraints."""
         return Spending(self.cost, self.compute, self.limits)
 
     @cached_property
     def diagnostics(self) -> Diagnostics | None:
-        """The gates of the fit and of ln N_opt at each budget; None for published constants.
+        """Diagnostics of the fit and of ln N_opt at each budget; None for published constants.
 
-        Of an average of laws, the gates of each: its draws are of no one chain.
+        For an average of laws, those of the fits only, since its draws do not form chains.
         """
         found = self.source.diagnostics
         if not isinstance(self.source, Fit) or found is None:
             return found
         for part in self._parts:
             log_n = self.log_n.isel(compute=part)
-            # Draws without an optimum are counted elsewhere; they do not say that chains disagree.
+            # Draws without an optimum are counted elsewhere and are no sign of non-convergence.
             known = log_n.fillna(xr.DataArray(self._middle[part], dims="compute"))
             found = found.and_also(diagnose_quantities(xr.Dataset({"ln n_opt": known})))
         return found
 
     @property
     def recommended(self) -> pd.DataFrame:
-        """One plan a budget: the median of N_opt, and the tokens that spend the rest.
+        """One plan per budget: the median of N_opt, and the tokens that exhaust the budget.
 
-        N_opt and D_opt are perfectly anti-correlated at a fixed budget, so they are recommended
-        as a pair that meets it.
+        N_opt and D_opt are perfectly anti-correlated at a fixed budget, so that the tokens follow
+        from the size.
         """
         middle = self._middle
         return pd.DataFrame(
@@ -189,13 +187,13 @@ class Allocation(Result):
 
     @property
     def no_optimum(self) -> pd.Series:
-        """Share of the draws that have no optimum at each budget, and are left out of its row."""
+        """Share of draws without an optimum at each budget, excluded from its row."""
         lost = np.isnan(self.log_n.to_numpy()).mean(axis=(0, 1))
         return pd.Series(lost, index=pd.Index(self.compute, name="compute"), name="no_optimum")
 
     @property
     def at_limit(self) -> pd.Series:
-        """Share of the draws that a limit holds back at each budget."""
+        """Share of draws with an active constraint at each budget."""
         held: Any = 0.0
         if self.limits:
             log_n = self.log_n.to_numpy()
@@ -207,7 +205,7 @@ class Allocation(Result):
 
     @property
     def extrapolation(self) -> pd.DataFrame:
-        """How many times the largest run each budget is: in compute, size and tokens."""
+        """Ratio of each recommended plan to the largest run, in compute, size and tokens."""
         plan = self.recommended
         if self.source.is_point:
             return pd.DataFrame(index=plan.index)
@@ -223,25 +221,25 @@ class Allocation(Result):
 
     @property
     def headline(self) -> str:
-        """What the plan rests on, led by the failure if the gates were not passed."""
+        """Description, extrapolation and diagnostics, with a failure first."""
         return headline_at(self.source, self._columns_of_plans, self.diagnostics)
 
     @property
     def beyond(self) -> pd.DataFrame:
-        """By how many e-folds each recommended plan lies beyond the runs: see `beyond_runs`."""
+        """Distance of each recommended plan from the range of the runs; see `beyond_runs`."""
         found = beyond_runs(self.source, self._columns_of_plans)
         return found.set_axis(self.recommended.index) if len(found) else found
 
     @property
     def _columns_of_plans(self) -> dict[str, NDArray[np.float64]]:
-        """The columns of runs that the recommended plans would be."""
+        """The recommended plans as columns of runs."""
         plan, split = self.recommended, Split.of(self.source.law, self.fixed)
         log_n, log_d = (np.log(plan[name].to_numpy()) for name in ("n_params", "n_tokens"))
         return columns_of_plans(self.source, split, log_n, log_d)
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """Sentences on how far these numbers may be believed, beyond the gates."""
+        """Sentences on the limitations of the results, other than diagnostics."""
         found = []
         if self.source.runs is not None:
             far = self.extrapolation["compute"]
@@ -287,21 +285,21 @@ class Allocation(Result):
         Parameters
         ----------
         prob
-            Probability inside the interval.
+            Probability of the interval.
 
         Returns
         -------
         DataFrame
             Indexed by compute in FLOP. For each of ``n_opt``, ``d_opt``, ``tokens_per_param``,
             ``loss_opt``, ``loss_plan`` and ``loss_run``: the median under that name, and
-            ``_lower`` and ``_upper``. Where what trains is known, ``days``, ``gpu_hours`` and
-            ``training_money`` of the one plan recommended.
+            ``_lower`` and ``_upper``. If the cluster is known, ``days``, ``gpu_hours`` and
+            ``training_money`` of the recommended plan.
         """
         return flag_failure(self.intervals(prob).assign(**self._hardware), self.diagnostics)
 
     @property
     def _hardware(self) -> dict[str, NDArray[np.float64]]:
-        """Days, GPU-hours and money of the recommended plans, where the cluster is known."""
+        """Days, GPU-hours and money of the recommended plans, if the cluster is known."""
         cost, plan = self.cost, self.recommended
         cluster = self.cluster or (cost.cluster if isinstance(cost, Money) else None)
         if cluster is None:
@@ -313,7 +311,7 @@ class Allocation(Result):
         return found
 
     def text_table(self, prob: float = 0.9) -> pd.DataFrame:
-        """Return the same as people read it: ``72.0B [60.1B, 86.4B]``."""
+        """Return the table formatted as text: ``72.0B [60.1B, 86.4B]``."""
         numbers, single = self.intervals(prob), self.source.is_point
 
         def text(row: "pd.Series[float]", name: str, style: Callable[[float], str]) -> str:
@@ -343,12 +341,12 @@ class Allocation(Result):
         return format_money(value, cluster.currency if cluster else "$")
 
     def text_budget(self, budget: float) -> str:
-        """Return a budget as people read it: ``5.76e23 FLOP``, or ``$2.50M``."""
+        """Format a budget with its unit: ``5.76e23 FLOP``, or ``$2.50M``."""
         return format_budget(budget, self.cost.unit)
 
 
 MOST_WITHOUT = 0.5
-"""A budget at which more than this share of the draws has no optimum is not answered."""
+"""Share of draws without an optimum above which a budget is refused."""
 
 
 def allocate(
@@ -360,46 +358,46 @@ def allocate(
     limits: Limits = NO_LIMITS,
     cluster: Cluster | None = None,
 ) -> Allocation:
-    """Find the size and tokens of least loss at given budgets, for every posterior draw.
+    """Find the size and tokens that minimise the loss at given budgets, for every posterior draw.
 
     Parameters
     ----------
     source
         A fit, an average of laws (`bayescale.model_average`), or published constants.
     compute
-        One budget or several: FLOP, or text such as ``"5.76e23"`` or ``"100 PF-days"``. This is
-        compute as spent, never Kaplan's batch-adjusted C_min, for which there is
-        `bayescale.frontier`. Under a cost in money budgets are in money.
+        One or several budgets: FLOP, or text such as ``"5.76e23"`` or ``"100 PF-days"``. This is
+        compute as spent, not Kaplan's batch-adjusted C_min, for which see `bayescale.frontier`.
+        For a cost in money, budgets are in money.
     cost
-        What a plan costs (`bayescale.costs`), or a function of size and tokens that says so.
+        The cost of a plan (`bayescale.costs`), or a function of size and tokens.
     fixed
-        Values of the law's inputs beside size and tokens: ``{"n_unique_tokens": "25B"}``. Of a
-        law in steps, ``batch_tokens`` is such an input.
+        Values of the law's inputs other than size and tokens: ``{"n_unique_tokens": "25B"}``. For
+        a law in steps, ``batch_tokens`` is such an input.
     limits
-        What bounds plans beside their budget.
+        Constraints on plans other than the budget.
     cluster
-        What trains, for days, GPU-hours and money.
+        The training cluster, for days, GPU-hours and money.
 
     Returns
     -------
     Allocation
-        Draws of the optimum, and tables of them.
+        Draws of the optimum, and their summaries.
 
     Raises
     ------
     AmountError
-        If a budget is not a positive amount, or reaches to no plan inside the limits; if a fixed
-        input is missing; if more than half of the draws have no optimum at a budget.
+        If a budget is not a positive amount, or no plan within the limits is affordable; if a
+        fixed input is missing; if more than half of the draws have no optimum at a budget.
     UnsuitableLawError
-        If `source` is an empirical frontier, or a law that is not of size and tokens.
+        If `source` is an empirical frontier, or not a law of size and tokens.
 
     Notes
     -----
-    Under C = k N D the optimum of the two-term laws that ship has a closed form (Hoffmann et al.
-    2022, equation 4), which limits only cut off; for other laws and costs it is searched for. A
-    draw without an optimum between one parameter and one token has none (NaN). Each draw gets
-    its own optimum: logarithms of A and alpha are correlated so strongly that the optimum at
-    their posterior means is not its mean.
+    Under C = k N D the optimum of the included two-term laws has a closed form (Hoffmann et al.
+    2022, equation 4), clipped at the limits; for other laws and costs it is found numerically.
+    It is NaN for draws without an optimum of at least one parameter and one token. The optimum is
+    computed for each draw: logarithms of A and alpha are so strongly correlated that the optimum
+    at their posterior means differs from its posterior mean.
 
     Examples
     --------
@@ -414,14 +412,14 @@ def allocate(
 
 
 def refuse_without_optimum(lost: "pd.Series[float]", text: Callable[[float], str]) -> None:
-    """Raise AmountError where most draws have no optimum: what is left says little of the law.
+    """Raise AmountError if most draws have no optimum, since the others are a selected sample.
 
     Parameters
     ----------
     lost
-        Share of the draws that have none, by budget.
+        Share of draws without an optimum, by budget.
     text
-        How budgets are written.
+        Formatter of budgets.
     """
     for budget, share in lost.items():
         if share > MOST_WITHOUT:
@@ -443,11 +441,11 @@ def optima(
     limits: Limits = NO_LIMITS,
     cluster: Cluster | None = None,
 ) -> Allocation:
-    """Return what `allocate` does, however many draws have no optimum: for curves of budgets."""
+    """Return the result of `allocate` without refusing budgets at which draws lack an optimum."""
     cost, posterior = as_cost(cost), as_posterior(source)
     curve = posterior.curve
     split = Split.of(curve.law, fixed)
-    # All at once, so that a budget that buys nothing is refused before any is searched.
+    # All at once, so that an infeasible budget is refused before any optimisation.
     budgets = Spending(cost, parse_budgets(compute, cost), limits).budgets
     log_n = [
         curve.optimum(Spending(cost, budgets[part], limits), fixed).transpose(*_DIMS)
@@ -460,7 +458,7 @@ def optima(
 def columns_of_plans(
     source: Posterior, split: Split, log_n: NDArray[np.float64], log_d: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the columns of runs that plans would be, from the logs of their size and tokens."""
+    """Return plans as columns of runs, from logs of their size and tokens."""
     columns = source.columns
     return {
         columns[name]: np.exp(np.broadcast_to(np.asarray(values), log_n.shape))
@@ -469,7 +467,7 @@ def columns_of_plans(
 
 
 def tokens_of_runs(source: Posterior) -> NDArray[np.float64]:
-    """Return the tokens of the runs that were fitted, from steps where there are only those."""
+    """Return the tokens of the fitted runs, computed from steps if not given."""
     runs = source.runs
     assert runs is not None
     if "n_tokens" in runs.table:
@@ -478,12 +476,12 @@ def tokens_of_runs(source: Posterior) -> NDArray[np.float64]:
 
 
 def cost_of_runs(source: Posterior, cost: Cost) -> NDArray[np.float64]:
-    """Return what each run that was fitted costs."""
+    """Return the cost of each fitted run."""
     return np.asarray(cost(source.inputs["n_params"], tokens_of_runs(source)), dtype=float)
 
 
 def largest_compute(source: Posterior, cost: Cost) -> float:
-    """Return the compute of the largest run that was fitted, in FLOP."""
+    """Return the compute of the largest fitted run, in FLOP."""
     runs = source.runs
     assert runs is not None
     if "compute" in runs.table:
@@ -492,5 +490,5 @@ def largest_compute(source: Posterior, cost: Cost) -> float:
 
 
 def parse_budgets(values: object, cost: Cost) -> NDArray[np.float64]:
-    """Read budgets in the unit of a cost."""
+    """Parse budgets in the unit of a cost."""
     return parse_amounts(values, "compute" if cost.unit == "FLOP" else "money", "compute")

@@ -1,7 +1,7 @@
-"""Inverse problems, elementwise over draws and targets: the least cost of a loss, balanced plans.
+"""Solvers of inverse problems: the minimum cost of a loss, and compute-optimal plans of a size.
 
-All arrays are flat and of one length: logs of amounts, and the number of the draw of each. Where
-there is no answer they have NaN.
+They are vectorised over draws and targets: all arrays are flat and of equal length, and hold logs
+of amounts and indices of draws. Results are NaN if there is no solution.
 """
 
 from collections.abc import Callable
@@ -21,42 +21,42 @@ type Draws = NDArray[np.intp]
 type Loss = Callable[[Array, Array, Draws], Array]
 
 _LOG_ENDS = (0.0, 80.0)
-"""ln of the least and of the most parameters and tokens that are looked at."""
+"""Search range of ln size and ln tokens."""
 
 _NEAR = 3.0
-"""How far from the law's own answer, in logs, that of a curve that departs from it is looked for:
-a departure goes on along a line, and far away a line may lead anywhere."""
+"""Search radius, in logs, around the solution of the law alone for a curve with discrepancy: the
+discrepancy is extrapolated linearly, which is unreliable far away."""
 
 _START = 0.1
-"""Half the width of the first bracket there."""
+"""Half-width of the initial bracket of that search."""
 
 _FRONTIER = np.linspace(-14.0, 14.0, 57)
-"""Logs of budgets, around that of the law alone, at which such a curve's frontier is tabulated."""
+"""Log budgets, relative to that of the law alone, at which the frontier is tabulated."""
 
 _GRID = 65
-_DEAR = 1e4
-"""ln of a cost beyond any, where there is no plan; a search would stop at an infinite one."""
+_INFEASIBLE = 1e4
+"""Log cost of infeasible plans; finite, since the minimiser stops at infinite values."""
 
 _STEP = 1e-4
-"""In ln N, of the slope of the loss along a budget."""
+"""Step in ln N of finite differences."""
 
 
 @dataclass(frozen=True)
 class Inverse:
-    """Inverse problems of one curve and cost.
+    """Inverse problems for a curve and a cost.
 
     Attributes
     ----------
     curve, split
-        Draws of the loss, and how the law's inputs follow from size and tokens.
+        Draws of the loss, and the map from size and tokens to the law's inputs.
     loss
-        The curve as a function of logs of size and tokens and of the draw's number.
+        The curve as a function of log size, log tokens and the index of the draw.
     cost, limits
-        What is to be least, and what bounds plans.
+        The cost to minimise, and constraints on plans.
     draw
-        The number of the draw of each element.
+        Index of the draw of each element.
     law
-        The same without the departure of the curve from the law, if there is one.
+        The inverse problems without the discrepancy, if there is one.
     """
 
     curve: Curve
@@ -78,7 +78,7 @@ class Inverse:
         return cls(curve, split, curve.pointwise(split), cost, limits, draw, alone)
 
     def tokens(self, log_n: Array, log_loss: Array, draw: Draws) -> Array:
-        """Return the tokens that sizes need for losses."""
+        """Return the tokens with which models of given sizes reach losses."""
 
         def short(log_d: Array, log_n: Array, log_l: Array, i: Array) -> Array:
             return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
@@ -87,7 +87,7 @@ class Inverse:
         return _root(short, near, log_n, log_loss, draw)
 
     def size(self, log_d: Array, log_loss: Array) -> Array:
-        """Return the sizes that reach losses with tokens."""
+        """Return the sizes of models that reach losses with given tokens."""
 
         def short(log_n: Array, log_d: Array, log_l: Array, i: Array) -> Array:
             return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
@@ -98,7 +98,7 @@ class Inverse:
     def balanced(
         self, *, n_params: Array | None = None, n_tokens: Array | None = None
     ) -> tuple[Array, Array]:
-        """Return where the loss does not change along a budget, at a size or at tokens."""
+        """Return compute-optimal plans of given sizes or tokens, at which `_slope` is zero."""
         near = self.law.balanced(n_params=n_params, n_tokens=n_tokens) if self.law else None
         if n_params is not None:
             found = _root(
@@ -118,7 +118,7 @@ class Inverse:
         return found, n_tokens
 
     def _slope(self, log_n: Array, log_d: Array, draw: Draws) -> Array:
-        """Return d ln L / d ln N along the budget through a point."""
+        """Return d ln L / d ln N at constant cost."""
 
         def log_cost(log_n: Array, log_d: Array) -> Array:
             return np.asarray(np.log(self.cost(np.exp(log_n), np.exp(log_d))))
@@ -132,7 +132,7 @@ class Inverse:
         return np.asarray((ahead - behind) / (2.0 * _STEP))
 
     def least(self, log_loss: Array) -> tuple[Array, Array]:
-        """Return size and tokens of the least cost at losses: on a grid, then elementwise."""
+        """Return size and tokens of minimum cost at losses: grid search, then bracketing."""
         from scipy.optimize import elementwise
 
         if self.law is not None:
@@ -150,12 +150,12 @@ class Inverse:
                 np.exp(log_n), np.exp(log_d)
             ) > limits.most_compute * (1.0 + 1e-9)
             allowed = np.isfinite(found) & (log_d <= most_tokens) & ~np.asarray(late)
-            return np.where(allowed, found, _DEAR)
+            return np.where(allowed, found, _INFEASIBLE)
 
         grid = np.linspace(low, high, _GRID)
         costs = np.array([log_cost(np.full_like(log_loss, x), log_loss, self.draw) for x in grid])
         at = costs.argmin(axis=0)
-        reached = costs.min(axis=0) < _DEAR
+        reached = costs.min(axis=0) < _INFEASIBLE
         middle = grid[at]
         middle = np.where(at == 0, low + _STEP, middle)
         middle = np.where(at == _GRID - 1, high - _STEP, middle)
@@ -166,7 +166,7 @@ class Inverse:
             args=(log_loss, self.draw),
             tolerances={"xatol": 1e-8, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
         )
-        # An end is an optimum only if it is a limit: of memory, or the least size allowed.
+        # The end of the range is an optimum only if it is a limit on size.
         ended = ~found.success & ((at == 0) | (at == _GRID - 1))
         kept = np.where(at == 0, limits.min_params is not None, limits.max_params is not None)
         log_n = np.where(ended, np.where(kept, grid[at], np.nan), found.x)
@@ -174,9 +174,9 @@ class Inverse:
         return log_n, np.maximum(self.tokens(log_n, log_loss, self.draw), least_tokens)
 
     def _on_frontier(self, log_loss: Array, log_n: Array, log_d: Array) -> tuple[Array, Array]:
-        """Return the same for a curve that departs from its law, from its frontier by table.
+        """Return the result of `least` for a curve with discrepancy, by tabulating its frontier.
 
-        `log_n` and `log_d` are the answers of the law alone, around which budgets are looked at.
+        `log_n` and `log_d` are the solutions of the law alone, around which budgets are tabulated.
         """
         of_law = np.log(self.cost(np.exp(log_n), np.exp(log_d)))
         centre = np.nanmedian(of_law) if np.isfinite(of_law).any() else np.nan
@@ -194,7 +194,7 @@ class Inverse:
                 sizes.ravel(), tokens.ravel(), np.broadcast_to(number, sizes.shape).ravel()
             ).reshape(sizes.shape)
         )
-        # The first budget that is enough, and the one before it.
+        # The first budget that reaches the loss, and the previous one.
         enough = losses[self.draw] <= log_loss[:, None]
         after = np.argmax(enough, axis=1)
         before = np.maximum(after - 1, 0)
@@ -209,14 +209,14 @@ class Inverse:
         def short(log_d: Array, log_n: Array, log_l: Array, i: Array) -> Array:
             return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
 
-        # Along the frontier the size matters little; the tokens are made to meet the loss.
+        # The cost is flat in size near the frontier, so only the tokens are solved for exactly.
         return near_n, _root(short, near_d, near_n, log_loss, self.draw)
 
 
 def _root(function: Callable[..., Array], near: Array | None, *args: NDArray[Any]) -> Array:
-    """Return where a function that rises changes sign; NaN where it does not.
+    """Return the root of an increasing function, or NaN if it does not change sign.
 
-    Between the ends; or the nearest to `near`, where an answer is known to be.
+    The search is over the whole range, or starts from the initial guess `near`.
     """
     from scipy.optimize import elementwise
 
@@ -224,7 +224,7 @@ def _root(function: Callable[..., Array], near: Array | None, *args: NDArray[Any
     low, high = (np.full(shape, end) for end in _LOG_ENDS)
     if near is not None:
         known = np.where(np.isfinite(near), near, 0.5 * sum(_LOG_ENDS))
-        # A departure may make the loss rise again farther out: brackets grow from the inside.
+        # A discrepancy may make the loss non-monotone farther out, so brackets expand outwards.
         bracket = elementwise.bracket_root(
             function,
             known - _START,

@@ -1,4 +1,4 @@
-"""Kaplan's three frontiers, each in the compute that it is of: as spent, or batch-adjusted."""
+"""The compute-efficient frontiers of Kaplan et al. 2020, in compute as spent or batch-adjusted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,13 +26,13 @@ def frontier(
 ) -> xr.Dataset:
     """Return a frontier of Kaplan et al. 2020: size, batch, steps, tokens and loss.
 
-    There are three, and they differ by a factor of several in size at the same number of FLOP:
+    There are three, whose sizes differ severalfold at the same number of FLOP:
 
-    - the power laws that a paper prints for the optimum itself (an `EmpiricalFrontier`), each in
-      the compute that it was fitted in;
-    - the compute-efficient frontier of the law ``kaplan-ns`` (appendix B), at a batch that
-      follows the critical one, in the batch-adjusted `compute_min`;
-    - the optimum of that law at a fixed batch, in `compute` as spent.
+    - the power laws that a paper publishes for the optimum (an `EmpiricalFrontier`), as a function
+      of the compute used in their fit;
+    - the compute-efficient frontier of the law ``kaplan-ns`` (appendix B), at the critical batch
+      size, as a function of the batch-adjusted `compute_min`;
+    - the optimum of that law at a fixed batch size, as a function of `compute` as spent.
 
     Parameters
     ----------
@@ -41,22 +41,22 @@ def frontier(
     compute
         Compute as spent, 6 N B S: FLOP, or text such as ``"1 PF-days"``; one or several.
     compute_min
-        Compute that the same loss would have taken at a very small batch. At the critical batch
+        Compute that reaches the same loss in the limit of small batches. At the critical batch
         size it is half of the compute spent.
     batch_tokens
-        Tokens of a batch, for the optimum at a fixed one.
+        Tokens per batch, for the optimum at a fixed batch size.
 
     Returns
     -------
     Dataset
-        Dims ``chain``, ``draw`` and ``compute`` or ``compute_min``. At a batch that follows the
-        critical one ``n_steps_min`` are the steps that a very large batch would have taken, and
-        ``n_steps``, twice as many, and ``compute`` those of a run at the critical size.
+        Dims ``chain``, ``draw`` and ``compute`` or ``compute_min``. At the critical batch size,
+        ``n_steps_min`` is the number of steps in the limit of large batches, while ``n_steps``
+        (twice as many) and ``compute`` are those of the run itself.
 
     Raises
     ------
     AmountError
-        If both kinds of compute are given, or neither, or not the one that the source is in.
+        If both kinds of compute are given, or neither, or not that of the source.
     UnsuitableLawError
         If the source has no such frontier.
 
@@ -111,7 +111,7 @@ def frontier(
                 "compute": 2.0 * axis,
             }
         )
-        # Every draw has the same compute; it is a draw's all the same, as its tokens are.
+        # Compute is constant over draws, but has their dims like the other variables.
         return draws.transpose("chain", "draw", dim, missing_dims="ignore")
     if batch_tokens is None:
         raise AmountError(
@@ -135,6 +135,6 @@ def frontier(
 
 
 def _empirical_name(source: EmpiricalFrontier, name: str) -> str:
-    """Return the name of a quantity: steps of a batch-adjusted frontier are S_min."""
+    """Return the name of a quantity: steps of a batch-adjusted frontier are minimum steps."""
     adjusted = source.variable == "compute_min" and name == "n_steps"
     return "n_steps_min" if adjusted else name

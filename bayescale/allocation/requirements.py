@@ -1,4 +1,4 @@
-"""The inverse questions: what a loss takes, and which tokens suit a size, or which size tokens."""
+"""requirements: what a target loss requires, and compute-optimal plans of given size or tokens."""
 
 import math
 import warnings
@@ -35,18 +35,18 @@ from bayescale.units import (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Requirements(Result):
-    """What one or more targets need, draw by draw.
+    """The requirements of one or more targets, with uncertainty.
 
     Attributes
     ----------
     draws
-        Dims ``chain``, ``draw``, ``target``: ``n_params``, ``n_tokens``, ``loss``, and
-        ``compute``, in the unit of the cost. A draw under which a target cannot be reached, such
-        as a loss below its floor, has NaN in all.
+        Draws of ``n_params``, ``n_tokens``, ``loss``, and ``compute`` in the unit of the cost, with
+        dims ``chain``, ``draw``, ``target``. All are NaN in draws where a target is out of reach,
+        such as a loss below the irreducible one.
     question
-        What was asked, in words.
+        The inverse problem, in words.
     source, cost, limits
-        What it was computed from.
+        The posterior, the cost function and the constraints on plans.
     """
 
     draws: xr.Dataset
@@ -57,13 +57,13 @@ class Requirements(Result):
 
     @property
     def unreachable(self) -> pd.Series:
-        """Share of the draws under which each target cannot be reached, left out of its row."""
+        """Share of draws in which each target is out of reach, excluded from its row."""
         lost = np.isnan(self.draws["compute"].to_numpy()).mean(axis=(0, 1))
         return pd.Series(lost, index=self._targets, name="unreachable")
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """Sentences on how far these numbers may be believed."""
+        """Sentences on the limitations of the results."""
         found = []
         table = self._columns(0.9)
         for place, (target, share) in enumerate(self.unreachable.items()):
@@ -88,7 +88,7 @@ class Requirements(Result):
 
     @property
     def headline(self) -> str:
-        """What was asked of what, led by the failure if the fit did not pass its gates."""
+        """Description, extrapolation and diagnostics, then the inverse problem."""
         found = self._columns(0.9)
         known = {name: found[name] for name in self.source.columns.values() if name in found}
         return f"{headline_at(self.source, known)}\n{self.question}"
@@ -100,16 +100,16 @@ class Requirements(Result):
 
     def _columns(self, prob: float) -> pd.DataFrame:
         with warnings.catch_warnings():
-            # A target that no draw reaches has no median, which the caveats say.
+            # The median is NaN for a target that no draw reaches; see the caveats.
             warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
             return interval_columns(self.draws, prob, "target")
 
     def table(self, prob: float = 0.9) -> pd.DataFrame:
-        """Return medians and equal-tailed intervals, one row a target."""
+        """Return medians and equal-tailed intervals, with one row per target."""
         return flag_failure(self._columns(prob), self.source.diagnostics)
 
     def text_table(self, prob: float = 0.9) -> pd.DataFrame:
-        """Return the same as people read it."""
+        """Return the table formatted as text."""
         numbers = self._columns(prob)
         styles: dict[str, tuple[str, Callable[[float], str]]] = {
             "parameters": ("n_params", format_count),
@@ -145,43 +145,43 @@ def requirements(
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
 ) -> Requirements:
-    """Answer the inverse questions of planning, for every posterior draw.
+    """Solve the inverse problems of planning, for every posterior draw.
 
     Parameters
     ----------
     source
         A fit, an average of laws (`bayescale.model_average`), or published constants.
     loss
-        A target loss, or several. Alone: the least compute that reaches it, with its size and
-        tokens. With `n_params`: the tokens that this size needs. With `n_tokens`: the size that
-        these tokens need.
+        One or several target losses. Alone: the minimum compute that reaches it, with size and
+        tokens. With `n_params`: the tokens that a model of this size requires. With `n_tokens`:
+        the size that these tokens require.
     n_params
         Alone: the tokens for which this size is compute-optimal.
     n_tokens
-        Alone: the size for which these tokens are.
+        Alone: the size for which these tokens are compute-optimal.
     cost
-        What is to be least (`bayescale.costs`), or a function of size and tokens.
+        The cost to minimise (`bayescale.costs`), or a function of size and tokens.
     fixed
-        Values of the law's inputs beside size and tokens.
+        Values of the law's inputs other than size and tokens.
     limits
-        What bounds plans, of the first question.
+        Constraints on plans, used if the loss alone is given.
 
     Returns
     -------
     Requirements
-        Draws, and tables of them. Draws under which a target is out of reach are counted.
+        Draws and their summaries, with the share of draws in which a target is out of reach.
 
     Raises
     ------
     AmountError
-        If none of the questions is asked, or an amount cannot be read.
+        If the arguments define none of these problems, or an amount cannot be read.
 
     Notes
     -----
-    Where a size is compute-optimal the loss does not change along its budget, to first order:
-    the elasticities of loss in size and in tokens are as those of the cost. Under a cost of
-    training and serving (Sardana et al. 2024) the first question is theirs: the cheapest model
-    of a given quality over its lifetime.
+    At a compute-optimal plan the derivative of the loss along the budget is zero: the ratio of the
+    elasticities of loss in size and tokens equals that of the cost. With a cost of training and
+    serving, the first problem is that of Sardana et al. 2024: the cheapest model of a given quality
+    over its lifetime.
 
     Examples
     --------
@@ -193,14 +193,14 @@ def requirements(
     """
     cost, posterior = as_cost(cost), as_posterior(source)
     split = Split.of(posterior.law, fixed)
-    asked = _Asked.read(loss, n_params, n_tokens)
+    asked = _Targets.read(loss, n_params, n_tokens)
     found = [_draws(curve, split, asked, cost, limits) for curve in posterior.curve.pieces]
     draws = xr.Dataset({name: end_to_end(part[name] for part in found) for name in found[0]})
     return Requirements(draws, asked.question(cost), posterior, cost, limits)
 
 
-def _draws(curve: Curve, split: Split, asked: "_Asked", cost: Cost, limits: Limits) -> xr.Dataset:
-    """Return draws of what the targets need under one law."""
+def _draws(curve: Curve, split: Split, asked: "_Targets", cost: Cost, limits: Limits) -> xr.Dataset:
+    """Return draws of the requirements under one law."""
     count, n_draws = len(asked.labels), math.prod(curve.shape)
     draw = np.repeat(np.arange(n_draws), count)
     target = {name: np.tile(np.log(v), n_draws) for name, v in asked.amounts.items()}
@@ -237,11 +237,11 @@ def _draws(curve: Curve, split: Split, asked: "_Asked", cost: Cost, limits: Limi
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Targets:
     amounts: dict[str, Array]
 
     @classmethod
-    def read(cls, loss: object, n_params: object, n_tokens: object) -> "_Asked":
+    def read(cls, loss: object, n_params: object, n_tokens: object) -> "_Targets":
         given = {"loss": loss, "n_params": n_params, "n_tokens": n_tokens}
         asked = {name: value for name, value in given.items() if value is not None}
         if not asked or len(asked) == 3:
