@@ -1,1 +1,1 @@
-"""Expected regret of plans, and the plan of least expected regret."""
+"""Decision analysis: expected regret of plans, and the plan that minimises it."""

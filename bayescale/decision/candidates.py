@@ -1,4 +1,4 @@
-"""Candidates: plans side by side, with what they cost and how they may turn out."""
+"""Candidates: comparison of plans by cost, predicted loss and regret."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,21 +28,21 @@ from bayescale.units import (
 )
 
 OPTIMAL = "recommended"
-"""Name of the plan that is chosen."""
+"""Name of the recommended plan."""
 
 _SLACK = 0.05
-"""How far from the budget a plan may be, as a share, and still be one that spends it."""
+"""Relative tolerance within which a plan exhausts the budget or meets a limit."""
 
 type PlanSize = tuple[float, float]
 
 
 def candidates_of(plans: Mapping[str, object]) -> dict[str, PlanSize]:
-    """Read plans: size and tokens by name.
+    """Parse plans into pairs of size and tokens, by name.
 
     Raises
     ------
     AmountError
-        If a plan is not a pair of amounts, or has the name of the plan that is chosen.
+        If a plan is not a pair of amounts, or has the name of the recommended plan.
 
     Examples
     --------
@@ -69,36 +69,36 @@ def candidates_of(plans: Mapping[str, object]) -> dict[str, PlanSize]:
 
 @dataclass(frozen=True)
 class Text:
-    """How amounts of a table are written, given what they are of."""
+    """Formats of the amounts of a table, for a cluster and a currency."""
 
     cluster: Cluster | None
     currency: str = "$"
 
     def money(self, value: float) -> str:
-        """Return an amount of money."""
+        """Format an amount of money."""
         return format_money(value, self.currency)
 
     @staticmethod
     def interval(row: "pd.Series[Any]", name: str, style: Callable[[float], str]) -> str:
-        """Return a median and its interval."""
+        """Format a median and its interval."""
         lower, middle, upper = (style(row[f"{name}{end}"]) for end in ("_lower", "", "_upper"))
         return middle if lower == upper else f"{middle} [{lower}, {upper}]"
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Plans for one budget, with draws of how they may turn out.
+    """Plans for one budget, with draws of their loss.
 
     Attributes
     ----------
     plans
-        Size and tokens of each, by name; the plan chosen comes first.
+        Size and tokens of each plan, by name; the recommended plan is first.
     loss, loss_run
-        Draws of the curve at each, and of what one run would show; dims chain, draw, plan.
+        Draws of the mean curve and the posterior predictive of one run, dims chain, draw, plan.
     regrets
-        The best that every draw could do.
+        The regret of plans under each draw.
     cluster, serving
-        What trains, and what is served, where they are known.
+        The training cluster and the served tokens, if known.
     """
 
     plans: Mapping[str, PlanSize]
@@ -110,17 +110,17 @@ class Candidates:
 
     @property
     def text(self) -> Text:
-        """How amounts are written."""
+        """Formats of amounts."""
         return Text(self._cluster, self._currency)
 
     def table(self, prob: float) -> pd.DataFrame:
-        """Return what `bayescale.decision.result.Decision.table` describes."""
+        """Return the table described in `bayescale.decision.result.Decision.table`."""
         ends = tail_quantiles(prob)
         size, tokens = np.array(list(self.plans.values())).T
         cost = self.regrets.cost
         spent, compute = cost(size, tokens), cost.training(size, tokens)
         log_loss = np.log(self.loss.to_numpy())
-        # A plan a row: sums go along it, so that their last digits do not depend on other plans.
+        # Contiguous rows of plans, so that rounding of sums does not depend on the other plans.
         regret, log_used = (
             np.ascontiguousarray(found.reshape(-1, len(size)).T)
             for found in (self.regrets.regret(log_loss), self.regrets.log_used(log_loss, spent))
@@ -149,11 +149,11 @@ class Candidates:
 
     @staticmethod
     def _p_best(log_used: Array, alike: NDArray[np.bool_]) -> Array:
-        """Return the probability that each plan makes the most of what it spends.
+        """Return the probability that each plan is the most efficient: wastes least of its cost.
 
-        At equal spend that is the least loss. What spends 2 % more does better whatever its size,
-        so that losses themselves are no comparison. Only plans for the budget, inside the limits,
-        are compared, and one with no other to compare it with has no such probability.
+        At equal cost that is the plan of lowest loss. Losses themselves are not compared, since a
+        plan that costs 2 % more tends to have a lower one. Plans that miss the budget or violate
+        the limits are excluded (NaN), and at least two others are needed.
         """
         found = np.full(len(log_used), np.nan)
         values = log_used[alike][:, ~np.isnan(log_used[alike]).any(axis=0)]
@@ -165,7 +165,7 @@ class Candidates:
     def _hardware(self, compute: Array, regret: Array) -> dict[str, Any]:
         found: dict[str, Any] = {}
         cluster, serving, size = self._cluster, self.serving, columns_of(self.plans)[0]
-        # A regret in money is one already; one in compute is so much of the cluster's time.
+        # Regret in units of compute converts to time on the cluster; in money it does not.
         budget, money = self.regrets.budget, self.regrets.cost.unit != "FLOP"
         if cluster is not None:
             found |= {"days": cluster.days(compute), "gpu_hours": cluster.gpu_hours(compute)}
@@ -215,7 +215,7 @@ class Candidates:
         return self._cluster.currency if self._cluster else "$"
 
     def text_table(self, prob: float, *, drawn: bool = True) -> pd.DataFrame:
-        """Return the same as people read it: probabilities only where there are draws."""
+        """Return the table formatted as text; without probabilities for point estimates."""
         numbers, text = self.table(prob), self.text
         unit = self.regrets.cost.unit
 
@@ -265,13 +265,13 @@ class Candidates:
 
 
 def columns_of(plans: Mapping[str, PlanSize]) -> tuple[Array, Array]:
-    """Return sizes and tokens of plans."""
+    """Return the sizes and the tokens of plans, as arrays."""
     size, tokens = np.array(list(plans.values())).T
     return size, tokens
 
 
 def _outside(limits: Limits, size: float, tokens: float, regrets: Regrets) -> list[str]:
-    """Return which limits a plan breaks."""
+    """Describe the limits that a plan violates."""
     slack = 1.0 + _SLACK
     compute = float(regrets.cost.training(size, tokens))
     checks: tuple[tuple[bool, Any, str, Callable[[float], str]], ...] = (

@@ -1,4 +1,4 @@
-"""cross_regret: what it costs to plan by one law where another holds."""
+"""cross_regret: the regret of planning by one law if another is true."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -23,20 +23,19 @@ from bayescale.units import format_budget, format_count, format_number
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossRegret(Result):
-    """The regret of the plan of each law, under the draws of each law.
+    """The regret of the plan of each law, under the posterior of each law.
 
     Attributes
     ----------
     plans
-        The plan of least expected regret of each law: ``n_params``, ``n_tokens``, by law.
+        The plan of minimum expected regret of each law: ``n_params`` and ``n_tokens``, by law.
     draws
-        Draws of regret, by the law that was believed and the law that holds: the share of the
-        budget that the optimum of the draw would not have needed for the same loss. A draw
-        without an optimum is missing.
+        Draws of regret, by the law used for planning and the law that holds: the share of the
+        budget that a draw's optimal plan of the same loss saves. NaN without an optimum.
     budget, cost
-        What is spent, and what it is of.
+        The budget, and the cost function.
     supported
-        The laws that the runs support: only these may hold, and only their plans be the safest.
+        The laws that are supported by the runs, to which the sentences are restricted.
     """
 
     plans: pd.DataFrame
@@ -47,7 +46,7 @@ class CrossRegret(Result):
 
     @property
     def matrix(self) -> pd.DataFrame:
-        """The expected regret: a row for the law believed, a column for the law that holds."""
+        """Expected regret, with rows for the law believed and columns for the law that holds."""
         mean = self._cells(0.9)[0]
         names = pd.Index(self._names)
         return pd.DataFrame(mean, index=names.rename("believed"), columns=names.rename("holds"))
@@ -57,7 +56,7 @@ class CrossRegret(Result):
         return list(map(str, self.plans.index))
 
     def _cells(self, prob: float) -> Array:
-        """Return the mean and the two ends of every cell, shape (3, believed, holds)."""
+        """Return the mean and the interval of every cell, of shape (3, believed, holds)."""
         low, _, high = tail_quantiles(prob)
         cells = [
             (np.nanmean(regret), *np.nanquantile(regret, [low, high]))
@@ -82,7 +81,7 @@ class CrossRegret(Result):
         return pd.DataFrame({**columns, "wasted": mean * self.budget}, index=index)
 
     def text_table(self, prob: float = 0.9) -> pd.DataFrame:
-        """Return the matrix as people read it, with the plan of each law."""
+        """Return the matrix formatted as text, with the plan of each law."""
         cells = self._cells(prob)
         columns = {
             "plan": [
@@ -99,10 +98,10 @@ class CrossRegret(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The dearest mistake, and the plan that is least wrong whichever law holds."""
+        """Sentences on the largest expected regret, and on the minimax plan."""
         mean, names = self._cells(0.9)[0], self._names
         held = np.array([name in self.supported for name in names])
-        # What is supposed to hold is what the runs support; one may believe anything.
+        # Only supported laws may hold, but any law may be believed.
         off = np.where(np.eye(len(mean), dtype=bool) | ~held, -np.inf, mean)
         believed, holds = (names[i] for i in divmod(int(off.argmax()), len(mean)))
         dearest = float(off.max())
@@ -122,7 +121,7 @@ class CrossRegret(Result):
 
 
 def percent(share: float) -> str:
-    """Return a share in per cent, to two digits; less than a hundredth of one is none."""
+    """Format a share in per cent, to two digits; below 0.005 % it is zero."""
     return format_number(round(100.0 * share, 2), 2)
 
 
@@ -135,7 +134,7 @@ def cross_regret(
     limits: Limits = NO_LIMITS,
     supported: Collection[str] | None = None,
 ) -> CrossRegret:
-    """Plan by each law and pay under each other, over the posterior.
+    """Return the regret of the plan of each law under the posterior of every law.
 
     Parameters
     ----------
@@ -146,26 +145,26 @@ def cross_regret(
     cost, fixed, limits
         As in `decide`.
     supported
-        The laws that the runs support, such as those with a stacking weight: what is said of the
-        safest plan and of the dearest mistake supposes that one of them holds. All unless given.
+        The laws supported by the runs, such as those with a positive stacking weight. Sentences on
+        the safest plan and the largest regret assume that one of them holds. All by default.
 
     Returns
     -------
     CrossRegret
-        A plan for each law, and its regret under the draws of each.
+        The plan of each law, and draws of its regret under every law.
 
     Raises
     ------
     AmountError
         If a budget cannot be read, or there are several.
     UnsuitableLawError
-        If a law is not one of size and tokens.
+        If a law is not a law of size and tokens.
 
     Notes
     -----
-    The plan of a law is that of least expected regret under its own draws, as `decide` finds it.
-    The diagonal is therefore not zero: it is what not knowing the constants of the law costs, and
-    what a row has beyond it is the price of the wrong law.
+    The plan of a law minimises expected regret under its own posterior, as in `decide`. The
+    diagonal is the expected regret due to uncertain parameters, and therefore not zero; the rest
+    of a column beyond it is due to planning by the wrong law.
 
     Examples
     --------

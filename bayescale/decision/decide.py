@@ -1,4 +1,4 @@
-"""decide: from a posterior and a budget to the plan of least expected regret."""
+"""decide: the plan of minimum expected regret for a posterior and a budget."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,13 +21,13 @@ from bayescale.posterior.predict import simulate_runs
 from bayescale.units import format_budget
 
 _SIZES = 161
-"""Sizes along the budget at which regret is averaged over the draws."""
+"""Number of sizes along the budget at which expected regret is computed."""
 
-_ROOM = 0.8
-"""How far beyond the optima of nearly all draws these go, in ln N: half and twice a size are in."""
+_MARGIN = 0.8
+"""Margin of these sizes around the optima of nearly all draws, in ln N: more than a factor of 2."""
 
-_ROUNDS, _CLOSER = 2, 17
-"""How often, and with how many sizes, the neighbourhood of the least regret is looked at again."""
+_ROUNDS, _REFINED = 2, 17
+"""Number of grid refinements around the minimum, and of sizes in each."""
 
 
 def decide(
@@ -44,7 +44,7 @@ def decide(
     prob: float = 0.9,
     seed: int | None = None,
 ) -> Decision:
-    """Choose the plan of least expected regret for a budget, and compare the user's plans.
+    """Choose the plan of minimum expected regret for a budget, and compare it with other plans.
 
     Parameters
     ----------
@@ -53,49 +53,49 @@ def decide(
     compute
         The budget, in the unit of the cost: FLOP, or text such as ``"100 PF-days"``.
     plans
-        Plans to compare: ``{"7B on 2T": ("7B", "2T")}``, size and tokens by name.
+        Plans to compare, as size and tokens by name: ``{"7B on 2T": ("7B", "2T")}``.
     cost
-        What a plan costs (`bayescale.costs`), or a function of size and tokens that says so.
+        The cost of a plan (`bayescale.costs`), or a function of size and tokens.
     serving
-        Tokens to be served, or a `bayescale.costs.Serving`, for the columns on serving. What is
-        to be *optimised* over training and serving is a matter of `cost`.
+        Tokens to be served, or a `bayescale.costs.Serving`, for the columns on serving only. To
+        *optimise* over training and serving, use a `cost` that includes both.
     cluster
-        What trains, for days, GPU-hours and money.
+        The training cluster, for days, GPU-hours and money.
     limits
-        What bounds plans beside their budget.
+        Constraints on plans other than the budget.
     fixed
-        Values of the law's inputs beside size and tokens.
+        Values of the law's inputs other than size and tokens.
     quantile
-        Make this quantile of regret least, rather than its expectation: 0.9 for a plan that is
-        seldom very wrong.
+        Minimise this quantile of regret instead of its expectation: 0.9 for a plan that is rarely
+        far from optimal.
     prob
-        Probability with which the bands hold, and inside intervals.
+        Probability of the bands and intervals.
     seed
-        Seed of the simulated scatter of runs; the fit's own unless given.
+        Seed of the simulated noise of runs; that of the fit unless given.
 
     Returns
     -------
     Decision
-        The plan, bands of size, a table of plans, and what more information would be worth.
+        The plan, bands of size, a table of plans, and the expected value of perfect information.
 
     Raises
     ------
     AmountError
-        If an amount cannot be read, a plan is not one of size and tokens, or more than half of
+        If an amount cannot be read, a plan is not a pair of size and tokens, or more than half of
         the draws have no optimum.
     UnsuitableLawError
-        If the law is not one of size and tokens.
+        If the law is not a law of size and tokens.
     ValueError
         If a probability is not strictly between 0 and 1.
 
     Notes
     -----
-    Under a draw, a plan's equivalent is the least that reaches its loss; regret is the share of
-    the budget's best that it falls short of. For Chinchilla's law under C = k N D, a size that
-    misses the optimum by a factor k has regret 1 - r^(-(alpha + beta) / (alpha beta)) with
-    r = (beta k^-alpha + alpha k^beta) / (alpha + beta), about (alpha + beta) / 2 ln^2 k. So the
-    plan of least expected regret is about the posterior mean of ln N_opt, and the regret that is
-    left about (alpha + beta) / 2 times its variance.
+    Under a draw, the equivalent cost of a plan is the minimum cost of its loss; regret is one minus
+    its ratio to that of the optimal plan. For Chinchilla's law with cost proportional to N D, a
+    size that differs from the optimum by a factor k has regret
+    1 - r^(-(alpha + beta) / (alpha beta)) with r = (beta k^-alpha + alpha k^beta) / (alpha + beta),
+    about (alpha + beta) / 2 ln^2 k. The plan of minimum expected regret thus is near the posterior
+    mean of ln N_opt, with an expected regret of about (alpha + beta) / 2 times its variance.
 
     Examples
     --------
@@ -159,24 +159,23 @@ def decide(
 
 
 def least_regret(regrets: Regrets, quantile: float | None = None) -> float:
-    """Return ln of the size of least expected regret along the budget, or quantile of it."""
+    """Return ln of the size that minimises expected regret, or its quantile, at the budget."""
     sizes = _sizes_to_compare(regrets)
     return _least(regrets, sizes, _along(regrets, sizes), quantile)
 
 
 def _read_serving(serving: object, cost: Cost) -> Serving | None:
     if serving is None:
-        # A cost of a lifetime says itself what is served.
+        # A lifetime cost includes the served tokens.
         found = getattr(cost, "serving", None)
         return found if isinstance(found, Serving) else None
     return serving if isinstance(serving, Serving) else Serving(n_tokens=serving)  # type: ignore[arg-type]
 
 
 def _sizes_to_compare(regrets: Regrets) -> Array:
-    """Return ln of sizes that hold the optima of nearly all draws.
+    """Return a grid of ln size that covers the optima of nearly all draws.
 
-    The plans of the user have no say in them: what is recommended does not depend on what it is
-    compared with.
+    It is independent of the user's plans, so that the recommendation is too.
     """
     found = regrets.log_n_opt
     if np.isnan(found).all():
@@ -185,20 +184,20 @@ def _sizes_to_compare(regrets: Regrets) -> Array:
             "budget, or limits inside which there is one."
         )
     low, high = np.nanquantile(found, [0.001, 0.999])
-    beyond = max(_ROOM, 0.1 * (high - low))
+    beyond = max(_MARGIN, 0.1 * (high - low))
     low, high = low - beyond, high + beyond
     ends = regrets.spending.ends
     return np.linspace(max(low, float(ends[0][0])), min(high, float(ends[1][0])), _SIZES)
 
 
 def _along(regrets: Regrets, sizes: Array) -> Array:
-    """Return the regret of sizes along the budget, one row a draw that has an optimum."""
+    """Return the regret of sizes at the budget, with one row per draw."""
     log_d = regrets.spending.log_tokens(sizes, np.zeros(len(sizes), dtype=np.intp))
     return regrets.regret(regrets.log_loss(sizes, log_d)).reshape(-1, len(sizes))
 
 
 def _least(regrets: Regrets, sizes: Array, regret: Array, quantile: float | None) -> float:
-    """Return ln of the size with the least expected regret, or quantile of it."""
+    """Return ln of the size that minimises expected regret, or its quantile."""
 
     def best(regret: Array) -> int:
         values = regret[~np.isnan(regret).any(axis=1)]
@@ -206,8 +205,8 @@ def _least(regrets: Regrets, sizes: Array, regret: Array, quantile: float | None
         return int(risk.argmin())
 
     at = best(regret)
-    # Not by a parabola: at a limit on tokens regret has a kink.
+    # Grid refinement rather than a parabola, since regret has a kink at a limit on tokens.
     for _ in range(_ROUNDS):
-        sizes = np.linspace(sizes[max(at - 1, 0)], sizes[min(at + 1, len(sizes) - 1)], _CLOSER)
+        sizes = np.linspace(sizes[max(at - 1, 0)], sizes[min(at + 1, len(sizes) - 1)], _REFINED)
         at = best(_along(regrets, sizes))
     return float(sizes[at])

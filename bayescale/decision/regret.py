@@ -1,4 +1,4 @@
-"""Regret: what a plan that is not a draw's optimum wastes, in the unit of the cost."""
+"""Regret: the excess cost of a plan over the optimal plan under each draw."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,26 +15,26 @@ from bayescale.posterior.curve import AnyCurve
 
 _NODES = 65
 _REACH = 25.0
-"""How far below the budget, in its logarithm, frontiers are tabulated: a plan that is worse than
-the best of so little is a total loss."""
+"""Range of the tabulated frontier below the budget, in ln cost; worse plans have a regret of one
+to rounding."""
 
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class Regrets:
-    """The best that every draw could do with any budget, to measure plans against.
+    """The regret of plans relative to the compute-optimal frontier of each draw.
 
-    The equivalent of a plan under a draw is the least that the draw's own frontier needs for the
-    plan's loss. What the plan costs beyond that is wasted; what it falls short of the best of
-    the budget is its regret.
+    The equivalent cost of a plan under a draw is the minimum cost at which the draw's frontier
+    reaches the plan's loss. The plan's cost beyond it is wasted; its shortfall relative to the
+    optimal plan of the budget is the regret.
 
     Attributes
     ----------
     curve, cost, fixed, limits
-        Draws of the loss, what plans cost, the law's other inputs, and the limits.
+        Draws of the loss, the cost function, the law's other inputs, and constraints on plans.
     budget
-        The budget in question.
+        The budget, in the unit of the cost.
     """
 
     curve: AnyCurve
@@ -45,29 +45,29 @@ class Regrets:
 
     @cached_property
     def spending(self) -> Spending:
-        """What the budget buys."""
+        """The budget constraint."""
         return Spending(self.cost, np.array([self.budget]), self.limits)
 
     @cached_property
     def split(self) -> Split:
-        """How the law's inputs follow from size and tokens."""
+        """The map from size and tokens to the law's inputs."""
         return Split.of(self.curve.law, self.fixed)
 
     @cached_property
     def log_n_opt(self) -> Array:
-        """Logarithm of N_opt of the budget, of every draw (chain, draw); NaN without one."""
+        """Draws of ln N_opt at the budget, (chain, draw); NaN for draws without an optimum."""
         found = self.curve.optimum(self.spending, self.fixed)
         return found.isel(compute=0).transpose("chain", "draw").to_numpy()
 
     @cached_property
     def log_best(self) -> Array:
-        """Logarithm of what the best of the budget needs, (chain, draw): less at some limits."""
+        """Log equivalent cost of the optimum, (chain, draw): below the budget at some limits."""
         log_n = self.log_n_opt
         log_d = self.spending.log_tokens(log_n[..., None])[..., 0]
         return self.log_equivalent(self.log_loss(log_n[..., None], log_d[..., None]))[..., 0]
 
     def log_loss(self, log_n: Array, log_d: Array) -> Array:
-        """Return ln L of plans, (chain, draw, plan); each draw may have plans of its own."""
+        """Return ln L of plans, of shape (chain, draw, plan); plans may differ between draws."""
         dims = ("plan",) if log_n.ndim == 1 else ("chain", "draw", "plan")
         found = self.curve.loss(
             self.split, xr.DataArray(log_n, dims=dims), xr.DataArray(log_d, dims=dims)
@@ -75,45 +75,45 @@ class Regrets:
         return np.log(found.transpose("chain", "draw", "plan").to_numpy())
 
     def log_equivalent(self, log_loss: Array) -> Array:
-        """Return ln of the least cost at which each draw reaches losses, (chain, draw, plan)."""
+        """Return the log minimum cost at which each draw reaches losses, (chain, draw, plan)."""
         logs, frontier = self._frontier
-        # The last node, from the dearest to the cheapest, that is as good.
+        # The cheapest node that reaches the loss; nodes are in order of decreasing cost.
         at = np.zeros(log_loss.shape, dtype=np.intp)
         for node in range(1, len(logs)):
             at += frontier[..., node, None] <= log_loss + 1e-14
-        # Those after it, not before: where limits hold, dearer budgets do no better.
+        # Interpolate with cheaper nodes, since limits may make the frontier flat at higher costs.
         first = np.clip(at, 0, len(logs) - 3)
         x = [logs[first + i] for i in range(3)]
         y = [np.take_along_axis(frontier, first + i, axis=-1) for i in range(3)]
         found = _inverse_quadratic(x, y, log_loss)
-        # Where the frontier is flat, and for what is worse than all of it, the node itself.
+        # The node itself where the frontier is flat, and for losses beyond its end.
         bounded = np.clip(found, logs[np.clip(at + 1, 0, len(logs) - 1)], logs[at])
         found = np.where(np.isfinite(found), bounded, logs[at])
         return np.where(np.isnan(log_loss) | np.isnan(frontier[..., :1]), np.nan, found)
 
     def regret(self, log_loss: Array) -> Array:
-        """Return the share of the budget's best that plans fall short of."""
+        """Return one minus the ratio of the equivalent costs of plans and of the optimum."""
         short = self.log_equivalent(log_loss) - self.log_best[..., None]
         return np.asarray(-np.expm1(np.minimum(short, 0.0)))
 
     def log_used(self, log_loss: Array, spent: Array) -> Array:
-        """Return ln of the share of their own cost that plans need for their loss."""
+        """Return the log ratio of the equivalent cost of plans to their actual cost."""
         log_spent = np.log(spent)
         found = self.log_equivalent(log_loss) - log_spent
-        # The frontier ends at the budget. A plan that costs more has one of its own, so that what
-        # is said of a plan does not depend on the plans beside it.
+        # The frontier ends at the budget. Each plan that costs more has a separate one, so that
+        # its result does not depend on the other plans.
         for plan in np.flatnonzero(spent > self.budget * (1.0 + _ROUNDING)):
             own = replace(self, budget=float(spent[plan]))
             found[..., plan] = own.log_equivalent(log_loss[..., [plan]])[..., 0] - log_spent[plan]
         return found
 
     def wasted(self, log_loss: Array, spent: Array) -> Array:
-        """Return the share of their own cost that plans waste."""
+        """Return the wasted share of the cost of plans."""
         return np.asarray(-np.expm1(np.minimum(self.log_used(log_loss, spent), 0.0)))
 
     @property
     def _corners(self) -> list[float]:
-        """Logs of costs beyond which limits leave nothing to buy: the frontier has a kink there."""
+        """Log costs above which limits bind for all plans, where the frontier has a kink."""
         limits, found = self.limits, []
         if limits.max_params is not None and limits.most_tokens is not None:
             found.append(float(self.cost(float(limits.max_params), limits.most_tokens)))
@@ -123,7 +123,7 @@ class Regrets:
 
     @cached_property
     def _frontier(self) -> tuple[Array, Array]:
-        """Logs of budgets, the dearest first, and ln L of the best of each, by draw."""
+        """Log budgets in decreasing order, and the minimum ln L at each, for every draw."""
         top = np.log(self.budget)
         # Denser near the top, where most plans are.
         logs = top - _REACH * np.linspace(0.0, 1.0, _NODES) ** 2
@@ -134,13 +134,13 @@ class Regrets:
         log_d = log_n.copy(data=spending.log_tokens(log_n.to_numpy()))
         loss = self.curve.loss(self.split, log_n, log_d).transpose("chain", "draw", "compute")
         best = np.log(loss.to_numpy())
-        # A cheaper budget without an optimum is no better than none.
+        # A smaller budget without an optimum counts as infinite loss.
         best[..., 1:] = np.where(np.isnan(best[..., 1:]), np.inf, best[..., 1:])
         return logs, np.maximum.accumulate(best, axis=-1)
 
 
 def _inverse_quadratic(x: list[Array], y: list[Array], at: Array) -> Array:
-    """Return where a function with three known points has a value."""
+    """Return the argument at which a function attains a value, from three of its points."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.asarray(
             sum(

@@ -1,4 +1,4 @@
-"""Decision: the one plan to run, what it may cost to be wrong, and how the user's plans compare."""
+"""Decision: the recommended plan, its expected regret, and the comparison with other plans."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,25 +29,25 @@ WITHIN = (0.01, 0.05)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Decision(Result):
-    """What to run with a budget, given what is known.
+    """The recommended plan for a budget, with its regret under the posterior.
 
     Attributes
     ----------
     regrets
-        The budget, what it is of, and the best that every draw could do with it.
+        The budget, the cost function, and the regret of plans under each draw.
     source
-        What it was computed from: a fit, an average of laws, or published constants.
+        The posterior: a fit, an average of laws, or published constants.
     sizes
         Sizes along the budget, in parameters.
     regret
-        Draws of the regret of each, dims ``chain``, ``draw``, ``n_params``: the share of the
-        budget that a draw's own optimum would not have needed for the same loss.
+        Draws of the regret of each size, with dims ``chain``, ``draw``, ``n_params``: the share of
+        the budget that a draw's optimal plan of the same loss saves.
     candidates
-        The plan chosen and those of the user.
+        The recommended plan and those of the user.
     prob
-        Probability with which bands hold, and inside intervals.
+        Probability of the bands and intervals.
     quantile
-        The quantile of regret that was made least; None for its expectation.
+        The quantile of regret that was minimised; None for its expectation.
     """
 
     regrets: Regrets
@@ -65,19 +65,19 @@ class Decision(Result):
 
     @property
     def cost(self) -> Cost:
-        """What the budget is of."""
+        """The cost function of the budget."""
         return self.regrets.cost
 
     @property
     def plan(self) -> pd.Series:
-        """The plan chosen: its row of `table`."""
+        """The recommended plan: its row of `table`."""
         return self.table().iloc[0]
 
     @cached_property
     def curve_of_regret(self) -> pd.DataFrame:
-        """Regret against size: ``expected``, quantiles, and ``p_within_1`` and ``p_within_5``.
+        """Regret by size: ``expected``, quantiles, and ``p_within_1`` and ``p_within_5``.
 
-        Indexed by size. A draw without an optimum takes no part.
+        Indexed by size. Draws without an optimum are excluded.
         """
         values = self.regret.to_numpy().reshape(-1, len(self.sizes))
         values = values[~np.isnan(values).any(axis=1)]
@@ -94,13 +94,13 @@ class Decision(Result):
 
     @property
     def bands(self) -> pd.DataFrame:
-        """Sizes that are within 1 % and 5 % of the best with probability `prob`.
+        """Sizes with a regret below 1 % and 5 % with probability `prob`.
 
         Returns
         -------
         DataFrame
-            Indexed by the share of the budget: ``lower`` and ``upper`` in parameters, NaN where
-            no size is so probably so near; and ``probability``, the most that any size has.
+            Indexed by regret: ``lower`` and ``upper`` in parameters, NaN if no size attains the
+            probability; and ``probability``, the maximum over sizes.
         """
         curve, rows = self.curve_of_regret, {}
         for share in WITHIN:
@@ -121,11 +121,11 @@ class Decision(Result):
 
     @property
     def evpi(self) -> pd.Series:
-        """What it would be worth to know the law exactly: the expected regret that is left.
+        """Expected value of perfect information: the expected regret of the recommended plan.
 
-        As a ``share`` of the budget and as an ``amount`` of it; in ``gpu_hours`` and ``money``
-        too where the cluster and its price are known. What particular runs would be worth,
-        `bayescale.next_runs` says.
+        As a ``share`` of the budget and an ``amount`` in its unit; also in ``gpu_hours`` and
+        ``money`` if the cluster and its price are known. For the expected value of particular runs
+        see `bayescale.next_runs`.
         """
         row = self.plan
         found = {"share": row["regret"], "amount": row["regret"] * self.budget}
@@ -136,18 +136,18 @@ class Decision(Result):
 
     @property
     def no_optimum(self) -> float:
-        """Share of the draws that have no optimum, and take no part."""
+        """Share of draws without an optimum, which are excluded."""
         return float(np.isnan(self.regrets.log_n_opt).mean())
 
     @property
     def headline(self) -> str:
-        """What the decision rests on, led by the failure if the gates were not passed."""
+        """Description, extrapolation and diagnostics, with a failure first."""
         at = np.log(self.plan[["n_params", "n_tokens"]].to_numpy(dtype=float))[:, None]
         return headline_at(self.source, columns_of_plans(self.source, self.regrets.split, *at))
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The decision in words: what to run, how sure, and what it would be worth to know."""
+        """Sentences on the plan, its predicted loss, bands of size and expected regret."""
         row, text = self.plan, self.candidates.text
         drawn = not self.source.is_point
         budget = format_budget(self.budget, self.cost.unit)
@@ -182,7 +182,7 @@ class Decision(Result):
 
     @property
     def sentences_on_sizes(self) -> tuple[str, ...]:
-        """How wrong a size may be, in words: one of `sentences` for each row of `bands`."""
+        """One sentence for each row of `bands`."""
         found = []
         drawn = not self.source.is_point
         sure = f" with at least {format_share(self.prob)} probability" if drawn else ""
@@ -199,7 +199,7 @@ class Decision(Result):
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """Sentences on how far these numbers may be believed, beyond the gates."""
+        """Sentences on the limitations of the results, other than diagnostics."""
         found = []
         row = self.plan
         if not self.source.is_point:
@@ -231,31 +231,30 @@ class Decision(Result):
         return (*found, caveat) if caveat else tuple(found)
 
     def table(self) -> pd.DataFrame:
-        """Return the plans: the one chosen, then the user's.
+        """Return the recommended plan and those of the user.
 
         Returns
         -------
         DataFrame
             Indexed by plan. ``n_params``, ``n_tokens``, ``tokens_per_param``; ``spent`` in the
-            unit of the cost, and ``compute`` of training in FLOP; ``loss`` and ``loss_run`` with
-            their intervals; ``p_best``, the probability of making the most of what it spends
-            (at equal spend: of the least loss) among the plans, the one chosen with them, that
-            spend the budget within 5 % and keep the limits (NaN for the others, whose ``note``
-            says so); ``regret``, expected, as a share of the
-            budget, with its ``regret_quantile``; ``wasted``, the share of its own cost that a
-            draw's optimum would not have needed, expected; and where they are known ``days``,
-            ``gpu_hours``, ``regret_gpu_hours``, ``regret_money``, ``serving_compute``,
-            ``serving_money``; ``note`` says what is wrong with a plan.
+            unit of the cost, and training ``compute`` in FLOP; ``loss`` and ``loss_run`` with
+            their intervals; ``p_best``, the probability of being the most efficient plan (at equal
+            cost: of lowest loss) among those that meet the budget within 5 % and the limits (NaN
+            for the others); ``regret``, the expected regret as a share of the budget, with its
+            ``regret_quantile``; ``wasted``, the expected share of the plan's cost that a draw's
+            optimal plan of the same loss saves; if known, ``days``, ``gpu_hours``,
+            ``regret_gpu_hours``, ``regret_money``, ``serving_compute``, ``serving_money``; and
+            ``note``, on deviations from the budget and the limits.
         """
         return self.candidates.table(self.prob)
 
     def text_table(self) -> pd.DataFrame:
-        """Return the same as people read it."""
+        """Return the table formatted as text."""
         return self.candidates.text_table(self.prob, drawn=not self.source.is_point)
 
 
 def _crossing(sizes: Array, found: Array, last: int, step: int, prob: float) -> float:
-    """Return the size, between the last inside and the first outside, at which a band ends."""
+    """Return the end of a band, interpolated between the last size inside and the next one."""
     beyond = last + step
     if not 0 <= beyond < len(sizes):
         return float(sizes[last])
