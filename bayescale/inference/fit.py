@@ -1,4 +1,4 @@
-"""fit: a model and runs to a posterior."""
+"""fit: sample the posterior of a model given runs."""
 
 import os
 import platform
@@ -33,10 +33,10 @@ from bayescale.posterior.fit import Fit
 from bayescale.posterior.gated import digest_of, gated_quantities
 
 _MOST_DRAWS = 10_000_000
-"""Of a chain; no memory holds more."""
+"""Maximal number of draws per chain, which bounds memory."""
 
 DEFAULT_TUNE = 400
-"""Warm-up draws a chain; twice as many buy nothing (benchmarks/sampler_choices.py)."""
+"""Warm-up draws per chain; twice as many bring no benefit (benchmarks/sampler_choices.py)."""
 
 
 def fit(
@@ -61,39 +61,39 @@ def fit(
     model
         A card id, the path of a card, or a `Model`.
     runs
-        Whatever `load_runs` takes, or its result.
+        Runs, or anything that `load_runs` accepts.
     draws, chains
-        Kept draws of each chain, and the number of chains.
+        Number of draws per chain, and of chains.
     tune
-        Warm-up draws of each chain; 400 unless given. A posterior whose draws depend too much on
-        one another, or are too few to tell whether chains agree (R-hat below 1.01), is sampled
-        for up to 16 times as long, and as many draws are kept.
+        Warm-up draws per chain, 400 by default. If draws are too autocorrelated, or too few to
+        assess agreement of chains (R-hat below 1.01), up to 16 times as many are made and thinned
+        to `draws`.
     cores
-        Chains run at the same time; as many as there are processors unless given.
+        Number of chains that run in parallel; the number of processors by default.
     seed
-        Of all random numbers: the same seed gives the same draws.
+        Seed of all random numbers: the same seed gives the same draws.
     target_accept
-        Acceptance that the step size aims at; nearer one for a difficult posterior. Unless given
-        0.9, or 0.95 for a model with a discrepancy or with differences between levels.
+        Target acceptance rate; closer to one for a difficult posterior. By default 0.9, or 0.95
+        for a model with a discrepancy term or group effects.
     unidentified
-        What to do about runs that leave parameters to the prior: ``"refuse"`` them, or
-        ``"warn"`` and sample what is then mostly the prior.
+        Whether to ``"refuse"`` runs that do not identify the parameters of the law, or to
+        ``"warn"`` and sample a posterior that is mostly the prior.
     store
-        A file to which draws are added about every second as they are made. A fit that was
-        interrupted or killed goes on from it when the same is fitted again: chains that have all
-        their draws are not sampled again, the others repeat the warm-up and make those that they
-        lack. `load_fit` gives the fit of the draws so far.
+        A checkpoint file to which draws are appended about every second. An interrupted fit
+        resumes from it if repeated with the same arguments: complete chains are not sampled again,
+        the others repeat the warm-up and make the missing draws. `load_fit` returns the fit of
+        the draws so far.
     sampler
-        ``"nutpie"``, or ``"numpyro"`` to sample the same posterior with JAX, on an accelerator
-        where there is one; it needs ``pip install "bayescale[jax]"``.
+        ``"nutpie"``, or ``"numpyro"`` to sample the same posterior with JAX, on an accelerator if
+        there is one; it requires ``pip install "bayescale[jax]"``.
     progress
         Show a progress bar on standard error.
 
     Returns
     -------
     Fit
-        The posterior. Look at ``fit.diagnostics`` first: a fit that failed its gates says so
-        at the head of every table.
+        The posterior. Check ``fit.diagnostics`` first: the header of every table states if a fit
+        failed its gates.
 
     Raises
     ------
@@ -107,11 +107,11 @@ def fit(
     SamplingError
         If the sampler cannot start.
     FitFileError
-        If `store` is of another model, other runs or settings, or something else altogether.
+        If `store` belongs to another model, runs or settings, or is no checkpoint.
     OSError
-        If draws cannot be added to `store`.
+        If draws cannot be written to `store`.
     KeyboardInterrupt
-        If interrupted; the draws so far are in `store` if there is one, else nothing is kept.
+        If interrupted; draws so far are kept in `store` only.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def fit(
     >>> 0.33 < float(fit.posterior["alpha"].median()) < 0.36
     True
 
-    One that may take long, and goes on after an interruption when these lines run again:
+    With a checkpoint, so that running the same lines again resumes an interrupted fit:
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -170,7 +170,7 @@ def fit(
         result = assemble(model, table, design, posterior, sampled.stats, provenance)
         if draw_store:
             draw_store.finish(sampled.factor, result.provenance)
-        # Gates are looked at before results, so they are computed while the bar still shows.
+        # Diagnostics are needed before any result, so compute them while progress is shown.
         return result.gated(sampled.table)
 
 
@@ -182,7 +182,7 @@ def _settings(
     seed: int,
     target_accept: float | None,
 ) -> Settings:
-    """Return the settings of the sampler, or raise for numbers that cannot be."""
+    """Return the settings of the sampler, or raise ValueError for invalid ones."""
     _check_counts(draws=draws, tune=tune, chains=chains, cores=cores)
     return Settings(
         draws=draws,
@@ -195,7 +195,7 @@ def _settings(
 
 
 def _checked(model: Model, runs: RunsSource, unidentified: str) -> Runs:
-    """Read the runs that a model needs, and refuse or warn of those that leave it to the prior."""
+    """Load the runs of a model, and raise or warn if they do not identify its parameters."""
     table = runs_for(runs, [model]).for_law(tuple(model.columns.values()), model.law.response)
     if unidentified not in ("refuse", "warn"):
         raise ValueError(f"unidentified: found {unidentified!r}, expected 'refuse' or 'warn'.")
@@ -215,7 +215,7 @@ def _sampled(
     shown: Stages,
     store: DrawStore | None,
 ) -> Sampled:
-    """Sample until the gated quantities have converged."""
+    """Sample until the gated quantities converge, or the maximal number of draws is reached."""
 
     def to_gate(positions: dict[str, NDArray[np.float64]]) -> xr.Dataset:
         posterior = posterior_of(model, design, positions, settings.seed)
@@ -231,7 +231,7 @@ def _sampled(
 
 
 def _measures(posterior: xr.Dataset, sampled: Sampled) -> dict[str, Any]:
-    """Return what was measured of all draws that were made, of which a posterior is a part."""
+    """Return the diagnostics of all draws, before thinning to the posterior."""
     return {
         "kept": digest_of(posterior),
         "longest": sampled.factor == LONGEST,
@@ -247,7 +247,7 @@ def fit_quietly(
     draws: int = 1000,
     target_accept: float | None = None,
 ) -> Fit:
-    """Fit a model as one of many: without a progress bar, or warnings that the first fit gave."""
+    """Fit a model without progress bar and warnings, as one of many fits."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)
         return fit(model, runs, seed=seed, draws=draws, target_accept=target_accept, progress=False)
@@ -267,7 +267,7 @@ def _check_counts(**counts: int | None) -> None:
 
 
 def _processors() -> int:
-    # From Python 3.13 there is a count that knows of a process's limits.
+    # Python 3.13 adds a count that respects the CPU affinity of the process.
     count: int | None = getattr(os, "process_cpu_count", os.cpu_count)()
     return count or 1
 
