@@ -55,7 +55,8 @@ def test_three_losses_are_kept_apart(plan):
 def test_intervals_come_from_draws_and_not_from_means(fit, plan):
     means = {name: values.mean() for name, values in fit.parameters.items()}
     plugged_in = np.exp(fit.law.optimal_log_params(means, np.log(1e25 / 6)))
-    assert abs(float(plugged_in) / plan.table()["n_opt"].iloc[2] - 1) > 0.01
+    # Three times the Monte Carlo error of the median.
+    assert abs(float(plugged_in) / plan.table()["n_opt"].iloc[2] - 1) > 0.003
 
 
 def test_recommended_plans_spend_the_budget(plan):
