@@ -1,7 +1,6 @@
 """Scores of posterior predictions on held-out runs."""
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayescale.data.levels import Levels, column_of
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
-from bayescale.errors import BayescaleWarning, RunsError, SamplingError, did_you_mean
+from bayescale.errors import CardError, RunsError, SamplingError, UnknownNameError, did_you_mean
 from bayescale.inference.fit import fit_quietly
 from bayescale.model.card import Model, load_model
 from bayescale.model.identifiability import check_identifiable, runs_needed
@@ -126,7 +125,7 @@ class Score:
         return pd.DataFrame({"held-out runs": texts}).to_html()
 
 
-def score(fit: Fit, runs: Runs) -> Score:
+def score(fit: Fit, runs: Runs, *, new_levels: Collection[str] = ()) -> Score:
     """Score a posterior on held-out runs.
 
     Parameters
@@ -134,7 +133,11 @@ def score(fit: Fit, runs: Runs) -> Score:
     fit
         A posterior.
     runs
-        Held-out runs, with the columns of the fit's model.
+        Held-out runs, with the columns of the fit's model. Levels that were not fitted, such as
+        another family, are scored as new ones.
+    new_levels
+        Columns by which the model groups runs, in which every level that was not fitted is a new
+        one, also where its name resembles one that was.
 
     Returns
     -------
@@ -144,12 +147,11 @@ def score(fit: Fit, runs: Runs) -> Score:
     ------
     RunsError
         If a column is missing or holds anything but positive numbers.
-
-    Warns
-    -----
-    BayescaleWarning
-        If a level that was not fitted is spelt nearly as one that was. Levels that were not
-        fitted are scored as new ones.
+    UnknownNameError
+        If a level that was not fitted is spelt nearly as one that was, in a column that is not
+        among `new_levels`.
+    CardError
+        If the model does not group runs by a column in `new_levels`.
 
     Notes
     -----
@@ -166,7 +168,7 @@ def score(fit: Fit, runs: Runs) -> Score:
     True
     """
     model, law = fit.model, fit.law
-    _warn_of_misspelt_levels(fit, runs)
+    _refuse_misspelt_levels(fit, runs, new_levels)
     runs = runs.for_law(tuple(model.columns.values()), law.response)
     # Validate before fitted checkpoints are prepended, so that errors name the user's rows.
     model.noise.facts(runs)
@@ -196,20 +198,34 @@ def score(fit: Fit, runs: Runs) -> Score:
     return Score(pointwise, float(joint), drawn, observed)
 
 
-def _warn_of_misspelt_levels(fit: Fit, runs: Runs) -> None:
-    """Warn of levels of grouping columns that look like one that was fitted."""
-    for column in fit.groupings:
-        if column not in runs.table or column in fit.columns.values():
+def _refuse_misspelt_levels(fit: Fit, runs: Runs, new_levels: Collection[str]) -> None:
+    """Raise for a level of a grouping column that is spelt nearly as one that was fitted."""
+    columns = _grouping_columns(fit.model)
+    for name in new_levels:
+        if name not in columns:
+            raise CardError(
+                f"new_levels: found {name!r}, expected columns by which {fit.model.id} groups "
+                f"runs: {', '.join(columns) or 'none'}."
+            )
+    for column in columns:
+        # Inputs of the law are amounts, which are not spelt.
+        if column in new_levels or column in fit.columns.values():
             continue
-        known = list(map(str, fit.levels(column).labels))
-        for label in map(str, runs.table[column].unique()):
-            if label not in known and (hint := did_you_mean(label, known)):
-                warnings.warn(
-                    f"{runs.name}: {column} {label!r} was not fitted and is scored as a new one."
-                    f"{hint}",
-                    BayescaleWarning,
-                    stacklevel=3,
+        known, found = Levels.of(fit.runs, column), Levels.of(runs, column)
+        if "f" in (known.labels.dtype.kind, found.labels.dtype.kind):
+            continue
+        for label in map(str, found.labels[known.codes(found.labels) < 0]):
+            if hint := did_you_mean(label, map(str, known.labels)):
+                raise UnknownNameError(
+                    f"{runs.name}: found {column} {label!r}; the levels that were fitted are "
+                    f"{known}.{hint} If it is a new level, give new_levels=[{column!r}], on the "
+                    f"command line --new-level {column}."
                 )
+
+
+def _grouping_columns(model: Model) -> tuple[str, ...]:
+    """Return the columns of runs by which a model groups them, each by itself."""
+    return tuple(dict.fromkeys(part for by in model.groupings for part in by.split("+")))
 
 
 def pointwise_scores(
@@ -386,7 +402,8 @@ def fit_and_score(
         If the model cannot be fitted to these runs.
     """
     found = fit_quietly(model, seen, seed=seed, draws=draws, target_accept=target_accept)
-    scored = score(found, unseen)
+    # Both are of one table, whose levels are what it says.
+    scored = score(found, unseen, new_levels=_grouping_columns(model))
     facts = {"n_train": len(seen), **scored.summary(), **found.gates.facts}
     return facts, scored
 

@@ -104,7 +104,11 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--n-tokens": ("--n-tokens", "1T"),
         "--prob": ("--prob", "0.5"),
     },
-    "score": {**READING, "--where": ("--where", "n_params > 1e9")},
+    "score": {
+        **READING,
+        "--where": ("--where", "n_params > 1e9"),
+        "--new-level": ("--new-level", "family"),
+    },
 }
 """Of every option an example, with the options that it needs."""
 
@@ -260,10 +264,16 @@ def files(tmp_path_factory) -> Mapping[str, str]:
     pooled = laplace_fit(bs.load_model("chinchilla-pooled"), bs.load_runs("overtraining").table)
     pooled.save(folder / "pooled.nc")
     fit_of_card("data-constrained").save(folder / "unique.nc")
+    other = bs.load_runs("overtraining").table.replace({"family": {"c4": "c5"}})
+    other.to_csv(folder / "other.csv", index=False)
     (folder / "candidates.csv").write_text("n_params,n_tokens\n2B,20B\n", encoding="utf-8")
     names = {"FIT": "fit.nc", "POOLED": "pooled.nc", "UNIQUE": "unique.nc", "RUNS": "runs.csv"}
     found = {name: str(folder / file) for name, file in names.items()}
-    return {**found, "CANDIDATES": str(folder / "candidates.csv")}
+    return {
+        **found,
+        "CANDIDATES": str(folder / "candidates.csv"),
+        "OTHER": str(folder / "other.csv"),
+    }
 
 
 def asked(files: Mapping[str, str], verb: str, arguments: tuple[str, ...]) -> list[str]:
@@ -308,7 +318,10 @@ def examples(known: Mapping[str, Mapping[str, tuple[str, ...]]]):
 def said(verb: str, option: str, base: tuple[str, ...]) -> tuple[str, ...]:
     """Return a base command on the fit that the option is for."""
     fit = {"--group": "POOLED", "--new-level": "POOLED", "--fixed": "UNIQUE"}.get(option, "FIT")
-    return tuple(fit if argument == "FIT" else argument for argument in base)
+    # A new level is one that is spelt as if it were not.
+    table = "OTHER" if option == "--new-level" else "RUNS"
+    files = {"FIT": fit, "RUNS": table}
+    return tuple(files.get(argument, argument) for argument in base)
 
 
 @pytest.mark.parametrize(("verb", "option"), examples(CASES))

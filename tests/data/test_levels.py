@@ -58,6 +58,42 @@ def test_a_level_that_was_not_fitted_is_refused_with_the_nearest(pooled, both):
         pooled.sel(family=["c4", "redpajama"])
 
 
+def test_a_misspelt_level_is_not_scored_as_a_new_one(pooled):
+    runs = bs.load_runs("overtraining")
+
+    def named(family: str) -> bs.Runs:
+        return bs.load_runs(runs.table.replace({"family": {"c4": family}}))
+
+    words = rf"found family 'c5'; .* fitted are {LEVELS}\. Did you mean 'c4'\? .*new_levels="
+    with pytest.raises(UnknownNameError, match=words):
+        bs.score(pooled, named("c5"))
+    # Said to be a new one, it is one: its runs alone are scored otherwise, from wider predictions.
+    ours = bs.score(pooled, runs).pointwise
+    said = bs.score(pooled, named("c5"), new_levels=["family"]).pointwise
+    renamed = (runs.table["family"] == "c4").to_numpy()
+    np.testing.assert_allclose(said["elpd"][~renamed], ours["elpd"][~renamed], rtol=1e-12)
+    assert (said["width_90"][renamed] > 1.5 * ours["width_90"][renamed]).all()
+    # A name that resembles none of those that were fitted needs no word.
+    assert np.isfinite(bs.score(pooled, named("books")).elpd)
+    assert bs.score(pooled, runs, new_levels=["family"]).elpd == bs.score(pooled, runs).elpd
+    with pytest.raises(CardError, match="new_levels: found 'recipe', expected .*: family"):
+        bs.score(pooled, runs, new_levels=["recipe"])
+
+
+def test_a_misspelt_level_is_not_scored_by_the_command(saved, run, tmp_path):
+    table = bs.load_runs("overtraining").table.replace({"family": {"c4": "c5"}})
+    path = str(tmp_path / "held_out.csv")
+    table.to_csv(path, index=False)
+    code, out, err = run("score", saved, path)
+    assert (code, out) == (2, "")
+    assert "found family 'c5'" in err and "Did you mean 'c4'?" in err and "--new-level" in err
+    code, out, _ = run("score", saved, path, "--new-level", "family", "--json")
+    assert code == 0
+    assert json.loads(out)["summary"]["n_test"] == len(table)
+    code, out, err = run("score", saved, path, "--new-level", "recipe")
+    assert (code, out) == (2, "") and "found 'recipe', expected" in err
+
+
 def test_a_new_level_is_asked_for_by_name_or_by_silence(pooled, both):
     for asked in (pooled, both):
         silent = bs.predict(asked, **PLAN)

@@ -15,6 +15,15 @@ def add(verbs: Verbs) -> None:
     score = verbs.add("score", run, "Score a saved fit on runs that it has not seen.")
     add_fit(score, levels=False)
     add_runs(score)
+    score.add_argument(
+        "--new-level",
+        action="append",
+        default=[],
+        dest="new_levels",
+        metavar="COLUMN",
+        help="levels of the column that were not fitted, such as family, are new ones, also where "
+        "a name resembles one that was fitted",
+    )
     score.add_argument("--where", metavar="CONDITION", help="runs to score, such as 'N > 1e9'")
 
 
@@ -26,7 +35,7 @@ def run(options: Arguments) -> None:
     runs = runs_for_model(options, fit.model)
     if options.where:
         runs = runs.where(options.where)
-    found = score(fit, runs)
+    found = score(fit, runs, new_levels=options.new_levels)
     summary = found.summary()
     if options.json:
         print_json(
