@@ -9,7 +9,7 @@ from enum import Enum, unique
 
 import numpy as np
 
-from bayescale.errors import shortened
+from bayescale.errors import quoted
 
 LARGEST = 2**64 - 1
 """The samplers take seeds of 64 bits."""
@@ -69,11 +69,8 @@ def checked_seed(seed: object) -> int:
     """
     number = int(seed) if isinstance(seed, int | np.integer) else -1
     if isinstance(seed, bool) or not 0 <= number <= LARGEST:
-        # Python does not write out numbers of thousands of digits.
-        shown = repr(seed) if abs(number) < 10**40 else "a number beyond 1e40"
         raise ValueError(
-            f"seed: found {shortened(shown, 60)}, expected a whole number from 0 to "
-            f"2**64 - 1 = {LARGEST}."
+            f"seed: found {quoted(seed)}, expected a whole number from 0 to 2**64 - 1 = {LARGEST}."
         )
     return number
 

@@ -120,15 +120,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {quoted(nearest[0])}?" if nearest else ""
 
 
-def shortened(text: object, most: int = 200) -> str:
-    """Return a text of the user's as a message can hold it, with its middle left out if long."""
-    whole = str(text)
-    if len(whole) <= most:
-        return whole
-    half = most // 2
-    return f"{whole[:half]} ... ({len(whole)} characters) ... {whole[-half:]}"
-
-
 def refuse_unknown(content: Iterable[str], known: Collection[str], where: str) -> None:
     """Raise CardError for the first key that is not known, with the nearest that is."""
     for key in content:

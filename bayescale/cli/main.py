@@ -11,8 +11,9 @@ from typing import TextIO
 
 from bayescale.cli.files import refuse_unsafe
 from bayescale.cli.parser import BAD_INPUT, make_parser
+from bayescale.cli.render import one_line
 from bayescale.cli.rules import complete
-from bayescale.errors import BayescaleError, shortened
+from bayescale.errors import BayescaleError
 
 INTERRUPTED = 130
 
@@ -58,9 +59,9 @@ def _complain(sentence: str, code: int) -> int:
 def _sentence(error: Exception) -> str:
     said = str(error)
     if isinstance(error, OSError) and error.strerror:
-        where = f"{shortened(error.filename)}: " if error.filename else ""
+        where = f"{one_line(error.filename, 200)}: " if error.filename else ""
         said = f"{where}{error.strerror}. Nothing was written."
-    return shortened(" ".join(said.split()), 2000)
+    return one_line(said, 2000)
 
 
 def _show_warning(

@@ -24,9 +24,9 @@ from bayescale.cli.commands import (
     requirements,
     score,
 )
+from bayescale.cli.render import one_line
 from bayescale.cli.rules import remember_given
 from bayescale.cli.verbs import Verbs
-from bayescale.errors import shortened
 
 BAD_INPUT = 2
 
@@ -61,8 +61,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what was wrong, and exit with 2."""
-        said = shortened(" ".join(message.split()), 400)
-        self.exit(BAD_INPUT, f"bayescale: {said}; see {self.prog} --help.\n")
+        self.exit(BAD_INPUT, f"bayescale: {one_line(message, 400)}; see {self.prog} --help.\n")
 
 
 def make_parser() -> Parser:

@@ -19,6 +19,23 @@ _PIPE_WIDTH = 140
 """Columns of a listing that goes to a file or another program."""
 
 
+def one_line(message: object, most: int) -> str:
+    """Return a message in one line, with its middle left out where it is long.
+
+    Messages begin with what was found and end with what to do.
+
+    Examples
+    --------
+    >>> one_line("found  " + "x" * 100, 20)
+    'found xxxx ... (106 characters) ... xxxxxxxxxx'
+    """
+    whole = " ".join(str(message).split())
+    if len(whole) <= most:
+        return whole
+    half = most // 2
+    return f"{whole[:half]} ... ({len(whole)} characters) ... {whole[-half:]}"
+
+
 def print_answer(
     answer: "Result", table: "pd.DataFrame | None" = None, *, words: bool = True
 ) -> None:

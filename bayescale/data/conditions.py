@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale.errors import AmountError, RunsError, did_you_mean, shortened
+from bayescale.errors import AmountError, RunsError, did_you_mean, listed, quoted
 from bayescale.units import Quantity, parse_amount
 
 ALLOWED = (
@@ -63,6 +63,9 @@ _IN_WORDS: Mapping[type[ast.AST], str] = {
 _QUOTED_OR_BACKTICKED = re.compile(
     r"""'(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | `(?P<name>[^`]*)`""", re.VERBOSE | re.DOTALL
 )
+_SHOWN = 200
+"""Characters of a condition that a message shows."""
+
 _LONGEST = 100_000
 """Maximal length in characters; Python's parser may overflow the C stack on longer texts."""
 
@@ -216,9 +219,8 @@ class _Condition:
             self._refuse(f"found {len(places)} columns called {name!r}")
         if not places:
             known = list(self._places)
-            shown = shortened(", ".join(known))
             self._refuse(
-                f"found no column {shortened(name)!r}; the columns are {shown}."
+                f"found no column {quoted(name)}; the columns are {listed(known)}."
                 f"{did_you_mean(name, known)} A text goes in quotes",
                 allowed=False,
             )
@@ -274,7 +276,7 @@ class _Condition:
     def _shown(self, text: str) -> str:
         for word, name in self._backticked.items():
             text = text.replace(word, f"`{name}`")
-        return shortened(text)
+        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
     def _refuse_node(self, node: ast.AST) -> NoReturn:
         what = _IN_WORDS.get(type(node), "something else")
@@ -282,7 +284,7 @@ class _Condition:
 
     def _refuse(self, found: str, *, allowed: bool = True) -> NoReturn:
         rest = f"; expected {ALLOWED}" if allowed else ""
-        raise RunsError(f"the condition {shortened(self._condition)!r}: {found}{rest}.")
+        raise RunsError(f"the condition {quoted(self._condition, _SHOWN)}: {found}{rest}.")
 
 
 def _is_column(node: ast.expr) -> bool:

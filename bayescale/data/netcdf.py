@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from bayescale._io import whole_file
 from bayescale._outputs import SAVED_FIT, SEAL, is_saved_fit
+from bayescale._plain import plain
 from bayescale.data.card import DatasetCard
 from bayescale.data.hdf5_check import check_hdf5
 from bayescale.data.notes import Note
 from bayescale.data.runs import Runs
-from bayescale.errors import FitFileError, quoted, shortened
+from bayescale.errors import FitFileError, quoted
 
 FORMAT = 1
 _FORMAT_KEY = "bayescale_format"
@@ -80,7 +81,7 @@ def unpack_groups(
         found = tree.attrs.get(_FORMAT_KEY)
         if found != FORMAT:
             raise FitFileError(
-                f"{path}: found format {shortened(found)}, expected {FORMAT}. It was "
+                f"{path}: found format {quoted(plain(found))}, expected {FORMAT}. It was "
                 "written by another version of bayescale; fit again."
             )
         return (
