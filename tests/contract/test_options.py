@@ -120,6 +120,7 @@ CALLS = {
     "expanding-window": "bayescale.sensitivity.expanding_window.expanding_window",
     "multiverse": "bayescale.sensitivity.multiverse.multiverse",
     "calibrate": "bayescale.validation.leave_scale_out.leave_scale_out",
+    "calibrate --simulations": "bayescale.validation.sbc.sbc",
 }
 """Commands that sample for long: what they ask the library for is what must differ."""
 
@@ -219,7 +220,6 @@ ASKED_BASE = {
 }
 AFTERWARDS = {
     ("fit", "--out"),
-    ("calibrate", "--simulations"),
     ("fit", "--report"),
     ("fit", "--compute"),
     ("fit", "--prob"),
@@ -298,7 +298,12 @@ def outcome(arguments: list[str], folder: Path) -> tuple[int, str, str, dict[str
 def without(base: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
     """Return a base command without the options that are given once and are given again."""
     once = {"--target", "--budget", "--runs", "--compute", "--out", "--data", "--money"}
-    out = {"--target-plan": "--target", "--candidates": "--candidate", "--money": "--compute"}
+    out = {
+        "--target-plan": "--target",
+        "--candidates": "--candidate",
+        "--money": "--compute",
+        "--simulations": "--cut",
+    }
     dropped = (once & set(given)) | {out[name] for name in given if name in out}
     kept, skip = [], False
     for argument in base:
@@ -368,7 +373,8 @@ def test_an_option_of_a_long_command_reaches_the_library(
             raise Reached(repr(positional) + repr(sorted(named.items(), key=str)))
 
         with monkeypatch.context() as patch:
-            patch.setattr(CALLS[verb], reached)
+            for call in {verb, *(name for name in CALLS if name.split()[0] == verb)}:
+                patch.setattr(CALLS[call], reached)
             try:
                 return outcome(asked(files, verb, arguments), tmp_path)
             except Reached as what:
@@ -397,6 +403,15 @@ def test_an_option_without_what_it_needs_is_refused(rule, files, tmp_path):
         assert (code, out, made) == (2, "", {}), (verb, err)
         assert err.startswith(f"bayescale: {rule.option}: "), err
         assert err.count("\n") == 1 and " too." in err
+
+
+def test_options_of_cuts_are_refused_of_simulations(files, tmp_path):
+    base = ("RUNS", "chinchilla", "--simulations", "3")
+    for option in ("--scale", "--draws"):
+        given = asked(files, "calibrate", (*base, *ASKED["calibrate"][option]))
+        code, out, err, made = outcome(given, tmp_path)
+        assert (code, out, made) == (2, "", {})
+        assert err.startswith(f"bayescale: {option}: found --simulations") and "--cut" in err
 
 
 @pytest.mark.parametrize("verb", ["allocate", "decide", "predict"])

@@ -401,6 +401,29 @@ def test_expanding_window(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_calibrate(run, tmp_path):
+    store = tmp_path / "fits.jsonl"
+    asked = ("chinchilla", "chinchilla", "--cut", "1e20", "--cut", "1e21")
+    quick = ("--draws", "200", "--store", str(store), "--quiet")
+    code, out, err = run("calibrate", *asked, *quick, "--json")
+    assert code == 0, err
+    rows = json.loads(out)["scales left out"]
+    assert [row["cut"] for row in rows] == [1e20, 1e21]
+    assert all(0 <= row["coverage_90"] <= 1 and row["n_test"] > 0 for row in rows)
+    kept = store.read_text(encoding="utf-8")
+    code, out, _ = run("calibrate", *asked, *quick)
+    assert code == 0 and out.startswith("scales left out:")
+    assert store.read_text(encoding="utf-8") == kept, "nothing was fitted again"
+    code, out, err = run(
+        "calibrate", "chinchilla", "chinchilla", "--simulations", "2", "--quiet", "--json"
+    )
+    assert code == 0, err
+    ranks = {row["quantity"]: row for row in json.loads(out)["chinchilla"]}
+    assert {"E", "alpha", "beta"} <= set(ranks)
+    assert all(0 <= row["mean_rank"] <= 1 for row in ranks.values())
+
+
+@pytest.mark.slow
 def test_multiverse(run, tmp_path):
     store = tmp_path / "fits.jsonl"
     asked = ("chinchilla", "chinchilla", "--compute", "1e24", "--question", "outliers")

@@ -48,6 +48,12 @@ def run(options: Arguments) -> None:
     """Print coverage above each cut, or the uniformity of ranks over simulations."""
     from bayescale.model.card import load_model
 
+    for option in ("--scale", "--draws"):
+        if options.simulations and option in options.given:
+            raise ValueError(
+                f"{option}: found --simulations, which cut no runs and take as many draws as "
+                "their ranks need. Leave it out, or give --cut."
+            )
     models = [load_model(card) for card in options.cards]
     needs = dict.fromkeys(column for model in models for column in model.columns.values())
     runs = runs_of(options, tuple(needs), models[0].law.response)
