@@ -76,7 +76,7 @@ def _show_warning(
 
 
 def _say_nothing(*_: object, **__: object) -> None:
-    """Take the place of what shows warnings, where none are wanted."""
+    """Show no warning: the `warnings.showwarning` of ``--quiet``."""
 
 
 if __name__ == "__main__":

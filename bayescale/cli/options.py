@@ -41,22 +41,18 @@ def read_mapping(entries: Sequence[str], option: str, form: str) -> dict[str, st
     return found
 
 
-def add_runs(
-    parser: argparse.ArgumentParser,
-    name: str = "runs",
-    *,
-    outliers: bool = True,
-    positional: bool = True,
-) -> None:
-    """Add the argument, or the option, of a table of runs, and what is to be done on reading.
-
-    Flagged rows are a matter of an option, unless `outliers` is false.
-    """
+def add_runs(parser: argparse.ArgumentParser, name: str = "runs", *, outliers: bool = True) -> None:
+    """Add the argument, or the option, of a table of runs, and the options of reading it."""
     about = "dataset id, folder, or csv, tsv, parquet, jsonl or json file"
     if name.startswith("-"):
         parser.add_argument(name, dest="runs", type=Reads(), metavar="RUNS", help=about)
-    elif positional:
+    else:
         parser.add_argument(name, type=Reads(), help=about)
+    add_reading(parser, outliers=outliers)
+
+
+def add_reading(parser: argparse.ArgumentParser, *, outliers: bool = True) -> None:
+    """Add the options of reading a table of runs; of flagged rows unless `outliers` is false."""
     parser.add_argument(
         "--column",
         action="append",
@@ -79,23 +75,28 @@ def add_runs(
     )
 
 
-def runs_of(
-    options: argparse.Namespace,
-    needs: Sequence[str] = ("n_params", "n_tokens"),
-    response: str = "loss",
-) -> "Runs":
-    """Return the runs that were named."""
+def runs_of(options: Arguments) -> "Runs":
+    """Return the runs of size and tokens that were named."""
     from bayescale.data.load import load_runs
 
-    return load_runs(
-        options.runs,
-        columns=read_mapping(options.column, "--column", "NAME=COLUMN"),
-        units=read_mapping(options.unit, "--unit", "NAME=UNIT"),
-        keep_outliers=options.keep_outliers,
-        vocabulary_size=options.vocabulary_size,
-        needs=tuple(needs),
-        response=response,
-    )
+    return load_runs(options.runs, **_reading(options))
+
+
+def runs_for_models(options: Arguments, *models: "Model") -> "Runs":
+    """Return the runs that were named, with the columns that models need."""
+    from bayescale.model.inputs import runs_for
+
+    return runs_for(options.runs, models, **_reading(options))
+
+
+def _reading(options: Arguments) -> dict[str, Any]:
+    """Return what `add_reading` asks, as `load_runs` takes it."""
+    return {
+        "columns": read_mapping(options.column, "--column", "NAME=COLUMN"),
+        "units": read_mapping(options.unit, "--unit", "NAME=UNIT"),
+        "keep_outliers": options.keep_outliers,
+        "vocabulary_size": options.vocabulary_size,
+    }
 
 
 def add_fit(
@@ -337,9 +338,6 @@ def fixed_of(options: Arguments) -> dict[str, str]:
 def add_refits(parser: argparse.ArgumentParser) -> None:
     """Add the options of many refits."""
     parser.add_argument(
-        "--compute", required=True, metavar="FLOP", help="budget that N_opt is asked at"
-    )
-    parser.add_argument(
         "--seed", type=seed_number, default=0, help="makes the fits reproducible (0)"
     )
     parser.add_argument("--draws", type=whole_number, default=500, help="kept draws a chain (500)")
@@ -356,7 +354,7 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def pool_of_workers(workers: int) -> "Iterator[Executor | None]":
-    """Give so many processes, or none where this one is enough."""
+    """Yield a pool of processes, or None for one worker, which is this process."""
     if workers < 1:
         raise ValueError(f"--workers: found {workers}, expected at least 1.")
     if workers == 1:
@@ -368,8 +366,3 @@ def pool_of_workers(workers: int) -> "Iterator[Executor | None]":
     # Threads of the sampler do not survive a fork.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
         yield executor
-
-
-def runs_for_model(options: Arguments, model: "Model") -> "Runs":
-    """Return the runs that were named, with the columns that a model needs."""
-    return runs_of(options, tuple(model.columns.values()), model.law.response)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayescale.allocation.allocate import Allocation
+    from bayescale.posterior.diagnostics import Diagnostics
     from bayescale.posterior.result import Result
 
 type Arguments = argparse.Namespace
@@ -36,14 +37,17 @@ def one_line(message: object, most: int) -> str:
     return f"{whole[:half]} ... ({len(whole)} characters) ... {whole[-half:]}"
 
 
-def print_answer(
-    answer: "Result", table: "pd.DataFrame | None" = None, *, words: bool = True
-) -> None:
+def passed(diagnostics: "Diagnostics | None") -> bool | None:
+    """Return whether the checks passed; None of published constants, which have none."""
+    return diagnostics.ok if diagnostics else None
+
+
+def print_answer(answer: "Result", table: "pd.DataFrame | None" = None) -> None:
     """Print an answer: its headline, caveats and sentences, and a table."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the headline says it
         print(answer.headline)
-        for sentence in (*answer.caveats, *(answer.sentences if words else ())):
+        for sentence in (*answer.caveats, *answer.sentences):
             print(f"- {sentence}")
         print(table_text(answer.text_table() if table is None else table))
 

@@ -190,8 +190,12 @@ class Model:
     @property
     def grouped_and_noted(self) -> tuple[str, ...]:
         """The columns of the runs that pooling and noise need, in addition to those of the law."""
-        grouped = (part for column in self.groupings for part in column.split("+"))
-        return tuple(dict.fromkeys((*grouped, *self.noise.columns)))
+        return tuple(dict.fromkeys((*self.grouping_columns, *self.noise.columns)))
+
+    @property
+    def grouping_columns(self) -> tuple[str, ...]:
+        """The single columns that `groupings` are made of: ``family+recipe`` is of two."""
+        return tuple(dict.fromkeys(part for by in self.groupings for part in by.split("+")))
 
     @property
     def grouping(self) -> str:

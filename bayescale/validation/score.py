@@ -200,7 +200,7 @@ def score(fit: Fit, runs: Runs, *, new_levels: Collection[str] = ()) -> Score:
 
 def _refuse_misspelt_levels(fit: Fit, runs: Runs, new_levels: Collection[str]) -> None:
     """Raise for a level of a grouping column that is spelt nearly as one that was fitted."""
-    columns = _grouping_columns(fit.model)
+    columns = fit.model.grouping_columns
     for name in new_levels:
         if name not in columns:
             raise CardError(
@@ -221,11 +221,6 @@ def _refuse_misspelt_levels(fit: Fit, runs: Runs, new_levels: Collection[str]) -
                     f"{known}.{hint} If it is a new level, give new_levels=[{column!r}], on the "
                     f"command line --new-level {column}."
                 )
-
-
-def _grouping_columns(model: Model) -> tuple[str, ...]:
-    """Return the columns of runs by which a model groups them, each by itself."""
-    return tuple(dict.fromkeys(part for by in model.groupings for part in by.split("+")))
 
 
 def pointwise_scores(
@@ -403,7 +398,7 @@ def fit_and_score(
     """
     found = fit_quietly(model, seen, seed=seed, draws=draws, target_accept=target_accept)
     # Both are of one table, whose levels are what it says.
-    scored = score(found, unseen, new_levels=_grouping_columns(model))
+    scored = score(found, unseen, new_levels=model.grouping_columns)
     facts = {"n_train": len(seen), **scored.summary(), **found.gates.facts}
     return facts, scored
 

@@ -241,7 +241,7 @@ def test_the_filter_and_its_slopes_in_every_backend(mode):
     total = (means * weigh_m).sum() + (variances * weigh_v).sum()
     slopes = pytensor.grad(total, inputs)
     at = [x, kept, 1.0 - kept**2, np.float64(0.6)]
-    # JAX works in single precision unless told, here and in whatever ran before.
+    # The default precision of JAX is single, and other tests may have set it.
     with jax.enable_x64(True) if mode == "JAX" else nullcontext():
         function = pytensor.function(inputs, [total, *slopes], mode=mode)
         _, *found = function(*at)

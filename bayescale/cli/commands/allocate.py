@@ -13,7 +13,7 @@ from bayescale.cli.options import (
     fixed_of,
     limits_of,
 )
-from bayescale.cli.render import print_allocation, print_json, table_records
+from bayescale.cli.render import passed, print_allocation, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -44,10 +44,9 @@ def run(options: Arguments) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             table = plan.table(options.prob)
-        passed = plan.diagnostics.ok if plan.diagnostics else None
         print_json(
             {
-                "passed": passed,
+                "passed": passed(plan.diagnostics),
                 "headline": plan.headline,
                 "caveats": list(plan.caveats),
                 "allocation": table_records(table),

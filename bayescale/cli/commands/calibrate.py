@@ -2,10 +2,9 @@
 
 import argparse
 
-from bayescale._outputs import RESULTS
-from bayescale.cli.files import Reads, Writes
-from bayescale.cli.numbers import seed_number, whole_number
-from bayescale.cli.options import add_runs, pool_of_workers, runs_of
+from bayescale.cli.files import Reads
+from bayescale.cli.numbers import whole_number
+from bayescale.cli.options import add_reading, add_refits, pool_of_workers, runs_for_models
 from bayescale.cli.render import print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 
@@ -32,16 +31,11 @@ def add(verbs: Verbs) -> None:
         "--simulations",
         type=whole_number,
         metavar="COUNT",
-        help="simulate so many tables at the inputs of these runs, and rank the truth (SBC)",
+        help="number of simulations at the inputs of these runs (simulation-based calibration)",
     )
-    add_runs(calibrate, positional=False)
+    add_reading(calibrate)
     calibrate.add_argument("--scale", default="compute", help="column that is cut (compute)")
-    calibrate.add_argument("--seed", type=seed_number, default=0, help="seed of all fits (0)")
-    calibrate.add_argument("--draws", type=whole_number, default=500, help="kept draws (500)")
-    calibrate.add_argument(
-        "--store", type=Writes(RESULTS), help="file of finished fits, to go on from"
-    )
-    calibrate.add_argument("--workers", type=whole_number, default=1, help="fits at a time (1)")
+    add_refits(calibrate)
 
 
 def run(options: Arguments) -> None:
@@ -55,8 +49,7 @@ def run(options: Arguments) -> None:
                 "their ranks need. Leave it out, or give --cut."
             )
     models = [load_model(card) for card in options.cards]
-    needs = dict.fromkeys(column for model in models for column in model.columns.values())
-    runs = runs_of(options, tuple(needs), models[0].law.response)
+    runs = runs_for_models(options, *models)
     with pool_of_workers(options.workers) as executor:
         settings = {
             "seed": options.seed,

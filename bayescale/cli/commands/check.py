@@ -4,7 +4,7 @@ import argparse
 import warnings
 
 from bayescale.cli.files import Reads
-from bayescale.cli.options import add_runs, runs_for_model
+from bayescale.cli.options import add_runs, runs_for_models
 from bayescale.cli.render import print_json
 from bayescale.cli.verbs import Verbs
 
@@ -32,7 +32,7 @@ def run(options: Arguments) -> None:
     with warnings.catch_warnings():
         # What reading warns of is among the notes, which are printed.
         warnings.simplefilter("ignore", BayescaleWarning)
-        runs = runs_for_model(options, model)
+        runs = runs_for_models(options, model)
     check_identifiable(model, runs)
     cautions = design_warnings(model, runs)
     notes = [*map(Note.of, runs.notes), *unused_columns(model, runs)]

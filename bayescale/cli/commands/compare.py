@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import seed_number, whole_number
-from bayescale.cli.options import add_prob, add_runs, runs_of
+from bayescale.cli.options import add_prob, add_runs, runs_for_models
 from bayescale.cli.render import print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 from bayescale.units import format_compute, format_share
@@ -120,8 +120,7 @@ def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
     if not options.runs:
         raise ValueError("--data: cards need runs; give a dataset id, a folder or a file.")
     models = [load_model(card) for card in options.cards]
-    needs = dict.fromkeys(column for model in models for column in model.columns.values())
-    return models, runs_of(options, tuple(needs), models[0].law.response)
+    return models, runs_for_models(options, *models)
 
 
 class _Planning:

@@ -18,7 +18,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _names() -> str:
-    """Return functions of bash that complete the names of what ships, and files."""
+    """Return bash functions that complete ids of cards and datasets, and paths."""
     from bayescale.data.catalog import dataset_folders, model_cards
 
     return "\n".join(

@@ -15,7 +15,7 @@ from bayescale.cli.options import (
     limits_of,
     plans_of,
 )
-from bayescale.cli.render import print_answer, print_json, table_records
+from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -59,10 +59,9 @@ def run(options: Arguments) -> None:
         seed=options.seed,
     )
     if options.json:
-        diagnostics = made.source.diagnostics
         print_json(
             {
-                "passed": diagnostics.ok if diagnostics else None,
+                "passed": passed(made.source.diagnostics),
                 "headline": made.headline,
                 "caveats": list(made.caveats),
                 "sentences": list(made.sentences),
@@ -75,7 +74,7 @@ def run(options: Arguments) -> None:
             }
         )
         return
-    # Plans side by side: there are fewer of them than of what is said of each.
+    # Transposed, since plans are fewer than the quantities reported of each.
     table = made.text_table().T
     table.index.name = "plan"
     print_answer(made, table)

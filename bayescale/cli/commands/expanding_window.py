@@ -9,7 +9,7 @@ from bayescale.cli.options import (
     add_refits,
     add_runs,
     pool_of_workers,
-    runs_for_model,
+    runs_for_models,
 )
 from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
@@ -32,6 +32,9 @@ def add(verbs: Verbs) -> None:
         help="fit the runs below this; may be repeated",
     )
     window.add_argument("--scale", default="compute", help="column that is cut (compute)")
+    window.add_argument(
+        "--compute", required=True, metavar="FLOP", help="budget that N_opt is asked at"
+    )
     add_refits(window)
     add_prob(window)
     add_figure(window)
@@ -43,7 +46,7 @@ def run(options: Arguments) -> None:
     from bayescale.sensitivity.expanding_window import expanding_window
 
     model = load_model(options.model)
-    runs = runs_for_model(options, model)
+    runs = runs_for_models(options, model)
     with pool_of_workers(options.workers) as executor:
         found = expanding_window(
             model,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bayescale._outputs import DRAWS, REPORT, SAVED_FIT
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import seed_number, whole_number
-from bayescale.cli.options import add_budgets, add_runs, runs_for_model
+from bayescale.cli.options import add_budgets, add_runs, runs_for_models
 from bayescale.cli.render import print_allocation, print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 
@@ -76,7 +76,7 @@ def run(options: Arguments) -> None:
         raise ValueError("--report: a report is about budgets; give one or more --compute.")
     result = fit(
         model,
-        runs_for_model(options, model),
+        runs_for_models(options, model),
         draws=options.draws,
         tune=options.tune,
         chains=options.chains,

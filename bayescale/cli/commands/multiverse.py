@@ -9,7 +9,7 @@ from bayescale.cli.options import (
     add_refits,
     add_runs,
     pool_of_workers,
-    runs_for_model,
+    runs_for_models,
 )
 from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
@@ -34,6 +34,9 @@ def add(verbs: Verbs) -> None:
         help="one of likelihood, window, outliers, counting and law; may be repeated; all of "
         "them unless given",
     )
+    multiverse.add_argument(
+        "--compute", required=True, metavar="FLOP", help="budget that N_opt is asked at"
+    )
     add_refits(multiverse)
     add_prob(multiverse)
     add_figure(multiverse)
@@ -51,7 +54,7 @@ def run(options: Arguments) -> None:
             raise unknown_name("question", name, CHOICES)
     model = load_model(options.model)
     options.keep_outliers = True
-    runs = runs_for_model(options, model)
+    runs = runs_for_models(options, model)
     with pool_of_workers(options.workers) as executor:
         found = multiverse(
             model,

@@ -3,7 +3,7 @@
 import argparse
 
 from bayescale.cli.options import add_fit, add_inputs, add_prob, fit_or_constants, inputs_of
-from bayescale.cli.render import heading_of, print_json, table_records, table_text
+from bayescale.cli.render import heading_of, passed, print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -41,8 +41,13 @@ def run(options: Arguments) -> None:
         table.insert(place, column, amounts)
     headline = headline_at(source, plans)
     if options.json:
-        passed = source.diagnostics.ok if source.diagnostics else None
-        print_json({"passed": passed, "headline": headline, "predictions": table_records(table)})
+        print_json(
+            {
+                "passed": passed(source.diagnostics),
+                "headline": headline,
+                "predictions": table_records(table),
+            }
+        )
         return
     print(headline)
     print(heading_of(source.is_point, options.prob))

@@ -13,7 +13,7 @@ from bayescale.cli.options import (
     fixed_of,
     limits_of,
 )
-from bayescale.cli.render import print_answer, print_json, table_records
+from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -55,10 +55,9 @@ def run(options: Arguments) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "passed" says it
             table = found.table(options.prob)
-        diagnostics = found.source.diagnostics
         print_json(
             {
-                "passed": diagnostics.ok if diagnostics else None,
+                "passed": passed(found.source.diagnostics),
                 "headline": found.headline,
                 "caveats": list(found.caveats),
                 "requirements": table_records(table),

@@ -2,7 +2,7 @@
 
 import argparse
 
-from bayescale.cli.options import add_fit, add_runs, runs_for_model, saved_fit
+from bayescale.cli.options import add_fit, add_runs, runs_for_models, saved_fit
 from bayescale.cli.render import print_json, table_records
 from bayescale.cli.verbs import Verbs
 from bayescale.units import format_number
@@ -32,7 +32,7 @@ def run(options: Arguments) -> None:
     from bayescale.validation.score import score
 
     fit = saved_fit(options)
-    runs = runs_for_model(options, fit.model)
+    runs = runs_for_models(options, fit.model)
     if options.where:
         runs = runs.where(options.where)
     found = score(fit, runs, new_levels=options.new_levels)
