@@ -48,6 +48,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """Close the figures that a test leaves open, without importing pyplot for those that do not."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture(scope="session")
 def shared_table():
     """Return the path of a larger public table by name, or skip the test without it."""

@@ -254,10 +254,11 @@ def test_given_axes_are_used(fit):
         bs.plots.optimal_size,
         bs.plots.tokens_per_param,
     )
+    open_before = plt.get_fignums()
     for draw in draws:
         ax = Figure().subplots()
         assert draw(fit, ax=ax) is ax
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == open_before
 
 
 def test_regret(fit):
