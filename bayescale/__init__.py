@@ -1,7 +1,7 @@
-"""Bayesian scaling laws: from training runs to compute-optimal plans with honest uncertainty.
+"""Bayesian scaling laws: from training runs to compute-optimal plans with calibrated uncertainty.
 
-The public names are listed in `__init__.pyi` and loaded on first use, so that `import bayescale`
-is quick and does not import PyMC.
+The public names are listed in `__init__.pyi` and loaded lazily, so that `import bayescale` is fast
+and does not import PyMC.
 """
 
 import lazy_loader

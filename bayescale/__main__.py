@@ -1,4 +1,4 @@
-"""`python -m bayescale` is the command line."""
+"""Entry point of the command line, `python -m bayescale`."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""What a result depends on, as a text that is the same in another session: keys of stored results.
+"""Digests of everything that a result depends on, stable across sessions: keys of stored results.
 
-A law, a cost or a way to count may be a function of the user's own, which has no version: its
-code, its constants and whatever else it refers to are part of the digest.
+A law, a cost or a counting convention may be a user-defined function, which has no version: its
+code, its constants and everything that it refers to are part of the digest.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ _KNOWN = sys.stdlib_module_names | {
     "scipy",
     "xarray",
 }
-"""Packages whose functions go by their names. The version of this one is in every key; the others
-hold caches that change from call to call."""
+"""Packages whose functions are identified by name. The version of this package is part of every
+key; the others hold caches that change between calls."""
 
 _NOT_OF_A_CLASS = frozenset(
     {"__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__", "__static_attributes__"}
@@ -34,7 +34,7 @@ _NOT_OF_A_CLASS = frozenset(
 
 
 def digest_of(*things: object) -> str:
-    """Return the SHA-256 of values, functions and objects, by what they hold.
+    """Return the SHA-256 of values, functions and objects, by content.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def digest_of(*things: object) -> str:
 
 
 def _parts(thing: Any, seen: set[int]) -> Iterator[bytes]:
-    """Return what a thing holds, each part with its type, in an order of its own."""
+    """Yield the content of an object, each part with its type, in a canonical order."""
     yield type(thing).__qualname__.encode()
     if thing is None or isinstance(thing, bool | int | float | complex | str | bytes | np.generic):
         yield hex(thing).encode() if type(thing) is int else repr(thing).encode()
@@ -102,7 +102,7 @@ def _of_function(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
     for cell in function.__closure__ or ():
         try:
             yield from _parts(cell.cell_contents, seen)
-        except ValueError:  # a name that has no value yet
+        except ValueError:  # an empty cell: a name without a value yet
             yield b"nothing"
     for name in _names(code):
         if name in function.__globals__:
@@ -133,7 +133,7 @@ def _of_object(thing: Any, seen: set[int]) -> Iterator[bytes]:
     if is_dataclass(thing):
         state = {field.name: getattr(thing, field.name) for field in fields(thing)}
     if state is None:
-        # Something of another library, such as a universal function of NumPy.
+        # An object of another library, such as a NumPy ufunc.
         yield _ADDRESS.sub("", repr(thing)).encode()
         return
     yield from _parts(type(thing), seen)

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writing of files."""
 
 import os
 import tempfile
@@ -9,13 +9,13 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it becomes `path`, else it goes away.
+    """Yield a temporary path next to `path`, which replaces `path` on success.
 
-    A file that was at `path` stays untouched until the new one is complete. A private one can be
-    read and written by the user alone.
+    An existing file at `path` stays unchanged until the new one is complete. A private file can
+    be read and written by the user only.
     """
     refuse_unwritable(path)
-    # What a link leads to is replaced, as it is wherever a file is opened to be written.
+    # The target of a symbolic link is replaced, as when opening a file for writing.
     target = Path(os.path.realpath(path))
     handle, name = tempfile.mkstemp(
         dir=target.parent, prefix=f".{target.name}.", suffix=f".part{target.suffix}"
@@ -25,7 +25,7 @@ def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
     try:
         yield part
         if not private:
-            # mkstemp makes private files; the result should have ordinary permissions.
+            # mkstemp creates private files; the result should have the default permissions.
             umask = os.umask(0)
             os.umask(umask)
             part.chmod(0o666 & ~umask)
@@ -35,7 +35,7 @@ def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
 
 
 def refuse_unwritable(path: str | Path) -> None:
-    """Raise OSError if a file could not be made at `path`: no such folder, or no file itself."""
+    """Raise OSError if no file can be written at `path`: no such folder, or not a regular file."""
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; give the path of a file.")

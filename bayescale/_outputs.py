@@ -1,7 +1,7 @@
-"""The files that bayescale writes, and which files they may replace.
+"""The kinds of files that bayescale writes, and which existing files they may replace.
 
-What is written may take the place of an older file of the same kind, and of nothing else: a table
-of runs, a card or a fit that someone gave as input is not lost to a slip of the pen.
+Output may replace an older file of the same kind, and no other, so that a table of runs, a card or
+a fit given as input is not overwritten by mistake.
 """
 
 import json
@@ -12,11 +12,11 @@ from pathlib import Path
 from bayescale._io import refuse_unwritable
 
 SEAL = b"\nbayescale sha256 "
-"""Begins the last line of a saved fit, which holds the digest of all before it. HDF5 readers
-ignore what follows their own end, so the file stays plain netCDF for everybody else."""
+"""Start of the last line of a saved fit, which holds the digest of all preceding bytes. HDF5
+readers ignore trailing bytes, so the file remains valid netCDF."""
 
 FIRST_LINE_OF_DRAWS = b"bayescale draws 1\n"
-"""Begins a file of draws that a fit keeps while it is made."""
+"""First line of a store of draws."""
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BEGINNING = 4096
@@ -30,25 +30,25 @@ class Output:
     Attributes
     ----------
     called
-        How messages call it.
+        Name in messages.
     forms
-        By suffix, whether a file that exists is one, and so may be replaced. The suffix ``""``
-        stands for any.
+        By suffix, a function that returns whether an existing file is of this kind, and may be
+        replaced. The suffix ``""`` stands for any.
     """
 
     called: str
     forms: Mapping[str, Callable[[Path], bool]]
 
     def check(self, path: str | Path) -> None:
-        """Raise unless a file of this kind can be written here, in the place of none but its own.
+        """Raise unless a file of this kind can be written here without replacing one of another.
 
         Raises
         ------
         OSError
-            If the folder does not exist or cannot be written to, or if there is something else
-            of that name.
+            If the folder does not exist or is not writable, or if the name belongs to a file of
+            another kind.
         ValueError
-            If the suffix is of something else.
+            If the suffix is of another kind.
         """
         target = Path(path)
         refuse_unwritable(target)
@@ -66,7 +66,7 @@ class Output:
 
 
 def is_saved_fit(path: Path) -> bool:
-    """Say whether a file ends as a saved fit does; whether it is whole is another matter."""
+    """Return whether a file ends as a saved fit does; its integrity is not checked."""
     return SEAL in _end(path)
 
 
@@ -127,7 +127,7 @@ def _is_store_of_draws(path: Path) -> bool:
 
 
 def _is_store_of_results(path: Path) -> bool:
-    # Of a first line that was being written when the power went, there is only the beginning.
+    # Only the start is compared, since the first line may be truncated by a crash.
     return _begin(path).lstrip().startswith(b'{"key": ')
 
 

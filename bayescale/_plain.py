@@ -1,4 +1,4 @@
-"""Values as JSON knows them: there is no NaN in JSON, and no number of NumPy's."""
+"""Conversion to JSON types: JSON has neither NaN nor NumPy numbers."""
 
 import json
 import math
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """Return a value of what JSON knows; a number that is not finite is null.
+    """Return a value converted to JSON types; non-finite numbers become null.
 
     Examples
     --------
@@ -32,5 +32,5 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any, indent: int = 2) -> str:
-    """Return a value as JSON that every reader takes."""
+    """Return a value as strictly valid JSON."""
     return json.dumps(plain(value), indent=indent, allow_nan=False)

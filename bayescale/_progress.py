@@ -1,22 +1,22 @@
-"""A progress bar for work that has named stages, one of which counts."""
+"""A progress bar for work with named stages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class Stages:
-    """Where the work stands. This one shows nothing."""
+    """Receives the progress of work; this base class shows nothing."""
 
     def stage(self, name: str) -> None:
-        """Say that a stage begins."""
+        """Start a stage."""
 
     def count(self, done: int, total: int) -> None:
-        """Say how far the stage has come."""
+        """Report the progress of the stage."""
 
 
 @contextmanager
 def stages(show: bool) -> Iterator[Stages]:
-    """Show stages on standard error while inside, or nothing at all."""
+    """Show stages on standard error within the context, or nothing if `show` is false."""
     if not show:
         yield Stages()
         return
@@ -30,7 +30,7 @@ def stages(show: bool) -> Iterator[Stages]:
 
         def stage(self, name: str) -> None:
             self.finish()
-            # Without a total the bar pulses: the stage is at work, its length unknown.
+            # Without a total the bar pulses, since the length of the stage is unknown.
             self._task = self._bar.add_task(name, total=None)
 
         def count(self, done: int, total: int) -> None:

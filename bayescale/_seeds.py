@@ -1,8 +1,7 @@
-"""Random numbers: one seed, and a stream of its own for each use of it.
+"""Random number generators: one seed, with an independent stream for each use.
 
-Every generator of the package is made here. Two uses of one seed can have no numbers in common,
-since the entropy of each ends in the number of its stream, after all words of the seed; nor can
-two seeds, since no seed is ever made by adding to another.
+Every generator of the package is created here. Streams of one seed are independent, since each
+spawn key starts with the number of its stream; and no seed is derived by adding to another.
 """
 
 from enum import Enum, unique
@@ -12,55 +11,55 @@ import numpy as np
 from bayescale.errors import quoted
 
 LARGEST = 2**64 - 1
-"""The samplers take seeds of 64 bits."""
+"""Largest seed; samplers accept seeds of 64 bits."""
 
 
 @unique
 class Stream(Enum):
-    """What random numbers are for. A number that was used once is never used for another."""
+    """The use of a stream of random numbers. Values are never reassigned to another use."""
 
     RUN_NOISE = 1
-    """Simulated scatter of runs about a curve."""
+    """Simulated noise of runs about a curve."""
     LEVELS = 2
-    """Levels of columns that were not fitted: of which effect."""
+    """Group effects of new levels; keyed by effect."""
     UNSEEN = 3
-    """What a posterior leaves to the prior, drawn once beside its draws."""
+    """Unidentified directions, drawn from the prior once per posterior."""
     MODES = 4
-    """Where modes are looked for, and their weights."""
+    """The search for modes, and their weights."""
     MIXING = 5
-    """Which mode each draw is of."""
+    """The mode of each draw."""
     STARTS = 6
-    """Where a chain starts: of which chain."""
+    """Starts of chains; keyed by chain."""
     GOING_ON = 7
-    """Seed of the sampler when a fit goes on: of which attempt, mode and number of draws."""
+    """Seed of the sampler of a resumed fit; keyed by attempt, mode and number of draws."""
     FOLDS = 8
-    """Which runs are left out together."""
+    """Assignment of runs to folds."""
     PARTS = 9
-    """Seed of each part of an average: of which part."""
+    """Seed of each part of a model average; keyed by part."""
     OUTCOMES = 10
-    """Seed of the simulated outcomes of next runs: of which repeat."""
+    """Seed of the simulated outcomes of next runs; keyed by repeat."""
     CHANGES = 11
     """Pairs of draws of two exponents."""
     PARABOLAS = 12
-    """Draws of parabolas through profiles."""
+    """Draws of isoFLOP parabolas."""
     CURVES = 13
-    """Which curves a resample is of."""
+    """Bootstrap resamples of curves."""
     SIMULATION = 14
-    """A truth, its runs and its ranks: of which simulation."""
+    """Parameters, runs and ranks of a simulation; keyed by simulation."""
     UNIFORM_RANKS = 15
-    """Ranks that are uniform, to judge others by."""
+    """Null distribution of uniform ranks."""
     PRIOR = 16
-    """Draws of priors, beside those of posteriors."""
+    """Draws of priors, for comparison with posteriors."""
     MODE = 18
-    """Seed of the chains of a mode beside the first: of which mode."""
+    """Seed of the chains of each further mode; keyed by mode."""
     PERMUTED = 19
-    """Responses in another order, to judge whether they rise by chance."""
+    """Permutation test of the direction of the response."""
     FIGURE = 17
-    """Where points of a figure lie that are spread out to be seen."""
+    """Jitter of points in figures."""
 
 
 def checked_seed(seed: object) -> int:
-    """Return a seed as a plain number, or raise ValueError for what is none.
+    """Return a seed as an int, or raise ValueError for an invalid one.
 
     Examples
     --------
@@ -76,29 +75,29 @@ def checked_seed(seed: object) -> int:
 
 
 def generator(seed: int, stream: Stream, *of: int) -> np.random.Generator:
-    """Return the random numbers of one use of a seed.
+    """Return the generator for one use of a seed.
 
     Parameters
     ----------
     seed
-        Of the fit, or of whatever was called with it.
+        The seed of the fit, or of the calling function.
     stream, of
-        The use, and which of several: a chain, say, or a repeat.
+        The use, and further keys such as a chain or a repeat.
     """
     return np.random.default_rng(_entropy(seed, stream, of))
 
 
 def seed_of(seed: int, stream: Stream, *of: int) -> int:
-    """Return a seed for something that takes one, made of another as `generator` is."""
+    """Return an integer seed derived from another, for one use, as in `generator`."""
     high, low = _entropy(seed, stream, of).generate_state(2).tolist()
     return int(high << 32 | low)
 
 
 def generator_of_sampler(seed: int) -> np.random.Generator:
-    """Return the random numbers of a seed that a sampler made of its own."""
+    """Return a generator from a seed that a sampler derived."""
     return np.random.default_rng(seed)
 
 
 def _entropy(seed: int, stream: Stream, of: tuple[int, ...]) -> np.random.SeedSequence:
-    # With a key, NumPy fills up the words of the seed before it adds those of the key.
+    # NumPy pads the words of the seed before it appends those of the spawn key.
     return np.random.SeedSequence(checked_seed(seed), spawn_key=(stream.value, *of))

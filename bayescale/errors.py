@@ -1,13 +1,13 @@
 """The errors and the warning that bayescale raises.
 
-Each message has three parts: what was found (with its place), what was expected, what to do.
+Each message has three parts: what was found (and where), what was expected, and what to do.
 """
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 _LONGEST_NAME = 200
-"""Beyond it nothing is misspelt, and to compare takes time that grows with the square."""
+"""Longest name for which suggestions are made, since comparing takes quadratic time."""
 
 
 class BayescaleError(Exception):
@@ -19,11 +19,11 @@ class AmountError(BayescaleError, ValueError):
 
 
 class RunsError(BayescaleError, ValueError):
-    """A table of runs that cannot be used, or that cannot identify the law to be fitted."""
+    """A table of runs that cannot be used, or that does not identify the law."""
 
 
 class NoMinimumError(RunsError):
-    """Budgets at which the losses of the sizes that were run have no least one inside.
+    """Budgets at which the losses have no minimum within the sizes run.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class NoMinimumError(RunsError):
 
 
 class CardError(BayescaleError, ValueError):
-    """A model or dataset card, or a model built in Python, that does not make sense."""
+    """An invalid model or dataset card, or an invalid model built in Python."""
 
 
 class UnknownNameError(BayescaleError, KeyError):
@@ -49,11 +49,11 @@ class UnknownNameError(BayescaleError, KeyError):
 
 
 class NoClosedFormError(BayescaleError, NotImplementedError):
-    """A law without a closed form for what was asked."""
+    """A law without a closed form of the requested quantity."""
 
 
 class UnsuitableLawError(BayescaleError, TypeError):
-    """A question that is not one of the law, or of the frontier of a paper, that it is asked of."""
+    """A quantity that is not defined for the given law or published frontier."""
 
 
 class FitFileError(BayescaleError, ValueError):
@@ -65,15 +65,15 @@ class SamplingError(BayescaleError, RuntimeError):
 
 
 class MissingExtraError(BayescaleError, ImportError):
-    """Something that needs an optional part of the package, which is not installed."""
+    """A feature that needs an optional dependency that is not installed."""
 
 
 class BayescaleWarning(UserWarning):
-    """Something that changes how far a result may be believed."""
+    """A circumstance that limits the validity of a result."""
 
 
 def quoted(value: object, most: int = 60) -> str:
-    """Return what was found as a message shows it: its repr, cut short where it is long.
+    """Return the repr of a value for a message, truncated if long.
 
     Examples
     --------
@@ -97,14 +97,14 @@ def quoted(value: object, most: int = 60) -> str:
 
 
 def listed(names: Iterable[object], most: int = 20) -> str:
-    """Return names as a message lists them, the first of them where they are many."""
+    """Return a list of names for a message, truncated if long."""
     shown = [name if len(name) <= 60 else quoted(name) for name in map(str, names)]
     rest = len(shown) - most
     return ", ".join(shown[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """Return the error for a misspelt name: what exists, and the nearest of it."""
+    """Return the error for an unknown name, with the existing names and the closest match."""
     names = sorted(known)
     return UnknownNameError(
         f"There is no {kind} called {quoted(name)}; the {kind}s are {', '.join(names)}."
@@ -113,7 +113,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question that suggests the nearest known name, or nothing if none is near."""
+    """Return a suggestion of the closest known name, or an empty text if none is close."""
     if len(name) > _LONGEST_NAME:
         return ""
     nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
@@ -121,7 +121,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def refuse_unknown(content: Iterable[str], known: Collection[str], where: str) -> None:
-    """Raise CardError for the first key that is not known, with the nearest that is."""
+    """Raise CardError for the first unknown key, with the closest known one."""
     for key in content:
         if key not in known:
             hint = did_you_mean(key, known)

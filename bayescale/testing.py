@@ -1,4 +1,4 @@
-"""Checks that every law must pass, for those who define their own."""
+"""Checks that every law must pass, for authors of user-defined laws."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,14 +17,14 @@ def check_law(
     *,
     reference: Mapping[str, float] | None = None,
 ) -> None:
-    """Raise AssertionError, saying what is wrong, unless a law keeps the contract of laws.
+    """Raise AssertionError, with the reason, unless a law satisfies the contract of laws.
 
-    Checked, at the given parameters: the facts are complete; the formula gives the same numbers
-    on floats, NumPy arrays, xarray draws and PyTensor graphs, broadcasts by name, and has a
-    finite gradient; the reference parametrisation goes there and back, gives the loss that it
-    names, and does not depend on where the reference point is; the response rises or falls in
-    each input, as the law says; and, for a law of size and tokens with an optimum in closed form,
-    that optimum is the least loss on the budget.
+    At the given parameters, it checks that: the metadata are complete; the formula gives the same
+    numbers on floats, NumPy arrays, xarray draws and PyTensor graphs, broadcasts by name, and has
+    a finite gradient; the reference parametrisation round-trips, has the level of the response as
+    a coordinate, and does not depend on the reference point; the response rises or falls in each
+    input as declared; and, for a law of size and tokens with a closed-form optimum, that optimum
+    minimises the loss on the budget.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def check_law(
     parameters
         Typical natural parameters.
     reference
-        Typical inputs, around which it is evaluated; one billion of each unless given.
+        Typical inputs around which the law is evaluated; one billion each unless given.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def _check_facts(law: Law) -> None:
 
 def _around(centre: Mapping[str, float], points: int = 5) -> dict[str, Any]:
     steps = np.linspace(-1.5, 1.5, points)
-    # Each input its own order, so that inputs that are mistaken for one another show.
+    # A different order for each input, so that swapped inputs are detected.
     return {
         name: np.log(value) + np.roll(steps, i) for i, (name, value) in enumerate(centre.items())
     }
@@ -148,7 +148,7 @@ def _check_directions(
     for name in law.inputs:
         response = law.formula(at | {name: at[name] + np.linspace(-1.5, 1.5, 31)}, parameters)
         word, sign = ("rise", 1.0) if name in law.rises_in else ("fall", -1.0)
-        # Flat in places is allowed: unique tokens beyond those processed change nothing.
+        # Weakly monotone: unique tokens beyond those processed have no effect.
         steps = sign * np.diff(response)
         assert np.all(steps > -_RTOL * np.abs(response[:-1])), (
             f"the response does not {word} in {name} everywhere"
@@ -177,7 +177,7 @@ def _check_optimum(law: Law, parameters: Mapping[str, float], centre: Mapping[st
 def _constants(parameters: Mapping[str, float]) -> dict[str, Any]:
     import pytensor.tensor as pt
 
-    # Plain floats would become single precision where that holds them exactly.
+    # PyTensor would store a float as single precision if that is exact.
     return {name: pt.constant(np.float64(value)) for name, value in parameters.items()}
 
 

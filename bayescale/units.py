@@ -1,6 +1,6 @@
-"""Amounts people write ("70B", "1.4T tokens", "100 PF-days") to numbers, and back.
+"""Parse and format amounts such as "70B", "1.4T tokens" or "100 PF-days".
 
-Inside bayescale every amount is a float in base units: parameters, tokens, FLOP, FLOP/s, days.
+Internally every amount is a float in base units: parameters, tokens, FLOP, FLOP/s, days.
 """
 
 import math
@@ -18,7 +18,7 @@ type Quantity = Literal["count", "compute", "rate", "money"]
 type Amount = float | str
 
 SMALLEST, LARGEST = 1e-100, 1e100
-"""Amounts beyond these are slips of the pen, and their products are no floats."""
+"""Limits on amounts; beyond them, products would overflow."""
 
 SECONDS_PER_DAY = 86_400.0
 PF_DAY = 1e15 * SECONDS_PER_DAY
@@ -26,7 +26,7 @@ PF_DAY = 1e15 * SECONDS_PER_DAY
 
 _SHORT_SCALE = {"": 0, "k": 3, "m": 6, "b": 9, "g": 9, "t": 12}
 _SI = {"": 0, "k": 3, "m": 6, "g": 9, "t": 12, "p": 15, "e": 18, "z": 21, "y": 24}
-"""Suffixes and prefixes, by the power of ten that they stand for."""
+"""Power of ten of each SI prefix."""
 
 _COUNT_NOUNS = "param|params|parameter|parameters|token|tokens|tok|step|steps|day|days|gpu|gpus"
 
@@ -48,20 +48,20 @@ _EXPECTED = {
 
 
 def parse_amount(value: object, quantity: Quantity, what: str = "the amount") -> float:
-    """Read one positive amount.
+    """Parse one positive amount.
 
     Parameters
     ----------
     value
         A number, or text: digits with an optional suffix (K, M, B or G, T) for counts and money;
         FLOP, an SI multiple of it, or PF-days for compute; an SI multiple of FLOP/s for rates.
-        Case does not matter. The decimal sign is a point; commas may part groups of three digits
-        where they cannot be decimal commas: in ``"1,234"`` and ``"1,234,567B"``, but not in
+        Case-insensitive. The decimal separator is a point; commas may separate groups of three
+        digits if they cannot be decimal commas: in ``"1,234"`` and ``"1,234,567B"``, but not in
         ``"1,234B"``.
     quantity
         ``"count"`` (parameters, tokens, steps, days), ``"compute"``, ``"rate"`` or ``"money"``.
     what
-        What is being read, for the error message.
+        Description of the amount, for error messages.
 
     Returns
     -------
@@ -108,13 +108,13 @@ def _read(value: object, quantity: Quantity) -> float | None:
         return _scaled(number, _SHORT_SCALE[match["prefix"]])
     unit = match["unit"]
     if match["prefix"] and unit is None:
-        return None  # "5P" of what?
+        return None  # a prefix without a unit, as in "5P"
     scaled = _scaled(number, _SI[match["prefix"]])
     return scaled * SECONDS_PER_DAY if scaled and unit and "day" in unit else scaled
 
 
 def _scaled(number: str, power: int) -> float | None:
-    """Return the float nearest to a number times a power of ten: 8.2B is 8.2e9 to the digit."""
+    """Return the float nearest to a number times a power of ten: 8.2B is exactly 8.2e9."""
     try:
         return float(number) * 10.0**power if "e" in number else float(f"{number}e{power}")
     except ValueError:
@@ -122,11 +122,10 @@ def _scaled(number: str, power: int) -> float | None:
 
 
 def _may_be_decimal_comma(match: re.Match[str]) -> bool:
-    """Say whether the one comma of a number may stand for a decimal point.
+    """Return whether the single comma of a number may be a decimal separator.
 
-    In ``0,125B`` it does, and in ``1,234B`` it may: the next group of three is either thousands or
-    thousandths. A plain ``1,234`` is a count of thousands, and so is what has two commas or a
-    point as well.
+    In ``0,125B`` it is, and in ``1,234B`` it may be. A plain ``1,234`` has a thousands separator,
+    as has any number with two commas, or with a point as well.
     """
     number = match["number"]
     if "," not in number:
@@ -137,7 +136,7 @@ def _may_be_decimal_comma(match: re.Match[str]) -> bool:
 
 
 def _comma_hint(text: str, quantity: Quantity) -> str:
-    """Return how else an amount with one comma is written, where that can be read."""
+    """Return an unambiguous spelling of an amount with one comma, if there is one."""
     stripped = text.strip()
     if stripped.count(",") != 1 or len(stripped) > 60:
         return ""
@@ -152,7 +151,7 @@ def _comma_hint(text: str, quantity: Quantity) -> str:
 def parse_amounts(
     values: object, quantity: Quantity, what: str = "the amount"
 ) -> NDArray[np.float64]:
-    """Read one amount or several into a one-dimensional array."""
+    """Parse one amount or several into a one-dimensional array."""
     if isinstance(values, str) or not isinstance(values, Iterable) or np.ndim(values) == 0:  # type: ignore[arg-type]
         items: list[object] = [values]
     else:
@@ -163,7 +162,7 @@ def parse_amounts(
 
 
 def format_count(value: float, digits: int = 3) -> str:
-    """Return a count as people write it.
+    """Return a count as text with a suffix.
 
     >>> format_count(7.224e10), format_count(1.4e12), format_count(512.0)
     ('72.2B', '1.40T', '512')
@@ -172,7 +171,7 @@ def format_count(value: float, digits: int = 3) -> str:
 
 
 def format_compute(value: float, digits: int = 3) -> str:
-    """Return an amount of compute in FLOP.
+    """Return an amount of compute as text in FLOP.
 
     >>> format_compute(5.76e23), format_compute(1e21)
     ('5.76e23 FLOP', '1e21 FLOP')
@@ -181,7 +180,7 @@ def format_compute(value: float, digits: int = 3) -> str:
 
 
 def format_budget(value: float, unit: str = "FLOP", digits: int = 3) -> str:
-    """Return an amount of what a cost is in: compute, money, or a unit of the user's.
+    """Return a budget as text: compute, money, or a user-defined unit.
 
     >>> format_budget(1e21), format_budget(2.5e6, "$"), format_budget(1200.0, "kWh")
     ('1e21 FLOP', '$2.50M', '1.20K kWh')
@@ -194,13 +193,13 @@ def format_budget(value: float, unit: str = "FLOP", digits: int = 3) -> str:
 
 
 def format_money(value: float, currency: str = "$", digits: int = 3) -> str:
-    """Return an amount of money: ``$2.50M``."""
+    """Return an amount of money as text: ``$2.50M``."""
     sign = "-" if value < 0 else ""
     return f"{sign}{currency}{format_count(abs(value), digits)}"
 
 
 def format_days(value: float) -> str:
-    """Return a time as people plan it.
+    """Return a duration as text in days or hours.
 
     >>> format_days(41.2), format_days(1.04), format_days(0.3)
     ('41 days', '1 day', '7.2 hours')
@@ -226,7 +225,7 @@ def format_share(value: float) -> str:
 
 
 def format_number(value: float, digits: int = 3) -> str:
-    """Return a plain number with so many significant digits, and no exponent in between.
+    """Return a number with the given number of significant digits, in fixed notation if possible.
 
     >>> format_number(18.3912), format_number(92.6474), format_number(1.97444, 4)
     ('18.4', '92.6', '1.974')
@@ -244,7 +243,7 @@ def format_number(value: float, digits: int = 3) -> str:
 def _format_scaled(value: float, scales: tuple[tuple[float, str], ...], digits: int) -> str:
     if not math.isfinite(value):
         return str(value)
-    # Round first, so that 999.96e6 becomes 1.00B and not 1000M.
+    # Round before choosing the suffix, so that 999.96e6 becomes 1.00B and not 1000M.
     rounded = float(f"{value:.{digits - 1}e}")
     for scale, suffix in scales:
         if abs(rounded) >= scale:

@@ -323,7 +323,7 @@ class _Question:
             return np.asarray((decided - self.quantity[judging]) ** 2)
         regrets = self.regrets
         low, high = (float(end[0]) for end in regrets.spending.ends)
-        # Other draws are assigned any finite size; their regret is not used.
+        # Other draws are assigned their own optimum; only the evaluation draws are used.
         log_n = np.where(np.isfinite(self.quantity), self.quantity, 0.5 * (low + high))
         log_n[judging] = np.clip(decided, low, high)
         log_n = log_n.reshape(*regrets.log_n_opt.shape, 1)
