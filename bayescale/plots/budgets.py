@@ -1,4 +1,4 @@
-"""What figures against the budget share: the grid, the range of the runs, fans and marks."""
+"""Shared parts of figures against the budget: grid, range of the runs, fans and marks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -69,7 +69,7 @@ def is_training(cost: Cost) -> bool:
 
 
 def fan_of(quantity: str, source: Source, compute: np.ndarray, **terms: Any) -> np.ndarray:
-    """Return the quantiles of `FAN` of a quantity of the optimum at budgets, a row each."""
+    """Return the quantiles `FAN` of a quantity of the optimum at budgets, one row per quantile."""
     draws = optima(source, compute=compute, **terms).draws[quantity]
     found: np.ndarray = draws.quantile(FAN, ("chain", "draw")).to_numpy()
     return found
@@ -88,9 +88,9 @@ def draw_fan(
     Parameters
     ----------
     quantiles
-        Returns those of `FAN` at budgets, a row each.
+        Returns the quantiles `FAN` at budgets, one row per quantile.
     name
-        What the fan is of.
+        Name of the quantity.
     others
         Labels and values over the grid; None skips a colour, so that the others keep theirs.
     """

@@ -38,8 +38,8 @@ def coverage(
 
     Notes
     -----
-    Bars are 90 % Jeffreys intervals of a share of so many independent runs. Runs above one cut
-    share the errors of one fit, so the truth is less certain than they look.
+    Bars are 90 % Jeffreys intervals, treating runs as independent. Runs above one cut share the
+    error of one fit, so the actual uncertainty is larger.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def coverage(
     for i, model in enumerate(models):
         mine = known_scores.index.get_level_values("model") == model
         rows = known_scores[mine].sort_values("distance")
-        # Several models at one distance lie side by side, not on one another.
+        # Dodge several models at the same distance.
         times = np.exp(rows["distance"].to_numpy()) * 1.03 ** (i - (len(models) - 1) / 2)
         share, count = rows[name].to_numpy(), rows["n_test"].to_numpy()
         inside = share * count

@@ -1,4 +1,4 @@
-"""What it costs to plan by the wrong law."""
+"""Regret of planning by the wrong law."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def cross_regret(crossed: CrossRegret, prob: float = 0.9, ax: Axes | None = None
     ax = new_axes(ax, (2.6 + 1.5 * len(names), 1.6 + 0.7 * len(names)))
     matrix = crossed.matrix.to_numpy()
     table = crossed.table(prob)
-    # Regrets of a per cent and of a half are both to be seen.
+    # Square-root scale, so that both small and large regrets are visible.
     ax.imshow(np.sqrt(matrix), cmap="Oranges", vmin=0.0, vmax=1.0, aspect="auto")
     ends = table[["regret_lower", "regret_upper"]].to_numpy().reshape(*matrix.shape, 2)
     for (row, column), value in np.ndenumerate(matrix):

@@ -1,4 +1,4 @@
-"""What the prior alone says of the decision, and what the runs make of it."""
+"""Prior and posterior of the optimal size at a budget."""
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ from bayescale.units import format_budget, format_count, format_share
 _DRAWS = 4000
 _BINS = 40
 _SHOWN = 0.98
-"""Probability of the prior that is shown: its tails reach from one parameter to all tokens."""
+"""Central probability of the prior that is shown, since its tails span the whole budget."""
 
 
 def decision_prior(
@@ -53,8 +53,8 @@ def decision_prior(
 
     Notes
     -----
-    The prior is that of the model at the centre of these runs: priors on the slopes there mean
-    nothing of N_opt without it. Draws without an optimum are left out of both.
+    The prior refers to the centre of these runs, on which the prior of N_opt depends. Draws
+    without an optimum are left out of both.
 
     Examples
     --------
@@ -76,14 +76,14 @@ def decision_prior(
     edges = np.linspace(
         min(ends[0], posterior.min()), max(ends[1], posterior.max()), _BINS + 1
     ).tolist()
-    # The posterior may be narrower than a bin of the prior, so it has bins of its own.
+    # Separate bins, since the posterior may be narrower than a bin of the prior.
     fine = np.linspace(posterior.min(), posterior.max(), _BINS + 1).tolist()
     for draws, bins, colour, alpha, name in (
         (prior, edges, GREY, 0.35, "prior"),
         (posterior, fine, BLUE, 0.55, "posterior"),
     ):
         counts, found = np.histogram(draws, bins)
-        # Heights are relative: densities of a prior this wide would be a line on the axis.
+        # Relative heights, since the density of a wide prior would be invisible.
         ax.stairs(
             counts / counts.max(),
             np.exp(found),

@@ -1,4 +1,4 @@
-"""Families of runs beside one another: what a pooled fit knows of each, and of a new one."""
+"""Forest plot of a pooled fit: parameters of each family, and of a new one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_budget, format_count, format_share
 
 UNSEEN = "a new one"
-"""What a level that is not among the runs is called."""
+"""Label of a level that is not among the runs."""
 
 
 def forest(
@@ -118,7 +118,7 @@ class _Panel:
         if self.on_log:
             ax.set_xscale("log")
             low, high = ax.get_xlim()
-            # Families seldom lie a decade apart, and ticks of a log axis are for decades.
+            # Families seldom span a decade, so the decade ticks of a log axis are too sparse.
             ax.xaxis.set_major_locator(
                 LogLocator(base=10, subs=(1, 2, 5)) if high > 10 * low else MaxNLocator(3)
             )

@@ -1,4 +1,4 @@
-"""The least loss that a budget can buy."""
+"""The minimal loss at each budget."""
 
 from collections.abc import Mapping
 from typing import Any

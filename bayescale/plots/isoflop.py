@@ -1,4 +1,4 @@
-"""Loss against size at fixed compute, with the runs that were made there."""
+"""Loss against size at fixed compute, with the runs at that compute."""
 
 import itertools
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ NEAR = 1.3
 """Runs whose compute is within this factor of a budget are drawn with its curve."""
 
 _DENSITY_HEIGHT = 0.06
-"""Of the density of an optimum, as a share of the range of losses."""
+"""Height of the density of an optimum, as a share of the range of losses."""
 
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
 _MARKERS = ("o", "s", "^", "D", "v")
@@ -124,7 +124,7 @@ def _hang_density(ax: Axes, sizes: np.ndarray, level: float, height: float, colo
 
 
 def _budgets_in_data(compute: np.ndarray, most: int = 4) -> np.ndarray:
-    """Return the budgets, about evenly spaced, at which the most runs were made."""
+    """Return about evenly spaced budgets with the most runs."""
     chosen: list[float] = []
     low, high = np.log(compute.min()), np.log(compute.max())
     edges = np.linspace(low, high, most + 1)

@@ -1,4 +1,4 @@
-"""How far each choice of an analysis moves N_opt."""
+"""Effect of each choice of an analysis on N_opt."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ def multiverse(found: Multiverse, ax: Axes | None = None) -> Axes:
     used = found.used
     ax.axvspan(-1.645, 1.645, color=BLUE, alpha=0.13, linewidth=0, label="90 % of the reference")
     ax.axvline(0.0, color=GREY, linewidth=1)
-    # A fixed pattern of jitter: the same figure from the same table.
+    # Jitter with a fixed seed, so that figures are reproducible.
     rng = generator(0, Stream.FIGURE)
     place, places, labels, last = 0.0, [], [], ""
     for question, choice in rows.index:

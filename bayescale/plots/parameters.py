@@ -68,13 +68,13 @@ def parameters(fit: Fit, prob: float = 0.9, axes: np.ndarray | None = None) -> n
 def _density(ax: Axes, name: str, posterior: np.ndarray, prior: np.ndarray, prob: float) -> None:
     low, middle, high = np.quantile(posterior, tail_quantiles(prob))
     left, right = np.quantile(posterior, [0.0005, 0.9995])
-    # Of a quantity that does not vary, a bin around it.
+    # A bin around the value of a constant quantity.
     margin = 0.6 * (right - left) or 0.05 * abs(right) or 1.0
     least = 0.0 if min(posterior.min(), prior.min()) >= 0.0 else -np.inf
     edges = np.linspace(max(left - margin, least), right + margin, 60).tolist()
     ax.hist(posterior, edges, density=True, color=BLUE, alpha=0.5, label="posterior")
     counts, _ = np.histogram(prior, edges)
-    # Of all prior draws, not of those in view: the outline is then the prior's own density.
+    # Normalised by all prior draws, not only those in view, to show the prior density.
     ax.stairs(counts / (len(prior) * np.diff(edges)), edges, color=GREY, label="prior")
     bottom = -0.04 * ax.get_ylim()[1]
     ax.plot([low, high], [bottom, bottom], color="black", linewidth=2.5, solid_capstyle="butt")

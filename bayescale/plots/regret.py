@@ -69,7 +69,7 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     )
     ax.plot(plan["n_params"], plan["regret"], "D", color="black", markersize=6, label=rule)
     for name, row in decision.table().iloc[1:].iterrows():
-        # Only plans that spend the budget lie on the curve, so that others are named apart.
+        # Only plans that exhaust the budget lie on the curve; others are labelled separately.
         if sizes[0] <= row["n_params"] <= sizes[-1]:
             # Away from the valley, where curves are not; inwards only at the edges.
             share = np.log(row["n_params"] / sizes[0]) / np.log(sizes[-1] / sizes[0])
@@ -86,7 +86,7 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
                 color=ORANGE,
             )
     ax.set_xscale("log")
-    # Regret is nearly a parabola in ln N, of which the root is easier to read.
+    # Square-root scale, since regret is nearly a parabola in ln N.
     ax.set_yscale("function", functions=(np.sqrt, np.square))
     ax.set_ylim(0.0, min(1.0, 1.1 * float(curve["quantile"].max())))
     top = ax.get_ylim()[1]

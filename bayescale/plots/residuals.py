@@ -1,4 +1,4 @@
-"""Where a law misses its runs."""
+"""Residuals of a law over its inputs."""
 
 from typing import Literal
 
@@ -13,11 +13,11 @@ from bayescale.posterior.predict import noise_at_runs
 from bayescale.units import format_number
 
 _CLIPPED = 0.95
-"""Share of the residuals inside the range of colours, so that an outlier does not pale the rest."""
+"""Share of the residuals inside the colour range, which limits the effect of outliers."""
 
 
 def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
-    """Draw by what share runs lie above or below a law, over size and tokens.
+    """Draw the relative residuals of runs from a law, over size and tokens.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
     -------
     Axes
         For a law of two inputs a map over both, on which a saddle (two opposite corners above,
-        the two others below) says that the law couples size and data wrongly, and a slope that
-        an exponent is wrong; for a law of one input the residuals along it.
+        the two others below) indicates a wrong coupling of size and data, and a slope a wrong
+        exponent; for a law of one input the residuals along it.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
 
 
 def label_axis(ax: Axes, which: Literal["x", "y"], name: str) -> None:
-    """Make an axis one of a column of runs: logarithmic where its values span much, and named."""
+    """Label an axis by a column of runs; logarithmic if its values span a wide range."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     if name == "loss":
         axis.set_label_text("loss")

@@ -1,4 +1,4 @@
-"""How laws predict what they were not fitted to, with the errors of their differences."""
+"""Out-of-sample scores of laws, with standard errors of their differences."""
 
 import numpy as np
 from matplotlib.axes import Axes
