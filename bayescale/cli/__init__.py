@@ -1,1 +1,1 @@
-"""Command line: a thin layer that parses, calls and prints."""
+"""Command line: a thin layer that parses arguments, calls the library and prints results."""

@@ -1,4 +1,4 @@
-"""Is bayescale installed so that it works? Each part is tried, not assumed."""
+"""Checks of an installation: each uses the part that it checks."""
 
 import sys
 import tempfile
@@ -12,7 +12,17 @@ OLDEST_PYTHON = (3, 12)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at, whether it is as it should be, and what was found or is to be done."""
+    """Result of one check.
+
+    Attributes
+    ----------
+    name
+        Part of the installation.
+    ok
+        Whether it works.
+    found
+        What was found; for a failure, also what to do.
+    """
 
     name: str
     ok: bool
@@ -25,12 +35,13 @@ def check_installation(*, fit: bool = True) -> Iterator[Check]:
     Parameters
     ----------
     fit
-        Compile and sample a model too, which takes seconds.
+        Also compile and sample a model, which takes seconds.
 
     Yields
     ------
     Check
-        One at a time, as each is done; one that raises is a failure with its message.
+        Each result as soon as its check ends. A check that raises fails with the message of its
+        exception.
     """
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", _python),
@@ -41,10 +52,10 @@ def check_installation(*, fit: bool = True) -> Iterator[Check]:
     ]
     if fit:
         checks.append(("fit", _fit))
-    for name, look in checks:
+    for name, check in checks:
         try:
-            yield Check(name, True, look())
-        # Whatever is wrong with an installation is what is asked for.
+            yield Check(name, True, check())
+        # Any exception is a finding about the installation.
         except Exception as error:
             yield Check(name, False, " ".join(str(error).split()) or type(error).__name__)
 
@@ -52,12 +63,12 @@ def check_installation(*, fit: bool = True) -> Iterator[Check]:
 def _python() -> str:
     found = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] < OLDEST_PYTHON:
-        raise RuntimeError(f"found Python {found}, expected 3.12 or newer; install one.")
+        raise RuntimeError(f"found Python {found}, expected 3.12 or newer; install a newer Python.")
     return found
 
 
 def _packages() -> str:
-    """Return the versions of what bayescale requires, or raise with all that is amiss."""
+    """Return the versions of the required packages; raise if one is missing or unsupported."""
     from packaging.requirements import Requirement
 
     found, wrong = [], []
@@ -74,7 +85,7 @@ def _packages() -> str:
         if not requirement.specifier.contains(version, prereleases=True):
             wrong.append(f"{requirement.name} is {version}, expected {requirement.specifier}")
     if wrong:
-        raise RuntimeError("; ".join(wrong) + ". Install bayescale again in a fresh environment.")
+        raise RuntimeError("; ".join(wrong) + ". Reinstall bayescale in a fresh environment.")
     return ", ".join(found)
 
 
@@ -83,7 +94,7 @@ def _compiler() -> str:
 
     twice = numba.njit(lambda x: 2.0 * x)
     if twice(1.5) != 3.0:
-        raise RuntimeError("numba compiled a doubling that does not double; install numba again.")
+        raise RuntimeError("a function compiled by numba returns a wrong result; reinstall numba.")
     return f"numba {numba.__version__} compiles"
 
 
@@ -96,10 +107,10 @@ def _cache() -> str:
             pass
     except OSError as error:
         raise RuntimeError(
-            f"{folder} cannot be written to ({error.strerror}); name another folder in "
-            "PYTENSOR_FLAGS=base_compiledir=FOLDER."
+            f"{folder} is not writable ({error.strerror}); set "
+            "PYTENSOR_FLAGS=base_compiledir=FOLDER to another folder."
         ) from None
-    return f"{folder} can be written to"
+    return f"{folder} is writable"
 
 
 def _catalogue() -> str:
@@ -108,7 +119,7 @@ def _catalogue() -> str:
 
     datasets, cards = dataset_folders(), model_cards()
     if not datasets or not cards:
-        raise RuntimeError("found no datasets or no model cards; install bayescale again.")
+        raise RuntimeError("found no datasets or no model cards; reinstall bayescale.")
     for name in datasets:
         load_runs(name)
     return f"{len(datasets)} datasets and {len(cards)} model cards"

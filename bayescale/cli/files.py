@@ -1,4 +1,4 @@
-"""Files that options of the command line name: those that are read, and those that are written."""
+"""Types of options that name input and output files, and checks of output paths."""
 
 import argparse
 import os
@@ -14,38 +14,45 @@ from bayescale.errors import UnknownNameError
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """The type of an option that names what is read: a file, a folder, or an id of what ships."""
+    """Type of an option that names an input: a file, a folder, or a dataset or card id."""
 
     def __call__(self, text: str) -> str:
-        """Return it as it was given."""
+        """Return the text unchanged."""
         return text
 
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """The type of an option that names a file to be written, or a folder if there is no output."""
+    """Type of an option that names an output.
+
+    Attributes
+    ----------
+    output
+        Kind of file; None for a folder.
+    """
 
     output: Output | None
 
     def __call__(self, text: str) -> Path:
-        """Return its path."""
+        """Return the path."""
         return Path(text)
 
 
 def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Raise unless all that a command is to write can be written, without loss of what it reads.
+    """Raise unless every output of a command can be written without overwriting an input.
 
     Parameters
     ----------
     parser
-        Of the command: the types of its options say which of them name files.
+        Parser of the command; the types of its options identify inputs and outputs.
     options
-        What was given.
+        Parsed arguments.
 
     Raises
     ------
     OSError, ValueError
-        If a file cannot be written, is of another kind, is read too, or is named twice.
+        If an output path is not writable, has the suffix or content of another kind of file, is
+        also an input, or is given twice.
     """
     named = [
         (action, value)
@@ -54,7 +61,7 @@ def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         for value in _values(getattr(options, action.dest, None))
     ]
     taken = [
-        (f"what {_name(action)} reads", path)
+        (f"the input of {_name(action)}", path)
         for action, text in named
         if isinstance(action.type, Reads)
         for path in files_read(text)
@@ -65,19 +72,19 @@ def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         for what, other in taken:
             if _are_one(path, other):
                 raise FileExistsError(
-                    f"{_name(action)}: {path} is {what}, and was left as it is. Give another path."
+                    f"{_name(action)}: {path} is {what} and was not changed. Give another path."
                 )
-        taken.append((f"what {_name(action)} writes too", path))
+        taken.append((f"also the output of {_name(action)}", path))
         if action.type.output is not None:
             action.type.output.check(path)
         elif path.exists() and not path.is_dir():
             raise NotADirectoryError(
-                f"{_name(action)}: {path} is a file, and was left as it is. Give a folder."
+                f"{_name(action)}: {path} is a file and was not changed. Give a folder."
             )
 
 
 def files_read(text: str) -> Iterator[Path]:
-    """Return the files that are read where one, a folder or an id of what ships is named."""
+    """Yield the files that are read for a file, a folder, or a dataset or card id."""
     path = Path(text)
     if path.is_file():
         yield path
@@ -101,7 +108,7 @@ def _name(action: argparse.Action) -> str:
 
 
 def _are_one(one: Path, other: Path) -> bool:
-    """Say whether two paths are of one file, by links of either kind too."""
+    """Return whether two paths lead to the same file, also through links."""
     try:
         return one.samefile(other)
     except OSError:

@@ -1,4 +1,4 @@
-"""The command line: parse, call the library, print. Exit code 2 and one sentence for bad input."""
+"""Entry point of the command line; invalid input gives one sentence and exit code 2."""
 
 import argparse
 import logging
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of a pipe went away; not our failure, and nothing more can be said to it.
+        # The reader of the pipe closed it, which is no error of the command.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (BayescaleError, OSError, ValueError, TypeError) as error:
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interrupted(store: Path | None) -> str:
     if store is not None and store.exists():
-        return f"interrupted; what was done is kept in {store}. The same command goes on with it."
-    return "interrupted; nothing was written, and any older file is as it was."
+        return f"interrupted; finished work is kept in {store}. Repeat the command to continue."
+    return "interrupted; nothing was written, and existing files are unchanged."
 
 
 def _complain(sentence: str, code: int) -> int:

@@ -1,4 +1,4 @@
-"""Numbers that options of the command line take, refused in a sentence where they are none."""
+"""Types of options that take a number, with the messages for invalid ones."""
 
 import argparse
 import math
@@ -10,7 +10,7 @@ _MOST = 10**9
 
 
 def whole_number(text: str) -> int:
-    """Return a whole number of at least one, and of no more than anything can be counted to."""
+    """Return a whole number from 1 to `_MOST`."""
     try:
         number = int(text)
     except ValueError:
@@ -33,11 +33,11 @@ def seed_number(text: str) -> int:
 
 
 def real_number(text: str) -> float:
-    """Return a number that is neither infinite nor none."""
+    """Return a finite number."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"found {quoted(text)}, expected a number")
+        raise argparse.ArgumentTypeError(f"found {quoted(text)}, expected a finite number")
     return number

@@ -1,4 +1,4 @@
-"""Groups of options that several commands share, and what they say."""
+"""Options that several commands share, and the objects that they describe."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ type Arguments = argparse.Namespace
 
 
 def read_pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
-    """Split ``NAME=VALUE`` entries of an option."""
+    """Yield the names and values of ``NAME=VALUE`` entries of an option."""
     for entry in entries:
         name, _, value = entry.partition("=")
         if not name or not value:
@@ -33,7 +33,7 @@ def read_pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple
 
 
 def read_mapping(entries: Sequence[str], option: str, form: str) -> dict[str, str]:
-    """Read ``NAME=VALUE`` entries of an option that says one thing of each name."""
+    """Read ``NAME=VALUE`` entries of an option that takes one value for each name."""
     found: dict[str, str] = {}
     for name, value in read_pairs(entries, option, form):
         if found.setdefault(name, value) != value:
@@ -42,7 +42,7 @@ def read_mapping(entries: Sequence[str], option: str, form: str) -> dict[str, st
 
 
 def add_runs(parser: argparse.ArgumentParser, name: str = "runs", *, outliers: bool = True) -> None:
-    """Add the argument, or the option, of a table of runs, and the options of reading it."""
+    """Add the argument or option for a table of runs, and the options for reading it."""
     about = "dataset id, folder, or csv, tsv, parquet, jsonl or json file"
     if name.startswith("-"):
         parser.add_argument(name, dest="runs", type=Reads(), metavar="RUNS", help=about)
@@ -52,45 +52,48 @@ def add_runs(parser: argparse.ArgumentParser, name: str = "runs", *, outliers: b
 
 
 def add_reading(parser: argparse.ArgumentParser, *, outliers: bool = True) -> None:
-    """Add the options of reading a table of runs; of flagged rows unless `outliers` is false."""
+    """Add the options for reading a table of runs; for outliers unless `outliers` is false."""
     parser.add_argument(
         "--column",
         action="append",
         default=[],
         metavar="NAME=COLUMN",
-        help="which column holds what, such as n_params=size; may be repeated",
+        help="column of the table that holds a quantity, such as n_params=size; repeatable",
     )
     parser.add_argument(
         "--unit",
         action="append",
         default=[],
         metavar="NAME=UNIT",
-        help="unit a column is in, such as n_params=M, compute=EFLOP, loss=bits/byte; may be "
-        "repeated",
+        help="unit of a quantity, such as n_params=M, compute=EFLOP or loss=bits/byte; repeatable",
     )
     if outliers:
-        parser.add_argument("--keep-outliers", action="store_true", help="keep flagged rows")
+        parser.add_argument(
+            "--keep-outliers", action="store_true", help="keep rows flagged as outliers"
+        )
     parser.add_argument(
-        "--vocabulary-size", type=whole_number, help="refuse losses above its logarithm"
+        "--vocabulary-size",
+        type=whole_number,
+        help="size of the vocabulary; losses above its logarithm are refused",
     )
 
 
 def runs_of(options: Arguments) -> "Runs":
-    """Return the runs of size and tokens that were named."""
+    """Load the given runs, with sizes and tokens."""
     from bayescale.data.load import load_runs
 
     return load_runs(options.runs, **_reading(options))
 
 
 def runs_for_models(options: Arguments, *models: "Model") -> "Runs":
-    """Return the runs that were named, with the columns that models need."""
+    """Load the given runs, with the columns that models need."""
     from bayescale.model.inputs import runs_for
 
     return runs_for(options.runs, models, **_reading(options))
 
 
 def _reading(options: Arguments) -> dict[str, Any]:
-    """Return what `add_reading` asks, as `load_runs` takes it."""
+    """Return the options of `add_reading` as keyword arguments of `load_runs`."""
     return {
         "columns": read_mapping(options.column, "--column", "NAME=COLUMN"),
         "units": read_mapping(options.unit, "--unit", "NAME=UNIT"),
@@ -102,7 +105,7 @@ def _reading(options: Arguments) -> dict[str, Any]:
 def add_fit(
     parser: argparse.ArgumentParser, *, constants: bool = False, levels: bool = True
 ) -> None:
-    """Add the argument of a saved fit, and the options of the levels that it is asked of."""
+    """Add the argument for a saved fit, and the options for levels of its grouping columns."""
     parser.add_argument(
         "fit",
         type=Reads(),
@@ -116,40 +119,43 @@ def add_fit(
         action="append",
         default=[],
         metavar="COLUMN=LEVEL",
-        help="of a model that pools over families or the like: which one, such as family=c4",
+        help="level to predict for, such as family=c4, if the model pools over a column; "
+        "repeatable",
     )
     parser.add_argument(
         "--new-level",
         action="append",
         default=[],
         metavar="COLUMN",
-        help="a level of the column that was not fitted, such as family; so it is unless one is "
-        "named by --group",
+        help="predict for a new level of the column, such as family: one that was not fitted (the "
+        "default without --group); repeatable",
     )
 
 
 def saved_fit(options: argparse.Namespace) -> "Fit":
-    """Return the saved fit that was named, asked of the groups that were named."""
+    """Load the given fit, for the given levels."""
     from bayescale.data.levels import NEW
     from bayescale.inference.load import load_fit
     from bayescale.laws.published import PUBLISHED
 
     if options.fit in PUBLISHED:
         raise ValueError(
-            f"{options.fit}: found published constants, which are single numbers without draws; "
+            f"{options.fit}: found published constants, which have no posterior draws; "
             f"{options.verb} needs a saved fit."
         )
     fit = load_fit(options.fit)
     groups: dict[str, Any] = read_mapping(options.group, "--group", "COLUMN=LEVEL")
     for column in options.new_level:
         if column in groups:
-            raise ValueError(f"--new-level: found {column}, of which --group names a level.")
+            raise ValueError(
+                f"--new-level: found {column}, for which --group gives a level; give one of them."
+            )
         groups[column] = NEW
     return fit.sel(**groups)
 
 
 def fit_or_constants(options: argparse.Namespace) -> "Fit | Constants | EmpiricalFrontier":
-    """Return the published constants that were named, or else the saved fit."""
+    """Return published constants if they are given by name, otherwise the saved fit."""
     from bayescale.laws.published import PUBLISHED
 
     if options.fit in PUBLISHED:
@@ -158,18 +164,18 @@ def fit_or_constants(options: argparse.Namespace) -> "Fit | Constants | Empirica
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """Add the option of inputs beside size and tokens."""
+    """Add the option for inputs of laws that are not of size and tokens."""
     parser.add_argument(
         "--at",
         action="append",
         default=[],
         metavar="NAME=AMOUNT",
-        help="input of a law that is not of size and tokens, such as compute=1e22; may be repeated",
+        help="input of a law that is not of size and tokens, such as compute=1e22; repeatable",
     )
 
 
 def inputs_of(options: Arguments) -> dict[str, list[str]]:
-    """Return the amounts of each input that was named."""
+    """Return the given amounts of each input."""
     found: dict[str, list[str]] = {}
     for name, amount in read_pairs(options.at, "--at", "NAME=AMOUNT"):
         found.setdefault(name, []).append(amount)
@@ -177,21 +183,21 @@ def inputs_of(options: Arguments) -> dict[str, list[str]]:
 
 
 def add_budgets(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add the option of budgets, and that of intervals."""
+    """Add the options for budgets and for the probability of intervals."""
     parser.add_argument(
         "--compute",
         action="append",
         required=required,
         metavar="FLOP",
-        help="budget, such as 5.76e23 or '100 PF-days'; may be repeated",
+        help="budget, such as 5.76e23 or '100 PF-days'; repeatable",
     )
     add_prob(parser)
 
 
 def add_prob(parser: argparse.ArgumentParser) -> None:
-    """Add the option of the probability inside intervals."""
+    """Add the option for the probability of intervals."""
     parser.add_argument(
-        "--prob", type=probability, default=0.9, help="probability inside intervals (0.9)"
+        "--prob", type=probability, default=0.9, help="probability of intervals (0.9)"
     )
 
 
@@ -209,25 +215,27 @@ def probability(text: str) -> float:
 
 
 def add_plans(parser: argparse.ArgumentParser) -> None:
-    """Add the option of plans to compare."""
+    """Add the option for plans to compare."""
     parser.add_argument(
         "--plan",
         action="append",
         default=[],
         metavar="N,D",
-        help="plan to compare, such as 7B,2T or 'small=7B,2T'; may be repeated",
+        help="plan to compare, such as 7B,2T or 'small=7B,2T'; repeatable",
     )
 
 
 def plans_of(options: Arguments) -> dict[str, tuple[str, str]]:
-    """Return the plans to compare: ``7B,2T``, which is its own name, or ``NAME=7B,2T``."""
+    """Return the plans to compare, each given as ``7B,2T`` or ``NAME=7B,2T``."""
     found: dict[str, tuple[str, str]] = {}
     for entry in options.plan:
         name, separator, rest = entry.rpartition("=")
         size, tokens = size_and_tokens(rest, "--plan")
         name = name.strip() if separator else f"{size} on {tokens}"
         if found.setdefault(name, (size, tokens)) != (size, tokens):
-            raise ValueError(f"--plan: found {name} twice, as plans that differ; name them apart.")
+            raise ValueError(
+                f"--plan: found {name} twice, for different plans. Give each plan its own name."
+            )
     return found
 
 
@@ -240,9 +248,11 @@ def size_and_tokens(text: str, option: str) -> tuple[str, str]:
 
 
 def add_cost_options(parser: argparse.ArgumentParser, *, hardware: bool = True) -> None:
-    """Add the options on what plans cost, what bounds them, and on what hardware they run."""
+    """Add the options for costs, limits and hardware."""
     cost = parser.add_argument_group("costs and limits")
-    cost.add_argument("--serving-tokens", metavar="TOKENS", help="tokens to be served, such as 5T")
+    cost.add_argument(
+        "--serving-tokens", metavar="TOKENS", help="tokens served over the lifetime, such as 5T"
+    )
     cost.add_argument(
         "--lifetime", action="store_true", help="the budget pays for serving as well as training"
     )
@@ -253,42 +263,54 @@ def add_cost_options(parser: argparse.ArgumentParser, *, hardware: bool = True) 
     cost.add_argument(
         "--vocabulary",
         type=whole_number,
-        help="count FLOP from shapes of this vocabulary, not as 6ND",
+        metavar="TOKENS",
+        help="count FLOP from transformer shapes with this vocabulary size, not as 6ND",
     )
     cost.add_argument(
-        "--context", type=whole_number, default=2048, help="tokens of their context (2048)"
+        "--context",
+        type=whole_number,
+        default=2048,
+        metavar="TOKENS",
+        help="context length of the shapes (2048)",
     )
     cost.add_argument(
-        "--aspect", type=real_number, default=128, help="their width over depth (128)"
+        "--aspect",
+        type=real_number,
+        default=128,
+        help="ratio of width to depth of the shapes (128)",
     )
     for name, what in (
-        ("--max-params", "size"),
-        ("--min-params", "size"),
-        ("--max-tokens", "tokens of training"),
-        ("--max-steps", "steps, with --batch-tokens"),
+        ("--max-params", "number of parameters"),
+        ("--min-params", "number of parameters"),
+        ("--max-tokens", "number of training tokens"),
+        ("--max-steps", "number of steps; needs --batch-tokens"),
     ):
-        word = "least" if name.startswith("--min") else "most"
+        word = "smallest" if name.startswith("--min") else "largest"
         cost.add_argument(name, metavar="AMOUNT", help=f"{word} {what}")
-    cost.add_argument("--batch-tokens", metavar="TOKENS", help="tokens of a step")
+    cost.add_argument("--batch-tokens", metavar="TOKENS", help="tokens per step")
     cost.add_argument(
         "--fixed",
         action="append",
         default=[],
         metavar="NAME=AMOUNT",
-        help="another input of the law, such as n_unique_tokens=100B; may be repeated",
+        help="value of another input of the law, such as n_unique_tokens=100B; repeatable",
     )
 
 
 def _add_hardware(cost: argparse._ArgumentGroup) -> None:
-    cost.add_argument("--gpus", metavar="COUNT", help="GPUs of the cluster")
-    cost.add_argument("--gpu", metavar="PEAK", help="peak of one: H100-SXM, or '989 TFLOP/s'")
-    cost.add_argument("--utilisation", type=real_number, help="share of the peak that runs reach")
+    cost.add_argument("--gpus", metavar="COUNT", help="number of GPUs in the cluster")
+    cost.add_argument(
+        "--gpu", metavar="PEAK", help="peak rate of one GPU: H100-SXM, or '989 TFLOP/s'"
+    )
+    cost.add_argument("--utilisation", type=real_number, help="share of the peak rate, such as 0.4")
     cost.add_argument("--price", metavar="AMOUNT", help="price of a GPU-hour, such as '$2'")
-    cost.add_argument("--max-days", metavar="AMOUNT", help="most days of training, on the cluster")
+    cost.add_argument(
+        "--max-days", metavar="AMOUNT", help="longest duration of training on the cluster"
+    )
 
 
 def cluster_of(options: Arguments) -> "Cluster | None":
-    """Return the cluster that options describe, if they do."""
+    """Return the cluster that options describe; None without --gpus."""
     from bayescale.costs import Cluster
 
     if options.gpus is None:
@@ -331,30 +353,38 @@ def limits_of(options: Arguments, cluster: "Cluster | None") -> "Limits":
 
 
 def fixed_of(options: Arguments) -> dict[str, str]:
-    """Return the fixed inputs of the law."""
+    """Return the given values of fixed inputs."""
     return read_mapping(options.fixed, "--fixed", "NAME=AMOUNT")
 
 
 def add_refits(parser: argparse.ArgumentParser) -> None:
-    """Add the options of many refits."""
+    """Add the options of commands that refit many times."""
     parser.add_argument(
-        "--seed", type=seed_number, default=0, help="makes the fits reproducible (0)"
+        "--seed", type=seed_number, default=0, help="seed of all random numbers (0)"
     )
-    parser.add_argument("--draws", type=whole_number, default=500, help="kept draws a chain (500)")
     parser.add_argument(
-        "--store", type=Writes(RESULTS), help="file of finished fits, to go on from"
+        "--draws", type=whole_number, default=500, help="posterior draws per chain (500)"
     )
-    parser.add_argument("--workers", type=whole_number, default=1, help="fits at the same time (1)")
+    parser.add_argument(
+        "--store",
+        type=Writes(RESULTS),
+        help="file that keeps finished fits, so that an interrupted command can continue",
+    )
+    parser.add_argument(
+        "--workers", type=whole_number, default=1, help="number of parallel processes (1)"
+    )
 
 
 def add_figure(parser: argparse.ArgumentParser) -> None:
-    """Add the option of a figure."""
-    parser.add_argument("--figure", type=Writes(FIGURE), help="file to draw in, such as figure.png")
+    """Add the option for a figure."""
+    parser.add_argument(
+        "--figure", type=Writes(FIGURE), help="file for the figure, such as figure.png"
+    )
 
 
 @contextmanager
 def pool_of_workers(workers: int) -> "Iterator[Executor | None]":
-    """Yield a pool of processes, or None for one worker, which is this process."""
+    """Yield a pool of processes; None for one worker, which needs no other process."""
     if workers < 1:
         raise ValueError(f"--workers: found {workers}, expected at least 1.")
     if workers == 1:

@@ -1,4 +1,4 @@
-"""The parser of the command line, made of its commands."""
+"""The parser of the command line, assembled from its commands."""
 
 import argparse
 from typing import NoReturn
@@ -54,13 +54,13 @@ COMMANDS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that refuses in one sentence."""
+    """A parser whose errors are one sentence."""
 
     verbs: dict[str, argparse.ArgumentParser]
     """The parser of each command."""
 
     def error(self, message: str) -> NoReturn:
-        """Print what was wrong, and exit with 2."""
+        """Print the message and exit with code 2."""
         self.exit(BAD_INPUT, f"bayescale: {one_line(message, 400)}; see {self.prog} --help.\n")
 
 

@@ -1,4 +1,4 @@
-"""How answers are printed, drawn and recorded."""
+"""Output of commands: text, tables, JSON and figures."""
 
 import argparse
 import sys
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 type Arguments = argparse.Namespace
 
 _PIPE_WIDTH = 140
-"""Columns of a listing that goes to a file or another program."""
+"""Width of a listing that goes to a file or a pipe, in characters."""
 
 
 def one_line(message: object, most: int) -> str:
-    """Return a message in one line, with its middle left out where it is long.
+    """Return a message as one line, without its middle if it is too long.
 
-    Messages begin with what was found and end with what to do.
+    The beginning of a message says what was found, and the end says what to do.
 
     Examples
     --------
@@ -38,12 +38,12 @@ def one_line(message: object, most: int) -> str:
 
 
 def passed(diagnostics: "Diagnostics | None") -> bool | None:
-    """Return whether the checks passed; None of published constants, which have none."""
+    """Return whether the diagnostics passed; None for published constants, which have none."""
     return diagnostics.ok if diagnostics else None
 
 
 def print_answer(answer: "Result", table: "pd.DataFrame | None" = None) -> None:
-    """Print an answer: its headline, caveats and sentences, and a table."""
+    """Print a result: its headline, caveats, sentences and a table."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the headline says it
         print(answer.headline)
@@ -53,14 +53,14 @@ def print_answer(answer: "Result", table: "pd.DataFrame | None" = None) -> None:
 
 
 def table_text(table: "pd.DataFrame") -> str:
-    """Return a table as text, its index as the first column."""
+    """Return a table as text, with its index as the first column."""
     shown = table.reset_index()
     shown.columns.name = table.columns.name
     return shown.to_string(index=False, float_format="{:.4g}".format)
 
 
 def table_records(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Return the rows of a table."""
+    """Return the rows of a table as mappings."""
     return [
         {str(key): value for key, value in row.items()}
         for row in table.reset_index().to_dict("records")
@@ -68,7 +68,7 @@ def table_records(table: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def print_json(content: object) -> None:
-    """Print JSON and nothing else."""
+    """Print content as JSON."""
     from bayescale._plain import json_text
 
     print(json_text(content))
@@ -83,14 +83,14 @@ def print_allocation(plan: "Allocation", prob: float) -> None:
 
 
 def heading_of(is_point: bool, prob: float) -> str:
-    """Return what the numbers of a table are."""
+    """Return the heading of a table: the summary statistics in it."""
     if is_point:
-        return "Single numbers, as published constants have no uncertainty:"
+        return "Point estimates, since published constants have no uncertainty:"
     return f"Median and {format_share(prob)} equal-tailed interval:"
 
 
 def print_listing(table: "pd.DataFrame") -> None:
-    """Print texts in columns that wrap to the terminal, or to a fixed width where there is none."""
+    """Print a table of texts, wrapped to the terminal, or to a fixed width without one."""
     from rich.console import Console
     from rich.table import Table
 
@@ -104,7 +104,7 @@ def print_listing(table: "pd.DataFrame") -> None:
 
 
 def draw_figure(options: Arguments, name: str, answer: object, height: float) -> None:
-    """Draw a figure of `bayescale.plots` in the file that was asked for, if one was."""
+    """Write a figure of `bayescale.plots` to the file given by ``--figure``, if any."""
     if options.figure is None:
         return
     from matplotlib.figure import Figure

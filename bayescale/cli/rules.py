@@ -1,4 +1,4 @@
-"""Which options of the command line need one another: every option acts, or is refused."""
+"""Dependencies between options: an option that would have no effect is refused."""
 
 import argparse
 from collections.abc import Mapping
@@ -12,16 +12,18 @@ CLUSTER = ("--gpus", "--gpu", "--utilisation")
 
 @dataclass(frozen=True)
 class Needs:
-    """An option that says nothing without another.
+    """An option that has no effect without others.
 
     Attributes
     ----------
-    option, needs
-        What was given, and all that must be given with it.
+    option
+        The option.
+    needs
+        The options that it needs.
     why
-        The end of the sentence that refuses it.
+        Reason, for the message.
     verbs
-        The commands that this holds for; all that have the option unless given.
+        Commands that the rule applies to; by default all that have the option.
     """
 
     option: str
@@ -30,27 +32,27 @@ class Needs:
     verbs: tuple[str, ...] = ()
 
 
-_SHAPES = "it is of the shapes that FLOP are counted from"
+_SHAPES = "it describes the transformer shapes from which FLOP are counted"
 _CLUSTER = "a cluster needs --gpus, --gpu and --utilisation"
-_RUNS = "saved fits have their runs, which are not read again"
+_RUNS = "saved fits contain their runs, so none are read"
 
 RULES = (
     Needs("--context", ("--vocabulary",), _SHAPES),
     Needs("--aspect", ("--vocabulary",), _SHAPES),
     *(Needs(option, CLUSTER, _CLUSTER) for option in CLUSTER),
-    Needs("--price", CLUSTER, "a price is of GPU-hours"),
-    Needs("--max-days", CLUSTER, "days are of a cluster"),
-    Needs("--money", (*CLUSTER, "--price"), "money is spent on a cluster that has a price"),
-    Needs("--max-steps", ("--batch-tokens",), "steps limit tokens by those of a step"),
-    Needs("--batch-tokens", ("--max-steps",), "alone it limits nothing"),
-    Needs("--lifetime", ("--serving-tokens",), "the budget pays for tokens that are served"),
+    Needs("--price", CLUSTER, "the price is per GPU-hour of a cluster"),
+    Needs("--max-days", CLUSTER, "the duration depends on the cluster"),
+    Needs("--money", (*CLUSTER, "--price"), "a budget in money needs a cluster with a price"),
+    Needs("--max-steps", ("--batch-tokens",), "the limit on tokens is steps times tokens per step"),
+    Needs("--batch-tokens", ("--max-steps",), "without a number of steps it limits nothing"),
+    Needs("--lifetime", ("--serving-tokens",), "the budget includes the cost of served tokens"),
     Needs(
         "--serving-tokens",
         ("--lifetime",),
-        "serving is no part of the answer unless the budget pays for it",
+        "serving affects this command only if the budget pays for it",
         ("allocate", "next", "report", "requirements"),
     ),
-    Needs("--report", ("--compute",), "a report is about budgets"),
+    Needs("--report", ("--compute",), "a report answers questions about budgets"),
     *(
         Needs(option, ("--data",), _RUNS, ("compare",))
         for option in ("--column", "--unit", "--keep-outliers", "--vocabulary-size", "--draws")
@@ -58,11 +60,11 @@ RULES = (
 )
 
 OF_DRAWS = ("--group", "--new-level", "--prob", "--seed", "--quantile")
-"""Options that say nothing of published constants, which are single numbers."""
+"""Options that need posterior draws, and so do not apply to published constants."""
 
 
 def remember_given(parser: argparse.ArgumentParser) -> None:
-    """Make a parser leave out of its namespace what was not given, but for `complete`."""
+    """Keep defaults out of the namespace, so that `complete` can see which options were given."""
     defaults: dict[str, Any] = {}
     for action in parser._actions:
         if action.option_strings and action.default is not argparse.SUPPRESS:
@@ -72,12 +74,12 @@ def remember_given(parser: argparse.ArgumentParser) -> None:
 
 
 def complete(options: argparse.Namespace) -> None:
-    """Add the defaults of options that were not given, and note in ``given`` which were.
+    """Add the defaults of options that were not given, and list in ``given`` those that were.
 
     Raises
     ------
     ValueError
-        If an option was given that says nothing beside the others.
+        If an option was given that has no effect.
     """
     of_option: Mapping[str, str] = options.options_of
     options.given = frozenset(of_option[dest] for dest in vars(options) if dest in of_option)
@@ -90,18 +92,18 @@ def complete(options: argparse.Namespace) -> None:
             continue
         missing = [name for name in rule.needs if name not in options.given]
         if missing:
-            raise ValueError(f"{rule.option}: {rule.why}; give {_and(missing)} too.")
+            raise ValueError(f"{rule.option}: {rule.why}; also give {_and(missing)}.")
     if getattr(options, "fit", None) in PUBLISHED:
         for name in OF_DRAWS:
             if name in options.given:
                 raise ValueError(
-                    f"{name}: found {options.fit}, published constants, which are single numbers "
-                    "without levels, draws or intervals. Leave it out, or give a saved fit."
+                    f"{name}: found {options.fit}, published constants, which have no levels, "
+                    f"draws or intervals. Remove {name}, or give a saved fit."
                 )
 
 
 def _options(parser: argparse.ArgumentParser) -> dict[str, str]:
-    """Return the option of each name in the namespace, by its long form."""
+    """Return the long form of each option, by its name in the namespace."""
     return {a.dest: a.option_strings[-1] for a in parser._actions if a.option_strings}
 
 

@@ -1,4 +1,4 @@
-"""The commands of a parser, and what all of them take."""
+"""The commands of a parser, and the options that all of them have."""
 
 import argparse
 from collections.abc import Callable
@@ -29,13 +29,15 @@ class Verbs:
 
         Parameters
         ----------
-        name, about
-            What it is called, and what it does.
+        name
+            Name of the command.
         run
-            What does it, and returns an exit code, or None for success.
+            Function that carries it out; returns an exit code, or None for success.
+        about
+            Description in the help.
         """
         child: argparse.ArgumentParser = self._added.add_parser(name, help=about, description=about)
-        child.add_argument("--json", action="store_true", help="print JSON and nothing else")
-        child.add_argument("--quiet", action="store_true", help="no progress bar, no warnings")
+        child.add_argument("--json", action="store_true", help="print the result as JSON")
+        child.add_argument("--quiet", action="store_true", help="show no progress bar or warnings")
         child.set_defaults(run=run, verb=name, command=child)
         return child

@@ -125,7 +125,7 @@ def test_a_law_of_one_variable(run, tmp_path):
     out = str(tmp_path / "c.nc")
     refused(
         run("fit", "power-law-floor", "chinchilla", "--compute", "1e21", "--out", out),
-        "no size and number of tokens",
+        "a budget cannot be split between size and tokens",
     )
     code, said, _ = run("fit", "power-law-floor", "chinchilla", "--seed", "1", "--out", out)
     assert code == 0
@@ -217,11 +217,11 @@ def test_next(run, saved, tmp_path):
         (("decide", "FIT", *BUDGET, "--plan", "7B,x"), "n_tokens: found 'x'"),
         (("decide", "FIT", *BUDGET, "--plan", "a=7B,2T", "--plan", "a=1B,2T"), "found a twice"),
         (("decide", "FIT", *BUDGET, "--quantile", "2"), "quantile: found 2.0"),
-        (("decide", "FIT", "--money", "$2M"), "give --gpus, --gpu, --utilisation and --price too"),
+        (("decide", "FIT", "--money", "$2M"), "also give --gpus, --gpu, --utilisation and --price"),
         (("decide", "FIT", *BUDGET, "--gpus", "8"), "a cluster needs --gpus, --gpu"),
-        (("decide", "FIT", *BUDGET, "--price", "2"), "a price is of GPU-hours"),
-        (("decide", "FIT", *BUDGET, "--lifetime"), "give --serving-tokens too"),
-        (("decide", "FIT", *BUDGET, "--max-days", "3"), "days are of a cluster"),
+        (("decide", "FIT", *BUDGET, "--price", "2"), "the price is per GPU-hour of a cluster"),
+        (("decide", "FIT", *BUDGET, "--lifetime"), "also give --serving-tokens"),
+        (("decide", "FIT", *BUDGET, "--max-days", "3"), "the duration depends on the cluster"),
         (("decide", "FIT", *BUDGET, "--fixed", "x"), "expected NAME=AMOUNT"),
         (("decide", "kaplan2020-frontier", *BUDGET), "is a frontier that a paper gives, not a law"),
         (("next", "FIT", "--budget", "1e22"), "one of the arguments --target --target-plan"),
@@ -244,7 +244,7 @@ def test_next(run, saved, tmp_path):
                 "--candidates",
                 "x",
             ),
-            "not both",
+            "found --candidate too; give one of the two",
         ),
     ],
     ids=lambda value: " ".join(value[2:]) or "nothing" if isinstance(value, tuple) else None,

@@ -207,7 +207,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, capsys):
     done = killed(path, signal.SIGINT)
     assert done.returncode == 130
     assert done.stdout == ""
-    assert f"what was done is kept in {path}. The same command goes on with it." in done.stderr
+    assert f"finished work is kept in {path}. Repeat the command to continue." in done.stderr
     assert "Traceback" not in done.stderr
     count = bs.load_fit(path).posterior.sizes["draw"]
     assert main([*COMMAND[3:], "--store", str(path), "--quiet"]) == 0

@@ -53,7 +53,7 @@ def test_tokens_per_parameter(run, name, budgets, ratios, note):
     code, out, _ = run("allocate", name, *asked)
     assert code == 0
     assert note in out.splitlines()[0], "the note on the constants"
-    assert "interval" not in out and "Single numbers" in out
+    assert "interval" not in out and "Point estimates" in out
     for row, ratio in zip(out.splitlines()[-len(budgets) :], ratios, strict=True):
         assert ratio in row.split()
     made = run("decide", name, "--compute", budgets[0])[1]
@@ -79,7 +79,7 @@ def test_constants_stand_wherever_a_fit_may(run, tmp_path):
     ):
         code, out, err = run(*asked)
         assert (code, out) == (2, "")
-        assert "hoffmann2022: found published constants, which are single numbers" in err
+        assert "hoffmann2022: found published constants, which have no posterior draws" in err
     code, out, err = run("predict", "kaplan2020-frontier", "--at", "compute=1e21")
     assert (code, out) == (2, "") and "is a frontier that a paper gives, not a law" in err
     assert list(tmp_path.iterdir()) == []

@@ -1,1 +1,1 @@
-"""The commands, one file each: `add` names its options, `run` does it."""
+"""The commands, one module each: `add` defines its options, `run` carries it out."""

@@ -1,4 +1,4 @@
-"""``allocate``: the compute-optimal size and tokens."""
+"""``allocate``: the compute-optimal sizes and tokens of budgets."""
 
 import argparse
 import warnings
@@ -21,14 +21,14 @@ type Arguments = argparse.Namespace
 
 def add(verbs: Verbs) -> None:
     """Add the command."""
-    allocate = verbs.add("allocate", run, "Print the compute-optimal size and tokens.")
+    allocate = verbs.add("allocate", run, "Print the compute-optimal sizes and tokens of budgets.")
     add_fit(allocate, constants=True)
     add_budgets(allocate, required=True)
     add_cost_options(allocate)
 
 
 def run(options: Arguments) -> None:
-    """Print N_opt, D_opt and losses at budgets."""
+    """Print N_opt, D_opt and the loss at each budget."""
     from bayescale.allocation.allocate import allocate
 
     cluster = cluster_of(options)

@@ -1,4 +1,4 @@
-"""``calibrate``: whether intervals cover, on larger runs left out and on simulations."""
+"""``calibrate``: calibration of intervals, on held-out larger runs or on simulations."""
 
 import argparse
 
@@ -14,9 +14,13 @@ type Arguments = argparse.Namespace
 def add(verbs: Verbs) -> None:
     """Add the command."""
     calibrate = verbs.add(
-        "calibrate", run, "Check intervals: by leaving larger scales out, or by simulation."
+        "calibrate",
+        run,
+        "Check the calibration of intervals, on held-out larger runs or on simulations.",
     )
-    calibrate.add_argument("runs", type=Reads(), help="runs, or the design of simulated ones")
+    calibrate.add_argument(
+        "runs", type=Reads(), help="table of runs; simulations take its inputs only"
+    )
     calibrate.add_argument(
         "cards", nargs="+", type=Reads(), metavar="CARD", help="model cards to check"
     )
@@ -25,28 +29,28 @@ def add(verbs: Verbs) -> None:
         "--cut",
         action="append",
         metavar="AMOUNT",
-        help="fit the runs below this and predict those above; may be repeated",
+        help="fit the runs below this scale and predict those above; repeatable",
     )
     way.add_argument(
         "--simulations",
         type=whole_number,
         metavar="COUNT",
-        help="number of simulations at the inputs of these runs (simulation-based calibration)",
+        help="number of data sets to simulate for simulation-based calibration",
     )
     add_reading(calibrate)
-    calibrate.add_argument("--scale", default="compute", help="column that is cut (compute)")
+    calibrate.add_argument("--scale", default="compute", help="column of the scale (compute)")
     add_refits(calibrate)
 
 
 def run(options: Arguments) -> None:
-    """Print coverage above each cut, or the uniformity of ranks over simulations."""
+    """Print the coverage above each cut, or the uniformity of ranks over simulations."""
     from bayescale.model.card import load_model
 
     for option in ("--scale", "--draws"):
         if options.simulations and option in options.given:
             raise ValueError(
-                f"{option}: found --simulations, which cut no runs and take as many draws as "
-                "their ranks need. Leave it out, or give --cut."
+                f"{option}: found --simulations, which have no cuts and as many draws as their "
+                f"ranks need. Remove {option}, or give --cut."
             )
     models = [load_model(card) for card in options.cards]
     runs = runs_for_models(options, *models)
@@ -63,7 +67,7 @@ def run(options: Arguments) -> None:
             found = leave_scale_out(
                 models, runs, options.cut, scale=options.scale, draws=options.draws, **settings
             )
-            tables = {"scales left out": found.table}
+            tables = {"larger runs held out": found.table}
         else:
             from bayescale.validation.sbc import sbc
 

@@ -13,15 +13,15 @@ type Arguments = argparse.Namespace
 
 def add(verbs: Verbs) -> None:
     """Add the command."""
-    check = verbs.add("check", run, "Validate a table of runs and say what can be learnt from it.")
+    check = verbs.add("check", run, "Validate a table of runs, and what it can identify.")
     add_runs(check)
     check.add_argument(
-        "--model", type=Reads(), default="chinchilla", help="card it is to be fitted with"
+        "--model", type=Reads(), default="chinchilla", help="model card to fit (chinchilla)"
     )
 
 
 def run(options: Arguments) -> None:
-    """Print what was read, and cautions about the design."""
+    """Print how the runs were read, and cautions about their design."""
     from bayescale.data.notes import Note
     from bayescale.errors import BayescaleWarning
     from bayescale.model.card import load_model
@@ -30,7 +30,7 @@ def run(options: Arguments) -> None:
 
     model = load_model(options.model)
     with warnings.catch_warnings():
-        # What reading warns of is among the notes, which are printed.
+        # The notes, which are printed below, include these warnings.
         warnings.simplefilter("ignore", BayescaleWarning)
         runs = runs_for_models(options, model)
     check_identifiable(model, runs)
@@ -52,4 +52,4 @@ def run(options: Arguments) -> None:
         print(f"  {'caution: ' if note.kind in ('implausible', 'counting') else ''}{note}")
     for sentence in cautions:
         print(f"  caution: {sentence}")
-    print(f"  fingerprint {runs.fingerprint[:16]}; ready to be fitted with {model.id}.")
+    print(f"  fingerprint {runs.fingerprint[:16]}; ready to fit with {model.id}.")

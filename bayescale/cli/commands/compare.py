@@ -1,4 +1,4 @@
-"""``compare``: which laws runs support, and what the wrong one costs."""
+"""``compare``: which laws the runs support, and the regret of planning by another law."""
 
 import argparse
 import math
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 type Arguments = argparse.Namespace
 
 BEYOND = 10.0
-"""The budget that laws are compared at, in times the largest run, unless one is given."""
+"""Default budget of the comparison, as a multiple of the compute of the largest run."""
 
 
 def add(verbs: Verbs) -> None:
@@ -37,38 +37,43 @@ def add(verbs: Verbs) -> None:
     )
     add_runs(compare, "--data")
     compare.add_argument(
-        "--cut", action="append", metavar="AMOUNT", help="scale to fit below; may be repeated"
+        "--cut",
+        action="append",
+        metavar="AMOUNT",
+        help="fit the runs below this scale and predict those above; repeatable",
     )
-    compare.add_argument("--scale", metavar="COLUMN", help="column that is the scale (compute)")
+    compare.add_argument("--scale", metavar="COLUMN", help="column of the scale (compute)")
     compare.add_argument(
-        "--leave-out", metavar="COLUMN", help="leave out whole groups of one COLUMN"
+        "--leave-out", metavar="COLUMN", help="cross-validate over the groups of this column"
     )
     compare.add_argument(
-        "--folds", type=whole_number, default=10, help="refits of groups left out (10)"
+        "--folds", type=whole_number, default=10, help="folds of grouped cross-validation (10)"
     )
     compare.add_argument(
-        "--draws", type=whole_number, default=1000, help="kept draws a chain (1000)"
+        "--draws", type=whole_number, default=1000, help="posterior draws per chain (1000)"
     )
     compare.add_argument(
         "--refit-draws",
         type=whole_number,
         default=500,
-        help="the same of refits that score laws (500)",
+        help="posterior draws per chain of refits (500)",
     )
-    compare.add_argument("--seed", type=seed_number, default=0, help="seed of all fits (0)")
+    compare.add_argument(
+        "--seed", type=seed_number, default=0, help="seed of all random numbers (0)"
+    )
     compare.add_argument(
         "--compute",
         metavar="FLOP",
-        help=f"budget to plan for by each law ({BEYOND:g} times the largest run)",
+        help=f"budget for which to compare plans ({BEYOND:g} times the largest run)",
     )
     compare.add_argument(
-        "--figures", type=Writes(None), metavar="FOLDER", help="where to write figures"
+        "--figures", type=Writes(None), metavar="FOLDER", help="folder for the figures"
     )
     add_prob(compare)
 
 
 def run(options: Arguments) -> None:
-    """Print how laws rank, and what each would plan."""
+    """Print the ranking of laws, and the plan under each."""
     from bayescale.units import parse_amounts
     from bayescale.validation.compare import compare
 
@@ -95,7 +100,7 @@ def run(options: Arguments) -> None:
     print(found.headline)
     for sentence in (*found.sentences, *found.caveats):
         print(f"- {sentence}")
-    print("\nAgainst the best, ± standard error (nats):")
+    print("\nDifference to the best law ± standard error (nats):")
     print(table_text(found.text_table()))
     planning.show(options.prob)
     if figures:
@@ -103,14 +108,14 @@ def run(options: Arguments) -> None:
 
 
 def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
-    """Return saved fits by the name of their card, or cards and runs."""
+    """Return saved fits by the name of their file, or cards and runs."""
     from bayescale.inference.load import load_fit
     from bayescale.model.card import load_model
 
     saved = [name for name in options.cards if name.endswith(".nc")]
     if saved and (len(saved) < len(options.cards) or options.runs):
         raise ValueError(
-            "compare: give saved fits alone, which have their runs, or cards and --data."
+            "compare: give saved fits alone, which contain their runs, or cards and --data."
         )
     if saved:
         fits = {Path(name).stem: load_fit(name) for name in saved}
@@ -124,7 +129,7 @@ def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
 
 
 class _Planning:
-    """What each law would plan for a budget, where the laws are of size and tokens."""
+    """The plan for a budget under each law of size and tokens."""
 
     def __init__(self, found: "Comparison", budget: str | None) -> None:
         self.fits: dict[str, Fit] = {
@@ -139,7 +144,7 @@ class _Planning:
         from bayescale.posterior.average import model_average
 
         if budget is None:
-            # To two digits: a round number, not a measurement.
+            # Rounded to two digits, since its exact value has no meaning.
             most = BEYOND * float(found.runs.compute.max())
             unit = 10.0 ** (math.floor(math.log10(most)) - 1)
             self.budget = round(most / unit) * unit
@@ -156,7 +161,7 @@ class _Planning:
 
     @property
     def sources(self) -> "dict[str, Fit | ModelAverage]":
-        """The laws, and their average if there is one."""
+        """The fits, and their average if it has several parts."""
         several = self.average is not None and len(self.average.parts) > 1
         return {**self.fits, **({"average": self.average} if several and self.average else {})}
 
@@ -176,7 +181,7 @@ class _Planning:
 
     @property
     def labels(self) -> dict[str, str]:
-        """How far beyond the runs the optimum of the budget lies under each law."""
+        """Distance of the optimum from the range of the runs, under each law."""
         from bayescale.allocation.allocate import optima
         from bayescale.posterior.extrapolation import say_beyond
 
@@ -184,7 +189,7 @@ class _Planning:
         return {name: say_beyond(plan.beyond) for name, plan in plans.items()}
 
     def allocations(self, prob: float) -> "tuple[pd.DataFrame, pd.DataFrame]":
-        """Optima of the budget under each law and their average: for people, and in numbers."""
+        """Optima of the budget under each law and their average, as text and as numbers."""
         import pandas as pd
 
         from bayescale.allocation.allocate import optima
@@ -198,7 +203,7 @@ class _Planning:
         return texts.droplevel("compute"), pd.concat(numbers, names=names)
 
     def show(self, prob: float) -> None:
-        """Print it."""
+        """Print elasticities, optima and cross-regret."""
         if not self.fits:
             return
         share = format_share(prob)
@@ -218,7 +223,7 @@ class _Planning:
 
 
 def _elasticity_text(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Return elasticities as people read them: ``0.0492 [0.0484, 0.0501]``."""
+    """Return elasticities as text: ``0.0492 [0.0484, 0.0501]``."""
     import pandas as pd
 
     from bayescale.units import format_count, format_number

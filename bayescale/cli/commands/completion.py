@@ -1,4 +1,4 @@
-"""``completion``: the completion script of a shell, by shtab."""
+"""``completion``: the completion script of a shell, made by shtab."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""``decide``: the plan of least expected regret."""
+"""``decide``: the plan with the least expected regret."""
 
 import argparse
 
@@ -23,7 +23,9 @@ type Arguments = argparse.Namespace
 
 def add(verbs: Verbs) -> None:
     """Add the command."""
-    decide = verbs.add("decide", run, "Choose the plan of least expected regret for a budget.")
+    decide = verbs.add(
+        "decide", run, "Choose the plan with the least expected regret for a budget."
+    )
     add_fit(decide, constants=True)
     budget = decide.add_mutually_exclusive_group(required=True)
     budget.add_argument("--compute", metavar="FLOP", help="budget, such as 5.76e23")
@@ -32,15 +34,15 @@ def add(verbs: Verbs) -> None:
     decide.add_argument(
         "--quantile",
         type=real_number,
-        help="make this quantile of regret least, not its expectation",
+        help="minimise this quantile of regret, not its expectation",
     )
-    decide.add_argument("--seed", type=seed_number, help="seed of the simulated scatter of runs")
+    decide.add_argument("--seed", type=seed_number, help="seed of the simulated noise of runs")
     add_prob(decide)
     add_cost_options(decide)
 
 
 def run(options: Arguments) -> None:
-    """Print the plan chosen, and how the user's plans compare."""
+    """Print the chosen plan, and how the user's plans compare with it."""
     from bayescale.decision.decide import decide
 
     source = fit_or_constants(options)
@@ -74,7 +76,7 @@ def run(options: Arguments) -> None:
             }
         )
         return
-    # Transposed, since plans are fewer than the quantities reported of each.
+    # Transposed, since there are fewer plans than quantities of each.
     table = made.text_table().T
     table.index.name = "plan"
     print_answer(made, table)

@@ -1,4 +1,4 @@
-"""``doctor``: whether the installation works."""
+"""``doctor``: checks of the installation."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""``expanding-window``: refits below rising cuts."""
+"""``expanding-window``: refits to the runs below each of several increasing cuts."""
 
 import argparse
 
@@ -20,28 +20,28 @@ type Arguments = argparse.Namespace
 def add(verbs: Verbs) -> None:
     """Add the command."""
     window = verbs.add(
-        "expanding-window", run, "Refit a card below rising cuts: does the answer move?"
+        "expanding-window",
+        run,
+        "Refit a card to the runs below each of several cuts, to see whether the answer is stable.",
     )
-    window.add_argument("model", type=Reads(), help="id of a model card, or the path of one")
+    window.add_argument("model", type=Reads(), help="id or path of a model card")
     add_runs(window)
     window.add_argument(
         "--cut",
         action="append",
         required=True,
         metavar="AMOUNT",
-        help="fit the runs below this; may be repeated",
+        help="fit the runs below this scale; repeatable",
     )
-    window.add_argument("--scale", default="compute", help="column that is cut (compute)")
-    window.add_argument(
-        "--compute", required=True, metavar="FLOP", help="budget that N_opt is asked at"
-    )
+    window.add_argument("--scale", default="compute", help="column of the scale (compute)")
+    window.add_argument("--compute", required=True, metavar="FLOP", help="budget of N_opt")
     add_refits(window)
     add_prob(window)
     add_figure(window)
 
 
 def run(options: Arguments) -> None:
-    """Print how the answer moves as larger runs are fitted."""
+    """Print how the answer changes as larger runs are fitted."""
     from bayescale.model.card import load_model
     from bayescale.sensitivity.expanding_window import expanding_window
 

@@ -1,4 +1,4 @@
-"""``export``: a saved fit for other tools."""
+"""``export``: a saved fit in the formats of other tools."""
 
 import argparse
 
@@ -13,14 +13,16 @@ type Arguments = argparse.Namespace
 
 def add(verbs: Verbs) -> None:
     """Add the command."""
-    export = verbs.add("export", run, "Write a saved fit for other tools, as the suffix says.")
+    export = verbs.add(
+        "export", run, "Write a saved fit for other tools; the suffix sets the format."
+    )
     add_fit(export, constants=True)
     export.add_argument(
         "--out",
         type=Writes(EXPORT),
         metavar="FILE",
-        help="draws as .csv or .parquet, an ArviZ tree as .nc, a summary as .json; without it the "
-        "law's coefficients are printed",
+        help="draws as .csv or .parquet, an ArviZ tree as .nc or a summary as .json; the default "
+        "prints the coefficients of the law",
     )
 
 
@@ -32,7 +34,10 @@ def run(options: Arguments) -> None:
 
     source = fit_or_constants(options) if options.out is None else saved_fit(options)
     if isinstance(source, EmpiricalFrontier):
-        raise UnsuitableLawError(f"{source.name} is a frontier that a paper gives, without a law.")
+        raise UnsuitableLawError(
+            f"{source.name} is a published frontier, which has no law with coefficients. Give a "
+            "saved fit, or constants of a law."
+        )
     if isinstance(source, Constants):
         coefficients, passed, headline = dict(source.parameters), None, source.description
     else:

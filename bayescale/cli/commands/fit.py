@@ -21,37 +21,39 @@ type Arguments = argparse.Namespace
 def add(verbs: Verbs) -> None:
     """Add the command."""
     fit = verbs.add("fit", run, "Fit a model card to runs, and save the posterior.")
-    fit.add_argument("model", type=Reads(), help="id of a model card, or the path of one")
+    fit.add_argument("model", type=Reads(), help="id or path of a model card")
     add_runs(fit)
     fit.add_argument("--out", type=Writes(SAVED_FIT), help="netCDF file to save the fit in")
     fit.add_argument(
         "--store",
         type=Writes(DRAWS),
-        help="file that draws are added to as they are made, to go on from after an interruption",
+        help="file that keeps draws during sampling, so that an interrupted fit can continue",
     )
-    fit.add_argument("--report", type=Writes(REPORT), help="html, md or json file of the report")
+    fit.add_argument("--report", type=Writes(REPORT), help="html, md or json file for a report")
     add_budgets(fit, required=False)
     fit.add_argument("--seed", type=seed_number, default=0, help="seed of all random numbers (0)")
-    fit.add_argument("--draws", type=whole_number, default=1000, help="kept draws a chain (1000)")
-    fit.add_argument("--tune", type=whole_number, help="warm-up draws a chain (400)")
+    fit.add_argument(
+        "--draws", type=whole_number, default=1000, help="posterior draws per chain (1000)"
+    )
+    fit.add_argument("--tune", type=whole_number, help="tuning draws per chain (400)")
     fit.add_argument("--chains", type=whole_number, default=4, help="number of chains (4)")
     fit.add_argument(
-        "--cores", type=whole_number, help="chains run at the same time (all processors)"
+        "--cores", type=whole_number, help="number of chains sampled in parallel (all processors)"
     )
     fit.add_argument(
         "--sampler",
         choices=("nutpie", "numpyro"),
         default="nutpie",
-        help="numpyro samples with JAX, on a GPU where there is one (nutpie)",
+        help="NUTS implementation; numpyro uses JAX, and a GPU if there is one (nutpie)",
     )
     fit.add_argument(
-        "--anyway", action="store_true", help="fit runs that leave parameters to the prior too"
+        "--anyway", action="store_true", help="also fit runs that do not identify the parameters"
     )
 
 
 def run(options: Arguments) -> None:
-    """Fit, and print the summary or the plans of budgets."""
-    # What can be refused is refused before anything is sampled.
+    """Fit, and print the summary, or the allocation of budgets."""
+    # Invalid input is refused before anything is sampled.
     from bayescale.inference.fit import fit
     from bayescale.model.card import load_model
     from bayescale.model.unused_columns import unused_columns
@@ -63,17 +65,17 @@ def run(options: Arguments) -> None:
     law = model.law
     if options.compute and not law.takes_size_and_tokens:
         raise ValueError(
-            f"--compute: the law {law.name} is of {', '.join(law.inputs)}, so there is "
-            "no size and number of tokens to split a budget between"
+            f"--compute: the law {law.name} is of {', '.join(law.inputs)}, so a budget cannot be "
+            "split between size and tokens"
             + (
-                " until its other inputs are fixed; save the fit with --out, and ask allocate or "
+                " until its other inputs are fixed; save the fit with --out, and use allocate or "
                 "report with --fixed."
                 if law.splits_compute
-                else "."
+                else ". Remove --compute."
             )
         )
     if options.report and law.splits_compute and not options.compute:
-        raise ValueError("--report: a report is about budgets; give one or more --compute.")
+        raise ValueError("--report: a report needs budgets; give one or more --compute.")
     result = fit(
         model,
         runs_for_models(options, model),

@@ -1,4 +1,4 @@
-"""``datasets``, ``laws`` and ``models``: what there is."""
+"""``datasets``, ``laws`` and ``models``: the catalogues."""
 
 import argparse
 
@@ -11,7 +11,7 @@ type Arguments = argparse.Namespace
 def add(verbs: Verbs) -> None:
     """Add the commands."""
     for name, about in (
-        ("datasets", "List the datasets that can be fitted by name."),
+        ("datasets", "List the datasets that ship with bayescale."),
         ("laws", "List the scaling laws."),
         ("models", "List the model cards."),
     ):

@@ -1,4 +1,4 @@
-"""``multiverse``: a fit under every combination of choices."""
+"""``multiverse``: a fit for every combination of analysis choices."""
 
 import argparse
 
@@ -20,23 +20,21 @@ type Arguments = argparse.Namespace
 def add(verbs: Verbs) -> None:
     """Add the command."""
     multiverse = verbs.add(
-        "multiverse", run, "Fit every combination of choices: which of them matter?"
+        "multiverse",
+        run,
+        "Fit every combination of analysis choices, to see which change the answer.",
     )
-    multiverse.add_argument(
-        "model", type=Reads(), help="card that the first choices leave as it is"
-    )
-    # What flagged runs do is one of the questions, so that they are read in any case.
+    multiverse.add_argument("model", type=Reads(), help="card of the reference analysis")
+    # Whether to keep outliers is one of the choices, so they are always read.
     add_runs(multiverse, outliers=False)
     multiverse.add_argument(
         "--question",
         action="append",
         default=[],
-        help="one of likelihood, window, outliers, counting and law; may be repeated; all of "
-        "them unless given",
+        help="choice to vary: likelihood, window, outliers, counting or law; repeatable; the "
+        "default varies all of them",
     )
-    multiverse.add_argument(
-        "--compute", required=True, metavar="FLOP", help="budget that N_opt is asked at"
-    )
+    multiverse.add_argument("--compute", required=True, metavar="FLOP", help="budget of N_opt")
     add_refits(multiverse)
     add_prob(multiverse)
     add_figure(multiverse)

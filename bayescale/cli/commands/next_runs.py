@@ -1,4 +1,4 @@
-"""``next``: the runs that would teach most about a decision."""
+"""``next``: the batch of runs with the greatest expected value for a decision."""
 
 import argparse
 
@@ -22,39 +22,44 @@ type Arguments = argparse.Namespace
 
 def add(verbs: Verbs) -> None:
     """Add the command."""
-    following = verbs.add("next", run, "Choose the runs that would teach most about a decision.")
+    following = verbs.add(
+        "next", run, "Choose the runs with the greatest expected value for a decision."
+    )
     add_fit(following)
     target = following.add_mutually_exclusive_group(required=True)
-    target.add_argument("--target", metavar="FLOP", help="budget that is to be decided on")
-    target.add_argument("--target-plan", metavar="N,D", help="plan whose loss is to be known")
+    target.add_argument("--target", metavar="FLOP", help="budget of the decision")
+    target.add_argument("--target-plan", metavar="N,D", help="plan whose loss is to be predicted")
     following.add_argument(
-        "--budget", required=True, metavar="FLOP", help="compute of all new runs together"
+        "--budget", required=True, metavar="FLOP", help="total compute of the new runs"
     )
     following.add_argument(
-        "--runs", type=whole_number, default=6, help="the most runs of a batch (6)"
+        "--runs", type=whole_number, default=6, help="largest number of runs in the batch (6)"
     )
     following.add_argument(
-        "--repeats", type=whole_number, default=1, help="how often one may be made (1)"
+        "--repeats", type=whole_number, default=1, help="largest number of repeats of a run (1)"
     )
     following.add_argument(
-        "--objective", choices=("regret", "size", "loss"), help="what is to be cut (regret)"
+        "--objective",
+        choices=("regret", "size", "loss"),
+        help="quantity to reduce: expected regret, or the variance of ln N_opt or of ln loss "
+        "(regret for a budget, loss for a plan)",
     )
     following.add_argument(
         "--candidate",
         action="append",
         default=[],
         metavar="N,D",
-        help="run to choose from, such as 1B,20B; may be repeated; a grid unless given",
+        help="run to choose from, such as 1B,20B; repeatable; the default is a grid",
     )
     following.add_argument(
-        "--candidates", type=Reads(), metavar="CSV", help="runs to choose from, in a file"
+        "--candidates", type=Reads(), metavar="CSV", help="file of runs to choose from"
     )
     following.add_argument("--seed", type=seed_number, help="seed of the simulated outcomes")
     add_cost_options(following)
 
 
 def run(options: Arguments) -> None:
-    """Print a batch of runs, and what it is worth."""
+    """Print a batch of runs, and its expected value."""
     from bayescale.experiment_design.next_runs import next_runs
 
     fit, cluster = saved_fit(options), cluster_of(options)
@@ -96,8 +101,8 @@ def _candidates(options: Arguments) -> object:
     if options.candidates is None:
         return [size_and_tokens(text, "--candidate") for text in options.candidate] or None
     if options.candidate:
-        raise ValueError("--candidates: give a file, or --candidate one by one, not both.")
+        raise ValueError("--candidates: found --candidate too; give one of the two.")
     import pandas as pd
 
-    # As text, so that amounts such as 70B are read as everywhere.
+    # As text, so that amounts such as 70B are parsed like all others.
     return pd.read_csv(options.candidates, dtype=str)

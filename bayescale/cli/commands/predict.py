@@ -1,4 +1,4 @@
-"""``predict``: the loss of plans."""
+"""``predict``: the predicted loss of plans."""
 
 import argparse
 
@@ -13,14 +13,14 @@ def add(verbs: Verbs) -> None:
     """Add the command."""
     predict = verbs.add("predict", run, "Print the predicted loss of plans.")
     add_fit(predict, constants=True)
-    predict.add_argument("--n-params", action="append", help="size, such as 7B")
-    predict.add_argument("--n-tokens", action="append", help="tokens, such as 2T")
+    predict.add_argument("--n-params", action="append", metavar="AMOUNT", help="size, such as 7B")
+    predict.add_argument("--n-tokens", action="append", metavar="AMOUNT", help="tokens, such as 2T")
     add_inputs(predict)
     add_prob(predict)
 
 
 def run(options: Arguments) -> None:
-    """Print the loss of the law and of a new run at plans."""
+    """Print the loss at each plan, of the law and of one new run."""
     from bayescale.posterior.extrapolation import headline_at
     from bayescale.posterior.point import as_posterior
     from bayescale.posterior.predict import predict
@@ -33,7 +33,7 @@ def run(options: Arguments) -> None:
     table = interval_columns(draws, options.prob, "plan")
     plans = {column: draws[column].to_numpy() for column in source.columns.values()}
     if source.is_point:
-        # The ends of an interval that is none.
+        # Point estimates have no intervals.
         table = table[list(draws.data_vars)]
     else:
         table.insert(0, "beyond", draws["beyond"].to_numpy())

@@ -1,4 +1,4 @@
-"""``reconcile``: from one study's exponent to another's, a step at a time."""
+"""``reconcile``: from one study's exponent to another's, step by step."""
 
 import argparse
 
@@ -13,22 +13,28 @@ type Arguments = argparse.Namespace
 def add(verbs: Verbs) -> None:
     """Add the command."""
     reconcile = verbs.add(
-        "reconcile", run, "Walk from Kaplan's exponent to Chinchilla's, a step at a time."
+        "reconcile",
+        run,
+        "Explain the difference between Kaplan's exponent and Chinchilla's, step by step.",
     )
     add_runs(reconcile)
     reconcile.add_argument(
         "--where", metavar="CONDITION", help="runs to use, such as \"family == 'c4'\""
     )
-    reconcile.add_argument("--by", metavar="COLUMN", help="column whose levels are walked apart")
-    reconcile.add_argument("--curve", default="run", help="column that tells curves apart (run)")
+    reconcile.add_argument("--by", metavar="COLUMN", help="column whose levels are analysed apart")
+    reconcile.add_argument(
+        "--curve", default="run", metavar="COLUMN", help="column that identifies curves (run)"
+    )
     reconcile.add_argument(
         "--way",
         choices=("parabolas", "curves", "law"),
-        help="how the exponent is measured; the first that the runs allow unless given",
+        help="method that estimates the exponent (the first that the runs allow)",
     )
-    reconcile.add_argument("--counted", default="total", help="how the runs count N (total)")
     reconcile.add_argument(
-        "--seed", type=seed_number, default=0, help="makes the answer reproducible (0)"
+        "--counted", default="total", help="convention by which the runs count N (total)"
+    )
+    reconcile.add_argument(
+        "--seed", type=seed_number, default=0, help="seed of all random numbers (0)"
     )
     add_prob(reconcile)
     add_figure(reconcile)

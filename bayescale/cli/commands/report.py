@@ -26,7 +26,7 @@ type Arguments = argparse.Namespace
 
 def add(verbs: Verbs) -> None:
     """Add the command."""
-    report = verbs.add("report", run, "Write the report of a saved fit: html, md or json.")
+    report = verbs.add("report", run, "Write the report of a saved fit as html, md or json.")
     add_fit(report)
     report.add_argument("--out", type=Writes(REPORT), required=True, help="html, md or json file")
     add_budgets(report, required=False)
@@ -35,7 +35,7 @@ def add(verbs: Verbs) -> None:
     report.add_argument(
         "--full",
         action="store_true",
-        help="compare laws, refit below rising cuts and choose next runs too; takes minutes",
+        help="also compare laws, refit below increasing cuts and choose next runs; takes minutes",
     )
     add_cost_options(report)
 

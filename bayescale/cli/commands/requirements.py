@@ -1,4 +1,4 @@
-"""``requirements``: what a loss takes, and which tokens suit a size, or which size tokens."""
+"""``requirements``: the size, tokens and cost that a loss, a size or a number of tokens needs."""
 
 import argparse
 import warnings
@@ -22,7 +22,9 @@ type Arguments = argparse.Namespace
 def add(verbs: Verbs) -> None:
     """Add the command."""
     requirements = verbs.add(
-        "requirements", run, "Print what a loss needs, or the tokens of a size, or the reverse."
+        "requirements",
+        run,
+        "Print the size, tokens and cost that a target loss, a size or a number of tokens needs.",
     )
     add_fit(requirements, constants=True)
     for name, what in (
@@ -31,7 +33,7 @@ def add(verbs: Verbs) -> None:
         ("--n-tokens", "tokens, such as 2T"),
     ):
         requirements.add_argument(
-            name, action="append", metavar="AMOUNT", help=f"{what}; may be repeated"
+            name, action="append", metavar="AMOUNT", help=f"{what}; repeatable"
         )
     add_prob(requirements)
     add_cost_options(requirements, hardware=False)

@@ -1,4 +1,4 @@
-"""``score``: a saved fit against runs it has not seen."""
+"""``score``: the predictions of a saved fit against held-out runs."""
 
 import argparse
 
@@ -12,7 +12,7 @@ type Arguments = argparse.Namespace
 
 def add(verbs: Verbs) -> None:
     """Add the command."""
-    score = verbs.add("score", run, "Score a saved fit on runs that it has not seen.")
+    score = verbs.add("score", run, "Score the predictions of a saved fit on held-out runs.")
     add_fit(score, levels=False)
     add_runs(score)
     score.add_argument(
@@ -21,14 +21,14 @@ def add(verbs: Verbs) -> None:
         default=[],
         dest="new_levels",
         metavar="COLUMN",
-        help="levels of the column that were not fitted, such as family, are new ones, also where "
-        "a name resembles one that was fitted",
+        help="accept new levels of the column, such as family, even if their names resemble those "
+        "that were fitted; repeatable",
     )
     score.add_argument("--where", metavar="CONDITION", help="runs to score, such as 'N > 1e9'")
 
 
 def run(options: Arguments) -> None:
-    """Print density, errors and coverage of the predictions of held-out runs."""
+    """Print the density, errors and coverage of predictions."""
     from bayescale.validation.score import score
 
     fit = saved_fit(options)
