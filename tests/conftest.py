@@ -1,4 +1,4 @@
-"""Fixtures that are dear to make, made once."""
+"""Expensive fixtures, made once per session."""
 
 import os
 import sys
@@ -19,8 +19,17 @@ SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 CASES = SHARED.parent / "cases"
 """Small tables from public threads, beside the repository where they are at hand."""
 
-DEAR = {"compared", "drifting", "three", "repeating", "of_curves", "small", "porian", "browser"}
-"""Fixtures that take long to make: what needs one is slow."""
+SLOW_FIXTURES = {
+    "compared",
+    "drifting",
+    "three",
+    "repeating",
+    "of_curves",
+    "small",
+    "porian",
+    "browser",
+}
+"""Fixtures that take long to make; tests that use one are marked slow."""
 
 
 OTHER_SEED = int(os.environ.get("BAYESCALE_TEST_SEED", "0"))
@@ -44,7 +53,7 @@ def pytest_configure():
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if DEAR & set(getattr(item, "fixturenames", ())):
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 

@@ -252,17 +252,16 @@ class Allocation(Result):
                 found.append(
                     f"Far beyond the data: {worst} the largest run. "
                     + (
-                        "The intervals let the elasticities drift that far as they do inside the "
-                        "data."
+                        "The intervals assume that the elasticities drift beyond the data as they "
+                        "do within it."
                         if self.source.has_discrepancy
                         else "The intervals assume that the law holds that far; they do not "
-                        "include its being wrong."
+                        "include misfit of the law."
                     )
                 )
             if len(self.source.runs.families) > 1 and "family" not in self.source.groupings:
                 found.append(
-                    f"{len(self.source.runs.families)} families of runs are fitted by one curve, "
-                    "as if they were one."
+                    f"{len(self.source.runs.families)} families of runs are fitted as one."
                 )
         found += [
             f"{format_share(round(float(share), 4))} of the draws have no optimum at "
@@ -271,7 +270,7 @@ class Allocation(Result):
             if share > 0
         ]
         found += [
-            f"A limit ({self.limits}) holds back {format_share(round(float(share), 4))} of the "
+            f"A limit ({self.limits}) binds in {format_share(round(float(share), 4))} of the "
             f"draws at {self.text_budget(float(c))}."
             for c, share in zip(self.compute, self.at_limit, strict=True)
             if share > 0
@@ -425,10 +424,10 @@ def refuse_without_optimum(lost: "pd.Series[float]", text: Callable[[float], str
         if share > MOST_WITHOUT:
             raise AmountError(
                 f"compute: {format_share(round(float(share), 4))} of the draws have no optimum at "
-                f"{text(float(budget))}, more than the {format_share(MOST_WITHOUT)} above which "  # type: ignore[arg-type]
-                "there is no answer: under them more size, or more tokens, is better without end. "
-                "Give another budget, or limits on size and tokens; or add runs on both sides of "
-                "the best size."
+                f"{text(float(budget))}, expected at most {format_share(MOST_WITHOUT)}: in these "  # type: ignore[arg-type]
+                "draws the loss falls without bound towards more parameters, or more tokens. Give "
+                "another budget, or limits on size and tokens; or add runs on both sides of the "
+                "best size."
             )
 
 

@@ -96,8 +96,8 @@ def frontier(
         )
     if not isinstance(law, KaplanNS):
         raise UnsuitableLawError(
-            f"The law {law.name} has no critical batch size, so that it has one frontier, in "
-            "compute as spent: bayescale.allocate gives it."
+            f"The law {law.name} has no critical batch size, so its only frontier is in compute "
+            "as spent. Use bayescale.allocate."
         )
     if dim == "compute_min":
         found = law.efficient_frontier(curve.parameters, compute_min=axis)
@@ -115,8 +115,8 @@ def frontier(
         return draws.transpose("chain", "draw", dim, missing_dims="ignore")
     if batch_tokens is None:
         raise AmountError(
-            "frontier: found compute as spent without batch_tokens; expected the tokens of a "
-            "batch, or compute_min, for a batch that follows the critical one."
+            "frontier: found compute as spent without batch_tokens. Give batch_tokens, or "
+            "compute_min for batches at the critical size."
         )
     split = Split.of(law, {"batch_tokens": batch_tokens})
     spending = Spending(ProductCost(6.0, "6ND"), amounts)

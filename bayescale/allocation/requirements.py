@@ -251,7 +251,7 @@ class _Targets:
             )
         if len(asked) == 2 and loss is None:
             raise AmountError(
-                "requirements: found n_params and n_tokens, which leave nothing to find; ask "
+                "requirements: found n_params and n_tokens, which leave nothing to solve for; use "
                 "bayescale.predict for their loss."
             )
         read = {name: parse_amounts(value, "count", name) for name, value in asked.items()}
@@ -279,9 +279,9 @@ class _Targets:
 
     def question(self, cost: Cost) -> str:
         return {
-            ("loss",): f"The least of {cost.name} that reaches a loss.",
+            ("loss",): f"The least cost ({cost.name}) that reaches a loss.",
             ("loss", "n_params"): "The tokens that a size needs to reach a loss.",
             ("loss", "n_tokens"): "The size that reaches a loss with given tokens.",
-            ("n_params",): f"The tokens for which a size is optimal, by {cost.name}.",
-            ("n_tokens",): f"The size for which tokens are optimal, by {cost.name}.",
+            ("n_params",): f"The tokens for which a size is optimal under {cost.name}.",
+            ("n_tokens",): f"The size for which tokens are optimal under {cost.name}.",
         }[tuple(self.amounts)]

@@ -298,7 +298,8 @@ def envelope(
     if len(curves) < 2 or starts[1] >= ends[-2]:
         raise RunsError(
             f"{runs.name}: found {len(curves)} curves of more than one checkpoint that overlap "
-            "in compute, expected at least 2. One row a run is for isoflop_parabolas or a law."
+            "in compute, expected at least 2. For a table with one row per run use "
+            "isoflop_parabolas, or fit a law."
         )
     grid = np.linspace(starts[1], ends[-2], budgets)
     along = np.stack(
@@ -327,8 +328,8 @@ def envelope(
     table = table[np.isfinite(optima[0])]
     at_edge = budgets - len(table)
     selected = (
-        "The least of several noisy curves lies below the frontier; a law fitted to all runs "
-        "does not select."
+        "The minimum over noisy curves is biased below the frontier; a law fitted to all runs has "
+        "no such selection bias."
     )
     left_out: tuple[str, ...] = ()
     if at_edge:
@@ -487,7 +488,7 @@ def _say_bias(bias: "pd.Series[float]", constants: Constants) -> str:
     parameters = constants.parameters
     low, high = np.expm1(bias.min()), np.expm1(bias.max())
     return (
-        "A parabola is not the shape of the loss: under the exponents "
+        "A parabola only approximates the loss: under the exponents "
         f"{parameters['alpha']:.3g} and {parameters['beta']:.3g} of {constants.name}, and with "
         f"these sizes, its minimum misses N_opt by {low:+.2%} to {high:+.2%}."
     )

@@ -1,1 +1,1 @@
-"""Command line: a thin layer that parses arguments, calls the library and prints results."""
+"""Command line: parses arguments, calls the library and prints results."""

@@ -55,9 +55,7 @@ class Limits:
                 object.__setattr__(self, entry.name, read)
         for needed, given in (("batch_tokens", "max_steps"), ("cluster", "max_days")):
             if getattr(self, given) is not None and getattr(self, needed) is None:
-                raise AmountError(
-                    f"{given}: found no {needed}, without which it is no limit; give both."
-                )
+                raise AmountError(f"{given}: found no {needed}, which this limit needs; give both.")
         for what, low, high in (
             ("params", self.min_params, self.max_params),
             ("tokens", self.min_tokens, self.most_tokens),

@@ -109,7 +109,7 @@ class DatasetCard:
             raise RunsError(
                 f"{path}: found checksum {found}, expected {self.checksum} from its card. The "
                 "table was changed or damaged; restore it, or update the card if the change is "
-                "meant."
+                "intended."
             )
 
 

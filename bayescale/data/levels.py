@@ -96,9 +96,8 @@ class Levels:
                 continue
             raise UnknownNameError(
                 f"groups: found {self.column} {value!r}; the levels that were fitted are {self}."
-                f"{did_you_mean(str(value), map(str, self.labels))} For one that was not fitted "
-                f"ask for {self.column}=bayescale.NEW, on the command line --new-level "
-                f"{self.column}."
+                f"{did_you_mean(str(value), map(str, self.labels))} For a new level "
+                f"use {self.column}=bayescale.NEW, on the command line --new-level {self.column}."
             )
 
     def __str__(self) -> str:

@@ -88,8 +88,8 @@ class Finding:
         else:
             first = "Correct the rows, or leave them out. "
         return (
-            f"{first}If it is right as it is, confirm it with units={{{self.column!r}: {base!r}}} "
-            f"(--unit {self.column}={base})."
+            f"{first}If the values are correct, confirm their unit with "
+            f"units={{{self.column!r}: {base!r}}} (--unit {self.column}={base})."
         )
 
     @property
@@ -223,7 +223,7 @@ def _of_amounts(
                     "compute",
                     np.ones(len(compute), dtype=bool),
                     False,
-                    lambda: f"compute is {_digits(middle)} times 6ND in the median.",
+                    lambda: f"compute is {_digits(middle)} times 6ND in the median run.",
                 )
         little = compute < LEAST_COMPUTE
         add(

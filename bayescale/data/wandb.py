@@ -84,14 +84,14 @@ def drop_unfinished(raw: RawTable) -> RawTable:
         if not finished.any():
             raise RunsError(
                 f"{raw.name}: no run has the state finished in the column {str(name)!r}; found "
-                f"{', '.join(sorted(set(states)))}. Leave the column out to read them all the same."
+                f"{', '.join(sorted(set(states)))}. Remove the column to read all runs."
             )
         if finished.all():
             return raw
         others = ", ".join(sorted(set(states[~finished])))
         count = f"{int((~finished).sum())} of {len(finished)} runs"
         note = Note(
-            f"left out what did not finish: {count} ({others})",
+            f"left out unfinished runs: {count} ({others})",
             "left out",
             columns=[str(name)],
             rows=raw.frame.index[~finished],

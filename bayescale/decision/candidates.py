@@ -53,7 +53,7 @@ def candidates_of(plans: Mapping[str, object]) -> dict[str, PlanSize]:
     found = {}
     for name, plan in plans.items():
         if name == OPTIMAL:
-            raise AmountError(f"plans: the name {OPTIMAL!r} is that of the plan to be chosen.")
+            raise AmountError(f"plans: the name {OPTIMAL!r} is reserved for the chosen plan.")
         if isinstance(plan, Mapping) and set(plan) == {"n_params", "n_tokens"}:
             plan = (plan["n_params"], plan["n_tokens"])
         if not isinstance(plan, list | tuple) or len(plan) != 2:

@@ -104,19 +104,19 @@ class CrossRegret(Result):
         # Only supported laws may hold, but any law may be believed.
         off = np.where(np.eye(len(mean), dtype=bool) | ~held, -np.inf, mean)
         believed, holds = (names[i] for i in divmod(int(off.argmax()), len(mean)))
-        dearest = float(off.max())
+        largest = float(off.max())
         worst = np.where(held, np.where(held, mean, -np.inf).max(axis=1), np.inf)
-        budget, lost = (format_budget(x * self.budget, self.cost.unit) for x in (1.0, dearest))
+        budget, lost = (format_budget(x * self.budget, self.cost.unit) for x in (1.0, largest))
         among = "these laws" if held.all() else "the laws that the runs support"
         found = [
             f"At {budget}, planning by {believed} where {holds} holds wastes "
-            f"{percent(dearest)} % of the budget ({lost}): the dearest mistake.",
-            f"The plan of {names[int(worst.argmin())]} is the safest: whichever of {among} holds, "
-            f"it is expected to waste at most {percent(float(worst.min()))} %.",
+            f"{percent(largest)} % of the budget ({lost}): the costliest error.",
+            f"The plan of {names[int(worst.argmin())]} is the minimax one: whichever of {among} "
+            f"holds, its expected regret is at most {percent(float(worst.min()))} % of the budget.",
         ]
         if not held.all():
             others = ", ".join(name for name, there in zip(names, held, strict=True) if not there)
-            found.append(f"The runs do not support {others}: a plan of it is not weighed.")
+            found.append(f"Not considered, since the runs do not support them: {others}.")
         return tuple(found)
 
 

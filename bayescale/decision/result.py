@@ -161,7 +161,7 @@ class Decision(Result):
             f"tokens ({format_number(row['tokens_per_param'])} per parameter): {rule} for {budget} "
             f"of {self.cost.name}.",
             f"Expect a loss of {text.interval(row, 'loss_run', lambda x: format_number(x, 4))}"
-            + (f" ({format_share(self.prob)} of what one run would show)." if drawn else "."),
+            + (f" ({format_share(self.prob)} predictive interval of one run)." if drawn else "."),
         ]
         if text.cluster is not None and row["spent"] > 0:
             found.append(f"It takes {format_days(row['days'])} on {text.cluster}.")
@@ -176,7 +176,7 @@ class Decision(Result):
             amounts.append(text.money(worth["money"]))
         found.append(
             f"Its expected regret is {format_number(100 * worth['share'], 2)} % of the budget "
-            f"({', '.join(amounts)}): the most that knowing the law exactly would be worth."
+            f"({', '.join(amounts)}): the expected value of perfect information about the law."
         )
         return tuple(found)
 
@@ -192,8 +192,8 @@ class Decision(Result):
                 f"Sizes from {format_count(band['lower'])} to {format_count(band['upper'])} are "
                 f"{near}{sure}."
                 if np.isfinite(band["lower"])
-                else f"No size is {near} with {format_share(self.prob)} probability; the most "
-                f"that any has is {format_share(round(float(band['probability']), 3))}."
+                else f"No size is {near} with {format_share(self.prob)} probability; the "
+                f"largest of any is {format_share(round(float(band['probability']), 3))}."
             )
         return tuple(found)
 
@@ -208,9 +208,9 @@ class Decision(Result):
             if times > FAR:
                 found.append(
                     f"Far beyond the data: the plan is {format_number(times, 2)} times the largest "
-                    "run, and regret does not include the law's being wrong there"
+                    "run, and regret does not include misfit of the law there"
                     + (
-                        " beyond what its elasticities drift."
+                        " beyond the drift of its elasticities."
                         if self.source.has_discrepancy
                         else "."
                     )
@@ -218,13 +218,13 @@ class Decision(Result):
         if self.no_optimum:
             found.append(
                 f"{format_share(round(self.no_optimum, 4))} of the draws have no optimum at this "
-                "budget and take no part."
+                "budget and are left out."
             )
         if self.regrets.limits:
             held = float(self.regrets.spending.at_limit(self.regrets.log_n_opt[..., None]).mean())
             if held > 0:
                 found.append(
-                    f"A limit ({self.regrets.limits}) holds back {format_share(round(held, 4))} "
+                    f"A limit ({self.regrets.limits}) binds in {format_share(round(held, 4))} "
                     "of the draws."
                 )
         caveat = self.regrets.curve.caveat

@@ -118,8 +118,8 @@ def _grid(fit: Fit, budget: float, training: Cost) -> dict[str, object]:
     ]
     if not inside:
         raise AmountError(
-            "budget: no run of a size like those fitted, and of their tokens per parameter, "
-            "costs so much or so little; give candidates of your own."
+            "budget: no run with a size and tokens per parameter near those fitted fits this "
+            "budget. Give another budget, or candidates of your own."
         )
     return {"n_params": [n for n, _ in inside], "n_tokens": [d for _, d in inside]}
 

@@ -101,7 +101,10 @@ class NextRuns(Result):
     def sentences(self) -> tuple[str, ...]:
         """The advice in words."""
         if not len(self.runs):
-            return ("No run that the budget allows is expected to teach anything.",)
+            return (
+                f"No run within the budget is expected to reduce the {MEANINGS[self.objective]} "
+                f"{self.target}.",
+            )
         percent = self.objective == "regret"
 
         def amount(value: float) -> str:
@@ -112,20 +115,24 @@ class NextRuns(Result):
         verb = "is" if len(self.runs) == 1 else "are"
         found = [
             f"The {count} ({format_compute(self.compute)}{self._price(self.compute)}) {verb} "
-            f"expected to cut the {what} {self.target} from {amount(self.before)} to "
-            f"{amount(self.after)}: by {amount(self.reduction)}, Monte Carlo error "
-            f"{amount(self.mcse)}.",
+            f"expected to reduce the {what} {self.target} from {amount(self.before)} to "
+            f"{amount(self.after)}: by {amount(self.reduction)}, with a Monte Carlo standard error "
+            f"of {amount(self.mcse)}.",
         ]
         if self.reduction <= 2.0 * self.mcse:
-            found.append("That is nothing, within Monte Carlo error.")
+            found.append("Within Monte Carlo error this is no reduction.")
         elif (saving := self.saving) is not None and self.regrets is not None:
             unit = self.regrets.cost.unit
             price = self._price(saving) if unit == "FLOP" else ""
             times = ""
             if unit == "FLOP":
                 ratio = format_number(saving / self.compute, 2)
-                times = f", {ratio} times what they cost"
-            found.append(f"That is worth {format_budget(saving, unit)}{price} there{times}.")
+                times = f", {ratio} times the cost of the runs"
+                if saving < self.compute:
+                    times += ": for this decision alone they are not worth their cost"
+            found.append(
+                f"At that budget the reduction saves {format_budget(saving, unit)}{price}{times}."
+            )
         return tuple(found)
 
     def _price(self, flop: float) -> str:

@@ -88,8 +88,8 @@ class DrawStore:
         self._records, self._end, self._size = _read(path)
         if not self._records or self._records[0].facts["kind"] != "fit":
             raise FitFileError(
-                f"{path}: a file of draws whose beginning is damaged, so that it does not say of "
-                "which fit they are. Remove it, and fit again."
+                f"{path}: the beginning of this file of draws is damaged, so its fit is unknown. "
+                "Remove it, and fit again."
             )
         packed = self._payload(self._records[0])
         facts = ("model", "runs", "digest", "provenance")
@@ -256,8 +256,8 @@ class DrawStore:
         with self.path.open("r+b", buffering=0) as file:
             if file.seek(0, os.SEEK_END) != self._size:
                 raise FitFileError(
-                    f"{self.path}: another process adds draws to it too. Stop one of the two, or "
-                    "give each a file of its own."
+                    f"{self.path}: another process also adds draws to this file. Stop one of the "
+                    "two, or give each its own file."
                 )
             try:
                 # Remove the rest of an incomplete write.
@@ -269,8 +269,8 @@ class DrawStore:
                 os.fsync(file.fileno())
             except OSError as error:
                 raise OSError(
-                    f"{self.path}: draws could not be added ({error.strerror}). Those that were "
-                    "there before are kept: make room, and fit again with the same store to go on."
+                    f"{self.path}: draws could not be added ({error.strerror}). Earlier draws are "
+                    "kept: free some space, and fit again with the same store to continue."
                 ) from None
             finally:
                 self._size = os.fstat(file.fileno()).st_size
@@ -305,8 +305,8 @@ class DrawStore:
             differences.append(f"bayescale: found version {version}, expected {__version__}")
         if differences:
             raise FitFileError(
-                f"{self.path}: the draws of another fit ({'; '.join(differences)}). Ask for the "
-                "same fit to go on with them, or give another file to begin anew."
+                f"{self.path}: the draws of another fit ({'; '.join(differences)}). Repeat that "
+                "fit to continue it, or give another file for a new one."
             )
 
 
@@ -383,7 +383,7 @@ def refuse_other_files(path: Path) -> None:
     """Raise FitFileError if the file exists and is not a store."""
     if not holds_draws(path):
         raise FitFileError(
-            f"{path}: not a file of draws that a fit kept. It was left as it is; give another."
+            f"{path}: not a file of draws that a fit kept. It was not changed; give another path."
         )
 
 

@@ -158,7 +158,7 @@ def _card_from(content: Mapping[str, Any], path: Path) -> Model:
         try:
             return Model.from_dict(content, str(path))
         except BayescaleError as error:
-            raise FitFileError(f"{path}: its card does not make sense here. {error}") from None
+            raise FitFileError(f"{path}: its card is not valid. {error}") from None
 
 
 def _check_whole(fit: Fit, path: str | Path) -> None:

@@ -176,8 +176,8 @@ class BrokenPowerLaw(Law):
             before, beyond = float(np.mean(position < smallest)), float(np.mean(position > largest))
             if beyond > _NOTABLE:
                 found.append(
-                    f"Break {i} lies beyond the data with probability {beyond:.2f}: what follows "
-                    "it is the prior's word, and no fit can foresee a break it has not seen."
+                    f"Break {i} lies beyond the data with probability {beyond:.2f}: the curve "
+                    "after it is determined by its prior, since no run lies there."
                 )
             if before > _NOTABLE:
                 found.append(

@@ -30,7 +30,10 @@ class DataConstrained(Law):
     same_scale: ClassVar[Mapping[str, str]] = {"n_unique_tokens": "n_tokens"}
     parameters: ClassVar[Mapping[str, Parameter]] = {
         **Chinchilla.parameters,
-        "R_D": Parameter(meaning="repetitions after which tokens stop paying", symbol="R_D^*"),
+        "R_D": Parameter(
+            meaning="repetitions after which repeated tokens lose most of their value",
+            symbol="R_D^*",
+        ),
         "R_N": Parameter(meaning="the same for excess parameters", symbol="R_N^*"),
     }
     coordinates: ClassVar[Mapping[str, Parameter]] = {

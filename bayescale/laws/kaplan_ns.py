@@ -16,7 +16,7 @@ _FLOP_PER_PARAM_TOKEN = 6.0
 
 _CAVEAT = (
     "Kaplan's L(N, S) was made for runs on fresh data with N counted without embeddings; under a "
-    "decaying learning rate steps and decay cannot be told apart."
+    "decaying learning rate the effects of steps and of decay are confounded."
 )
 
 

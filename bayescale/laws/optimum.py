@@ -59,7 +59,7 @@ class Split:
             raise UnsuitableLawError(
                 f"The law {law.name} is one of {law.response} in {', '.join(law.inputs)}; compute "
                 "can be split between size and tokens only under a law of the loss in n_params and "
-                "n_tokens. Ask bayescale.predict for its value anywhere, or fit a law of both."
+                "n_tokens. Use bayescale.predict for its value, or fit a law of both."
             )
         needed = [n for n in law.inputs if n not in ("n_params", "n_tokens", "n_steps")]
         missing = [name for name in needed if name not in fixed]

@@ -39,8 +39,7 @@ def check_identifiable(model: Model, runs: Runs) -> None:
     """
     for sentence in unidentified(model, runs):
         raise RunsError(
-            f"{runs.name}: {sentence} To see what the prior says all the same, fit with "
-            "unidentified='warn' (--anyway)."
+            f"{runs.name}: {sentence} To fit nevertheless, use unidentified='warn' (--anyway)."
         )
 
 
@@ -62,15 +61,15 @@ def unidentified(model: Model, runs: Runs, *, observed: bool = True) -> tuple[st
             found.append(
                 f"Every run has about {format_number(float(np.median(ratio)))} "
                 "tokens per parameter. Along one ratio the size term and the data term are two "
-                "power laws in the same variable and can be swapped, so their exponents and the "
-                "optimum stay at the prior. Add runs well above and below that ratio."
+                "power laws in the same variable, so their exponents and the optimum are not "
+                "identified. Add runs well above and below that ratio."
             )
     for name, column in columns.items():
         values = runs.column(column)
         if _span(values) < SAME and name not in law.fixed_reference:
             found.append(
                 f"Every run has {column} = {format_count(float(values[0]))}, so its "
-                "effect cannot be told from the floor. Add runs at other values."
+                "effect cannot be separated from the floor. Add runs at other values."
             )
     return tuple(found)
 
@@ -119,8 +118,8 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
                 found.append(
                     _said(
                         column,
-                        f"Every run has {column} = {format_count(float(values[0]))}: what depends "
-                        "on it rests on its prior.",
+                        f"Every run has {column} = {format_count(float(values[0]))}: its effect is "
+                        "determined by the prior alone.",
                     )
                 )
             continue
@@ -128,7 +127,7 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
             found.append(
                 _said(
                     f"values of {column}",
-                    f"Only {distinct} distinct values of {column}: its exponent rests on few "
+                    f"Only {distinct} distinct values of {column}: its exponent depends on few "
                     "points and on its prior.",
                     statistic=distinct,
                 )
@@ -141,7 +140,7 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
         decades = _decades(size * tokens)
         if decades < 1:
             found.append(
-                _narrow("compute", decades, "the floor, and all beyond them, rests on the priors")
+                _narrow("compute", decades, "the floor and extrapolations depend on the priors")
             )
     found += [_said("noise", sentence) for sentence in model.noise.warnings(runs)]
     if law.takes_size_and_tokens:
@@ -152,7 +151,7 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
                     "tokens per parameter",
                     "Tokens per parameter vary by a factor "
                     f"{format_number(float(np.exp(spread)), 2)} only: size and data effects are "
-                    "hard to tell apart.",
+                    "hard to separate.",
                     statistic=spread,
                 )
             )
@@ -168,10 +167,9 @@ def _left_over(model: Model, runs: Runs) -> list[Check]:
         return []
     of_runs = f"{len(runs)} runs" + (f" of {settings} settings" if settings < len(runs) else "")
     said = f"There are {of_runs} for {model.n_free} unknowns, {unknown} of them of the law: " + (
-        "the law can pass through them, so that they say nothing of whether it holds. Add runs, "
-        "or fit a simpler law."
+        "the law can interpolate them, so they do not test it. Add runs, or fit a simpler law."
         if status == "failed"
-        else "whether the law holds is hardly tested, and how runs scatter rests on its prior."
+        else "they hardly test the law, and the noise scale depends on its prior."
     )
     return [_said("runs", said, status, left)]
 

@@ -35,8 +35,8 @@ def against_the_law(model: Model, runs: Runs) -> Iterator[str]:
     if np.ptp(response) < 1e-9:
         value = f"{float(np.exp(response[0])):g}"
         yield (
-            f"Every run has {law.response} = {value}: it does not depend on what runs were given, "
-            "so there is nothing to learn from. Check that the column is the right one."
+            f"Every run has {law.response} = {value}: it does not depend on the inputs, so the law "
+            "is not identified. Check that the column is the right one."
         )
         return
     if not law.monotone:

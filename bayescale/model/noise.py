@@ -117,7 +117,8 @@ class CheckpointCorrelation:
     def __post_init__(self) -> None:
         if self.alike is not None and getattr(self.alike, "support", "") != "unit":
             raise CardError(
-                f"noise.checkpoints.alike: found {quoted(self.alike)}, expected a prior on a share."
+                f"noise.checkpoints.alike: found {quoted(self.alike)}, expected a prior on values "
+                "between 0 and 1."
             )
         _check_text("checkpoints.run", self.run)
         _check_text("checkpoints.along", self.along)
@@ -203,8 +204,8 @@ class Noise:
         for name in ("inefficiency", "standard_error", "rounding"):
             if self.checkpoints is not None and getattr(self, name):
                 raise CardError(
-                    f"noise: found checkpoints and {name}, expected one of the two: what is not "
-                    "correlated along training would have to be told from what is, run by run."
+                    f"noise: found checkpoints and {name}, expected one of the two: components of "
+                    "noise with and without correlation along training are not separable."
                 )
 
     @property
@@ -301,11 +302,11 @@ class Noise:
         found = []
         if self.checkpoints is not None and not np.any(known["previous"] != np.arange(len(runs))):
             found.append(
-                f"No two rows are checkpoints of one {self.checkpoints.run}: how they are "
-                "correlated rests on its prior."
+                f"No two rows are checkpoints of one {self.checkpoints.run}: the correlation of "
+                "checkpoints is determined by its prior alone."
             )
         if self.censored and np.all(known["censored"] > 0.5):
-            found.append("Every run diverged: nothing says how low the response lies.")
+            found.append("Every run diverged: the runs do not identify the level of the response.")
         return tuple(found)
 
     def facts_of_plans(self, count: int) -> dict[str, NDArray[np.float64]]:

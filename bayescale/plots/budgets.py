@@ -107,7 +107,7 @@ def draw_fan(
     if len(marked):
         at = quantiles(marked)
         ax.vlines(marked, at[0], at[-1], color="black", linewidth=2.2)
-        ax.plot(marked, at[2], "D", color="black", markersize=5, label="asked budgets, 90 %")
+        ax.plot(marked, at[2], "D", color="black", markersize=5, label="given budgets, 90 %")
 
 
 def finish(ax: Axes, style: Callable[[Axis], None], what: str, cost: Cost) -> None:

@@ -101,7 +101,7 @@ def decision_prior(
     count_axis(ax.xaxis)
     ax.set_yticks([])
     ax.set_xlabel(f"compute-optimal parameters at {format_budget(float(budgets[0]), cost.unit)}")
-    ax.set_ylabel("density in ln N, each over its highest")
+    ax.set_ylabel("density in ln N, relative to its maximum")
     ax.legend(fontsize=8, title=f"median, {format_share(prob)} interval", title_fontsize=8)
     tidy(ax)
     return ax

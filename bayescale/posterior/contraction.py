@@ -12,11 +12,11 @@ from bayescale.model.identifiability import unidentified
 from bayescale.posterior.fitted import FittedModel
 from bayescale.units import format_number
 
-LEARNT = 0.5
+WELL_IDENTIFIED = 0.5
 """Contraction below which a coordinate counts as weakly identified: the posterior retains more
 than half of the prior variance."""
 
-HARDLY = 0.25
+BARELY_IDENTIFIED = 0.25
 """Contraction below which posterior intervals are at least 0.87 times as wide as prior ones."""
 
 _WIDE, _WIDE_EXPONENT = 0.2, 0.1
@@ -53,12 +53,12 @@ def contraction(fit: FittedModel) -> "pd.Series[float]":
     return _contraction(fit, _drawn(fit))
 
 
-def not_told(fit: FittedModel) -> tuple[str, ...]:
+def weakly_identified(fit: FittedModel) -> tuple[str, ...]:
     """Return the names of weakly identified coordinates: all, if the law is not identifiable."""
     found = contraction(fit)
     if unidentified(fit.model, fit.runs):
         return tuple(map(str, found.index))
-    return tuple(map(str, found.index[found < LEARNT]))
+    return tuple(map(str, found.index[found < WELL_IDENTIFIED]))
 
 
 def check_learning(fit: FittedModel) -> Check:
@@ -72,35 +72,35 @@ def check_learning(fit: FittedModel) -> Check:
     found = _contraction(fit, drawn)
     wide = [_spread(fit, str(name), fit.posterior[str(name)]) > _WIDE for name in found.index]
     found_wide = found[wide]
-    weak = [str(name) for name in found_wide.index[found_wide < LEARNT]]
+    weak = [str(name) for name in found_wide.index[found_wide < WELL_IDENTIFIED]]
     before, after = _exponents(fit, drawn)
     if before is not None and after is not None:
         left = float(after.var() / before.var())
-        if 1.0 - left < HARDLY and after.std() > _WIDE_EXPONENT:
+        if 1.0 - left < BARELY_IDENTIFIED and after.std() > _WIDE_EXPONENT:
             return Check(
                 name="learning",
                 status="failed",
                 statistic=1.0 - left,
-                sentence=f"The runs hardly tell the exponent of N_opt in compute: it is "
-                f"{_ends(after)} with them and {_ends(before)} without (90 %), so plans are mostly "
-                "those of the priors. Add runs, over a wider range or of less scatter.",
+                sentence=f"The runs hardly identify the exponent of N_opt in compute: its 90 % "
+                f"interval is {_ends(after)}, and {_ends(before)} in the prior, so plans mostly "
+                "follow the priors. Add runs over a wider range, or with less noise.",
             )
-    elif len(found) and len(found_wide) == len(found) and bool((found < HARDLY).all()):
+    elif len(found) and len(found_wide) == len(found) and bool((found < BARELY_IDENTIFIED).all()):
         return Check(
             name="learning",
             status="failed",
             statistic=float(found.max()),
-            sentence=f"The runs hardly tell {', '.join(map(str, found.index))}: what is said of "
-            "them is the priors. Add runs, over a wider range or of less scatter.",
+            sentence=f"The runs hardly identify {', '.join(map(str, found.index))}: their "
+            "posteriors mostly follow the priors. Add runs over a wider range, or with less noise.",
         )
     return Check(
         name="learning",
         status=verdict(failed=False, remark=bool(weak)),
         statistic=float(found.min()) if len(found) else np.nan,
-        sentence=f"The runs do not tell {', '.join(weak)}: more than half of the variance of "
-        "the prior is left."
+        sentence=f"The runs only weakly identify {', '.join(weak)}: more than half of the prior "
+        "variance remains."
         if weak
-        else "The runs tell every elasticity and exponent that was not known.",
+        else "The runs identify every elasticity and exponent that the priors leave open.",
     )
 
 
@@ -120,10 +120,10 @@ def check_priors(fit: FittedModel) -> Check:
     if tails.get(_SCATTER, 1.0) < IMPOSSIBLE:
         sentence = (
             f"The scatter of log {fit.response} is {format_number(middles[_SCATTER], 2)}, to which "
-            f"the prior of sigma, {fit.model.all_priors[_SCATTER]}, gives a probability of "
-            f"{tails[_SCATTER]:.0e}: the law leaves out far more than its card allows for. Look "
-            "for rows read wrongly or for several sources in one table; if runs do scatter so "
-            "much, state a wider prior."
+            f"the prior of sigma, {fit.model.all_priors[_SCATTER]}, gives a tail probability "
+            f"of {tails[_SCATTER]:.0e}: the misfit is far larger than the card allows for. Look "
+            "for rows read wrongly or for several sources in one table; if runs do scatter this "
+            "much, give a wider prior."
         )
         return Check(name="priors", status="failed", statistic=tails[_SCATTER], sentence=sentence)
     at = min(tails, key=lambda name: tails[name])
@@ -132,11 +132,11 @@ def check_priors(fit: FittedModel) -> Check:
         name="priors",
         status=verdict(failed=False, remark=odd),
         statistic=tails[at],
-        sentence=f"The runs put {at} at {format_number(middles[at], 2)}, beyond what its prior, "
-        f"{fit.model.all_priors[at]}, expects (probability {tails[at]:.1g}): one of the two is "
-        "mistaken."
+        sentence=f"The posterior median of {at}, {format_number(middles[at], 2)}, lies in the tail "
+        f"of its prior, {fit.model.all_priors[at]} (probability {tails[at]:.1g}): the runs and "
+        "the prior conflict."
         if odd
-        else "What the runs say lies where the priors expect it.",
+        else "The posterior is consistent with the priors.",
     )
 
 

@@ -128,9 +128,9 @@ def check_pattern(fit: FittedModel, scores: Scores) -> Check:
         status=verdict(failed=odd and share > MOSTLY, remark=odd),
         statistic=chance,
         sentence=f"Residuals follow a pattern in {where} that makes up {percent(share)} of their "
-        f"scatter (p-value {chance:.1g}): the law bends otherwise than these runs. Compare laws"
+        f"scatter (p-value {chance:.1g}): the law does not fit these runs. Compare laws"
         + (", or let this one drift (chinchilla-drift)" if drift else "")
-        + (", or let the rows of a run err together ([noise.checkpoints])." if rows else ".")
+        + (", or correlate the rows of a run ([noise.checkpoints])." if rows else ".")
         if odd
         else f"Residuals follow no pattern in {where} (p-value {chance:.2g}).",
     )
@@ -174,9 +174,9 @@ def check_tails(fit: FittedModel, scores: Scores) -> Check:
         status=verdict(failed=at_bound),
         statistic=middle,
         sentence=f"{said}, at their lower bound of {bound:g}: {far} of {len(scores.kept)} runs lie "
-        "more than 3 sigma off the law, which follows the others at their cost. Either these runs "
-        "are mistaken, or the law does not bend as they do, or runs scatter more than the prior of "
-        "sigma lets them; its parameters are not to be used."
+        "more than 3 sigma from the law, which fits the others at their expense. These runs are "
+        "outliers, or the law does not fit, or the prior of sigma is too narrow; do not use the "
+        "parameters."
         if at_bound
         else f"{said}.",
     )

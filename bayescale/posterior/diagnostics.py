@@ -182,7 +182,7 @@ def gate(table: pd.DataFrame, chains: int, *, by_chance: bool = False) -> tuple[
         more = f" (and of {len(above) - 1} more)" if len(above) > 1 else ""
         said = (
             f"R-hat of {table.index[worst]} is {r_hats[worst]:.3f}{more}, above {R_HAT}, and "
-            f"passes as chance: chains that agree reach {limits[worst]:.3f} once in "
+            f"passes as chance: converged chains reach {limits[worst]:.3f} once in "
             f"{1 / BY_CHANCE:.0f} at as few effective samples."
         )
         name = "R-hat by chance"

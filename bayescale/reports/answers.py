@@ -19,13 +19,13 @@ from bayescale.reports.blocks import Answer, Table, table_of
 from bayescale.units import format_count, format_number, format_share
 
 DRAWS = 2000
-"""Draws over which regret is averaged: a probability is then known to about one per cent, and is
-printed as such, and a frontier for each draw is not dear."""
+"""Draws over which regret is averaged: enough for probabilities to about one per cent, the
+precision at which they are printed, and few enough for a frontier of each draw."""
 
 RECOMMENDED = "recommended here"
 _LEAST = "least expected regret"
 _STYLES = dict(TEXT_COLUMNS.values())
-"""How people read each quantity of a plan."""
+"""Formatter of each quantity of a plan."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ LABELS = {
     "d_opt": "tokens D",
     "tokens_per_param": "tokens per parameter",
     "loss_plan": "loss of that plan",
-    "loss_run": "loss of one run of it",
+    "loss_run": "loss of one run of that plan",
 }
 
 

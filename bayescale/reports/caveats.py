@@ -59,18 +59,19 @@ def _of_the_law(fit: Fit) -> list[str]:
     model = fit.model
     left_out = []
     if not model.discrepancy:
-        left_out.append("that the law may bend")
+        left_out.append("misfit of the law")
     if "n_params" in fit.columns.values() and not (model.noise.checkpoints or model.effects):
-        left_out.append("that runs of one size err together")
+        left_out.append("errors that runs of one size share")
     found = []
     if left_out:
         found.append(
-            f"The intervals condition on the law; they do not include {', nor '.join(left_out)}."
+            f"The intervals are conditional on the law; they do not include "
+            f"{' or '.join(left_out)}."
         )
     else:
         found.append(
-            "The intervals condition on the form of the law, its drift included; compare laws to "
-            "see what another would say."
+            "The intervals are conditional on the form of the law, including its drift; compare "
+            "laws to see how much depends on it."
         )
     if fit.response == "loss":
         floor = fit.law.floor
@@ -114,16 +115,18 @@ def _of_the_data(fit: Fit, plan: Allocation | None) -> list[str]:
         missing.append("whether each run's schedule ended with it and its learning rate was tuned")
     if missing:
         found.append(
-            f"The runs do not say {', nor '.join(missing)}"
+            f"The runs do not record {' or '.join(missing)}"
             + (
-                "; answers differ by several times with that (see Porian et al. 2024, "
-                "arXiv:2406.19146)."
+                "; this can change answers several-fold (see Porian et al. 2024, arXiv:2406.19146)."
                 if plan is not None
                 else "."
             )
         )
     if not _repeated(fit):
-        found.append("No repeats: the scatter between seeds is not told apart from lack of fit.")
+        found.append(
+            "No setting has runs of several seeds, so noise between seeds cannot be separated from "
+            "lack of fit."
+        )
     return found
 
 

@@ -134,7 +134,7 @@ def families_section(some: Fit, plan: Allocation | None, prob: float) -> Section
 
 
 def comparison_section(comparison: Comparison, plan: Allocation | None) -> Section:
-    """Return which laws the same runs support, what each would plan, and what a mistake costs."""
+    """Return which laws the runs support, the plan under each, and the regret of a wrong one."""
     blocks: list[Table | Points | Picture] = [
         Points((comparison.headline, *comparison.sentences, *comparison.caveats)),
         table_of(comparison.text_table(), "Laws on the same runs", comparison.table()),
@@ -156,12 +156,12 @@ def comparison_section(comparison: Comparison, plan: Allocation | None) -> Secti
         try:
             crossed = cross_regret(planned, compute=budget, supported=kept or None, **plan.terms)
         except BayescaleError as error:
-            blocks.append(Points((f"What a wrong law costs could not be worked out: {error}",)))
+            blocks.append(Points((f"The regret of a wrong law could not be computed: {error}",)))
         else:
             matrix = table_of(
                 crossed.text_table(),
-                f"Planned by one law where another holds, at {plan.text_budget(budget)}: expected "
-                "regret and 90 % interval",
+                f"Regret of planning by one law where another holds, at "
+                f"{plan.text_budget(budget)}: expectation and 90 % interval",
                 crossed.table(),
             )
             blocks += [matrix, Points(crossed.sentences)]
@@ -171,12 +171,12 @@ def comparison_section(comparison: Comparison, plan: Allocation | None) -> Secti
 def sensitivity_section(
     cuts: ExpandingWindow | None, multiverse: Multiverse | None
 ) -> Section | None:
-    """Return whether the answer moves with the runs, and with choices of the analysis."""
+    """Return whether the answer depends on the range of runs and on choices of the analysis."""
     blocks: list[Table | Points | Picture] = []
     if cuts is not None:
         said = cuts.caveats
         if not said and cuts.meet():
-            said = ("The first and the last interval of the exponent meet.",)
+            said = ("The first and the last interval of the exponent overlap.",)
         blocks += [
             table_of(
                 cuts.text_table(),

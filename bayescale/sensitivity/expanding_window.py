@@ -104,9 +104,10 @@ class ExpandingWindow(Result):
                 moved.append(f"{what} is {first}, but {last}")
         if moved:
             found.append(
-                f"The answer moves with the runs: {'; '.join(moved)}. The first and the last "
-                f"{format_share(self.prob)} interval do not meet: the law bends, or smaller runs "
-                "are not like larger ones, and runs larger still would move the answer again."
+                f"The answer changes with the range of the runs: {'; '.join(moved)}. The first and "
+                f"the last {format_share(self.prob)} interval do not overlap: the law does not "
+                "hold over the whole range, or smaller runs differ from larger ones, and still "
+                "larger runs may change the answer again."
             )
         return tuple(found)
 

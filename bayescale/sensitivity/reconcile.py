@@ -234,7 +234,7 @@ def _ladders(runs: Runs, by: str | None) -> list[tuple[str, Runs]]:
         return [(runs.name, runs)]
     if by not in runs.table:
         raise RunsError(
-            f"{runs.name}: found no column {by!r}, by which ladders are told apart; the columns "
+            f"{runs.name}: found no column {by!r}, which separates the ladders; the columns "
             f"are {', '.join(runs.table.columns)}."
         )
     labels = runs.table[by].astype(str)
@@ -265,8 +265,8 @@ def _selections(
         if len(selected.families) > 1:
             raise RunsError(
                 f"{runs.name}, step {step.name}: found runs of {len(selected.families)} families "
-                f"({', '.join(selected.families)}), expected one. Walk them one by one "
-                "(by='family'), or give steps that tell them apart."
+                f"({', '.join(selected.families)}), expected one. Analyse each alone "
+                "(by='family'), or give steps that select one."
             )
         if found and selected.fingerprint == found[-1][1].fingerprint:
             caveats.append(f"{ladder}, {step.name}: it changes nothing here.")

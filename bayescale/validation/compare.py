@@ -19,7 +19,7 @@ from bayescale.errors import BayescaleWarning, RunsError, SamplingError
 from bayescale.inference.fit import fit as fit_model
 from bayescale.model.card import Model, load_model
 from bayescale.model.inputs import runs_for
-from bayescale.posterior.contraction import not_told
+from bayescale.posterior.contraction import weakly_identified
 from bayescale.posterior.fit import Fit
 from bayescale.units import Amount
 from bayescale.validation.leave_one_out import Units, score_left_out, units_of
@@ -146,7 +146,6 @@ def compare(
     scales = leave_scale_out([*models.values()], table, cuts, scale=scale, **options)
     left_out = score_left_out(fits, table, units, folds=folds, **options)
     clustered_by, clusters = _clusters(table, units)
-    told = {name: not_told(fit) for name, fit in fits.items()}
     found = Comparison(
         fits=dict(fits),
         runs=table,
@@ -154,7 +153,7 @@ def compare(
         left_out=left_out,
         weights=pd.Series(dtype=float),
         unfitted=unfitted,
-        not_told=told,
+        weakly_identified={name: weakly_identified(fit) for name, fit in fits.items()},
         scale=scale,
         clusters=clusters,
         clustered_by=clustered_by,

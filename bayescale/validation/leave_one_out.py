@@ -101,7 +101,7 @@ def units_of(runs: Runs, models: Mapping[str, Model], by: str | None = None) -> 
         if len(np.unique(np.stack([whole, codes]), axis=1).T) > len(np.unique(whole)):
             raise RunsError(
                 f"{runs.name}: found by = {by!r}, which splits runs of one {column}, but the "
-                f"noise of {name} relates those. Leave out whole groups of {column}."
+                f"noise of {name} correlates those. Leave out whole groups of {column}."
             )
     texts = [f"{x:.4g}" if isinstance(x, float) else str(x) for x in levels.labels.tolist()]
     return Units(codes, tuple(texts), by, why)
@@ -113,7 +113,7 @@ def _choose(runs: Runs, related: Mapping[str, str]) -> tuple[str, str]:
         column = min(related.values(), key=lambda c: len(Levels.of(runs, c)))
         names = ", ".join(name for name, own in related.items() if own == column)
         return column, (
-            f"Whole groups of one {column} are left out: the noise of {names} relates their runs."
+            f"Whole groups of one {column} are left out: the noise of {names} correlates them."
         )
     if "run" in runs.table and runs.table["run"].duplicated().any():
         return "run", "Whole runs are left out: rows of one run are its checkpoints."

@@ -38,9 +38,8 @@ class Comparison(Result):
         Stacking weights of the eligible laws, from the held-out scales.
     unfitted
         Laws that could not be fitted to these runs, with the reason.
-    not_told
-        Coordinates of each law that the runs do not identify: their posterior variance is above
-        half of the prior variance.
+    weakly_identified
+        Coordinates of each law whose posterior variance is above half of the prior variance.
     scale, clusters
         The column of the scale; and the cluster of each run, for the standard errors of
         differences.
@@ -56,7 +55,7 @@ class Comparison(Result):
     left_out: LeftOut
     weights: "pd.Series[float]"
     unfitted: Mapping[str, str]
-    not_told: Mapping[str, Sequence[str]]
+    weakly_identified: Mapping[str, Sequence[str]]
     scale: str
     clusters: NDArray[np.int64]
     clustered_by: str = ""
@@ -69,7 +68,9 @@ class Comparison(Result):
         A law with evident lack of fit is eligible, since the comparison is relative.
         """
         return tuple(
-            name for name, fit in self.fits.items() if fit.gates.ok and not self.not_told[name]
+            name
+            for name, fit in self.fits.items()
+            if fit.gates.ok and not self.weakly_identified[name]
         )
 
     @property
@@ -185,8 +186,8 @@ class Comparison(Result):
         against = {check.name for check in fit.criticism if check.failed}
         if against:
             said.append(f"contradicted by these runs ({', '.join(sorted(against))})")
-        if self.not_told[name]:
-            said.append(f"not identified: these runs do not tell {', '.join(self.not_told[name])}")
+        if self.weakly_identified[name]:
+            said.append(f"not identified by these runs ({', '.join(self.weakly_identified[name])})")
         poor = [_amount(self.scale, c) for c in self.cuts if not self._ok_below(name, c)]
         if poor:
             said.append(f"failed its gates below {', '.join(poor)}")
@@ -222,19 +223,19 @@ class Comparison(Result):
         worse = [n for n in first.scored if n in self.eligible and n not in (first.best, *same)]
         reach = f"within the range of these runs ({self._range})"
         if same:
-            said = f"Larger scales do not tell {_listed(sorted([first.best, *same]))} apart {reach}"
+            said = f"Larger scales do not separate {_listed(sorted([first.best, *same]))} {reach}"
         elif worse:
             said = f"Larger scales support {first.best} {reach}"
         else:
             return f"{first.best} is the only law that can be judged on these runs."
         if worse:
-            said += f", {'and speak ' if same else ''}against {_listed(worse)}"
+            said += f", and do not support {_listed(worse)}" if same else f", not {_listed(worse)}"
         others = [n for n in (first.best, *same) if n in second.scored]
         lost = [n for n in others if n != second.best and not second.ties(n)]
         if second.best and lost and second.best not in lost:
             said += (
                 f". Runs left out among the others prefer {second.best}: it describes these runs "
-                "better, which is not to say that it goes on better"
+                "better, which does not imply that it extrapolates better"
             )
         return said + "."
 
@@ -260,15 +261,15 @@ class Comparison(Result):
             found.append(f"{name} cannot win: {self.status(name)}.".replace("..", "."))
             scored = name in self.by_scale.scored and self.by_scale.best
             if scored and self.by_scale.ahead(name):
-                found[-1] += " It has the highest score all the same, which is not to be relied on."
+                found[-1] += " Its score is the highest, but is not reliable."
         parts = len(self.by_scale.densities)
         counted = f"whole groups of one {self.clustered_by}" if self.clustered_by else "single runs"
         found.append(
-            f"Within {ERRORS:g} standard errors differences are ties; those of larger scales are "
-            f"over {parts} {counted}, or over cuts where that is more."
-            + (" So few make it uncertain itself." if parts < FEW else "")
+            f"Differences within {ERRORS:g} standard errors are ties. Standard errors at larger "
+            f"scales are over {parts} {counted}, or over cuts if that gives a larger one."
+            + (" With so few the standard errors are uncertain." if parts < FEW else "")
             + (
-                " One cut is one forecast, whose error all runs above it share: give more cuts."
+                " All runs above one cut share the error of one forecast: give more cuts."
                 if len(self.cuts) == 1
                 else ""
             )

@@ -106,9 +106,9 @@ def test_batch_adjusted_compute_is_never_taken_for_compute():
 
 def test_another_cost_moves_along_the_frontier(fit):
     double = ProductCost(12.0, "12ND")
-    dear = bs.allocate(fit, compute=1e22, cost=double)
+    doubled = bs.allocate(fit, compute=1e22, cost=double)
     plain = bs.allocate(fit, compute=5e21)
-    np.testing.assert_allclose(dear.draws["n_opt"], plain.draws["n_opt"], rtol=1e-12)
+    np.testing.assert_allclose(doubled.draws["n_opt"], plain.draws["n_opt"], rtol=1e-12)
 
 
 @pytest.mark.parametrize("budget", [0, -1e21, "much", "nan", [], [1e21, None], np.inf])

@@ -91,7 +91,7 @@ def test_failed_fits_are_flagged(failed_fit):
     ("asked", "words"),
     [
         ({}, "found nothing, expected a loss"),
-        ({"n_params": "7B", "n_tokens": "1T"}, "leave nothing to find"),
+        ({"n_params": "7B", "n_tokens": "1T"}, "leave nothing to solve for"),
         ({"loss": 2, "n_params": "7B", "n_tokens": "1T"}, "found loss, n_params, n_tokens"),
         ({"loss": [2, 2.1], "n_params": ["7B"] * 3}, "found 2 of loss and 3 of n_params"),
         ({"loss": "low"}, "loss: found 'low'"),
@@ -118,9 +118,9 @@ def test_limits_that_make_no_sense(limits, words):
         bs.Limits(**limits)
 
 
-def test_budgets_that_reach_to_no_plan_inside_the_limits():
+def test_budgets_that_pay_for_no_plan_within_the_limits():
     limits = bs.Limits(min_params="10B", min_tokens="1T")
-    with pytest.raises(AmountError, match="1e20 FLOP of 6ND does not reach to any plan"):
+    with pytest.raises(AmountError, match="1e20 FLOP of 6ND does not pay for any plan"):
         bs.allocate(bs.published("besiroglu2024"), compute=[1e24, 1e20], limits=limits)
 
 

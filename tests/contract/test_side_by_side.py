@@ -161,7 +161,7 @@ def test_p_best_is_of_plans_that_spend_alike(fits):
     size = 9e9
     plans = {
         "same": (2 * size, BUDGET / 6 / (2 * size)),
-        "dear": (size, 10 * BUDGET / 6 / size),
+        "expensive": (size, 10 * BUDGET / 6 / size),
         "cheap": (size, 0.1 * BUDGET / 6 / size),
         "too large": (100 * size, BUDGET / 6 / (100 * size)),
     }
@@ -177,7 +177,7 @@ def test_p_best_is_of_plans_that_spend_alike(fits):
     assert table["note"].to_dict() == {
         "recommended": "",
         "same": "",
-        "dear": "10.0 times the budget",
+        "expensive": "10.0 times the budget",
         "cheap": "0.100 times the budget",
         "too large": "above 500B parameters",
     }

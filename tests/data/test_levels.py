@@ -178,11 +178,11 @@ def test_groups_on_the_command_line(run, saved, verb):
     assert "card, of family c4)" in run(*asked, "--group", "family=c4")[1].splitlines()[0]
     assert "card, of a new family)" in run(*asked, "--new-level", "family")[1].splitlines()[0]
     for wrong, words in (
-        (("--group", "family=c5"), "Did you mean 'c4'? For one that was not fitted ask for"),
+        (("--group", "family=c5"), "Did you mean 'c4'? For a new level use family=bayescale.NEW"),
         (("--group", "famly=c4"), "groups: found 'famly', expected one of the columns"),
         (("--new-level", "famly"), "groups: found 'famly', expected one of the columns"),
         (("--group", "family=c4", "--group", "family=redpajama"), "--group: found family twice"),
-        (("--group", "family=c4", "--new-level", "family"), "--new-level: found family, of which"),
+        (("--group", "family=c4", "--new-level", "family"), "--new-level: found family, for which"),
     ):
         code, out, err = run(*asked, *wrong)
         assert (code, out) == (2, ""), wrong

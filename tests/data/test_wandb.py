@@ -65,7 +65,7 @@ def test_the_table_of_runs_that_weights_and_biases_exports(tmp_path):
     runs = bs.load_runs(path)
     same(runs)
     assert list(runs.table["run"]) == ["a", "c", "d"]
-    assert runs.notes[0] == "left out what did not finish: 1 of 4 runs (crashed)"
+    assert runs.notes[0] == "left out unfinished runs: 1 of 4 runs (crashed)"
 
 
 @pytest.mark.parametrize("style", ["python", "json"])

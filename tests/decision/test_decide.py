@@ -174,7 +174,7 @@ def test_plans_that_break_a_limit_or_the_budget_say_so(fit):
     assert found.plan["n_params"] == pytest.approx(4e10)
     assert found.plan["n_tokens"] == pytest.approx(2e12)
     assert found.plan["regret"] == pytest.approx(0.0, abs=1e-6), "the best inside the limits"
-    assert any("holds back" in sentence for sentence in found.caveats)
+    assert any("binds in" in sentence for sentence in found.caveats)
 
 
 def test_a_kink_at_a_limit_on_tokens_is_found(fit):
@@ -221,7 +221,7 @@ def test_words_for_a_manager(decision):
     assert said.startswith("chinchilla law")
     assert "Far beyond the data: the plan is 44 times the largest run" in decision.caveats[0]
     assert "days on 2,048 GPUs at 40 %" in said
-    assert "knowing the law exactly would be worth" in said
+    assert "the expected value of perfect information" in said
     text = decision.text_table()
     assert text.loc["70B on 1.4T", "D (tokens)"] == "1.40T"
     assert text.loc["7B on 2T", "P(best)"] == ""
@@ -268,7 +268,7 @@ def test_failed_fits_lead_with_it(failed_fit):
         ({"compute": "much"}, "compute: found 'much'"),
         ({"compute": 1e22, "plans": {"x": "7B"}}, "plans, 'x': found '7B'"),
         ({"compute": 1e22, "plans": {"x": ("7B", "far")}}, "'x', n_tokens: found 'far'"),
-        ({"compute": 1e22, "plans": {"recommended": (1, 2)}}, "is that of the plan to be chosen"),
+        ({"compute": 1e22, "plans": {"recommended": (1, 2)}}, "is reserved for the chosen plan"),
         ({"compute": 1e22, "serving": "lots"}, "serving n_tokens: found 'lots'"),
         ({"compute": 1e22, "fixed": {"n_experts": 3}}, "expected nothing"),
     ],

@@ -154,7 +154,7 @@ def test_decide(run, saved):
     assert code == 0
     assert out.startswith("chinchilla law")
     assert "- Train 71." in out and "on 2,048 GPUs at 40 %." in out
-    assert "the most that knowing the law exactly would be worth" in out
+    assert "the expected value of perfect information about the law" in out
     assert max(map(len, out.splitlines()[-14:])) < 100, "plans side by side fit on a screen"
     heading = next(line for line in out.splitlines() if "recommended" in line)
     assert heading.split() == ["plan", "recommended", "7B", "on", "2T", "as", "published"]
@@ -194,8 +194,8 @@ def test_next(run, saved, tmp_path):
     asked = ("next", saved, "--target", "5.76e23", "--budget", "1e22", "--runs", "2")
     code, out, _ = run(*asked, *CLUSTER)
     assert code == 0
-    assert "expected to cut the expected regret at 5.76e23 FLOP" in out
-    assert "Monte Carlo error" in out
+    assert "expected to reduce the expected regret at 5.76e23 FLOP" in out
+    assert "with a Monte Carlo standard error of" in out
     facts = json.loads(run(*asked, "--json")[1])
     assert facts["passed"] is True
     assert len(facts["runs"]) == 2 and facts["mcse"] < facts["reduction"]
@@ -385,7 +385,7 @@ def test_expanding_window(run, tmp_path):
     asked = ("chinchilla", "chinchilla", "--compute", "5.76e23", "--draws", "200", "--quiet")
     code, out, err = run("expanding-window", *asked, "--cut", "1e20", "--figure", str(figure))
     assert code == 0, err
-    assert "- The answer moves with the runs" in out
+    assert "- The answer changes with the range of the runs" in out
     assert out.splitlines()[-1].split()[:3] == ["all", "runs", "240"]
     assert figure.read_bytes().startswith(b"\x89PNG")
     code, out, _ = run("expanding-window", *asked, "--cut", "1e20", "--json")

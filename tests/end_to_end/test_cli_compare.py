@@ -39,7 +39,7 @@ def test_saved_fits(run, saved, tmp_path):
     assert "Runs left out one by one: coupled predicts best; kaplan-nd is worse" in out
     assert "early-stopped runs" in out, "the caveat of Kaplan's law"
     assert "Optimum of 1e23 under each law" in out
-    assert "the dearest mistake" in out
+    assert "the costliest error" in out
     assert "Elasticities at the centre" in out
     assert {path.name for path in figures.iterdir()} == {
         "scores.png",

@@ -1,6 +1,7 @@
 """Which runs next: the choice, what it promises, and that the promise is kept by arithmetic."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -167,10 +168,13 @@ def test_costs_of_runs_are_those_of_training(fit):
 
 def test_words_for_a_manager(advice):
     said = str(advice)
-    assert "expected to cut the expected regret at 5.76e23 FLOP from" in said
-    assert "Monte Carlo error" in said
+    assert "expected to reduce the expected regret at 5.76e23 FLOP from" in said
+    assert "with a Monte Carlo standard error of" in said
     assert "on 512 GPUs at 40 %, $" in said
-    assert "times what they cost" in said
+    assert "At that budget the reduction saves" in said
+    assert "not worth their cost" in said and advice.saving < advice.compute
+    cheap = replace(advice, runs=advice.runs.assign(compute=0.1 * advice.saving / len(advice.runs)))
+    assert cheap.sentences[-1].endswith(", 10 times the cost of the runs.")
     text = advice.text_table()
     assert list(text.columns) == ["N", "D (tokens)", "compute", "variance left", "days", "cost"]
     assert "<table" in advice._repr_html_()
@@ -195,7 +199,7 @@ def test_failed_fits_lead_with_it(failed_fit):
             AmountError,
         ),
         ({"candidates": [("1T", "1T")]}, "the cheapest of 1 takes 6e24 FLOP", AmountError),
-        ({"budget": 1e10}, "give candidates of your own", AmountError),
+        ({"budget": 1e10}, "or candidates of your own", AmountError),
         ({"objective": "luck"}, "objective: found 'luck'", ValueError),
         ({"objective": "loss"}, "expected regret or size for a budget", ValueError),
         ({"n_runs": 0}, "n_runs: found 0", ValueError),

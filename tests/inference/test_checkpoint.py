@@ -235,7 +235,7 @@ def store(tmp_path_factory):
 )
 def test_another_fit_is_refused(store, changes, words):
     before = store.read_bytes()
-    with pytest.raises(FitFileError, match=f"the draws of another fit .*{words}.*Ask for the same"):
+    with pytest.raises(FitFileError, match=f"the draws of another fit .*{words}.*Repeat that fit"):
         bs.fit(**{"model": "chinchilla", "runs": "chinchilla", "store": store, **FEW, **changes})
     assert store.read_bytes() == before
 
@@ -276,7 +276,7 @@ def test_damage_costs_what_follows_it(store, tmp_path, caplog):
         assert bs.load_fit(path).posterior.sizes["draw"] == 750
         assert "left out a damaged end" in caplog.text
     path.write_bytes(whole[:20] + b"x" + whole[21:])
-    with pytest.raises(FitFileError, match="whose beginning is damaged"):
+    with pytest.raises(FitFileError, match="the beginning of this file of draws is damaged"):
         bs.load_fit(path)
 
 
@@ -285,7 +285,7 @@ def test_two_processes_do_not_add_to_one_store(store, tmp_path):
     path.write_bytes(store.read_bytes())
     one, two = DrawStore(path), DrawStore(path)
     one.finish(1, {})
-    with pytest.raises(FitFileError, match="another process adds draws to it too"):
+    with pytest.raises(FitFileError, match="another process also adds draws to this file"):
         two.finish(1, {})
 
 

@@ -193,7 +193,7 @@ def test_a_posterior_that_is_the_prior_fails(true):
     assert "exponent of N_opt" in found.sentence
     blank["beta"] = true.posterior["beta"]
     found = alarms(replace(true, _posterior=blank))["learning"]
-    assert (found.status, "do not tell alpha" in found.sentence) == ("remark", True)
+    assert (found.status, "only weakly identify alpha" in found.sentence) == ("remark", True)
 
 
 def test_what_a_narrow_prior_states_need_not_be_learnt(true):

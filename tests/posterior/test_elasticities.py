@@ -112,7 +112,7 @@ def test_cross_regret_of_posteriors(law_fits):
     table = found.table(prob=0.5)
     assert (table["regret_lower"] <= table["regret_upper"]).all()
     np.testing.assert_allclose(table["wasted"], table["regret"] * 1e23)
-    assert "the dearest mistake" in found.sentences[0]
+    assert "the costliest error" in found.sentences[0]
     assert "if coupled holds" in str(found)
     reordered = bs.cross_regret(dict(reversed(law_fits.items())), compute="1e23").matrix
     np.testing.assert_allclose(reordered.loc[matrix.index, matrix.columns], matrix)
@@ -122,17 +122,17 @@ def test_cross_regret_of_posteriors(law_fits):
         bs.cross_regret(law_fits, compute=["1e22", "1e23"])
 
 
-def test_what_the_runs_do_not_support_is_never_the_safest_plan():
+def test_what_the_runs_do_not_support_is_never_the_minimax_plan():
     papers = {n: bs.published(n) for n in ("hoffmann2022", "besiroglu2024", "besiroglu2024-log")}
     every = bs.cross_regret(papers, compute="5.76e23")
     believed = {name: every.matrix.loc[name] for name in papers}
     for kept in (["hoffmann2022"], ["hoffmann2022", "besiroglu2024"]):
         found = bs.cross_regret(papers, compute="5.76e23", supported=kept)
-        dearest, safest, unsupported = found.sentences
+        costliest, minimax, unsupported = found.sentences
         least = min(kept, key=lambda name: believed[name][kept].max())
-        assert f"The plan of {least} is the safest" in safest
-        assert "the laws that the runs support" in safest
-        assert any(f"where {name} holds" in dearest for name in kept)
+        assert f"The plan of {least} is the minimax one" in minimax
+        assert "the laws that the runs support" in minimax
+        assert any(f"where {name} holds" in costliest for name in kept)
         assert all(name in unsupported for name in papers if name not in kept)
     assert len(every.sentences) == 2
     with pytest.raises(ValueError, match="supported: found none of"):

@@ -172,7 +172,7 @@ def test_what_a_reader_must_know(page):
         "not the entropy of language",
         "repeats teach less",
         "whether each run's schedule ended with it",
-        "No repeats",
+        "No setting has runs of several seeds",
     ):
         assert words in page.text, words
 
@@ -455,13 +455,13 @@ def test_caveats_follow_the_runs(fit):
     table = fit.runs.table
     said = of(table)
     assert "is 3.0 times the largest run" in said
-    assert "how parameters and compute are counted, nor whether each run's schedule" in said
-    assert "No repeats" in said
+    assert "how parameters and compute are counted or whether each run's schedule" in said
+    assert "No setting has runs of several seeds" in said
     twice = table.loc[table.index.repeat(2)].reset_index(drop=True)
     seeded = twice.assign(seed=np.arange(len(twice)) % 2, warmup=100)
     said = of(seeded)
-    assert "No repeats" not in said and "schedule" not in said
-    assert "No repeats" in of(twice.assign(seed=1))
+    assert "No setting has runs of several seeds" not in said and "schedule" not in said
+    assert "No setting has runs of several seeds" in of(twice.assign(seed=1))
     said = of(table.assign(n_unique_tokens=0.5 * table["n_tokens"]))
     assert f"{len(table)} of {len(table)} runs repeat data" in said
     few = of(table[table["n_params"] > 9e9].reset_index(drop=True))

@@ -113,7 +113,7 @@ def test_the_exponent_falls_as_larger_chinchilla_runs_are_fitted(cuts):
     assert table.loc[np.inf, ["a_lower", "a_upper"]].to_list() == close([0.491, 0.531], abs=0.003)
     assert (np.diff(table["log_n"].to_numpy(dtype=float)) < 0).all()
     assert cuts.meet("a") is False and cuts.meet("n_opt") is False
-    assert "The answer moves with the runs" in str(cuts)
+    assert "The answer changes with the range" in str(cuts)
     assert table["n_runs"].iloc[-1] == 240
 
 
@@ -191,9 +191,9 @@ def test_keys_tell_refits_apart(chinchilla_runs):
 def test_a_report_says_that_the_answer_moves(fit, cuts, tmp_path):
     path = bs.report(fit, tmp_path / "report.html", compute="5.76e23", cuts=cuts)
     text = path.read_text(encoding="utf-8")
-    assert "The answer moves with the runs" in text
+    assert "The answer changes with the range" in text
     quiet = bs.report(fit, tmp_path / "quiet.html", compute="5.76e23")
-    assert "The answer moves" not in quiet.read_text(encoding="utf-8")
+    assert "The answer changes" not in quiet.read_text(encoding="utf-8")
     other = replace(cuts, fingerprint="of others")
     with pytest.raises(RunsError, match="found other runs"):
         bs.report(fit, tmp_path / "none.html", compute="5.76e23", cuts=other)

@@ -9,7 +9,7 @@ from scipy import stats
 
 import bayescale as bs
 from bayescale.errors import RunsError
-from bayescale.posterior.contraction import contraction, not_told
+from bayescale.posterior.contraction import contraction, weakly_identified
 from bayescale.posterior.likelihood import log_densities
 from bayescale.validation.leave_one_out import importance_sampled, score_left_out, units_of
 from bayescale.validation.score import fit_and_score
@@ -143,7 +143,7 @@ def test_groups_are_predicted_in_folds():
 def test_what_runs_teach(fit):
     assert (contraction(fit) > 0.95).all()
     assert set(contraction(fit).index) == {"e_n", "e_d", "alpha", "beta"}
-    assert not_told(fit) == ()
+    assert weakly_identified(fit) == ()
     # The prior itself teaches nothing.
     from bayescale.backend.build import draw_prior
 
@@ -152,9 +152,9 @@ def test_what_runs_teach(fit):
     for name in ("e_n", "alpha"):
         blank[name] = (("chain", "draw"), drawn[name].reshape(4, 1000))
     untaught = replace(fit, _posterior=blank)
-    assert not_told(untaught) == ("e_n", "alpha")
+    assert weakly_identified(untaught) == ("e_n", "alpha")
     assert contraction(untaught)["alpha"] == pytest.approx(0.0, abs=0.1)
     # Nor do runs along one ratio, however narrow a posterior is.
     table = fit.runs.table
     along = replace(fit.runs, _table=table.assign(n_tokens=20 * table["n_params"]))
-    assert not_told(replace(fit, runs=along)) == ("e_n", "e_d", "alpha", "beta")
+    assert weakly_identified(replace(fit, runs=along)) == ("e_n", "e_d", "alpha", "beta")
