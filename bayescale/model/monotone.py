@@ -11,8 +11,8 @@ from bayescale.data.runs import Runs
 from bayescale.model.card import Model
 
 BY_CHANCE = 0.005
-"""Significance level of a permutation test of the direction; also reported is any set of three or
-more runs of which all pairs go the other way."""
+"""Significance level of a permutation test of the direction; any set of three or more
+runs is also reported if all of its pairs go the other way."""
 
 _MOSTLY = 0.5
 """Kendall's tau from which the permutation test is made."""
@@ -25,7 +25,7 @@ _MOST = 300
 def against_the_law(model: Model, runs: Runs) -> Iterator[str]:
     """Yield sentences on a response that does not vary, or varies against the law.
 
-    Compared are pairs of runs of which one has at least as much of every input, so that only the
+    The pairs compared are those in which one run has at least as much of every input, so only the
     direction of the law is assumed; and pairs that differ in a single input.
     """
     law = model.law

@@ -92,8 +92,8 @@ class CheckpointCorrelation:
 
     They are an Ornstein-Uhlenbeck process in the log of `along`: the correlation of two
     checkpoints is exp(-distance / length), with the distance of their logs; or ``alike`` times
-    that, if each row also has an independent error. It depends on the two checkpoints only,
-    whatever others there are.
+    that, if each row also has an independent error. It does not depend on the other
+    checkpoints.
 
     Attributes
     ----------
@@ -310,7 +310,7 @@ class Noise:
         return tuple(found)
 
     def facts_of_plans(self, count: int) -> dict[str, NDArray[np.float64]]:
-        """Return the facts of planned runs, of which nothing is recorded yet."""
+        """Return the facts of planned runs, which have no records yet."""
         zeros = np.zeros(count)
         exact = {"error": zeros, "censored": zeros, "half": widths_of(None, 0.0, count)}
         known = {**unlinked(count), "order": np.arange(float(count)), **exact}

@@ -57,14 +57,14 @@ def budget_axes(
 
 
 def spent_on_runs(fit: Fit, cost: Cost) -> np.ndarray:
-    """Return what each run spent: its compute, or what else a cost is of."""
+    """Return the cost of each run: its compute, or another cost."""
     if is_training(cost) and "compute" in fit.runs.table:
         return fit.runs.compute
     return cost_of_runs(fit, cost)
 
 
 def is_training(cost: Cost) -> bool:
-    """Say whether a cost is of the compute of training alone, as papers' frontiers are."""
+    """Return whether a cost is training compute alone, as in published frontiers."""
     return cost.training is cost
 
 

@@ -1,4 +1,4 @@
-"""The coupled law between its corners."""
+"""Posterior of the coupling between Kaplan's law and Chinchilla's."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""Tokens per parameter at the optimum, against the budget, with what papers say."""
+"""Tokens per parameter at the optimum, against the budget, with published laws."""
 
 from collections.abc import Mapping, Sequence
 

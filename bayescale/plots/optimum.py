@@ -1,4 +1,4 @@
-"""The compute-optimal size against the budget, with what papers say."""
+"""The compute-optimal size against the budget, with published laws."""
 
 from collections.abc import Mapping, Sequence
 

@@ -60,7 +60,7 @@ def pairs(
         some = np.linspace(0, len(x) - 1, min(len(x), _MOST_POINTS)).astype(int)
         ax.plot(x[some], y[some], ".", color=BLUE, markersize=2.5, alpha=0.35)
         for axis, name, values, most in ((ax.xaxis, across, x, 3), (ax.yaxis, up, y, 5)):
-            # The farthest draws of a heavy tail would leave the rest a speck.
+            # The most extreme draws of a heavy tail would compress all others.
             low, high = np.quantile(values, [0.001, 0.999])
             margin = 0.08 * (high - low)
             axis.set_view_interval(low - margin, high + margin, ignore=True)
@@ -101,13 +101,13 @@ def _varies(draws: xr.DataArray) -> bool:
 
 
 def _is_scale(fit: Fit, name: str) -> bool:
-    """Say whether a quantity is best seen on the log scale: positive, over a wide range."""
+    """Return whether the log scale suits a quantity: positive, over a wide range."""
     low, high = np.quantile(fit.quantities[name], [0.01, 0.99])
     return bool(low > 0 and high > 1.5 * low and name not in fit.law.coordinates)
 
 
 def _label_axis(axis: Axis, most: int, *, on_log: bool) -> None:
-    """Put ticks at round values; what is drawn is the logarithm where it is on the log scale."""
+    """Put ticks at round values; quantities on the log scale are drawn as logarithms."""
     if not on_log:
         axis.set_major_locator(MaxNLocator(most))
         return

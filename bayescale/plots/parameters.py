@@ -1,4 +1,4 @@
-"""Posterior of elasticities and exponents, beside their priors."""
+"""Posteriors and priors of elasticities and exponents."""
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ MOST = 6
 
 
 def shown_quantities(fit: Fit) -> list[str]:
-    """Return what is drawn: elasticities, the law's exponents, then the frontier's."""
+    """Return the quantities drawn: elasticities, then exponents of the law and the frontier."""
     coordinates = [name for name in fit.law.coordinates if name != fit.law.level]
     exponents = [name for name in fit.law.derived(fit.parameters) if name in ("a", "g")]
     return [*coordinates[: MOST - len(exponents)], *exponents]

@@ -1,4 +1,4 @@
-"""What the figures share: a colour-blind safe palette, readable ticks, and new Axes."""
+"""Shared style of figures: a colour-blind safe palette, readable ticks and new Axes."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def tidy(ax: Axes) -> None:
 
 
 def count_axis(axis: Axis) -> None:
-    """Label a log axis of parameters or tokens as people say it: 70M, 1B, 1T."""
+    """Label a log axis of parameters or tokens with suffixes: 70M, 1B, 1T."""
     _log_axis(axis, lambda x: format_count(x, 1))
 
 

@@ -1,1 +1,1 @@
-"""The posterior report: facts gathered once, written as a page, as Markdown or as JSON."""
+"""The posterior report: its content is assembled once and written as HTML, Markdown or JSON."""

@@ -1,4 +1,4 @@
-"""The answers of page one: for each budget a plan, its intervals and its expected regret."""
+"""The answers on the first page: the plan of each budget, its intervals and expected regret."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ _STYLES = dict(TEXT_COLUMNS.values())
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The plan of a report for one budget, judged by the posterior.
+    """The recommended plan for one budget, compared with alternatives.
 
     Attributes
     ----------
     decision
-        The plan of the report, and others beside it.
+        The comparison of the recommended plan with the others.
     regret
-        Draws of the regret of the plan of the report, of those that have an optimum.
+        Draws of the regret of the recommended plan, without those that have no optimum.
     """
 
     decision: Decision
@@ -45,14 +45,14 @@ class Judged:
 
     @property
     def within(self) -> dict[float, float]:
-        """By regret as a share of the budget, the probability that the plan stays within it."""
+        """Probability that the regret of the plan is at most each share of the budget."""
         return {share: float((self.regret <= share).mean()) for share in WITHIN}
 
     def alternatives(self, budget: str) -> Table:
-        """Return the plans beside one another."""
+        """Return the comparison of plans as a table."""
         names = {OPTIMAL: _LEAST}
         decision = self.decision
-        # Printed first: the plan that the page recommends, then what decide would choose.
+        # First the plan that the page recommends, then the one that minimises expected regret.
         order = [RECOMMENDED, OPTIMAL]
         order += [name for name in decision.candidates.plans if name not in order]
 
@@ -74,7 +74,7 @@ def judge(
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
 ) -> list[Judged]:
-    """Return the plan for each budget beside the user's, or beside half and twice its size."""
+    """Compare the plan of each budget with the user's, or with half and twice its size."""
     if RECOMMENDED in candidates_of(plans or {}):
         raise AmountError(f"plans: the name {RECOMMENDED!r} is that of the report's own plan.")
     some = fit.thin(DRAWS)
@@ -103,7 +103,7 @@ def judge(
 
 
 def _others(plan: Allocation, budget: float, size: float) -> dict[str, tuple[float, float]]:
-    """Return plans of half and of twice the size for the same budget, where it pays for them."""
+    """Return the plans of half and twice the size that the same budget affords."""
     sizes = {"half the size": 0.5 * size, "twice the size": 2.0 * size}
     tokens = {name: float(plan.cost.tokens_for(budget, n)) for name, n in sizes.items()}
     return {name: (sizes[name], d) for name, d in tokens.items() if d >= 1.0}
@@ -175,7 +175,7 @@ def _record(
     judged: Judged,
     regret: float,
 ) -> dict[str, Any]:
-    """Return the numbers of an answer."""
+    """Return an answer as numbers, for the JSON record."""
     row = plan.recommended.iloc[place]
     quantities: dict[str, Any] = {}
     for (name, share), (low, middle, high) in ends.items():

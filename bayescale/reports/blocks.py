@@ -1,4 +1,4 @@
-"""What a report is made of: answers, and sections of tables, pairs, points and pictures.
+"""The parts of a report: answers, and sections of tables, pairs, points and pictures.
 
 Plain data without layout, so that HTML, Markdown and JSON have the same content.
 """
@@ -18,7 +18,7 @@ type Light = Literal["green", "amber", "red"]
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table of text, whose first column names the rows, and the numbers that it was made from."""
+    """A table of text, whose first column names the rows, with the underlying numbers."""
 
     caption: str
     header: tuple[str, ...]
@@ -28,14 +28,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Names with what belongs to them; a name may come more than once."""
+    """Pairs of a name and a text; a name may occur more than once."""
 
     rows: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Points:
-    """Sentences, under a heading of their own if there is one."""
+    """Sentences in a list, with an optional heading."""
 
     sentences: tuple[str, ...]
     heading: str = ""
@@ -43,10 +43,10 @@ class Points:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure that can be drawn: with it, what it shows for those who do not see it.
+    """A figure, with a caption and a description for screen readers.
 
-    `size`, in inches, is small enough for its letters to be read on a phone. `raster` is for
-    figures of thousands of points, which would be large as outlines.
+    `size`, in inches, is small enough for its text to be legible on a phone. `raster` is for
+    figures of thousands of points, which would be large as vector graphics.
     """
 
     caption: str
@@ -61,7 +61,7 @@ type Block = Table | Pairs | Points | Picture
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report under one heading."""
+    """A section of a report, with its heading."""
 
     id: str
     title: str
@@ -70,7 +70,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The answer for one budget: the question, the plan, where it lies and what is known of it."""
+    """The answer for one budget: the question, the plan, its intervals and further facts."""
 
     question: str
     plan: str
@@ -87,7 +87,7 @@ CAVEATS: tuple[CaveatKind, ...] = ("runs", "extrapolation", "design", "law", "da
 
 @dataclass(frozen=True)
 class Caveat:
-    """What must be known beside an answer, and what it is about, which says how grave it is."""
+    """A caveat on the answers, and its kind, which determines its severity."""
 
     kind: CaveatKind
     sentence: str
@@ -105,11 +105,11 @@ class Budgets:
         ``times_largest``, the compute of each plan over that of the largest run; and ``asked``,
         the budgets of the report.
     labels
-        By name of a quantity its heading.
+        The heading of each quantity.
     columns
-        By heading which quantiles are shown under it, by their places: one, or the two ends.
+        The quantiles shown under each heading, by position: one, or both ends of an interval.
     ends, asked
-        The first and the last budget, and those asked for, as text.
+        The first and the last budget, and the budgets of the report, as text.
     table
         Some of the budgets, as text.
     """
@@ -124,10 +124,10 @@ class Budgets:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Everything that a report states.
+    """The content of a report.
 
-    `caveats` are in the order of `CAVEATS`. There are no `budgets` where a law is not one that
-    splits a budget.
+    `caveats` are in the order of `CAVEATS`. `budgets` is None for a law that does not split a
+    budget.
     """
 
     title: str
@@ -142,7 +142,7 @@ class Facts:
 
 
 def table_of(text: pd.DataFrame, caption: str, numbers: pd.DataFrame | None = None) -> Table:
-    """Return a table of text cells as a part of a report, its index as the first columns."""
+    """Return a table of text as a part of a report, with its index as the first columns."""
     shown = text.reset_index()
     records = () if numbers is None else tuple(numbers.reset_index().to_dict("records"))
     return Table(

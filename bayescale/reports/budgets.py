@@ -1,4 +1,4 @@
-"""The optimum along budgets, computed beforehand: what a reader of the page can move through."""
+"""The optimum over a grid of budgets, for the slider of the page."""
 
 import warnings
 
@@ -13,11 +13,11 @@ from bayescale.units import format_share
 
 NODES = 61
 BEYOND = 10.0
-"""How many times the largest budget, asked or fitted, a reader may go."""
+"""Upper end of the grid, as a multiple of the largest budget of the report or of the runs."""
 
 _DIGITS = 7
 _ROWS = 11
-"""Rows of the table that stands in for the control."""
+"""Rows of the table that replaces the slider where there is no script."""
 
 _STYLES = dict(TEXT_COLUMNS.values())
 
@@ -33,8 +33,8 @@ LABELS = {
 def along_budgets(fit: Fit, plan: Allocation, prob: float) -> Budgets:
     """Return the optimum from the smallest run to beyond the largest budget.
 
-    The budgets that were asked for are among the nodes, where values are those of `allocate`;
-    between nodes the page goes along straight lines in logarithms.
+    The nodes include the budgets of the report, where values are those of `allocate`; between
+    nodes the page interpolates linearly in logarithms.
     """
     cost = plan.cost
     spent = cost_of_runs(fit, cost)
@@ -47,7 +47,7 @@ def along_budgets(fit: Fit, plan: Allocation, prob: float) -> Budgets:
     levels = sorted({lower, *tail_quantiles(0.5), upper})
     found = {}
     with warnings.catch_warnings():
-        # Where no draw has an optimum there is no quantile of any, and the page says so.
+        # If no draw has an optimum, quantiles are missing and the page says so.
         warnings.filterwarnings("ignore", "All-NaN slice")
         for name in LABELS:
             values = draws[name].to_numpy().reshape(-1, len(nodes))
@@ -86,7 +86,7 @@ def _rounded(values: np.ndarray) -> list[float | None]:
 def _table(
     plan: Allocation, nodes: np.ndarray, found: dict[str, np.ndarray], ends: list[int], prob: float
 ) -> Table:
-    """Return some of the nodes as text: about evenly spaced, and every budget asked for."""
+    """Return some nodes as text: about evenly spaced, and every budget of the report."""
     some = np.linspace(0, len(nodes) - 1, _ROWS).round().astype(int)
     some = np.union1d(some, np.searchsorted(nodes, plan.compute))
 

@@ -1,4 +1,4 @@
-"""What must be said beside an answer, found from the fit, its runs and its plan."""
+"""Caveats on the answers of a report, from the fit, its runs and its plan."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from bayescale.units import format_count, format_number
 
 _UNIQUE = "n_unique_tokens"
 _OF_SCHEDULES = ("schedule", "learning_rate", "lr", "peak_lr", "warmup", "warmup_steps", "decay")
-"""Columns that say how runs were trained, under the names that people use."""
+"""Common names of columns on the training schedule of runs."""
 
 
 def caveats_of(
@@ -27,9 +27,9 @@ def caveats_of(
     fit
         A posterior.
     plan
-        Its plans, if its law splits a budget.
+        The plans, if the law splits a budget.
     forecasts
-        What it predicts, if it does not.
+        The predictions, otherwise.
     """
     if plan is not None:
         far = [*plan.caveats, *_beyond(plan)]
@@ -45,7 +45,7 @@ def caveats_of(
 
 
 def _beyond(plan: Allocation) -> list[str]:
-    """Return which budgets lie beyond the runs, but not so far that the plan says so itself."""
+    """Return a sentence for each budget beyond the runs that the plan does not report as far."""
     factors = plan.extrapolation["compute"]
     return [
         f"{plan.text_budget(float(budget))} is {format_number(float(factor), 2)} times the largest "  # type: ignore[arg-type]
@@ -131,7 +131,7 @@ def _of_the_data(fit: Fit, plan: Allocation | None) -> list[str]:
 
 
 def _repeated(fit: Fit) -> bool:
-    """Say whether any setting was run under more than one seed."""
+    """Return whether any setting has runs of more than one seed."""
     table = fit.runs.table
     if "seed" not in table:
         return False

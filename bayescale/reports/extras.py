@@ -1,4 +1,4 @@
-"""The further analyses of a full report: other laws, an expanding window, and the next runs."""
+"""The further analyses of a full report: other laws, an expanding window and next runs."""
 
 import warnings
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from bayescale.validation.compare import compare, usual_cuts
 from bayescale.validation.result import Comparison
 
 OTHERS = ("chinchilla", "coupled", "kaplan-nd-floor")
-"""Cards beside which that of a fit stands, where runs are of size and tokens."""
+"""Cards to compare with that of a fit to runs of size and tokens."""
 
 _RUNS, _FOLDS = 2, 5
 
@@ -26,7 +26,7 @@ _RUNS, _FOLDS = 2, 5
 class Extras:
     """The further analyses of the runs of a fit, at the largest of its budgets.
 
-    An analysis that the runs do not allow is None, with a warning that says why.
+    An analysis that the runs do not allow is None, with a warning.
     """
 
     fit: Fit
@@ -36,7 +36,7 @@ class Extras:
     progress: bool
 
     def comparison(self) -> Comparison | None:
-        """Return how other laws compare."""
+        """Return the comparison with other laws."""
         fit = self.fit
 
         def laws() -> Comparison:
@@ -49,7 +49,7 @@ class Extras:
         return _unless_refused("comparison of laws", laws)
 
     def cuts(self) -> ExpandingWindow | None:
-        """Return whether the answer moves as larger runs are fitted."""
+        """Return the refits below increasing cuts."""
         fit, plan = self.fit, self.plan
         if plan is None:
             return None
@@ -69,7 +69,7 @@ class Extras:
         )
 
     def next_runs(self) -> NextRuns | None:
-        """Return which runs to make next, for no more compute than the largest run took."""
+        """Return the best next runs for at most the compute of the largest run."""
         fit, plan = self.fit, self.plan
         if plan is None:
             return None

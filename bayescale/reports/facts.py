@@ -1,4 +1,4 @@
-"""The facts of a report, gathered once for whatever form it takes."""
+"""The content of a report, the same for every format."""
 
 import warnings
 from collections.abc import Mapping
@@ -44,9 +44,9 @@ def gather(
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
 ) -> Facts:
-    """Gather the facts of a report from a fit, its allocation, and what else there is.
+    """Assemble the content of a report from a fit, its allocation and further analyses.
 
-    A law that splits no budget has no plan; its answers are what it predicts at `inputs`.
+    A law that does not split a budget has no plan; its answers are predictions at `inputs`.
     """
     _refuse_other_runs(fit, comparison, cuts, multiverse, next_runs)
     diagnostics = (plan and plan.diagnostics) or fit.diagnostics
@@ -87,7 +87,7 @@ def gather(
 
 
 def _terms(plan: Allocation) -> str:
-    """Return the cost, the fixed inputs and the limits, where they are not the defaults."""
+    """Return sentences on the cost, fixed inputs and limits that are not the defaults."""
     said = [] if plan.cost == six_nd else [f"Budgets pay for {plan.cost.name}."]
     said += [f"Given: {name} = {format_count(value)}." for name, value in plan.fixed.items()]
     said += [f"Limits: {plan.limits}."] if plan.limits else []

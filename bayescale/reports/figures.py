@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DRAWS = 500
-"""Draws behind a figure, in which every band is a curve for each draw at each of 80 budgets.
+"""Number of draws for the bands of a figure.
 
-The ends of a 90 % band then wander by about three per cent of its width, which on these axes is a
-line's width or two.
+The Monte Carlo error of the ends of a 90 % band is then about three per cent of its width, one or
+two line widths in the figure.
 """
 
 _WIDTH = 5.2
-"""Of a figure, in inches; all are shown as wide as their column, so that letters are as large."""
+"""Width of figures in inches. All are scaled to the same column, so text has the same size."""
 
 
 def on_axes(draw: Callable[["Axes"], object]) -> Callable[["Figure"], object]:
-    """Return what draws on a whole figure from what draws on one Axes."""
+    """Return a function that draws on a figure from one that draws on Axes."""
     return lambda figure: draw(figure.subplots())
 
 
 def of_allocation(some: Fit, plan: Allocation, prob: float) -> tuple[Picture, ...]:
-    """Return the frontier, the fan of sizes and that of tokens per parameter.
+    """Return the frontier, and the fans of size and of tokens per parameter.
 
-    None where budgets are not compute, which is what these figures are against.
+    Empty if budgets are not in compute, the horizontal axis of these figures.
     """
     if plan.cost.unit != "FLOP":
         return ()
@@ -63,7 +63,7 @@ def of_allocation(some: Fit, plan: Allocation, prob: float) -> tuple[Picture, ..
 
 
 def of_the_fit(fit: Fit, some: Fit, plan: Allocation | None, prob: float) -> tuple[Picture, ...]:
-    """Return how the law goes through the runs: along budgets or its one input, and its misses."""
+    """Return the law with its runs, over budgets or its one input, and the residuals."""
     share, found = format_share(prob), []
     if len(fit.columns) == 1:
         found.append(
@@ -101,7 +101,7 @@ def of_the_fit(fit: Fit, some: Fit, plan: Allocation | None, prob: float) -> tup
 
 
 def of_parameters(fit: Fit, prob: float) -> tuple[Picture, ...]:
-    """Return densities of parameters beside their priors, and the two telling correlations."""
+    """Return posterior and prior densities of parameters, and the joint posterior of two pairs."""
     share, names = format_share(prob), shown_quantities(fit)
     across = min(2, len(names))
     down = -(-len(names) // across)

@@ -1,4 +1,4 @@
-"""What a law that splits no budget answers: its response at given inputs."""
+"""The answers of a law that does not split a budget: predictions at given inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from bayescale.reports.blocks import Answer, Table
 from bayescale.units import format_compute, format_count, format_number, format_share
 
 _AMOUNTS = {"n_params": "parameters", "n_tokens": "tokens"}
-"""Columns that people call otherwise."""
+"""Common names of columns."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The response at one point, as an answer, and what must be known beside it, if anything."""
+    """The prediction at one point as an answer, with its caveat, if any."""
 
     answer: Answer
     caveat: str
 
 
 def forecasts_of(fit: Fit, inputs: Mapping[str, object], prob: float) -> tuple[Forecast, ...]:
-    """Return what a fit predicts at given inputs, by column of the runs.
+    """Return the predictions of a fit at given inputs, by column of the runs.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def forecasts_of(fit: Fit, inputs: Mapping[str, object], prob: float) -> tuple[F
 
 
 def format_amount_of(column: str, value: float) -> str:
-    """Return an amount of a column as people say it: ``1e21 FLOP``, ``7B parameters``."""
+    """Return an amount with its unit: ``1e21 FLOP``, ``7B parameters``."""
     if column == "compute":
         return format_compute(value)
     if column in _AMOUNTS:
@@ -102,7 +102,7 @@ def format_amount_of(column: str, value: float) -> str:
 
 
 def _times_the_ends(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
-    """Return the factor by which each input lies above the largest run, or below the smallest."""
+    """Return the factor by which each input is above the largest run or below the smallest."""
     found = {}
     for name, values in fit.inputs.items():
         column = fit.columns[name]

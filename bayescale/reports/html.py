@@ -1,4 +1,4 @@
-"""The report as one self-contained page: figures, style, script and numbers are in it."""
+"""The report as one self-contained page, with its figures, style, script and numbers."""
 
 import base64
 import hashlib
@@ -19,11 +19,11 @@ _LONG = 32
 
 
 def page_of(facts: Facts) -> str:
-    """Return the report as one self-contained page, which loads nothing from a server."""
+    """Return the report as one page that loads nothing from a server."""
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
-    # Everything is escaped, names in users' files included.
+    # Everything is escaped, including names from users' files.
     environment = Environment(
         loader=PackageLoader("bayescale", "reports"),
         autoescape=True,
@@ -52,12 +52,12 @@ def page_of(facts: Facts) -> str:
 
 
 def _kept_together(value: object) -> object:
-    """Return text in which no line ends between a number and its sign of per cent."""
+    """Return text without line breaks between a number and its per cent sign."""
     return value.replace(" %", "\N{NO-BREAK SPACE}%") if type(value) is str else value
 
 
 def _parted(blocks: Iterable[Block]) -> list[tuple[bool, list[Block]]]:
-    """Return blocks in their order, figures that follow one another together."""
+    """Return blocks in order, with consecutive figures grouped."""
     runs = itertools.groupby(blocks, lambda block: isinstance(block, Picture))
     return [(pictures, list(run)) for pictures, run in runs]
 
@@ -68,7 +68,7 @@ def _part(name: str) -> str:
 
 
 def _embedded(record: object) -> str:
-    """Return JSON that cannot end the element it is in, nor open another."""
+    """Return JSON that is safe inside a script element: it cannot close it or open another."""
     text = json.dumps(record, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -76,7 +76,7 @@ def _embedded(record: object) -> str:
 
 
 def _source(picture: Picture) -> str:
-    """Return a figure as the source of an image."""
+    """Return a figure as a data URI."""
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=picture.size, layout="constrained")
@@ -93,7 +93,7 @@ def _formula(latex: str) -> str:
     try:
         return _inline(canvas, "svg", bbox_inches="tight", pad_inches=0.08)
     except ValueError:
-        # A symbol of a user's own law that is not TeX; the text of the formula is there anyway.
+        # A symbol of a user's law may be invalid TeX; the page has the formula as text too.
         return ""
 
 
@@ -101,7 +101,7 @@ def _inline(canvas: object, form: str, **options: object) -> str:
     from matplotlib import rc_context
 
     content = io.BytesIO()
-    # A fixed salt, no date and no name of the program make the same fit give the same bytes.
+    # A fixed salt, no date and no creator, so that the same fit gives the same bytes.
     metadata = {"Date": None} if form == "svg" else {"Software": None}
     with rc_context({"svg.hashsalt": "bayescale"}):
         canvas.savefig(content, format=form, dpi=_RASTER_DPI, metadata=metadata, **options)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The report as JSON: the numbers behind the page, for other programs."""
+"""The report as JSON, for other programs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from bayescale._version import __version__
 from bayescale.reports.blocks import Facts, Pairs, Points, Section, Table
 
 SCHEMA = 1
-"""Raised when a reader of an older report would misread a newer one."""
+"""Version of the format; it increases if readers of older reports would misread newer ones."""
 
 
 def json_of(facts: Facts) -> str:
@@ -17,7 +17,7 @@ def json_of(facts: Facts) -> str:
 
 
 def record_of(facts: Facts) -> dict[str, Any]:
-    """Return the report as one record: whether it may be used first, then answers and sections."""
+    """Return the report as one record: first whether the fit passed, then answers and sections."""
     return {
         "passed": facts.light != "red",
         "status": facts.status,

@@ -1,4 +1,4 @@
-"""The report as Markdown: the same words and tables, without figures."""
+"""The report as Markdown: the same text and tables, without figures."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from bayescale.reports.blocks import Facts, Pairs, Picture, Points, Section, Tab
 
 
 def markdown_of(facts: Facts) -> str:
-    """Return the report as GitHub-flavoured Markdown; a failure comes before its title."""
+    """Return the report as GitHub-flavoured Markdown; a failure precedes the title."""
     status = f"**Diagnostics: {facts.light}.** {escaped(facts.status)}"
     title = f"# {escaped(facts.title)}"
     parts = [status, title] if facts.light == "red" else [title, status]
@@ -28,18 +28,18 @@ def markdown_of(facts: Facts) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is: no markup, no tag, no link of its own."""
+    """Return text escaped for Markdown, so that it contains no markup, tags or links."""
     text = " ".join(text.split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*~|$])", r"\\\1", text)
-    # Inside a word an underscore is only itself; a bracket is one unless it makes a link.
+    # Underscores inside words and brackets that form no link need no escape.
     text = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
     text = re.sub(r"\](?=[(\[:])", r"\\]", text)
     return re.sub(r"^([-+=#]+(?=\s|$)|\d+(?=[.)](?:\s|$)))", _first, text)
 
 
 def _first(match: re.Match[str]) -> str:
-    """Return what begins a line so that it does not begin a heading or a list."""
+    """Return a line escaped so that it does not start a heading or a list."""
     return f"{match[0][:-1]}&#{ord(match[0][-1])};"
 
 

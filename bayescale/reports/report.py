@@ -1,4 +1,4 @@
-"""report: a posterior's answers in a file, in the form that its suffix names."""
+"""report: write the report of a posterior; the suffix of the file sets the format."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -67,46 +67,43 @@ def report(
     full: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Write the posterior report of a fit: a page, Markdown or JSON, of the same facts.
+    """Write the report of a fit as HTML, Markdown or JSON, with the same content.
 
     Parameters
     ----------
     fit
-        A posterior. If it failed its gates, the report says so before anything else.
+        A posterior. If it failed its gates, the report starts with that.
     path
-        The file to write; it appears complete or not at all. ``.html`` is one self-contained page
-        in which a reader can move the budget, ``.md`` Markdown without figures, and ``.json`` the
-        numbers.
+        The file to write, atomically. ``.html`` is one self-contained page with a slider of the
+        budget, ``.md`` Markdown without figures, and ``.json`` the numbers.
     compute
-        The budgets that the report is about, for a law that splits a budget between size and
-        tokens. For a law of compute alone, where it is to predict.
+        Budgets, for a law that splits a budget between size and tokens. For a law of compute
+        alone, the points of prediction.
     inputs
-        For a law that splits no budget, where it is to predict, by column of the runs, as in
+        Points of prediction of a law that does not split a budget, by column of the runs, as in
         `predict`: ``{"n_tokens": ["1T", "10T"]}``.
     prob
-        Probability inside the intervals; those of 50 % are beside them.
+        Probability of the intervals; the report also has 50 % intervals.
     cost
-        What the budgets are of: a rule of compute, compute and serving, money, or a function of
-        size and tokens.
+        The cost that a budget pays for: training compute, training and serving, money, or a
+        function of size and tokens.
     fixed, limits
-        Values of the law's other inputs, and what bounds plans beside their budget, as in
-        `allocate`.
+        Values of the law's other inputs, and limits on plans, as in `allocate`.
     plans
-        Plans to set beside the recommended one, as in `decide`: ``{"7B on 2T": ("7B", "2T")}``.
-        Unless given, plans of half and of twice its size for the same budget.
+        Plans to compare with the recommended one, as in `decide`:
+        ``{"7B on 2T": ("7B", "2T")}``. The default is half and twice its size for the same budget.
     cluster
-        What trains, for days, GPU-hours and money of plans.
+        The training cluster, for days, GPU-hours and money of plans.
     comparison
-        What `bayescale.compare` found on the same runs.
+        Result of `bayescale.compare` on the same runs.
     cuts, multiverse
-        What `bayescale.expanding_window` and `bayescale.multiverse` found of the same runs: whether
-        the answer moves with the runs, and with choices of the analysis.
+        Results of `bayescale.expanding_window` and `bayescale.multiverse` on the same runs: whether
+        the answer depends on the range of runs and on choices of the analysis.
     next_runs
-        What `bayescale.next_runs` advises.
+        Result of `bayescale.next_runs`.
     full
-        Ask, of what is not given, all of these of the runs of the fit: how other laws compare,
-        whether the answer moves as larger runs are fitted, and which two runs to make next for
-        the largest budget. These are dozens of fits, which take minutes.
+        Compute `comparison`, `cuts` and `next_runs` (two runs for the largest budget) if they are
+        not given. These are dozens of fits, which take minutes.
     progress
         Show a progress bar on standard error.
 
@@ -122,17 +119,17 @@ def report(
     UnsuitableLawError
         If budgets are given for a law that does not split them, or inputs for one that does.
     RunsError
-        If what is given beside the fit is of other runs.
+        If a further result is of other runs than the fit.
     ValueError
-        If the suffix of the file names no form.
+        If the suffix of the file is unknown.
     OSError
-        If the file cannot be written; an older file then stays as it was.
+        If the file cannot be written; an existing file is then unchanged.
 
     Notes
     -----
-    The recommended plan is the one of `allocate`: the median of N_opt, and the tokens that spend
-    the rest. Regrets and probabilities of being near the best are averages over at most 2,000
-    draws, and figures are drawn from 500; intervals and gates are of all.
+    The recommended plan is that of `allocate`: the median of N_opt, and the tokens that exhaust
+    the budget. Regrets and probabilities are averages over at most 2,000 draws, and figures use
+    500; intervals and gates use all draws.
 
     Examples
     --------
@@ -148,7 +145,7 @@ def report(
     """
     REPORT.check(path)
     write = FORMS[Path(path).suffix.lower()]
-    # What is asked is read before any bar shows.
+    # Arguments are parsed before the progress bar starts.
     plan = None
     if fit.law.splits_compute:
         _refuse(fit, "splits budgets: give compute, the budgets to be split", inputs=inputs)
@@ -198,7 +195,7 @@ def report(
 
 
 def _refuse(fit: Fit, why: str, **given: object) -> None:
-    """Raise UnsuitableLawError for the first argument that a law has no use for."""
+    """Raise UnsuitableLawError for the first argument that does not apply to a law."""
     for name, value in given.items():
         if value is not None:
             raise UnsuitableLawError(f"{name}: the law {fit.law.name} {why}.")

@@ -1,4 +1,4 @@
-"""The sections of a report about answers: budgets, plans, laws, sensitivity, next runs."""
+"""The sections of a report on budgets, plans, laws, sensitivity and next runs."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from bayescale.validation.result import Comparison
 
 
 def allocation_section(some: Fit, plan: Allocation, prob: float) -> Section:
-    """Return N, D and the losses over budgets, and how far these are from the runs."""
+    """Return N, D and the losses over budgets, and the distance of budgets from the runs."""
     share = format_share(prob)
     factors = plan.extrapolation
     times = pd.DataFrame(
@@ -56,13 +56,13 @@ def allocation_section(some: Fit, plan: Allocation, prob: float) -> Section:
 
 
 def alternatives_section(plan: Allocation, judged: Sequence[Judged]) -> Section:
-    """Return plans beside the recommended one, and how wrong a size may be."""
+    """Return the comparison of the recommended plan with others, and regret against size."""
     blocks: list[Table | Points | Picture] = []
     for budget, each in zip(plan.compute, judged, strict=True):
         text, decision = plan.text_budget(float(budget)), each.decision
         blocks += [
             each.alternatives(text),
-            # What is to be run and its loss are on page one, for the plan recommended there.
+            # The plan and its loss are on the first page, for the recommended plan.
             Points(decision.sentences_on_sizes, f"Sizes for {text}"),
             Picture(
                 caption=f"Regret against size at {text}",
@@ -76,7 +76,7 @@ def alternatives_section(plan: Allocation, judged: Sequence[Judged]) -> Section:
 
 
 def families_section(some: Fit, plan: Allocation | None, prob: float) -> Section | None:
-    """Return what differs between levels of the runs, and the optimum of each; None if nothing."""
+    """Return the parameters that differ between levels, and the optimum of each; None if none."""
     column = some.model.grouping
     if not column:
         return None
@@ -216,7 +216,7 @@ def sensitivity_section(
 
 
 def next_runs_section(found: NextRuns) -> Section:
-    """Return which runs would teach most, and what they are worth."""
+    """Return the runs with the greatest expected value, and that value."""
     return Section(
         "next-runs",
         "Next runs",

@@ -397,7 +397,7 @@ def fit_and_score(
         If the model cannot be fitted to these runs.
     """
     found = fit_quietly(model, seen, seed=seed, draws=draws, target_accept=target_accept)
-    # Both are of one table, whose levels are what it says.
+    # Both come from one table, so its levels are taken as given.
     scored = score(found, unseen, new_levels=model.grouping_columns)
     facts = {"n_train": len(seen), **scored.summary(), **found.gates.facts}
     return facts, scored
