@@ -58,7 +58,7 @@ class Output:
                 f"{target}: found the suffix {target.suffix or 'none'!r}, expected one of "
                 f"{', '.join(self.forms)} for {self.called}."
             )
-        if target.exists() and target.stat().st_size and not _tried(is_own, target):
+        if target.exists() and target.stat().st_size and not _is_of_kind(is_own, target):
             raise FileExistsError(
                 f"{target} holds something else than {self.called} that bayescale wrote, and was "
                 "left as it is. Give another path."
@@ -70,7 +70,7 @@ def is_saved_fit(path: Path) -> bool:
     return SEAL in _end(path)
 
 
-def _tried(is_own: Callable[[Path], bool], path: Path) -> bool:
+def _is_of_kind(is_own: Callable[[Path], bool], path: Path) -> bool:
     try:
         return is_own(path)
     except (ValueError, RecursionError):

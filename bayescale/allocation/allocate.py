@@ -169,7 +169,7 @@ class Allocation(Result):
             log_n = self.log_n.isel(compute=part)
             # Draws without an optimum are counted elsewhere and are no sign of non-convergence.
             known = log_n.fillna(xr.DataArray(self._middle[part], dims="compute"))
-            found = found.and_also(diagnose_quantities(xr.Dataset({"ln n_opt": known})))
+            found = found.join(diagnose_quantities(xr.Dataset({"ln n_opt": known})))
         return found
 
     @property

@@ -230,7 +230,7 @@ def isoflop_parabolas(
         "Hoffmann's approach 2 (isoFLOP parabolas)",
         table,
         line_through(np.log(compute), log_n_opt, rng),
-        (_say_bias(table["bias"], constants), *left_out, *caveats),
+        (_bias_sentence(table["bias"], constants), *left_out, *caveats),
         prob,
         cost,
         left_out,
@@ -484,7 +484,7 @@ def _table(
     )
 
 
-def _say_bias(bias: "pd.Series[float]", constants: Constants) -> str:
+def _bias_sentence(bias: "pd.Series[float]", constants: Constants) -> str:
     parameters = constants.parameters
     low, high = np.expm1(bias.min()), np.expm1(bias.max())
     return (

@@ -18,7 +18,7 @@ def line_through(
     variance = np.maximum(0.5 * (high - low), 1e-9) ** 2
     middle = log_c.mean()
     design = np.stack([np.ones_like(log_c), log_c - middle], axis=1)
-    excess = _excess(design, np.median(complete, axis=0), variance)
+    excess = _excess_variance(design, np.median(complete, axis=0), variance)
     solve = _weighted(design, variance + excess)
     lines = complete @ solve.T
     freedom = len(log_c) - 2
@@ -35,7 +35,7 @@ def _weighted(design: NDArray[np.float64], variance: NDArray[np.float64]) -> NDA
     return solve
 
 
-def _excess(
+def _excess_variance(
     design: NDArray[np.float64], response: NDArray[np.float64], variance: NDArray[np.float64]
 ) -> float:
     """Return the excess variance at which the weighted residuals match their degrees of freedom.

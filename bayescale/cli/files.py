@@ -70,7 +70,7 @@ def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         if not isinstance(action.type, Writes):
             continue
         for what, other in taken:
-            if _are_one(path, other):
+            if _are_same_file(path, other):
                 raise FileExistsError(
                     f"{_name(action)}: {path} is {what} and was not changed. Give another path."
                 )
@@ -107,7 +107,7 @@ def _name(action: argparse.Action) -> str:
     return action.option_strings[-1] if action.option_strings else action.dest
 
 
-def _are_one(one: Path, other: Path) -> bool:
+def _are_same_file(one: Path, other: Path) -> bool:
     """Return whether two paths lead to the same file, also through links."""
     try:
         return one.samefile(other)

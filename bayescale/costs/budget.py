@@ -108,7 +108,7 @@ class Spending:
         """Logarithms of the sizes below which a limit on tokens binds."""
         if not np.isfinite(self._log_most_tokens):
             return np.full(len(self.budgets), -np.inf)
-        return _where_spent(self.cost, self.budgets, float(np.exp(self._log_most_tokens)))
+        return _sizes_spending(self.cost, self.budgets, float(np.exp(self._log_most_tokens)))
 
     def at_limit(self, log_n: Array) -> NDArray[np.bool_]:
         """Return which plans are at a binding limit."""
@@ -165,14 +165,14 @@ def _ends(cost: Cost, budgets: Array, limits: Limits) -> tuple[Array, Array]:
     n_tokens = float(limits.min_tokens or 1.0)
     low = np.full(len(budgets), np.log(float(limits.min_params or 1.0)))
     high = np.minimum(
-        _where_spent(cost, budgets, n_tokens), np.log(float(limits.max_params or np.inf))
+        _sizes_spending(cost, budgets, n_tokens), np.log(float(limits.max_params or np.inf))
     )
     if (compute := limits.most_compute) is not None:
-        high = np.minimum(high, _where_spent(cost.training, np.array([compute]), n_tokens))
+        high = np.minimum(high, _sizes_spending(cost.training, np.array([compute]), n_tokens))
     return low, high
 
 
-def _where_spent(cost: Cost, budgets: Array, n_tokens: float) -> Array:
+def _sizes_spending(cost: Cost, budgets: Array, n_tokens: float) -> Array:
     """Return ln of the sizes at which `n_tokens` exhaust each budget; -inf if there are none."""
     if isinstance(cost, ProductCost):
         return np.asarray(np.log(budgets / (cost.flop_per_param_token * n_tokens)))

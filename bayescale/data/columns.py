@@ -46,7 +46,7 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
         if name in chosen:
             continue
         candidates = [c for c in present if key_of(c) in aliases and c not in chosen.values()]
-        if name in candidates or _are_one(raw.frame[candidates]):
+        if name in candidates or _are_identical(raw.frame[candidates]):
             candidates = [name if name in candidates else candidates[0]]
         if len(candidates) > 1 and name not in MEASURED:
             # Prefer the numeric column to a label of the same amount, such as "1_5b".
@@ -119,7 +119,7 @@ def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[
     return ""
 
 
-def _are_one(columns: pd.DataFrame) -> bool:
+def _are_identical(columns: pd.DataFrame) -> bool:
     """Return whether several columns are identical, so that the choice does not matter."""
     numbers = [columns[name].map(as_float) for name in columns]
     return len(numbers) > 1 and all(

@@ -70,7 +70,7 @@ _LONGEST = 100_000
 """Maximal length in characters; Python's parser may overflow the C stack on longer texts."""
 
 
-def meets(condition: str, table: pd.DataFrame) -> _Mask:
+def rows_meeting(condition: str, table: pd.DataFrame) -> _Mask:
     """Return a mask of the rows of a table that meet a condition.
 
     Parameters
@@ -80,7 +80,7 @@ def meets(condition: str, table: pd.DataFrame) -> _Mask:
         their multiples, joined by ``and``, ``or`` and ``not``. Names that are not plain words go
         in backticks. Beside a column of numbers a text is an amount: ``n_params > '1B'``.
     table
-        The rows. A missing value meets only ``!=`` and ``not in``.
+        The rows. A missing value rows_meeting only ``!=`` and ``not in``.
 
     Raises
     ------
@@ -91,9 +91,9 @@ def meets(condition: str, table: pd.DataFrame) -> _Mask:
     --------
     >>> import pandas as pd
     >>> table = pd.DataFrame({"family": ["c4", "rw"], "n_params": [7e9, 1e9], "a.b": [1, 2]})
-    >>> meets("family == 'c4' or not n_params >= '2B'", table)
+    >>> rows_meeting("family == 'c4' or not n_params >= '2B'", table)
     array([ True,  True])
-    >>> meets("`a.b` in [2, 3]", table)
+    >>> rows_meeting("`a.b` in [2, 3]", table)
     array([False,  True])
     """
     return _Condition(condition, table).mask()
@@ -182,11 +182,11 @@ class _Condition:
                     f"found {self._text(left)} ({values.dtype}) beside {self._text(right)} "
                     f"({other.dtype}): numbers compare with numbers, and texts with texts"
                 )
-            other = _bare(other)
+            other = _comparable(other)
         else:
-            other = self._beside(left, values, self._constant(right))
+            other = self._converted(left, values, self._constant(right))
         try:
-            return _as_mask(_applied(_COMPARE[kind], _bare(values), other), kind is ast.NotEq)
+            return _as_mask(_applied(_COMPARE[kind], _comparable(values), other), kind is ast.NotEq)
         except TypeError:
             self._refuse(f"{self._text(left)} and {self._text(right)} do not compare")
 
@@ -197,8 +197,10 @@ class _Condition:
         if not isinstance(right, ast.List | ast.Tuple | ast.Set):
             self._refuse(f"found {self._text(right)} after in, expected a list such as ['a', 'b']")
         values = self._column(left)
-        constants = [self._beside(left, values, self._constant(element)) for element in right.elts]
-        bare = _bare(values)
+        constants = [
+            self._converted(left, values, self._constant(element)) for element in right.elts
+        ]
+        bare = _comparable(values)
         found = [_as_mask(_applied(operator.eq, bare, x), False) for x in constants]
         return np.stack(found).any(axis=0) if found else np.zeros(len(values), dtype=np.bool_)
 
@@ -211,7 +213,7 @@ class _Condition:
             times, values = self._constant(factor), self._column(of)
             if isinstance(times, str) or not _is_number(values):
                 self._refuse(f"found {self._text(node)}, expected a number times numbers")
-            return _bare(values).astype(np.float64) * times
+            return _comparable(values).astype(np.float64) * times
         assert isinstance(node, ast.Name)
         name = self._backticked.get(node.id, node.id)
         places = self._places.get(name, [])
@@ -243,7 +245,7 @@ class _Condition:
             self._refuse("found a number beyond 1e308")
         return value
 
-    def _beside(
+    def _converted(
         self, column: ast.expr, values: "pd.Series[Any]", constant: float | str
     ) -> float | str | pd.Timestamp:
         """Return a constant converted to the type of a column."""
@@ -323,7 +325,7 @@ def _is_time(values: "pd.Series[Any]") -> bool:
     return values.dtype.kind == "M"
 
 
-def _bare(values: "pd.Series[Any]") -> "pd.Series[Any]":
+def _comparable(values: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return a column of numbers or times unchanged, and any other as texts."""
     if _is_time(values) or values.dtype.kind in "iufb":
         return values.reset_index(drop=True)

@@ -130,7 +130,7 @@ def table_to_dataset(table: pd.DataFrame) -> xr.Dataset:
     """
     return xr.Dataset(
         {
-            stored_name(str(name), _ROW): _held((_ROW,), _values(table[name]))
+            stored_name(str(name), _ROW): _stored((_ROW,), _values(table[name]))
             for name in table.columns
         }
     )
@@ -138,14 +138,14 @@ def table_to_dataset(table: pd.DataFrame) -> xr.Dataset:
 
 def dataset_to_table(dataset: xr.Dataset) -> pd.DataFrame:
     """Return the table that `table_to_dataset` stored."""
-    return pd.DataFrame({called(str(name)): _free(x) for name, x in dataset.data_vars.items()})
+    return pd.DataFrame({called(str(name)): _restored(x) for name, x in dataset.data_vars.items()})
 
 
 def draws_to_dataset(draws: xr.Dataset) -> xr.Dataset:
     """Return draws with names and level labels encoded for HDF5."""
     names = {str(name): stored_name(str(name)) for name in (*draws.variables, *draws.dims)}
     labels = {
-        names[str(name)]: _held((names[str(name)],), index.to_numpy())
+        names[str(name)]: _stored((names[str(name)],), index.to_numpy())
         for name, index in draws.coords.items()
         if index.dims == (name,)
     }
@@ -156,7 +156,7 @@ def draws_to_dataset(draws: xr.Dataset) -> xr.Dataset:
 def dataset_to_draws(dataset: xr.Dataset) -> xr.Dataset:
     """Return the draws that `draws_to_dataset` stored."""
     labels = {
-        name: ((name,), _free(index))
+        name: ((name,), _restored(index))
         for name, index in dataset.coords.items()
         if _ESCAPED in index.attrs
     }
@@ -197,22 +197,22 @@ def _text(value: object) -> str:
     return "" if isinstance(missing, bool | np.bool_) and missing else str(value)
 
 
-def _held(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[Any, ...]:
+def _stored(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[Any, ...]:
     """Return values as a variable stores them, with texts as JSON where HDF5 cannot hold them."""
-    if values.dtype.kind in "biuf" or all(map(_can_be_held, values)):
+    if values.dtype.kind in "biuf" or all(map(_is_storable, values)):
         return dims, values
     return dims, np.array([json.dumps(str(x)) for x in values], dtype=object), {_ESCAPED: 1}
 
 
-def _free(variable: xr.DataArray) -> NDArray[Any]:
-    """Return the original values of a variable made by `_held`."""
+def _restored(variable: xr.DataArray) -> NDArray[Any]:
+    """Return the original values of a variable made by `_stored`."""
     values = variable.to_numpy()
     if _ESCAPED not in variable.attrs:
         return values
     return np.array([json.loads(text) for text in values], dtype=object)
 
 
-def _can_be_held(text: object) -> bool:
+def _is_storable(text: object) -> bool:
     # HDF5 texts end at a null character, and cannot hold lone surrogates.
     try:
         return b"\0" not in str(text).encode()

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bayescale.data.card import DatasetCard
-from bayescale.data.conditions import meets
+from bayescale.data.conditions import rows_meeting
 from bayescale.data.notes import Note, NoteKind
 from bayescale.errors import RunsError
 from bayescale.units import format_compute, format_count, format_number
@@ -179,7 +179,7 @@ class Runs:
         """Return a mask of the runs that meet a condition, as in `where`."""
         if isinstance(condition, str):
             try:
-                return meets(condition, self._table)
+                return rows_meeting(condition, self._table)
             except RunsError as error:
                 raise RunsError(f"{self.name}: {error}") from None
         mask = np.asarray(condition)
@@ -216,7 +216,7 @@ class Runs:
         mask = self.mask(condition)
         kept = int(mask.sum())
         if not kept:
-            raise RunsError(f"{self.name}: no run meets the condition {why or condition!r}.")
+            raise RunsError(f"{self.name}: no run rows_meeting the condition {why or condition!r}.")
         reason = why or (condition if isinstance(condition, str) else "selected rows")
         return replace(
             self,

@@ -8,8 +8,8 @@ import pandas as pd
 
 from bayescale.costs import Cluster
 from bayescale.decision.regret import Regrets
-from bayescale.posterior.diagnostics import lead_with_status
-from bayescale.posterior.extrapolation import say_beyond
+from bayescale.posterior.diagnostics import with_status
+from bayescale.posterior.extrapolation import describe_extrapolation
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.result import Result
 from bayescale.units import (
@@ -94,8 +94,8 @@ class NextRuns(Result):
     @property
     def headline(self) -> str:
         """The basis of the advice, preceded by a failure of the gates if there is one."""
-        about = f"{self.source.answering} {say_beyond(self.beyond)}"
-        return lead_with_status(about, self.source.diagnostics)
+        about = f"{self.source.answering} {describe_extrapolation(self.beyond)}"
+        return with_status(about, self.source.diagnostics)
 
     @property
     def sentences(self) -> tuple[str, ...]:

@@ -206,7 +206,7 @@ class CompiledLogp(Sampler):
         framed: bool = False,
     ) -> "CompiledLogp":
         """Return a compiled density with a starting value of each variable."""
-        shapes, position = laid_out(density.order, start)
+        shapes, position = flattened(density.order, start)
         return cls(shapes, position, data_rows, density.logp, density.expand, framed)
 
     @property
@@ -349,7 +349,7 @@ class CompiledLogp(Sampler):
         return float(value[0]), gradient
 
 
-def laid_out(
+def flattened(
     order: Iterable[str], start: Mapping[str, ArrayLike]
 ) -> tuple[dict[str, tuple[int, ...]], NDArray[np.float64]]:
     """Return the shapes of variables in the given order, and the position with their values."""

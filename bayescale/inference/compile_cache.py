@@ -38,7 +38,7 @@ _IMPORT = re.compile(r"^\s*from (bayescale[\w.]*) import (?:\(([^)]*)\)|(.*))$",
 _CALLS_PYTHON = b"objmode"
 """Marks the symbols of code that calls back into Python and so cannot be cached."""
 
-_said: set[str] = set()
+_reported: set[str] = set()
 """Reasons for not caching that were already reported, so that each is reported once."""
 
 _MOST = 256
@@ -119,8 +119,8 @@ def kept(what: str, make: Callable[[], Density]) -> Density:
     except OSError as error:
         # Cached code is executed, so it is only read from folders that nobody else can write.
         said = str(error)
-        if said not in _said:
-            _said.add(said)
+        if said not in _reported:
+            _reported.add(said)
             logger.warning("no compiled density is kept: %s", said)
         return make()
     path = where / f"{_digest(what)}.json"

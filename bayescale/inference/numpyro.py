@@ -21,7 +21,7 @@ from bayescale.inference.base import (
     ProgressCallback,
     Sampler,
     Settings,
-    laid_out,
+    flattened,
     statistics_of,
 )
 
@@ -74,7 +74,7 @@ class JaxLogp(Sampler):
         from bayescale.inference.compile import lower_logp
 
         order, logp = lower_logp(built, start, data_name)
-        return cls(*laid_out(order, start), data_rows, logp)
+        return cls(*flattened(order, start), data_rows, logp)
 
     @property
     @override

@@ -10,7 +10,7 @@ from bayescale.data.runs import MEASURED, Runs
 from bayescale.errors import RunsError
 from bayescale.model.card import Model
 from bayescale.model.checks import Check, Status, verdict
-from bayescale.model.monotone import against_the_law
+from bayescale.model.monotone import response_conflicts
 from bayescale.units import format_count, format_number
 
 SAME_RATIO = 0.05
@@ -54,7 +54,7 @@ def unidentified(model: Model, runs: Runs, *, observed: bool = True) -> tuple[st
         Whether the runs have responses; False for a design to be simulated.
     """
     law, columns = model.law, model.columns
-    found = [*(against_the_law(model, runs) if observed else ()), *_too_few(model, runs)]
+    found = [*(response_conflicts(model, runs) if observed else ()), *_too_few(model, runs)]
     if law.takes_size_and_tokens:
         ratio = runs.column(columns["n_tokens"]) / runs.column(columns["n_params"])
         if _span(ratio) < SAME_RATIO:
@@ -107,7 +107,7 @@ def design_warnings(model: Model, runs: Runs, *, observed: bool = True) -> tuple
 def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[Check, ...]:
     """Return checks of a design, which fail where a parameter is not identified."""
     law, against = model.law, unidentified(model, runs, observed=observed)
-    found = [_said("identified", sentence, "failed") for sentence in against]
+    found = [_check("identified", sentence, "failed") for sentence in against]
     if observed and not found:
         found += _left_over(model, runs)
     for name, column in model.columns.items():
@@ -116,7 +116,7 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
         if name in law.fixed_reference:
             if distinct == 1:
                 found.append(
-                    _said(
+                    _check(
                         column,
                         f"Every run has {column} = {format_count(float(values[0]))}: its effect is "
                         "determined by the prior alone.",
@@ -125,7 +125,7 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
             continue
         if distinct < 5:
             found.append(
-                _said(
+                _check(
                     f"values of {column}",
                     f"Only {distinct} distinct values of {column}: its exponent depends on few "
                     "points and on its prior.",
@@ -142,12 +142,12 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
             found.append(
                 _narrow("compute", decades, "the floor and extrapolations depend on the priors")
             )
-    found += [_said("noise", sentence) for sentence in model.noise.warnings(runs)]
+    found += [_check("noise", sentence) for sentence in model.noise.warnings(runs)]
     if law.takes_size_and_tokens:
         spread = _span(tokens / size)
         if spread < np.log(4):
             found.append(
-                _said(
+                _check(
                     "tokens per parameter",
                     "Tokens per parameter vary by a factor "
                     f"{format_number(float(np.exp(spread)), 2)} only: size and data effects are "
@@ -171,7 +171,7 @@ def _left_over(model: Model, runs: Runs) -> list[Check]:
         if status == "failed"
         else "they hardly test the law, and the noise scale depends on its prior."
     )
-    return [_said("runs", said, status, left)]
+    return [_check("runs", said, status, left)]
 
 
 def count_settings(model: Model, runs: Runs) -> int:
@@ -182,10 +182,10 @@ def count_settings(model: Model, runs: Runs) -> int:
 
 def _narrow(what: str, decades: float, so: str) -> Check:
     said = f"The values of {what} span {decades:.1f} decades, less than one: {so}."
-    return _said(f"range of {what}", said, statistic=decades)
+    return _check(f"range of {what}", said, statistic=decades)
 
 
-def _said(name: str, sentence: str, status: Status = "remark", statistic: float = np.nan) -> Check:
+def _check(name: str, sentence: str, status: Status = "remark", statistic: float = np.nan) -> Check:
     return Check(name=name, status=status, statistic=statistic, sentence=sentence)
 
 

@@ -22,7 +22,7 @@ _MOST = 300
 """Runs beyond this number are thinned, since all pairs are compared."""
 
 
-def against_the_law(model: Model, runs: Runs) -> Iterator[str]:
+def response_conflicts(model: Model, runs: Runs) -> Iterator[str]:
     """Yield sentences on a response that does not vary, or varies against the law.
 
     The pairs compared are those in which one run has at least as much of every input, so only the

@@ -157,7 +157,7 @@ class Pooling:
         if self.correlation is None:
             return 0.0
         other = f"{self.with_}_by_{self.by}"
-        return _beside(self._regression(values), others[other]) * others[other]
+        return _broadcast(self._regression(values), others[other]) * others[other]
 
     def loading(self, other: "Pooling", values: Mapping[str, Any]) -> Any:
         """Return the loading of this effect on a standardised effect, None if it has none.
@@ -248,6 +248,6 @@ class Pooling:
         return {"kind": self.kind, **sd, "why": self.why}
 
 
-def _beside(factor: Any, levels: Any) -> Any:
+def _broadcast(factor: Any, levels: Any) -> Any:
     """Return a per-draw factor with a last axis that broadcasts over levels."""
     return factor[..., None] if np.ndim(levels) and np.ndim(factor) else factor

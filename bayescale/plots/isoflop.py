@@ -92,7 +92,7 @@ def isoflop(
     for i, colour in zip(range(len(budgets)), _COLOURS, strict=False):
         best = plan.draws["n_opt"].isel(compute=i)
         level = float(plan.draws["loss_opt"].isel(compute=i).median())
-        _hang_density(ax, best.to_numpy().ravel(), level, height, colour)
+        _draw_density(ax, best.to_numpy().ravel(), level, height, colour)
         low, middle, high = best.quantile(ends).to_numpy()
         ax.plot([low, high], [level, level], color="black", linewidth=2.2, solid_capstyle="butt")
         ax.plot(middle, level, "|", color="black", markersize=9, markeredgewidth=1.6)
@@ -109,7 +109,7 @@ def isoflop(
     return ax
 
 
-def _hang_density(ax: Axes, sizes: np.ndarray, level: float, height: float, colour: str) -> None:
+def _draw_density(ax: Axes, sizes: np.ndarray, level: float, height: float, colour: str) -> None:
     """Draw the density of ln N_opt below the loss of the optimum, where no curve goes."""
     from scipy.stats import gaussian_kde
 

@@ -50,7 +50,7 @@ def contraction(fit: FittedModel) -> "pd.Series[float]":
     >>> bool(contraction(fit)["alpha"] > 0.9)
     True
     """
-    return _contraction(fit, _drawn(fit))
+    return _contraction(fit, _prior_draws(fit))
 
 
 def weakly_identified(fit: FittedModel) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ def check_learning(fit: FittedModel) -> Check:
     has hardly contracted, and remarks on weakly identified coordinates. Narrow posteriors are
     exempt, since their priors are informative on purpose.
     """
-    drawn = _drawn(fit)
+    drawn = _prior_draws(fit)
     found = _contraction(fit, drawn)
     wide = [_spread(fit, str(name), fit.posterior[str(name)]) > _WIDE for name in found.index]
     found_wide = found[wide]
@@ -150,7 +150,7 @@ def _contraction(fit: FittedModel, drawn: Values) -> "pd.Series[float]":
     return pd.Series(found, name="contraction", dtype=float)
 
 
-def _drawn(fit: FittedModel) -> dict[str, NDArray[np.float64]]:
+def _prior_draws(fit: FittedModel) -> dict[str, NDArray[np.float64]]:
     return draw_prior(fit.model, generator(0, Stream.PRIOR), _PRIOR_DRAWS)
 
 

@@ -113,7 +113,7 @@ class Diagnostics:
         """Every check as a record: ``name``, ``status``, ``statistic`` and ``sentence``."""
         return [check.to_dict() for check in self.checks]
 
-    def and_also(self, other: "Diagnostics") -> "Diagnostics":
+    def join(self, other: "Diagnostics") -> "Diagnostics":
         """Return the concatenation of two diagnostics."""
         return Diagnostics(pd.concat([self.table, other.table]), self.checks + other.checks)
 
@@ -125,7 +125,7 @@ def _first(sentences: Sequence[str], most: int, what: str) -> str:
     return "".join(f" {sentence}" for sentence in (*sentences[:most], *more))
 
 
-def lead_with_status(description: str, diagnostics: Diagnostics) -> str:
+def with_status(description: str, diagnostics: Diagnostics) -> str:
     """Return the description and the status, with the status first if a check failed."""
     parts = (description, diagnostics.status)
     return " ".join(parts if diagnostics.ok else reversed(parts))
@@ -207,7 +207,7 @@ def measured(draws: xr.Dataset) -> pd.DataFrame:
 
 def samples_beyond_chance(chains: int, gate: float = R_HAT) -> float:
     """Return the effective sample size above which chains that agree pass the gate on R-hat."""
-    return float(_excess(1.0, chains) / (gate**2 - 1.0))
+    return float(_critical_excess(1.0, chains) / (gate**2 - 1.0))
 
 
 def greatest_r_hat(ess: ArrayLike, chains: int, gate: float = R_HAT) -> NDArray[np.float64]:
@@ -236,11 +236,11 @@ def greatest_r_hat(ess: ArrayLike, chains: int, gate: float = R_HAT) -> NDArray[
     The relation between R-hat and effective sample size is that of Vats and Knudson 2021,
     doi:10.1214/20-STS812, who derive a threshold for one from the other.
     """
-    excess = _excess(np.maximum(ess, ESS), chains)
+    excess = _critical_excess(np.maximum(ess, ESS), chains)
     return np.asarray(np.maximum(gate, np.sqrt(1.0 + excess)))
 
 
-def _excess(ess: ArrayLike, chains: int) -> NDArray[np.float64]:
+def _critical_excess(ess: ArrayLike, chains: int) -> NDArray[np.float64]:
     """Return the critical value of the square of R-hat minus one, at level `BY_CHANCE`."""
     from scipy.special import chdtri
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale.posterior.diagnostics import Diagnostics, lead_with_status
+from bayescale.posterior.diagnostics import Diagnostics, with_status
 from bayescale.posterior.protocol import Posterior
 from bayescale.units import format_number
 
@@ -54,7 +54,7 @@ def farthest(beyond: pd.DataFrame) -> "pd.Series[float]":
     return beyond.abs().max(axis="columns").rename("beyond")
 
 
-def say_beyond(beyond: pd.DataFrame) -> str:
+def describe_extrapolation(beyond: pd.DataFrame) -> str:
     """Describe how far the farthest plans lie outside the range of the runs."""
     columns = sorted(beyond.columns, key=lambda name: name != _COMPUTE)
     parts = []
@@ -86,8 +86,8 @@ def headline_at(
     """
     if source.diagnostics is None:
         return source.description
-    label = say_beyond(beyond_runs(source, plans))
-    return lead_with_status(f"{source.answering} {label}", diagnostics or source.diagnostics)
+    label = describe_extrapolation(beyond_runs(source, plans))
+    return with_status(f"{source.answering} {label}", diagnostics or source.diagnostics)
 
 
 def _outside(log: NDArray[np.float64], of_runs: NDArray[np.float64]) -> NDArray[np.float64]:

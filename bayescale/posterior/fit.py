@@ -29,7 +29,7 @@ from bayescale.posterior.diagnostics import (
     describe_unfinished,
     diagnose_quantities,
     diagnose_sampling,
-    lead_with_status,
+    with_status,
 )
 from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.gated import digest_of, gated_quantities
@@ -205,7 +205,7 @@ class Fit(FittedModel):
     @property
     def headline(self) -> str:
         """The description and the status, with the status first if a check failed."""
-        return lead_with_status(self.description, self.diagnostics)
+        return with_status(self.description, self.diagnostics)
 
     def __repr__(self) -> str:
         return f"<Fit {self.headline}>"

@@ -90,7 +90,7 @@ def predict(
         )
     columns = source.columns
     plans = parse_plans(given, tuple(columns.values()))
-    plans = _one_for_each_level(plans, groups or {})
+    plans = _one_per_level(plans, groups or {})
     named_levels: Groups = with_coarser(groups or {}, source.groupings)
     count = len(next(iter(plans.values())))
     name = source.response
@@ -151,7 +151,7 @@ def parse_plans(
     return {name: np.broadcast_to(values, (length,)) for name, values in amounts.items()}
 
 
-def _one_for_each_level(
+def _one_per_level(
     plans: dict[str, NDArray[np.float64]], groups: Groups
 ) -> dict[str, NDArray[np.float64]]:
     """Repeat a single plan for several levels; raise if lengths do not match."""

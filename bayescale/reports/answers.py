@@ -29,7 +29,7 @@ _STYLES = dict(TEXT_COLUMNS.values())
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class PlanComparison:
     """The recommended plan for one budget, compared with alternatives.
 
     Attributes
@@ -67,13 +67,13 @@ class Judged:
         )
 
 
-def judge(
+def compare_plans(
     fit: Fit,
     plan: Allocation,
     prob: float,
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
-) -> list[Judged]:
+) -> list[PlanComparison]:
     """Compare the plan of each budget with the user's, or with half and twice its size."""
     if RECOMMENDED in candidates_of(plans or {}):
         raise AmountError(f"plans: the name {RECOMMENDED!r} is that of the report's own plan.")
@@ -98,7 +98,7 @@ def judge(
         place = list(decision.candidates.plans).index(RECOMMENDED)
         log_loss = np.log(decision.candidates.loss.to_numpy())
         regret = decision.regrets.regret(log_loss)[..., place].ravel()
-        found.append(Judged(decision, regret[np.isfinite(regret)]))
+        found.append(PlanComparison(decision, regret[np.isfinite(regret)]))
     return found
 
 
@@ -109,7 +109,7 @@ def _others(plan: Allocation, budget: float, size: float) -> dict[str, tuple[flo
     return {name: (sizes[name], d) for name, d in tokens.items() if d >= 1.0}
 
 
-def answer(plan: Allocation, place: int, judged: Judged, prob: float) -> Answer:
+def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) -> Answer:
     """Return the answer for one budget."""
     row = plan.recommended.iloc[place]
     size, tokens = float(row["n_params"]), float(row["n_tokens"])
@@ -128,14 +128,14 @@ def answer(plan: Allocation, place: int, judged: Judged, prob: float) -> Answer:
         return [style(middle), *(f"{style(low)} to {style(high)}" for low, high in spans)]
 
     budget = plan.text_budget(float(plan.compute[place]))
-    regret = float(judged.regret.mean())
+    regret = float(compared.regret.mean())
     factors = plan.extrapolation.iloc[place]
     words = {"n_params": "N", "n_tokens": "D"}
     far = ", ".join(f"{words.get(str(n), str(n))} {_times(float(x))}" for n, x in factors.items())
     rows = (
         *(
             (f"within {format_share(share)} of the best", f"{100 * p:.0f} % probability")
-            for share, p in judged.within.items()
+            for share, p in compared.within.items()
         ),
         (
             "expected regret",
@@ -160,7 +160,7 @@ def answer(plan: Allocation, place: int, judged: Judged, prob: float) -> Answer:
             ),
         ),
         rows=rows,
-        record=_record(plan, place, ends, judged, regret),
+        record=_record(plan, place, ends, compared, regret),
     )
 
 
@@ -172,7 +172,7 @@ def _record(
     plan: Allocation,
     place: int,
     ends: Mapping[tuple[str, float], list[float]],
-    judged: Judged,
+    compared: PlanComparison,
     regret: float,
 ) -> dict[str, Any]:
     """Return an answer as numbers, for the JSON record."""
@@ -186,7 +186,7 @@ def _record(
         "n_params": float(row["n_params"]),
         "n_tokens": float(row["n_tokens"]),
         **quantities,
-        "p_within": {f"{100 * share:g}": p for share, p in judged.within.items()},
+        "p_within": {f"{100 * share:g}": p for share, p in compared.within.items()},
         "regret": regret,
         "extrapolation": {str(n): float(x) for n, x in plan.extrapolation.iloc[place].items()},
         "no_optimum": float(plan.no_optimum.iloc[place]),

@@ -32,19 +32,19 @@ def caveats_of(
         The predictions, otherwise.
     """
     if plan is not None:
-        far = [*plan.caveats, *_beyond(plan)]
+        far = [*plan.caveats, *_budget_caveats(plan)]
     else:
         far = [f.caveat for f in forecasts if f.caveat] + [fit.law.caveat] * bool(fit.law.caveat)
     found = {
         "extrapolation": far,
         "design": design_warnings(fit.model, fit.runs),
-        "law": _of_the_law(fit),
-        "data": [*unused_columns(fit.model, fit.runs), *_of_the_data(fit, plan)],
+        "law": _law_caveats(fit),
+        "data": [*unused_columns(fit.model, fit.runs), *_data_caveats(fit, plan)],
     }
     return [Caveat(kind, said) for kind in CAVEATS for said in found.get(kind, ())]
 
 
-def _beyond(plan: Allocation) -> list[str]:
+def _budget_caveats(plan: Allocation) -> list[str]:
     """Return a sentence for each budget beyond the runs that the plan does not report as far."""
     factors = plan.extrapolation["compute"]
     return [
@@ -55,7 +55,7 @@ def _beyond(plan: Allocation) -> list[str]:
     ]
 
 
-def _of_the_law(fit: Fit) -> list[str]:
+def _law_caveats(fit: Fit) -> list[str]:
     model = fit.model
     left_out = []
     if not model.discrepancy:
@@ -87,7 +87,7 @@ def _of_the_law(fit: Fit) -> list[str]:
     return found
 
 
-def _of_the_data(fit: Fit, plan: Allocation | None) -> list[str]:
+def _data_caveats(fit: Fit, plan: Allocation | None) -> list[str]:
     runs = fit.runs
     table, card = runs.table, runs.card
     found = []

@@ -11,11 +11,11 @@ from bayescale.experiment_design.result import NextRuns
 from bayescale.model.identifiability import count_distinct
 from bayescale.posterior.diagnostics import Diagnostics
 from bayescale.posterior.fit import Fit
-from bayescale.reports.answers import answer, judge
+from bayescale.reports.answers import answer, compare_plans
 from bayescale.reports.blocks import Caveat, Facts, Light, Pairs, Points, Section, Table
 from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
-from bayescale.reports.figures import DRAWS, of_parameters, of_the_fit
+from bayescale.reports.figures import DRAWS, fit_figures, parameter_figures
 from bayescale.reports.forecasts import forecasts_of, format_amount_of
 from bayescale.reports.sections import (
     allocation_section,
@@ -31,7 +31,7 @@ from bayescale.units import format_count, format_number, format_scientific, form
 from bayescale.validation.result import Comparison
 
 
-def gather(
+def assemble_report(
     fit: Fit,
     plan: Allocation | None,
     prob: float,
@@ -51,12 +51,12 @@ def gather(
     _refuse_other_runs(fit, comparison, cuts, multiverse, next_runs)
     diagnostics = (plan and plan.diagnostics) or fit.diagnostics
     some = fit.thin(DRAWS)
-    judged = judge(fit, plan, prob, plans, cluster) if plan else []
+    compared = compare_plans(fit, plan, prob, plans, cluster) if plan else []
     forecasts = forecasts_of(fit, inputs or {}, prob) if plan is None else ()
     columns = " and ".join(fit.columns.values())
     sections = (
         allocation_section(some, plan, prob) if plan else None,
-        alternatives_section(plan, judged) if plan else None,
+        alternatives_section(plan, compared) if plan else None,
         comparison_section(comparison, plan) if comparison else None,
         sensitivity_section(cuts, multiverse),
         families_section(some, plan, prob),
@@ -74,7 +74,7 @@ def gather(
         light=_light(diagnostics),
         status=diagnostics.status,
         formula=fit.law.latex,
-        answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(judged))
+        answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(compared))
         if plan
         else tuple(forecast.answer for forecast in forecasts),
         caveats=tuple(
@@ -153,7 +153,7 @@ def _parameters(fit: Fit, prob: float) -> Section:
         records=tuple(summary.rename_axis("quantity").reset_index().to_dict("records")),  # type: ignore[arg-type]
     )
     return Section(
-        "parameters", "Parameters, elasticities first", (table, *of_parameters(fit, prob))
+        "parameters", "Parameters, elasticities first", (table, *parameter_figures(fit, prob))
     )
 
 
@@ -172,7 +172,9 @@ def _fit_section(
         records=tuple(table.rename_axis("quantity").reset_index().to_dict("records")),  # type: ignore[arg-type]
     )
     said = (Points(diagnostics.messages),) if diagnostics.messages else ()
-    return Section("fit", "Fit and diagnostics", (*of_the_fit(fit, some, plan, prob), *said, gates))
+    return Section(
+        "fit", "Fit and diagnostics", (*fit_figures(fit, some, plan, prob), *said, gates)
+    )
 
 
 def _data(fit: Fit) -> Section:

@@ -31,7 +31,7 @@ def on_axes(draw: Callable[["Axes"], object]) -> Callable[["Figure"], object]:
     return lambda figure: draw(figure.subplots())
 
 
-def of_allocation(some: Fit, plan: Allocation, prob: float) -> tuple[Picture, ...]:
+def allocation_figures(some: Fit, plan: Allocation, prob: float) -> tuple[Picture, ...]:
     """Return the frontier, and the fans of size and of tokens per parameter.
 
     Empty if budgets are not in compute, the horizontal axis of these figures.
@@ -62,7 +62,7 @@ def of_allocation(some: Fit, plan: Allocation, prob: float) -> tuple[Picture, ..
     )
 
 
-def of_the_fit(fit: Fit, some: Fit, plan: Allocation | None, prob: float) -> tuple[Picture, ...]:
+def fit_figures(fit: Fit, some: Fit, plan: Allocation | None, prob: float) -> tuple[Picture, ...]:
     """Return the law with its runs, over budgets or its one input, and the residuals."""
     share, found = format_share(prob), []
     if len(fit.columns) == 1:
@@ -100,7 +100,7 @@ def of_the_fit(fit: Fit, some: Fit, plan: Allocation | None, prob: float) -> tup
     return tuple(found)
 
 
-def of_parameters(fit: Fit, prob: float) -> tuple[Picture, ...]:
+def parameter_figures(fit: Fit, prob: float) -> tuple[Picture, ...]:
     """Return posterior and prior densities of parameters, and the joint posterior of two pairs."""
     share, names = format_share(prob), shown_quantities(fit)
     across = min(2, len(names))

@@ -47,7 +47,7 @@ def forecasts_of(fit: Fit, inputs: Mapping[str, object], prob: float) -> tuple[F
         where = ", ".join(format_amount_of(column, value) for column, value in at.items())
         beyond = {
             column: factor
-            for column, factor in _times_the_ends(fit, at).items()
+            for column, factor in _extrapolation(fit, at).items()
             if not np.isclose(factor, 1.0)
         }
         said = ", ".join(f"{column} {_times(factor)}" for column, factor in beyond.items())
@@ -101,7 +101,7 @@ def format_amount_of(column: str, value: float) -> str:
     return f"{column} = {format_number(value) if value < 1e3 else format_count(value)}"
 
 
-def _times_the_ends(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
+def _extrapolation(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
     """Return the factor by which each input is above the largest run or below the smallest."""
     found = {}
     for name, values in fit.inputs.items():

@@ -29,7 +29,7 @@ def page_of(facts: Facts) -> str:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_kept_together,
+        finalize=_without_breaks,
     )
     environment.tests |= {
         kind: lambda block, kind=kind: type(block).__name__ == kind
@@ -47,16 +47,16 @@ def page_of(facts: Facts) -> str:
         script_digest=digest,
         budgets=Markup(_embedded(plain(facts.budgets.record))) if facts.budgets else "",
         source=_source,
-        parted=_parted,
+        parted=_grouped,
     )
 
 
-def _kept_together(value: object) -> object:
+def _without_breaks(value: object) -> object:
     """Return text without line breaks between a number and its per cent sign."""
     return value.replace(" %", "\N{NO-BREAK SPACE}%") if type(value) is str else value
 
 
-def _parted(blocks: Iterable[Block]) -> list[tuple[bool, list[Block]]]:
+def _grouped(blocks: Iterable[Block]) -> list[tuple[bool, list[Block]]]:
     """Return blocks in order, with consecutive figures grouped."""
     runs = itertools.groupby(blocks, lambda block: isinstance(block, Picture))
     return [(pictures, list(run)) for pictures, run in runs]

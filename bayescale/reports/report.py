@@ -15,7 +15,7 @@ from bayescale.experiment_design.result import NextRuns
 from bayescale.posterior.fit import Fit
 from bayescale.reports.blocks import Facts
 from bayescale.reports.extras import Extras
-from bayescale.reports.facts import gather
+from bayescale.reports.facts import assemble_report
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.validation.result import Comparison
@@ -175,7 +175,7 @@ def report(
         next_runs = next_runs or extras.next_runs()
     with stages(progress) as shown:
         shown.stage("judging plans")
-        facts = gather(
+        facts = assemble_report(
             fit,
             plan,
             prob,

@@ -14,9 +14,9 @@ from bayescale.experiment_design.result import NextRuns
 from bayescale.plots.forest import UNSEEN
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.summary import interval_columns, tail_quantiles
-from bayescale.reports.answers import Judged
+from bayescale.reports.answers import PlanComparison
 from bayescale.reports.blocks import Picture, Points, Section, Table, table_of
-from bayescale.reports.figures import DRAWS, of_allocation, on_axes
+from bayescale.reports.figures import DRAWS, allocation_figures, on_axes
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.units import format_count, format_number, format_share
@@ -50,15 +50,15 @@ def allocation_section(some: Fit, plan: Allocation, prob: float) -> Section:
                 "How many times the largest run each recommended plan is",
                 factors.rename_axis("budget"),
             ),
-            *of_allocation(some, plan, prob),
+            *allocation_figures(some, plan, prob),
         ),
     )
 
 
-def alternatives_section(plan: Allocation, judged: Sequence[Judged]) -> Section:
+def alternatives_section(plan: Allocation, compared: Sequence[PlanComparison]) -> Section:
     """Return the comparison of the recommended plan with others, and regret against size."""
     blocks: list[Table | Points | Picture] = []
-    for budget, each in zip(plan.compute, judged, strict=True):
+    for budget, each in zip(plan.compute, compared, strict=True):
         text, decision = plan.text_budget(float(budget)), each.decision
         blocks += [
             each.alternatives(text),

@@ -54,7 +54,7 @@ class ScalesLeftOut:
             self.table[among], {at: d for at, d in self.pointwise.items() if at[0] in kept}
         )
 
-    def and_also(self, other: "ScalesLeftOut") -> "ScalesLeftOut":
+    def join(self, other: "ScalesLeftOut") -> "ScalesLeftOut":
         """Return the union with results of other models or cuts of the same runs.
 
         Raises

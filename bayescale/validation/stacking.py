@@ -21,7 +21,7 @@ def stacking_weights(scores: ScalesLeftOut) -> "pd.Series[float]":
     Parameters
     ----------
     scores
-        Result of `leave_scale_out`; combine several by `ScalesLeftOut.and_also`.
+        Result of `leave_scale_out`; combine several by `ScalesLeftOut.join`.
 
     Returns
     -------

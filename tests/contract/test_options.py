@@ -402,7 +402,7 @@ def test_an_option_without_what_it_needs_is_refused(rule, files, tmp_path):
         code, out, err, made = outcome(asked(files, verb, (*base, *alone)), tmp_path)
         assert (code, out, made) == (2, "", {}), (verb, err)
         assert err.startswith(f"bayescale: {rule.option}: "), err
-        assert err.count("\n") == 1 and " too." in err
+        assert err.count("\n") == 1 and "; also give --" in err
 
 
 def test_options_of_cuts_are_refused_of_simulations(files, tmp_path):

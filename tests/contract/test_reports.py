@@ -59,13 +59,13 @@ def facts_of(monkeypatch, tmp_path):
     def write(name: str, of: str) -> tuple[bs.Fit, Facts, str]:
         fit = few_draws(fit_of_card(name))
         fit = fit if of == "none" else of_a_level(fit)
-        gather, gathered = writing.gather, []
+        assemble_report, gathered = writing.assemble_report, []
 
         def noted(*args: object, **options: object) -> Facts:
-            gathered.append(gather(*args, **options))
+            gathered.append(assemble_report(*args, **options))
             return gathered[0]
 
-        monkeypatch.setattr(writing, "gather", noted)
+        monkeypatch.setattr(writing, "assemble_report", noted)
         monkeypatch.setattr("bayescale.reports.budgets.NODES", 7)
         if name not in DRAWN:
             monkeypatch.setattr("bayescale.reports.html._inline", lambda *_, **__: "data:,")

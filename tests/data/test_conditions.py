@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayescale as bs
-from bayescale.data.conditions import meets
+from bayescale.data.conditions import rows_meeting
 
 TABLE = pd.DataFrame(
     {
@@ -60,7 +60,7 @@ TABLE = pd.DataFrame(
     ],
 )
 def test_conditions_select_the_rows_that_meet_them(condition: str, expected: list[int]) -> None:
-    assert meets(condition, TABLE).tolist() == [bool(x) for x in expected]
+    assert rows_meeting(condition, TABLE).tolist() == [bool(x) for x in expected]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_all_else_is_refused_in_a_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(bs.RunsError) as caught:
-        meets(condition, TABLE)
+        rows_meeting(condition, TABLE)
     assert found in str(caught.value)
     assert len(str(caught.value)) < 1000
     assert not list(tmp_path.iterdir())
@@ -123,7 +123,7 @@ def test_all_else_is_refused_in_a_sentence(
 def test_two_columns_of_one_name_are_not_chosen_between() -> None:
     twice = pd.DataFrame([[1, 2]], columns=["a", "a"])
     with pytest.raises(bs.RunsError, match="found 2 columns called 'a'"):
-        meets("a == 1", twice)
+        rows_meeting("a == 1", twice)
 
 
 def test_every_way_in_reads_conditions_alike(chinchilla_runs, tmp_path) -> None:
@@ -157,8 +157,8 @@ COMPARED = st.tuples(
 )
 def test_a_condition_gives_a_mask_or_a_refusal(condition: str) -> None:
     try:
-        mask = meets(condition, TABLE)
+        mask = rows_meeting(condition, TABLE)
     except bs.RunsError:
         return
     assert mask.dtype == np.bool_ and mask.shape == (len(TABLE),)
-    assert np.array_equal(meets(f"not ({condition})", TABLE), ~mask)
+    assert np.array_equal(rows_meeting(f"not ({condition})", TABLE), ~mask)

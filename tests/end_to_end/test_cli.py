@@ -282,7 +282,7 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
         (("fit", "chinchilla", "chinchilla", "--prob", "1.5"), "expected a probability"),
         (("fit", "chinchilla", "chinchilla", "--out", "no/such/fit.nc"), "does not exist"),
         (("fit", "chinchilla", "chinchilla", "--out", "."), "is a folder"),
-        (("fit", "chinchilla", "chinchilla", "--report", "r.html"), "give --compute too"),
+        (("fit", "chinchilla", "chinchilla", "--report", "r.html"), "also give --compute"),
         (
             ("fit", "chinchilla", "chinchilla", "--compute", "1e21", "--report", "r.pdf"),
             "found the suffix '.pdf', expected one of .html",
@@ -332,7 +332,7 @@ def test_warnings_are_shown_plainly(run, saved, tmp_path):
     table.write_text("N,D,C,loss\n" + "\n".join(rows), encoding="utf-8")
     code, out, err = run("check", str(table))
     assert code == 0
-    assert "ready to be fitted" in out
+    assert "ready to fit" in out
     assert out.count("caution: compute differs from 6ND") == 1 and err == ""
     code, _, err = run("score", saved, str(table))
     assert code == 0

@@ -51,7 +51,7 @@ def test_a_cache_that_cannot_be_written_fails(monkeypatch, tmp_path):
     from pytensor.configdefaults import config
 
     monkeypatch.setattr(type(config), "compiledir", tmp_path / "not there", raising=False)
-    with pytest.raises(RuntimeError, match="cannot be written to"):
+    with pytest.raises(RuntimeError, match="is not writable"):
         installation._cache()
 
 

@@ -118,7 +118,7 @@ def folder(tmp_path_factory):
         ):
             patch.setattr(name, _not_now)
         # The package has the function of this name, which hides the module.
-        patch.setattr("bayescale.reports.report.gather", _not_now)
+        patch.setattr("bayescale.reports.report.assemble_report", _not_now)
         patch.setattr("bayescale.inference.fit.compiled_logp", _not_now)
         yield folder
 

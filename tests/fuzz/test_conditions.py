@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayescale.data.conditions import meets
+from bayescale.data.conditions import rows_meeting
 from bayescale.errors import RunsError
 
 TABLE = pd.DataFrame(
@@ -51,7 +51,7 @@ COMPARED = st.tuples(
 
 def _mask_or_refusal(condition: str) -> None:
     try:
-        mask = meets(condition, TABLE)
+        mask = rows_meeting(condition, TABLE)
     except RunsError as error:
         assert len(str(error)) < 1500
         return

@@ -185,7 +185,7 @@ def _nothing(path):
 def test_code_that_others_may_have_put_there_is_not_used(
     tmp_path, monkeypatch, code, caplog, change, found
 ):
-    monkeypatch.setattr(compile_cache, "_said", set())
+    monkeypatch.setattr(compile_cache, "_reported", set())
     monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path / "above" / "cache"))
     kept("a square", lambda: code)
     (path,) = (tmp_path / "above" / "cache").glob("*.json")
@@ -199,7 +199,7 @@ def test_code_that_others_may_have_put_there_is_not_used(
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owners here")
 @pytest.mark.parametrize("of", ["the file", "the folder", "a folder above"])
 def test_what_belongs_to_another_is_not_used(tmp_path, monkeypatch, code, caplog, of):
-    monkeypatch.setattr(compile_cache, "_said", set())
+    monkeypatch.setattr(compile_cache, "_reported", set())
     monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path / "above" / "cache"))
     kept("a square", lambda: code)
     (path,) = (tmp_path / "above" / "cache").glob("*.json")

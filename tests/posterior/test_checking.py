@@ -15,7 +15,7 @@ from bayescale.model.checks import Check
 from bayescale.model.identifiability import check_identifiable, design_checks, unidentified
 from bayescale.posterior.checking import checks_of
 from bayescale.posterior.criticism import Scores
-from bayescale.posterior.extrapolation import beyond_runs, farthest, say_beyond
+from bayescale.posterior.extrapolation import beyond_runs, describe_extrapolation, farthest
 
 CHINCHILLA = bs.load_model("chinchilla")
 
@@ -345,11 +345,13 @@ def test_extrapolation_is_counted_in_e_folds(fit):
     asked = np.log(plans["n_params"][0] * largest["n_tokens"] / product.max())
     assert found["compute"][0] == pytest.approx(asked)
     assert farthest(found)[2] >= np.log(9)
-    assert say_beyond(found.iloc[[1]][["n_params"]]) == "Inside the range of the runs."
-    assert "beyond the runs, in e-folds: compute 1.9" in say_beyond(found)
-    assert "n_params 1.0 (2.7 times)" in say_beyond(found.iloc[[0]])
-    assert "; below the runs, in e-folds: compute 3.8" in say_beyond(found)
-    assert say_beyond(found.iloc[[2]]).startswith("Extrapolates below the runs, in e-folds: ")
+    assert describe_extrapolation(found.iloc[[1]][["n_params"]]) == "Inside the range of the runs."
+    assert "beyond the runs, in e-folds: compute 1.9" in describe_extrapolation(found)
+    assert "n_params 1.0 (2.7 times)" in describe_extrapolation(found.iloc[[0]])
+    assert "; below the runs, in e-folds: compute 3.8" in describe_extrapolation(found)
+    assert describe_extrapolation(found.iloc[[2]]).startswith(
+        "Extrapolates below the runs, in e-folds: "
+    )
 
 
 def test_every_answer_says_how_far_it_is_from_the_runs(fit):

@@ -25,7 +25,7 @@ def left_out(models, seed=0, counts=(30, 20)):
 def test_results_of_two_calls_are_weighed_together():
     """The densities of a table were lost when tables were put together."""
     first, second = left_out(["a"]), left_out(["bbbb"], seed=1)
-    both = first.and_also(second)
+    both = first.join(second)
     assert both.models == ("a", "bbbb") and both.cuts == CUTS
     weights = bs.stacking_weights(both)
     assert weights.sum() == pytest.approx(1.0)
@@ -51,8 +51,8 @@ def test_a_part_and_a_copy_keep_their_densities():
 def test_scores_that_do_not_belong_together_are_refused():
     first = left_out(["a"])
     with pytest.raises(ValueError, match=r"found a at the cut 1e\+20 in both"):
-        first.and_also(first)
+        first.join(first)
     with pytest.raises(ValueError, match="found 29 runs above the cut .* of b and 30 of another"):
-        first.and_also(left_out(["b"], counts=(29, 20)))
+        first.join(left_out(["b"], counts=(29, 20)))
     with pytest.raises(ValueError, match="found no model with densities at every cut"):
         bs.stacking_weights(first.of([]))

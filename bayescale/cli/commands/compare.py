@@ -183,10 +183,10 @@ class _Planning:
     def labels(self) -> dict[str, str]:
         """Distance of the optimum from the range of the runs, under each law."""
         from bayescale.allocation.allocate import optima
-        from bayescale.posterior.extrapolation import say_beyond
+        from bayescale.posterior.extrapolation import describe_extrapolation
 
         plans = {name: optima(s, compute=self.budget) for name, s in self.sources.items()}
-        return {name: say_beyond(plan.beyond) for name, plan in plans.items()}
+        return {name: describe_extrapolation(plan.beyond) for name, plan in plans.items()}
 
     def allocations(self, prob: float) -> "tuple[pd.DataFrame, pd.DataFrame]":
         """Optima of the budget under each law and their average, as text and as numbers."""
