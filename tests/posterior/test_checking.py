@@ -213,7 +213,7 @@ def test_what_lies_where_no_prior_expects_it_is_said(true):
     assert alarms(with_draws(true, sigma=0.068))["priors"].status == "remark"
     assert "priors" not in alarms(with_draws(true, sigma=1e-9))
     odd = alarms(with_draws(true, alpha=3.0))["priors"]
-    assert (odd.status, "alpha at 3.0" in odd.sentence) == ("remark", True)
+    assert (odd.status, "posterior median of alpha, 3.0" in odd.sentence) == ("remark", True)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_groups_are_chosen_with_a_reason():
     seeds = curve(n=6, runs=2, seed=["x", "y"] * 6)
     related = units_of(seeds, {"a": power_law(), "b": power_law(checkpoints=linked)})
     assert related.by == "seed"
-    assert "the noise of b relates" in related.why
+    assert "the noise of b correlates" in related.why
     with pytest.raises(RunsError, match="splits runs of one seed"):
         units_of(seeds, {"b": power_law(checkpoints=linked)}, by="run")
     with pytest.raises(RunsError, match="found one level of place"):
