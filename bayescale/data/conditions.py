@@ -80,7 +80,7 @@ def rows_meeting(condition: str, table: pd.DataFrame) -> _Mask:
         their multiples, joined by ``and``, ``or`` and ``not``. Names that are not plain words go
         in backticks. Beside a column of numbers a text is an amount: ``n_params > '1B'``.
     table
-        The rows. A missing value rows_meeting only ``!=`` and ``not in``.
+        The rows. A missing value meets only ``!=`` and ``not in``.
 
     Raises
     ------

@@ -216,7 +216,7 @@ class Runs:
         mask = self.mask(condition)
         kept = int(mask.sum())
         if not kept:
-            raise RunsError(f"{self.name}: no run rows_meeting the condition {why or condition!r}.")
+            raise RunsError(f"{self.name}: no run meets the condition {why or condition!r}.")
         reason = why or (condition if isinstance(condition, str) else "selected rows")
         return replace(
             self,
