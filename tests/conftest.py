@@ -31,6 +31,38 @@ SLOW_FIXTURES = {
 }
 """Fixtures that take long to make; tests that use one are marked slow."""
 
+SLOW_EXAMPLES = {
+    "test_the_public_battery": {
+        "broken-power-law-1",
+        "broken-power-law-2",
+        "broken-power-law-3",
+        "coupled",
+        "data-constrained",
+        "kaplan-nd-floor",
+        "kaplan-ns",
+        "mixture-of-experts",
+        "power-law-sigmoid",
+    },
+    "test_compiled_density_is_prior_times_likelihood": {"chinchilla-drift", "chinchilla-pooled"},
+    "test_a_report_in_every_form": {
+        "chinchilla-pooled-none",
+        "chinchilla-pooled-group",
+        "nested-none",
+        "nested-group",
+        "two-powers-none",
+    },
+    "test_a_recommendation_does_not_depend_on_plans": {"one law-lifetime", "one law-searched"},
+    "test_an_option_acts_or_is_refused": {
+        "next---new-level",
+        "next---group",
+        "next---fixed",
+        "allocate---group",
+        "requirements---new-level",
+    },
+    "test_interval_density_is_a_difference_of_probabilities": {"skew"},
+}
+"""Examples of parametrised tests that take over four seconds, by test; they are marked slow."""
+
 
 OTHER_SEED = int(os.environ.get("BAYESCALE_TEST_SEED", "0"))
 """Added to the seed of every sampler of a test: expectations must hold for any correct draws."""
@@ -53,7 +85,10 @@ def pytest_configure():
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        example = getattr(getattr(item, "callspec", None), "id", "")
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or example in SLOW_EXAMPLES.get(
+            getattr(item, "originalname", ""), ()
+        ):
             item.add_marker(pytest.mark.slow)
 
 

@@ -169,6 +169,7 @@ def test_what_ships_is_an_input(folder, capsys) -> None:
     _refused(capsys, card, "fit", "chinchilla", "chinchilla", "--out", card)
 
 
+@pytest.mark.slow
 def test_every_output_replaces_its_own(fit, tmp_path) -> None:
     """And only so the battery above means anything: what is refused is not refused always."""
     for _ in range(2):

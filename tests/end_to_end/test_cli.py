@@ -253,6 +253,7 @@ def test_bad_questions_are_one_sentence(run, saved, arguments, words):
     refused(run(*(saved if a == "FIT" else a for a in arguments)), words)
 
 
+@pytest.mark.slow
 def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
     path = str(tmp_path / "bad.nc")
     failed_fit.save(path)

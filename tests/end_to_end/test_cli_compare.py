@@ -30,6 +30,7 @@ def saved(law_fits, tmp_path_factory) -> list[str]:
     return paths
 
 
+@pytest.mark.slow
 def test_saved_fits(run, saved, tmp_path):
     figures = tmp_path / "figures"
     code, out, err = run(

@@ -135,6 +135,7 @@ def tilted():
     )
 
 
+@pytest.mark.slow
 def test_a_law_of_the_users_own_gets_everything(tilted, chinchilla_runs, fit, tmp_path):
     check_law(
         "tilted",
@@ -175,6 +176,7 @@ def test_a_law_of_the_users_own_gets_everything(tilted, chinchilla_runs, fit, tm
     assert list(compared.index) == ["tilted", "kaplan-nd"]
 
 
+@pytest.mark.slow
 def test_defining_a_law_again_replaces_it(chinchilla_runs):
     p = bs.Parameter(meaning="level", symbol="a")
     prior = bs.LogNormal(median=2.5, log_sd=0.3, why="nats")

@@ -106,6 +106,7 @@ def test_over_cores_with_a_store_and_loaded(card, here, few, tmp_path):
     assert bs.load_fit(tmp_path / "fit.draws").posterior.equals(here[card])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("card", CARDS)
 def test_on_a_busy_machine(card, here, few):
     """Nothing is adapted to time: threads that keep all cores from the sampler change nothing."""

@@ -87,6 +87,7 @@ def test_scripts_hold_every_command_and_are_whole(shell, capsys):
         subprocess.run([shell, "-n"], input=text, text=True, check=True)
 
 
+@pytest.mark.slow
 def test_quiet_hides_warnings_and_not_errors(capsys, tmp_path):
     path = tmp_path / "runs.csv"
     rows = [

@@ -130,6 +130,7 @@ def test_a_fit_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     assert same(bs.load_fit(path), after)
 
 
+@pytest.mark.slow
 def test_chains_that_are_done_are_not_sampled_again(tmp_path, calls, monkeypatch):
     path = tmp_path / "fit.draws"
     options = {**MANY, "chains": 3, "cores": 1}
@@ -169,6 +170,7 @@ def test_a_longer_attempt_is_kept_apart(tmp_path, calls, monkeypatch):
     assert same(bs.load_fit(path), stored)
 
 
+@pytest.mark.slow
 def test_every_mode_is_kept(tmp_path, calls):
     size = np.geomspace(1e7, 2e9, 24)
     truth = {"N_c": 1e13, "S_c": 1e3, "alpha_N": 0.08, "alpha_S": 0.6}

@@ -55,6 +55,7 @@ def test_modes_that_the_runs_cannot_tell_apart_are_both_in_the_draws():
     assert share == pytest.approx(1 / (1 + np.exp(-log_odds)), abs=0.03)
 
 
+@pytest.mark.slow
 def test_swapped_terms_of_kaplans_law_are_both_in_the_draws():
     """Twenty tokens per parameter throughout, without which the law has one mode."""
     size = np.geomspace(3e7, 1e10, 20)

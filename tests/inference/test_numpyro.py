@@ -70,6 +70,7 @@ def test_the_posterior_with_a_drift_is_that_of_nutpie(chinchilla_runs):
     same_posterior(one, other)
 
 
+@pytest.mark.slow
 def test_other_data_of_one_shape_compile_nothing(engine):
     lowered, data = engine
     traced = []
@@ -151,6 +152,7 @@ def test_a_law_with_several_modes():
     assert any("alpha_S above alpha_N" in remark for remark in found.diagnostics.remarks)
 
 
+@pytest.mark.slow
 def test_the_precision_of_others_is_left_as_it_is():
     code = """
 import jax, numpy as np, bayescale as bs
@@ -186,6 +188,7 @@ def test_an_unknown_sampler_is_refused():
         bs.fit("chinchilla", "chinchilla", sampler="numpyr", progress=False)
 
 
+@pytest.mark.slow
 def test_the_command(capsys):
     command = ["fit", "chinchilla", "chinchilla", "--sampler", "numpyro", "--seed", "1"]
     assert main([*command, "--draws", "200", "--json"]) == 0

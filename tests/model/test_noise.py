@@ -492,6 +492,7 @@ def test_later_checkpoints_of_a_fitted_run_go_on_from_its_last():
     assert going_on.coverage(0.9) > 0.75
 
 
+@pytest.mark.slow
 def test_a_diverged_run_is_scored_by_the_probability_of_more(chinchilla_runs):
     model = with_noise(student(censored="diverged"))
     table = chinchilla_runs.table.assign(diverged=0)
@@ -534,6 +535,7 @@ def test_losses_of_the_figure_are_levels_of_a_logarithmic_scale():
     assert near.mean() == pytest.approx(0.004, rel=0.02)
 
 
+@pytest.mark.slow
 def test_rounding_is_not_scatter():
     """Of losses read off levels, the scatter beneath is found; without, it is the rounding."""
     card = bs.load_model("chinchilla-digitised")
@@ -550,6 +552,7 @@ def test_rounding_is_not_scatter():
     assert sigma["plain"]["lower"] > 0.00085
 
 
+@pytest.mark.slow
 def test_the_card_of_digitised_losses_on_those_runs(chinchilla_runs, fit):
     found = bs.fit("chinchilla-digitised", chinchilla_runs, seed=1, progress=False)
     assert found.diagnostics.ok
@@ -558,6 +561,7 @@ def test_the_card_of_digitised_losses_on_those_runs(chinchilla_runs, fit):
     assert abs(moved) < 0.3 * float(fit.quantities["a"].std())
 
 
+@pytest.mark.slow
 def test_inefficiency_leaves_the_law_to_runs_that_are_tuned_well():
     noise = normal(inefficiency=WORSE)
     table = simulated(noise, grid(), 2, sigma=0.002, inefficiency=0.02)

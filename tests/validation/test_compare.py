@@ -159,6 +159,7 @@ def test_a_break_that_the_runs_do_not_show_does_not_win():
     assert "broken-power-law-1" not in found.weights
 
 
+@pytest.mark.slow
 def test_a_fit_that_failed_does_not_win_silently(fit, failed_fit):
     found = bs.compare({"good": fit, "bad": failed_fit}, cuts=[1e21], **QUICK)
     assert found.eligible == ("good",)

@@ -39,6 +39,7 @@ def learnt(density=normal, seed: int = 1) -> ReversibleChain:
     return ReversibleChain.learnt(density, SCALES * rng.standard_normal((200, 2)), rng)
 
 
+@pytest.mark.slow
 def test_ranks_are_uniform_however_slowly_the_chain_moves():
     swift = learnt()
     assert 0.1 < swift.step < 3.0
@@ -49,6 +50,7 @@ def test_ranks_are_uniform_however_slowly_the_chain_moves():
     assert np.ptp(path[:, 0]) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.7, 1.5])
 def test_a_density_of_another_width_is_found_out(factor):
     found = ranks(learnt(lambda x: normal(x, factor * SCALES)), 300, seed=2)
