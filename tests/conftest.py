@@ -43,14 +43,6 @@ SLOW_EXAMPLES = {
         "mixture-of-experts",
         "power-law-sigmoid",
     },
-    "test_compiled_density_is_prior_times_likelihood": {"chinchilla-drift", "chinchilla-pooled"},
-    "test_a_report_in_every_form": {
-        "chinchilla-pooled-none",
-        "chinchilla-pooled-group",
-        "nested-none",
-        "nested-group",
-        "two-powers-none",
-    },
     "test_a_recommendation_does_not_depend_on_plans": {"one law-lifetime", "one law-searched"},
     "test_an_option_acts_or_is_refused": {
         "next---new-level",
@@ -62,6 +54,28 @@ SLOW_EXAMPLES = {
     "test_interval_density_is_a_difference_of_probabilities": {"skew"},
 }
 """Examples of parametrised tests that take over four seconds, by test; they are marked slow."""
+
+QUICK_MODELS = {
+    "chinchilla",
+    "chinchilla-drift",
+    "chinchilla-pooled",
+    "data-constrained",
+    "power-law-floor",
+}
+QUICK_EXAMPLES = {
+    "test_a_command_prints_json_or_is_refused": ("name", QUICK_MODELS),
+    "test_a_figure_is_drawn_or_is_refused": ("name", QUICK_MODELS),
+    "test_a_fit_is_exported": ("name", QUICK_MODELS),
+    "test_a_law_is_compared": ("name", QUICK_MODELS),
+    "test_a_report_in_every_form": ("name", QUICK_MODELS),
+    "test_a_verb_answers_or_is_refused": ("name", QUICK_MODELS),
+    "test_compiled_density_is_prior_times_likelihood": (
+        "card",
+        {"chinchilla", "chinchilla-digitised", "kaplan-nd"},
+    ),
+}
+"""By test over every model, the argument that names the model, and the models that the quick suite
+takes; all others are marked slow."""
 
 
 OTHER_SEED = int(os.environ.get("BAYESCALE_TEST_SEED", "0"))
@@ -85,11 +99,18 @@ def pytest_configure():
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        example = getattr(getattr(item, "callspec", None), "id", "")
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or example in SLOW_EXAMPLES.get(
-            getattr(item, "originalname", ""), ()
-        ):
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or _is_slow_example(item):
             item.add_marker(pytest.mark.slow)
+
+
+def _is_slow_example(item):
+    """Return whether an item is an example of a parametrised test that the quick suite skips."""
+    if not hasattr(item, "callspec"):
+        return False
+    if item.callspec.id in SLOW_EXAMPLES.get(item.originalname, ()):
+        return True
+    argument, quick = QUICK_EXAMPLES.get(item.originalname, (None, ()))
+    return argument is not None and item.callspec.params[argument] not in quick
 
 
 @pytest.fixture(autouse=True)
