@@ -62,7 +62,10 @@ QUICK_MODELS = {
     "data-constrained",
     "power-law-floor",
 }
+QUICK_LAWS = {"chinchilla", "coupled", "power-law-floor"}
 QUICK_EXAMPLES = {
+    "test_a_fit_and_its_predictions_say_the_same_in_every_unit": ("law", QUICK_LAWS),
+    "test_fits_pooled_by_columns_of_any_name_are_saved": ("name", {"a/b"}),
     "test_a_command_prints_json_or_is_refused": ("name", QUICK_MODELS),
     "test_a_figure_is_drawn_or_is_refused": ("name", QUICK_MODELS),
     "test_a_fit_is_exported": ("name", QUICK_MODELS),
@@ -74,8 +77,8 @@ QUICK_EXAMPLES = {
         {"chinchilla", "chinchilla-digitised", "kaplan-nd"},
     ),
 }
-"""By test over every model, the argument that names the model, and the models that the quick suite
-takes; all others are marked slow."""
+"""By test over every model, law or name: its argument, and the values that the quick suite takes; all
+others are marked slow."""
 
 
 OTHER_SEED = int(os.environ.get("BAYESCALE_TEST_SEED", "0"))
@@ -110,7 +113,10 @@ def _is_slow_example(item):
     if item.callspec.id in SLOW_EXAMPLES.get(item.originalname, ()):
         return True
     argument, quick = QUICK_EXAMPLES.get(item.originalname, (None, ()))
-    return argument is not None and item.callspec.params[argument] not in quick
+    if argument is None:
+        return False
+    value = item.callspec.params[argument]
+    return getattr(value, "name", value) not in quick
 
 
 @pytest.fixture(autouse=True)
