@@ -4,6 +4,7 @@
 compilation: a row takes a dozen scalar operations, which scan wraps in arrays.
 """
 
+from hashlib import sha256
 from typing import Any, override
 
 import numpy as np
@@ -108,8 +109,13 @@ class FilterSlopes(Op):
 
 
 def _in_numba(op: type[Op], function: Any) -> None:
+    # PyTensor keeps machine code on disk by the name of the operation and this version.
+    code = function.__code__
+    parts = repr((code.co_code, code.co_consts, code.co_names)).encode()
+    version = int.from_bytes(sha256(parts).digest()[:8])
+
     def funcify(op: Op, **kwargs: Any) -> Any:
-        return basic.numba_njit(function), 1
+        return basic.numba_njit(function), version
 
     basic.register_funcify_default_op_cache_key(op)(funcify)  # type: ignore[no-untyped-call]
 

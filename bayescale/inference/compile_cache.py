@@ -2,7 +2,8 @@
 
 Building the graph of a model, its gradient and the machine code takes most of the time of a short
 fit. The key is a digest of everything the code depends on: the card, the padded number of levels,
-the modules of this package that build the graph, the versions of the compilers and the processor.
+the modules of this package that build the graph, the versions and settings of the compilers and the
+processor.
 Files that are incomplete or have another key are ignored.
 """
 
@@ -37,6 +38,12 @@ _IMPORT = re.compile(r"^\s*from (bayescale[\w.]*) import (?:\(([^)]*)\)|(.*))$",
 
 _CALLS_PYTHON = b"objmode"
 """Marks the symbols of code that calls back into Python and so cannot be cached."""
+
+_FASTMATH = re.compile(r"= f\w+ [\w ]*\b(?:reassoc|contract|afn|arcp|fast)\b")
+"""An operation of LLVM whose rounding may differ from one compilation to the next."""
+
+_NUMBA_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVML", "BOUNDSCHECK")
+"""Settings of Numba, from the environment or a file, that the code depends on."""
 
 _reported: set[str] = set()
 """Reasons for not caching that were already reported, so that each is reported once."""
@@ -74,6 +81,8 @@ class Code:
         """Return the code in a form that JSON can hold."""
         if self.library.has_dynamic_globals:
             raise ValueError(f"{self.symbol} holds addresses of this process")
+        if _FASTMATH.search(self.library.get_llvm_str()):
+            raise ValueError(f"{self.symbol} was compiled with fastmath")
         name, kind, parts = self.library.serialize_using_object_code()
         if any(_CALLS_PYTHON in part for part in parts):
             raise ValueError(f"{self.symbol} calls back into Python")
@@ -134,6 +143,8 @@ def kept(what: str, make: Callable[[], Density]) -> Density:
         return found
     density = make()
     try:
+        if _source_now() != _source():
+            raise ValueError("the package changed on disk since it was imported")
         _write(path, density)
         _make_room(path.parent)
     except Exception as error:  # a full disk, or another Numba: the fit itself must not fail
@@ -177,17 +188,24 @@ def _make_room(where: Path) -> None:
 
 
 def _digest(what: str) -> str:
+    from numba.core import config
     from numba.core.registry import cpu_target
 
     processor = cpu_target.target_context.codegen().magic_tuple()
     parts = [what, _source(), platform.python_version(), repr(processor)]
+    parts += [f"{name} {getattr(config, name)}" for name in _NUMBA_SETTINGS]
     parts += [f"{name} {version(name)}" for name in _COMPILERS]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 @cache
 def _source() -> str:
-    """Return a digest of the modules that determine what is compiled."""
+    """Return a digest of the modules that determine what is compiled, as they were imported."""
+    return _source_now()
+
+
+def _source_now() -> str:
+    """Return the same digest of the modules as they are on disk now."""
     digest = hashlib.sha256()
     for name, path in sorted(modules_behind(_COMPILED_BY).items()):
         digest.update(name.encode() + b"\0" + path.read_bytes())
@@ -215,3 +233,7 @@ def modules_behind(names: Iterable[str]) -> dict[str, Path]:
             parts = re.findall(r"\w+", first + rest)
             waiting += [source, *(f"{source}.{part}" for part in parts)]
     return found
+
+
+# Read when the package is imported: what a later session imports may have changed by then.
+_source()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import lru_cache
 from threading import RLock
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,9 @@ def compiled_logp(model: Model, sizes: Sizes = (), sampler: str = "nutpie") -> S
     """Return the compiled log density of a model, compiling it at most once per process."""
     # Identifier, title and references do not affect the density.
     plain = replace(model, id="compiled", title="", references=())
-    # Numba does not compile in two threads at a time: the process may end in a segmentation fault.
+    # One thread at a time: Numba may end the process in a segmentation fault otherwise, and
+    # PyTensor's settings belong to the process, so a thread that leaves `change_flags` would turn
+    # fastmath on while another compiles, and leave it off afterwards.
     with _ONE_AT_A_TIME:
         return _compiled_card(plain.to_toml(), model.law, sizes, sampler)
 
@@ -43,7 +46,8 @@ def _with_numba(model: Model, sizes: Sizes) -> Sampler:
         from bayescale.inference.compile import compile_logp
 
         # Placeholder data: the graph depends on the number of rows only.
-        return compile_logp(build(model, np.zeros((rows, 2)), sizes), start, DATA)
+        with _double_precision():
+            return compile_logp(build(model, np.zeros((rows, 2)), sizes), start, DATA)
 
     # The dependencies of a user-defined law are unknown, so its code is not cached.
     ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
@@ -57,7 +61,15 @@ def _with_jax(model: Model, sizes: Sizes) -> Sampler:
     from bayescale.inference.numpyro import JaxLogp
 
     start, rows = starting_point(model, sizes=sizes), Rows(model).count
-    return JaxLogp.of(build(model, np.zeros((rows, 2)), sizes), start, DATA, rows)
+    with _double_precision():
+        return JaxLogp.of(build(model, np.zeros((rows, 2)), sizes), start, DATA, rows)
+
+
+def _double_precision() -> Any:
+    """Return a context in which graphs are of 64 bits, whatever `floatX` is in this process."""
+    from pytensor.configdefaults import config
+
+    return config.change_flags(floatX="float64")
 
 
 SAMPLERS = {"nutpie": _with_numba, "numpyro": _with_jax}

@@ -31,6 +31,37 @@ for card in {CARDS}:
 """
 
 
+DENSITY = """
+import threading, time
+import numpy as np
+import pytensor
+import bayescale as bs
+from bayescale.inference.samplers import compiled_logp
+
+fastmath = pytensor.config.numba__fastmath
+
+
+def compile_after(card, seconds):
+    time.sleep(seconds)
+    compiled_logp(bs.load_model(card))
+
+
+threads = [threading.Thread(target=compile_after, args=(c, s)) for c, s in {cards}]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+compiled = compiled_logp(bs.load_model("chinchilla"))
+rng = np.random.default_rng(1)
+data, away = rng.normal(size=(compiled.data_rows, 40)), rng.normal(size=(20, len(compiled.start)))
+for step in away:
+    value, slope = compiled.log_density(compiled.start + 0.4 * step, data)
+    print(value.hex(), *(x.hex() for x in slope))
+print(pytensor.config.numba__fastmath == fastmath)
+"""
+"""Print a log density at random positions, after compiling cards in threads of their own."""
+
+
 @pytest.fixture(scope="module")
 def few():
     """Settings under which as many draws are made as are asked for."""
@@ -77,6 +108,37 @@ def other_processor() -> dict[str, str]:
         # The least of them is what the sampler's own library needs.
         "NPY_DISABLE_CPU_FEATURES": " ".join(found[1:]),
     }
+
+
+def density(cards, **environment):
+    """Return what `DENSITY` prints in a process of its own."""
+    found = subprocess.run(
+        [sys.executable, "-c", DENSITY.replace("{cards}", repr(cards))],
+        env={**os.environ, **environment},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return found.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_whatever_else_is_compiled_and_however_pytensor_is_set(tmp_path):
+    """Another card in another thread, single precision, another order of sets: the same bits.
+
+    With a filled cache and with an empty one. PyTensor's settings belong to the process: of two
+    threads that compiled, the first to end turned fastmath on for the other, and most of these
+    values had other last digits.
+    """
+    alone = density([("chinchilla", 0.0)])
+    other = density(
+        [("power-law", 0.0), ("chinchilla", 1.0)],
+        BAYESCALE_CACHE_DIR=str(tmp_path / "cache"),
+        PYTENSOR_FLAGS=f"base_compiledir={tmp_path / 'pytensor'},floatX=float32",
+        PYTHONHASHSEED="77",
+    )
+    assert alone == other
+    assert alone[-1] == "True"
 
 
 @pytest.mark.slow

@@ -269,6 +269,53 @@ def test_code_that_calls_python_is_not_kept(cache):
     assert not list(cache.glob("*.json"))
 
 
+@pytest.mark.parametrize("fastmath", [False, {"contract"}, {"reassoc", "nsz"}, True])
+def test_code_whose_rounding_may_differ_is_not_kept(cache, fastmath):
+    import numba
+    from numba import types
+
+    @numba.cfunc(types.double(types.double, types.double), fastmath=fastmath)
+    def fused(x, y):
+        return x * y + x
+
+    kept("fused", lambda: Density(("x",), Code.of(fused), Code.of(fused)))
+    assert bool(list(cache.glob("*.json"))) is not bool(fastmath)
+
+
+def test_code_of_a_package_that_changed_since_it_was_imported_is_not_kept(cache, code, monkeypatch):
+    """It would be found by sessions that import the other version."""
+    monkeypatch.setattr(compile_cache, "_source_now", lambda: "a later version of the package")
+    assert squared(kept("a square", lambda: code), 3.0) == 9.0
+    assert not list(cache.glob("*.json"))
+
+
+def test_code_under_other_settings_of_numba_is_not_found(cache, code, monkeypatch):
+    from numba.core import config
+
+    kept("a square", lambda: code)
+    monkeypatch.setattr(config, "USING_SVML", not config.USING_SVML)
+    with pytest.raises(AssertionError, match="though it was kept"):
+        kept("a square", refuse)
+
+
+def test_another_filter_is_not_found_in_the_cache_of_pytensor(monkeypatch):
+    """PyTensor finds code by the name of an operation and a version alone."""
+    from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
+
+    from bayescale.backend import filtering
+
+    def key():
+        return numba_funcify_and_cache_key(filtering.Filter(), node=None)[1]
+
+    first = key()
+    try:
+        filtering._in_numba(filtering.Filter, lambda x, *others: (x + 1.0, x))
+        assert key() != first
+    finally:
+        filtering._in_numba(filtering.Filter, filtering._forward)
+    assert key() == first
+
+
 def test_a_law_of_ones_own_is_compiled_anew(cache):
     from bayescale.inference.samplers import compiled_logp
 
