@@ -408,12 +408,12 @@ def test_calibrate(run, tmp_path):
     quick = ("--draws", "200", "--store", str(store), "--quiet")
     code, out, err = run("calibrate", *asked, *quick, "--json")
     assert code == 0, err
-    rows = json.loads(out)["scales left out"]
+    rows = json.loads(out)["larger runs held out"]
     assert [row["cut"] for row in rows] == [1e20, 1e21]
     assert all(0 <= row["coverage_90"] <= 1 and row["n_test"] > 0 for row in rows)
     kept = store.read_text(encoding="utf-8")
     code, out, _ = run("calibrate", *asked, *quick)
-    assert code == 0 and out.startswith("scales left out:")
+    assert code == 0 and out.startswith("larger runs held out:")
     assert store.read_text(encoding="utf-8") == kept, "nothing was fitted again"
     code, out, err = run(
         "calibrate", "chinchilla", "chinchilla", "--simulations", "2", "--quiet", "--json"
