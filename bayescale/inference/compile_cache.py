@@ -16,7 +16,7 @@ import platform
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ def kept(what: str, make: Callable[[], Density]) -> Density:
         return found
     density = make()
     try:
-        if _source_now() != _source():
+        if _source() != _IMPORTED:
             raise ValueError("the package changed on disk since it was imported")
         _write(path, density)
         _make_room(path.parent)
@@ -192,20 +192,14 @@ def _digest(what: str) -> str:
     from numba.core.registry import cpu_target
 
     processor = cpu_target.target_context.codegen().magic_tuple()
-    parts = [what, _source(), platform.python_version(), repr(processor)]
+    parts = [what, _IMPORTED, platform.python_version(), repr(processor)]
     parts += [f"{name} {getattr(config, name)}" for name in _NUMBA_SETTINGS]
     parts += [f"{name} {version(name)}" for name in _COMPILERS]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-@cache
 def _source() -> str:
-    """Return a digest of the modules that determine what is compiled, as they were imported."""
-    return _source_now()
-
-
-def _source_now() -> str:
-    """Return the same digest of the modules as they are on disk now."""
+    """Return a digest of the modules that determine what is compiled, as they are on disk."""
     digest = hashlib.sha256()
     for name, path in sorted(modules_behind(_COMPILED_BY).items()):
         digest.update(name.encode() + b"\0" + path.read_bytes())
@@ -235,5 +229,5 @@ def modules_behind(names: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-# Read when the package is imported: what a later session imports may have changed by then.
-_source()
+_IMPORTED = _source()
+"""That digest when the package was imported; later sessions may import changed modules."""

@@ -77,21 +77,26 @@ def here(few):
     return {card: bs.fit(card, "chinchilla", **few).posterior for card in CARDS}
 
 
+def in_another_process(code, *arguments, **environment):
+    """Return what code prints in a process of its own."""
+    found = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, **environment},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return found.stdout
+
+
 def elsewhere(folder, **environment):
     """Return draws of each card in a process of its own that finds nothing compiled."""
     folder.mkdir()
-    flags = f"compiledir={folder / 'pytensor'}"
-    subprocess.run(
-        [sys.executable, "-c", SAMPLE, str(folder)],
-        env={
-            **os.environ,
-            "BAYESCALE_CACHE_DIR": str(folder / "cache"),
-            "PYTENSOR_FLAGS": flags,
-            **environment,
-        },
-        check=True,
-        capture_output=True,
-    )
+    nothing_compiled = {
+        "BAYESCALE_CACHE_DIR": str(folder / "cache"),
+        "PYTENSOR_FLAGS": f"compiledir={folder / 'pytensor'}",
+    }
+    in_another_process(SAMPLE, str(folder), **nothing_compiled, **environment)
     return {card: np.load(folder / f"{card}.npz") for card in CARDS}
 
 
@@ -111,15 +116,8 @@ def other_processor() -> dict[str, str]:
 
 
 def density(cards, **environment):
-    """Return what `DENSITY` prints in a process of its own."""
-    found = subprocess.run(
-        [sys.executable, "-c", DENSITY.replace("{cards}", repr(cards))],
-        env={**os.environ, **environment},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return found.stdout.splitlines()
+    """Return the lines that `DENSITY` prints in a process of its own."""
+    return in_another_process(DENSITY.replace("{cards}", repr(cards)), **environment).splitlines()
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ def test_nothing_else_is_found(cache, code, monkeypatch):
     kept("a square", lambda: code)
     with pytest.raises(AssertionError, match="though it was kept"):
         kept("another square", refuse)
-    monkeypatch.setattr(compile_cache, "_source", lambda: "another version of the package")
+    monkeypatch.setattr(compile_cache, "_IMPORTED", "another version of the package")
     with pytest.raises(AssertionError, match="though it was kept"):
         kept("a square", refuse)
 
@@ -284,7 +284,7 @@ def test_code_whose_rounding_may_differ_is_not_kept(cache, fastmath):
 
 def test_code_of_a_package_that_changed_since_it_was_imported_is_not_kept(cache, code, monkeypatch):
     """It would be found by sessions that import the other version."""
-    monkeypatch.setattr(compile_cache, "_source_now", lambda: "a later version of the package")
+    monkeypatch.setattr(compile_cache, "_source", lambda: "a later version of the package")
     assert squared(kept("a square", lambda: code), 3.0) == 9.0
     assert not list(cache.glob("*.json"))
 

@@ -15,12 +15,6 @@ from bayescale.plots.style import BLUE
 BUDGETS = np.array([1e21, 5.76e23, 1e25])
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def labels(ax) -> list[str]:
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
@@ -254,11 +248,10 @@ def test_given_axes_are_used(fit):
         bs.plots.optimal_size,
         bs.plots.tokens_per_param,
     )
-    open_before = plt.get_fignums()
     for draw in draws:
         ax = Figure().subplots()
         assert draw(fit, ax=ax) is ax
-    assert plt.get_fignums() == open_before
+    assert plt.get_fignums() == []
 
 
 def test_regret(fit):
