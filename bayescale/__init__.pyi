@@ -28,6 +28,9 @@ from .errors import (
 )
 from .experiment_design.next_runs import next_runs, value_of_runs
 from .experiment_design.result import NextRuns
+from .forecasting.beyond import Beyond
+from .forecasting.forecast import forecast
+from .forecasting.result import Forecast
 from .inference.fit import fit
 from .inference.load import load_fit
 from .laws import Parameter, define_law, law, list_laws
@@ -65,6 +68,7 @@ __all__ = [
     "BayescaleError",
     "BayescaleWarning",
     "Beta",
+    "Beyond",
     "CardError",
     "CheckpointCorrelation",
     "Choice",
@@ -80,6 +84,7 @@ __all__ = [
     "ExponentReconciliation",
     "Fit",
     "FitFileError",
+    "Forecast",
     "Frontier",
     "Gamma",
     "HalfCauchy",
@@ -120,6 +125,7 @@ __all__ = [
     "envelope",
     "expanding_window",
     "fit",
+    "forecast",
     "frontier",
     "hold_out",
     "isoflop_parabolas",

@@ -56,6 +56,10 @@ class Stream(Enum):
     """Permutation test of the direction of the response."""
     FIGURE = 17
     """Jitter of points in figures."""
+    FORECAST_LAWS = 20
+    """Posteriors of the laws of a forecast; keyed by law."""
+    FORECAST_POINTS = 21
+    """The average of the laws of a forecast (0), and the scatter of its points (1)."""
 
 
 def checked_seed(seed: object) -> int:

@@ -34,6 +34,8 @@ USES = {
     "validation/sbc": {"SIMULATION", "UNIFORM_RANKS"},
     "inference/numpyro": {"STARTS"},
     "inference/assemble": {"UNSEEN"},
+    "forecasting/posterior": {"FORECAST_LAWS"},
+    "forecasting/forecast": {"FORECAST_POINTS"},
 }
 """Which module takes random numbers of which streams. Two modules share one only where they
 are to have the same numbers: what a posterior leaves to the prior when a fit is taken up, and

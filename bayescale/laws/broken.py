@@ -100,10 +100,10 @@ class BrokenPowerLaw(Law):
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
-        return parameters["a"] + parameters["b"] * np.exp(self._log_shape(log_inputs, parameters))
+        return parameters["a"] + parameters["b"] * np.exp(self.log_shape(log_inputs, parameters))
 
-    def _log_shape(self, log_inputs: Values, p: Values) -> Value:
-        """Return ln of the reducible loss at b = 1."""
+    def log_shape(self, log_inputs: Values, p: Values) -> Value:
+        """Return ln of the reducible loss at b = 1; it is finite where its exponential is not."""
         log_shape = -p["c0"] * log_inputs["x"]
         for i in range(1, self.breaks + 1):
             z = (log_inputs["x"] - np.log(p[f"d{i}"])) / p[f"f{i}"]
@@ -143,7 +143,7 @@ class BrokenPowerLaw(Law):
             natural[f"d{i}"] = np.exp(log_breaks[i - 1])
             natural[f"f{i}"] = c[f"f{i}"]
         reducible = c["loss_ref"] * (1.0 - c["floor_share"])
-        natural["b"] = reducible * np.exp(-self._log_shape(at, natural))
+        natural["b"] = reducible * np.exp(-self.log_shape(at, natural))
         return {name: natural[name] for name in self.parameters}
 
     @override

@@ -1,0 +1,76 @@
+"""``forecast``: curves of one variable at larger amounts, averaged over laws."""
+
+import argparse
+
+from bayescale.cli.files import Reads
+from bayescale.cli.numbers import real_number, seed_number, whole_number
+from bayescale.cli.options import add_prob, pool_of_workers
+from bayescale.cli.render import print_answer, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    forecast = verbs.add(
+        "forecast",
+        run,
+        "Forecast curves of one variable at larger amounts, averaged over laws.",
+    )
+    forecast.add_argument(
+        "runs", type=Reads(), help="csv, tsv, parquet, jsonl or json file of points on curves"
+    )
+    forecast.add_argument(
+        "--to",
+        action="append",
+        required=True,
+        metavar="AMOUNT",
+        help="amount to forecast, such as 2M; repeatable",
+    )
+    forecast.add_argument("--x", metavar="COLUMN", help="column of the amounts (the only other)")
+    forecast.add_argument("--y", metavar="COLUMN", help="column of the response (loss)")
+    forecast.add_argument("--by", metavar="COLUMN", help="column that names the curves")
+    forecast.add_argument(
+        "--ceiling",
+        type=real_number,
+        help="upper bound of a response that rises towards it, such as 1 for an accuracy",
+    )
+    forecast.add_argument(
+        "--seed", type=seed_number, default=0, help="seed of all random numbers (0)"
+    )
+    forecast.add_argument(
+        "--workers", type=whole_number, default=1, help="number of parallel processes (1)"
+    )
+    add_prob(forecast)
+
+
+def run(options: Arguments) -> None:
+    """Print quantiles at each amount."""
+    from bayescale.forecasting.forecast import forecast
+
+    with pool_of_workers(options.workers) as executor:
+        found = forecast(
+            options.runs,
+            to=options.to,
+            x=options.x,
+            y=options.y,
+            by=options.by,
+            ceiling=options.ceiling,
+            prob=options.prob,
+            seed=options.seed,
+            executor=executor,
+            progress=not (options.quiet or options.json),
+        )
+    if options.json:
+        print_json(
+            {
+                "headline": found.headline,
+                "caveats": list(found.caveats),
+                "sentences": list(found.sentences),
+                "forecasts": table_records(found.table()),
+                "weights": table_records(found.weights),
+            }
+        )
+        return
+    print_answer(found)

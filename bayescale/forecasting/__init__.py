@@ -1,0 +1,1 @@
+"""Forecasts of curves of one variable, averaged over laws."""

@@ -1,0 +1,77 @@
+"""What may happen to a curve beyond its data: breaks, and departures from the law."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beyond:
+    """Breaks and departures beyond the data, learnt from curves whose continuation is known.
+
+    Both are relative to the mean slope of the curve, its fall over its range of ln x, so that they
+    are the same for a curve that falls by a per cent and one that falls a hundredfold.
+
+    Attributes
+    ----------
+    break_rate
+        Expected number of breaks per e-fold of x beyond the data.
+    slope_change
+        Standard deviation of the change of slope at a break, relative to the mean slope.
+    roughness
+        Median standard deviation of the departure after the data's own range of ln x, relative
+        to the fall. The departure is Brownian in ln x: its variance grows with the distance.
+
+    Notes
+    -----
+    The defaults were learnt from curves of language models, translation, downstream tasks and
+    repeated data; ``docs/forecasts.md`` shows what they do for kinds of curves that were left out.
+    """
+
+    break_rate: float = 0.3
+    slope_change: float = 1.0
+    roughness: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("break_rate", "slope_change", "roughness"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"{name}: found {value!r}, expected a number of at least zero.")
+
+    def break_probability(self, distance: Array) -> Array:
+        """Return the probability of a break within a distance beyond the data, in e-folds."""
+        return np.asarray(-np.expm1(-self.break_rate * np.maximum(distance, 0.0)))
+
+    def depart(
+        self, distance: Array, fall: float, span: float, draws: int, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """Draw what breaks add to the log loss, and the variance of departures.
+
+        Parameters
+        ----------
+        distance
+            Distances beyond the data, in e-folds; negative inside.
+        fall, span
+            Fall of the log loss over the data, and their range of ln x.
+        draws
+            Number of draws.
+        rng
+            Generator of random numbers.
+
+        Returns
+        -------
+        tuple of array
+            Both draws x distances; zero inside the data.
+        """
+        position = rng.exponential(size=(draws, 1)) / max(self.break_rate, 1e-300)
+        change = self.slope_change * fall / span * rng.standard_normal((draws, 1))
+        scale = self.roughness * fall * np.exp(rng.standard_normal((draws, 1)))
+        beyond = np.maximum(distance, 0.0)[None, :]
+        return change * np.maximum(beyond - position, 0.0), scale**2 / span * beyond
+
+
+NOTHING = Beyond(break_rate=0.0, slope_change=0.0, roughness=0.0)
+"""The laws alone."""

@@ -1,0 +1,149 @@
+"""Curves of one variable, read from a table and checked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale.data.readers import RawTable, Table, read_source
+from bayescale.data.runs import Runs
+from bayescale.errors import RunsError, did_you_mean, listed, quoted
+
+type Array = NDArray[np.float64]
+
+FEWEST = 5
+"""Fewest distinct amounts of a curve that is forecast."""
+
+_END = 0.1
+"""Share of the points at either end that show the fall."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A curve that falls to zero or to a floor: positive amounts in order, and responses.
+
+    Attributes
+    ----------
+    name
+        Name of the curve; empty if there is only one.
+    x, y
+        Amounts in increasing order, and the loss or another error there.
+    """
+
+    name: str
+    x: Array
+    y: Array
+
+    @cached_property
+    def log_x(self) -> Array:
+        """The logarithm of x, relative to the last x."""
+        return np.asarray(np.log(self.x / self.x[-1]))
+
+    @cached_property
+    def log_y(self) -> Array:
+        """The logarithm of y."""
+        return np.asarray(np.log(self.y))
+
+    @property
+    def span(self) -> float:
+        """The range of ln x."""
+        return -float(self.log_x[0])
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """Means of ln y over the first and over the last tenth of the points."""
+        count = max(1, int(_END * len(self.y)))
+        return float(self.log_y[:count].mean()), float(self.log_y[-count:].mean())
+
+    @property
+    def fall(self) -> float:
+        """The observed fall of ln y between the two ends."""
+        return self.ends[0] - self.ends[1]
+
+
+def read_curves(
+    source: str | Path | Table | Runs,
+    *,
+    x: str | None,
+    y: str | None,
+    by: str | None,
+    ceiling: float | None,
+) -> tuple[Sequence[Curve], str, str]:
+    """Return the curves of a table, and the names of the columns of x and of y.
+
+    Parameters are those of `bayescale.forecast`.
+    """
+    if isinstance(source, Runs):
+        raw = RawTable(source.table, source.name, None, "row")
+    else:
+        raw = read_source(source)
+    columns = [str(name) for name in raw.frame.columns]
+    for what, name in (("x", x), ("y", y), ("by", by)):
+        if name is not None and name not in columns:
+            raise RunsError(
+                f"{raw.name}: found no column {quoted(name)} for {what}, expected one of "
+                f"{listed(columns)}.{did_you_mean(name, columns)}"
+            )
+    others = [name for name in columns if name not in (x, y, by)]
+    if y is None:
+        y = "loss" if "loss" in others else others[-1] if len(others) == 1 + (x is None) else None
+    if x is None:
+        left = [name for name in others if name != y]
+        x = left[0] if y is not None and len(left) == 1 else None
+    for what, chosen in (("y", y), ("x", x)):
+        if chosen is None:
+            raise RunsError(
+                f"{raw.name}: found the columns {listed(columns)}, expected to know which is {what}"
+                f" of the curve. Name it: {what}=... (--{what})."
+            )
+    assert x is not None
+    assert y is not None
+    frame = pd.DataFrame({"x": _numbers(raw, x), "y": _numbers(raw, y)})
+    if ceiling is not None:
+        frame["y"] = ceiling - frame["y"]
+    _refuse(raw, frame["x"] <= 0, x, "a positive amount")
+    within = "a positive number" if ceiling is None else f"a number below the ceiling, {ceiling:g}"
+    _refuse(raw, frame["y"] <= 0, y, within)
+    if by is None:
+        return (_curve("", frame, raw.name, x),), x, y
+    names = raw.frame[by]
+    if names.isna().any():
+        row = names.index[names.isna()][0]
+        raise RunsError(
+            f"{raw.name}: {raw.row_word} {row}, column {by}: found no name, expected the curve's."
+        )
+    parts = frame.groupby(names.astype(str), sort=False)
+    return tuple(_curve(str(name), part, raw.name, x) for name, part in parts), x, y
+
+
+def _numbers(raw: RawTable, name: str) -> "pd.Series[float]":
+    column = raw.frame[name]
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    _refuse(raw, numbers.isna() | numbers.abs().eq(np.inf), name, "a finite number")
+    return numbers
+
+
+def _refuse(raw: RawTable, wrong: "pd.Series[bool]", name: str, expected: str) -> None:
+    if wrong.any():
+        place = int(np.argmax(wrong.to_numpy()))
+        (value,) = raw.frame[name].iloc[[place]].tolist()
+        raise RunsError(
+            f"{raw.name}: {raw.row_word} {wrong.index[place]}, column {name}: found "
+            f"{quoted(value)}, expected {expected}."
+        )
+
+
+def _curve(name: str, part: pd.DataFrame, table: str, x: str) -> Curve:
+    distinct = part["x"].nunique()
+    if distinct < FEWEST:
+        of = f"curve {quoted(name)}" if name else "the curve"
+        raise RunsError(
+            f"{table}: found {distinct} distinct {x} in {of}, expected at least {FEWEST}: fewer "
+            "points determine neither a law nor their scatter."
+        )
+    part = part.sort_values("x", kind="stable")
+    return Curve(name, part["x"].to_numpy(dtype=float), part["y"].to_numpy(dtype=float))
