@@ -357,11 +357,23 @@ def fixed_of(options: Arguments) -> dict[str, str]:
     return read_mapping(options.fixed, "--fixed", "NAME=AMOUNT")
 
 
-def add_refits(parser: argparse.ArgumentParser) -> None:
-    """Add the options of commands that refit many times."""
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the seed."""
     parser.add_argument(
         "--seed", type=seed_number, default=0, help="seed of all random numbers (0)"
     )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the option for parallel processes; `pool_of_workers` starts them."""
+    parser.add_argument(
+        "--workers", type=whole_number, default=1, help="number of parallel processes (1)"
+    )
+
+
+def add_refits(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that refit many times."""
+    add_seed(parser)
     parser.add_argument(
         "--draws", type=whole_number, default=500, help="posterior draws per chain (500)"
     )
@@ -370,9 +382,7 @@ def add_refits(parser: argparse.ArgumentParser) -> None:
         type=Writes(RESULTS),
         help="file that keeps finished fits, so that an interrupted command can continue",
     )
-    parser.add_argument(
-        "--workers", type=whole_number, default=1, help="number of parallel processes (1)"
-    )
+    add_workers(parser)
 
 
 def add_figure(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,9 @@ type Array = NDArray[np.float64]
 FEWEST = 5
 """Fewest distinct amounts of a curve that is forecast."""
 
+LEAST_FALL = 0.02
+"""Least fall of the log loss that laws expect, so that flat curves have a scale."""
+
 _END = 0.1
 """Share of the points at either end that show the fall."""
 
@@ -38,10 +41,14 @@ class Curve:
     x: Array
     y: Array
 
+    def relative(self, x: Array) -> Array:
+        """Return logarithms of amounts, relative to the last x."""
+        return np.asarray(np.log(x / self.x[-1]))
+
     @cached_property
     def log_x(self) -> Array:
         """The logarithm of x, relative to the last x."""
-        return np.asarray(np.log(self.x / self.x[-1]))
+        return self.relative(self.x)
 
     @cached_property
     def log_y(self) -> Array:
@@ -63,6 +70,11 @@ class Curve:
     def fall(self) -> float:
         """The observed fall of ln y between the two ends."""
         return self.ends[0] - self.ends[1]
+
+    @property
+    def expected_fall(self) -> float:
+        """The fall of ln y that laws expect: the observed one, where the curve is not flat."""
+        return max(self.fall, LEAST_FALL)
 
 
 def read_curves(

@@ -44,7 +44,7 @@ def forecast(
 
     Power laws with and without floor, plateau and shift, a sigmoid, and broken power laws with one
     and two breaks are fitted to each curve and averaged by their evidence. The forecast allows for
-    breaks and departures beyond the data, at rates learnt from public curves.
+    breaks and departures beyond the data, at rates chosen on public curves.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def forecast(
     laws
         Names of the laws to average; all of ``bayescale.forecasting.ends.LAWS`` unless given.
     beyond
-        Breaks and departures beyond the data; those learnt from public curves unless given.
+        Breaks and departures beyond the data; those chosen on public curves unless given.
     prob
         Probability of intervals.
     seed
@@ -118,19 +118,18 @@ def forecast(
     curves, x, y = read_curves(source, x=x, y=y, by=by, ceiling=ceiling)
     asked = _amounts(curves, to)
     beyond = beyond or Beyond()
+    distances = [curve.relative(at) for curve, at in zip(curves, asked, strict=True)]
     tasks = [
-        (curve, np.log(at / curve.x[-1]), chosen, beyond, seed)
-        for curve, at in zip(curves, asked, strict=True)
+        (curve, log_x, chosen, beyond, seed) for curve, log_x in zip(curves, distances, strict=True)
     ]
     draws, weights, breaks = {}, {}, {}
     found = _each(tasks, executor, progress)
-    for curve, at, prediction in zip(curves, asked, found, strict=True):
+    for curve, at, log_x, prediction in zip(curves, asked, distances, found, strict=True):
         log_loss = prediction.draws(generator(seed, Stream.FORECAST_POINTS, 1))
         columns = pd.Index(at, name=x)
         draws[curve.name] = pd.DataFrame(response_draws(log_loss, ceiling), columns=columns)
         weights[curve.name] = prediction.weights
-        before = beyond.break_probability(np.log(at / curve.x[-1]))
-        breaks[curve.name] = pd.Series(before, index=columns)
+        breaks[curve.name] = pd.Series(beyond.break_probability(log_x), index=columns)
     table = pd.DataFrame.from_dict(weights, orient="index")
     table.index.name = by or "curve"
     return Forecast(

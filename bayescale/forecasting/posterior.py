@@ -21,9 +21,6 @@ LEVEL_SD = 0.3
 NOISE, NOISE_SD = 0.005, 1.2
 """Median of the sd of points about the law, of log loss, and sd of its logarithm."""
 
-LEAST_FALL = 0.02
-"""Least fall of the log loss that laws expect, so that flat curves have a scale."""
-
 
 @dataclass(frozen=True, eq=False)
 class CurvePosterior:
@@ -68,7 +65,7 @@ def sample(curve: Curve, law: EndsLaw, seed: int) -> CurvePosterior:
 
 
 def _relative(z: Array, law: EndsLaw, curve: Curve, log_x: Array) -> Array:
-    fall = max(curve.fall, LEAST_FALL) * np.exp(FALL_SD * z[:, law.shares])
+    fall = curve.expected_fall * np.exp(FALL_SD * z[:, law.shares])
     return law.log_loss(z[:, : law.shares], fall, curve.span, log_x)
 
 
@@ -153,8 +150,7 @@ def average(
         means.append(mean[kept])
         variances.append(variance[kept])
     curve = posteriors[0].curve
-    fall = max(curve.fall, LEAST_FALL)
-    moved, further = beyond.depart(log_x, fall, curve.span, draws, rng)
+    moved, further = beyond.depart(log_x, curve.expected_fall, curve.span, draws, rng)
     return Prediction(
         np.concatenate(means) + moved,
         np.sqrt(np.concatenate(variances) + further),

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayescale.cli.files import Reads, Writes
-from bayescale.cli.numbers import seed_number, whole_number
-from bayescale.cli.options import add_prob, add_runs, runs_for_models
+from bayescale.cli.numbers import whole_number
+from bayescale.cli.options import add_prob, add_runs, add_seed, runs_for_models
 from bayescale.cli.render import print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 from bayescale.units import format_compute, format_share
@@ -58,9 +58,7 @@ def add(verbs: Verbs) -> None:
         default=500,
         help="posterior draws per chain of refits (500)",
     )
-    compare.add_argument(
-        "--seed", type=seed_number, default=0, help="seed of all random numbers (0)"
-    )
+    add_seed(compare)
     compare.add_argument(
         "--compute",
         metavar="FLOP",

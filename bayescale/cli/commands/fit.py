@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from bayescale._outputs import DRAWS, REPORT, SAVED_FIT
 from bayescale.cli.files import Reads, Writes
-from bayescale.cli.numbers import seed_number, whole_number
-from bayescale.cli.options import add_budgets, add_runs, runs_for_models
+from bayescale.cli.numbers import whole_number
+from bayescale.cli.options import add_budgets, add_runs, add_seed, runs_for_models
 from bayescale.cli.render import print_allocation, print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 
@@ -31,7 +31,7 @@ def add(verbs: Verbs) -> None:
     )
     fit.add_argument("--report", type=Writes(REPORT), help="html, md or json file for a report")
     add_budgets(fit, required=False)
-    fit.add_argument("--seed", type=seed_number, default=0, help="seed of all random numbers (0)")
+    add_seed(fit)
     fit.add_argument(
         "--draws", type=whole_number, default=1000, help="posterior draws per chain (1000)"
     )

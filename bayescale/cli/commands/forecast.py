@@ -3,8 +3,8 @@
 import argparse
 
 from bayescale.cli.files import Reads
-from bayescale.cli.numbers import real_number, seed_number, whole_number
-from bayescale.cli.options import add_prob, pool_of_workers
+from bayescale.cli.numbers import real_number
+from bayescale.cli.options import add_prob, add_seed, add_workers, pool_of_workers
 from bayescale.cli.render import print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
@@ -36,12 +36,8 @@ def add(verbs: Verbs) -> None:
         type=real_number,
         help="upper bound of a response that rises towards it, such as 1 for an accuracy",
     )
-    forecast.add_argument(
-        "--seed", type=seed_number, default=0, help="seed of all random numbers (0)"
-    )
-    forecast.add_argument(
-        "--workers", type=whole_number, default=1, help="number of parallel processes (1)"
-    )
+    add_seed(forecast)
+    add_workers(forecast)
     add_prob(forecast)
 
 

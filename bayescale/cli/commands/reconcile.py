@@ -2,8 +2,7 @@
 
 import argparse
 
-from bayescale.cli.numbers import seed_number
-from bayescale.cli.options import add_figure, add_prob, add_runs, runs_of
+from bayescale.cli.options import add_figure, add_prob, add_runs, add_seed, runs_of
 from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
@@ -33,9 +32,7 @@ def add(verbs: Verbs) -> None:
     reconcile.add_argument(
         "--counted", default="total", help="convention by which the runs count N (total)"
     )
-    reconcile.add_argument(
-        "--seed", type=seed_number, default=0, help="seed of all random numbers (0)"
-    )
+    add_seed(reconcile)
     add_prob(reconcile)
     add_figure(reconcile)
 
