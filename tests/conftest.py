@@ -100,10 +100,42 @@ def pytest_configure():
         CompiledLogp.sample = shifted
 
 
-def pytest_collection_modifyitems(items):
+UNKNOWN = pytest.StashKey[list[str] | None]()
+"""Names above that no collected test bears; None if the whole suite was not collected."""
+
+
+def pytest_collection_modifyitems(config, items):
+    config.stash[UNKNOWN] = _unknown_names(items) if _is_whole(config) else None
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or _is_slow_example(item):
             item.add_marker(pytest.mark.slow)
+
+
+def _is_whole(config):
+    """Return whether every test of the project was collected, before any is deselected."""
+    asked = {(config.invocation_params.dir / path).resolve() for path in config.args}
+    return asked == {(config.rootpath / path).resolve() for path in config.getini("testpaths")}
+
+
+def _unknown_names(items):
+    """Return the fixtures, tests and examples that are named here and are nowhere else."""
+    fixtures, ids, values = set(), {}, {}
+    for item in items:
+        fixtures |= set(getattr(item, "fixturenames", ()))
+        if hasattr(item, "callspec"):
+            ids.setdefault(item.originalname, set()).add(item.callspec.id)
+            argument, _ = QUICK_EXAMPLES.get(item.originalname, (None, ()))
+            if argument in item.callspec.params:
+                value = item.callspec.params[argument]
+                values.setdefault(item.originalname, set()).add(getattr(value, "name", value))
+    found = [f"fixture {name}" for name in sorted(SLOW_FIXTURES - fixtures)]
+    for known, named in (
+        (ids, SLOW_EXAMPLES),
+        (values, {test: quick for test, (_, quick) in QUICK_EXAMPLES.items()}),
+    ):
+        for test, examples in named.items():
+            found += [f"{test}[{name}]" for name in sorted(examples - known.get(test, set()))]
+    return found
 
 
 def _is_slow_example(item):
@@ -117,6 +149,12 @@ def _is_slow_example(item):
         return False
     value = item.callspec.params[argument]
     return getattr(value, "name", value) not in quick
+
+
+@pytest.fixture
+def unknown_names(request) -> list[str] | None:
+    """Names of slow and quick examples above that no test bears; None without the whole suite."""
+    return request.config.stash[UNKNOWN]
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """The parser of the command line, assembled from its commands."""
 
 import argparse
+from functools import cache
 from typing import NoReturn
 
 from bayescale._version import __version__
@@ -66,8 +67,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"bayescale: {one_line(message, 400)}; see {self.prog} --help.\n")
 
 
+@cache
 def make_parser() -> Parser:
-    """Return the parser of the whole command line."""
+    """Return the parser of the whole command line; parsing does not change it."""
     parser = Parser(
         prog="bayescale",
         description="Fit scaling laws to training runs and plan with their uncertainty.",

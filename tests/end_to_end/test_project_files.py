@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 import bayescale as bs
@@ -29,6 +30,13 @@ def test_the_hooks_run_what_make_lint_runs():
     recipe = makefile.split("\nlint:")[1].split("\n\n")[0]
     commands = re.findall(r"@\$\(BIN\)/(.*)", recipe)
     assert found == {tool_of(command) for command in commands}
+
+
+def test_every_name_of_a_slow_or_quick_example_is_that_of_a_test(unknown_names):
+    """The lists of conftest.py name tests by text, which a renamed test would leave without."""
+    if unknown_names is None:
+        pytest.skip("only some of the tests were collected")
+    assert unknown_names == []
 
 
 def tool_of(command: str) -> str:

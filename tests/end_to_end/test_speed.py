@@ -52,10 +52,10 @@ def test_a_card_is_compiled_once_to_a_small_graph(chinchilla_runs, tmp_path, mon
     monkeypatch.setattr(pymc.pytensorf, "compile", counted)
     monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path))
     samplers._compiled_card.cache_clear()
-    cuts = ["1e20", "3e20", "1e21"]
+    cuts = ["1e20", "3e20"]
     options = {"seed": 1, "draws": 50, "progress": False}
     found = bs.leave_scale_out(["chinchilla", "chinchilla-drift"], chinchilla_runs, cuts, **options)
-    assert found.table["elpd"].notna().sum() == 6
+    assert found.table["elpd"].notna().sum() == 4
     # The log density and its gradient, rewritten for Numba, of either card.
     of_card, of_default_card = nodes
     assert of_card < 44

@@ -150,7 +150,7 @@ def test_a_break_that_the_runs_do_not_show_does_not_win():
     noise = np.exp(0.003 * np.random.default_rng(3).standard_normal(40))
     runs = curve(5 * (x / 1e6) ** -0.05 * noise)
     found = bs.compare(
-        [model("power-law"), model("broken-power-law-1")], runs, cuts=[1e10], **QUICK
+        [model("power-law"), model("broken-power-law-1")], runs, cuts=[1e10], draws=250, **QUICK
     )
     assert "break1" in found.weakly_identified["broken-power-law-1"]
     assert found.weakly_identified["power-law"] == ()
