@@ -9,7 +9,7 @@ from bayescale.allocation.allocate import tokens_of_runs
 from bayescale.costs import Cost
 from bayescale.costs.budget import Array, Spending
 from bayescale.errors import AmountError
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.protocol import Posterior
 from bayescale.units import parse_amounts
 
 _BUDGETS = 2.0 ** -np.arange(6)
@@ -24,13 +24,13 @@ _BEYOND = 4.0
 
 
 def pool_of(
-    fit: Fit, given: object, budget: float, training: Cost, fixed: Mapping[str, float]
+    source: Posterior, given: object, budget: float, training: Cost, fixed: Mapping[str, float]
 ) -> pd.DataFrame:
     """Return the candidate runs: the columns of the model, and ``compute``.
 
     Parameters
     ----------
-    fit
+    source
         A posterior, whose runs determine the range of the grid.
     given
         Pairs of size and tokens, a DataFrame or mapping of columns; None for a grid.
@@ -46,9 +46,9 @@ def pool_of(
     AmountError
         If runs cannot be read.
     """
-    columns = tuple(fit.model.columns.values())
+    columns = tuple(source.columns.values())
     if given is None:
-        table = _grid(fit, budget, training)
+        table = _grid(source, budget, training)
     elif isinstance(given, Mapping | pd.DataFrame):
         table = {str(name): given[name] for name in given}
     else:
@@ -102,9 +102,9 @@ def _as_inputs(
     return found
 
 
-def _grid(fit: Fit, budget: float, training: Cost) -> dict[str, object]:
+def _grid(source: Posterior, budget: float, training: Cost) -> dict[str, object]:
     """Return a grid of runs over budgets and tokens per parameter, of sizes near those fitted."""
-    size, tokens = fit.runs.n_params, tokens_of_runs(fit)
+    size, tokens = source.inputs["n_params"], tokens_of_runs(source)
     ends = np.quantile(tokens / size, [_TAIL, 1.0 - _TAIL])
     ratios = np.geomspace(ends[0], ends[1], _RATIOS if ends[1] > ends[0] * 1.01 else 1)
     found: list[tuple[float, float]] = []

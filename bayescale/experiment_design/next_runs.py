@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayescale.allocation.allocate import columns_of_plans, parse_budgets
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
@@ -14,13 +15,14 @@ from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.decision.decide import least_regret
 from bayescale.decision.regret import Regrets
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.experiment_design.candidates import pool_of
 from bayescale.experiment_design.preposterior import SHRINKAGES, Learning, Outcomes, choose_batch
 from bayescale.experiment_design.result import MEANINGS, NextRuns, Objective
 from bayescale.laws.optimum import Split
 from bayescale.posterior.extrapolation import beyond_runs
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import Source, as_posterior
+from bayescale.posterior.protocol import Posterior
 from bayescale.units import (
     format_budget,
     format_compute,
@@ -36,7 +38,7 @@ _APART = 10_000
 
 
 def next_runs(
-    fit: Fit,
+    fit: Source,
     *,
     target: object,
     budget: object,
@@ -55,7 +57,7 @@ def next_runs(
     Parameters
     ----------
     fit
-        A posterior.
+        A fit, or an average of laws (`bayescale.model_average`).
     target
         The budget to decide on, such as ``"5.76e23"``; or a plan, such as ``("70B", "1.4T")``,
         whose loss is to be predicted.
@@ -89,6 +91,9 @@ def next_runs(
     ------
     AmountError
         If an amount cannot be read, or no candidate is within the budget.
+    UnsuitableLawError
+        If the law does not split a budget, or for published constants, which new runs do not
+        change.
     ValueError
         If the objective does not apply to the target.
 
@@ -115,7 +120,7 @@ def next_runs(
     for name, count in (("n_runs", n_runs), ("repeats", repeats)):
         if not isinstance(count, int | np.integer) or count < 1:
             raise ValueError(f"{name}: found {count!r}, expected a whole number of at least 1.")
-    pool = pool_of(fit, candidates, most, question.training, question.fixed)
+    pool = pool_of(question.source, candidates, most, question.training, question.fixed)
     affordable = pool["compute"] <= most * (1 + 1e-9)
     if not affordable.any():
         raise AmountError(
@@ -133,7 +138,7 @@ def next_runs(
 
 
 def value_of_runs(
-    fit: Fit,
+    fit: Source,
     runs: object,
     *,
     target: object,
@@ -169,7 +174,7 @@ def value_of_runs(
     question = _Question.read(fit, target, objective, as_cost(cost), limits, fixed, cluster, seed)
     if isinstance(runs, Sequence) and not len(runs):
         raise AmountError("runs: found none, expected pairs of size and tokens.")
-    pool = pool_of(fit, runs, np.inf, question.training, question.fixed)
+    pool = pool_of(question.source, runs, np.inf, question.training, question.fixed)
     outcomes = question.outcomes(pool)
     choosing, _ = question.halves
     learning = Learning.of(outcomes, question.quantity, choosing)
@@ -182,7 +187,7 @@ def value_of_runs(
 class _Question:
     """The quantity of interest and the objective."""
 
-    fit: Fit
+    source: Posterior
     objective: Objective
     quantity: Array
     words: str
@@ -196,7 +201,7 @@ class _Question:
     @classmethod
     def read(
         cls,
-        fit: Fit,
+        fit: Source,
         target: object,
         objective: Objective | None,
         cost: Cost,
@@ -205,6 +210,12 @@ class _Question:
         cluster: Cluster | None,
         seed: int | None,
     ) -> "_Question":
+        source = as_posterior(fit)
+        if source.is_point:
+            raise UnsuitableLawError(
+                f"fit: found {source.description} New runs do not change published constants; "
+                "give a fit of runs."
+            )
         is_plan = isinstance(target, tuple | list) and len(target) == 2
         objective = objective or ("loss" if is_plan else "regret")
         if objective not in MEANINGS or (objective == "loss") != is_plan:
@@ -212,7 +223,7 @@ class _Question:
                 f"objective: found {objective!r} for the target {target!r}; expected regret or "
                 "size for a budget, loss for a plan (size and tokens)."
             )
-        curve = fit.curve
+        curve = source.curve
         most = 1.0 if is_plan else float(_one_budget(target, cost))
         split = Split.of(curve.law, fixed)
         regrets = Regrets(curve, cost, most, split.fixed, limits)
@@ -231,16 +242,16 @@ class _Question:
             log_n = np.array([np.nanmedian(quantity)])
             log_d = regrets.spending.log_tokens(log_n)
         return cls(
-            fit=fit,
+            source=source,
             objective=objective,
             quantity=quantity.ravel(),
             words=words,
-            beyond=beyond_runs(fit, columns_of_plans(fit, split, log_n, log_d)),
+            beyond=beyond_runs(source, columns_of_plans(source, split, log_n, log_d)),
             training=cost.training,
             fixed=split.fixed,
             regrets=None if is_plan else regrets,
             cluster=cluster,
-            seed=fit.seed if seed is None else seed,
+            seed=source.seed if seed is None else seed,
         )
 
     @property
@@ -258,7 +269,7 @@ class _Question:
         columns = {
             str(name): np.asarray(pool[name], dtype=float) for name in pool if name != "compute"
         }
-        return Outcomes.of(self.fit, columns, self.seed)
+        return Outcomes.of(self.source, columns, self.seed)
 
     def answer(
         self,
@@ -286,9 +297,9 @@ class _Question:
             objective=self.objective,
             before=float(now.mean()),
             after=float(then.mean()),
-            mcse=float(gain.std(ddof=1) / np.sqrt(self._effective(gain, judging))),
+            mcse=self._error(gain, judging),
             target=self.words,
-            source=self.fit,
+            source=self.source,
             beyond=self.beyond,
             regrets=self.regrets,
             cluster=self.cluster,
@@ -331,18 +342,39 @@ class _Question:
         log_d = regrets.spending.log_tokens(log_n)
         return np.asarray(regrets.regret(regrets.log_loss(log_n, log_d)).ravel()[judging])
 
-    def _effective(self, gain: Array, judging: Any) -> float:
-        """Return the effective sample size of the evaluation draws."""
-        import arviz_stats as azs
+    def _error(self, gain: Array, judging: Any) -> float:
+        """Return the Monte Carlo standard error of the mean gain of the evaluation draws.
 
-        chains, draws = self.fit.posterior.sizes["chain"], self.fit.posterior.sizes["draw"]
-        of_chain = judging // draws
-        shortest = int(np.bincount(of_chain, minlength=chains).min())
-        if shortest < 4:
-            return float(len(gain))
-        rows = np.array([gain[of_chain == chain][:shortest] for chain in range(chains)])
-        found = float(azs.ess(rows, method="mean", chain_axis=0, draw_axis=1))
-        return min(found, float(len(gain))) if found > 0 else float(len(gain))
+        The draws of an average of laws are strata of given sizes, each with chains of its own.
+        """
+        draws = self.quantity.size // self._chains
+        of_chain, of_draw = judging // draws, judging % draws
+        variance = 0.0
+        for _, part, _ in self.source.pieces():
+            own = np.isin(of_draw, np.arange(draws)[part])
+            count = int(own.sum())
+            if count:
+                # A single draw does not show how those of its law vary.
+                spread = float(gain[own].var(ddof=1)) if count > 1 else float(gain.var(ddof=1))
+                effective = _effective(gain[own], of_chain[own], self._chains)
+                variance += (count / len(gain)) ** 2 * spread / effective
+        return float(np.sqrt(variance))
+
+    @property
+    def _chains(self) -> int:
+        return next(self.source.pieces())[0].posterior.sizes["chain"]
+
+
+def _effective(values: Array, of_chain: NDArray[np.intp], chains: int) -> float:
+    """Return the effective sample size of the mean of draws, given the chain of each."""
+    import arviz_stats as azs
+
+    shortest = int(np.bincount(of_chain, minlength=chains).min())
+    if shortest < 4:
+        return float(len(values))
+    rows = np.array([values[of_chain == chain][:shortest] for chain in range(chains)])
+    found = float(azs.ess(rows, method="mean", chain_axis=0, draw_axis=1))
+    return min(found, float(len(values))) if found > 0 else float(len(values))
 
 
 def _one_budget(target: object, cost: Cost) -> float:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, seed_of
 from bayescale.costs.budget import Array
-from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import simulate_runs
+from bayescale.posterior.protocol import Posterior
 
 _REPEATS = 16
 """Simulated outcomes per run and draw for estimating covariances."""
@@ -41,7 +41,7 @@ class Outcomes:
 
     Attributes
     ----------
-    fit
+    source
         The posterior.
     columns
         Columns of the runs, as arrays of equal length.
@@ -51,25 +51,25 @@ class Outcomes:
         Seed of the simulated noise.
     """
 
-    fit: Fit
+    source: Posterior
     columns: Mapping[str, Array]
     mean: xr.DataArray
     seed: int
 
     @classmethod
-    def of(cls, fit: Fit, columns: Mapping[str, Array], seed: int) -> "Outcomes":
+    def of(cls, source: Posterior, columns: Mapping[str, Array], seed: int) -> "Outcomes":
         """Return outcomes of runs given by the columns of the model."""
         inputs = {
             name: xr.DataArray(np.log(columns[column]), dims="run")
-            for name, column in fit.model.columns.items()
+            for name, column in source.columns.items()
         }
-        mean = fit.curve.response(inputs).transpose("chain", "draw", "run")
-        return cls(fit, columns, mean, seed)
+        mean = source.curve.response(inputs).transpose("chain", "draw", "run")
+        return cls(source, columns, mean, seed)
 
     def simulate(self, repeat: int) -> Array:
         """Return one simulated ln response of each draw and run, with outliers clipped."""
         drawn = simulate_runs(
-            self.fit, self.mean, self.columns, seed=seed_of(self.seed, Stream.OUTCOMES, repeat)
+            self.source, self.mean, self.columns, seed=seed_of(self.seed, Stream.OUTCOMES, repeat)
         )
         log_mean = np.log(self.mean.to_numpy())
         scatter = np.log(drawn.transpose(*self.mean.dims).to_numpy()) - log_mean

@@ -10,7 +10,7 @@ from bayescale.costs import Cluster
 from bayescale.decision.regret import Regrets
 from bayescale.posterior.diagnostics import with_status
 from bayescale.posterior.extrapolation import describe_extrapolation
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.result import Result
 from bayescale.units import (
     format_budget,
@@ -55,7 +55,7 @@ class NextRuns(Result):
     regrets
         The regrets at the target budget, if it is a budget.
     source, cluster
-        The fit, and the training cluster.
+        The posterior, and the training cluster.
     """
 
     runs: pd.DataFrame
@@ -64,7 +64,7 @@ class NextRuns(Result):
     after: float
     mcse: float
     target: str
-    source: Fit
+    source: Posterior
     beyond: pd.DataFrame
     regrets: Regrets | None = None
     cluster: Cluster | None = None
@@ -95,7 +95,8 @@ class NextRuns(Result):
     def headline(self) -> str:
         """The basis of the advice, preceded by a failure of the gates if there is one."""
         about = f"{self.source.answering} {describe_extrapolation(self.beyond)}"
-        return with_status(about, self.source.diagnostics)
+        diagnostics = self.source.diagnostics
+        return about if diagnostics is None else with_status(about, diagnostics)
 
     @property
     def sentences(self) -> tuple[str, ...]:

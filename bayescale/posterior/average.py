@@ -33,8 +33,8 @@ _MINOR = 0.5
 class ModelAverage:
     """A posterior averaged over laws, as returned by `model_average`.
 
-    `bayescale.allocate`, `bayescale.decide` and `bayescale.predict` accept it in place of a fit.
-    Its intervals include model uncertainty.
+    `bayescale.allocate`, `bayescale.decide`, `bayescale.predict`, `bayescale.requirements` and
+    `bayescale.next_runs` accept it in place of a fit. Its intervals include model uncertainty.
 
     Attributes
     ----------
@@ -81,6 +81,11 @@ class ModelAverage:
     def is_point(self) -> bool:
         """Whether this is a point estimate, such as published constants: False."""
         return False
+
+    @property
+    def seed(self) -> int:
+        """The seed of the first fit, from which random numbers of answers are derived."""
+        return self._first.seed
 
     @property
     def n_draws(self) -> int:
@@ -190,8 +195,9 @@ def model_average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]"
     Returns
     -------
     ModelAverage
-        Accepted by `allocate`, `decide` and `predict` in place of a fit. It has as many draws as
-        the largest fit, allotted to the laws in proportion to their weights.
+        Accepted by `allocate`, `decide`, `predict`, `requirements` and `next_runs` in place of a
+        fit. It has as many draws as the largest fit, allotted to the laws in proportion to their
+        weights.
 
     Raises
     ------

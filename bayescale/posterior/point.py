@@ -32,6 +32,7 @@ class PointPosterior:
     constants: Constants
     is_point: bool = True
     n_draws: int = 1
+    seed: int = 0
     has_discrepancy: bool = False
     groupings: tuple[str, ...] = ()
     runs: None = None

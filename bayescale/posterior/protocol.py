@@ -60,6 +60,11 @@ class Posterior(Protocol):
         ...
 
     @property
+    def seed(self) -> int:
+        """The seed from which the random numbers of answers are derived by default."""
+        ...
+
+    @property
     def n_draws(self) -> int:
         """Number of draws, over all chains."""
         ...

@@ -108,6 +108,7 @@ def _refuse_other_runs(
     next_runs: NextRuns | None,
 ) -> None:
     mine = fit.runs.fingerprint
+    advised = next_runs.source.runs if next_runs else None
     others = (
         ("cuts", cuts and (cuts.fingerprint, cuts.runs), "expanding_window"),
         (
@@ -117,7 +118,7 @@ def _refuse_other_runs(
         ),
         (
             "next_runs",
-            next_runs and (next_runs.source.runs.fingerprint, next_runs.source.runs.name),
+            advised and (advised.fingerprint, advised.name),
             "next_runs",
         ),
         # A multiverse is of more than one table: with and without flagged runs, of all sizes or
