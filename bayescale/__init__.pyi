@@ -50,6 +50,7 @@ from .reports.report import report
 from .sensitivity.apparent_exponent import apparent_exponents
 from .sensitivity.choices import Choice
 from .sensitivity.expanding_window import ExpandingWindow, expanding_window
+from .sensitivity.floors import ForecastByFloor, forecast_by_floor
 from .sensitivity.multiverse import Multiverse, multiverse
 from .sensitivity.reconcile import ExponentReconciliation, reconcile_exponents
 from .sensitivity.steps import Step
@@ -85,6 +86,7 @@ __all__ = [
     "Fit",
     "FitFileError",
     "Forecast",
+    "ForecastByFloor",
     "Frontier",
     "Gamma",
     "HalfCauchy",
@@ -126,6 +128,7 @@ __all__ = [
     "expanding_window",
     "fit",
     "forecast",
+    "forecast_by_floor",
     "frontier",
     "hold_out",
     "isoflop_parabolas",

@@ -27,7 +27,7 @@ from bayescale.validation.sbc import _at_runs
 def simulated(model: bs.Model, runs: bs.Runs, rng: np.random.Generator) -> bs.Runs:
     """Return the runs with responses that the model gives at a draw of its priors."""
     design, law = Design.of(model, runs), model.law
-    prior = draw_prior(model, rng, 1, design.sizes)
+    prior = draw_prior(model, rng, 1, design.sizes, design.scale.response)
     drawn = {name: values[None, :1] for name, values in prior.items()}
     coordinates = {name: drawn[name] for name in law.coordinates}
     natural = law.from_reference(coordinates, design.scale.reference)

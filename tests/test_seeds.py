@@ -20,6 +20,7 @@ USES = {
     "posterior/curve": {"LEVELS"},
     "inference/checkpoint": {"GOING_ON"},
     "sensitivity/reconcile": {"CHANGES"},
+    "sensitivity/floors": {"PRIOR"},
     "validation/leave_one_out": {"FOLDS"},
     "posterior/contraction": {"PRIOR"},
     "inference/multimodal": {"MODES", "MIXING", "MODE"},

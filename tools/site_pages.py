@@ -69,7 +69,7 @@ def cards_page() -> str:
         lines += [f"## {name}", "", f"{card.title}. Law: `{card.law.name}`.", ""]
         lines += [f"- {reference}" for reference in card.references]
         lines += ["", "| of | prior | why |", "| --- | --- | --- |"]
-        lines += [f"| `{of}` | {prior} | {prior.why} |" for of, prior in card.all_priors.items()]
+        lines += [f"| `{of}` | {prior} | {prior.why} |" for of, prior in card.stated_priors.items()]
         lines.append("")
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bayescale.backend.hierarchy import Placed, at_runs, within
 from bayescale.backend.likelihood import NoiseOfRuns
-from bayescale.backend.observed import Design, Rows
+from bayescale.backend.observed import TYPICAL, Design, Rows
 from bayescale.backend.unconstrained import (
     coordinates_of,
     slices_of,
@@ -59,6 +59,10 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     shares is the remainder. Two elasticities are sampled as their sum and their ratio
     (`coordinates_of`).
 
+    A stated floor takes the place of the level: the priors are on the floor, the elasticities and
+    the exponents. Every floor is the level times a function of the other coordinates, so that the
+    Jacobian of the log of the floor with respect to the log of the level is one.
+
     Group effects and random walks are sampled in a partially non-centred parametrisation
     (`whitening`): centred where the runs determine an effect, non-centred where they do not, and
     interpolated in between. Either parametrisation alone has a funnel where the other is
@@ -73,9 +77,11 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         runs = pm.Data(DATA, data)
         log_inputs = {name: runs[row] for name, row in rows.inputs.items()}
         log_response = runs[rows.response]
-        sampled = {name: pm.Flat(name) for name in variables_of(law)}
+        sampled = {name: pm.Flat(name) for name in variables_of(model)}
         coordinates, log_remainder = coordinates_of(model, sampled)
         for name, prior in model.priors.items():
+            if model.floor is not None and name == law.level:
+                continue
             value = coordinates[name]
             pm.Potential(f"prior_{name}", prior.log_density(value) + prior.log_jacobian(value))
         if law.shares:
@@ -83,6 +89,11 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
         others = {name: prior.variable(name) for name, prior in model.other_priors.items()}
         codes = {column: runs[row].astype("int64") for column, row in rows.codes.items()}
         overall = law.from_reference(coordinates, law.unit_reference)
+        if model.floor is not None:
+            stated = {name: runs[row][0] for name, row in rows.floor.items()}
+            floor = stated.pop(TYPICAL) * overall[law.floor]
+            # The Jacobian of ln floor with respect to ln level is one.
+            pm.Potential("prior_floor", model.floor.log_density(floor, stated) + np.log(floor))
 
         shown: dict[str, Any] = {}
         for column, size in sizes:
@@ -165,7 +176,7 @@ def parameters_from_draws(
     free = {
         name: priors[name].constrain(values) if name in priors else values
         for name, values in draws.items()
-        if name not in variables_of(law)
+        if name not in variables_of(model)
     }
     wide = {name: free[name][..., None] for name in priors}
     about_unit = law.from_reference(coordinates, law.unit_reference)
@@ -281,13 +292,18 @@ def labelled(
 
 
 def draw_prior(
-    model: Model, rng: np.random.Generator, size: int, sizes: Sizes = ()
+    model: Model,
+    rng: np.random.Generator,
+    size: int,
+    sizes: Sizes = (),
+    typical: float | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Return prior draws of coordinates (the level relative to the observed) and other unknowns.
 
     Draws that leave no remainder for the floor are rejected, as the model excludes them; PyMC's
     prior sampler ignores that constraint. Group effects are drawn only if `sizes` gives the
-    number of levels of each grouping factor.
+    number of levels of each grouping factor. A stated floor is drawn from its prior, and the level
+    follows from it; `typical`, the typical response (`Scale.response`), is needed only then.
     """
     law = model.law
     kept: list[dict[str, NDArray[np.float64]]] = []
@@ -299,6 +315,14 @@ def draw_prior(
             for name, elasticities in law.shares.items()
         )
         inside = np.broadcast_to(np.asarray(shares) < 1.0, (size,))
+        if model.floor is not None:
+            if typical is None:
+                raise ValueError("typical: found none, expected the typical response of the runs.")
+            floor = model.floor.draw(rng, size) / typical
+            inside = inside & (floor > 0.0)
+            of_one = {**{name: drawn[name] for name in law.coordinates}, law.level: 1.0}
+            share = law.from_reference(of_one, law.unit_reference)[law.floor]
+            drawn[law.level] = floor / np.where(inside, share, 1.0)
         kept.append({name: values[inside] for name, values in drawn.items()})
         count += int(inside.sum())
     drawn = {name: np.concatenate([k[name] for k in kept])[:size] for name in kept[0]}

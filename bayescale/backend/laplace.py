@@ -56,9 +56,9 @@ class _Search:
         log_response: NDArray[np.float64],
         sizes: Sizes,
     ) -> None:
-        law, start = model.law, starting_point(model, sizes=sizes)
+        start = starting_point(model, sizes=sizes)
         self.model, self.placed, self.log_response = model, placed, log_response
-        self.coordinates = variables_of(law)
+        self.coordinates = variables_of(model)
         ends = np.cumsum([len(self.coordinates), *(dict(sizes)[e.by] for e in model.effects)])
         self.parts = {
             effect.effect: slice(a, b)

@@ -17,6 +17,9 @@ from bayescale.laws import Law
 from bayescale.model.card import Model
 from bayescale.model.discrepancy import MODES
 
+TYPICAL = "typical"
+"""Name of the row of the typical response, where a model states its floor."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
@@ -115,6 +118,10 @@ class Design:
             matrix[row] = placed.codes[column]
         for name, row in rows.centres.items():
             matrix[row] = placed.centres[name][placed.codes[model.grouping]]
+        if model.floor is not None:
+            facts = {TYPICAL: scale.response, **model.floor.distribution()[1]}
+            for name, row in rows.floor.items():
+                matrix[row] = facts[name]
         for name, values in model.noise.facts(runs).items():
             matrix[rows.noise[name]] = values
         matrix[rows.modes] = modes
@@ -192,6 +199,10 @@ class Rows:
         If natural parameters are pooled, row of the centre of each input in the run's level.
     noise
         Row of each fact of the noise model.
+    floor
+        If the model states its floor, rows of the typical response in its unit (`TYPICAL`) and of
+        each argument of the prior on the floor, the same for every run. Since they are data, one
+        compiled model serves every table and every value of the floor.
     modes
         Rows of the modes of the discrepancy.
     count
@@ -217,4 +228,5 @@ class Rows:
         }
         self.centres = take(law.inputs if model.grouping else ())
         self.noise = take(model.noise.rows)
+        self.floor = take((TYPICAL, *model.floor.distribution()[1]) if model.floor else ())
         self.modes = several(MODES if model.discrepancy else 0)

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from bayescale.data.levels import Sizes
-from bayescale.laws import Law, Value, Values
+from bayescale.laws import Value, Values
 from bayescale.model.card import Model
 from bayescale.model.discrepancy import MODES, WALKS
 
 TOTAL, ODDS = "log_total_elasticity", "log_odds_of_elasticities"
 """Names of the variables behind two elasticities that runs along one line do not separate."""
+
+REDUCIBLE, TERMS = "logit_reducible_share", "log_odds_of_shares"
+"""Names of the variables behind two shares whose sum a stated floor determines."""
 
 _SOME = 0.1
 """Remainder of the simplex used where the given exponents leave none."""
@@ -23,10 +26,13 @@ def logit_name(exponent: str) -> str:
     return f"logit_share_{exponent}"
 
 
-def variables_of(law: Law) -> tuple[str, ...]:
+def variables_of(model: Model) -> tuple[str, ...]:
     """Return the names of the sampled variables behind the coordinates."""
+    law = model.law
     instead = dict(zip(law.traded, (TOTAL, ODDS), strict=False))
     instead |= {name: logit_name(name) for name in law.shares}
+    if _by_sum(model):
+        instead |= dict(zip(law.shares, (REDUCIBLE, TERMS), strict=True))
     return tuple(instead.get(name, name) for name in law.coordinates)
 
 
@@ -35,10 +41,17 @@ def coordinates_of(model: Model, sampled: Values) -> tuple[dict[str, Value], Val
 
     Two elasticities are sampled as the log of their sum and of their ratio, a change of variables
     with unit Jacobian. Runs at a constant ratio of tokens to parameters identify only the sum; in
-    these variables the resulting ridge is straight.
+    these variables the resulting ridge is straight. For the same reason two shares are sampled as
+    the logit of their sum and the log of their ratio, also with unit Jacobian, if the floor is
+    stated: a narrow prior on it fixes the sum.
     """
     law, priors = model.law, model.priors
-    weights = {name: np.exp(sampled[logit_name(name)]) for name in law.shares}
+    if _by_sum(model):
+        both, odds = sampled[REDUCIBLE], sampled[TERMS]
+        logits = (both - np.log1p(np.exp(-odds)), both - np.log1p(np.exp(odds)))
+        weights = {name: np.exp(x) for name, x in zip(law.shares, logits, strict=True)}
+    else:
+        weights = {name: np.exp(sampled[logit_name(name)]) for name in law.shares}
     total = 1.0 + sum(weights.values())
     moved = dict(sampled)
     if law.traded:
@@ -82,10 +95,20 @@ def starting_point(
     shares = {name: sum(at[e] for e in law.shares[name]) / at[name] for name in law.shares}
     remainder = 1.0 - sum(shares.values())
     remainder = remainder if remainder > 0.0 else _SOME
-    start |= {logit_name(n): float(np.log(s / remainder)) for n, s in shares.items()}
+    logits = {name: float(np.log(share / remainder)) for name, share in shares.items()}
+    if _by_sum(model):
+        one, other = logits.values()
+        start |= {REDUCIBLE: float(np.logaddexp(one, other)), TERMS: one - other}
+    else:
+        start |= {logit_name(name): logit for name, logit in logits.items()}
     others = {name: prior.unconstrain(at[name]) for name, prior in model.other_priors.items()}
     steps = {name: np.zeros(shape) for name, shape in steps_of(model, sizes).items()}
-    return {**{name: start[name] for name in variables_of(law)}, **others, **steps}
+    return {**{name: start[name] for name in variables_of(model)}, **others, **steps}
+
+
+def _by_sum(model: Model) -> bool:
+    """Return whether two shares are sampled as their sum and their ratio."""
+    return model.floor is not None and len(model.law.shares) == 2
 
 
 def slices_of(shapes: Mapping[str, tuple[int, ...]]) -> list[slice]:

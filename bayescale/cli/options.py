@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayescale.data.runs import Runs
     from bayescale.laws.published import Constants, EmpiricalFrontier
     from bayescale.model.card import Model
+    from bayescale.model.priors import LogNormal
     from bayescale.posterior.fit import Fit
 
 type Arguments = argparse.Namespace
@@ -199,6 +200,21 @@ def add_prob(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prob", type=probability, default=0.9, help="probability of intervals (0.9)"
     )
+
+
+def floor_value(text: str) -> "LogNormal":
+    """Return the prior on a floor given as ``1.7``, which is taken as known, or ``1.7 +- 0.1``."""
+    from bayescale.errors import CardError
+    from bayescale.model.floor import assumed_floor
+
+    middle, separator, spread = text.replace("+/-", "+-").replace("±", "+-").partition("+-")
+    try:
+        sd = float(spread) if separator else None
+        return assumed_floor(float(middle), sd, why=f"assumed: {text.strip()}")
+    except (ValueError, CardError):
+        raise argparse.ArgumentTypeError(
+            f"found {quoted(text)}, expected a positive floor such as 1.7 or '1.7 +- 0.1'"
+        ) from None
 
 
 def probability(text: str) -> float:

@@ -22,8 +22,12 @@ _ONE_AT_A_TIME = RLock()
 
 def compiled_logp(model: Model, sizes: Sizes = (), sampler: str = "nutpie") -> Sampler:
     """Return the compiled log density of a model, compiling it at most once per process."""
-    # Identifier, title and references do not affect the density.
-    plain = replace(model, id="compiled", title="", references=())
+    # Identifier, title and references do not affect the density; the numbers of a stated floor
+    # are data of it.
+    numbers: dict[str, Any] = dict.fromkeys(model.floor.numbers(), 1.0) if model.floor else {}
+    numbers.pop("lower", None)
+    floor = model.floor and replace(model.floor, why="data", **numbers)
+    plain = replace(model, id="compiled", title="", references=(), floor=floor)
     # One thread at a time: Numba may end the process in a segmentation fault otherwise, and
     # PyTensor's settings belong to the process, so a thread that leaves `change_flags` would turn
     # fastmath on while another compiles, and leave it off afterwards.

@@ -11,6 +11,7 @@ from bayescale.errors import CardError, quoted, refuse_unknown
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.model.discrepancy import SCALE, WALKS, Drift
+from bayescale.model.floor import check_floor
 from bayescale.model.noise import Noise
 from bayescale.model.pooling import Pooling
 from bayescale.model.priors import Prior, check_priors, prior_from_dict
@@ -26,6 +27,7 @@ _CARD_KEYS: Mapping[str, tuple[type, str]] = {
     "references": (list, "a list of texts"),
     "inputs": (Mapping, "a table"),
     "priors": (Mapping, "a table"),
+    "floor": (Mapping, "a table"),
     "noise": (Mapping, "a table"),
     "discrepancy": (Mapping, "a table"),
     "pooling": (Mapping, "a table"),
@@ -45,6 +47,12 @@ class Model:
         is the geometric centre of the runs, so the elasticities are those inside the data.
     noise
         Distribution of the response about the law.
+    floor
+        A prior on the irreducible response itself, in its own unit (nats, say), where more is
+        known of it than these runs say: from another sweep with the same evaluation set
+        (`Fit.floor_prior`), or by assumption. It takes the place of the prior on the level
+        (``loss_ref``), which any table determines; all other priors stay. Of pooled floors it
+        is the one of a typical level.
     discrepancy
         Model discrepancy of the law; none unless given.
     pooling
@@ -76,6 +84,7 @@ class Model:
     law: Law
     priors: Mapping[str, Prior]
     noise: Noise
+    floor: Prior | None = None
     discrepancy: Drift | None = None
     pooling: tuple[Pooling, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +100,7 @@ class Model:
             law: str | Law,
             priors: Mapping[str, Prior],
             noise: Noise,
+            floor: Prior | None = None,
             discrepancy: Drift | None = None,
             pooling: tuple[Pooling, ...] = (),
             inputs: Mapping[str, str] = ...,
@@ -127,6 +137,8 @@ class Model:
                     f"priors.{name}: found a {prior.kind} prior, which is on a {prior.support} "
                     f"quantity, expected one on a {coordinates[name].support} quantity."
                 )
+        if self.floor is not None:
+            check_floor(self.law, self.floor)
         for name in self.inputs:
             if name not in self.law.inputs:
                 raise CardError(
@@ -165,6 +177,14 @@ class Model:
     def all_priors(self) -> dict[str, Prior]:
         """The priors on coordinates, and on all others."""
         return {**self.priors, **self.other_priors}
+
+    @property
+    def stated_priors(self) -> dict[str, Prior]:
+        """The priors that make up the density: a stated floor replaces that of the level."""
+        if self.floor is None:
+            return self.all_priors
+        others = {name: p for name, p in self.all_priors.items() if name != self.law.level}
+        return {self.law.floor: self.floor, **others}
 
     @property
     def effects(self) -> tuple[Pooling, ...]:
@@ -231,6 +251,7 @@ class Model:
             "references": list(self.references),
             **({"inputs": dict(self.inputs)} if self.inputs else {}),
             "priors": {name: prior.to_dict() for name, prior in self.priors.items()},
+            **({"floor": self.floor.to_dict()} if self.floor else {}),
             "noise": self.noise.to_dict(),
             **({"discrepancy": self.discrepancy.to_dict()} if self.discrepancy else {}),
             **({"pooling": self._pooling_tables()} if self.pooling else {}),
@@ -260,6 +281,9 @@ class Model:
                 for name, prior in content["priors"].items()
             },
             noise=Noise.from_dict(content["noise"], f"{where}: noise"),
+            floor=prior_from_dict(content["floor"], f"{where}: floor")
+            if "floor" in content
+            else None,
             discrepancy=Drift.from_dict(content["discrepancy"], f"{where}: discrepancy")
             if "discrepancy" in content
             else None,
@@ -282,7 +306,8 @@ class Model:
 
     def __repr__(self) -> str:
         noise = f"{self.noise.kind} noise on log {self.law.response}"
-        return f"<Model {self.id}: law {self.law.name}, {noise}>"
+        floor = f"{self.law.floor} ~ {self.floor}, " if self.floor else ""
+        return f"<Model {self.id}: law {self.law.name}, {floor}{noise}>"
 
 
 def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:

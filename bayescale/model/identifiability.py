@@ -23,6 +23,10 @@ RUNS_PER_UNKNOWN = 2
 """Runs recommended per unknown, and required for laws with breaks, whose segments can interpolate a
 few runs exactly."""
 
+HIGH_FLOOR, IMPOSSIBLE_FLOOR = 0.05, 0.5
+"""Prior probabilities that a stated floor is above the lowest response: above the first there is a
+remark, above the second the check fails."""
+
 LEFT_OVER = 3
 """Fewest residual degrees of freedom that separate scatter from lack of fit."""
 
@@ -110,6 +114,8 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
     found = [_check("identified", sentence, "failed") for sentence in against]
     if observed and not found:
         found += _left_over(model, runs)
+    if observed:
+        found += _floor(model, runs)
     for name, column in model.columns.items():
         values = runs.column(column)
         distinct, decades = count_distinct(values), _decades(values)
@@ -172,6 +178,25 @@ def _left_over(model: Model, runs: Runs) -> list[Check]:
         else "they hardly test the law, and the noise scale depends on its prior."
     )
     return [_check("runs", said, status, left)]
+
+
+def _floor(model: Model, runs: Runs) -> list[Check]:
+    """Return a check that a stated floor lies below every response."""
+    if model.floor is None:
+        return []
+    response = model.law.response
+    lowest = float(runs.column(response).min())
+    above = model.floor.above(lowest)
+    status = verdict(failed=above > IMPOSSIBLE_FLOOR, remark=above > HIGH_FLOOR)
+    if status == "passed":
+        return []
+    said = (
+        f"The stated floor, {model.floor}, is above the lowest {response} of the runs, "
+        f"{format_number(lowest, 4)}, with probability {format_number(above, 2)}: under the law "
+        f"every {response} is above the floor. Check that both are in the same unit and of the "
+        "same evaluation set, or lower the floor."
+    )
+    return [_check("floor", said, status, above)]
 
 
 def count_settings(model: Model, runs: Runs) -> int:

@@ -103,12 +103,20 @@ class Prior(ABC):
             return np.log(value - self.lower)
         return np.log(value) + np.log1p(-value) if self.support == "unit" else 0.0
 
-    def log_density(self, value: Any) -> Any:
-        """Return the log density of a PyTensor value, on the constrained scale."""
+    def log_density(self, value: Any, instead: Mapping[str, Any] | None = None) -> Any:
+        """Return the log density of a PyTensor value, on the constrained scale.
+
+        Parameters
+        ----------
+        value
+            The quantity.
+        instead
+            Arguments of `distribution` to use instead of its own, as variables of the graph.
+        """
         import pymc as pm
 
         cls, arguments = self.distribution()
-        return pm.logp(cls.dist(**arguments), value)
+        return pm.logp(cls.dist(**(instead or arguments)), value)
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:

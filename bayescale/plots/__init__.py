@@ -8,6 +8,7 @@ from bayescale.plots.decision_prior import decision_prior
 from bayescale.plots.elasticities import elasticities
 from bayescale.plots.expanding_window import expanding_window
 from bayescale.plots.fans import tokens_per_param
+from bayescale.plots.floors import forecast_by_floor
 from bayescale.plots.forest import forest
 from bayescale.plots.frontier import frontier
 from bayescale.plots.isoflop import isoflop
@@ -28,6 +29,7 @@ __all__ = [
     "decision_prior",
     "elasticities",
     "expanding_window",
+    "forecast_by_floor",
     "forest",
     "frontier",
     "isoflop",

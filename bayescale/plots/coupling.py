@@ -60,7 +60,8 @@ def coupling(
     k = fit.posterior["k"].to_numpy().ravel()
     corner = float(kaplan.posterior["alpha_D"].median()) if kaplan is not None else KAPLAN_2020
     low, middle, high = np.quantile(k, tail_quantiles(prob))
-    prior = draw_prior(fit.model, generator(0, Stream.PRIOR), _PRIOR_DRAWS)["k"]
+    rng = generator(0, Stream.PRIOR)
+    prior = draw_prior(fit.model, rng, _PRIOR_DRAWS, typical=fit.scale.response)["k"]
     right = max(1.3, 1.15 * float(np.quantile(k, 0.999)))
     edges = np.linspace(0.0, right, 90).tolist()
     ax.hist(k, edges, density=True, color=BLUE, alpha=0.5, label="posterior")

@@ -111,7 +111,7 @@ def _prior_curve(fit: Fit) -> Curve:
     """Return the law under draws of the prior, centred where these runs are."""
     rng = generator(0, Stream.PRIOR)
     design = Design.of(fit.model, fit.runs)
-    drawn = draw_prior(fit.model, rng, _DRAWS, design.sizes)
+    drawn = draw_prior(fit.model, rng, _DRAWS, design.sizes, design.scale.response)
     draws = {name: values[None] for name, values in drawn.items()}
     coordinates = {name: draws[name] for name in fit.law.coordinates}
     natural = fit.law.from_reference(coordinates, design.scale.reference)

@@ -90,7 +90,8 @@ def _density(ax: Axes, name: str, posterior: np.ndarray, prior: np.ndarray, prob
 
 def _prior_quantities(fit: Fit) -> dict[str, np.ndarray]:
     """Return prior draws of what the figure shows; exponents do not depend on the reference."""
-    drawn = draw_prior(fit.model, generator(0, Stream.PRIOR), PRIOR_DRAWS)
+    rng = generator(0, Stream.PRIOR)
+    drawn = draw_prior(fit.model, rng, PRIOR_DRAWS, typical=fit.scale.response)
     coordinates = {name: xr.DataArray(drawn[name], dims="draw") for name in fit.law.coordinates}
     natural = fit.law.from_reference(coordinates, fit.law.unit_reference)
     exponents = fit.law.derived(natural)

@@ -111,7 +111,7 @@ def check_priors(fit: FittedModel) -> Check:
     The weight of the noise's tails has a separate check.
     """
     tails, middles = {}, {}
-    for name, prior in fit.model.all_priors.items():
+    for name, prior in fit.model.stated_priors.items():
         if name != _TAILS:
             middles[name] = float(fit.posterior[name].median())
             unit = fit.scale.response if prior.relative_to else 1.0
@@ -133,7 +133,7 @@ def check_priors(fit: FittedModel) -> Check:
         status=verdict(failed=False, remark=odd),
         statistic=tails[at],
         sentence=f"The posterior median of {at}, {format_number(middles[at], 2)}, lies in the tail "
-        f"of its prior, {fit.model.all_priors[at]} (probability {tails[at]:.1g}): the runs and "
+        f"of its prior, {fit.model.stated_priors[at]} (probability {tails[at]:.1g}): the runs and "
         "the prior conflict."
         if odd
         else "The posterior is consistent with the priors.",
@@ -151,7 +151,8 @@ def _contraction(fit: FittedModel, drawn: Values) -> "pd.Series[float]":
 
 
 def _prior_draws(fit: FittedModel) -> dict[str, NDArray[np.float64]]:
-    return draw_prior(fit.model, generator(0, Stream.PRIOR), _PRIOR_DRAWS)
+    rng = generator(0, Stream.PRIOR)
+    return draw_prior(fit.model, rng, _PRIOR_DRAWS, typical=fit.scale.response)
 
 
 def _spread(fit: FittedModel, name: str, values: object) -> float:

@@ -16,9 +16,10 @@ from bayescale.data.netcdf import (
     table_to_dataset,
     write_groups,
 )
-from bayescale.errors import BayescaleWarning
+from bayescale.errors import BayescaleWarning, UnsuitableLawError
 from bayescale.model.checks import Check, remark, verdict
 from bayescale.model.discrepancy import SCALE
+from bayescale.model.priors import LogNormal
 from bayescale.posterior.checking import checks_of
 from bayescale.posterior.convert import coefficients_of, draws_of, tree_of
 from bayescale.posterior.curve import Groups
@@ -106,6 +107,55 @@ class Fit(FittedModel):
         if "unfinished" in facts:
             checks.insert(0, remark("unfinished", describe_unfinished(facts["unfinished"])))
         return Diagnostics(quantities.table, tuple(checks))
+
+    def floor_prior(self, *, widen: float = 1.0, why: str = "") -> LogNormal:
+        """Return the posterior of the floor as a prior for other runs on the same evaluation set.
+
+        Parameters
+        ----------
+        widen
+            Factor on the standard deviation of its log, for what differs between the sweeps.
+        why
+            The reason, as in every prior; it names this fit unless given.
+
+        Returns
+        -------
+        LogNormal
+            With the mean and the standard deviation of the log of the posterior, at the selected
+            levels (`sel`). State it as ``replace(model, floor=...)``.
+
+        Raises
+        ------
+        UnsuitableLawError
+            If the law has no floor.
+        ValueError
+            If `widen` is not a positive number.
+
+        Examples
+        --------
+        >>> import bayescale as bs
+        >>> from dataclasses import replace
+        >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+        >>> prior = fit.floor_prior(widen=2)
+        >>> 1.75 < prior.median < 1.87
+        True
+        >>> model = replace(bs.load_model("coupled"), floor=prior)
+        """
+        if not self.law.floor:
+            raise UnsuitableLawError(
+                f"floor_prior: found a fit of {self.law.name}, expected one of a law with a floor."
+            )
+        if not 0.0 < widen < np.inf:
+            raise ValueError(f"widen: found {widen!r}, expected a positive number.")
+        if not self.gates.ok:
+            warnings.warn(self.gates.status, BayescaleWarning, stacklevel=2)
+        logs = np.log(self.parameters[self.law.floor].to_numpy())
+        wider = f", {widen:g} times as wide" if widen != 1.0 else ""
+        return LogNormal(
+            median=float(np.exp(logs.mean())),
+            log_sd=float(widen * logs.std()),
+            why=why or f"the posterior of {self.model.id} on {self.runs.name}{wider}",
+        )
 
     def summary(self, prob: float = 0.9) -> pd.DataFrame:
         """Return posterior medians and equal-tailed intervals of all reported quantities.

@@ -73,6 +73,11 @@ def _law_caveats(fit: Fit) -> list[str]:
             "The intervals are conditional on the form of the law, including its drift; compare "
             "laws to see how much depends on it."
         )
+    if model.floor is not None:
+        found.append(
+            f"The floor {fit.law.floor} is stated, as {model.floor} ({model.floor.why}), not "
+            "learnt from these runs alone: forecasts far beyond them depend on it."
+        )
     if fit.response == "loss":
         floor = fit.law.floor
         found.append(

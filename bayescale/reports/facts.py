@@ -242,7 +242,7 @@ def _method(fit: Fit, plan: Allocation | None) -> Section:
     priors = Table(
         caption="Priors, with their reasons",
         header=("quantity", "prior", "why"),
-        rows=tuple((name, str(prior), prior.why) for name, prior in model.all_priors.items()),
+        rows=tuple((name, str(prior), prior.why) for name, prior in model.stated_priors.items()),
     )
     return Section("method", "Method", (Pairs(tuple(rows)), priors))
 

@@ -252,7 +252,7 @@ def _least_tails(below: NDArray[Any], ranked: int) -> NDArray[np.float64]:
 def _rank_once(model: Model, runs: Runs, seed: int, i: int) -> dict[str, float]:
     rng = generator(seed, Stream.SIMULATION, i)
     law, design = model.law, Design.of(model, runs)
-    prior = draw_prior(model, rng, 1, design.sizes)
+    prior = draw_prior(model, rng, 1, design.sizes, design.scale.response)
     drawn = {name: values[None, :1] for name, values in prior.items()}
     coordinates = {name: drawn[name] for name in law.coordinates}
     natural = law.from_reference(coordinates, design.scale.reference)

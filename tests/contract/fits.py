@@ -128,7 +128,9 @@ def _normal(name: str, **changes: object) -> bs.Model:
 def models() -> Mapping[str, bs.Model]:
     """Return every kind of model by name: each card, and what no card has."""
     slope = bs.Normal(mean=0.0, sd=0.3, why="for tests")
+    floor = bs.LogNormal(median=TRUTH["chinchilla"]["E"], log_sd=0.05, why="for tests")
     others = (
+        replace(_base(), id="floor-stated", floor=floor),
         _with_pooling("nested", _partial("E", "family"), _partial("E", "family+recipe")),
         _with_pooling(
             "correlated",
@@ -234,7 +236,7 @@ class _Draft:
     def __init__(self, model: bs.Model, runs: bs.Runs) -> None:
         self.model, self.runs = model, runs
         self.design = Design.of(model, runs)
-        self.scalars = [*variables_of(model.law), *model.other_priors]
+        self.scalars = [*variables_of(model), *model.other_priors]
         # Of the levels that there are, not of those that a compiled model has room for.
         self.counts = {
             name: len(self.design.levels[e.by]) if (e := self._effect(name)) else shape[0]

@@ -19,6 +19,8 @@ from bayescale.backend.build import (
 )
 from bayescale.backend.observed import Design, Rows
 from bayescale.backend.unconstrained import (
+    REDUCIBLE,
+    TERMS,
     coordinates_of,
     logit_name,
     slices_of,
@@ -40,10 +42,33 @@ SPANNING = (
     "chinchilla-drift",
     "chinchilla-pooled",
     "kaplan-ns",
+    "chinchilla, floor stated",
 )
-"""Cards that between them have every kind of part: rounding, a drift, levels, a solved input."""
+"""Cards that between them have every kind of part: rounding, a drift, levels, a solved input, and
+one that states its floor."""
+
+FLOOR_STATED = ", floor stated"
+"""Added to the name of a card for the model that states a floor in addition."""
+
+STATED = itertools.cycle(
+    [
+        bs.LogNormal(median=1.7, log_sd=0.1, why="a floor that was assumed"),
+        bs.Normal(mean=1.7, sd=0.2, why="a floor that was assumed"),
+        bs.Gamma(shape=20.0, rate=12.0, why="a floor that was assumed"),
+        bs.HalfNormal(scale=2.0, why="a floor that was assumed"),
+        bs.HalfCauchy(scale=2.0, why="a floor that was assumed"),
+    ]
+)
+FLOORS = {
+    card + FLOOR_STATED: next(STATED)
+    for card in sorted(model_cards())
+    if load_model(card).law.floor
+}
+"""The prior on the floor of every card that has one."""
 
 every_card = pytest.mark.parametrize("card", sorted(model_cards()))
+every_model = pytest.mark.parametrize("card", [*sorted(model_cards()), *FLOORS])
+every_floor = pytest.mark.parametrize("card", FLOORS)
 every_dataset = pytest.mark.parametrize("dataset", sorted(dataset_folders()))
 
 
@@ -69,14 +94,47 @@ def chinchilla_runs() -> bs.Runs:
     )
 
 
-@every_card
+def model_of(card) -> bs.Model:
+    model = load_model(card.removesuffix(FLOOR_STATED))
+    return dataclasses.replace(model, floor=FLOORS.get(card))
+
+
+@every_model
 def test_card_round_trips_to_toml(card, tmp_path):
-    model = load_model(card)
-    assert model.id == card
+    model = model_of(card)
+    assert model.id == card.removesuffix(FLOOR_STATED)
     copy = tmp_path / f"{card}.toml"
     copy.write_text(model.to_toml(), encoding="utf-8")
     assert load_model(copy) == model
     assert tomllib.loads(model.to_toml()) == model.to_dict()
+
+
+@every_floor
+def test_a_stated_floor_takes_the_place_of_the_level(card):
+    model = model_of(card)
+    law, without = model.law, dataclasses.replace(model, floor=None)
+    assert set(without.stated_priors) - set(model.stated_priors) == {law.level}
+    assert set(model.stated_priors) - set(without.stated_priors) == {law.floor}
+    assert model.stated_priors[law.floor] == model.floor
+
+
+@every_floor
+def test_the_value_of_a_floor_is_data_of_the_compiled_model(card, chinchilla_runs):
+    """One model is compiled for every value of the floor, so that many can be tried."""
+    model = model_of(card)
+    name, value = next(iter(model.floor.numbers().items()))
+    other = dataclasses.replace(
+        model, floor=dataclasses.replace(model.floor, **{name: 1.1 * value}, why="another")
+    )
+    runs = runs_for(model, chinchilla_runs)
+    one, two = Design.of(model, runs), Design.of(other, runs)
+    for at, there in starting_point(model, sizes=one.sizes).items():
+        np.testing.assert_array_equal(starting_point(other, sizes=one.sizes)[at], there)
+    differ = np.flatnonzero((one.matrix != two.matrix).any(axis=1))
+    assert set(differ) <= set(Rows(model).floor.values())
+    assert len(differ) > 0
+    if card.startswith("chinchilla,"):
+        assert compiled_logp(model, one.sizes) is compiled_logp(other, two.sizes)
 
 
 @every_card
@@ -169,12 +227,12 @@ def noise_density(model, values, data, residual) -> np.ndarray:
     return np.log(inside / (2 * half))
 
 
-@every_card
+@every_model
 def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
     """Against SciPy, written out anew: priors on exponents, Jacobians, effects, Student-t."""
     from scipy import stats
 
-    model = load_model(card)
+    model = model_of(card)
     runs = runs_for(model, chinchilla_runs)
     design = Design.of(model, runs)
     data = design.matrix
@@ -203,12 +261,16 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
 
     def expected(position: np.ndarray) -> float:
         free = compiled.unpack(position)
-        priors = model.all_priors
+        found = effects_at(position[None])
+        priors = model.stated_priors
         values = {name: prior.constrain(free[name]) for name, prior in model.other_priors.items()}
         coordinates, log_remainder = coordinates_of(model, free)
         total = log_remainder
         for name, prior in priors.items():
             value = coordinates.get(name, values.get(name))
+            if model.floor is not None and name == model.law.floor:
+                # In its own unit, from the natural parameters.
+                value = found[name].item()
             density = {
                 "lognormal": lambda p: stats.lognorm(p.log_sd, scale=p.median),
                 "halfnormal": lambda p: stats.halfnorm(scale=p.scale),
@@ -217,9 +279,11 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
                 "normal": lambda p: stats.norm(p.mean, p.sd),
                 "beta": lambda p: stats.beta(p.a, p.b),
             }[prior.kind](prior)
-            total += density.logpdf(value) + prior.log_jacobian(value)
+            # The floor is as far from the level, on a log scale, as the others say.
+            of_floor = prior is model.floor
+            total += density.logpdf(value)
+            total += np.log(value) if of_floor else prior.log_jacobian(value)
         # Effects are Normal about zero; the sampler moves a function of all of them.
-        found = effects_at(position[None])
         for name, scale in model.step_scales(values).items():
             effects = found[name][0, 0] * (scale if name == "walks" else 1.0)
             total += np.sum(stats.norm(0.0, scale).logpdf(effects))
@@ -255,7 +319,7 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
 def test_density_in_jax_is_that_of_the_machine_code(card, chinchilla_runs):
     """With more runs than eight bits can count."""
     pytest.importorskip("numpyro", reason="the extra `jax` is not installed")
-    model = load_model(card)
+    model = model_of(card)
     design = Design.of(model, runs_for(model, chinchilla_runs))
     code = compiled_logp(model, design.sizes)
     lowered = compiled_logp(model, design.sizes, "numpyro")
@@ -270,17 +334,26 @@ def test_density_in_jax_is_that_of_the_machine_code(card, chinchilla_runs):
         np.testing.assert_allclose(slope, gradient, rtol=1e-8, atol=1e-8 * abs(gradient).max())
 
 
-@every_card
+@every_model
 def test_volume_of_the_coordinates_in_what_is_sampled_is_the_remainder(card):
-    """By differences: the densities above take it as it is stated."""
-    model = load_model(card)
+    """By differences: the densities above take it as it is stated.
+
+    With a stated floor, of its log and of all coordinates but the level.
+    """
+    model = model_of(card)
+    law = model.law
     room = tuple((column, 8) for column in model.groupings)
-    names, start = variables_of(model.law), starting_point(model, sizes=room)
+    names, start = variables_of(model), starting_point(model, sizes=room)
     rng = np.random.default_rng(4)
     position = np.array([start[name] for name in names]) + rng.uniform(-0.5, 0.5, len(names))
 
     def unconstrained(at: np.ndarray) -> list[float]:
         coordinates, _ = coordinates_of(model, dict(zip(names, at, strict=True)))
+        if model.floor is not None:
+            floor = law.from_reference(coordinates, law.unit_reference)[law.floor]
+            del coordinates[law.level]
+            others = [model.priors[name].unconstrain(x) for name, x in coordinates.items()]
+            return [float(np.log(floor)), *others]
         return [model.priors[name].unconstrain(value) for name, value in coordinates.items()]
 
     nudges = 1e-5 * np.eye(len(names))
@@ -292,9 +365,9 @@ def test_volume_of_the_coordinates_in_what_is_sampled_is_the_remainder(card):
     assert np.linalg.slogdet(slopes)[1] == pytest.approx(log_remainder, abs=1e-6)
 
 
-@every_card
+@every_model
 def test_starting_point_and_transform_agree_with_the_model(card, chinchilla_runs):
-    model = load_model(card)
+    model = model_of(card)
     design = Design.of(model, runs_for(model, chinchilla_runs))
     start = starting_point(model, sizes=design.sizes)
     draws = {name: np.asarray(value)[None] for name, value in start.items()}
@@ -309,11 +382,11 @@ def test_starting_point_and_transform_agree_with_the_model(card, chinchilla_runs
     }
 
 
-@every_card
+@every_model
 def test_the_position_behind_a_draw_of_the_prior_gives_it_back(card, chinchilla_runs):
-    model = load_model(card)
+    model = model_of(card)
     design = Design.of(model, runs_for(model, chinchilla_runs))
-    drawn = draw_prior(model, np.random.default_rng(6), 1, design.sizes)
+    drawn = draw_prior(model, np.random.default_rng(6), 1, design.sizes, design.scale.response)
     position = position_of(model, design, drawn)
     back = parameters_from_draws(
         model, design, {name: np.asarray(x)[None, None] for name, x in position.items()}
@@ -324,14 +397,39 @@ def test_the_position_behind_a_draw_of_the_prior_gives_it_back(card, chinchilla_
         np.testing.assert_allclose(back[name][0], expected, rtol=1e-8, atol=1e-10)
 
 
-@every_card
+@every_floor
+def test_the_prior_of_a_stated_floor_is_the_one_stated(card, chinchilla_runs):
+    """Whatever the elasticities and exponents are, and in the unit of the runs."""
+    from scipy import stats
+
+    model = model_of(card)
+    law, scale = model.law, Design.of(model, runs_for(model, chinchilla_runs)).scale
+    rng = np.random.default_rng(8)
+    drawn = draw_prior(model, rng, 4000, room_for(model), scale.response)
+    coordinates = {name: drawn[name] for name in law.coordinates}
+    coordinates[law.level] = coordinates[law.level] * scale.response
+    floors = law.from_reference(coordinates, scale.reference)[law.floor]
+    # A Normal prior is restricted to positive floors.
+    directly = model.floor.draw(np.random.default_rng(9), 4000)
+    assert stats.ks_2samp(floors, directly[directly > 0.0]).pvalue > 1e-4
+    for name in law.coordinates:
+        if name != law.level:
+            assert abs(stats.spearmanr(floors, drawn[name]).statistic) < 0.08
+    with pytest.raises(ValueError, match="expected the typical response"):
+        draw_prior(model, rng, 1, room_for(model))
+
+
+@every_model
 def test_graph_has_one_data_container_and_the_unknowns_of_the_card(card, chinchilla_runs):
-    model = load_model(card)
+    model = model_of(card)
     design = Design.of(model, runs_for(model, chinchilla_runs))
     built = build(model, design.matrix, design.sizes)
     names = {variable.name for variable in built.free_RVs}
     assert names == set(starting_point(model, sizes=design.sizes))
-    assert {logit_name(name) for name in model.law.shares} <= names
+    shares = {logit_name(name) for name in model.law.shares}
+    if model.floor is not None and len(shares) == 2:
+        shares = {REDUCIBLE, TERMS}
+    assert shares <= names
     assert [variable.name for variable in built.data_vars] == [DATA]
     steps = model.step_scales(dict.fromkeys(model.all_priors, 1.0))
     assert len(names) == len(model.all_priors) + len(steps)

@@ -28,7 +28,7 @@ def test_a_fit_without_a_sampler_goes_through_its_runs(name):
 @pytest.mark.parametrize("name", models())
 def test_the_prior_of_scalars_needs_no_levels(name):
     model = models()[name]
-    drawn = draw_prior(model, np.random.default_rng(0), 50)
+    drawn = draw_prior(model, np.random.default_rng(0), 50, typical=2.0)
     assert set(model.all_priors) <= set(drawn)
     assert all(values.shape[0] == 50 for values in drawn.values())
 

@@ -120,6 +120,7 @@ CALLS = {
     "reconcile": "bayescale.sensitivity.reconcile.reconcile_exponents",
     "expanding-window": "bayescale.sensitivity.expanding_window.expanding_window",
     "multiverse": "bayescale.sensitivity.multiverse.multiverse",
+    "forecast-by-floor": "bayescale.sensitivity.floors.forecast_by_floor",
     "calibrate": "bayescale.validation.leave_scale_out.leave_scale_out",
     "calibrate --simulations": "bayescale.validation.sbc.sbc",
 }
@@ -139,6 +140,7 @@ ASKED = {
         "--chains": ("--chains", "2"),
         "--cores": ("--cores", "1"),
         "--sampler": ("--sampler", "numpyro"),
+        "--floor": ("--floor", "1.7 +- 0.1"),
         "--anyway": ("--anyway",),
     },
     "report": {
@@ -209,6 +211,19 @@ ASKED = {
         "--prob": ("--prob", "0.5"),
         "--figure": ("--figure", "NEW.png"),
     },
+    "forecast-by-floor": {
+        **READING,
+        "--floor": ("--floor", "1.6"),
+        "--compute": ("--compute", "1e24"),
+        "--at": ("--at", "n_params=7B", "--at", "n_tokens=1T"),
+        "--fixed": ("--fixed", "n_unique_tokens=1T"),
+        "--seed": ("--seed", "5"),
+        "--draws": ("--draws", "50"),
+        "--store": ("--store", "NEW.jsonl"),
+        "--workers": ("--workers", "2"),
+        "--prob": ("--prob", "0.5"),
+        "--figure": ("--figure", "NEW.png"),
+    },
     "calibrate": {
         **READING,
         "--cut": ("--cut", "1e21"),
@@ -229,6 +244,7 @@ ASKED_BASE = {
     "reconcile": ("RUNS",),
     "expanding-window": ("chinchilla", "RUNS", "--cut", "1e20", "--compute", "1e22"),
     "multiverse": ("chinchilla", "RUNS", "--compute", "1e22"),
+    "forecast-by-floor": ("chinchilla", "RUNS", "--floor", "1.7", "--compute", "1e22"),
 }
 AFTERWARDS = {
     ("fit", "--out"),
@@ -241,6 +257,7 @@ AFTERWARDS = {
     ("reconcile", "--figure"),
     ("expanding-window", "--figure"),
     ("multiverse", "--figure"),
+    ("forecast-by-floor", "--figure"),
 }
 """Options of what is done with the answer; the tests of these commands are of them."""
 

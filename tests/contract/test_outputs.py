@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "reconcile": ("runs.csv",),
     "expanding-window": ("card.toml", "runs.csv", "--cut", "1e20", "--compute", "1e22"),
     "multiverse": ("card.toml", "runs.csv", "--compute", "1e22"),
+    "forecast-by-floor": ("card.toml", "runs.csv", "--floor", "2", "--compute", "1e22"),
     "calibrate": ("runs.csv", "card.toml", "--cut", "1e20"),
 }
 """A command line of each verb that writes, without what it writes."""

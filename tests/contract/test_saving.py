@@ -32,7 +32,7 @@ def of_prior(model: bs.Model, runs: bs.Runs) -> bs.Fit:
     design = Design.of(model, runs)
     drawn = {
         k: x.reshape(2, 6, *x.shape[1:])
-        for k, x in draw_prior(model, rng, 12, design.sizes).items()
+        for k, x in draw_prior(model, rng, 12, design.sizes, design.scale.response).items()
     }
     natural = model.law.from_reference(
         {name: drawn[name] for name in model.law.coordinates}, design.scale.reference

@@ -442,6 +442,30 @@ def test_multiverse(run, tmp_path):
     refused(run("multiverse", *wrong), "Did you mean 'outliers'?")
 
 
+@pytest.mark.slow
+def test_floors(run, tmp_path):
+    figure = tmp_path / "floors.png"
+    asked = ("forecast-by-floor", "chinchilla", "chinchilla", "--compute", "1e24")
+    quick = ("--draws", "200", "--quiet", "--store", str(tmp_path / "fits.jsonl"))
+    floors = ("--floor", "1.75", "--floor", "1.85 +- 0.01")
+    code, out, err = run(*asked, *floors, *quick, "--figure", str(figure))
+    assert code == 0, err
+    assert out.startswith("loss at n_params = ") and "for 2 assumed floors." in out
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    code, out, _ = run(*asked, *floors, *quick, "--json")
+    found = json.loads(out)
+    assert code == 0 and [row["stated"] for row in found["floors"]] == [None, 1.75, 1.85]
+    assert set(found["plan"]) == {"n_params", "n_tokens"}
+    for wrong in ("low", "-1", "1.7 +- 0", "1.7 +-", "nan"):
+        refused(run(*asked, f"--floor={wrong}"), "expected a positive floor such as 1.7")
+    refused(run("fit", "kaplan-nd", "chinchilla", "--floor", "1.7"), "has no parameter that is")
+    stated = ("--floor", "1.7 +- 0.01", "--draws", "200", "--quiet", "--json")
+    code, out, err = run("fit", "chinchilla", "chinchilla", *stated)
+    assert code == 0, err
+    (floor,) = (row for row in json.loads(out)["summary"] if "E" in row.values())
+    assert floor["median"] < 1.8
+
+
 def test_reconcile(run, tmp_path):
     import numpy as np
     import pandas as pd

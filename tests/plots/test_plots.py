@@ -313,6 +313,40 @@ def test_multiverse():
     assert "1e24 FLOP" in ax.get_xlabel()
 
 
+def made_by_floor(budget=1e24):
+    rows = {
+        "as the card": (np.nan, np.nan, 1.8, 1.95, 9e10, True),
+        "1.7": (1.7, -4.0, 1.7, 1.90, 7e10, False),
+        "1.9": (1.9, 4.0, 1.9, 2.00, 1e11, True),
+    }
+    names = ["stated", "distance", "floor", "loss", "n_opt", "ok"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=names)
+    for name in ("floor", "loss", "n_opt"):
+        table[f"{name}_lower"], table[f"{name}_upper"] = 0.99 * table[name], 1.01 * table[name]
+    if budget is None:
+        table = table.drop(columns=[name for name in table if name.startswith("n_opt")])
+    plan = {"n_params": 9.4e10, "n_tokens": 1.8e12}
+    return bs.ForecastByFloor(table.assign(status="said"), "mine", "loss", plan, budget, 0.9)
+
+
+def test_forecast_by_floor():
+    ax = bs.plots.forecast_by_floor(made_by_floor())
+    assert ax.get_ylabel() == "loss at n_params 94.0B, n_tokens 1.80T"
+    assert labels(ax) == [
+        "the card as it is",
+        "its posterior of the floor",
+        "median and 90 % interval",
+        "failed its gates",
+    ]
+    (line, *points) = ax.lines
+    np.testing.assert_allclose(line.get_xydata(), [[1.7, 1.9], [1.9, 2.0]])
+    assert [list(x.get_xdata()) for x in points] == [[1.9], [1.7]]
+    ax = bs.plots.forecast_by_floor(made_by_floor(), "n_opt")
+    assert ax.get_yscale() == "log" and ax.get_ylabel() == "N_opt at 1e24 FLOP"
+    with pytest.raises(ValueError, match="found 'n_opt' without a budget"):
+        bs.plots.forecast_by_floor(made_by_floor(None), "n_opt")
+
+
 def test_scores(compared):
     ax = bs.plots.scores(compared)
     assert [t.get_text() for t in ax.get_yticklabels()][-1] == compared.by_scale.best

@@ -2,12 +2,19 @@
 
 import argparse
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bayescale._outputs import DRAWS, REPORT, SAVED_FIT
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import whole_number
-from bayescale.cli.options import add_budgets, add_runs, add_seed, runs_for_models
+from bayescale.cli.options import (
+    add_budgets,
+    add_runs,
+    add_seed,
+    floor_value,
+    runs_for_models,
+)
 from bayescale.cli.render import print_allocation, print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 
@@ -34,6 +41,12 @@ def add(verbs: Verbs) -> None:
     add_seed(fit)
     fit.add_argument(
         "--draws", type=whole_number, default=1000, help="posterior draws per chain (1000)"
+    )
+    fit.add_argument(
+        "--floor",
+        type=floor_value,
+        metavar="VALUE",
+        help="prior on the floor, in the unit of the loss: 1.7 if it is known, or '1.7 +- 0.1'",
     )
     fit.add_argument("--tune", type=whole_number, help="tuning draws per chain (400)")
     fit.add_argument("--chains", type=whole_number, default=4, help="number of chains (4)")
@@ -62,6 +75,8 @@ def run(options: Arguments) -> None:
     if options.compute:
         parse_amounts(options.compute, "compute", "--compute")
     model = load_model(options.model)
+    if options.floor is not None:
+        model = replace(model, floor=options.floor)
     law = model.law
     if options.compute and not law.takes_size_and_tokens:
         raise ValueError(

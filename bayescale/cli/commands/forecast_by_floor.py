@@ -1,0 +1,91 @@
+"""``forecast-by-floor``: a refit for each of several assumed floors."""
+
+import argparse
+
+from bayescale.cli.files import Reads
+from bayescale.cli.options import (
+    add_figure,
+    add_inputs,
+    add_prob,
+    add_refits,
+    add_runs,
+    fixed_of,
+    floor_value,
+    inputs_of,
+    pool_of_workers,
+    runs_for_models,
+)
+from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    floors = verbs.add(
+        "forecast-by-floor",
+        run,
+        "Fit under each of several assumed floors, to see how the forecast depends on them.",
+    )
+    floors.add_argument("model", type=Reads(), help="card of a law with a floor")
+    add_runs(floors)
+    floors.add_argument(
+        "--floor",
+        action="append",
+        required=True,
+        type=floor_value,
+        metavar="VALUE",
+        help="assumed floor, in the unit of the loss, such as 1.7 or '1.7 +- 0.1'; repeatable",
+    )
+    floors.add_argument(
+        "--compute",
+        metavar="FLOP",
+        help="budget of N_opt; the plan that is forecast is its optimum, unless given",
+    )
+    add_inputs(floors)
+    floors.add_argument(
+        "--fixed",
+        action="append",
+        default=[],
+        metavar="NAME=AMOUNT",
+        help="value of another input of the law, such as n_unique_tokens=100B; repeatable",
+    )
+    add_refits(floors)
+    add_prob(floors)
+    add_figure(floors)
+
+
+def run(options: Arguments) -> None:
+    """Print the forecast and N_opt under each floor."""
+    from bayescale.model.card import load_model
+    from bayescale.sensitivity.floors import forecast_by_floor
+
+    model = load_model(options.model)
+    with pool_of_workers(options.workers) as executor:
+        found = forecast_by_floor(
+            model,
+            runs_for_models(options, model),
+            floors=options.floor,
+            compute=options.compute,
+            at=inputs_of(options) or None,
+            fixed=fixed_of(options) or None,
+            prob=options.prob,
+            seed=options.seed,
+            draws=options.draws,
+            executor=executor,
+            store=options.store,
+            progress=not (options.quiet or options.json),
+        )
+    draw_figure(options, "forecast_by_floor", found, 4.2)
+    if options.json:
+        print_json(
+            {
+                "headline": found.headline,
+                "sentences": list(found.sentences),
+                "plan": dict(found.plan),
+                "floors": table_records(found.table),
+            }
+        )
+        return
+    print_answer(found)
