@@ -1,5 +1,6 @@
 """Units of columns, and their conversion to base units."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,9 +25,18 @@ BASES = {
 
 _WORDS = {"thousand": "K", "million": "M", "billion": "B", "trillion": "T"}
 _LABEL = re.compile(r"(?:nats|bits)/[a-z-]+")
-_LOGARITHM = re.compile(r"log_?10(?:\b.*)?")
-_PERPLEXITY = {"perplexity", "ppl"}
-_PER_CENT = {"%", "percent", "per cent"}
+_LOGARITHM = re.compile(r"(log_?10|log_?2|ln)(?:\b.*)?")
+_BASE = {"log10": 10.0, "log2": 2.0, "ln": math.e}
+_PERPLEXITY = re.compile(r"(?:perplexity|ppl)(?:/([a-z]+))?")
+_BITS_PER_TOKEN = {"bits/token", "bpt"}
+_SHORT = {"bpb": "bits/byte", "bpc": "bits/character", "bpd": "bits/dim", "nats": "nats/token"}
+_PER_CENT = {"%", "percent", "per cent", "pct"}
+_ACCURACY = re.compile(r"acc(?:uracy)?(?:,? ?(?:in )?\(?(%|percent|per cent|pct)\)?)?")
+_SI_WORDS = {
+    **{"kilo": "k", "mega": "m", "giga": "g", "tera": "t"},
+    **{"peta": "p", "exa": "e", "zetta": "z", "yotta": "y"},
+}
+_SI_WORD = re.compile(rf"^({'|'.join(_SI_WORDS)})(?=f)")
 
 
 @dataclass(frozen=True)
@@ -41,11 +51,14 @@ class ColumnUnit:
         The unit after conversion.
     convert
         Converts values to the base unit, or None if no conversion is needed.
+    rule
+        The conversion in words.
     """
 
     stated: str
     base: str
     convert: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
+    rule: str = ""
 
 
 def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
@@ -57,9 +70,10 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
         A column of the vocabulary.
     unit
         For amounts a suffix (``"M"``), a word (``"millions"``), an amount (``"EFLOP"``,
-        ``"PF-days"``), ``"log10"`` or the base unit (``"tokens"``); for the loss
-        ``"nats/token"``, ``"bits/token"``, ``"perplexity"``, or another unit such as
-        ``"bits/byte"``, which is kept; for the error ``"%"``.
+        ``"PF-days"``), ``"log10"``, ``"ln"``, ``"log2"`` or the base unit (``"tokens"``); for
+        the loss ``"nats/token"``, ``"bits/token"``, ``"perplexity"`` (of a token, or
+        ``"perplexity/word"``), or another unit such as ``"bits/byte"``, which is kept; for the
+        error ``"%"``, ``"accuracy"`` or ``"accuracy %"``.
     label
         Whether an unknown unit of an amount is taken as a name for its base unit, as in
         ``n_tokens = "residues"``.
@@ -88,14 +102,19 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
     if column == "loss":
         return _loss_unit(text, plain)
     if column == "error" and plain in _PER_CENT:
-        return ColumnUnit(text, base, lambda values: values / 100.0)
-    if _LOGARITHM.fullmatch(plain):
-        return ColumnUnit(text, base, lambda values: np.power(10.0, values))
+        return ColumnUnit(text, base, lambda values: values / 100.0, "value / 100")
+    if column == "error" and (accuracy := _ACCURACY.fullmatch(plain)):
+        whole = 100.0 if accuracy[1] else 1.0
+        rule = "1 - value / 100" if accuracy[1] else "1 - value"
+        return ColumnUnit(text, base, lambda values: (whole - values) / whole, rule)
+    if logarithm := _LOGARITHM.fullmatch(plain):
+        of = _BASE[logarithm[1].replace("_", "")]
+        return ColumnUnit(text, base, lambda values: np.power(of, values), f"{of:.3g}^value")
     factor = _factor(column, plain)
     if factor is not None:
         if factor == 1.0:
             return ColumnUnit(text, base)
-        return ColumnUnit(text, base, lambda values: factor * values)
+        return ColumnUnit(text, base, lambda values: factor * values, f"{factor:g} x value")
     if label:
         return ColumnUnit(text, text)
     raise RunsError(
@@ -103,32 +122,14 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
     )
 
 
-def unit_of_name(column: str) -> str:
-    """Return the unit of a loss that the name of its column implies, or an empty text.
-
-    Parameters
-    ----------
-    column
-        The name as normalised by `bayescale.data.wandb.key_of`.
-
-    Examples
-    --------
-    >>> unit_of_name("val_bpb"), unit_of_name("ppl"), unit_of_name("loss")
-    ('bits/byte', 'perplexity', '')
-    """
-    words = set(column.split("_"))
-    if words & {"bpb"} or "bits_per_byte" in column:
-        return "bits/byte"
-    if words & {"bpc"} or "bits_per_char" in column:
-        return "bits/character"
-    return "perplexity" if words & _PERPLEXITY else ""
-
-
 def _loss_unit(text: str, plain: str) -> ColumnUnit:
-    if plain in _PERPLEXITY:
-        return ColumnUnit(text, BASES["loss"], np.log)
-    if plain == "bits/token":
-        return ColumnUnit(text, BASES["loss"], lambda values: values * np.log(2.0))
+    plain = _SHORT.get(plain, plain)
+    if plain == BASES["loss"]:
+        return ColumnUnit(text, plain)
+    if perplexity := _PERPLEXITY.fullmatch(plain):
+        return ColumnUnit(text, f"nats/{perplexity[1] or 'token'}", np.log, "ln(value)")
+    if plain in _BITS_PER_TOKEN:
+        return ColumnUnit(text, BASES["loss"], lambda values: values * np.log(2.0), "ln(2) x value")
     if _LABEL.fullmatch(plain):
         return ColumnUnit(text, plain)
     raise RunsError(f"units={{'loss': ...}}: found {quoted(text)}, expected {_expected('loss')}.")
@@ -138,6 +139,9 @@ def _factor(column: str, plain: str) -> float | None:
     """Return the conversion factor of a unit to the base unit, or None if it is not linear."""
     words = [_WORDS.get(word.removesuffix("s"), word) for word in plain.split() if word != "of"]
     amount = " ".join(words)
+    if column == "compute":
+        amount = _SI_WORD.sub(lambda match: _SI_WORDS[match[1]], amount)
+        amount = re.sub(r"[ _-]*(days?)$", r"-\1", amount)
     try:
         return parse_amount(
             amount if amount[:1].isdigit() else f"1 {amount}",
@@ -151,7 +155,7 @@ def _expected(column: str) -> str:
     if column == "loss":
         return "nats/token, bits/token, perplexity, or a unit to be kept such as bits/byte"
     if column == "error":
-        return "fraction or %"
+        return "fraction, %, accuracy or accuracy %"
     if column == "compute":
         return "FLOP, a multiple of it such as EFLOP, PF-days, or log10"
     return f"{BASES.get(column, 'none')}, K, M, B, T, or log10"

@@ -1,11 +1,14 @@
 """Map the columns of a table to standard names, by common aliases or a given mapping."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from bayescale.data.headings import Heading, read_heading
 from bayescale.data.readers import RawTable
 from bayescale.data.runs import AMOUNTS, MEASURED, OBSERVED
 from bayescale.data.wandb import key_of
@@ -37,22 +40,59 @@ ALIASES: Mapping[str, frozenset[str]] = {
 """Common names of each standard column, compared after `bayescale.data.wandb.key_of`."""
 
 
-def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table by what they hold.
+
+    Attributes
+    ----------
+    of
+        The column of each standard name.
+    headings
+        What the heading of each of these columns says, by standard name.
+    all_headings
+        What each heading of the table says.
+    others
+        By standard name, the other columns that could have been meant.
+    """
+
+    of: Mapping[str, str]
+    headings: Mapping[str, Heading]
+    all_headings: Mapping[str, Heading]
+    others: Mapping[str, tuple[str, ...]]
+
+    def is_alike(self, column: str, name: str) -> bool:
+        """Return whether the heading of a column names a quantity itself."""
+        return self.all_headings[column].quantity == name
+
+
+def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]) -> Columns:
     """Return the column of the table for each standard name."""
     present = list(raw.frame.columns)
     known = list(dict.fromkeys((*ALIASES, *needs)))
     chosen = _mapped(raw, mapping, known)
-    for name, aliases in ALIASES.items():
+    headings = {column: read_heading(column, ALIASES) for column in present}
+    wanted = (*OBSERVED, *needs)
+    for name in ALIASES:
         if name in chosen:
             continue
-        candidates = [c for c in present if key_of(c) in aliases and c not in chosen.values()]
+        candidates = [
+            column
+            for column in present
+            if headings[column].quantity == name
+            and column not in chosen.values()
+            # A column that no law asks for keeps its name, unless it is a common one.
+            and (name in wanted or key_of(column) in ALIASES[name])
+        ]
         if name in candidates or _are_identical(raw.frame[candidates]):
             candidates = [name if name in candidates else candidates[0]]
         if len(candidates) > 1 and name not in MEASURED:
             # Prefer the numeric column to a label of the same amount, such as "1_5b".
             candidates = [c for c in candidates if _are_amounts(raw.frame[c])] or candidates
+        first = min((headings[c].rank for c in candidates), default=0)
+        candidates = [c for c in candidates if headings[c].rank == first]
         # Ambiguity only matters for columns that enter a fit.
-        if len(candidates) > 1 and name in (*OBSERVED, *needs):
+        if len(candidates) > 1 and name in wanted:
             raise RunsError(
                 f"{raw.name}: the columns {listed(map(quoted, candidates))} could each be {name}. "
                 f"Say which with columns={{{name!r}: ...}} (--column {name}=NAME)."
@@ -62,15 +102,61 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
     left = [column for column in present if column not in chosen.values()]
     missing = _missing(chosen, left, needs)
     if missing:
-        example = listed([missing if missing in known else "n_params"])
-        similar = [c for c in left if missing in known and _is_similar(c, missing)]
-        how = f" (it was {'; '.join(raw.notes)})" if raw.notes else ""
-        perhaps = f" Is it {' or '.join(map(quoted, similar[:3]))}?" if similar else ""
-        raise RunsError(
-            f"{raw.name}: the column for {listed([missing])} is missing; the columns are "
-            f"{listed(present)}{how}.{perhaps} Name it with columns= (--column {example}=NAME)."
+        raise RunsError(_of_missing(raw, missing, known, left, headings))
+    return Columns(
+        chosen,
+        {name: headings[column] for name, column in chosen.items()},
+        headings,
+        {
+            name: tuple(c for c in left if headings[c].quantity == name or _may_be(c, name))
+            for name in chosen
+            if name in wanted
+        },
+    )
+
+
+def _of_missing(
+    raw: RawTable,
+    missing: str,
+    known: Sequence[str],
+    left: Sequence[str],
+    headings: Mapping[str, Heading],
+) -> str:
+    """Return what to say of a missing column, with the columns that it may be."""
+    example = missing if missing in known else "n_params"
+    similar = [c for c in left if missing in known and _is_similar(c, missing)]
+    how = f" (it was {'; '.join(raw.notes)})" if raw.notes else ""
+    perhaps = f" Is it {' or '.join(map(quoted, similar[:3]))}?" if similar else ""
+    others = [c for c in left if missing == "loss" and headings[c].quantity == "error"]
+    if others and not similar:
+        perhaps = (
+            f" {listed(map(quoted, others))} would be the error, which laws of the error take "
+            "(error-from-loss), not the loss."
         )
-    return chosen
+    if missing not in known:
+        perhaps += _not_amounts(left)
+    return (
+        f"{raw.name}: the column for {listed([missing])} is missing; the columns are "
+        f"{listed(raw.frame.columns)}{how}.{perhaps} Name it with columns= "
+        f"(--column {listed([example])}=NAME)."
+    )
+
+
+_BYTES = re.compile(r"(?:^|[\s_(\[])(?:[kmgt]i?b|bytes)(?:$|[\s_)\]])", re.IGNORECASE)
+_SPEEDS = re.compile(r"(?:^|_)[gmt]flops?(?:$|_)")
+
+
+def _not_amounts(left: Sequence[str]) -> str:
+    """Return why columns that look like amounts are not taken for them."""
+    said = ""
+    if in_bytes := [c for c in left if _BYTES.search(c)]:
+        said += f" {listed(map(quoted, in_bytes[:3]))} is in bytes, which are no parameters."
+    if speeds := [c for c in left if _SPEEDS.search(key_of(c))]:
+        said += (
+            f" {listed(map(quoted, speeds[:3]))} may be of a forward pass or of a second; if it is "
+            "of the whole training, name it as compute with its unit (--unit compute=GFLOP)."
+        )
+    return said
 
 
 def _mapped(raw: RawTable, mapping: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
@@ -105,6 +191,17 @@ def _mapped(raw: RawTable, mapping: Mapping[str, str], known: Sequence[str]) -> 
 def _is_similar(column: str, name: str) -> bool:
     """Return whether a column's name contains a standard name, as ``cd_val_loss`` does ``loss``."""
     return name.removeprefix("n_") in key_of(column)
+
+
+_OF_A_SPREAD = re.compile(
+    r"(?:^|_)(?:std(?:err)?|s[ed]|lower(?:95)?|upper(?:95)?|low|high|var|scale)(?:$|_)"
+)
+
+
+def _may_be(column: str, name: str) -> bool:
+    """Return whether a column of unknown heading may be a measurement, such as ``aux_loss``."""
+    spread = _OF_A_SPREAD.search(key_of(column))
+    return name in MEASURED and _is_similar(column, name) and not spread
 
 
 def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[str]) -> str:

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from bayescale.costs import six_nd
 from bayescale.data.card import DatasetCard
-from bayescale.data.column_units import BASES, ColumnUnit, column_unit, unit_of_name
-from bayescale.data.columns import ALIASES, as_float, find_columns
+from bayescale.data.column_units import BASES, ColumnUnit, column_unit
+from bayescale.data.columns import ALIASES, Columns, as_float, find_columns
+from bayescale.data.headings import OPEN_UNITS, Heading
 from bayescale.data.notes import Note
 from bayescale.data.plausibility import Finding, implausible
 from bayescale.data.readers import RawTable, Table, read_source
+from bayescale.data.reading import ColumnRead, Reading, RowsLeftOut
 from bayescale.data.runs import AMOUNTS, MEASURED, OBSERVED, Runs
-from bayescale.data.wandb import drop_unfinished, flatten, is_nothing, key_of, plain_text
+from bayescale.data.wandb import drop_unfinished, flatten, is_nothing, plain_text
 from bayescale.errors import (
     AmountError,
     BayescaleWarning,
@@ -131,17 +133,19 @@ def load_runs(
     >>> bs.load_runs(mine).compute
     array([5.880e+17, 3.072e+18])
     """
-    table = drop_unfinished(flatten(read_source(source)))
+    source_table = flatten(read_source(source))
+    table = drop_unfinished(source_table)
     wanted = tuple(dict.fromkeys((*needs, response)))
-    raw = _Named(table, find_columns(table, columns or {}, wanted))
+    found = find_columns(table, columns or {}, wanted)
+    raw = _Named(table, found.of)
     if raw.card:
         present = dict.fromkeys([*table.frame.columns, *raw.column_of])
         raw.card.check_columns(present, (*ALIASES, *needs), raw.name)
     frame = _rename(raw, wanted)
-    notes = [*table.notes, *_renamed(raw)]
+    notes = [*table.notes, *_renamed(raw), *_other_columns(found, (*OBSERVED, *wanted))]
     frame, left_out = _drop_outliers(frame, raw, keep_outliers)
     notes.extend(left_out)
-    stated = _stated_units(raw, units or {}, (*OBSERVED, *wanted))
+    stated = _stated_units(found, raw, units or {}, (*OBSERVED, *wanted))
     held: dict[str, str] = {}
     for name in dict.fromkeys((*OBSERVED, *wanted)):
         if name in frame:
@@ -150,19 +154,26 @@ def load_runs(
             notes.extend(_of_unit(name, unit, raw, confirmed=name in (units or {})))
             if unit is not None:
                 held[name] = unit.base
+    _refuse_errors_above_one(frame, stated, raw)
     given = tuple(name for name in AMOUNTS if name in frame)
     derived = dict(raw.card.derived) if raw.card else {}
     notes.extend(_complete(frame, derived, wanted, raw))
     confirmed = [n for n, unit in stated.items() if n in (units or {}) and unit.convert is None]
+    by_heading = [
+        name
+        for name, unit in stated.items()
+        if unit.convert
+        and _unit_from(name, raw, units or {}, found.headings.get(name, Heading())) == "heading"
+    ]
     of_tokens = held.get("loss", BASES["loss"]) == BASES["loss"]
     doubts = implausible(
         frame,
         given=given,
         confirmed=confirmed if of_tokens else [*confirmed, "loss"],
-        stated=tuple(units or {}),
+        stated=[*(units or {}), *by_heading],
         row_word=raw.row_word,
     )
-    notes.extend(_doubted(doubts, raw))
+    notes.extend(_doubted(doubts, raw, {n: stated[n].stated for n in by_heading}))
     if set(given) == set(AMOUNTS) and not any(doubt.column in AMOUNTS for doubt in doubts):
         notes.extend(_inconsistent(frame, raw, tolerance))
     size = vocabulary_size or (raw.card.vocabulary_size if raw.card else None)
@@ -176,7 +187,70 @@ def load_runs(
     leading = [c for c in ("run", "family", *OBSERVED) if c in frame]
     others = [c for c in frame.columns if c not in leading]
     complete = frame[leading + others].reset_index(drop=True)
-    return Runs(complete, raw.name, tuple(notes), derived, raw.card, observed, response, held)
+    reading = Reading(
+        tuple(
+            _column_read(
+                name,
+                found,
+                stated.get(name),
+                derived,
+                _unit_from(name, raw, units or {}, found.headings.get(name, Heading())),
+            )
+            for name in dict.fromkeys((*OBSERVED, *wanted))
+            if name in frame
+        ),
+        len(source_table.frame),
+        tuple(
+            RowsLeftOut(note.rows, str(note))
+            for note in map(Note.of, notes)
+            if note.kind == "left out"
+        ),
+    )
+    return Runs(
+        complete, raw.name, tuple(notes), derived, raw.card, observed, response, held, reading
+    )
+
+
+def _column_read(
+    name: str, found: Columns, unit: ColumnUnit | None, derived: Mapping[str, str], unit_from: str
+) -> ColumnRead:
+    base = unit.base if unit else BASES.get(name, "")
+    column = found.of.get(name, "" if name in derived else name)
+    if not column:
+        return ColumnRead(name, "", base, "default", base, derived[name], _CAVEATS.get(name, ""))
+    counted = found.headings[name].counted if name in found.headings else ""
+    return ColumnRead(
+        name=name,
+        column=column,
+        unit=unit.stated if unit else base,
+        unit_from=unit_from,
+        base=base,
+        conversion=unit.rule if unit else "",
+        counted=f"derived as {derived[name]}" if name in derived else counted,
+        others=found.others.get(name, ()),
+    )
+
+
+def _other_columns(found: Columns, names: Sequence[str]) -> list[Note]:
+    """Return notes on choices between columns, and on how the chosen one was counted."""
+    notes = []
+    for name in dict.fromkeys(names):
+        column, heading = found.of.get(name, ""), found.headings.get(name, Heading())
+        others = [other for other in found.others.get(name, ()) if found.is_alike(other, name)]
+        # A column with the standard name is meant, except that a loss may be of training too.
+        if others and (column != name or name in MEASURED):
+            said = f"{name} read from {quoted(column)}, not from {listed(map(quoted, others))}"
+            notes.append(Note(said, "column", (name, *others)))
+        if heading.counted:
+            said = f"{name} ({quoted(column)}) is {_COUNTED.get(heading.counted, heading.counted)}"
+            notes.append(Note(said, "counting", (name,)))
+    return notes
+
+
+_COUNTED = {
+    "without embeddings": "counted without embeddings; plans and compute then are too",
+    "active for a token": "the number active for a token",
+}
 
 
 @dataclass(frozen=True)
@@ -202,6 +276,21 @@ class _Named:
         column = self.column_of.get(name, name)
         read_as = f" (read as {name})" if column != name else ""
         return f"{self.name}, {self.row_word} {row}, column {quoted(column)}{read_as}"
+
+
+def _refuse_errors_above_one(
+    frame: pd.DataFrame, stated: Mapping[str, ColumnUnit], raw: _Named
+) -> None:
+    if "error" not in frame or "error" in stated or frame["error"].dtype.kind != "f":
+        return
+    above = frame["error"][frame["error"] > 1.0]
+    if len(above):
+        raise RunsError(
+            f"{raw.place(above.index[0], 'error')}: found {float(above.iloc[0]):g}, expected a "
+            f"fraction below 1 ({len(above)} of {len(frame)} rows are above). State the unit: "
+            "units={'error': '%'} (--unit error=%) if it is in per cent, or "
+            "units={'error': 'fraction'} (--unit error=fraction) to confirm it."
+        )
 
 
 def _rename(named: _Named, needs: Sequence[str]) -> pd.DataFrame:
@@ -250,9 +339,9 @@ def _renamed(raw: _Named) -> list[Note]:
 
 
 def _stated_units(
-    raw: _Named, units: Mapping[str, str], names: Sequence[str]
+    found: Columns, raw: _Named, units: Mapping[str, str], names: Sequence[str]
 ) -> dict[str, ColumnUnit]:
-    """Return the units of columns as stated by the user, the card or the column's name."""
+    """Return the units of columns as stated by the user, the card or the heading."""
     if not isinstance(units, Mapping):
         raise RunsError(
             f"units=: found {quoted(units)}, expected a mapping such as {{'n_params': 'M'}}."
@@ -266,16 +355,42 @@ def _stated_units(
             )
     stated = {}
     for name in names:
-        column = raw.column_of.get(name, name)
-        said = (raw.card.units if raw.card else {}).get(name, "")
-        said = said or (raw.card.units if raw.card else {}).get(column, "")
+        said = _said_by_card(name, raw)
+        heading = found.headings.get(name, Heading())
         if name in units:
             stated[name] = column_unit(name, units[name])
         elif said:
             stated[name] = column_unit(name, said, label=True)
-        elif name == "loss" and (said := unit_of_name(key_of(column))):
-            stated[name] = column_unit(name, said)
+        elif heading.unit in OPEN_UNITS:
+            raise RunsError(
+                f"{raw.name}: the heading of the column {quoted(found.of[name])} says "
+                f"{OPEN_UNITS[heading.unit]}, as in units={{{name!r}: "
+                f"{_FIRST[heading.unit]!r}}} (--unit {name}={_FIRST[heading.unit]})."
+            )
+        elif heading.unit and _is_in_its_unit(name, heading.quantity):
+            stated[name] = column_unit(name, heading.unit)
     return stated
+
+
+_FIRST = {"log": "log10", "bits": "bits/token"}
+
+
+def _is_in_its_unit(name: str, quantity: str) -> bool:
+    """Return whether the unit in a heading is one of a quantity that may be named otherwise."""
+    return quantity in ("", name) and (name in BASES or bool(quantity))
+
+
+def _said_by_card(name: str, raw: _Named) -> str:
+    units = raw.card.units if raw.card else {}
+    return units.get(name, "") or units.get(raw.column_of.get(name, name), "")
+
+
+def _unit_from(name: str, raw: _Named, units: Mapping[str, str], heading: Heading) -> str:
+    if name in units:
+        return "you"
+    if _said_by_card(name, raw):
+        return "card"
+    return "heading" if heading.unit else "default"
 
 
 def _of_unit(name: str, unit: ColumnUnit | None, raw: _Named, *, confirmed: bool) -> list[Note]:
@@ -291,8 +406,22 @@ def _of_unit(name: str, unit: ColumnUnit | None, raw: _Named, *, confirmed: bool
     return [Note(said, "unit", (name,), units={name: unit.stated})]
 
 
-def _doubted(doubts: Sequence[Finding], raw: _Named) -> list[Note]:
-    """Raise for impossible amounts, and warn of implausible ones."""
+def _doubted(doubts: Sequence[Finding], raw: _Named, by_heading: Mapping[str, str]) -> list[Note]:
+    """Raise for impossible amounts, and warn of implausible ones.
+
+    Where units are taken from headings, what is implausible is impossible: the heading may be
+    read wrongly.
+    """
+    if doubts and by_heading:
+        said = "; ".join(
+            f"{name} in {unit} (column {quoted(raw.column_of[name])}; if its values are in "
+            f"{BASES.get(name, 'another unit')} already, --unit {name}={BASES.get(name, '...')})"
+            for name, unit in by_heading.items()
+        )
+        raise RunsError(
+            f"{raw.name}: {' '.join(doubt.found for doubt in doubts)} By the headings it was read "
+            f"with {said}. State the unit of each with units= (--unit), which settles it."
+        )
     refused = [doubt.sentence for doubt in doubts if doubt.impossible]
     if refused:
         raise RunsError(f"{raw.name}: {' '.join(refused)}")
@@ -355,7 +484,10 @@ def _numbers(
                 wrong.append(str(error))
                 continue
             if unit is not None and unit.convert is not None:
-                wrong.append(f"{place}: found {quoted(found)}, expected a number of {unit.stated}.")
+                wrong.append(
+                    f"{place}: found {quoted(found)}, expected a number of {unit.stated}. If "
+                    f"values state their own unit, --unit {name}={BASES.get(name, unit.base)}."
+                )
         else:
             shown = "nothing" if is_nothing(found) else quoted(found)
             comma = " Write a decimal point." if _has_decimal_comma(found) else ""
@@ -383,7 +515,10 @@ def _converted(
         for i in map(int, np.flatnonzero(~(np.isfinite(converted) & (converted > 0))))
     ]
     if wrong:
-        raise RunsError(_first_few(wrong) + " Correct the unit or the row.")
+        per_cent = (
+            " In per cent it is --unit error='accuracy %'." if unit.stated == "accuracy" else ""
+        )
+        raise RunsError(f"{_first_few(wrong)}{per_cent} Correct the unit or the row.")
     return converted
 
 
@@ -423,13 +558,17 @@ def _complete(
         derived[unique] = "n_tokens / epochs"
         _refuse_extreme(frame, unique, ["n_tokens", "epochs"], raw)
     return [
-        Note(f"{name} derived as {rule}{_CAVEATS.get(name, '')}", "derived", (name,))
+        Note(
+            ": ".join(filter(None, [f"{name} derived as {rule}", _CAVEATS.get(name)])),
+            "derived",
+            (name,),
+        )
         for name, rule in derived.items()
         if name in (*AMOUNTS, unique)
     ]
 
 
-_CAVEATS = {"n_params": ": where models are sparse, the parameters active for a token"}
+_CAVEATS = {"n_params": "the parameters active for a token where models are sparse"}
 
 
 def _refuse_extreme(frame: pd.DataFrame, derived: str, given: Sequence[str], raw: _Named) -> None:

@@ -22,6 +22,7 @@ from bayescale._plain import plain
 from bayescale.data.card import DatasetCard
 from bayescale.data.hdf5_check import check_hdf5
 from bayescale.data.notes import Note
+from bayescale.data.reading import Reading
 from bayescale.data.runs import Runs
 from bayescale.errors import FitFileError, quoted
 
@@ -235,6 +236,7 @@ def runs_facts(runs: Runs) -> dict[str, Any]:
         "observed": list(runs.observed),
         "response": runs.response,
         "units": dict(runs.units),
+        "reading": runs.reading.to_dict() if runs.reading else None,
     }
 
 
@@ -250,4 +252,5 @@ def runs_from(dataset: xr.Dataset, facts: Mapping[str, Any]) -> Runs:
         observed=tuple(facts["observed"]),
         response=facts["response"],
         units=facts.get("units", {}),
+        reading=Reading.of(reading) if (reading := facts.get("reading")) else None,
     )

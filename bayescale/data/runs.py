@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayescale.data.card import DatasetCard
 from bayescale.data.conditions import rows_meeting
 from bayescale.data.notes import Note, NoteKind
+from bayescale.data.reading import SAID, Reading
 from bayescale.errors import RunsError
 from bayescale.units import format_compute, format_count, format_number
 
@@ -46,6 +47,9 @@ class Runs:
         the family.
     units
         The units of columns, where stated.
+    reading
+        For each quantity the column, its unit and its conversion, and the rows left out; None for
+        runs that `bayescale.load_runs` did not read.
     """
 
     _table: pd.DataFrame
@@ -56,6 +60,7 @@ class Runs:
     observed: tuple[str, ...] = ("n_params", "n_tokens")
     response: str = "loss"
     units: Mapping[str, str] = field(default_factory=dict)
+    reading: Reading | None = None
 
     def __len__(self) -> int:
         return len(self._table)
@@ -108,6 +113,23 @@ class Runs:
         [('n_tokens',)]
         """
         return tuple(note for note in map(Note.of, self.notes) if note.kind in kinds)
+
+    @property
+    def account(self) -> tuple[Note, ...]:
+        """How the runs were read: a sentence on each quantity and on the rows, and further notes.
+
+        Examples
+        --------
+        >>> import bayescale as bs
+        >>> import pandas as pd
+        >>> mine = pd.DataFrame({"params_M": [70, 160], "tokens_B": [1.4, 3.2], "ppl": [49, 33]})
+        >>> print(bs.load_runs(mine).account[3])
+        loss is the column 'ppl' in perplexity (by its heading), converted to nats/token: ln(value).
+        """
+        if self.reading is None:
+            return tuple(map(Note.of, self.notes))
+        rest = (note for note in map(Note.of, self.notes) if note.kind not in SAID)
+        return (*map(Note, self.reading.sentences), *rest)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return a column of numbers, or raise RunsError if there is none of that name."""

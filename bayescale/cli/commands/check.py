@@ -35,20 +35,21 @@ def run(options: Arguments) -> None:
         runs = runs_for_models(options, model)
     check_identifiable(model, runs)
     cautions = design_warnings(model, runs)
-    notes = [*map(Note.of, runs.notes), *unused_columns(model, runs)]
+    unused = unused_columns(model, runs)
     if options.json:
         print_json(
             {
                 "name": runs.name,
                 "runs": len(runs),
                 "fingerprint": runs.fingerprint,
-                "notes": [note.to_dict() for note in notes],
+                "read": runs.reading.to_dict() if runs.reading else None,
+                "notes": [note.to_dict() for note in (*map(Note.of, runs.notes), *unused)],
                 "cautions": list(cautions),
             }
         )
         return
     print(runs.describe())
-    for note in notes:
+    for note in (*runs.account, *unused):
         print(f"  {'caution: ' if note.kind in ('implausible', 'counting') else ''}{note}")
     for sentence in cautions:
         print(f"  caution: {sentence}")

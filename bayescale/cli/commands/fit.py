@@ -126,7 +126,7 @@ def run(options: Arguments) -> None:
         print_json(_facts(result, plan, options))
         return
     print(plan.headline if plan else result.headline)
-    for note in (*result.runs.notes, *unused_columns(model, result.runs)):
+    for note in (*result.runs.account, *unused_columns(model, result.runs)):
         print(f"  {note}")
     if plan:
         print_allocation(plan, options.prob)
@@ -155,6 +155,7 @@ def _facts(result: "Fit", plan: "Allocation | None", options: Arguments) -> dict
             "summary": table_records(result.summary(options.prob)),
             "allocation": table_records(plan.table(options.prob)) if plan else None,
             "caveats": list(plan.caveats if plan else filter(None, [result.law.caveat])),
+            "read": result.runs.reading.to_dict() if result.runs.reading else None,
             "provenance": dict(result.provenance),
             "out": str(options.out) if options.out else None,
             "report": str(options.report) if options.report else None,

@@ -1,0 +1,272 @@
+"""What the heading of a column says: the quantity, its unit, and how it was counted.
+
+Headings are read as people write them: ``Model size (M)``, ``tokens_B``, ``non_emb_params``,
+``C (PF-days)``, ``val/loss``, ``acc (%)``. A heading with a word that is not known is not
+guessed at: ``model_size_mb`` is no number of parameters, and ``cd_val_loss`` may be any loss.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bayescale.data.wandb import key_of
+
+OPEN_UNITS: Mapping[str, str] = {
+    "log": "a logarithm without its base; state log10, ln or log2",
+    "bits": "bits, of a token or of a byte; state bits/token or bits/byte",
+}
+"""Units that headings leave open, with what to state instead."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What a heading says.
+
+    Attributes
+    ----------
+    quantity
+        The standard name of the quantity, or an empty text.
+    unit
+        The unit as `bayescale.data.column_units.column_unit` reads it, or a key of `OPEN_UNITS`;
+        empty if the heading names none.
+    rank
+        Of several columns of one quantity, those of the lowest rank are meant.
+    counted
+        In words, how the quantity was counted or measured, if not as usual.
+    """
+
+    quantity: str = ""
+    unit: str = ""
+    rank: int = 0
+    counted: str = ""
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_NEUTRAL = _set("n num no nr number of count total all the")
+_SPLITS = _set(
+    "val valid validation eval evaluation test dev heldout train training final last best min "
+    "max mean avg average averaged smoothed"
+)
+_TRAINED = _set("train training trained pretrain pretraining")
+_PLANNED = _set("budget target planned")
+
+_WORDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "n_params": (
+        _set("params param parameters parameter"),
+        _NEUTRAL | _set("model trainable size network active activated nonemb"),
+    ),
+    "n_tokens": (
+        _set("tokens token toks"),
+        _NEUTRAL | _TRAINED | _PLANNED | _set("seen processed consumed input used throughput"),
+    ),
+    "compute": (
+        _set("flops flos compute pfdays"),
+        _NEUTRAL | _TRAINED | _PLANNED | _set("achieved actual used model c"),
+    ),
+    "loss": (
+        _set("loss nll ce xent ppl wordppl byteppl bpb bpc bpt bpd nats natsperbyte"),
+        _NEUTRAL | _SPLITS | _set("lm language modeling token global"),
+    ),
+    "error": (
+        _set("error err acc"),
+        _NEUTRAL | _SPLITS | _set("rate top1"),
+    ),
+    "n_steps": (
+        _set("steps iters"),
+        _NEUTRAL | _TRAINED | _set("global optimizer update gradient trainer max"),
+    ),
+}
+"""For each quantity the words of which a heading has one, and those that it may have beside it."""
+
+_PHRASES = {
+    r"non_?emb(ed(ding)?s?)?|(no|without|wo|w_o|excl|excluding)_emb(ed(ding)?s?)?": "nonemb",
+    r"cross_?entropy(_?loss)?": "xent",
+    r"(word_(perplexity|ppl)|(perplexity|ppl)_per_word)": "wordppl",
+    r"(byte_(perplexity|ppl)|(perplexity|ppl)_per_byte)": "byteppl",
+    r"perplexity": "ppl",
+    r"bits_(per_)?byte": "bpb",
+    r"bits_(per_)?char(acter)?": "bpc",
+    r"bits_(per_)?token": "bpt",
+    r"bits_(per_)?dim": "bpd",
+    r"nats_(per_)?byte": "natsperbyte",
+    r"nats_(per_)?token": "nats",
+    r"(p|peta)_?(f|flops?)_?(s_)?days?": "pfdays",
+    r"(?P<p>[kmgtpezy]|kilo|mega|giga|tera|peta|exa|zetta|yotta)?_?flops?": r"\g<p>flops",
+    r"held_out": "heldout",
+    r"top_1": "top1",
+    r"accuracy|accuracies": "acc",
+    r"step": "steps",
+    r"iter|iterations?": "iters",
+    r"optimi[sz]er": "optimizer",
+    r"updates": "update",
+    r"percent(age)?|pct|per_cent": "%",
+    r"thousands?": "K",
+    r"millions?|mio|mln": "M",
+    r"billions?|bn|bil": "B",
+    r"trillions?": "T",
+}
+_PHRASE = [(re.compile(rf"(?<![^_])(?:{old})(?![^_])"), new) for old, new in _PHRASES.items()]
+
+_SI = {
+    **{"k": "K", "m": "M", "g": "G", "t": "T", "p": "P", "e": "E", "z": "Z", "y": "Y"},
+    **{"kilo": "K", "mega": "M", "giga": "G", "tera": "T"},
+    **{"peta": "P", "exa": "E", "zetta": "Z", "yotta": "Y"},
+}
+_FLOPS = re.compile("(" + "|".join(sorted(_SI, key=len, reverse=True)) + ")?flops")
+_POWER = re.compile(r"[x\u00d7*]?_?(?:1e(\d+)|10\^?\{?(\d+)\}?)(?:_?(?:flops|tokens|params))?")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+
+_SCALES = {"k": "K", "m": "M", "b": "B", "g": "B", "t": "T", "mm": "M"}
+_OF_LOSS = {
+    "ppl": "perplexity",
+    "wordppl": "perplexity/word",
+    "byteppl": "perplexity/byte",
+    "bpb": "bits/byte",
+    "bpc": "bits/character",
+    "bpt": "bits/token",
+    "bpd": "bits/dim",
+    "nats": "nats/token",
+    "natsperbyte": "nats/byte",
+    "bits": "bits",
+    "bit": "bits",
+}
+_BRACKETED = re.compile(r"(?P<stem>.*?)[\s_]*[(\[](?P<inside>[^()\[\]]*)[)\]](?P<after>.*)")
+_LOGARITHM = re.compile(r"(?P<base>log_?10|log_?2|ln|log)(?P<of>(?=[\s_(\[]).+)")
+
+
+def read_heading(column: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
+    """Return what the heading of a column says.
+
+    Parameters
+    ----------
+    column
+        The heading.
+    aliases
+        Whole headings of each quantity, as `bayescale.data.wandb.key_of` normalises them.
+
+    Examples
+    --------
+    >>> read_heading("Model size (M)", {"n_params": frozenset({"model_size"})})
+    Heading(quantity='n_params', unit='M', rank=0, counted='')
+    >>> read_heading("eval/perplexity", {}).unit, read_heading("val_bpb", {}).unit
+    ('perplexity', 'bits/byte')
+    >>> read_heading("model_size_mb", {"n_params": frozenset({"model_size"})}).quantity
+    ''
+    """
+    if len(column) > 200:
+        return Heading()
+    text = column.strip().lstrip("#").strip().translate(_SUPERSCRIPTS)
+    for stem, said in _readings(text):
+        for words in dict.fromkeys((key_of(stem), _in_words(stem))):
+            found = _of_words(words, aliases)
+            if found.quantity and not said:
+                return found
+            unit = _unit_of(found, _in_words(said)) if found.quantity else ""
+            if unit:
+                return Heading(found.quantity, unit, found.rank, found.counted)
+    return Heading(unit=_unit_alone(text))
+
+
+def _readings(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the ways to divide a heading into what it is and the unit that it states."""
+    if logarithm := _LOGARITHM.fullmatch(text.lower()):
+        yield text[logarithm.start("of") :].strip(" _()[]"), logarithm["base"].replace("_", "")
+    if bracketed := _BRACKETED.fullmatch(text):
+        stem = f"{bracketed['stem']} {bracketed['after']}".strip()
+        yield stem, bracketed["inside"]
+        yield f"{stem} {bracketed['inside']}", ""
+        return
+    yield text, ""
+    if "," in text:
+        stem, _, said = text.rpartition(",")
+        yield stem, said
+    words = _in_words(text).split("_")
+    if len(words) > 2 and words[-2] == "in":
+        yield "_".join(words[:-2]), words[-1]
+    stem = "_".join(words[:-1])
+    if len(stem) > 1:  # n_b and d_m are abbreviations of anything
+        yield stem, words[-1]
+
+
+def _in_words(text: str) -> str:
+    """Return a text in lower case, with underscores between words and one word for each phrase."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text.strip())
+    key = key_of(parted).strip("_")
+    for old, new in _PHRASE:
+        key = old.sub(new, key)
+    return key
+
+
+def _of_words(key: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
+    """Return the quantity that the words of a heading name, with the unit that they imply."""
+    words = key.split("_")
+    exact = next((name for name, known in aliases.items() if key in known), "")
+    flops = [match for word in words if (match := _FLOPS.fullmatch(word))]
+    plain = ["flops" if _FLOPS.fullmatch(word) else word for word in words]
+    fits = [
+        name
+        for name, (core, beside) in _WORDS.items()
+        if set(plain) & core and set(plain) <= core | beside
+    ]
+    name = exact or (fits[0] if fits else "")
+    if name == "loss":
+        measured = next((_OF_LOSS[word] for word in words if word in _OF_LOSS), "")
+        trained = bool(set(words) & _TRAINED)
+        rank = (measured not in ("", "nats/token")) + 2 * trained
+        return Heading(name, measured, rank, "a training loss" if trained else "")
+    if name == "error":
+        accuracy = "acc" in words
+        return Heading(name, "accuracy" if accuracy else "", int(accuracy))
+    if name == "compute" and flops and (prefix := flops[0][1]):
+        # Giga and tera are usually of a forward pass or of a second.
+        if len(words) == 1 and _SI[prefix] in "KMGTP":
+            return Heading()
+        return Heading(name, f"{_SI[prefix]}FLOP", int(bool(set(words) & _PLANNED)))
+    if name == "compute" and "pfdays" in words:
+        return Heading(name, "PF-days")
+    if name == "n_params" and "nonemb" in words:
+        return Heading(name, "", 1, "without embeddings")
+    if name == "n_params" and set(words) & {"active", "activated"}:
+        return Heading(name, "", 0, "active for a token")
+    return Heading(name, "", int(bool(set(words) & _PLANNED)))
+
+
+def _unit_of(of: Heading, said: str) -> str:
+    """Return the unit that a heading states beside its quantity, or an empty text."""
+    name, said = of.quantity, said.removeprefix("in_")
+    if name == "loss":
+        return _OF_LOSS.get(said, "")
+    if name == "error":
+        if said == "%":
+            return "accuracy %" if of.unit else "%"
+        return ""
+    if name not in ("n_params", "n_tokens", "compute", "n_steps"):
+        return ""
+    if said in ("log10", "log2", "ln", "log"):
+        return said
+    if power := _POWER.fullmatch(said):
+        return f"1e{power[1] or power[2]}"
+    if name == "compute":
+        match = _FLOPS.fullmatch(said)
+        if match:
+            return f"{_SI[match[1]]}FLOP" if match[1] else "FLOP"
+        return "PF-days" if said == "pfdays" else ""
+    if said in _WORDS[name][0]:
+        return {"n_params": "parameters", "n_tokens": "tokens", "n_steps": "steps"}[name]
+    scale = said.split("_")[0]
+    rest = set(said.split("_")[1:]) - {"of"} - _WORDS[name][0]
+    return "" if rest else _SCALES.get(scale.lower(), "")
+
+
+def _unit_alone(text: str) -> str:
+    """Return the unit in brackets of a heading whose quantity is not recognised."""
+    bracketed = _BRACKETED.fullmatch(text)
+    said = _in_words(bracketed["inside"]) if bracketed else ""
+    for name in _WORDS:
+        if said and (unit := _unit_of(Heading(name), said)):
+            return unit
+    words = set(_in_words(text).split("_"))
+    return next((unit for word, unit in _OF_LOSS.items() if word in words and word != "nats"), "")

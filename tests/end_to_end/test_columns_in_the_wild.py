@@ -1,0 +1,227 @@
+"""Small tables with headings, units and layouts as people write them.
+
+Each is read rightly, or refused with the sentence that helps.
+"""
+
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayescale as bs
+from bayescale.cli.main import main
+from bayescale.errors import BayescaleWarning, RunsError
+
+N = [7e7, 1.6e8, 4.1e8, 1.0e9]
+D = [1.4e9, 3.2e9, 8.2e9, 2.0e10]
+L = [3.9, 3.5, 3.1, 2.8]
+ACCURACY = [0.31, 0.42, 0.55, 0.64]
+C = [6 * n * d for n, d in zip(N, D, strict=True)]
+
+
+def scaled(values, unit):
+    return [float(f"{value / unit:.10g}") for value in values]
+
+
+N_M, N_B, D_B = scaled(N, 1e6), scaled(N, 1e9), scaled(D, 1e9)
+PPL, BITS = list(np.exp(L)), list(np.array(L) / np.log(2))
+C_PFD, C_E = scaled(C, 8.64e19), scaled(C, 1e18)
+
+READ = {
+    "millions and billions in brackets": {"Model size (M)": N_M, "Tokens (B)": D_B, "val/loss": L},
+    "millions spelled": {"params_millions": N_M, "tokens_billions": D_B, "loss": L},
+    "suffixes": {"params_M": N_M, "tokens_B": D_B, "val_loss": L},
+    "a number sign": {"#Params (B)": N_B, "Training tokens (B)": D_B, "Loss": L},
+    "a comma before the unit": {"Parameters, M": N_M, "Tokens, B": D_B, "Loss": L},
+    "in millions": {"Params in millions": N_M, "total tokens (in billions)": D_B, "loss": L},
+    "camel case": {"modelParamsB": N_B, "trainingTokensB": D_B, "valLoss": L},
+    "powers of ten": {"N (1e6)": N_M, "D (\u00d710⁹)": D_B, "L": L},
+    "without embeddings": {"non_emb_params": N, "tokens": D, "loss": L},
+    "both countings": {
+        "total_params": N,
+        "non_embedding_params": scaled(N, 1.3),
+        "tokens": D,
+        "l": L,
+    },
+    "petaflop-days": {"N": N, "C (PF-days)": C_PFD, "loss": L},
+    "petaflop/s-days": {"N": N, "petaflop/s-days": C_PFD, "loss": L},
+    "pfdays in the name": {"N": N, "compute_pfdays": C_PFD, "loss": L},
+    "exaflops": {"N": N, "train_eflops": C_E, "loss": L},
+    "FLOP in brackets": {"Parameters": N, "Training compute (FLOP)": C, "loss": L},
+    "total gigaflops": {"parameter_count": N, "total_gflops": scaled(C, 1e9), "eval/loss": L},
+    "a common logarithm": {"log10(N)": list(np.log10(N)), "log10_flops": list(np.log10(C)), "L": L},
+    "a natural logarithm": {"ln_params": list(np.log(N)), "tokens": D, "loss": L},
+    "train beside eval": {"N": N, "D": D, "train/loss": scaled(L, 1.1), "eval/loss": L},
+    "train_loss alone": {"N": N, "D": D, "train_loss": L},
+    "a trainer of sums": {
+        "num_params": N,
+        "train/num_input_tokens_seen": D,
+        "eval/CrossEntropyLoss": L,
+    },
+    "perplexity": {"params": N, "tokens": D, "ppl": PPL},
+    "perplexity beside loss": {"params": N, "tokens": D, "val_loss": L, "val_ppl": PPL},
+    "eval/perplexity": {"params": N, "tokens": D, "eval/perplexity": PPL},
+    "bits of a token": {"params": N, "tokens": D, "val_bits_per_token": BITS},
+    "bits of a token in brackets": {"params": N, "tokens": D, "loss (bits/token)": BITS},
+    "a budget beside what was done": {
+        "flops_budget": scaled(C, 1.02),
+        "num_params": N,
+        "tokens_trained": D,
+        "total_flops": C,
+        "val_loss": L,
+    },
+    "labels beside amounts": {"params_label": ["70M", "160M", "410M", "1B"], "N": N, "D": D, "L": L},
+    "an index": {"": [0, 1, 2, 3], "N": N, "D": D, "loss": L},
+    "amounts as text": {
+        "Model": ["s", "m", "l", "xl"],
+        "Params": ["70M", "160M", "410M", "1B"],
+        "Tokens": ["1.4B", "3.2B", "8.2B", "20B"],
+        "Val loss": L,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_table_that_is_read_rightly(tmp_path, name):
+    path = tmp_path / "runs.csv"
+    pd.DataFrame(READ[name]).to_csv(path, index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        runs = bs.load_runs(path)
+    np.testing.assert_allclose(runs.n_params, N, rtol=1e-8)
+    np.testing.assert_allclose(runs.n_tokens, D, rtol=1e-8)
+    np.testing.assert_allclose(runs.loss, L, rtol=1e-8)
+    assert runs.loss_unit == "nats/token"
+    for column in runs.reading.columns:
+        assert not column.column or column.column in READ[name]
+
+
+OTHER_UNITS = [
+    ("val_bpb", "bits/byte"),
+    ("bits_per_byte", "bits/byte"),
+    ("Loss (bits/byte)", "bits/byte"),
+    ("eval/bpc", "bits/character"),
+    ("bits/dim", "bits/dim"),
+]
+
+
+@pytest.mark.parametrize(("heading", "unit"), OTHER_UNITS)
+def test_a_loss_of_something_else_than_tokens_is_kept_and_named(heading, unit):
+    runs = bs.load_runs(pd.DataFrame({"N": N, "D": D, heading: scaled(L, 4)}))
+    np.testing.assert_allclose(runs.loss, scaled(L, 4))
+    assert runs.loss_unit == unit and unit in runs.describe()
+
+
+def test_perplexity_of_words_is_no_loss_of_tokens():
+    runs = bs.load_runs(pd.DataFrame({"N": N, "D": D, "word_perplexity": PPL}))
+    np.testing.assert_allclose(runs.loss, L)
+    assert runs.loss_unit == "nats/word"
+
+
+ERRORS = {
+    "error (%)": [100 * (1 - x) for x in ACCURACY],
+    "top1_err": [1 - x for x in ACCURACY],
+    "acc": ACCURACY,
+    "val/accuracy": ACCURACY,
+    "test accuracy (%)": [100 * x for x in ACCURACY],
+    "accuracy_pct": [100 * x for x in ACCURACY],
+}
+
+
+@pytest.mark.parametrize("heading", ERRORS)
+def test_errors_and_accuracies(heading):
+    table = pd.DataFrame({"compute": C, heading: ERRORS[heading]})
+    runs = bs.load_runs(table, needs=("compute",), response="error")
+    np.testing.assert_allclose(runs.column("error"), [1 - x for x in ACCURACY])
+    (read,) = [column for column in runs.reading.columns if column.name == "error"]
+    assert read.column == heading
+    assert read.conversion.startswith("1 - value") == ("acc" in heading)
+
+
+REFUSED = {
+    "megabytes": ({"Model Size (MB)": N_M, "D": D, "loss": L}, "'Model Size \\(MB\\)' is in bytes"),
+    "gigaflops of a pass": ({"params": N, "GFLOPs": C_E, "loss": L}, "'GFLOPs' may be of a forward pass"),
+    "a logarithm without a base": ({"log(N)": list(np.log(N)), "D": D, "L": L}, "--unit n_params=log10"),
+    "bits of what": ({"N": N, "D": D, "loss (bits)": BITS}, "--unit loss=bits/token"),
+    "billions that are tokens": ({"N": N, "tokens_B": D, "loss": L}, "n_tokens in B .*--unit n_tokens=tokens"),
+    "millions that are parameters": ({"params (M)": N, "D": D, "loss": L}, "n_params in M .*--unit n_params=parameters"),
+    "PF-days that are FLOP": ({"N": N, "D": D, "C (PF-days)": C, "L": L}, "compute in PF-days .*--unit compute=FLOP"),
+    "units twice": ({"params (M)": ["70M", "160M", "410M", "1B"], "D": D, "L": L}, "--unit n_params=parameters"),
+    "active and total": ({"active_params": scaled(N, 3), "total_params": N, "D": D, "L": L}, "could each be n_params"),
+    "two validation losses": ({"N": N, "D": D, "best_val_loss": L, "final_val_loss": scaled(L, 0.9)}, "could each be loss"),
+    "a loss of a data set": ({"N": N, "D": D, "eval/c4_en/loss": L}, "Is it 'eval/c4_en/loss'"),
+    "an accuracy for a loss": ({"N": N, "D": D, "acc": ACCURACY}, "'acc' would be the error"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_table_that_is_refused_with_the_sentence_that_helps(name):
+    table, sentence = REFUSED[name]
+    with pytest.raises(RunsError, match=sentence):
+        bs.load_runs(pd.DataFrame(table))
+
+
+def test_what_the_sentences_say_settles_it():
+    logs = pd.DataFrame({"log(N)": np.log(N), "D": D, "L": L})
+    np.testing.assert_allclose(bs.load_runs(logs, units={"n_params": "ln"}).n_params, N)
+    bits = pd.DataFrame({"N": N, "D": D, "loss (bits)": BITS})
+    np.testing.assert_allclose(bs.load_runs(bits, units={"loss": "bits/token"}).loss, L)
+    tokens = pd.DataFrame({"N": N, "tokens_B": D, "loss": L})
+    np.testing.assert_allclose(bs.load_runs(tokens, units={"n_tokens": "tokens"}).n_tokens, D)
+
+
+@pytest.mark.parametrize(("heading", "value"), [("error", 35.0), ("acc", 71.0)])
+def test_errors_in_per_cent_without_saying_so(heading, value):
+    table = pd.DataFrame({"compute": C, heading: [value, *ERRORS["test accuracy (%)"][1:]]})
+    with pytest.raises(RunsError, match=r"--unit error=(%|'accuracy %')"):
+        bs.load_runs(table, needs=("compute",), response="error")
+
+
+def test_check_says_what_was_read(tmp_path, capsys):
+    table = {
+        "Model size (M)": [*N_M, *N_M, 2000.0],
+        "tokens_B": [*D_B, *scaled(D_B, 0.3), 40.0],
+        "train/loss": [*scaled(L, 1.1), *scaled(L, 1.2), 2.4],
+        "eval/loss": [*L, *scaled(L, 1.05), 2.6],
+        "State": [*["finished"] * 8, "crashed"],
+    }
+    path = tmp_path / "runs.csv"
+    pd.DataFrame(table).to_csv(path, index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BayescaleWarning)
+        code = main(["check", str(path), "--model=kaplan-nd", "--json"])
+    out = capsys.readouterr()
+    assert code == 0, out.err
+    read = json.loads(out.out)["read"]
+    columns = {column["name"]: column for column in read["columns"]}
+    assert columns["n_params"] == {
+        "name": "n_params",
+        "column": "Model size (M)",
+        "unit": "M",
+        "unit_from": "heading",
+        "base": "parameters",
+        "conversion": "1e+06 x value",
+        "counted": "",
+        "others": [],
+    }
+    assert columns["n_tokens"]["conversion"] == "1e+09 x value"
+    assert columns["loss"]["others"] == ["train/loss"]
+    assert columns["compute"]["column"] == ""
+    assert columns["compute"]["conversion"] == "6 n_params n_tokens"
+    assert read["rows"] == 9
+    (left_out,) = read["left_out"]
+    assert left_out["rows"] == [10] and "crashed" in left_out["why"]
+    main(["check", str(path), "--model=kaplan-nd"])
+    out = capsys.readouterr().out
+    assert "n_params is the column 'Model size (M)' in M (by its heading)" in out
+    assert "Not meant: 'train/loss'" in out
+    assert "8 of 9 rows are read: left out unfinished runs" in out
+
+
+def test_a_reading_is_saved_and_loaded():
+    from bayescale.data.reading import Reading
+
+    reading = bs.load_runs(pd.DataFrame(READ["train beside eval"])).reading
+    assert Reading.of(json.loads(json.dumps(reading.to_dict()))) == reading
