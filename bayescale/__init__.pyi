@@ -19,6 +19,7 @@ from .errors import (
     BayescaleWarning,
     CardError,
     FitFileError,
+    ForecastFileError,
     MissingExtraError,
     NoMinimumError,
     RunsError,
@@ -46,6 +47,10 @@ from .posterior.diagnostics import Diagnostics
 from .posterior.elasticities import elasticities
 from .posterior.fit import Fit
 from .posterior.predict import predict
+from .records.history import ForecastScores
+from .records.preregister import preregister
+from .records.preregistration import Preregistration, load_preregistration
+from .records.score import score_forecasts
 from .reports.report import report
 from .sensitivity.apparent_exponent import apparent_exponents
 from .sensitivity.choices import Choice
@@ -87,6 +92,8 @@ __all__ = [
     "FitFileError",
     "Forecast",
     "ForecastByFloor",
+    "ForecastFileError",
+    "ForecastScores",
     "Frontier",
     "Gamma",
     "HalfCauchy",
@@ -104,6 +111,7 @@ __all__ = [
     "Normal",
     "Parameter",
     "Pooling",
+    "Preregistration",
     "Requirements",
     "Runs",
     "RunsError",
@@ -140,12 +148,14 @@ __all__ = [
     "list_models",
     "load_fit",
     "load_model",
+    "load_preregistration",
     "load_runs",
     "model_average",
     "multiverse",
     "next_runs",
     "plots",
     "predict",
+    "preregister",
     "published",
     "reconcile_exponents",
     "recount",
@@ -153,6 +163,7 @@ __all__ = [
     "requirements",
     "sbc",
     "score",
+    "score_forecasts",
     "stacking_weights",
     "value_of_runs",
 ]

@@ -155,6 +155,7 @@ REPORT = Output(
         ".json": _has("passed", "answers", "budgets", "format"),
     },
 )
+FORECASTS = Output("forecasts", {".json": _has("format", "content", "sha256")})
 FIGURE = Output("a figure", dict.fromkeys((".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp"), _any))
 DRAWS = Output("a store of draws", {"": _is_store_of_draws})
 RESULTS = Output("a store of results", {"": _is_store_of_results})

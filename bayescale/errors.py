@@ -60,6 +60,10 @@ class FitFileError(BayescaleError, ValueError):
     """A saved fit that cannot be read, or that belongs to another law."""
 
 
+class ForecastFileError(BayescaleError, ValueError):
+    """A file of pre-registered forecasts that cannot be read, or that was changed."""
+
+
 class SamplingError(BayescaleError, RuntimeError):
     """The sampler could not start or could not finish."""
 

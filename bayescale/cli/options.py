@@ -83,17 +83,17 @@ def runs_of(options: Arguments) -> "Runs":
     """Load the given runs, with sizes and tokens."""
     from bayescale.data.load import load_runs
 
-    return load_runs(options.runs, **_reading(options))
+    return load_runs(options.runs, **reading_of(options))
 
 
 def runs_for_models(options: Arguments, *models: "Model") -> "Runs":
     """Load the given runs, with the columns that models need."""
     from bayescale.model.inputs import runs_for
 
-    return runs_for(options.runs, models, **_reading(options))
+    return runs_for(options.runs, models, **reading_of(options))
 
 
-def _reading(options: Arguments) -> dict[str, Any]:
+def reading_of(options: Arguments) -> dict[str, Any]:
     """Return the options of `add_reading` as keyword arguments of `load_runs`."""
     return {
         "columns": read_mapping(options.column, "--column", "NAME=COLUMN"),

@@ -22,10 +22,12 @@ from bayescale.cli.commands import (
     multiverse,
     next_runs,
     predict,
+    preregister,
     reconcile,
     report,
     requirements,
     score,
+    score_forecast,
 )
 from bayescale.cli.render import one_line
 from bayescale.cli.rules import remember_given
@@ -45,6 +47,8 @@ COMMANDS = (
     next_runs,
     report,
     score,
+    preregister,
+    score_forecast,
     calibrate,
     compare,
     reconcile,

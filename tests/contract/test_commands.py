@@ -20,6 +20,7 @@ COMMANDS = (
     "export",
     "report",
     "score",
+    "preregister",
 )
 
 # Fits of few draws, which is quick, fail the gates of effective samples.
@@ -67,6 +68,10 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
         "decide": ["decide", path, "--compute", "1e22", "--plan", "1B,20B", *fixed],
         "next": ["next", path, "--target", "1e22", "--budget", "1e20", "--runs", "2", *fixed],
         "export": ["export", path],
+        "preregister": [
+            *("preregister", path, "--name", "big", *at),
+            *("--out", f"{folder}/big.json", "--force"),
+        ],
     }[command]
 
 

@@ -55,6 +55,10 @@ BASE = {
     "check": ("RUNS",),
     "requirements": ("FIT", "--loss", "2.3"),
     "score": ("FIT", "RUNS"),
+    "preregister": (
+        *("FIT", "--name", "big", "--n-params", "7B", "--n-tokens", "2T", "--out", "NEW.json"),
+    ),
+    "score-forecast": ("FORECASTS", "--runs", "RUNS"),
 }
 CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "allocate": {
@@ -109,6 +113,16 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--where": ("--where", "n_params > 1e9"),
         "--new-level": ("--new-level", "family"),
     },
+    "preregister": {
+        **LEVELS,
+        "--name": ("--name", "small"),
+        "--n-params": ("--n-params", "1B", "--name", "small"),
+        "--n-tokens": ("--n-tokens", "1T", "--name", "small"),
+        "--at": ("--at", "n_params=1B", "--name", "small"),
+        "--out": ("--out", "OTHER.json"),
+        "--force": ("--force", "--out", "OLD"),
+    },
+    "score-forecast": {**READING, "--runs": ("--runs", "OTHER")},
 }
 """Of every option an example, with the options that it needs."""
 
@@ -298,8 +312,14 @@ def files(tmp_path_factory) -> Mapping[str, str]:
     (folder / "candidates.csv").write_text("n_params,n_tokens\n2B,20B\n", encoding="utf-8")
     names = {"FIT": "fit.nc", "POOLED": "pooled.nc", "UNIQUE": "unique.nc", "RUNS": "runs.csv"}
     found = {name: str(folder / file) for name, file in names.items()}
+    rows = table.iloc[[0, 3]].set_index("run")[["n_params", "n_tokens"]]
+    planned = rows.to_dict("index")
+    for name in ("forecasts.json", "old.json"):
+        bs.preregister(fit_of_card("chinchilla"), planned, folder / name)
     return {
         **found,
+        "FORECASTS": str(folder / "forecasts.json"),
+        "OLD": str(folder / "old.json"),
         "CANDIDATES": str(folder / "candidates.csv"),
         "OTHER": str(folder / "other.csv"),
     }
@@ -361,6 +381,8 @@ def said(verb: str, option: str, base: tuple[str, ...]) -> tuple[str, ...]:
 @pytest.mark.parametrize(("verb", "option"), examples(CASES))
 def test_an_option_acts_or_is_refused(verb, option, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # What is sealed has the time in it, which would differ whatever the option does.
+    monkeypatch.setattr("bayescale.records.preregister.now", lambda: "2026-03-01T12:00:00+00:00")
     given = CASES[verb][option]
     base = said(verb, option, BASE[verb])
     # Options that it needs, alone: what differs is to be its own doing.

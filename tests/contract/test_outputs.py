@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "multiverse": ("card.toml", "runs.csv", "--compute", "1e22"),
     "forecast-by-floor": ("card.toml", "runs.csv", "--floor", "2", "--compute", "1e22"),
     "calibrate": ("runs.csv", "card.toml", "--cut", "1e20"),
+    "preregister": ("fit.nc", "--name", "big", "--n-params", "1B", "--n-tokens", "20B"),
 }
 """A command line of each verb that writes, without what it writes."""
 
@@ -71,9 +72,8 @@ def test_every_command_that_writes_is_tried() -> None:
 @pytest.mark.parametrize("verb", _verbs())
 def test_options_say_whether_they_name_files(verb: str) -> None:
     for action in _verbs()[verb]._actions:
-        named = action.dest in {"runs", "fit", "model", "cards", "candidates"} and not (
-            verb == "next" and action.dest == "runs"
-        )
+        inputs = {"runs", "fit", "model", "cards", "candidates", "records"}
+        named = action.dest in inputs and not (verb == "next" and action.dest == "runs")
         assert isinstance(action.type, Reads) == named, action.dest
         assert action.type is not Path, f"{verb} {action.dest}: say whether it reads or writes"
         if any(word in (action.help or "") for word in ("file to", "file of", "to save", "write")):

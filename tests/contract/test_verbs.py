@@ -145,6 +145,16 @@ def check_tables(fit: bs.Fit) -> None:
     assert np.isfinite(likelihood.to_numpy()).all()
 
 
+def check_forecasts(fit: bs.Fit) -> None:
+    """Of the first run, which was fitted, so that it is foreseen."""
+    first = fit.runs.where(np.arange(len(fit.runs)) == 0)
+    name = str(first.table["run"].iloc[0])
+    at = {column: float(first.column(column)[0]) for column in fit.columns.values()}
+    (row,) = bs.score_forecasts(bs.preregister(fit, {name: at}), first).table().itertuples()
+    assert abs(row.error) < 0.5
+    assert 0.0 < row.crps < 0.5
+
+
 VERBS: dict[str, Callable[[bs.Fit], None]] = {
     "predict": check_predict,
     "allocate": check_allocate,
@@ -156,6 +166,7 @@ VERBS: dict[str, Callable[[bs.Fit], None]] = {
     "summary": check_summary,
     "coefficients": check_coefficients,
     "tables": check_tables,
+    "forecasts": check_forecasts,
 }
 OF_PLANS = {"allocate", "needed", "decide", "next_runs"}
 """Verbs that split a budget, and are refused of laws that do not."""
