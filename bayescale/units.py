@@ -30,7 +30,19 @@ _SI = {"": 0, "k": 3, "m": 6, "g": 9, "t": 12, "p": 15, "e": 18, "z": 21, "y": 2
 
 _COUNT_NOUNS = "param|params|parameter|parameters|token|tokens|tok|step|steps|day|days|gpu|gpus"
 
-_NUMBER = r"(?P<number>[+-]?(?:\d{1,3}(?:(?:,\d{3})+|(?:_\d{3})+)|\d+)?(?:\.\d*)?(?:e[+-]?\d+)?)"
+_NUMBER = (
+    r"(?P<number>[+-]?(?:\d{1,3}(?:(?:,\d{3})+|(?:_\d{3})+|(?:[ '\u2019]\d{3})+)|\d+)?"
+    r"(?:\.\d*)?(?:e[+-]?\d+)?)"
+)
+_GROUPS = str.maketrans("", "", ",_ '\u2019")
+_NARROW_SPACES = str.maketrans(dict.fromkeys("\u00a0\u202f\u2009", " "))
+_SUPERSCRIPTS = str.maketrans(
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b", "0123456789-"
+)
+_TIMES_TEN = re.compile(
+    r"\s*[x*\u00d7\u00b7]\s*10"
+    r"(?:(?:\^|\*\*)\{?([+-]?\d+)\}?|([\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207b]+))"
+)
 _PATTERNS = {
     "count": re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmbgt]?)\s*(?:{_COUNT_NOUNS})?"),
     "compute": re.compile(
@@ -57,7 +69,7 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
         FLOP, an SI multiple of it, or PF-days for compute; an SI multiple of FLOP/s for rates.
         Case-insensitive. The decimal separator is a point; commas may separate groups of three
         digits if they cannot be decimal commas: in ``"1,234"`` and ``"1,234,567B"``, but not in
-        ``"1,234B"``.
+        ``"1,234B"``. Spaces, apostrophes and underscores may too, and ``"7 x 10^9"`` is 7e9.
     quantity
         ``"count"`` (parameters, tokens, steps, days), ``"compute"``, ``"rate"`` or ``"money"``.
     what
@@ -98,12 +110,12 @@ def _read(value: object, quantity: Quantity) -> float | None:
             return None
     if not isinstance(value, str):
         return None
-    match = _PATTERNS[quantity].fullmatch(value.strip().lower())
+    match = _PATTERNS[quantity].fullmatch(_plain(value))
     if match is None or not any(c.isdigit() for c in match["number"]):
         return None
     if _may_be_decimal_comma(match):
         return None
-    number = match["number"].replace(",", "").replace("_", "")
+    number = match["number"].translate(_GROUPS)
     if quantity in ("count", "money"):
         return _scaled(number, _SHORT_SCALE[match["prefix"]])
     unit = match["unit"]
@@ -111,6 +123,14 @@ def _read(value: object, quantity: Quantity) -> float | None:
         return None  # a prefix without a unit, as in "5P"
     scaled = _scaled(number, _SI[match["prefix"]])
     return scaled * SECONDS_PER_DAY if scaled and unit and "day" in unit else scaled
+
+
+def _plain(text: str) -> str:
+    """Return an amount in lower case, with ordinary spaces and ``e7`` for ``x 10^7``."""
+    lower = text.strip().lower().translate(_NARROW_SPACES)
+    return _TIMES_TEN.sub(
+        lambda match: f"e{match[1] or match[2].translate(_SUPERSCRIPTS)}", lower, count=1
+    )
 
 
 def _scaled(number: str, power: int) -> float | None:

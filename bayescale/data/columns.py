@@ -11,7 +11,7 @@ import pandas as pd
 from bayescale.data.headings import Heading, read_heading
 from bayescale.data.readers import RawTable
 from bayescale.data.runs import AMOUNTS, MEASURED, OBSERVED
-from bayescale.data.wandb import key_of
+from bayescale.data.wandb import key_of, plain_text
 from bayescale.errors import AmountError, RunsError, did_you_mean, listed, quoted
 from bayescale.units import parse_amount
 
@@ -133,8 +133,11 @@ def _of_missing(
             f" {listed(map(quoted, others))} would be the error, which laws of the error take "
             "(error-from-loss), not the loss."
         )
-    if missing not in known:
-        perhaps += _not_amounts(left)
+    first = raw.frame.iloc[:, 0].map(plain_text)
+    if len({read_heading(text, ALIASES).quantity for text in first} & {*AMOUNTS, "loss"}) > 1:
+        perhaps = " The rows look like the columns: transpose the table."
+    elif missing not in known:
+        perhaps += _not_amounts(left, list(raw.frame.columns))
     return (
         f"{raw.name}: the column for {listed([missing])} is missing; the columns are "
         f"{listed(raw.frame.columns)}{how}.{perhaps} Name it with columns= "
@@ -143,10 +146,12 @@ def _of_missing(
 
 
 _BYTES = re.compile(r"(?:^|[\s_(\[])(?:[kmgt]i?b|bytes)(?:$|[\s_)\]])", re.IGNORECASE)
+_RATIOS = re.compile(r"(?:^|_)(?:tokens?|toks?)_?(?:per|/)_?param|(?:^|_)tpp(?:$|_)")
+_STEPS = re.compile(r"(?:^|_)(?:steps?|iters?|iterations)(?:$|_)")
 _SPEEDS = re.compile(r"(?:^|_)[gmt]flops?(?:$|_)")
 
 
-def _not_amounts(left: Sequence[str]) -> str:
+def _not_amounts(left: Sequence[str], present: Sequence[str]) -> str:
     """Return why columns that look like amounts are not taken for them."""
     said = ""
     if in_bytes := [c for c in left if _BYTES.search(c)]:
@@ -155,6 +160,13 @@ def _not_amounts(left: Sequence[str]) -> str:
         said += (
             f" {listed(map(quoted, speeds[:3]))} may be of a forward pass or of a second; if it is "
             "of the whole training, name it as compute with its unit (--unit compute=GFLOP)."
+        )
+    if ratios := [c for c in left if _RATIOS.search(key_of(c))]:
+        said += f" Tokens are {quoted(ratios[0])} times the parameters: add that as a column."
+    elif any(_STEPS.search(key_of(c)) for c in present) and any("batch" in c for c in left):
+        said += (
+            " Tokens are steps times sequences a batch times the length of a sequence: add that as "
+            "a column."
         )
     return said
 

@@ -117,6 +117,10 @@ _SI = {
 }
 _FLOPS = re.compile("(" + "|".join(sorted(_SI, key=len, reverse=True)) + ")?flops")
 _POWER = re.compile(r"[x\u00d7*]?_?(?:1e(\d+)|10\^?\{?(\d+)\}?)(?:_?(?:flops|tokens|params))?")
+# Footnote signs, the signs of mathematics in LaTeX and Markdown, and which way is better.
+_ORNAMENTS = re.compile(
+    r"[$\u2020\u2021\u00a7\u2191\u2193]|\*+\s*$|(?<=[^\W\d])[\u00b9\u00b2\u00b3\u2074-\u2079]\s*$|^\*+|`"
+)
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 
 _SCALES = {"k": "K", "m": "M", "b": "B", "g": "B", "t": "T", "mm": "M"}
@@ -158,7 +162,7 @@ def read_heading(column: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
     """
     if len(column) > 200:
         return Heading()
-    text = column.strip().lstrip("#").strip().translate(_SUPERSCRIPTS)
+    text = _ORNAMENTS.sub("", column).strip().lstrip("#").strip().translate(_SUPERSCRIPTS)
     for stem, said in _readings(text):
         for words in dict.fromkeys((key_of(stem), _in_words(stem))):
             found = _of_words(words, aliases)

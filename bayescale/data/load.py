@@ -71,15 +71,15 @@ def load_runs(
     ----------
     source
         A dataset id (see `bayescale.list_datasets`), a folder with ``runs.csv`` and perhaps
-        ``card.toml``, a path ending in .csv, .tsv, .parquet, .jsonl or .json, or a table of
-        pandas, polars, pyarrow or whatever else has the Arrow PyCapsule interface. Text is in
-        UTF-8, with columns separated by commas, semicolons, tabs or bars. Exports of Weights &
+        ``card.toml``, a path ending in .csv, .tsv, .txt, .parquet, .jsonl or .json, or a
+        table of pandas, polars, pyarrow or whatever else has the Arrow PyCapsule interface. Of
+        text, the encoding, the separator and the decimal sign are recognised. Exports of Weights &
         Biases may have ``config`` and ``summary`` as dictionaries; runs whose ``State`` is not
         finished are left out.
     columns
         Maps standard names to columns, as ``{"n_params": "my column", ...}``, for columns that
         are not recognised or ambiguous. Common names (N, params, D, tokens, C, flops, L, loss,
-        ...) need no mapping.
+        ...) need no mapping, with their unit or without (``Model size (M)``, ``tokens_B``).
     units
         Units of columns, as ``{"n_params": "M", "n_tokens": "B"}``. For amounts a suffix (K, M,
         B, T), a multiple of FLOP (``"EFLOP"``, ``"PF-days"``) or ``"log10"``; for the loss

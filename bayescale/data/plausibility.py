@@ -30,6 +30,8 @@ MOST_COMPUTE_RATIO = 300.0
 """Largest factor between compute and 6ND, as for sparse models with all parameters counted."""
 ISOLATED = 100.0
 """Factor in tokens per parameter between a few rows and all others that no design has."""
+OTHER_UNIT = 1e4
+"""Factor between impossible amounts and the other rows' that only another unit has."""
 FEWEST_TO_COMPARE = 5
 """Fewest runs among which one can be called isolated."""
 MOST_LOSS = 12.5
@@ -67,7 +69,7 @@ class Finding:
     units
         Units, by column, that would explain the values; empty if none does.
     reading
-        The values in those units, in words.
+        The values in those units, or how they differ from the other rows, in words.
     """
 
     column: str
@@ -86,7 +88,8 @@ class Finding:
             flags = " ".join(f"--unit {name}={unit}" for name, unit in self.units.items())
             first = f"{self.reading}: units={{{stated}}} ({flags}) says so. "
         else:
-            first = "Correct the rows, or leave them out. "
+            said = f"{self.reading} " if self.reading else ""
+            first = f"{said}Correct the rows, or leave them out. "
         return (
             f"{first}If the values are correct, confirm their unit with "
             f"units={{{self.column!r}: {base!r}}} (--unit {self.column}={base})."
@@ -138,10 +141,12 @@ def _implausible(
     found = [f for f in _of_amounts(amounts, given, rows) if f.column not in confirmed]
     if found:
         values = {name: amounts[name] for name in given if name in amounts}
-        units = _fitting_units(values, rows, stated)
-        reading = _reading(values, units)
+        found = [_among_others(f, values, rows) for f in found]
+        mixed = any(f.reading for f in found)
+        units = {} if mixed else _fitting_units(values, rows, stated)
+        reading = _reading(values, units) if units else ""
         found.sort(key=lambda f: not f.impossible)
-        found = [replace(f, units=units, reading=reading) for f in found]
+        found = [replace(f, units=units, reading=f.reading or reading) for f in found]
         # If a unit explains all findings, the first one is enough.
         found = found[:1] if units else found
     if "loss" in frame and "loss" not in confirmed:
@@ -274,6 +279,22 @@ def _isolated(
             )
         )
     return found
+
+
+def _among_others(
+    finding: Finding, values: Mapping[str, NDArray[np.float64]], rows: _Rows
+) -> Finding:
+    """Return a finding that says if its rows are in another unit than the others."""
+    if not finding.impossible or finding.column not in values:
+        return finding
+    mask, column = np.isin(rows.index, finding.rows), values[finding.column]
+    if mask.all() or np.median(column[~mask]) < OTHER_UNIT * np.median(column[mask]):
+        return finding
+    others = _span(column[~mask], format_count)
+    return replace(
+        finding,
+        reading=f"The other rows have {others}: write all of {finding.column} in one unit.",
+    )
 
 
 def _of_loss(

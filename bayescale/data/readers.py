@@ -1,7 +1,5 @@
 """Read a dataset id, a folder, a file or a table in memory as a raw table with numbered rows."""
 
-import csv
-import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +12,9 @@ import pyarrow as pa
 
 from bayescale.data.card import DatasetCard
 from bayescale.data.catalog import CARD_NAME, find_dataset
+from bayescale.data.delimited import LineError, read_delimited
 from bayescale.data.notes import Note
+from bayescale.data.text_files import text_of
 from bayescale.errors import RunsError, listed, quoted
 
 
@@ -150,7 +150,7 @@ def _read_file(path: Path, name: str, card: DatasetCard | None) -> RawTable:
     if reader is None:
         raise RunsError(
             f"{path}: found a {path.suffix or 'nameless'} file, expected one of "
-            f"{', '.join(_READERS)}."
+            f"{', '.join(_READERS)}.{_SAVED_AS.get(path.suffix.lower(), '')}"
         )
     try:
         frame, notes = reader(path)
@@ -169,6 +169,10 @@ def _read_file(path: Path, name: str, card: DatasetCard | None) -> RawTable:
     return RawTable(frame, name, card, "line" if reader is _read_delimited else "row", notes)
 
 
+_SPREADSHEET = " Save the sheet of runs as CSV (UTF-8)."
+_SAVED_AS = dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), _SPREADSHEET)
+
+
 def _shown(path: Path) -> str:
     """Return a path as text for a message, shortened if it cannot be a path."""
     text = str(path)
@@ -182,86 +186,25 @@ def _first_line(error: Exception) -> str:
 
 type _Read = tuple[pd.DataFrame, tuple[Note, ...]]
 
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-
 
 def _read_delimited(path: Path) -> _Read:
     """Read delimited text without parsing values, so that messages can quote them by line."""
-    text = _text_of(path)
-    usual = "\t" if path.suffix.lower() == ".tsv" else ","
-    separator = _separator_of(text, usual)
+    text, notes = text_of(path)
     try:
-        lines = _lines_of(text, separator)
-    except _LineError as error:
+        table = read_delimited(text, "\t" if path.suffix.lower() == ".tsv" else ",")
+    except LineError as error:
         raise RunsError(f"{path}, {error}. Correct the line.") from None
-    header, *rows = [row for _, row in lines] or [[]]
-    names = [name.strip() for name in header]
-    if len(set(names)) < len(names):
-        raise RunsError(_duplicate_header(str(path), names))
-    for (line, _), row in zip(lines[1:], rows, strict=True):
-        if len(row) != len(names):
-            raise RunsError(
-                f"{path}, line {line}: found {len(row)} fields, expected {len(names)} as in the "
-                f"header. Correct the line; a field with one of the {_SEPARATORS[separator]} needs "
-                "quotes."
-            )
-    index = [line for line, _ in lines[1:]]
-    frame = pd.DataFrame(rows, columns=names, index=index, dtype=str)
-    said = f"read with {_SEPARATORS[separator]} between the columns"
-    return frame, (Note(said, "format"),) if separator != usual else ()
-
-
-class _LineError(ValueError):
-    """A line that is not delimited text."""
-
-
-def _lines_of(text: str, separator: str) -> list[tuple[int, list[str]]]:
-    """Return the fields of each non-empty line, with its number."""
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
-    )
-    try:
-        return [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
-    except csv.Error as error:
-        raise _LineError(f"line {reader.line_num}: {error}") from None
-
-
-def _separator_of(text: str, usual: str) -> str:
-    """Return the separator: the usual one, or another if only that gives rows of equal length."""
-    headers = {}
-    for separator in (usual, *(s for s in _SEPARATORS if s != usual)):
-        try:
-            widths = [len(row) for _, row in _lines_of(text, separator)] or [0]
-        except _LineError:
-            continue
-        headers[separator] = widths[0]
-        if widths[0] > 1 and len(set(widths)) == 1:
-            return separator
-    # No separator gives rows of equal length, so a line is malformed: split by the header's.
-    return usual if headers.get(usual, 2) > 1 else max(headers, key=headers.__getitem__)
-
-
-def _text_of(path: Path) -> str:
-    """Return the text of a UTF-8 file; another encoding raises an error that names it."""
-    content = path.read_bytes()
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in content[:4]:
-        raise RunsError(
-            f"{path}: could not be read as {path.suffix}: its text is in UTF-16, expected UTF-8. "
-            "Save it as UTF-8."
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise RunsError(
-            f"{path}: could not be read as {path.suffix}: line {line} holds the byte "
-            f"0x{content[error.start]:02x}, which is not UTF-8; the text may be in Latin-1 or "
-            "Windows-1252. Save it as UTF-8."
-        ) from None
+    if len(set(table.names)) < len(table.names):
+        raise RunsError(_duplicate_header(str(path), table.names))
+    frame = pd.DataFrame(table.rows, columns=table.names, index=table.lines, dtype=str)
+    return frame, (*notes, *(Note(said, "format") for said in table.notes))
 
 
 def _duplicate_header(where: str, names: Sequence[str]) -> str:
     twice = sorted({name for name in names if list(names).count(name) > 1})
+    if twice == [""]:
+        count = list(names).count("")
+        return f"{where}: found {count} columns without a name. Name each column once."
     return f"{where}: found the column {listed(map(quoted, twice))} twice. Name each column once."
 
 
@@ -275,7 +218,8 @@ def _counted_from_one(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _read_json_lines(path: Path) -> _Read:
     rows = []
-    for number, line in enumerate(_text_of(path).splitlines(), start=1):
+    text, notes = text_of(path)
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -290,20 +234,22 @@ def _read_json_lines(path: Path) -> _Read:
                 f"{path}, line {number}: found {quoted(row)}, expected an object for each run."
             )
         rows.append(row)
-    return _counted_from_one(table_of(rows)), ()
+    return _counted_from_one(table_of(rows)), notes
 
 
 def _read_json(path: Path) -> _Read:
-    content = _json(_text_of(path))
+    text, notes = text_of(path)
+    content = _json(text)
     if isinstance(content, dict) and _is_records(content.get("log_history")):
-        return _read_log(content["log_history"])
+        frame, said = _read_log(content["log_history"])
+        return frame, (*notes, *said)
     if _is_records(content):
-        return _counted_from_one(table_of(content)), ()
+        return _counted_from_one(table_of(content)), notes
     if isinstance(content, dict) and all(isinstance(x, list) for x in content.values()):
         lengths = {len(x) for x in content.values()}
         if len(lengths) == 1:
             columns = {name: pd.Series(x, dtype=object) for name, x in content.items()}
-            return _counted_from_one(pd.DataFrame(columns).infer_objects()), ()
+            return _counted_from_one(pd.DataFrame(columns).infer_objects()), notes
     raise RunsError(
         f"{path}: expected a list with one object for each run, or one object with a list of "
         "equal length for each column."
@@ -357,6 +303,7 @@ _READERS: Mapping[str, Callable[[Path], _Read]] = {
     ".csv": _read_delimited,
     ".tsv": _read_delimited,
     ".parquet": _read_parquet,
+    ".txt": _read_delimited,
     ".jsonl": _read_json_lines,
     ".json": _read_json,
 }

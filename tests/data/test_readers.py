@@ -93,7 +93,7 @@ def test_a_comma_inside_quotes_is_no_separator_and_a_wrong_line_is_named(tmp_pat
         bs.load_runs(path)
 
 
-def test_decimal_commas_between_semicolons_are_refused(tmp_path):
+def test_decimal_commas_beside_decimal_points_are_refused(tmp_path):
     path = tmp_path / "runs.csv"
     path.write_text("N;D;loss\n70M;1,4B;3.9\n", encoding="utf-8")
     with pytest.raises(RunsError, match=r"line 2, column 'D'.*'1,4B'.*write '1.4B'"):
@@ -106,22 +106,43 @@ def test_decimal_commas_between_semicolons_are_refused(tmp_path):
 @pytest.mark.parametrize("suffix", ["csv", "json", "jsonl"])
 @pytest.mark.parametrize(
     ("encoding", "said"),
-    [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("latin-1", "byte 0xe9, which is not UTF-8")],
+    [
+        ("utf-8-sig", []),
+        ("utf-16", ["read as UTF-16"]),
+        ("utf-16-le", ["read as UTF-16"]),
+        ("utf-16-be", ["read as UTF-16"]),
+        ("cp1252", ["read as Windows-1252, since line 1 holds the byte 0xe9, which is not UTF-8"]),
+    ],
 )
-def test_other_encodings_are_named(tmp_path, suffix, encoding, said):
+def test_the_encoding_is_found_and_said(tmp_path, suffix, encoding, said):
     text = {
-        "csv": "N,D,loss,run\n70M,1.4B,3.9,é\n",
-        "json": '[{"N": 7e7, "D": 1.4e9, "loss": 3.9, "run": "é"}]',
-        "jsonl": '{"N": 7e7, "D": 1.4e9, "loss": 3.9, "run": "é"}\n',
+        "csv": "N,D,loss,\u00e9\n70M,1.4B,3.9,\u00e9\n",
+        "json": '[{"N": 7e7, "D": 1.4e9, "loss": 3.9, "\u00e9": "\u00e9"}]',
+        "jsonl": '{"N": 7e7, "D": 1.4e9, "loss": 3.9, "\u00e9": "\u00e9"}\n',
     }[suffix]
     path = tmp_path / f"runs.{suffix}"
     path.write_bytes(text.encode(encoding))
-    with pytest.raises(
-        RunsError, match=f"could not be read as .{suffix}: .*{said}.* Save it as UTF-8"
-    ):
+    runs = bs.load_runs(path)
+    assert runs.table["\u00e9"].tolist() == ["\u00e9"]
+    assert [note for note in runs.notes if note.kind == "format"] == said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"N,D,loss\n70M,1.4B,3.9\n\xff\x81,1,2\n", "line 3 holds the byte 0xff.* Save it as UTF-8"),
+        (b"N,D,loss\n70M,1.4B,3.9\n\x00,1,2\n", "line 3 holds the byte 0x00"),
+        (b"\xff\xfeN\x00\xd8", "starts like text in UTF-16"),
+        (b"PK\x03\x04\x14\x00", "it is a spreadsheet"),
+        (b"PAR1\x15\x04", "it is a Parquet file; end its name in .parquet"),
+        (b"<!DOCTYPE html>\n<table>", "it is a web page"),
+    ],
+)  # fmt: skip
+def test_what_is_no_text_is_refused_by_its_name(tmp_path, content, said):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(content)
+    with pytest.raises(RunsError, match=f"could not be read as .csv: .*{said}"):
         bs.load_runs(path)
-    path.write_bytes(text.encode("utf-8-sig"))
-    assert bs.load_runs(path).table["run"].tolist() == ["é"]
 
 
 def test_json_holds_integers_of_any_length(tmp_path):

@@ -98,6 +98,111 @@ def test_a_table_that_is_read_rightly(tmp_path, name):
         assert not column.column or column.column in READ[name]
 
 
+ROWS = [
+    ["70M", "1.4B", "3.9"],
+    ["160M", "3.2B", "3.5"],
+    ["410M", "8.2B", "3.1"],
+    ["1B", "20B", "2.8"],
+]
+
+
+def lined(separator=",", head=("N", "D", "loss"), rows=ROWS, end="\n"):
+    return end.join(separator.join(row) for row in [head, *rows]) + end
+
+
+def grouped(sign):
+    return [[f"{int(n):,}".replace(",", sign), f"{int(d):,}".replace(",", sign), f"{x}"]
+            for n, d, x in zip(N, D, L, strict=True)]  # fmt: skip
+
+
+EUROPEAN = [[f"{n:.1f}".replace(".", ","), f"{d:.1f}".replace(".", ","), f"{x}".replace(".", ",")]
+            for n, d, x in zip(N_M, D_B, L, strict=True)]  # fmt: skip
+POWERS = [
+    ["7\u00d710^7", "1.4\u00d710^9"],
+    ["1.6x10^8", "3.2 x 10^9"],
+    ["4.1*10**8", "8.2·10⁹"],
+    ["10e8", "2\u00d710¹⁰"],
+]
+
+LAYOUTS = {
+    "semicolons": lined(";"),
+    "tabs": lined("\t"),
+    "spaces": lined(" "),
+    "aligned with spaces": "\n".join("".join(f"{x:<12}" for x in row) for row in [["Model size", "Tokens", "Val loss"], *ROWS]),
+    "old line ends": lined(end="\r"),
+    "Windows line ends": lined(end="\r\n"),
+    "decimal commas": lined(";", ["Params (M)", "Tokens (B)", "Loss"], EUROPEAN),
+    "decimal commas in quotes": lined(",", ["Params (M)", "Tokens (B)", "Loss"], [[f'"{x}"' for x in row] for row in EUROPEAN]),
+    "points between thousands": lined(";", rows=[[n, d, x.replace(".", ",")] for n, d, x in grouped(".")]),
+    "commas between thousands": lined("\t", rows=grouped(",")),
+    "spaces between thousands": lined(rows=grouped(" ")),
+    "narrow spaces between thousands": lined(rows=grouped("\u202f")),
+    "apostrophes between thousands": lined(rows=grouped("'")),
+    "powers of ten": lined(rows=[[*row, x] for row, (_, _, x) in zip(POWERS, ROWS, strict=True)]),
+    "Excel's line for the separator": "sep=;\n" + lined(";"),
+    "a title": "Scaling runs; final\n\n".replace(";", ":") + lined(),
+    "a title in quotes": '"Scaling runs, final",,\n,,\n' + lined(),
+    "comments": "# made by sweep.py, twice; see notes\n# seed 1\n" + lined(),
+    "empty columns and rows": ",N,D,loss,,\n" + "".join(f"{i},{','.join(row)},,\n" for i, row in enumerate(ROWS)) + ",,,,,\n",
+    "longer rows": lined(rows=[[*row, "", ""] for row in ROWS]),
+    "Markdown": "| **N** | D† | Loss ↓ |\n|:--|---|--:|\n" + "".join(f"| {' | '.join(row)} |\n" for row in ROWS),
+    "LaTeX headings": lined(head=["$N$", "$D$", "$L$"]),
+    "headings of two lines": lined(head=['"Model size\n(params)"', '"Training\ntokens"', '"Val\nloss"']),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_layout_that_is_read_rightly(tmp_path, name, encoding):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(LAYOUTS[name].encode(encoding))
+    runs = bs.load_runs(path)
+    np.testing.assert_allclose(runs.n_params, N, rtol=1e-8)
+    np.testing.assert_allclose(runs.n_tokens, D, rtol=1e-8)
+    np.testing.assert_allclose(runs.loss, L, rtol=1e-8)
+
+
+REFUSED_LAYOUTS = {
+    "decimal signs of both kinds": (lined(";", rows=[["70M", "1,4B", "3.9"]]), "write '1.4B'"),
+    "losses that may be thousands": (lined(";", rows=[["70M", "1B", "3,912"]]), "Write a decimal point"),
+    "a table on its side": ("run,a,b\nN,70M,160M\nD,1.4B,3.2B\nloss,3.9,3.5\n", "transpose the table"),
+    "rows in two units": (lined(rows=[ROWS[0], ["160", "3.2", "3.5"]]), "write all of n_params in one unit"),
+    "a ratio for tokens": (lined(head=["N", "tokens_per_param", "loss"], rows=[["70M", "20", "3.9"]]), "Tokens are 'tokens_per_param' times the parameters"),
+    "steps for tokens": ("N,steps,batch_size,loss\n70M,1000,256,3.9\n", "steps times sequences a batch"),
+    "a column twice": (lined(head=["N", "D", "loss", "loss"], rows=[[*ROWS[0], "4.1"]]), "found the column 'loss' twice"),
+    "headings of two rows": (",,Eval\nN,D,loss\n" + lined(rows=ROWS)[9:].replace("\n", ",x\n"), "columns without a name|fields, expected"),
+    "a note below": (lined() + "Source: sweep 7\n", "line 6: found 1 field, expected 3"),
+    "a mean below": (lined(rows=[*ROWS, ["mean", "", "3.3"]]), "line 6, column 'N' .*found 'mean'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED_LAYOUTS)
+def test_a_layout_that_is_refused_with_the_sentence_that_helps(tmp_path, name):
+    text, sentence = REFUSED_LAYOUTS[name]
+    path = tmp_path / "runs.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RunsError, match=sentence):
+        bs.load_runs(path)
+
+
+@pytest.mark.parametrize("cells", [["0,1", "2,3"], ["3,4 layers", "5,6 layers"]])
+def test_commas_of_labels_move_no_decimal_point(tmp_path, cells):
+    path = tmp_path / "runs.csv"
+    path.write_text(
+        f'N,D,loss,on\n70M,1B,3.912,"{cells[0]}"\n160M,3B,3.456,"{cells[1]}"\n', encoding="utf-8"
+    )
+    runs = bs.load_runs(path)
+    assert runs.loss.tolist() == [3.912, 3.456] and runs.table["on"].tolist() == cells
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".ods"])
+def test_a_spreadsheet_is_refused_with_how_to_save_it(tmp_path, suffix):
+    path = tmp_path / f"runs{suffix}"
+    path.write_bytes(b"PK\x03\x04")
+    with pytest.raises(RunsError, match=r"Save the sheet of runs as CSV \(UTF-8\)"):
+        bs.load_runs(path)
+
+
 OTHER_UNITS = [
     ("val_bpb", "bits/byte"),
     ("bits_per_byte", "bits/byte"),
