@@ -43,6 +43,8 @@ _TIMES_TEN = re.compile(
     r"\s*[x*\u00d7\u00b7]\s*10"
     r"(?:(?:\^|\*\*)\{?([+-]?\d+)\}?|([\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207b]+))"
 )
+_WORDS = {"thousand": "k", "million": "m", "billion": "b", "trillion": "t"}
+_WORD = re.compile(r"(?<=[\d\s])(thousand|million|billion|trillion)s?\b")
 _PATTERNS = {
     "count": re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmbgt]?)\s*(?:{_COUNT_NOUNS})?"),
     "compute": re.compile(
@@ -110,7 +112,10 @@ def _read(value: object, quantity: Quantity) -> float | None:
             return None
     if not isinstance(value, str):
         return None
-    match = _PATTERNS[quantity].fullmatch(_plain(value))
+    text = _plain(value)
+    if quantity in ("count", "money"):
+        text = _WORD.sub(lambda word: _WORDS[word[1]], text)
+    match = _PATTERNS[quantity].fullmatch(text)
     if match is None or not any(c.isdigit() for c in match["number"]):
         return None
     if _may_be_decimal_comma(match):

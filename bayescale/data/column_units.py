@@ -71,7 +71,7 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
     unit
         For amounts a suffix (``"M"``), a word (``"millions"``), an amount (``"EFLOP"``,
         ``"PF-days"``), ``"log10"``, ``"ln"``, ``"log2"`` or the base unit (``"tokens"``); for
-        the loss ``"nats/token"``, ``"bits/token"``, ``"perplexity"`` (of a token, or
+        the loss ``"nats/token"``, ``"bits/token"``, ``"log10"``, ``"perplexity"`` (of a token, or
         ``"perplexity/word"``), or another unit such as ``"bits/byte"``, which is kept; for the
         error ``"%"``, ``"accuracy"`` or ``"accuracy %"``.
     label
@@ -128,6 +128,10 @@ def _loss_unit(text: str, plain: str) -> ColumnUnit:
         return ColumnUnit(text, plain)
     if perplexity := _PERPLEXITY.fullmatch(plain):
         return ColumnUnit(text, f"nats/{perplexity[1] or 'token'}", np.log, "ln(value)")
+    if logarithm := _LOGARITHM.fullmatch(plain):
+        of = _BASE[logarithm[1].replace("_", "")]
+        base = BASES["loss"]
+        return ColumnUnit(text, base, lambda values: np.power(of, values), f"{of:.3g}^value")
     if plain in _BITS_PER_TOKEN:
         return ColumnUnit(text, BASES["loss"], lambda values: values * np.log(2.0), "ln(2) x value")
     if _LABEL.fullmatch(plain):
@@ -153,7 +157,7 @@ def _factor(column: str, plain: str) -> float | None:
 
 def _expected(column: str) -> str:
     if column == "loss":
-        return "nats/token, bits/token, perplexity, or a unit to be kept such as bits/byte"
+        return "nats/token, bits/token, perplexity, log10, or a unit to be kept such as bits/byte"
     if column == "error":
         return "fraction, %, accuracy or accuracy %"
     if column == "compute":

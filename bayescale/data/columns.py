@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from bayescale.data.column_units import column_unit
 from bayescale.data.headings import Heading, read_heading
 from bayescale.data.readers import RawTable
 from bayescale.data.runs import AMOUNTS, MEASURED, OBSERVED
@@ -84,13 +87,15 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
             # A column that no law asks for keeps its name, unless it is a common one.
             and (name in wanted or key_of(column) in ALIASES[name])
         ]
-        if name in candidates or _are_identical(raw.frame[candidates]):
-            candidates = [name if name in candidates else candidates[0]]
+        if name in candidates:
+            candidates = [name]
         if len(candidates) > 1 and name not in MEASURED:
             # Prefer the numeric column to a label of the same amount, such as "1_5b".
             candidates = [c for c in candidates if _are_amounts(raw.frame[c])] or candidates
         first = min((headings[c].rank for c in candidates), default=0)
         candidates = [c for c in candidates if headings[c].rank == first]
+        if same := _of_the_same(raw.frame, candidates, name, headings):
+            candidates = [same]
         # Ambiguity only matters for columns that enter a fit.
         if len(candidates) > 1 and name in wanted:
             raise RunsError(
@@ -155,7 +160,10 @@ def _not_amounts(left: Sequence[str], present: Sequence[str]) -> str:
     """Return why columns that look like amounts are not taken for them."""
     said = ""
     if in_bytes := [c for c in left if _BYTES.search(c)]:
-        said += f" {listed(map(quoted, in_bytes[:3]))} is in bytes, which are no parameters."
+        said += (
+            f" {listed(map(quoted, in_bytes[:3]))} is in bytes, which are neither parameters nor "
+            "tokens."
+        )
     if speeds := [c for c in left if _SPEEDS.search(key_of(c))]:
         said += (
             f" {listed(map(quoted, speeds[:3]))} may be of a forward pass or of a second; if it is "
@@ -228,12 +236,50 @@ def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[
     return ""
 
 
-def _are_identical(columns: pd.DataFrame) -> bool:
-    """Return whether several columns are identical, so that the choice does not matter."""
-    numbers = [columns[name].map(as_float) for name in columns]
-    return len(numbers) > 1 and all(
-        numbers[0].notna().all() and numbers[0].equals(other) for other in numbers[1:]
-    )
+SAME = 0.05
+"""Relative difference up to which two columns with their units are one, rounded differently."""
+
+
+def _of_the_same(
+    frame: pd.DataFrame, columns: Sequence[str], name: str, headings: Mapping[str, Heading]
+) -> str:
+    """Return one of several columns that hold the same amounts, or an empty text.
+
+    Columns in one unit hold the same if they are equal. In several units one may be rounded:
+    preferred are numbers to text, and those in the base unit.
+    """
+    if len(columns) < 2:
+        return ""
+    units = [headings[column].unit for column in columns]
+    values = [
+        _in_base_unit(frame[column], name, unit)
+        for column, unit in zip(columns, units, strict=True)
+    ]
+    is_text = [bool(frame[column].map(as_float).isna().any()) for column in columns]
+    exact = name in MEASURED or len({*zip(units, is_text, strict=True)}) == 1
+    if not all(
+        np.allclose(values[0], other, rtol=0.0 if exact else SAME, atol=0.0) for other in values[1:]
+    ):
+        return ""
+    return min(columns, key=lambda column: (is_text[columns.index(column)], headings[column].unit))
+
+
+def _in_base_unit(column: "pd.Series[Any]", name: str, unit: str) -> NDArray[np.float64]:
+    """Return the amounts of a column, which are NaN where they cannot be read."""
+    values = np.array([as_float(value) for value in column])
+    if unit:
+        try:
+            convert = column_unit(name, unit).convert
+        except RunsError:
+            return np.full(len(values), math.nan)
+        with np.errstate(all="ignore"):
+            return convert(values) if convert else values
+    for i in np.flatnonzero(np.isnan(values)):
+        try:
+            values[i] = parse_amount(column.iloc[i], "compute" if name == "compute" else "count")
+        except AmountError:
+            continue
+    return values
 
 
 def _are_amounts(column: "pd.Series[Any]") -> bool:

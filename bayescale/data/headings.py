@@ -60,7 +60,7 @@ _WORDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     ),
     "n_tokens": (
         _set("tokens token toks"),
-        _NEUTRAL | _TRAINED | _PLANNED | _set("seen processed consumed input used throughput"),
+        _NEUTRAL | _TRAINED | _PLANNED | _set("seen processed consumed input used"),
     ),
     "compute": (
         _set("flops flos compute pfdays"),
@@ -103,8 +103,10 @@ _PHRASES = {
     r"optimi[sz]er": "optimizer",
     r"updates": "update",
     r"percent(age)?|pct|per_cent": "%",
+    r"0_100": "%",
+    r"n(?P<of>params?|parameters|tokens?|steps)": r"\g<of>",
     r"thousands?": "K",
-    r"millions?|mio|mln": "M",
+    r"millions?|mio|mln|mil": "M",
     r"billions?|bn|bil": "B",
     r"trillions?": "T",
 }
@@ -170,7 +172,8 @@ def read_heading(column: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
                 return found
             unit = _unit_of(found, _in_words(said)) if found.quantity else ""
             if unit:
-                return Heading(found.quantity, unit, found.rank, found.counted)
+                rank = found.rank + (unit in OPEN_UNITS)
+                return Heading(found.quantity, unit, rank, found.counted)
     return Heading(unit=_unit_alone(text))
 
 
@@ -187,11 +190,14 @@ def _readings(text: str) -> Iterator[tuple[str, str]]:
     if "," in text:
         stem, _, said = text.rpartition(",")
         yield stem, said
+    if "/" in text:
+        stem, _, said = text.rpartition("/")
+        yield stem, said
     words = _in_words(text).split("_")
     if len(words) > 2 and words[-2] == "in":
         yield "_".join(words[:-2]), words[-1]
     stem = "_".join(words[:-1])
-    if len(stem) > 1:  # n_b and d_m are abbreviations of anything
+    if len(stem) > 1 or _POWER.fullmatch(words[-1]):  # n_b and d_m are abbreviations of anything
         yield stem, words[-1]
 
 
@@ -242,11 +248,12 @@ def _unit_of(of: Heading, said: str) -> str:
     """Return the unit that a heading states beside its quantity, or an empty text."""
     name, said = of.quantity, said.removeprefix("in_")
     if name == "loss":
-        return _OF_LOSS.get(said, "")
+        # log_loss is a name of the cross-entropy, and log10_loss is not.
+        return said if said in ("log10", "log2", "ln") else _OF_LOSS.get(said, "")
     if name == "error":
         if said == "%":
             return "accuracy %" if of.unit else "%"
-        return ""
+        return (of.unit or "fraction") if said in ("fraction", "0_1") else ""
     if name not in ("n_params", "n_tokens", "compute", "n_steps"):
         return ""
     if said in ("log10", "log2", "ln", "log"):

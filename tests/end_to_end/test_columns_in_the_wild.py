@@ -73,6 +73,16 @@ READ = {
         "val_loss": L,
     },
     "labels beside amounts": {"params_label": ["70M", "160M", "410M", "1B"], "N": N, "D": D, "L": L},
+    "one amount in two units": {"N": N, "params (B)": N_B, "tokens_B": D_B, "D": D, "loss": L},
+    "a rounded label in text": {"Model size": ["70M", "160M", "400M", "1B"], "params": N, "D": D, "loss": L},
+    "rounded beside without embeddings": {"Params (M)": N_M, "non_emb_params": scaled(N, 1.02), "D": D, "loss": L},
+    "a slash before the unit": {"N/1e6": N_M, "D / B": D_B, "loss": L},
+    "a power without brackets": {"N": N, "C x1e18": C_E, "loss": L},
+    "abbreviated millions": {"nparams_mil": N_M, "ntokens_bn": D_B, "loss": L},
+    "words in the values": {"params": ["70 million", "160 million", "0.41 billion", "1 billion"], "D": D, "loss": L},
+    "speeds beside amounts": {"N": N, "D": D, "token_throughput": [1e5] * 4, "tokens/s": [1e5] * 4, "loss": L},
+    "nats beside bits": {"N": N, "D": D, "loss_nats": L, "loss_bits": BITS},
+    "a logarithm of the loss": {"N": N, "D": D, "log10_loss": list(np.log10(L))},
     "an index": {"": [0, 1, 2, 3], "N": N, "D": D, "loss": L},
     "amounts as text": {
         "Model": ["s", "m", "l", "xl"],
@@ -232,6 +242,9 @@ ERRORS = {
     "val/accuracy": ACCURACY,
     "test accuracy (%)": [100 * x for x in ACCURACY],
     "accuracy_pct": [100 * x for x in ACCURACY],
+    "Accuracy (0-100)": [100 * x for x in ACCURACY],
+    "accuracy (fraction)": ACCURACY,
+    "error (0-1)": [1 - x for x in ACCURACY],
 }
 
 
@@ -242,13 +255,16 @@ def test_errors_and_accuracies(heading):
     np.testing.assert_allclose(runs.column("error"), [1 - x for x in ACCURACY])
     (read,) = [column for column in runs.reading.columns if column.name == "error"]
     assert read.column == heading
-    assert read.conversion.startswith("1 - value") == ("acc" in heading)
+    assert read.conversion.startswith("1 - value") == ("acc" in heading.lower())
 
 
 REFUSED = {
     "megabytes": ({"Model Size (MB)": N_M, "D": D, "loss": L}, "'Model Size \\(MB\\)' is in bytes"),
     "gigaflops of a pass": ({"params": N, "GFLOPs": C_E, "loss": L}, "'GFLOPs' may be of a forward pass"),
     "a logarithm without a base": ({"log(N)": list(np.log(N)), "D": D, "L": L}, "--unit n_params=log10"),
+    "two sizes": ({"trainable_params": N, "total_params": scaled(N, 0.8), "D": D, "L": L}, "could each be n_params"),
+    "two sizes in two units": ({"params": N, "total params (M)": scaled(N_M, 0.8), "D": D, "L": L}, "could each be n_params"),
+    "tokens in bytes": ({"N": N, "D (bytes)": D, "loss": L}, "'D \\(bytes\\)' is in bytes, which are neither"),
     "bits of what": ({"N": N, "D": D, "loss (bits)": BITS}, "--unit loss=bits/token"),
     "billions that are tokens": ({"N": N, "tokens_B": D, "loss": L}, "n_tokens in B .*--unit n_tokens=tokens"),
     "millions that are parameters": ({"params (M)": N, "D": D, "loss": L}, "n_params in M .*--unit n_params=parameters"),
