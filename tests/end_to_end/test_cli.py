@@ -104,6 +104,9 @@ def test_json_everywhere(run, saved, tmp_path):
     )
     assert code == 0
     facts = json.loads(out)
+    said = {column["name"]: column for column in facts["read"]["columns"]}
+    assert said["loss"]["unit_from"] == "card" and said["n_tokens"]["base"] == "tokens"
+    assert facts["read"]["rows"] == 245 and len(facts["read"]["left_out"][0]["rows"]) == 5
     assert facts["passed"] is True
     assert facts["allocation"][0]["compute"] == 1e22
     assert err == ""
