@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench docs real-data calibration forecasts next-runs notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench docs real-data calibration forecasts forecast-records next-runs notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,10 @@ calibration: ## score intervals on larger runs and on simulations, for docs/cali
 forecasts: ## forecast the public curves in TABLES, for docs/forecasts.md
 	@tools/venv.sh dev
 	@$(BIN)/python benchmarks/forecasts.py $(TABLES)
+
+forecast-records: ## replay three public sweeps in TABLES as if live, for docs/forecast-records.md
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.forecast_records $(TABLES)
 
 next-runs: ## launch the runs that next_runs chooses, and others, for docs/next-runs.md
 	@tools/venv.sh dev

@@ -64,6 +64,11 @@ class Tables:
         kept &= table["loss"] < 5.5
         return load(table.loc[kept, ["run", "n_params", "tokens", "loss"]])
 
+    def marin(self, family: str) -> bs.Runs:
+        table = self.read("marin_isoflop", n_params="params")
+        kept = (table["family"] == family) & (table["outlier"] == 0)
+        return load(table.loc[kept, ["run", "n_params", "tokens", "flops", "loss"]])
+
     def gemstones_by_tokens(self, family: str, val_data: str = "dolma") -> bs.Runs:
         """The same suite in size and tokens: cooled down, or checkpoints at a constant rate."""
         table = self.read("gemstones", n_params="params")
