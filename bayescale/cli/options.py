@@ -44,7 +44,7 @@ def read_mapping(entries: Sequence[str], option: str, form: str) -> dict[str, st
 
 def add_runs(parser: argparse.ArgumentParser, name: str = "runs", *, outliers: bool = True) -> None:
     """Add the argument or option for a table of runs, and the options for reading it."""
-    about = "dataset id, folder, or csv, tsv, parquet, jsonl or json file"
+    about = "dataset id, folder, or csv, tsv, xlsx, parquet, jsonl or json file"
     if name.startswith("-"):
         parser.add_argument(name, dest="runs", type=Reads(), metavar="RUNS", help=about)
     else:

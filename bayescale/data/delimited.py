@@ -19,12 +19,16 @@ _POINTS = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:\.\d{{3}})+(?:,\d+)?(?:{_TAIL})", 
 _COMMAS = re.compile(rf"[+-]?\d{{1,3}}(?:,\d{{3}}){{2,}}(?:{_TAIL})", re.IGNORECASE)
 
 
+type Grid = list[tuple[int, list[str]]]
+"""The fields of each line that is not empty, with its number."""
+
+
 class LineError(ValueError):
     """A line that does not belong to a table."""
 
 
 @dataclass(frozen=True)
-class Delimited:
+class TextTable:
     """A table of text.
 
     Attributes
@@ -49,12 +53,12 @@ class Delimited:
 class _Split:
     """Lines split in fields, with the number of lines before the header if it is a table."""
 
-    lines: list[tuple[int, list[str]]]
+    lines: Grid
     between: str
     start: int | None
 
 
-def read_delimited(text: str, usual: str) -> Delimited:
+def read_delimited(text: str, usual: str) -> TextTable:
     """Read a table, with the separator that gives rows of equal length.
 
     Parameters
@@ -70,42 +74,53 @@ def read_delimited(text: str, usual: str) -> Delimited:
         If a line has more or fewer fields than the header, or quotes that do not close.
     """
     skipped = 0
-    if said := _SEP_LINE.match(text):
-        text, skipped = text[said.end() :], 1
-        usual = said[1]
+    if stated := _SEP_LINE.match(text):
+        text, skipped = text[stated.end() :], 1
+        usual = stated[1]
     split = _best_split(text, usual, skipped)
-    start = split.start or 0
-    before, (_, header), *body = split.lines[:start], *(split.lines[start:] or [(1, [])])
+    is_usual = split.between == SEPARATORS.get(usual) and not skipped
+    said = () if is_usual else (f"read with {split.between} between the columns",)
+    return tabulate(split.lines, split.start or 0, between=split.between, notes=said)
+
+
+def tabulate(
+    lines: Grid, start: int, *, between: str = "cells", notes: Sequence[str] = ()
+) -> TextTable:
+    """Return the table of lines of fields, the header of which is at `start`.
+
+    Columns without heading and content are left out, and decimal commas are written as points.
+
+    Raises
+    ------
+    LineError
+        If a line has more or fewer fields than the header.
+    """
+    before, (_, header), *body = lines[:start], *(lines[start:] or [(1, [])])
     names = [name.strip() for name in header]
     rows = []
     for line, row in body:
         if len(row) != len(names) and not _has_only_padding(row, len(names)):
             raise LineError(
                 f"line {line}: found {len(row)} field{'s' if len(row) > 1 else ''}, expected "
-                f"{len(names)} as in the header; a field with one of the {split.between} needs "
-                "quotes"
+                f"{len(names)} as in the header; a field with one of the {between} needs quotes"
             )
         rows.append(row[: len(names)])
     kept = [
         i for i, name in enumerate(names) if name or any(row[i].strip() for row in rows) or not rows
     ]
-    notes = (
-        []
-        if split.between == SEPARATORS.get(usual) and not skipped
-        else [f"read with {split.between} between the columns"]
-    )
+    said = list(notes)
     if before:
         count = f"the line {before[0][0]}" if len(before) == 1 else f"{len(before)} lines"
-        notes.append(f"passed over {count} before the header")
+        said.append(f"passed over {count} before the header")
     table = [[row[i] for i in kept] for row in rows]
     if _has_decimal_commas(table):
         table = [[_with_a_point(cell) for cell in row] for row in table]
-        notes.append("read with decimal commas")
-    return Delimited(
+        said.append("read with decimal commas")
+    return TextTable(
         tuple(names[i] for i in kept),
         tuple(map(tuple, table)),
         tuple(line for line, _ in body),
-        tuple(notes),
+        tuple(said),
     )
 
 
@@ -136,7 +151,7 @@ def _best_split(text: str, usual: str, skipped: int) -> _Split:
                 for number, line in enumerate(text.splitlines(), skipped + 1)
                 if line.strip()
             ]
-            if _start_of(lines) == 0:
+            if start_of(lines) == 0:
                 return _Split(lines, "spaces", 0)
     # No separator gives rows of equal length, so a line is malformed: split by the header's.
     first = splits[0]
@@ -160,14 +175,15 @@ def _split(text: str, separator: str, skipped: int) -> _Split:
         lines = [
             line for i, line in enumerate(lines) if i != 1 or not all(map(_RULE.fullmatch, line[1]))
         ]
-    return _Split(lines, SEPARATORS.get(separator, f"{separator!r}"), _start_of(lines, separator))
+    others = [other for other in SEPARATORS if other != separator]
+    return _Split(lines, SEPARATORS.get(separator, f"{separator!r}"), start_of(lines, others))
 
 
-def _start_of(lines: Sequence[tuple[int, list[str]]], separator: str = "") -> int | None:
+def start_of(lines: Grid, others: Sequence[str] = ()) -> int | None:
     """Return the number of lines before the header, or None if there is no table.
 
-    Lines of one field before it are titles or comments, unless they could be the header of
-    another separator.
+    Lines of one field before it are titles or comments, unless they could be a header with one of
+    the other separators.
     """
     if not lines:
         return None
@@ -179,9 +195,7 @@ def _start_of(lines: Sequence[tuple[int, list[str]]], separator: str = "") -> in
             width = len(row)
             even = all(len(row) == width or _has_only_padding(row, width) for row in rest)
             return i if even and (i == 0 or len(lines) > i + 1) else None
-        text = row[0]
-        others = (other for other in SEPARATORS if other != separator)
-        if any(other in text for other in others):
+        if any(other in row[0] for other in others):
             return None
     return None
 

@@ -71,11 +71,11 @@ def load_runs(
     ----------
     source
         A dataset id (see `bayescale.list_datasets`), a folder with ``runs.csv`` and perhaps
-        ``card.toml``, a path ending in .csv, .tsv, .txt, .parquet, .jsonl or .json, or a
-        table of pandas, polars, pyarrow or whatever else has the Arrow PyCapsule interface. Of
-        text, the encoding, the separator and the decimal sign are recognised. Exports of Weights &
-        Biases may have ``config`` and ``summary`` as dictionaries; runs whose ``State`` is not
-        finished are left out.
+        ``card.toml``, a path ending in .csv, .tsv, .txt, .xlsx, .parquet, .jsonl or
+        .json, or a table of pandas, polars, pyarrow or whatever else has the Arrow PyCapsule
+        interface. Of text, the encoding, the separator and the decimal sign are recognised.
+        Exports of Weights & Biases may have ``config`` and ``summary`` as dictionaries; runs whose
+        ``State`` is not finished are left out.
     columns
         Maps standard names to columns, as ``{"n_params": "my column", ...}``, for columns that
         are not recognised or ambiguous. Common names (N, params, D, tokens, C, flops, L, loss,
@@ -470,6 +470,8 @@ def _numbers(
     column: "pd.Series[Any]", name: str, raw: _Named, unit: ColumnUnit | None
 ) -> NDArray[np.float64]:
     """Parse a column of amounts or losses; errors name the first bad values with their rows."""
+    if name == "error":
+        column = column.map(lambda value: _of_per_cent(value, unit))
     values = np.array([as_float(value) for value in column])
     is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)
     doubtful = np.flatnonzero(~np.isfinite(values) | (values <= 0) | is_bool)
@@ -520,6 +522,16 @@ def _converted(
         )
         raise RunsError(f"{_first_few(wrong)}{per_cent} Correct the unit or the row.")
     return converted
+
+
+def _of_per_cent(value: object, unit: ColumnUnit | None) -> object:
+    """Return a cell such as ``"35 %"`` as a number in the unit of its column."""
+    if not isinstance(value, str) or not value.rstrip().endswith("%"):
+        return value
+    number = as_float(value.rstrip().removesuffix("%"))
+    if math.isnan(number):
+        return value
+    return number if unit is not None and "%" in unit.stated else number / 100.0
 
 
 def _has_decimal_comma(value: object) -> bool:

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from bayescale.data.card import DatasetCard
 from bayescale.data.catalog import CARD_NAME, find_dataset
-from bayescale.data.delimited import LineError, read_delimited
+from bayescale.data.delimited import LineError, TextTable, read_delimited
 from bayescale.data.notes import Note
 from bayescale.data.text_files import text_of
+from bayescale.data.workbooks import read_workbook
 from bayescale.errors import RunsError, listed, quoted
 
 
@@ -170,7 +171,7 @@ def _read_file(path: Path, name: str, card: DatasetCard | None) -> RawTable:
 
 
 _SPREADSHEET = " Save the sheet of runs as CSV (UTF-8)."
-_SAVED_AS = dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), _SPREADSHEET)
+_SAVED_AS = dict.fromkeys((".xls", ".xlsm", ".ods", ".numbers"), _SPREADSHEET)
 
 
 def _shown(path: Path) -> str:
@@ -194,10 +195,19 @@ def _read_delimited(path: Path) -> _Read:
         table = read_delimited(text, "\t" if path.suffix.lower() == ".tsv" else ",")
     except LineError as error:
         raise RunsError(f"{path}, {error}. Correct the line.") from None
+    frame, said = _framed(path, table)
+    return frame, (*notes, *said)
+
+
+def _read_workbook(path: Path) -> _Read:
+    return _framed(path, read_workbook(path))
+
+
+def _framed(path: Path, table: TextTable) -> _Read:
     if len(set(table.names)) < len(table.names):
         raise RunsError(_duplicate_header(str(path), table.names))
     frame = pd.DataFrame(table.rows, columns=table.names, index=table.lines, dtype=str)
-    return frame, (*notes, *(Note(said, "format") for said in table.notes))
+    return frame, tuple(Note(said, "format") for said in table.notes)
 
 
 def _duplicate_header(where: str, names: Sequence[str]) -> str:
@@ -303,6 +313,7 @@ _READERS: Mapping[str, Callable[[Path], _Read]] = {
     ".csv": _read_delimited,
     ".tsv": _read_delimited,
     ".parquet": _read_parquet,
+    ".xlsx": _read_workbook,
     ".txt": _read_delimited,
     ".jsonl": _read_json_lines,
     ".json": _read_json,

@@ -295,7 +295,7 @@ def test_the_card_states_the_vocabulary():
         ("a.parquet", b"PAR1 no", "could not be read as .parquet"),
         ("a.jsonl", b'{"N": 1', "could not be read as .jsonl"),
         ("a.csv", b"N,D,loss\n\xff\xfe\x00,1,2\n", "could not be read as .csv"),
-        ("a.xlsx", b"x", "found a .xlsx file, expected one of .csv"),
+        ("a.docx", b"x", "found a .docx file, expected one of .csv"),
     ],
 )
 def test_damaged_files(tmp_path, name, content, match):

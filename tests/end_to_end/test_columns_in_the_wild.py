@@ -205,7 +205,7 @@ def test_commas_of_labels_move_no_decimal_point(tmp_path, cells):
     assert runs.loss.tolist() == [3.912, 3.456] and runs.table["on"].tolist() == cells
 
 
-@pytest.mark.parametrize("suffix", [".xlsx", ".ods"])
+@pytest.mark.parametrize("suffix", [".xls", ".ods"])
 def test_a_spreadsheet_is_refused_with_how_to_save_it(tmp_path, suffix):
     path = tmp_path / f"runs{suffix}"
     path.write_bytes(b"PK\x03\x04")
