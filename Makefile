@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench docs real-data calibration forecasts forecast-records next-runs notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench docs prior real-data calibration forecasts forecast-records next-runs notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,10 @@ docs: ## write the pages of laws and of packages, and build the site in build/si
 	@$(BIN)/python tools/write_law_page.py
 	@$(BIN)/python tools/write_architecture_page.py
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/site
+
+prior: ## learn the priors of the default card from the public tables in TABLES
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.calibration --learn $(TABLES)
 
 real-data: ## fit every law to the larger public tables in TABLES, for docs/real-data.md
 	@tools/venv.sh dev

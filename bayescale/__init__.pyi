@@ -33,11 +33,12 @@ from .forecasting.beyond import Beyond
 from .forecasting.forecast import forecast
 from .forecasting.result import Forecast
 from .inference.fit import fit
+from .inference.learn_prior import learn_prior
 from .inference.load import load_fit
 from .laws import Parameter, define_law, law, list_laws
 from .laws.published import Constants, EmpiricalFrontier, published
 from .model.card import Model, load_model
-from .model.discrepancy import Drift
+from .model.discrepancy import Discrepancy
 from .model.listing import list_datasets, list_models
 from .model.noise import CheckpointCorrelation, Heteroscedasticity, Noise
 from .model.pooling import Pooling
@@ -84,7 +85,7 @@ __all__ = [
     "CrossRegret",
     "Decision",
     "Diagnostics",
-    "Drift",
+    "Discrepancy",
     "EmpiricalFrontier",
     "ExpandingWindow",
     "ExponentReconciliation",
@@ -142,6 +143,7 @@ __all__ = [
     "isoflop_parabolas",
     "law",
     "laws",
+    "learn_prior",
     "leave_scale_out",
     "list_datasets",
     "list_laws",

@@ -122,6 +122,10 @@ def _is_page(path: Path) -> bool:
     return b": compute-optimal plans" in _begin(path)
 
 
+def _is_learnt_card(path: Path) -> bool:
+    return b'why = "learnt from ' in path.read_bytes()
+
+
 def _is_store_of_draws(path: Path) -> bool:
     return _begin(path).startswith(FIRST_LINE_OF_DRAWS)
 
@@ -156,6 +160,7 @@ REPORT = Output(
     },
 )
 FORECASTS = Output("forecasts", {".json": _has("format", "content", "sha256")})
+LEARNT_CARD = Output("a card with learnt priors", {".toml": _is_learnt_card})
 FIGURE = Output("a figure", dict.fromkeys((".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp"), _any))
 DRAWS = Output("a store of draws", {"": _is_store_of_draws})
 RESULTS = Output("a store of results", {"": _is_store_of_results})

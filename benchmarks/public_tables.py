@@ -75,6 +75,12 @@ class Tables:
         kept = (table["family"] == family) & (table["val_data"] == val_data)
         return load(table.loc[kept, ["run", "n_params", "tokens", "loss"]])
 
+    def families(self, name: str, kept: str) -> dict[str, bs.Runs]:
+        """Return the rows of a table that meet a condition, by family."""
+        table = self.read(name, n_params="params").query(kept)
+        columns = ["run", "n_params", "tokens", "loss"]
+        return {str(family): load(part[columns]) for family, part in table.groupby("family")}
+
     def curves(self) -> Iterator[tuple[str, bs.Runs]]:
         table = self.read("revisiting_lang")
         for name, curve in table.groupby("run", sort=False):

@@ -114,7 +114,7 @@ def by_size(kind: str, size: int) -> None:
     print(json.dumps(facts))
 
 
-REFITTED = ("chinchilla", "coupled", "chinchilla-drift")
+REFITTED = ("chinchilla", "coupled", "coupled-discrepancy")
 SIMULATED = REFITTED[:1]
 
 
@@ -164,7 +164,7 @@ def allocation(repeats: int = 5) -> dict[str, float]:
         return 6 * n_params * n_tokens
 
     fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    drifting = bs.fit("chinchilla-drift", "chinchilla", seed=1, progress=False)
+    departing = bs.fit("coupled-discrepancy", "chinchilla", seed=1, progress=False)
     budgets = np.geomspace(1e18, 1e26, 100)
     family = ShapeFamily(aspect=128, vocab_size=50257, n_ctx=2048)
     contenders = {
@@ -172,7 +172,7 @@ def allocation(repeats: int = 5) -> dict[str, float]:
         "FLOP of shapes, searched": (fit, ShapedCost(family=family)),
         "training and serving, searched": (fit, Lifetime(Serving(n_tokens="1B"))),
         "a function of one's own, searched": (fit, own),
-        "6ND, of a law that drifts": (drifting, six_nd),
+        "6ND, with a discrepancy": (departing, six_nd),
     }
     found = {}
     for name, (source, cost) in contenders.items():

@@ -21,7 +21,7 @@ CASES = SHARED.parent / "cases"
 
 SLOW_FIXTURES = {
     "compared",
-    "drifting",
+    "departing",
     "three",
     "repeating",
     "of_curves",
@@ -57,7 +57,7 @@ SLOW_EXAMPLES = {
 
 QUICK_MODELS = {
     "chinchilla",
-    "chinchilla-drift",
+    "coupled-discrepancy",
     "chinchilla-pooled",
     "data-constrained",
     "power-law-floor",

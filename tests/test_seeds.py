@@ -35,6 +35,7 @@ USES = {
     "validation/sbc": {"SIMULATION", "UNIFORM_RANKS"},
     "inference/numpyro": {"STARTS"},
     "inference/assemble": {"UNSEEN"},
+    "inference/learn_prior": {"PRIOR"},
     "forecasting/posterior": {"FORECAST_LAWS"},
     "forecasting/forecast": {"FORECAST_POINTS"},
 }

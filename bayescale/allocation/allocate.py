@@ -252,8 +252,8 @@ class Allocation(Result):
                 found.append(
                     f"Far beyond the data: {worst} the largest run. "
                     + (
-                        "The intervals assume that the elasticities drift beyond the data as they "
-                        "do within it."
+                        "The intervals assume that losses depart from the law beyond the data as "
+                        "they do within it and in public sweeps."
                         if self.source.has_discrepancy
                         else "The intervals assume that the law holds that far; they do not "
                         "include misfit of the law."

@@ -72,8 +72,8 @@ class Inverse:
         """Return the inverse problems of a curve."""
         alone = (
             None
-            if curve.drift is None
-            else cls.of(replace(curve, drift=None, walks=None), split, cost, limits, draw)
+            if curve.discrepancy is None
+            else cls.of(replace(curve, discrepancy=None, slopes=None), split, cost, limits, draw)
         )
         return cls(curve, split, curve.pointwise(split), cost, limits, draw, alone)
 

@@ -21,11 +21,11 @@ from bayescale.backend.unconstrained import (
     steps_of,
     variables_of,
 )
-from bayescale.backend.whitening import Expansion, differences_of, standard_walks
+from bayescale.backend.whitening import Expansion, differences_of, seen_slopes
 from bayescale.data.levels import Sizes, level_dim
 from bayescale.laws import Values
 from bayescale.model.card import Model
-from bayescale.model.discrepancy import CELLS, SCALE, WALKS
+from bayescale.model.discrepancy import CELLS, SCALES, SLOPES
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -71,6 +71,8 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     """
     import pymc as pm
     import pytensor.tensor as pt
+
+    from bayescale.backend.conditional import Conditional
 
     law, rows = model.law, Rows(model)
     with pm.Model() as built:
@@ -143,19 +145,21 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             {**found.parameters, law.response: found.of_law},
             {**overall, **coordinates},
         )
-        mean = found.log_mean
+        residuals = log_response - found.log_mean
         if model.discrepancy is not None:
-            scale, modes = others[SCALE], runs[rows.modes]
-            # Not as matrix products: BLAS is called through Python here, and is no faster.
-            left = (modes * (log_response - mean)).sum(axis=-1)
-            walks, log_sharper = standard_walks(
-                scale, others["sigma"], modes, left, pm.Flat(WALKS, shape=room[WALKS])
+            coordinates_of_slopes, residuals, log_sharper = seen_slopes(
+                others,
+                runs[rows.modes],
+                runs[rows.growth][:, 0],
+                runs[rows.factor],
+                residuals,
+                pm.Flat(SLOPES, shape=room[SLOPES]),
+                Conditional(),
             )
-            pm.Potential("walks_before_runs", (log_sharper - 0.5 * walks**2).sum())
-            mean = mean + scale * (walks[:, None] * modes).sum(axis=0)
+            pm.Potential("seen_slopes", log_sharper - 0.5 * (coordinates_of_slopes**2).sum())
         facts = {name: runs[row] for name, row in rows.noise.items()}
         noise = NoiseOfRuns(noise=model.noise, values=others, amount=amount, facts=facts)
-        pm.Potential("log_response", noise.log_density(log_response - mean).sum())
+        pm.Potential("log_response", noise.log_density(residuals).sum())
     return built
 
 
@@ -185,9 +189,7 @@ def parameters_from_draws(
         found, _ = differences_of(model, wide, overall, design.placed, design.expansions, free)
         free |= found
     if model.discrepancy is not None:
-        modes, left = design.matrix[Rows(model).modes], _left(model, design, overall, free)
-        # In units of their scale, to be combined with the unidentified directions (`labelled`).
-        free[WALKS], _ = standard_walks(wide[SCALE], wide["sigma"], modes, left, free[WALKS])
+        free[SLOPES] = _slopes(model, design, overall, wide, free)
     in_units = {
         name: value * design.scale.response if model.priors[name].relative_to else value
         for name, value in coordinates.items()
@@ -212,7 +214,7 @@ def position_of(
     scalars = {name: float(x.item()) for name, x in found.items() if name in model.all_priors}
     at = starting_point(model, scalars, design.sizes)
     # Group effects are affine in their steps; given the effects, so are the walks in theirs.
-    for names in ([effect.effect for effect in model.effects], [WALKS]):
+    for names in ([effect.effect for effect in model.effects], [SLOPES]):
         shapes = {name: at[name].shape for name in names if name in at}
         if not shapes:
             continue
@@ -233,27 +235,37 @@ def position_of(
     return at
 
 
-def _left(
-    model: Model, design: Design, natural: Values, differences: Values
+def _slopes(
+    model: Model, design: Design, natural: Values, others: Values, free: Values
 ) -> NDArray[np.float64]:
-    """Return the residuals from the law, projected on the modes, for `standard_walks`."""
-    rows = Rows(model)
-    modes, log_response = design.matrix[rows.modes], design.matrix[rows.response]
+    """Return the coordinates of the slopes, from natural parameters and whitened steps."""
+    from bayescale.backend.conditional import conditional
+
+    matrix, rows = design.matrix, Rows(model)
     if model.grouping:
         room = dict(design.sizes)[model.grouping]
         natural = {n: np.broadcast_to(x, (*x.shape[:-1], room)) for n, x in natural.items()}
-    count = np.broadcast_shapes(*(x.shape for x in natural.values()))[-2]
+    count = free[SLOPES].shape[-2]
     # In blocks of draws, to bound memory.
-    parts = np.array_split(np.arange(count), 1 + count * len(log_response) // _AT_ONCE)
+    parts = np.array_split(np.arange(count), 1 + count * matrix[rows.modes].size // _AT_ONCE)
     found = []
     for part in parts:
         there = at_runs(
             model,
             {name: x[..., part, :] for name, x in natural.items()},
-            {e.effect: differences[e.effect][..., part, :] for e in model.effects},
+            {e.effect: free[e.effect][..., part, :] for e in model.effects},
             design.placed,
         )
-        found.append((log_response - there.log_mean) @ modes.T)
+        coordinates, *_ = seen_slopes(
+            {name: others[name][..., part, :] for name in (*SCALES, "sigma")},
+            matrix[rows.modes],
+            matrix[rows.growth][:, 0],
+            matrix[rows.factor],
+            matrix[rows.response] - there.log_mean,
+            free[SLOPES][..., part, :],
+            conditional,
+        )
+        found.append(coordinates)
     return np.concatenate(found, axis=-2)
 
 
@@ -280,13 +292,13 @@ def labelled(
             ("chain", "draw", dim),
             found[effect.effect][..., : len(labels)],
         )
-    if design.turn is not None:
-        # Replace the component of prior draws in the identified subspace by the posterior draws.
-        steps = rng.standard_normal((chains, count, len(design.turn)))
-        steps += (found[WALKS] - steps @ design.turn) @ design.turn.T
-        columns[WALKS] = (
+    if model.discrepancy is not None and design.modes is not None:
+        # The runs say nothing of the other slopes, given these: they are drawn, not sampled.
+        rough, smooth = (found[name] for name in SCALES)
+        slopes = model.discrepancy.given(design.modes, found[SLOPES], rough, smooth, rng)
+        columns[SLOPES] = (
             ("chain", "draw", "axis", "cell"),
-            steps.reshape(chains, count, -1, 2 * CELLS),
+            slopes.reshape(chains, count, -1, 2 * CELLS),
         )
     return xr.Dataset(columns, coords=coordinates)
 
@@ -328,9 +340,9 @@ def draw_prior(
     drawn = {name: np.concatenate([k[name] for k in kept])[:size] for name in kept[0]}
     if model.groupings and not sizes:
         return drawn
-    scales = model.step_scales(drawn)
+    scales = model.step_scales({name: x[:, None] for name, x in drawn.items()})
     for name, shape in steps_of(model, sizes).items():
-        scale = 1.0 if name == WALKS else np.broadcast_to(scales[name], (size,))[:, None]
+        scale = 1.0 if name == SLOPES else scales[name]
         drawn[name] = scale * rng.standard_normal((size, *shape))
     for effect in model.effects:
         drawn[effect.effect] = effect.expected(drawn, drawn) + drawn[effect.effect]

@@ -108,7 +108,8 @@ class FilterSlopes(Op):
             storage[0] = found
 
 
-def _in_numba(op: type[Op], function: Any) -> None:
+def compile_plainly(op: type[Op], function: Any) -> None:
+    """Have Numba compile an operation from a function of plain loops."""
     # PyTensor keeps machine code on disk by the name of the operation and this version.
     code = function.__code__
     parts = repr((code.co_code, code.co_consts, code.co_names)).encode()
@@ -120,8 +121,8 @@ def _in_numba(op: type[Op], function: Any) -> None:
     basic.register_funcify_default_op_cache_key(op)(funcify)  # type: ignore[no-untyped-call]
 
 
-_in_numba(Filter, _forward)
-_in_numba(FilterSlopes, _backward)
+compile_plainly(Filter, _forward)
+compile_plainly(FilterSlopes, _backward)
 
 
 def register_in_jax() -> None:

@@ -15,7 +15,7 @@ from bayescale.data.levels import Levels, Sizes, column_of, padded
 from bayescale.data.runs import Runs
 from bayescale.laws import Law
 from bayescale.model.card import Model
-from bayescale.model.discrepancy import MODES
+from bayescale.model.discrepancy import MODES, Modes
 
 TYPICAL = "typical"
 """Name of the row of the typical response, where a model states its floor."""
@@ -92,9 +92,8 @@ class Design:
         Inputs and levels of the runs.
     expansions
         Gaussian approximation of the likelihood of group effects, by grouping factor.
-    turn
-        Orthonormal basis of the identified directions of the discrepancy, one per column, if the
-        model has a discrepancy.
+    modes
+        The identified directions of the discrepancy, if the model has one.
     """
 
     matrix: NDArray[np.float64]
@@ -102,7 +101,7 @@ class Design:
     levels: Mapping[str, Levels]
     placed: Placed
     expansions: Mapping[str, Expansion]
-    turn: NDArray[np.float64] | None
+    modes: Modes | None
 
     @classmethod
     def of(cls, model: Model, runs: Runs) -> "Design":
@@ -110,7 +109,7 @@ class Design:
         law, scale, rows = model.law, Scale.of(model, runs), Rows(model)
         levels = {column: Levels.of(runs, column) for column in model.groupings}
         placed = _placed(model, runs, scale, levels)
-        turn, modes = model.discrepancy.modes(placed.log_inputs) if model.discrepancy else (None, 0)
+        modes = model.discrepancy.modes(placed.log_inputs) if model.discrepancy else None
         matrix = np.zeros((rows.count, len(runs)))
         for name, row in rows.inputs.items():
             matrix[row] = placed.log_inputs[name]
@@ -124,9 +123,11 @@ class Design:
                 matrix[row] = facts[name]
         for name, values in model.noise.facts(runs).items():
             matrix[rows.noise[name]] = values
-        matrix[rows.modes] = modes
+        if modes:
+            matrix[rows.modes], matrix[rows.growth] = modes.rows, modes.growth[:, None]
+            matrix[rows.factor, : modes.factor.shape[1]] = modes.factor
         blank = cls(
-            matrix=matrix, scale=scale, levels=levels, placed=placed, expansions={}, turn=turn
+            matrix=matrix, scale=scale, levels=levels, placed=placed, expansions={}, modes=modes
         )
         return blank.observing(model, log(runs.column(law.response) / scale.response))
 
@@ -203,8 +204,8 @@ class Rows:
         If the model states its floor, rows of the typical response in its unit (`TYPICAL`) and of
         each argument of the prior on the floor, the same for every run. Since they are data, one
         compiled model serves every table and every value of the floor.
-    modes
-        Rows of the modes of the discrepancy.
+    modes, growth, factor
+        Rows of the modes of the discrepancy (`Modes`); the factor is padded with zeros.
     count
         Number of rows.
     """
@@ -229,4 +230,5 @@ class Rows:
         self.centres = take(law.inputs if model.grouping else ())
         self.noise = take(model.noise.rows)
         self.floor = take((TYPICAL, *model.floor.distribution()[1]) if model.floor else ())
-        self.modes = several(MODES if model.discrepancy else 0)
+        modes = MODES if model.discrepancy else 0
+        self.modes, self.growth, self.factor = (several(modes) for _ in range(3))

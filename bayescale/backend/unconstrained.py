@@ -9,7 +9,7 @@ import numpy as np
 from bayescale.data.levels import Sizes
 from bayescale.laws import Value, Values
 from bayescale.model.card import Model
-from bayescale.model.discrepancy import MODES, WALKS
+from bayescale.model.discrepancy import MODES, SLOPES
 
 TOTAL, ODDS = "log_total_elasticity", "log_odds_of_elasticities"
 """Names of the variables behind two elasticities that runs along one line do not separate."""
@@ -69,7 +69,7 @@ def steps_of(model: Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the (nearly) standard normal variables of a model, by name."""
     room = dict(sizes)
     effects = {effect.effect: (room[effect.by],) for effect in model.effects}
-    return {**effects, **({WALKS: (MODES,)} if model.discrepancy else {})}
+    return {**effects, **({SLOPES: (MODES,)} if model.discrepancy else {})}
 
 
 def starting_point(

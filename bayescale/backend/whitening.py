@@ -8,12 +8,12 @@ is not Gaussian. The parametrisation is centred for effects that the runs determ
 for those that they do not, and decorrelated for those determined only in combination, such as the
 floor and terms of a loss at its centre.
 
-The walks of a discrepancy enter the log response linearly and their modes are orthogonal over the
-runs, so each has a conditional mean and standard deviation given the law. This removes the
-posterior correlation of the walks with the parameters of the law.
+The slopes of a discrepancy enter the log response linearly, so that, under the same approximation,
+those that the runs see are Normal given the law. Sampled as their whitened residuals, they have no
+posterior correlation with each other or with the parameters of the law.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,23 +130,41 @@ def differences_of(
     return found, log_density
 
 
-def standard_walks(scale: Any, sigma: Any, modes: Any, left: Any, steps: Any) -> tuple[Any, Any]:
-    """Return standardised walks from whitened steps, and the log Jacobian of each mode.
+def seen_slopes(
+    values: Values,
+    modes: Any,
+    growth: Any,
+    factor: Any,
+    residuals: Any,
+    steps: Any,
+    conditional: Callable[..., Any],
+) -> tuple[Any, Any, Any]:
+    """Return the standardised coordinates of a discrepancy's slopes, from whitened steps.
 
     Parameters
     ----------
-    scale, sigma
-        Scale of the walks, and residual scale.
-    modes
-        Value of each mode at each run, one row per mode.
-    left
-        Residuals from the law, projected on each mode.
+    values
+        Scales of the discrepancy, and residual scale.
+    modes, growth, factor
+        The modes (`Modes`), one row per mode.
+    residuals
+        Residuals from the law, with the run along the last axis.
     steps
-        Whitened steps, one per mode.
+        Whitened steps, with the mode along the last axis.
+    conditional
+        ``backend.conditional.conditional``, or the operation of a graph.
+
+    Returns
+    -------
+    coordinates, residuals, log_sharper
+        The coordinates; the residuals from the law and its discrepancy; and the log Jacobian.
     """
-    gain = scale / sigma**2
-    sharper = 1.0 + scale * gain * (modes**2).sum(axis=-1)
-    return (gain * left / sharper + steps / np.sqrt(sharper)), -0.5 * np.log(sharper)
+    scale = np.sqrt(values["rough"] ** 2 + values["smooth"] ** 2 * growth)
+    # Not as matrix products: BLAS is called through Python in the sampler, and is no faster.
+    score = (residuals[..., None, :] * modes).sum(axis=-1) / values["sigma"]
+    coordinates, log_sharper = conditional(scale / values["sigma"], score, steps, factor)
+    departure = ((scale * coordinates)[..., None] * modes).sum(axis=-2)
+    return coordinates, residuals - departure, -log_sharper
 
 
 def leads(model: Model, of: str, column: str) -> bool:

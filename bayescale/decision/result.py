@@ -209,11 +209,7 @@ class Decision(Result):
                 found.append(
                     f"Far beyond the data: the plan is {format_number(times, 2)} times the largest "
                     "run, and regret does not include misfit of the law there"
-                    + (
-                        " beyond the drift of its elasticities."
-                        if self.source.has_discrepancy
-                        else "."
-                    )
+                    + (" beyond its discrepancy." if self.source.has_discrepancy else ".")
                 )
         if self.no_optimum:
             found.append(

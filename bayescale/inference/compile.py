@@ -120,14 +120,15 @@ def lower_logp(
     from pymc.pytensorf import compile as compile_graph
     from pytensor.graph.replace import clone_replace
 
-    from bayescale.backend.filtering import register_in_jax
+    from bayescale.backend import conditional, filtering
 
     values = _values_of(built)
     position, entries = _entries_of_position(values, start)
     data = pt.matrix(data_name, shape=(built[data_name].get_value().shape[0], None))
     outputs = clone_replace([built.logp()], {**entries, built[data_name]: data})
     found = jax.config.jax_enable_x64
-    register_in_jax()
+    filtering.register_in_jax()
+    conditional.register_in_jax()
     # Constants must be 64-bit, whatever precision the rest of the process uses.
     with built, jax.enable_x64(True):
         function = compile_graph([position, data], outputs, mode="JAX")

@@ -15,7 +15,7 @@ from bayescale.inference.checkpoint import DrawStore, Place, holds_draws
 from bayescale.inference.multimodal import mixed
 from bayescale.laws import law as find_law
 from bayescale.model.card import Model
-from bayescale.model.discrepancy import WALKS
+from bayescale.model.discrepancy import SLOPES
 from bayescale.posterior.fit import LEVELS, Fit
 
 _GROUPS = ("posterior", "sample_stats", "runs")
@@ -164,7 +164,7 @@ def _card_from(content: Mapping[str, Any], path: Path) -> Model:
 def _check_whole(fit: Fit, path: str | Path) -> None:
     expected = {*fit.law.parameters, *fit.model.all_priors}
     if fit.model.discrepancy is not None:
-        expected.add(WALKS)
+        expected.add(SLOPES)
     expected |= {effect.effect for effect in fit.model.effects}
     found = set(map(str, fit.posterior.data_vars))
     if found != expected:

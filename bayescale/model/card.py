@@ -10,13 +10,13 @@ from bayescale.data.toml_file import check_content, read_card
 from bayescale.errors import CardError, quoted, refuse_unknown
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
-from bayescale.model.discrepancy import SCALE, WALKS, Drift
+from bayescale.model.discrepancy import SLOPES, Discrepancy
 from bayescale.model.floor import check_floor
 from bayescale.model.noise import Noise
 from bayescale.model.pooling import Pooling
 from bayescale.model.priors import Prior, check_priors, prior_from_dict
 
-DEFAULT_CARD = "chinchilla-drift"
+DEFAULT_CARD = "coupled-discrepancy"
 """Default card; its intervals include model discrepancy outside the range of the runs."""
 
 _REQUIRED = ("law", "priors", "noise")
@@ -85,7 +85,7 @@ class Model:
     priors: Mapping[str, Prior]
     noise: Noise
     floor: Prior | None = None
-    discrepancy: Drift | None = None
+    discrepancy: Discrepancy | None = None
     pooling: tuple[Pooling, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     id: str = "unnamed"
@@ -101,7 +101,7 @@ class Model:
             priors: Mapping[str, Prior],
             noise: Noise,
             floor: Prior | None = None,
-            discrepancy: Drift | None = None,
+            discrepancy: Discrepancy | None = None,
             pooling: tuple[Pooling, ...] = (),
             inputs: Mapping[str, str] = ...,
             id: str = "unnamed",
@@ -169,7 +169,7 @@ class Model:
         """The priors on noise, discrepancy and group effects."""
         return {
             **self.noise.all_priors,
-            **({SCALE: self.discrepancy.scale} if self.discrepancy else {}),
+            **(self.discrepancy.scales if self.discrepancy else {}),
             **{name: prior for p in self.effects for name, prior in p.priors.items()},
         }
 
@@ -235,7 +235,7 @@ class Model:
             Values of the unknowns of `other_priors`, by name.
         """
         scales = {effect.effect: effect.scale(values) for effect in self.effects}
-        return scales | ({WALKS: values[SCALE]} if self.discrepancy else {})
+        return scales | ({SLOPES: 1.0} if self.discrepancy else {})
 
     @property
     def n_free(self) -> int:
@@ -284,7 +284,7 @@ class Model:
             floor=prior_from_dict(content["floor"], f"{where}: floor")
             if "floor" in content
             else None,
-            discrepancy=Drift.from_dict(content["discrepancy"], f"{where}: discrepancy")
+            discrepancy=Discrepancy.from_dict(content["discrepancy"], f"{where}: discrepancy")
             if "discrepancy" in content
             else None,
             pooling=tuple(

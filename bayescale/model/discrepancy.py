@@ -1,14 +1,15 @@
-"""Model discrepancy: the elasticities of a law drift away from the centre of the runs.
+"""Model discrepancy: how ln L departs from a law, away from the centre of the runs.
 
 Every closed-form law is misspecified somewhere, and a posterior that ignores this is overconfident
-about larger runs. Here ln L departs smoothly from the law in every direction of (ln N, ln D): along
-each of several axes the curvature of the departure is a random walk away from the reference point.
-The scale of the walks per e-fold is estimated from the runs: it is small where they follow the law
-and large where they do not, and it widens the intervals of extrapolations.
+about larger runs. Here ln L departs from the law along several axes of (ln N, ln D) by random
+walks that start at the centre of the runs. A rough part is there at once beyond the runs: budgets
+that are tuned a little better or worse than their neighbours. A smooth part bends and goes on: a
+law of another shape. Both shrink with scale as the elasticities of laws do. The scale of each part
+is estimated from the runs, with a prior learnt from public sweeps.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale._portable import rounded
-from bayescale.errors import CardError, quoted
+from bayescale.errors import CardError, quoted, refuse_unknown
 from bayescale.laws import Law, Value, Values
 from bayescale.laws.dispatch import larger
 from bayescale.model.priors import Prior, prior_from_dict
 
 _HALF = float(np.sqrt(0.5))
 
-CELL = 1.0
-"""Length, in ln units, of the cells within which the curvature changes at a constant rate."""
-
 CELLS = 14
-"""Cells on each side of the centre: a factor of a million. The curvature is constant beyond."""
+"""Knots on each side of the centre, one e-fold apart: a factor of a million. Walks stand still
+beyond."""
+
+DECAY = 0.3
+"""Rate, per e-fold of an input, at which slopes shrink with scale. The elasticities of a law shrink
+at the rates k alpha and k beta, which are near 0.3 in public sweeps: with slopes that did not, the
+departure would outgrow what there is to gain, and many draws would have no optimum."""
 
 AXES: Mapping[str, Mapping[str, float]] = {
     "compute": {"n_params": _HALF, "n_tokens": _HALF},
@@ -35,59 +39,104 @@ AXES: Mapping[str, Mapping[str, float]] = {
 }
 """Axes that combine inputs, with the weight of each; every input is also an axis."""
 
-MODES = 16
-"""Number of modes of the walks that are sampled: on public tables the remaining ones together
-change no run by more than 0.3 % for a large drift (0.02), and by 0.01 % for a typical one."""
+SCALES = ("rough", "smooth")
+"""The scales of a discrepancy."""
+
+MODES = 28
+"""Number of modes of the walks that are sampled: all that runs within a factor of 1,000 see."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Modes:
+    """The directions of the slopes that the runs see.
+
+    In the orthogonal basis `turn`, the coordinates of the slopes are independent a priori, and
+    together they determine the departure at all runs.
+
+    Attributes
+    ----------
+    turn
+        Directions as columns over axes and cells.
+    growth
+        Variance of each coordinate for ``rough = 0`` and ``smooth = 1``. It is descending.
+    rows
+        The effect of each direction at every run.
+    factor
+        A factor of the Gram matrix of the effects, with at most as many columns as runs.
+    """
+
+    turn: NDArray[np.float64]
+    growth: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    factor: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drift:
-    """A drift of the elasticities: a smooth departure of ln L from a law.
+class Discrepancy:
+    """A departure of ln L from a law: a local linear trend along axes of (ln N, ln D).
 
-    Along each axis the curvature of the departure changes at a rate that is constant in cells of
-    one e-fold and independent between them, so that the departure is a discrete, twice integrated
-    Wiener process. It vanishes at the centre together with its slope and curvature, and has a
-    standard deviation of ``scale h**2.5 / sqrt(20)`` at h e-folds along one axis. The sum over
-    axes in evenly spaced directions is close to an isotropic random field.
+    Along each axis, and on each side of the centre, the departure has a slope that is linear
+    between knots, one e-fold apart, and zero at the centre. At a knot it is a level that is itself
+    a random walk, plus independent noise: ``slope[k] = level[k] + rough * z[k]`` and
+    ``level[k] = level[k - 1] + smooth * w[k]``, with z and w standard normal, times
+    ``exp(-DECAY * x)``, where x is the mean of the logs of the axis's inputs at the knot, relative
+    to the centre. Axes are independent and add up: the sum over axes in evenly spaced directions is
+    close to an isotropic random field, but for the decay.
 
     Attributes
     ----------
     axes
         ``"compute"``, ``"tokens_per_param"``, or inputs of the law.
-    scale
-        Prior of the scale of all walks: the standard deviation of the change of curvature, of ln
-        L over ln units, across one e-fold.
+    rough
+        Prior of the scale of the noise of the slopes, in ln L per e-fold along an axis. Near the
+        centre, the departure that follows from it grows with the square root of the distance, so
+        that the variogram of this part of the field is proportional to the distance.
+    smooth
+        Prior of the scale of the walk of the level, in ln L per e-fold, over one e-fold. Near the
+        centre, the departure that follows from it grows with the distance to the power 1.5.
 
     Examples
     --------
     >>> import bayescale as bs
     >>> from dataclasses import replace
-    >>> drift = bs.load_model("chinchilla-drift").discrepancy
-    >>> bs.load_model("coupled").discrepancy is None
+    >>> model = bs.load_model("coupled-discrepancy")
+    >>> list(model.discrepancy.scales)
+    ['rough', 'smooth']
+    >>> replace(model, id="law alone", discrepancy=None).discrepancy is None
     True
-    >>> replace(bs.load_model("coupled"), id="coupled-drift", discrepancy=drift).n_free
-    8
 
     Notes
     -----
-    Sources: Wahba 1978, doi:10.1111/j.2517-6161.1978.tb01050.x, for the process (its posterior
-    mean is a quintic smoothing spline); Matheron 1973, doi:10.2307/1425829, for fields as sums
-    over lines; Kennedy and O'Hagan 2001, doi:10.1111/1467-9868.00294, for model discrepancy.
+    Sources: Harvey 1989, doi:10.1017/CBO9781107049994, for the local linear trend; Matheron 1973,
+    doi:10.2307/1425829, for fields as sums over lines; Kennedy and O'Hagan 2001,
+    doi:10.1111/1467-9868.00294, for model discrepancy.
     """
 
     axes: tuple[str, ...]
-    scale: Prior
+    rough: Prior
+    smooth: Prior
 
     def __post_init__(self) -> None:
         if not self.axes or len(set(self.axes)) < len(self.axes):
             raise CardError(
                 f"discrepancy: found axes = {list(self.axes)}, expected one or more, each once."
             )
-        if not isinstance(self.scale, Prior) or self.scale.support != "positive":
-            raise CardError(
-                f"discrepancy.scale: found {quoted(self.scale)}, "
-                "expected a prior on a positive quantity."
-            )
+        for name, prior in self.scales.items():
+            if not isinstance(prior, Prior) or prior.support != "positive":
+                raise CardError(
+                    f"discrepancy.{name}: found {quoted(prior)}, "
+                    "expected a prior on a positive quantity."
+                )
+
+    @property
+    def scales(self) -> dict[str, Prior]:
+        """The prior of each scale."""
+        return {"rough": self.rough, "smooth": self.smooth}
+
+    def scaled(self, priors: Mapping[str, Prior]) -> "Discrepancy":
+        """Return the same process with other priors of its scales; those not given are kept."""
+        kept = {**self.scales, **priors}
+        return replace(self, rough=kept["rough"], smooth=kept["smooth"])
 
     def check(self, law: Law) -> None:
         """Raise CardError unless every axis is valid for a law."""
@@ -99,131 +148,187 @@ class Drift:
                     f"{law.name} is of {', '.join(law.inputs)}."
                 )
 
-    def departure(self, log_inputs: Values, walks: xr.DataArray) -> Value:
+    def departure(self, log_inputs: Values, slopes: xr.DataArray) -> Value:
         """Return the departure of ln L from the law.
 
         Parameters
         ----------
         log_inputs
             Logarithms of the inputs relative to the reference point.
-        walks
-            Draws of the scale times the steps of the walks, along ``axis`` and ``cell``: first
-            the cells above the centre, then those below.
+        slopes
+            Draws of the slopes at the knots before their decay, along ``axis`` and ``cell``: first
+            the knots above the centre, then those below.
         """
         positions = [_position(axis, log_inputs) for axis in self.axes]
-        if any(set(walks.dims) & set(getattr(x, "dims", ())) for x in positions):
-            return sum(_along(walks.isel(axis=i), x) for i, x in enumerate(positions))
+        if any(set(slopes.dims) & set(getattr(x, "dims", ())) for x in positions):
+            scaled = slopes * xr.DataArray(self._shares(), dims=("axis", "cell"))
+            return sum(_along(scaled.isel(axis=i), x) for i, x in enumerate(positions))
         # Inputs shared by all draws: a single matrix product.
         places = xr.broadcast(*map(xr.DataArray, log_inputs.values()))
         flat = {name: x.to_numpy().ravel() for name, x in zip(log_inputs, places, strict=True)}
         shape = (len(self.axes), 2 * CELLS, *places[0].shape)
-        bends = xr.DataArray(
-            self.bends(flat).reshape(shape),
+        effects = xr.DataArray(
+            self.effects(flat).reshape(shape),
             dims=("axis", "cell", *places[0].dims),
             coords=places[0].coords,
         )
-        return xr.dot(walks, bends, dim=("axis", "cell"), optimize=True)
+        return xr.dot(slopes, effects, dim=("axis", "cell"), optimize=True)
 
-    def bends(self, log_inputs: Values) -> NDArray[np.float64]:
-        """Return the design matrix of the cells: the effect of a unit step at each input.
+    def effects(self, log_inputs: Values) -> NDArray[np.float64]:
+        """Return the design matrix of the slopes: the effect of each at each input.
 
-        It has one row per axis and cell, in the order of the walks, so that the departures of
-        many draws are one matrix product.
+        It has one row per axis and cell, so that the departures of many draws are one matrix
+        product.
         """
-        starts = CELL * np.arange(CELLS)[:, None]
+        knots = np.arange(1, CELLS + 1)[:, None]
         positions = [_position(axis, log_inputs) for axis in self.axes]
-        return np.vstack([_bend(side * x - starts) for x in positions for side in (1.0, -1.0)])
+        effects = [_ramp(side * x - knots) for x in positions for side in (1.0, -1.0)]
+        return np.vstack(effects) * self._shares().ravel()[:, None]
 
-    def modes(self, log_inputs: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the directions of the walks that the runs identify best.
+    def _shares(self) -> NDArray[np.float64]:
+        """Return by how much slopes are smaller than near the centre, by axis and cell."""
+        knots = np.concatenate([np.arange(1, CELLS + 1), -np.arange(1, CELLS + 1)])
+        return np.exp(-np.outer([_decay(axis) for axis in self.axes], knots))
 
-        Steps are independent standard normals, and so are their coordinates in any orthogonal
-        basis. In the basis of the left singular vectors of the bends at the runs, a few
-        coordinates determine the departure at all runs, and they are independent in the likelihood.
+    def draw(self, rough: Any, smooth: Any, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return prior draws of the slopes, with axes and cells along the last axis.
 
-        Returns
-        -------
-        turn, rows
-            The first `MODES` directions as columns over cells, axis by axis; and the effect of
-            each at every run, as rows.
+        Parameters
+        ----------
+        rough, smooth
+            Draws of the scales.
+        rng
+            The generator of random numbers.
         """
-        bends = self.bends(log_inputs)
+        shape = (*np.shape(rough), 2 * len(self.axes), CELLS)
+        noise, steps = rng.standard_normal((2, *shape))
+        scales = (np.asarray(x)[..., None, None] for x in (rough, smooth))
+        of_noise, of_level = scales
+        slopes = of_noise * noise + of_level * steps.cumsum(axis=-1)
+        return np.asarray(slopes.reshape((*shape[:-2], -1)))
+
+    def given(
+        self,
+        modes: Modes,
+        coordinates: NDArray[np.float64],
+        rough: NDArray[np.float64],
+        smooth: NDArray[np.float64],
+        rng: np.random.Generator,
+    ) -> NDArray[np.float64]:
+        """Return draws of all slopes given the coordinates of those that the runs see.
+
+        Parameters
+        ----------
+        modes
+            The modes.
+        coordinates
+            Standardised draws of the coordinates, with the mode along the last axis.
+        rough, smooth
+            Draws of the scales.
+        rng
+            The generator of random numbers.
+        """
+        slopes = self.draw(rough, smooth, rng)
+        variance = rough[..., None] ** 2 + smooth[..., None] ** 2 * modes.growth
+        # Matheron's rule: a prior draw, corrected by what it says otherwise about the modes.
+        gap = coordinates / np.sqrt(variance) - (slopes @ modes.turn) / variance
+        through = gap @ (self._growth() @ modes.turn).T
+        return (
+            slopes + rough[..., None] ** 2 * (gap @ modes.turn.T) + smooth[..., None] ** 2 * through
+        )
+
+    def modes(self, log_inputs: Values) -> Modes:
+        """Return the directions of the slopes that the runs see.
+
+        Parameters
+        ----------
+        log_inputs
+            Logarithms of the inputs of the runs relative to the reference point.
+        """
+        effects = self.effects(log_inputs)
         # From the smaller Gram matrix, since there may be thousands of runs.
-        _, ascending = np.linalg.eigh(bends @ bends.T)
-        turn = ascending[:, : -MODES - 1 : -1]
+        _, ascending = np.linalg.eigh(effects @ effects.T)
+        seen = ascending[:, : -MODES - 1 : -1]
+        growth, rotation = np.linalg.eigh(seen.T @ self._growth() @ seen)
+        turn = seen @ rotation[:, ::-1]
         # Singular vectors are unique up to sign; resumed chains need the same sign.
         turn = turn * np.where(turn.sum(axis=0) < 0, -1.0, 1.0)
+        rows = turn.T @ effects
+        factor = np.linalg.qr(rows.T, mode="r").T
         # Rounded to about a millionth, since the last digits of LAPACK depend on the processor.
-        return turn, rounded(turn.T @ bends, 2.0**-20)
+        growth, rows, factor = (rounded(x, 2.0**-20) for x in (growth[::-1], rows, factor))
+        return Modes(turn=turn, growth=growth, rows=rows, factor=factor)
+
+    def _growth(self) -> NDArray[np.float64]:
+        """Return the covariance of the slopes for ``rough = 0`` and ``smooth = 1``."""
+        steps = np.minimum.outer(np.arange(CELLS), np.arange(CELLS)) + 1.0
+        return np.asarray(np.kron(np.eye(2 * len(self.axes)), steps), dtype=np.float64)
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any], where: str) -> "Drift":
-        """Build a drift from a card's table."""
+    def from_dict(cls, content: Mapping[str, Any], where: str) -> "Discrepancy":
+        """Build a discrepancy from a card's table."""
         axes = content.get("axes")
         if not isinstance(axes, list) or not all(isinstance(axis, str) for axis in axes):
             raise CardError(
                 f"{where}: found axes = {quoted(axes)}, expected a list of names of axes."
             )
-        unknown = set(content) - {"axes", "scale"}
-        if unknown:
-            raise CardError(
-                f"{where}: found the unknown key {quoted(min(unknown))}; the keys are axes "
-                "and scale."
-            )
-        return cls(
-            axes=tuple(axes),
-            scale=prior_from_dict(content.get("scale"), f"{where}.scale"),
-        )
+        refuse_unknown(content, {"axes", *SCALES}, where)
+        rough, smooth = (prior_from_dict(content.get(n), f"{where}.{n}") for n in SCALES)
+        return cls(axes=tuple(axes), rough=rough, smooth=smooth)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the drift as a card states it."""
-        return {"axes": list(self.axes), "scale": self.scale.to_dict()}
+        """Return the discrepancy as a card states it."""
+        scales = {name: prior.to_dict() for name, prior in self.scales.items()}
+        return {"axes": list(self.axes), **scales}
 
 
-SCALE = "drift"
-"""Name of the scale of the walks."""
+SLOPES = "slopes"
+"""Name of the slopes of the departure before their decay, in ln L per e-fold along an axis."""
 
-WALKS = "walks"
-"""Name of the standardised steps of the walks."""
+MEANINGS: Mapping[str, str] = {
+    "rough": "noise of the slope of ln L about that of the law, at each e-fold along an axis",
+    "smooth": "change of the slope of ln L, from that of the law, over one e-fold along an axis",
+}
+"""What each scale is a standard deviation of."""
 
 
 def _position(axis: str, log_inputs: Values) -> Value:
     return sum(power * log_inputs[name] for name, power in AXES.get(axis, {axis: 1.0}).items())
 
 
-def _along(steps: xr.DataArray, position: xr.DataArray) -> xr.DataArray:
+def _along(slopes: xr.DataArray, position: xr.DataArray) -> xr.DataArray:
     """Return the departure along one axis at positions that differ between draws."""
     sides = ((position, slice(CELLS)), (-position, slice(CELLS, None)))
     found: xr.DataArray = sum(
-        xr.apply_ufunc(_walked, steps.isel(cell=part), x, input_core_dims=[["cell"], []])
+        xr.apply_ufunc(_walked, slopes.isel(cell=part), x, input_core_dims=[["cell"], []])
         for x, part in sides
     )
     return found
 
 
-def _walked(steps: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the integrals of walks of the curvature: cubic within cells, quadratic beyond."""
-    none = np.zeros((*steps.shape[:-1], 1))
-    jerk = np.concatenate([steps, none], axis=-1) / np.sqrt(CELL)
-
-    def at_starts(change: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.concatenate([none, np.cumsum(change[..., :-1], axis=-1)], axis=-1)
-
-    curvature = at_starts(jerk * CELL)
-    slope = at_starts(curvature * CELL + jerk * CELL**2 / 2)
-    value = at_starts(slope * CELL + curvature * CELL**2 / 2 + jerk * CELL**3 / 6)
+def _walked(slopes: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return walks with given slopes at the knots, by distance from the centre."""
+    none = np.zeros((*slopes.shape[:-1], 1))
+    slopes = np.concatenate([none, slopes, none], axis=-1)
+    value = np.concatenate([none, np.cumsum(slopes[..., 1:] + slopes[..., :-1], axis=-1) / 2], -1)
     # The position of a draw without an optimum is NaN; any cell index will do.
-    cell = np.nan_to_num(np.clip(distance // CELL, 0, CELLS)).astype(np.intp)
-    inside = np.maximum(distance - cell * CELL, 0.0)
-    taylor = np.stack([value, slope, curvature / 2, jerk / 6], axis=-2)
-    shape = np.broadcast_shapes(taylor.shape[:-2], distance.shape)
-    taylor = np.broadcast_to(taylor, (*shape, *taylor.shape[-2:]))
-    cell = np.broadcast_to(cell, shape)[..., None, None]
-    a, b, c, d = np.moveaxis(np.take_along_axis(taylor, cell, axis=-1)[..., 0], -1, 0)
-    return np.asarray(a + inside * (b + inside * (c + inside * d)))
+    cell = np.nan_to_num(np.clip(distance // 1.0, 0, CELLS)).astype(np.intp)
+    inside = np.clip(distance - cell, 0.0, 1.0)
+    shape = np.broadcast_shapes(slopes.shape[:-1], distance.shape)
+    cell = np.broadcast_to(cell, shape)[..., None]
+    at_start, slope, next_slope = (
+        np.take_along_axis(np.broadcast_to(x, (*shape, CELLS + 2)), i, axis=-1)[..., 0]
+        for x, i in ((value, cell), (slopes, cell), (slopes, cell + 1))
+    )
+    return np.asarray(at_start + inside * (slope + 0.5 * inside * (next_slope - slope)))
 
 
-def _bend(distance: Value) -> Value:
-    """Return the effect of a unit change of curvature over one cell, by distance from its start."""
-    since, after = larger(distance, 0.0), larger(distance - CELL, 0.0)
-    return (since**3 - after**3) / (6.0 * np.sqrt(CELL))
+def _decay(axis: str) -> float:
+    weights = AXES.get(axis, {axis: 1.0}).values()
+    return DECAY * sum(weights) / len(weights)
+
+
+def _ramp(distance: Value) -> Value:
+    """Return the effect of a unit slope at one knot, by distance from it."""
+    below, at, above = (larger(distance + shift, 0.0) ** 2 for shift in (1.0, 0.0, -1.0))
+    return 0.5 * (below - 2.0 * at + above)

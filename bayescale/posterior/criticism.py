@@ -119,7 +119,7 @@ def check_pattern(fit: FittedModel, scores: Scores) -> Check:
     chance, share = scores.explained(basis)
     odd = chance < BY_CHANCE and not scores.negligible
     where = " and ".join(f"ln {column}" for column in fit.columns.values())
-    drift = fit.law.takes_size_and_tokens and not fit.has_discrepancy
+    lawlike = fit.law.takes_size_and_tokens and not fit.has_discrepancy
     labels = fit.runs.table.get("run")
     linked = fit.model.noise.checkpoints is not None
     rows = labels is not None and bool(labels.duplicated().any()) and not linked
@@ -129,7 +129,7 @@ def check_pattern(fit: FittedModel, scores: Scores) -> Check:
         statistic=chance,
         sentence=f"Residuals follow a pattern in {where} that makes up {percent(share)} of their "
         f"scatter (p-value {chance:.1g}): the law does not fit these runs. Compare laws"
-        + (", or let this one drift (chinchilla-drift)" if drift else "")
+        + (", or allow for a discrepancy of the law (coupled-discrepancy)" if lawlike else "")
         + (", or correlate the rows of a run ([noise.checkpoints])." if rows else ".")
         if odd
         else f"Residuals follow no pattern in {where} (p-value {chance:.2g}).",

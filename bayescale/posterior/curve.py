@@ -21,7 +21,7 @@ from bayescale.laws import law as find_law
 from bayescale.laws.optimum import Split, closed_form, search
 from bayescale.laws.published import Constants
 from bayescale.model.card import Model
-from bayescale.model.discrepancy import SCALE, WALKS, Drift
+from bayescale.model.discrepancy import SLOPES, Discrepancy
 from bayescale.model.pooling import Pooling
 
 _GRID = 81
@@ -42,18 +42,18 @@ class Curve:
     law, parameters
         The law, and draws of its natural parameters, which have a dimension of plans if they vary
         between the levels of the plans.
-    drift, reference, walks
+    discrepancy, reference, slopes
         The discrepancy term, if any, the reference point at which it is zero, and draws of its
-        scaled random-walk steps, with dims ``axis`` and ``cell``.
+        slopes, with dims ``axis`` and ``cell``.
     tilts
         Draws of group effects on the log response (``""``) and on the elasticity in an input.
     """
 
     law: Law
     parameters: Mapping[str, xr.DataArray]
-    drift: Drift | None = None
+    discrepancy: Discrepancy | None = None
     reference: Mapping[str, float] | None = None
-    walks: xr.DataArray | None = None
+    slopes: xr.DataArray | None = None
     tilts: Mapping[str, xr.DataArray] = field(default_factory=dict)
 
     @classmethod
@@ -82,7 +82,7 @@ class Curve:
         seed
             Seed of the draws for unseen levels.
         """
-        law, drift, groups = model.law, model.discrepancy, groups or {}
+        law, discrepancy, groups = model.law, model.discrepancy, groups or {}
         differences: dict[str, Any] = {}
         tilts: dict[str, Any] = {}
         drawn: dict[str, NDArray[np.float64]] = {}
@@ -101,9 +101,9 @@ class Curve:
         return cls(
             law=law,
             parameters=parameters,
-            drift=drift,
+            discrepancy=discrepancy,
             reference=scale.reference,
-            walks=draws[SCALE] * draws[WALKS] if drift else None,
+            slopes=draws[SLOPES] if discrepancy else None,
             tilts=tilts,
         )
 
@@ -147,8 +147,8 @@ class Curve:
         # A difference of logs by name works for NumPy and labelled arrays alike.
         centred = {name: x - np.log(self.reference[name]) for name, x in log_inputs.items()}
         departure: Any = 0.0
-        if self.drift is not None and self.walks is not None:
-            departure = self.drift.departure(centred, self.walks)
+        if self.discrepancy is not None and self.slopes is not None:
+            departure = self.discrepancy.departure(centred, self.slopes)
         for name, tilt in self.tilts.items():
             departure = departure + (tilt * centred[name] if name else tilt)
         return departure
@@ -185,7 +185,7 @@ class Curve:
         except NoClosedFormError:
             of_law = search(split, self.parameters, spending)
         of_law = of_law.transpose("chain", "draw", "compute")
-        if self.drift is None and not set(self.tilts) & set(self.law.inputs):
+        if self.discrepancy is None and not set(self.tilts) & set(self.law.inputs):
             return of_law
         found = [
             self._least(of_law.isel(compute=i), spending, split, i)
@@ -209,17 +209,17 @@ class Curve:
 
         # NumPy arrays, since the overhead of labels would dominate hundreds of evaluations.
         parameters = {name: flat(draws).to_numpy() for name, draws in self.parameters.items()}
-        walks = None if self.walks is None else flat(self.walks)
+        slopes = None if self.slopes is None else flat(self.slopes)
         tilts = {name: flat(draws) for name, draws in self.tilts.items()}
 
         def loss(log_n: Array, log_d: Array, which: NDArray[np.intp]) -> Array:
             inputs = {n: np.broadcast_to(x, which.shape) for n, x in split(log_n, log_d).items()}
             of_law = self.law.formula(inputs, {name: x[which] for name, x in parameters.items()})
-            if walks is None and not tilts:
+            if slopes is None and not tilts:
                 return np.asarray(of_law)
             bends = replace(
                 self,
-                walks=None if walks is None else walks.isel(point=which),
+                slopes=None if slopes is None else slopes.isel(point=which),
                 tilts={name: draws.isel(point=which) for name, draws in tilts.items()},
             )
             labelled = {name: xr.DataArray(x, dims="point") for name, x in inputs.items()}
@@ -237,9 +237,9 @@ class Curve:
         if self.reference is None:
             return np.asarray(found)
         centred = {name: x - np.log(self.reference[name]) for name, x in log_inputs.items()}
-        if self.drift is not None and self.walks is not None:
-            walks = self.walks.transpose("chain", "draw", "axis", "cell").to_numpy()
-            found = found + walks.reshape(len(found), -1) @ self.drift.bends(centred)
+        if self.discrepancy is not None and self.slopes is not None:
+            slopes = self.slopes.transpose("chain", "draw", "axis", "cell").to_numpy()
+            found = found + slopes.reshape(len(found), -1) @ self.discrepancy.effects(centred)
         for name, tilt in self.tilts.items():
             found = found + tilt.to_numpy().reshape(-1, 1) * (centred[name] if name else 1.0)
         return np.asarray(found)

@@ -18,7 +18,7 @@ from bayescale.data.netcdf import (
 )
 from bayescale.errors import BayescaleWarning, UnsuitableLawError
 from bayescale.model.checks import Check, remark, verdict
-from bayescale.model.discrepancy import SCALE
+from bayescale.model.discrepancy import MEANINGS
 from bayescale.model.priors import LogNormal
 from bayescale.posterior.checking import checks_of
 from bayescale.posterior.convert import coefficients_of, draws_of, tree_of
@@ -181,7 +181,7 @@ class Fit(FittedModel):
                 name: meaning.format(response=self.law.response)
                 for name, meaning in self.model.noise.meanings.items()
             },
-            SCALE: "drift of the elasticities over one e-fold",
+            **MEANINGS,
             **{name: words for e in self.model.effects for name, words in e.meanings.items()},
         }
         table["meaning"] = [meanings[str(name)] for name in table.index]

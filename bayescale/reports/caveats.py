@@ -70,8 +70,8 @@ def _law_caveats(fit: Fit) -> list[str]:
         )
     else:
         found.append(
-            "The intervals are conditional on the form of the law, including its drift; compare "
-            "laws to see how much depends on it."
+            "The intervals are conditional on the form of the law, including its discrepancy; "
+            "compare laws to see how much depends on it."
         )
     if model.floor is not None:
         found.append(

@@ -207,8 +207,9 @@ def _method(fit: Fit, plan: Allocation | None) -> Section:
         *(("reference", reference) for reference in model.references),
         ("noise", f"{model.noise} on log {law.response}"),
     ]
-    if drift := model.discrepancy:
-        rows.append(("discrepancy", f"elasticities drift along {' and '.join(drift.axes)}"))
+    if discrepancy := model.discrepancy:
+        axes = " and ".join(discrepancy.axes)
+        rows.append(("discrepancy", f"a local linear trend of ln {law.response} along {axes}"))
     rows += [("pooling", f"{p.of} by {p.by}: {p.kind}") for p in model.pooling]
     point = ", ".join(format_amount_of(fit.columns[n], x) for n, x in scale.reference.items())
     if law.scale_free:

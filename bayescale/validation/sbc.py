@@ -359,7 +359,7 @@ def _optimum(
     With a discrepancy the loss may have several minima or none; the minimum is then taken over
     ratios of tokens to parameters near those of the runs, the same for all draws.
     """
-    if curve.drift is None:
+    if curve.discrepancy is None:
         product = xr.DataArray([log_product], dims="compute")
         log_n = curve.optimal_log_params(product).isel(compute=0)
         loss = curve.response({"n_params": log_n, "n_tokens": log_product - log_n})

@@ -14,14 +14,24 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from bayescale.errors import BayescaleWarning, RunsError
-from benchmarks.calibration import held_out, new_corpora, simulations, trade_off, well_specified
+from benchmarks.calibration import (
+    held_out,
+    new_corpora,
+    priors,
+    simulations,
+    trade_off,
+    well_specified,
+)
 from benchmarks.calibration.bench import Bench
+from benchmarks.calibration.cards import DEFAULT
 from benchmarks.calibration.page import render
 from benchmarks.calibration.results import STUDIES, read_results
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
+CARD = Path(__file__).parents[2] / "models" / f"{DEFAULT}.toml"
 
 RUN: dict[str, Callable[[Bench], None]] = {
+    "priors": priors.run,
     "held_out": held_out.run,
     "held_out_elsewhere": held_out.run_elsewhere,
     "well_specified": well_specified.run,
@@ -41,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--only", choices=STUDIES, action="append", help="a study to run; all of them unless given"
     )
+    parser.add_argument(
+        "--learn", action="store_true", help="write the default card from all sources, and stop"
+    )
     parser.add_argument("--render", action="store_true", help="render the page, and run no study")
     parser.add_argument(
         "--results", type=Path, default=Path("build/calibration"), help="folder of the results"
@@ -54,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         warnings.simplefilter("ignore", BayescaleWarning)
         with ProcessPoolExecutor(2) as executor:
             bench = Bench(options.tables, options.results, executor, options.store)
+            if options.learn:
+                priors.write_card(bench, CARD)
+                return
             for study in options.only or STUDIES:
                 RUN[study](bench)
     try:

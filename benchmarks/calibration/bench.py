@@ -1,17 +1,14 @@
 """Where the work is done, and what keeps it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import cached_property
 from pathlib import Path
 
-import pandas as pd
-
-import bayescale as bs
 from bayescale.inference.parallel import Task, run_tasks
 from benchmarks.calibration.cards import SEED
 from benchmarks.calibration.results import write_result
-from benchmarks.calibration.tables import DataSets, data_sets, other_data_sets
+from benchmarks.calibration.tables import Sources, other_tables, sources
 from benchmarks.public_tables import Tables
 
 
@@ -23,26 +20,12 @@ class Bench:
         self.executor, self.store = executor, store
 
     @cached_property
-    def data_sets(self) -> DataSets:
-        return data_sets(self.tables)
+    def sources(self) -> Sources:
+        return sources(self.tables)
 
     @cached_property
-    def other_data_sets(self) -> DataSets:
-        return other_data_sets(self.tables)
-
-    def scores(
-        self, cards: Iterable[str | bs.Model], runs: bs.Runs, cuts: list[float]
-    ) -> pd.DataFrame:
-        """Return how cards fitted below each cut predict the runs above it."""
-        return bs.leave_scale_out(
-            list(cards),
-            runs,
-            cuts,
-            seed=SEED,
-            executor=self.executor,
-            store=self.store,
-            progress=False,
-        ).table.reset_index()
+    def other_tables(self) -> Sources:
+        return other_tables(self.tables)
 
     def tasks(self, work: Callable[..., dict], tasks: list[Task]) -> list[dict]:
         return run_tasks(

@@ -4,12 +4,13 @@ SEED = 1
 SHARES = (0.5, 0.65, 0.8)
 """Of the runs, those below each cut."""
 
-IID, COUPLED, DEFAULT = "chinchilla", "coupled", "chinchilla-drift"
+IID, COUPLED, DEFAULT = "chinchilla", "coupled", "coupled-discrepancy"
 POOLED, CORPORA = "chinchilla-pooled", "chinchilla-corpora"
-CARDS = (IID, COUPLED, "over-training", "kaplan-nd-floor", DEFAULT)
-STACKED = (IID, COUPLED, "kaplan-nd-floor")
+CARDS = (IID, COUPLED, "kaplan-nd-floor")
 BOOTSTRAP, STACK = "least squares, bootstrap", "stack of laws"
 SIMULATED_CARDS = (IID, COUPLED, "kaplan-nd", POOLED, DEFAULT)
-REPEATS = 8
+REPEATS = 4
 """Simulated tables of each design whose law is right."""
-TRADED_SHARE, TRADED_REPEATS = 0.65, 2
+TRADED_SHARE = 0.65
+BANDS = {"near": (-9.0, 1.0), "middle": (1.0, 2.3), "far": (2.3, 99.0)}
+"""Distances in ln compute from the largest fitted run."""

@@ -1,107 +1,110 @@
 """Larger runs held out: each model fitted below a cut in compute predicts the runs above it."""
 
 import warnings
+from collections.abc import Callable, Iterable
 
 import numpy as np
-import pandas as pd
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning
 from bayescale.inference.parallel import Task
 from bayescale.validation.score import Score, fit_and_score
 from benchmarks.calibration.bench import Bench
-from benchmarks.calibration.cards import (
-    BOOTSTRAP,
-    CARDS,
-    DEFAULT,
-    IID,
-    POOLED,
-    SEED,
-    SHARES,
-    STACK,
-    STACKED,
-)
-from benchmarks.calibration.tables import cuts_of
+from benchmarks.calibration.cards import BANDS, BOOTSTRAP, CARDS, COUPLED, DEFAULT, SEED, STACK
+from benchmarks.calibration.priors import learnt
+from benchmarks.calibration.tables import Sources, cuts_of
 from benchmarks.least_squares import bootstrap_score
-from benchmarks.public_tables import load
 
 INNER_SHARES = (0.6, 0.8)
 """Of the runs below a cut, those below the cuts that the weights of the stack come from."""
 
+type Split = tuple[bs.Runs, bs.Runs]
+type Work = Callable[..., dict]
+
 
 def run(bench: Bench) -> None:
-    rows: list[dict] = []
-    for data_set, tables in bench.data_sets.items():
-        for name, runs in tables.items():
-            where = {"data set": data_set, "table": name}
-            cuts = cuts_of(runs)
-            rows += [{**where, **row} for row in bench.scores(CARDS, runs, cuts).to_dict("records")]
-            bootstraps = [Task(f"bootstrap {name} {cut:g}", (runs, cut)) for cut in cuts]
-            stacks = [Task(f"stack {STACKED} {name} {cut:g}", (runs, cut)) for cut in cuts]
-            for model, work, tasks in (
-                (BOOTSTRAP, score_bootstrap, bootstraps),
-                (STACK, score_stack, stacks),
-            ):
-                for cut, row in zip(cuts, bench.tasks(work, tasks), strict=True):
-                    rows.append({**where, "model": model, "cut": cut, **row})
-        if len(tables) > 1:
-            tasks = [Task(f"pooled {data_set} {share}", (tables, share)) for share in SHARES]
-            for task, found_by_name in zip(tasks, bench.tasks(score_pooled, tasks), strict=True):
-                for name, row in found_by_name.items():
-                    cut = float(np.quantile(tables[name].compute, task.arguments[1]))
-                    rows.append(
-                        {"data set": data_set, "table": name, "model": POOLED, "cut": cut, **row}
-                    )
-        bench.write("held_out", rows)
+    cards = [(card, score_card, lambda _, card=card: bs.load_model(card)) for card in CARDS]
+    others = [(BOOTSTRAP, score_bootstrap, no_card), (STACK, score_stack, no_card)]
+    default = (DEFAULT, score_card, lambda source: learnt(bench, source))
+    bench.write("held_out", scored(bench, bench.sources, [default, *cards, *others]))
 
 
 def run_elsewhere(bench: Bench) -> None:
-    """On the tables that had no say in the priors of the default card."""
+    """On the other tables of some sources, whose source is left out all the same."""
+    ways = [
+        (COUPLED, score_card, lambda _: bs.load_model(COUPLED)),
+        (DEFAULT, score_card, lambda of: learnt(bench, of.split(",")[0])),
+    ]
+    bench.write("held_out_elsewhere", scored(bench, bench.other_tables, ways))
+
+
+def no_card(source: str) -> None:
+    """Of what is no card."""
+
+
+def scored(
+    bench: Bench,
+    sources: Sources,
+    ways: Iterable[tuple[str, Work, Callable[[str], bs.Model | None]]],
+) -> list[dict]:
+    """Return the scores of every way to predict, on each table at each cut."""
     rows: list[dict] = []
-    for data_set, tables in bench.other_data_sets.items():
-        for name, runs in tables.items():
-            where = {"data set": data_set, "table": name}
-            scores = bench.scores((IID, DEFAULT), runs, cuts_of(runs))
-            rows += [{**where, **row} for row in scores.to_dict("records")]
-        bench.write("held_out_elsewhere", rows)
+    tasks: dict[str, list[Task]] = {}
+    for model, work, card_of in ways:
+        found = []
+        for source, tables in sources.items():
+            card = card_of(source)
+            for table, runs in tables.items():
+                for cut in cuts_of(runs):
+                    rows.append({"source": source, "table": table, "model": model, "cut": cut})
+                    arguments = (runs, cut) if card is None else (card, runs, cut)
+                    found.append(Task(f"{model} {source} {table} {cut:g}", arguments))
+        tasks[model] = bench.tasks(work, found)
+    results = [row for found in tasks.values() for row in found]
+    return [{**where, **result} for where, result in zip(rows, results, strict=True)]
+
+
+def split(runs: bs.Runs, cut: float) -> Split:
+    below = runs.compute < cut
+    return runs.where(below), runs.where(~below)
+
+
+def facts_of(score: Score, seen: bs.Runs, unseen: bs.Runs) -> dict:
+    """Return the scores, and the coverage by distance from the largest fitted run."""
+    facts = {"n_train": len(seen), **score.summary()}
+    distance = np.log(unseen.compute / seen.compute.max())
+    inside = score.pointwise["pit"].between(0.05, 0.95).to_numpy()
+    for band, (low, high) in BANDS.items():
+        there = (distance > low) & (distance <= high)
+        if there.any():
+            facts[f"inside_{band}"] = float(inside[there].mean())
+    return facts
+
+
+def score_card(model: bs.Model, runs: bs.Runs, cut: float) -> dict:
+    warnings.simplefilter("ignore", BayescaleWarning)
+    seen, unseen = split(runs, cut)
+    facts, score = fit_and_score(model, seen, unseen, seed=SEED)
+    return {**facts, **facts_of(score, seen, unseen)}
 
 
 def score_bootstrap(runs: bs.Runs, cut: float) -> dict:
-    below = runs.compute < cut
-    found = bootstrap_score(runs.where(below), runs.where(~below), seed=SEED)
-    return {**found.summary(), "ok": True}
+    seen, unseen = split(runs, cut)
+    return {**facts_of(bootstrap_score(seen, unseen, seed=SEED), seen, unseen), "ok": True}
 
 
 def score_stack(runs: bs.Runs, cut: float) -> dict:
     """Weigh by cuts inside the runs below, and score the mixture of fits to all of those."""
     warnings.simplefilter("ignore", BayescaleWarning)
-    below = runs.compute < cut
-    seen, unseen = runs.where(below), runs.where(~below)
+    seen, unseen = split(runs, cut)
     inner = [float(np.quantile(seen.compute, share)) for share in INNER_SHARES]
     weights = bs.stacking_weights(
-        bs.leave_scale_out(STACKED, seen, inner, seed=SEED, draws=500, progress=False)
+        bs.leave_scale_out(CARDS, seen, inner, seed=SEED, draws=500, progress=False)
     )
     parts = {
         card: fit_and_score(bs.load_model(card), seen, unseen, seed=SEED)
         for card in weights.index[weights > 0.01]
     }
     found = Score.mix([score for _, score in parts.values()], [weights[card] for card in parts])
-    return {**found.summary(), "ok": all(facts["ok"] for facts, _ in parts.values())}
-
-
-def score_pooled(tables: dict[str, bs.Runs], share: float) -> dict[str, dict]:
-    """Score one fit to the runs of all families below their cuts on each one's larger runs."""
-    warnings.simplefilter("ignore", BayescaleWarning)
-    seen, unseen = [], {}
-    for name, runs in tables.items():
-        below = runs.compute < np.quantile(runs.compute, share)
-        seen.append((name, runs.table.loc[below]))
-        unseen[name] = labelled([(name, runs.table.loc[~below])])
-    fit = bs.fit(POOLED, labelled(seen), cores=1, seed=SEED, progress=False)
-    ok = bool(fit.diagnostics.ok)
-    return {name: {**bs.score(fit, runs).summary(), "ok": ok} for name, runs in unseen.items()}
-
-
-def labelled(parts: list[tuple[str, pd.DataFrame]]) -> bs.Runs:
-    columns = ["n_params", "n_tokens", "loss"]
-    return load(pd.concat([table[columns].assign(family=name) for name, table in parts]))
+    ok = all(facts["ok"] for facts, _ in parts.values())
+    return {**facts_of(found, seen, unseen), "ok": ok}

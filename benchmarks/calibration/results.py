@@ -8,6 +8,7 @@ import bayescale as bs
 from bayescale.errors import RunsError
 
 STUDIES = (
+    "priors",
     "held_out",
     "held_out_elsewhere",
     "well_specified",

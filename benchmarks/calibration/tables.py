@@ -7,8 +7,8 @@ import bayescale as bs
 from benchmarks.calibration.cards import SHARES
 from benchmarks.public_tables import Tables
 
-type DataSets = dict[str, dict[str, bs.Runs]]
-"""The tables of each data set; those of one data set are families of it."""
+type Sources = dict[str, dict[str, bs.Runs]]
+"""The tables of each source."""
 
 WARMUPS = ("short", "long")
 RECOUNTED = {
@@ -23,9 +23,11 @@ RECOUNTED = {
 """Families of Porian's tables by how sizes and compute are counted: layers alone, or attention."""
 
 
-def data_sets(tables: Tables) -> DataSets:
-    """Return the tables on which the priors of the default card were settled."""
+def sources(tables: Tables) -> Sources:
+    """Return the tables of every source: families, corpora or recipes of one study."""
     over_trained = bs.load_runs("overtraining")
+    grids = {"marin_isoflop": "outlier == 0", "xlstm_llama_isoflop": "suspect == 0"}
+    best = "family == 'dense' and best_in_cell == 1"
     return {
         "chinchilla": {"all": bs.load_runs("chinchilla")},
         "overtraining": {
@@ -43,11 +45,13 @@ def data_sets(tables: Tables) -> DataSets:
         "gemstones": {"cooled down": tables.gemstones_by_tokens("cooldown")},
         "routed_lm_curves": {"dense": tables.routed("dense")},
         "datablations_runs": {"one epoch": tables.one_epoch()},
+        **{name: tables.families(name, kept) for name, kept in grids.items()},
+        "steplaw": {"best of each cell": tables.families("steplaw", best)["dense"]},
     }
 
 
-def other_data_sets(tables: Tables) -> DataSets:
-    """Return the rest of the public tables, looked at once, after all had been chosen."""
+def other_tables(tables: Tables) -> Sources:
+    """Return the rest of the tables of some sources, which no prior is learnt from."""
     warmed = [f"{corpus}-base-{warmup}-kaplan" for corpus in ("rw", "owt2") for warmup in WARMUPS]
     return {
         "porian_isoflop, cosine of another length": {

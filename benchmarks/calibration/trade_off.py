@@ -1,41 +1,61 @@
-"""What a narrower or wider prior on the drift would trade, held out and where the law is right."""
+"""What other priors of the discrepancy would trade, and other laws at its centre."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 import bayescale as bs
+from bayescale.inference.parallel import Task
 from benchmarks.calibration.bench import Bench
-from benchmarks.calibration.cards import DEFAULT, IID, TRADED_REPEATS, TRADED_SHARE
-from benchmarks.calibration.well_specified import score_simulated, task_of
+from benchmarks.calibration.cards import IID, SEED, TRADED_SHARE
+from benchmarks.calibration.held_out import score_card
+from benchmarks.calibration.priors import learnt
 
-MEDIANS = (0.00007, 0.0002, 0.0007, 0.0021)
-"""Of the prior on the drift."""
+NEVER = 1e-3
+"""Factor on the median of a scale that leaves its part out."""
+
+
+def scaled(name: str, factor: float) -> Callable[[bs.Model], bs.Model]:
+    def change(card: bs.Model) -> bs.Model:
+        discrepancy = card.discrepancy
+        old = discrepancy.scales[name]
+        log_sd = 0.1 if factor == NEVER else old.log_sd
+        new = replace(old, median=factor * old.median, log_sd=log_sd)
+        return replace(card, discrepancy=discrepancy.scaled({name: new}))
+
+    return change
+
+
+def additive(card: bs.Model) -> bs.Model:
+    """Chinchilla's law at the centre, whose exponents mean what k alpha and k beta mean."""
+    priors = {name: card.priors[name] for name in ("loss_ref", "e_n", "e_d")}
+    priors |= {"alpha": card.priors["k_alpha"], "beta": card.priors["k_beta"]}
+    return replace(card, law=bs.load_model(IID).law, priors=priors)
+
+
+CHANGES: Mapping[str, Callable[[bs.Model], bs.Model]] = {
+    "as it is": lambda card: card,
+    "rough part a third": scaled("rough", 1 / 3),
+    "rough part threefold": scaled("rough", 3.0),
+    "no rough part": scaled("rough", NEVER),
+    "smooth part a third": scaled("smooth", 1 / 3),
+    "smooth part threefold": scaled("smooth", 3.0),
+    "no smooth part": scaled("smooth", NEVER),
+    "additive law": additive,
+}
 
 
 def run(bench: Bench) -> None:
-    default = bs.load_model(DEFAULT)
-    own = default.discrepancy.scale.median
     rows: list[dict] = []
-    for median in MEDIANS:
-        drift = replace(
-            default.discrepancy, scale=replace(default.discrepancy.scale, median=median)
-        )
-        card = replace(default, id=f"{DEFAULT}, {median:g}", discrepancy=drift)
-        card = default if median == own else card
-        for data_set, tables in bench.data_sets.items():
-            for name, runs in tables.items():
-                where = {"median": median, "own": own, "data set": data_set, "table": name}
+    for change, make in CHANGES.items():
+        tasks, places = [], []
+        for source, tables in bench.sources.items():
+            card = replace(make(learnt(bench, source)), id=f"{change}, without {source}")
+            for table, runs in tables.items():
                 cut = float(np.quantile(runs.compute, TRADED_SHARE))
-                scores = bench.scores([card], runs, [cut]).to_dict("records")
-                rows += [{**where, "of": "held out", **row} for row in scores]
-                for of, model in (("simulated, iid", bs.load_model(IID)), ("simulated", card)):
-                    tasks = [
-                        task_of(data_set, name, runs, repeat, model)
-                        for repeat in range(TRADED_REPEATS)
-                    ]
-                    rows += [
-                        {**where, "of": of, "model": model.id, **row}
-                        for row in bench.tasks(score_simulated, tasks)
-                    ]
+                places.append({"change": change, "source": source, "table": table})
+                tasks.append(Task(f"{change} {source} {table} {SEED}", (card, runs, cut)))
+        found = bench.tasks(score_card, tasks)
+        rows += [{**place, **row} for place, row in zip(places, found, strict=True)]
         bench.write("trade_off", rows)

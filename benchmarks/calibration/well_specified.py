@@ -15,21 +15,21 @@ from benchmarks.public_tables import load
 
 def run(bench: Bench) -> None:
     rows: list[dict] = []
-    for data_set, tables in bench.data_sets.items():
+    for source, tables in bench.sources.items():
         for name, runs in tables.items():
             tasks = [
-                task_of(data_set, name, runs, repeat, card)
+                task_of(source, name, runs, repeat, card)
                 for repeat in range(REPEATS)
                 for card in (IID, DEFAULT)
             ]
             for task, row in zip(tasks, bench.tasks(score_simulated, tasks), strict=True):
-                rows.append({"data set": data_set, "table": name, "card": task.arguments[2], **row})
+                rows.append({"source": source, "table": name, "card": task.arguments[2], **row})
         bench.write("well_specified", rows)
 
 
-def task_of(data_set: str, name: str, runs: bs.Runs, repeat: int, card: str | bs.Model) -> Task:
+def task_of(source: str, name: str, runs: bs.Runs, repeat: int, card: str | bs.Model) -> Task:
     label = card if isinstance(card, str) else card.id
-    return Task(f"well-specified {data_set} {name} {repeat} {label}", (runs, repeat, card))
+    return Task(f"well-specified {source} {name} {repeat} {label}", (runs, repeat, card))
 
 
 def score_simulated(runs: bs.Runs, repeat: int, card: str | bs.Model) -> dict:

@@ -137,29 +137,29 @@ def test_laws_of_more_inputs_need_their_values():
 
 
 @pytest.fixture(scope="module")
-def drifting(fit):
-    """The curve of a posterior whose elasticities drift a little, or not at all, from the law."""
+def departing(fit):
+    """The curve of a posterior that departs a little, or not at all, from the law."""
 
     def make(scale):
-        drift = bs.load_model("chinchilla-drift").discrepancy
+        discrepancy = bs.load_model("coupled-discrepancy").discrepancy
         rng = np.random.default_rng(2)
         parameters = {n: x.isel(draw=slice(25)) for n, x in fit.curve.parameters.items()}
-        steps = rng.standard_normal((4, 25, len(drift.axes), 2 * CELLS))
-        walks = xr.DataArray(scale * steps, dims=("chain", "draw", "axis", "cell"))
+        steps = rng.standard_normal((4, 25, len(discrepancy.axes), 2 * CELLS))
+        slopes = xr.DataArray(scale * steps, dims=("chain", "draw", "axis", "cell"))
         return Curve(
             law=fit.law,
             parameters=parameters,
-            drift=drift,
+            discrepancy=discrepancy,
             reference=fit.scale.reference,
-            walks=walks,
+            slopes=slopes,
         )
 
     return make
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.0005])
-def test_curves_that_depart_from_their_law(drifting, scale, monkeypatch):
-    curve = drifting(scale)
+def test_curves_that_depart_from_their_law(departing, scale, monkeypatch):
+    curve = departing(scale)
     monkeypatch.setattr(PointPosterior, "curve", curve)
     source = bs.published("besiroglu2024")  # stands in for a fit of that curve
     split, spending = Split.of(curve.law), Spending(six_nd, np.array([1e22]))
@@ -188,8 +188,8 @@ def test_curves_that_depart_from_their_law(drifting, scale, monkeypatch):
     np.testing.assert_allclose(flat, best.transpose("chain", "draw", "compute").to_numpy().ravel())
 
 
-def test_regret_of_a_curve_that_departs(drifting):
-    regrets = Regrets(drifting(0.0005), six_nd, 1e22, {})
+def test_regret_of_a_curve_that_departs(departing):
+    regrets = Regrets(departing(0.0005), six_nd, 1e22, {})
     at_best = regrets.log_n_opt[..., None]
     found = regrets.regret(regrets.log_loss(at_best, np.log(1e22 / 6) - at_best))
     assert float(np.max(found)) < 1e-6

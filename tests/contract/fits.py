@@ -24,7 +24,7 @@ from bayescale.backend.observed import Design
 from bayescale.backend.unconstrained import coordinates_of, starting_point, steps_of, variables_of
 from bayescale.data.catalog import model_cards
 from bayescale.data.column_units import BASES
-from bayescale.model.discrepancy import SCALE, WALKS
+from bayescale.model.discrepancy import SCALES, SLOPES
 from bayescale.model.measurement import share_of
 from bayescale.model.noise import INEFFICIENCY, CheckpointCorrelation, Heteroscedasticity
 from bayescale.posterior.predict import noise_at_runs
@@ -261,11 +261,10 @@ class _Draft:
         others |= {e.spread: 0.05 for e in model.effects if e.spread in others}
         if INEFFICIENCY in others:
             others[INEFFICIENCY] = NOISE / 10.0
-        if SCALE in others:
-            others[SCALE] = 1e-4
+        others |= dict.fromkeys(set(SCALES) & set(others), 1e-4)
         start = starting_point(model, {**at, **others}, self.design.sizes)
         steps = [
-            rng.standard_normal(count) * (1.0 if name == WALKS else 0.02)
+            rng.standard_normal(count) * (1.0 if name == SLOPES else 0.02)
             for name, count in self.counts.items()
         ]
         return np.concatenate([[start[name] for name in self.scalars], *steps])
@@ -350,7 +349,7 @@ class _Draft:
         own = {"sigma": 1.0 / np.sqrt(2.0 * len(self.runs))}
         scalars = [own.get(name, 0.3) for name in self.scalars]
         steps = [
-            np.full(count, 1.0 if name == WALKS else 0.05) for name, count in self.counts.items()
+            np.full(count, 1.0 if name == SLOPES else 0.05) for name, count in self.counts.items()
         ]
         return np.concatenate([scalars, *steps])
 

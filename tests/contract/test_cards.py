@@ -39,12 +39,12 @@ SPANS = {"loss": (-0.25, 0.0, 0.25), "n_experts": (0.0, np.log(8), np.log(64))}
 SPANNING = (
     "chinchilla",
     "chinchilla-digitised",
-    "chinchilla-drift",
+    "coupled-discrepancy",
     "chinchilla-pooled",
     "kaplan-ns",
     "chinchilla, floor stated",
 )
-"""Cards that between them have every kind of part: rounding, a drift, levels, a solved input, and
+"""Cards that between them have every kind of part: rounding, a discrepancy, levels, a solved input, and
 one that states its floor."""
 
 FLOOR_STATED = ", floor stated"
@@ -285,17 +285,28 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
             total += np.log(value) if of_floor else prior.log_jacobian(value)
         # Effects are Normal about zero; the sampler moves a function of all of them.
         for name, scale in model.step_scales(values).items():
-            effects = found[name][0, 0] * (scale if name == "walks" else 1.0)
-            total += np.sum(stats.norm(0.0, scale).logpdf(effects))
-            total += effects.size * np.log(scale) if name == "walks" else 0.0
+            total += np.sum(stats.norm(0.0, scale).logpdf(found[name][0, 0]))
         total += log_volume(position, list(model.step_scales(values)))
         dataset = labelled(model, design, found, np.random.default_rng(1))
-        if design.turn is not None:
-            # What no run sees is left out of the graph.
-            seen = found["walks"][0, 0] @ design.turn.T
-            dataset["walks"][0, 0] = seen.reshape(dataset["walks"].shape[2:])
         curve = Curve.of(model, design.scale, dataset, groups, dim="run")
+        departure: float | np.ndarray = 0.0
+        if design.modes is not None:
+            # What no run sees is left out of the graph.
+            variance = values["rough"] ** 2 + values["smooth"] ** 2 * design.modes.growth
+            seen = np.sqrt(variance) * found["slopes"][0, 0]
+            departure = seen @ design.modes.rows
+            slopes = (seen @ design.modes.turn.T).reshape(dataset["slopes"].shape[2:])
+            of_slopes = xr.DataArray(slopes, dims=("axis", "cell"))
+            centred = {
+                name: x - np.log(design.scale.reference[name]) for name, x in log_inputs.items()
+            }
+            # Effects are rounded, so that they are the same on every processor.
+            np.testing.assert_allclose(
+                departure, model.discrepancy.departure(centred, of_slopes), atol=1e-5
+            )
+            curve = dataclasses.replace(curve, slopes=None)
         mean = curve.response(log_inputs).transpose("chain", "draw", "run").to_numpy()[0, 0]
+        mean = mean * np.exp(departure)
         residual = data[Rows(model).response] - np.log(mean / design.scale.response)
         return total + noise_density(model, values, data, residual).sum()
 

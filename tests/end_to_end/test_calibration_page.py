@@ -13,9 +13,11 @@ from bayescale.errors import RunsError
 from bayescale.validation.score import Score, pointwise_scores
 from benchmarks.calibration.__main__ import main
 from benchmarks.calibration.cards import (
+    BANDS,
     BOOTSTRAP,
     CARDS,
     CORPORA,
+    COUPLED,
     DEFAULT,
     IID,
     POOLED,
@@ -23,8 +25,10 @@ from benchmarks.calibration.cards import (
     STACK,
 )
 from benchmarks.calibration.page import render
+from benchmarks.calibration.priors import ALL, WIDE
 from benchmarks.calibration.results import STUDIES, read_results, write_result
 from benchmarks.calibration.tables import designs
+from benchmarks.calibration.trade_off import CHANGES
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 CUTS = (1.0, 2.0, 3.0)
@@ -35,26 +39,29 @@ def facts(rng: np.random.Generator, count: int = 20) -> dict[str, object]:
     drawn, observed = rng.standard_normal((50, count)), 1.2 * rng.standard_normal(count)
     below = (drawn < observed).mean(axis=0)
     table = pointwise_scores(drawn, observed, np.zeros(count), below)
-    return {"n_train": 30, **Score(table, 0.0, drawn, observed).summary(), "ok": True}
+    inside = {
+        f"inside_{band}": share for band, share in zip(BANDS, (0.9, 0.8, np.nan), strict=True)
+    }
+    return {"n_train": 30, **Score(table, 0.0, drawn, observed).summary(), **inside, "ok": True}
 
 
 @pytest.fixture(scope="module")
 def rows() -> dict[str, list[dict]]:
     rng = np.random.default_rng(1)
     tables = [("chinchilla", "all"), ("overtraining", "c4"), ("overtraining", "redpajama")]
-    where = [{"data set": data_set, "table": table} for data_set, table in tables]
-    models = (*CARDS, BOOTSTRAP, STACK)
+    where = [{"source": source, "table": table} for source, table in tables]
+    priors = [
+        {"source": source, "quantity": name, "median": 0.05, "factor": 1.5}
+        for source, name in product(("chinchilla", "overtraining", ALL), WIDE)
+    ]
+    models = (*CARDS, DEFAULT, BOOTSTRAP, STACK)
     held_out = [
         {**place, "model": model, "cut": cut, **facts(rng)}
         for place, model, cut in product(where, models, CUTS)
     ]
-    held_out += [
-        {**place, "model": POOLED, "cut": cut, **facts(rng)}
-        for place, cut in product(where[1:], CUTS)
-    ]
     elsewhere = [
         {**place, "model": model, "cut": cut, **facts(rng)}
-        for place, model, cut in product(where, (IID, DEFAULT), CUTS)
+        for place, model, cut in product(where, (COUPLED, DEFAULT), CUTS)
     ]
     simulated = [
         {**place, "card": card, **facts(rng), "n_train": size}
@@ -62,12 +69,8 @@ def rows() -> dict[str, list[dict]]:
             zip(where, (100, 20, 20), strict=True), 2 * (IID, DEFAULT)
         )
     ]
-    own = bs.load_model(DEFAULT).discrepancy.scale.median
     traded = [
-        {"median": median, "own": own, **place, "of": of, **facts(rng)}
-        for median, place, of in product(
-            (own, 0.01), where, ("held out", "simulated", "simulated, iid")
-        )
+        {"change": change, **place, **facts(rng)} for change, place in product(CHANGES, where)
     ]
     corpora = [
         {"family": family, "runs": count, "pooling": kind, **facts(rng)}
@@ -88,7 +91,7 @@ def rows() -> dict[str, list[dict]]:
         }
         for card, design in product(SIMULATED_CARDS, designs())
     ]
-    found = (held_out, elsewhere, simulated, traded, corpora, sets)
+    found = (priors, held_out, elsewhere, simulated, traded, corpora, sets)
     return dict(zip(STUDIES, found, strict=True))
 
 
@@ -126,32 +129,37 @@ def test_the_command_renders_what_is_stored(folder):
 
 
 def test_cells_are_of_the_rows(folder, rows):
-    cover, summary, verdict, elsewhere, right, traded, corpora, sets = tables_of(
-        render(read_results(folder))
+    learnt, cover, summary, near, by_source, verdict, elsewhere, right, traded, corpora, sets = (
+        tables_of(render(read_results(folder)))
     )
+    assert list(learnt["source"]) == ["chinchilla", "overtraining", f"**{ALL}**"]
+    assert set(learnt["k"]) == {"0.05 x 1.50"}
     held = pd.DataFrame(rows["held_out"])
     default = held[held["model"] == DEFAULT]
-    first = default[default["data set"] == "chinchilla"].sort_values("cut")
+    first = default[default["source"] == "chinchilla"].sort_values("cut")
     texts = [f"{share:.2f}" for share in first["coverage_90"]]
     assert cover.loc[0, f"`{DEFAULT}`"] == " / ".join(texts)
-    assert cover.loc[0, f"`{POOLED}`"] == ""
     row = summary.set_index("model").loc[f"`{DEFAULT}`"]
-    # Every fit has twenty runs, so that pooled scores are plain means of those of the fits.
-    assert row["held-out runs"] == str(20 * len(default))
-    assert row["90 % cover"] == f"{default['coverage_90'].mean():.2f}"
-    assert row["RMSE"] == f"{100 * np.sqrt((default['rmsle'] ** 2).mean()):.2f}"
-    assert row["worst data set"] == f"{default.groupby('data set')['coverage_90'].mean().min():.2f}"
+    # Sources weigh the same, however many tables they have.
+    means = default.groupby("source")[["coverage_90", "rmsle", "interval_score_90"]].mean()
+    cells = f"{means['coverage_90'].mean():.2f} ± {means['coverage_90'].sem():.2f}"
+    assert row["90 % cover"] == cells
+    assert row["RMSE"] == f"{100 * means['rmsle'].mean():.2f}"
+    assert row["least source"] == f"{means['coverage_90'].min():.2f}"
     assert row["fits that failed"] == f"0 of {len(default)}"
-    met = 0.85 <= default["coverage_90"].mean() <= 0.95
+    assert near.set_index("model").loc[f"`{DEFAULT}`", "within 1"] == "0.90 ± 0.00"
+    scores = by_source.set_index("source")[f"`{DEFAULT}`"]
+    assert scores["overtraining"] == f"{100 * means.loc['overtraining', 'interval_score_90']:.2f}"
+    met = 0.87 <= means["coverage_90"].mean() <= 0.94
     assert verdict.loc[0, "met"] == ("yes" if met else "**no**")
-    assert list(elsewhere["tables"]) == ["1", "2", "3"]
+    assert list(elsewhere["tables"]) == ["1", "2"]
     simulated = pd.DataFrame(rows["well_specified"])
     shares = simulated.loc[simulated["card"] == IID, "coverage_90"]
     error = shares.std(ddof=1) / np.sqrt(len(shares))
     found = right.set_index("design").loc["**all**", f"90 % cover, `{IID}`"]
     assert found == f"{shares.mean():.3f} ± {error:.3f}"
     assert list(right["fitted"]) == ["100", "20", "20", "47", "100", "20"]
-    assert list(traded["median of the drift"]) == ["0.0002", "0.01"]
+    assert list(traded["choice"]) == list(CHANGES)
     assert list(corpora["fits that failed"]) == ["0 of 1"] * 3 + ["1 of 2"] + ["0 of 1"] * 2
     assert len(sets) == len(rows["simulations"])
     assert set(sets["least p-value"]) == {"0.0200 (E)"}
@@ -161,7 +169,7 @@ def test_a_fit_that_failed_is_starred_and_counted(rows, tmp_path):
     for study, found in rows.items():
         held = [{**row, "ok": row.get("model") != IID} for row in found]
         write_result(tmp_path, study, held if study == "held_out" else found, seed=1)
-    cover, summary, *_ = tables_of(render(read_results(tmp_path)))
+    _, cover, summary, *_ = tables_of(render(read_results(tmp_path)))
     assert all(cell.count("\\*") == 3 for cell in cover[f"`{IID}`"])
     assert not any("*" in cell for cell in cover[f"`{DEFAULT}`"])
     assert summary.set_index("model").loc[f"`{IID}`", "fits that failed"] == "9 of 9"

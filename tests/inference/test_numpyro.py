@@ -62,11 +62,11 @@ def test_the_posterior_is_that_of_nutpie(fit, chinchilla_runs):
 
 
 @pytest.mark.slow
-def test_the_posterior_with_a_drift_is_that_of_nutpie(chinchilla_runs):
+def test_the_posterior_with_a_discrepancy_is_that_of_nutpie(chinchilla_runs):
     # Each step of the sampler costs half with half of the runs.
     some = chinchilla_runs.where(np.arange(len(chinchilla_runs)) % 2 == 0, "every other run")
     one, other = (
-        bs.fit("chinchilla-drift", some, seed=1, sampler=sampler, progress=False)
+        bs.fit("coupled-discrepancy", some, seed=1, sampler=sampler, progress=False)
         for sampler in ("nutpie", "numpyro")
     )
     same_posterior(one, other)

@@ -39,7 +39,7 @@ def test_a_model_built_in_python_round_trips(tmp_path):
 
 
 def test_default_card():
-    assert load_model().id == "chinchilla-drift"
+    assert load_model().id == "coupled-discrepancy"
 
 
 @pytest.mark.parametrize(

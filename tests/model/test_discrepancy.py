@@ -1,4 +1,4 @@
-"""The drift of elasticities: its process, its modes, and what it does to predictions."""
+"""The discrepancy of a law: its process, its modes, and what it does to predictions."""
 
 import dataclasses
 
@@ -11,120 +11,175 @@ import bayescale as bs
 from bayescale.data.levels import Levels, padded
 from bayescale.errors import CardError, RunsError
 from bayescale.model.card import load_model
-from bayescale.model.discrepancy import CELLS, MODES, SCALE, WALKS, Drift
+from bayescale.model.discrepancy import CELLS, DECAY, MODES, SCALES, SLOPES, Discrepancy
 
 
 @pytest.fixture(scope="module")
-def drift() -> Drift:
-    found = load_model("chinchilla-drift").discrepancy
+def discrepancy() -> Discrepancy:
+    found = load_model("coupled-discrepancy").discrepancy
     assert found is not None
     return found
 
 
 @pytest.fixture(scope="module")
-def drifting(chinchilla_runs) -> bs.Fit:
-    return bs.fit("chinchilla-drift", chinchilla_runs, draws=500, seed=1, progress=False)
+def departing(chinchilla_runs) -> bs.Fit:
+    return bs.fit("coupled-discrepancy", chinchilla_runs, draws=500, seed=1, progress=False)
 
 
-def departures(drift: Drift, log_inputs: dict[str, xr.DataArray], draws: int) -> xr.DataArray:
-    rng = np.random.default_rng(3)
-    steps = rng.standard_normal((draws, len(drift.axes), 2 * CELLS))
-    return drift.departure(log_inputs, xr.DataArray(steps, dims=("draw", "axis", "cell")))
+def drawn(of: Discrepancy, draws: int, rough: float = 1.0, smooth: float = 0.0) -> xr.DataArray:
+    scales = (np.full(draws, rough), np.full(draws, smooth))
+    slopes = of.draw(*scales, np.random.default_rng(3))
+    shape = (draws, len(of.axes), 2 * CELLS)
+    return xr.DataArray(slopes.reshape(shape), dims=("draw", "axis", "cell"))
 
 
-def test_curvature_is_a_random_walk(drift):
-    """Its variance is h^5 / 20 at h units of the scale, and it starts flat, on either side."""
-    distance = np.array([0.0, 1e-2, 4.0, 8.0, -4.0, -8.0])
+def spread_along(axis: str, distance: float, rough: float, smooth: float) -> float:
+    """Standard deviation of the integral of slopes that are linear between knots."""
+    knots = np.arange(0, CELLS + 1)
+    # The mean log of the inputs of the axis, one e-fold along it.
+    mean = {"n_params": 1.0, "compute": np.sqrt(0.5), "tokens_per_param": 0.0}[axis]
+    rate = DECAY * mean * np.sign(distance)
+    fine = np.linspace(0.0, abs(distance), 4001)
+    of_knot = [
+        np.trapezoid(np.interp(fine, knots, (knots == k) * np.exp(-rate * knots)), fine)
+        for k in knots[1:]
+    ]
+    covariance = rough**2 * np.eye(CELLS) + smooth**2 * np.minimum.outer(knots[1:], knots[1:])
+    return float(np.sqrt(of_knot @ covariance @ np.array(of_knot)))
+
+
+@pytest.mark.parametrize(("rough", "smooth"), [(1.0, 0.0), (0.0, 1.0), (0.7, 0.4)])
+@pytest.mark.parametrize("axis", ["n_params", "compute", "tokens_per_param"])
+def test_the_departure_along_an_axis_is_a_local_linear_trend(discrepancy, axis, rough, smooth):
+    distance = np.array([0.0, 1.0, 3.4, 8.0, -3.4, -8.0])
     along = xr.DataArray(distance, dims="plan")
-    only = dataclasses.replace(drift, axes=("n_params",))
-    found = departures(only, {"n_params": along, "n_tokens": 0.0 * along}, 40_000)
-    spread = found.std("draw").to_numpy()
-    assert spread[0] == 0.0
-    assert spread[1] < 1e-5
-    # Cells of one unit make the walk of the curvature a line between their ends: 1 % less.
-    np.testing.assert_allclose(spread[2:], np.sqrt(np.abs(distance[2:]) ** 5 / 20), rtol=0.03)
+    only = dataclasses.replace(discrepancy, axes=(axis,))
+    slopes = drawn(only, 40_000, rough, smooth)
+    size, tokens = {
+        "n_params": (along, 0.0 * along),
+        "compute": (along / np.sqrt(2.0), along / np.sqrt(2.0)),
+        "tokens_per_param": (-along / np.sqrt(2.0), along / np.sqrt(2.0)),
+    }[axis]
+    found = only.departure({"n_params": size, "n_tokens": tokens}, slopes)
+    expected = [spread_along(axis, h, rough, smooth) for h in distance]
+    assert float(found.isel(plan=0).std()) == 0.0
+    np.testing.assert_allclose(found.std("draw")[1:], expected[1:], rtol=0.03)
+    # The sides of the centre are independent.
+    assert abs(float(xr.corr(found.isel(plan=3), found.isel(plan=5), "draw"))) < 0.03
 
 
-def test_the_field_is_alike_in_all_directions(drift):
-    angle = np.linspace(0.0, np.pi, 9)
+@pytest.mark.parametrize("scales", [(1.0, 0.0), (0.0, 1.0)])
+def test_the_field_is_alike_in_all_directions_of_growth(discrepancy, scales):
+    angle = np.linspace(0.0, np.pi / 2, 7)
     size = xr.DataArray(5.0 * np.cos(angle), dims="plan")
     tokens = xr.DataArray(5.0 * np.sin(angle), dims="plan")
-    spread = departures(drift, {"n_params": size, "n_tokens": tokens}, 20_000).std("draw")
-    assert float(spread.max() / spread.min()) < 1.1
+    slopes = drawn(discrepancy, 20_000, *scales)
+    spread = discrepancy.departure({"n_params": size, "n_tokens": tokens}, slopes).std("draw")
+    assert float(spread.max() / spread.min()) < 1.3
+    np.testing.assert_allclose(spread, spread[::-1], rtol=0.04)
 
 
-def test_an_axis_between_inputs_sees_their_sum_or_their_ratio(drift):
+def test_slopes_change_without_a_jump(discrepancy):
+    along = xr.DataArray(np.linspace(-16.0, 16.0, 3201), dims="plan")
+    only = dataclasses.replace(discrepancy, axes=("compute",))
+    found = only.departure({"n_params": along, "n_tokens": 0.5 * along}, drawn(only, 3))
+    bend = np.diff(found.transpose("draw", "plan"), n=2) / 0.01**2
+    assert np.abs(bend).max() < 2.0 * np.abs(drawn(only, 3)).max() * np.exp(DECAY * CELLS)
+
+
+def test_an_axis_between_inputs_sees_their_sum_or_their_ratio(discrepancy):
     along = xr.DataArray([-3.0, 0.0, 3.0], dims="plan")
-    ratio = dataclasses.replace(drift, axes=("tokens_per_param",))
-    assert np.all(departures(ratio, {"n_params": along, "n_tokens": along}, 10) == 0.0)
-    compute = dataclasses.replace(drift, axes=("compute",))
-    assert np.all(departures(compute, {"n_params": along, "n_tokens": -along}, 10) == 0.0)
+    ratio = dataclasses.replace(discrepancy, axes=("tokens_per_param",))
+    same = {"n_params": along, "n_tokens": along}
+    assert np.all(ratio.departure(same, drawn(ratio, 10)) == 0.0)
+    compute = dataclasses.replace(discrepancy, axes=("compute",))
+    opposite = {"n_params": along, "n_tokens": -along}
+    assert np.all(compute.departure(opposite, drawn(compute, 10)) == 0.0)
 
 
-def test_modes_say_what_cells_say_at_the_runs(drift, chinchilla_runs):
-    model = load_model("chinchilla")
-    logs = {
-        name: np.log(chinchilla_runs.column(name)) - np.log(chinchilla_runs.column(name)).mean()
-        for name in model.columns
-    }
-    turn, rows = drift.modes(logs)
-    assert rows.shape == (MODES, len(chinchilla_runs))
-    size = 2 * CELLS * len(drift.axes)
-    assert turn.shape == (size, MODES)
-    np.testing.assert_allclose(turn.T @ turn, np.eye(MODES), atol=1e-12)
-    # In order of what the runs see of them, and nothing of one in another but rounding.
-    gram = rows @ rows.T
-    off = gram - np.diag(np.diag(gram))
-    assert np.abs(off).max() < 1e-6 * np.sqrt(gram[0, 0] * len(chinchilla_runs))
-    assert np.all(np.diff(np.diag(gram)) <= 1e-9)
-    steps = np.random.default_rng(4).standard_normal(size)
-    labelled = {name: xr.DataArray(x, dims="run") for name, x in logs.items()}
-    cells = xr.DataArray(steps.reshape(len(drift.axes), -1), dims=("axis", "cell"))
-    whole = drift.departure(labelled, cells)
-    # A large drift is 0.02; what is left out is then about 0.1 %, at the runs farthest out 0.3 %.
-    rest = np.asarray(steps @ turn @ rows - whole)
-    assert np.sqrt(np.mean(rest**2)) < 0.05
-    assert np.abs(rest).max() < 0.15
+@pytest.fixture(scope="module")
+def logs(chinchilla_runs) -> dict[str, np.ndarray]:
+    found = {name: np.log(chinchilla_runs.column(name)) for name in ("n_params", "n_tokens")}
+    return {name: x - x.mean() for name, x in found.items()}
 
 
-def test_departures_at_places_of_each_draws_own_are_the_same(drift):
+def test_modes_say_what_slopes_say_at_the_runs(discrepancy, logs, chinchilla_runs):
+    modes = discrepancy.modes(logs)
+    assert modes.rows.shape == (MODES, len(chinchilla_runs))
+    size = 2 * CELLS * len(discrepancy.axes)
+    assert modes.turn.shape == (size, MODES)
+    np.testing.assert_allclose(modes.turn.T @ modes.turn, np.eye(MODES), atol=1e-12)
+    np.testing.assert_allclose(modes.factor @ modes.factor.T, modes.rows @ modes.rows.T, atol=1e-3)
+    slopes = np.random.default_rng(4).standard_normal(size)
+    whole = slopes @ discrepancy.effects(logs)
+    np.testing.assert_allclose(slopes @ modes.turn @ modes.rows, whole, atol=1e-4)
+
+
+def test_coordinates_of_modes_are_independent_a_priori(discrepancy, logs):
+    modes = discrepancy.modes(logs)
+    rough, smooth, draws = 0.6, 0.3, 40_000
+    slopes = drawn(discrepancy, draws, rough, smooth).to_numpy().reshape(draws, -1)
+    coordinates = slopes @ modes.turn
+    variance = rough**2 + smooth**2 * modes.growth
+    scaled = coordinates / np.sqrt(variance)
+    np.testing.assert_allclose(scaled.T @ scaled / draws, np.eye(MODES), atol=0.04)
+
+
+def test_all_slopes_given_those_that_the_runs_see(discrepancy, logs):
+    """Given coordinates drawn from their prior, the slopes have theirs, and these coordinates."""
+    modes = discrepancy.modes(logs)
+    rng = np.random.default_rng(5)
+    rough, smooth = np.full(40_000, 0.6), np.full(40_000, 0.3)
+    coordinates = rng.standard_normal((40_000, MODES))
+    slopes = discrepancy.given(modes, coordinates, rough, smooth, rng)
+    spread = np.sqrt(0.36 + 0.09 * modes.growth)
+    np.testing.assert_allclose(slopes @ modes.turn, coordinates * spread, atol=1e-5)
+    cells = np.arange(1, CELLS + 1)
+    variance = np.tile(0.36 + 0.09 * cells, 2 * len(discrepancy.axes))
+    np.testing.assert_allclose(slopes.var(axis=0), variance, rtol=0.05)
+    together = np.cov(slopes[:, CELLS - 2], slopes[:, CELLS - 1])[0, 1]
+    assert together == pytest.approx(0.09 * (CELLS - 1), rel=0.05)
+
+
+def test_departures_at_places_of_each_draws_own_are_the_same(discrepancy):
     rng = np.random.default_rng(5)
     dims = ("draw", "axis", "cell")
-    walks = xr.DataArray(rng.standard_normal((3, len(drift.axes), 2 * CELLS)), dims=dims)
+    shape = (3, len(discrepancy.axes), 2 * CELLS)
+    slopes = xr.DataArray(rng.standard_normal(shape), dims=dims)
     places = np.concatenate([[0.0, 1e-9, -30.0, 30.0], rng.uniform(-16, 16, 40)])
     for_all = {
         name: xr.DataArray(rng.permutation(places), dims="run") for name in ("n_params", "n_tokens")
     }
     own = {name: x.expand_dims(draw=3) for name, x in for_all.items()}
-    together = drift.departure(for_all, walks)
-    xr.testing.assert_allclose(drift.departure(own, walks), together, rtol=1e-9)
-    flat = walks.to_numpy().reshape(3, -1) @ drift.bends(
+    together = discrepancy.departure(for_all, slopes)
+    xr.testing.assert_allclose(discrepancy.departure(own, slopes), together, rtol=1e-9)
+    flat = slopes.to_numpy().reshape(3, -1) @ discrepancy.effects(
         {n: x.to_numpy() for n, x in for_all.items()}
     )
     np.testing.assert_allclose(flat, together.transpose("draw", "run"), rtol=1e-9)
     nowhere = {name: x.where(x["run"] != 2) for name, x in own.items()}
-    found = drift.departure(nowhere, walks)
+    found = discrepancy.departure(nowhere, slopes)
     assert np.array_equal(np.isnan(found).any("draw"), np.arange(len(places)) == 2)
 
 
-def test_intervals_grow_away_from_the_runs(fit, drifting):
-    assert drifting.diagnostics.ok, drifting.diagnostics.status
+def test_intervals_grow_away_from_the_runs(fit, departing):
+    assert departing.diagnostics.ok, departing.diagnostics.status
     plans = {"n_params": ["1B", "70B"], "n_tokens": ["20B", "1.4T"]}
 
     def width(posterior: bs.Fit) -> np.ndarray:
         low, high = bs.predict(posterior, **plans)["loss"].quantile([0.05, 0.95], ("chain", "draw"))
         return np.log(high / low).to_numpy()
 
-    iid, wide = width(fit), width(drifting)
+    iid, wide = width(fit), width(departing)
     assert wide[1] > 3 * iid[1]
     assert wide[1] > 10 * wide[0]
 
 
-def test_optimum_is_the_least_loss_of_each_draw(drifting):
+def test_optimum_is_the_least_loss_of_each_draw(departing):
     budget = 1e22
-    plan = bs.allocate(drifting, compute=budget)
+    plan = bs.allocate(departing, compute=budget)
     log_n = xr.DataArray(np.linspace(np.log(3e9), np.log(2.5e10), 4001), dims="size")
-    loss = drifting.curve.response({"n_params": log_n, "n_tokens": np.log(budget / 6) - log_n})
+    loss = departing.curve.response({"n_params": log_n, "n_tokens": np.log(budget / 6) - log_n})
     least = loss.min("size")
     found = plan.draws["loss_opt"].isel(compute=0)
     # Around the optimum of the law: some draws turn down again where tokens per parameter are far
@@ -136,14 +191,14 @@ def test_optimum_is_the_least_loss_of_each_draw(drifting):
     assert float(np.abs(np.log(found / least)).where(inside).max()) < 1e-4
 
 
-def test_fit_survives_its_file(drifting, tmp_path):
-    drifting.save(tmp_path / "fit.nc")
+def test_fit_survives_its_file(departing, tmp_path):
+    departing.save(tmp_path / "fit.nc")
     again = bs.load_fit(tmp_path / "fit.nc")
     xr.testing.assert_identical(
-        bs.allocate(again, compute=1e24).draws, bs.allocate(drifting, compute=1e24).draws
+        bs.allocate(again, compute=1e24).draws, bs.allocate(departing, compute=1e24).draws
     )
-    assert WALKS in again.posterior
-    assert SCALE in again.summary().index
+    assert SLOPES in again.posterior
+    assert set(SCALES) <= set(again.summary().index)
 
 
 def test_levels_are_told_apart_by_half_a_per_cent():
@@ -164,11 +219,17 @@ def test_levels_of_texts_and_room_for_them():
         Levels.of(bs.load_runs(table), "curve")
 
 
-def test_axes_must_be_of_the_law(drift):
+def test_axes_must_be_of_the_law(discrepancy):
     model = load_model("power-law-floor")
     with pytest.raises(CardError, match="axis of n_params, but the law power-law"):
-        dataclasses.replace(model, discrepancy=drift)
+        dataclasses.replace(model, discrepancy=discrepancy)
     with pytest.raises(CardError, match="each once"):
-        dataclasses.replace(drift, axes=())
+        dataclasses.replace(discrepancy, axes=())
+    with pytest.raises(CardError, match=r"discrepancy.rough: found .*positive quantity"):
+        dataclasses.replace(discrepancy, rough=bs.Normal(mean=0.0, sd=1.0, why="a test"))
+    content = discrepancy.to_dict()
+    assert Discrepancy.from_dict(content, "discrepancy") == discrepancy
     with pytest.raises(CardError, match="unknown key 'scales'"):
-        Drift.from_dict({"axes": ["compute"], "scales": {}}, "discrepancy")
+        Discrepancy.from_dict({**content, "scales": {}}, "discrepancy")
+    with pytest.raises(CardError, match="discrepancy.smooth"):
+        Discrepancy.from_dict({n: x for n, x in content.items() if n != "smooth"}, "discrepancy")

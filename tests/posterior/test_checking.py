@@ -93,7 +93,7 @@ def test_a_law_that_bends_otherwise_is_found(fit, true):
         bent = with_table(true, loss=true.runs.loss * np.exp(size * sigma * (bend - bend.mean())))
         found = {check.name: check for check in checks_of(bent)}["pattern"]
         assert found.status == status, found.sentence
-    assert "chinchilla-drift" in found.sentence
+    assert "coupled-discrepancy" in found.sentence
     assert not bent.diagnostics.ok
     assert "Residuals follow a pattern" in bent.diagnostics.status
     assert "pattern" in bs.allocate(bent, compute="1e21").headline

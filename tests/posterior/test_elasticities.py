@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import bayescale as bs
 from bayescale.errors import AmountError
 from bayescale.laws.published import PUBLISHED, Constants
-from bayescale.model.discrepancy import CELLS
+from bayescale.model.discrepancy import CELLS, DECAY
 from bayescale.posterior.curve import Curve
 from bayescale.posterior.elasticities import elasticity_draws
 
@@ -41,23 +41,24 @@ def test_at_the_reference_they_are_the_coordinates(fit):
 
 
 def test_they_are_those_of_the_curve_not_of_the_law_alone():
-    """One step of the walk along size, h e-folds up: its slope there is h^2 / 2 within a cell."""
+    """A slope of ln L in ln N is less elasticity."""
     constants = bs.published("besiroglu2024-log")
     law_alone = Curve.of_constants(constants)
-    drift = bs.Drift(axes=("n_params",), scale=bs.HalfNormal(scale=1.0, why="a test"))
-    steps = np.zeros((1, 1, 1, 2 * CELLS))
-    steps[..., 0] = 0.01
+    scale = bs.HalfNormal(scale=1.0, why="a test")
+    discrepancy = bs.Discrepancy(axes=("n_params",), rough=scale, smooth=scale)
+    slopes = np.zeros((1, 1, 1, 2 * CELLS))
+    # At twice the size, between the centre, where the slope is zero, and the first knot.
+    slopes[..., 0] = 0.01 * np.exp(DECAY) / np.log(2.0)
     bent = Curve(
         law=law_alone.law,
         parameters=law_alone.parameters,
-        drift=drift,
+        discrepancy=discrepancy,
         reference={"n_params": 1e9, "n_tokens": 2e10},
-        walks=xr.DataArray(steps, dims=("chain", "draw", "axis", "cell")),
+        slopes=xr.DataArray(slopes, dims=("chain", "draw", "axis", "cell")),
     )
     at = {"n_params": np.log([2e9]), "n_tokens": np.log([2e10])}
     apart = elasticity_draws(bent, at) - elasticity_draws(law_alone, at)
-    h = np.log(2.0)
-    assert float(apart["e_n"].squeeze()) == pytest.approx(-0.01 * h**2 / 2, rel=1e-6)
+    assert float(apart["e_n"].squeeze()) == pytest.approx(-0.01, rel=1e-6)
     assert float(apart["e_d"].squeeze()) == pytest.approx(0.0, abs=1e-10)
 
 

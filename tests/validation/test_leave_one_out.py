@@ -120,7 +120,7 @@ def test_groups_are_chosen_with_a_reason():
 
 def test_the_default_card_leaves_out_whole_sizes(chinchilla_runs):
     units = units_of(
-        chinchilla_runs, {"drift": bs.load_model(), "plain": bs.load_model("chinchilla")}
+        chinchilla_runs, {"default": bs.load_model(), "plain": bs.load_model("chinchilla")}
     )
     assert units.by == "n_params"
     assert 30 < len(units) < 60
