@@ -12,7 +12,7 @@ help: ## show this list
 demo: ## fit the shipped Chinchilla runs, print the plans, write the report
 	@tools/venv.sh
 	@mkdir -p demo
-	@$(BIN)/bayescale fit chinchilla chinchilla --seed 1 \
+	@$(BIN)/bayescale fit chinchilla --seed 1 \
 		--compute 1e21 --compute 5.76e23 --compute 1e25 \
 		--out demo/chinchilla.nc --report demo/report.html
 

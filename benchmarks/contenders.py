@@ -56,7 +56,7 @@ def bayescale_worker() -> None:
     runs = bs.load_runs("chinchilla")
 
     def once(seed: int) -> tuple[Any, Any]:
-        fit = bs.fit("chinchilla", runs, seed=seed, progress=False)
+        fit = bs.fit(runs, "chinchilla", seed=seed, progress=False)
         noise = {name: fit.posterior[name] for name in fit.model.noise.priors}
         return fit, with_optimum(fit.law, fit.parameters, noise)
 

@@ -45,7 +45,7 @@ def main(card: str, dataset: str = "chinchilla", count: str = "200") -> None:
     for i in range(int(count)):
         try:
             fit = fit_quietly(
-                model, simulated(model, runs, np.random.default_rng([7, i])), seed=i, draws=250
+                simulated(model, runs, np.random.default_rng([7, i])), model, seed=i, draws=250
             )
         except BayescaleError as error:
             found["refused: " + str(error)[:80], "failed"] += 1

@@ -24,7 +24,7 @@ from bayescale.units import format_compute
 from benchmarks.public_tables import Tables, markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "forecast-records.md"
-CARDS = ("chinchilla-drift", "chinchilla")
+CARDS = ("coupled-discrepancy", "chinchilla")
 SEED, DRAWS = 1, 500
 FEWEST_BUDGETS, FEWEST_RUNS = 3, 20
 """What is done before the first forecast."""
@@ -70,7 +70,7 @@ def replay(card: str, sweep: Sweep, folder: Path) -> bs.ForecastScores:
     """Return the scores of forecasts of each budget by the smaller ones."""
     files = []
     for budget, seen, following in sweep.stages():
-        fit = bs.fit(card, seen, seed=SEED, draws=DRAWS, progress=False)
+        fit = bs.fit(seen, card, seed=SEED, draws=DRAWS, progress=False)
         table = following.table.set_index("run")[["n_params", "n_tokens"]]
         files.append(folder / f"{format_compute(budget)} after {len(seen)} runs.json")
         bs.preregister(fit, table.to_dict("index"), files[-1])
@@ -121,7 +121,9 @@ def page(found: dict[tuple[str, str], bs.ForecastScores]) -> str:
             f"{FEWEST_BUDGETS} budgets and {FEWEST_RUNS} runs are done, all runs so far are fitted "
             "and those of the next budget are pre-registered "
             "([how](how-to/keep-forecasts.md)); then that budget is done. "
-            f"{files} files of forecasts are scored at the end.",
+            f"{files} files of forecasts are scored at the end. The priors of the default card "
+            "were learnt from these sweeps among others; [calibration](calibration.md) leaves out "
+            "the source that is predicted.",
             "",
             "The bias is the mean log of observed over predicted median, the error its root mean "
             "square, and the CRPS the continuous ranked probability score, all of the log loss; "

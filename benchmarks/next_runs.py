@@ -123,7 +123,7 @@ def launch(law: Mapping[str, float], runs: pd.DataFrame, rng: np.random.Generato
 def refit(runs: pd.DataFrame, seed: int) -> tuple[bs.Fit, bool]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)
-        fit = bs.fit("chinchilla", runs, draws=500, cores=1, seed=seed, progress=False)
+        fit = bs.fit(runs, "chinchilla", draws=500, cores=1, seed=seed, progress=False)
     return fit, fit.diagnostics.ok
 
 

@@ -134,7 +134,7 @@ def fitted_row(case: Case, tables: Tables) -> dict[str, str]:
     unseen = runs.where(~runs.table.eval(case.train).to_numpy())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)
-        fit = bs.fit(case.card, seen, seed=SEED, tune=1000, progress=False)
+        fit = bs.fit(seen, case.card, seed=SEED, tune=1000, progress=False)
         summary = fit.summary(prob=0.9)
     inside, beyond = bs.score(fit, seen), bs.score(fit, unseen)
     print(case.card, case.data, fit.gates.ok, beyond, flush=True)
@@ -166,7 +166,7 @@ def curve_scores(tables: Tables) -> tuple[list[str], dict[str, dict[str, pd.Seri
     for name, runs in tables.curves():
         names.append(name)
         models = [replace(bs.load_model(card), inputs={"x": "examples"}) for card in CURVE_CARDS]
-        table = bs.hold_out(models, runs, "train_split == 1", seed=SEED, target_accept=0.95)
+        table = bs.hold_out(runs, models, "train_split == 1", seed=SEED, target_accept=0.95)
         for card in CURVE_CARDS:
             scores[card][name] = table.loc[card]
         print(name, table["rmsle"].round(4).to_dict(), flush=True)

@@ -92,7 +92,7 @@ def by_size(kind: str, size: int) -> None:
         model = replace(model, noise=noise)
         table = trained(size // CHECKPOINTS_A_RUN, CHECKPOINTS_A_RUN, rng)
     runs = bs.load_runs(table)
-    fit = bs.fit(model, runs, seed=1, progress=False)
+    fit = bs.fit(runs, model, seed=1, progress=False)
     design = Design.of(model, runs)
     compiled = compiled_logp(model, design.sizes)
     calls, spent = 20, []
@@ -130,7 +130,7 @@ def refits(repeats: int = 15) -> dict[str, float]:
         spent = []
         for seed in range(repeats + 1):
             started = time.perf_counter()
-            bs.fit(card, runs, draws=250, tune=300, seed=seed, progress=False)
+            bs.fit(runs, card, draws=250, tune=300, seed=seed, progress=False)
             spent.append(time.perf_counter() - started)
         found[card] = median(spent[1:])
     return found
@@ -164,7 +164,7 @@ def allocation(repeats: int = 5) -> dict[str, float]:
         return 6 * n_params * n_tokens
 
     fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    departing = bs.fit("coupled-discrepancy", "chinchilla", seed=1, progress=False)
+    departing = bs.fit("chinchilla", "coupled-discrepancy", seed=1, progress=False)
     budgets = np.geomspace(1e18, 1e26, 100)
     family = ShapeFamily(aspect=128, vocab_size=50257, n_ctx=2048)
     contenders = {

@@ -199,15 +199,15 @@ def chinchilla_runs() -> bs.Runs:
 @pytest.fixture(scope="session")
 def fit(chinchilla_runs) -> bs.Fit:
     """A real posterior: Chinchilla's law on the shipped runs."""
-    return bs.fit("chinchilla", chinchilla_runs, seed=1, progress=False)
+    return bs.fit(chinchilla_runs, "chinchilla", seed=1, progress=False)
 
 
 @pytest.fixture(scope="session")
 def cuts(chinchilla_runs) -> bs.ExpandingWindow:
     """The Chinchilla runs below three rising cuts and all of them, at 95 %."""
     return bs.expanding_window(
-        "chinchilla",
         chinchilla_runs,
+        "chinchilla",
         ["1e20", "3e20", "1e21"],
         compute="5.76e23",
         prob=0.95,
@@ -220,7 +220,7 @@ def cuts(chinchilla_runs) -> bs.ExpandingWindow:
 def law_fits(fit, chinchilla_runs) -> dict[str, bs.Fit]:
     """Three laws on the shipped runs."""
     others = ("kaplan-nd", "coupled")
-    fitted = {card: bs.fit(card, chinchilla_runs, seed=1, progress=False) for card in others}
+    fitted = {card: bs.fit(chinchilla_runs, card, seed=1, progress=False) for card in others}
     return {"chinchilla": fit, **fitted}
 
 

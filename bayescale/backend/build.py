@@ -63,11 +63,11 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     the exponents. Every floor is the level times a function of the other coordinates, so that the
     Jacobian of the log of the floor with respect to the log of the level is one.
 
-    Group effects and random walks are sampled in a partially non-centred parametrisation
-    (`whitening`): centred where the runs determine an effect, non-centred where they do not, and
-    interpolated in between. Either parametrisation alone has a funnel where the other is
-    appropriate (Betancourt and Girolami 2013, arXiv:1312.0906), and one fit usually has effects
-    of both kinds.
+    Group effects and the slopes of a discrepancy are sampled in a partially non-centred
+    parametrisation (`whitening`): centred where the runs determine an effect, non-centred where
+    they do not, and interpolated in between. Either parametrisation alone has a funnel where the
+    other is appropriate (Betancourt and Girolami 2013, arXiv:1312.0906), and one fit usually has
+    effects of both kinds.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -209,11 +209,11 @@ def position_of(
         The model, and its data.
     found
         Coordinates (the level relative to the observed), all other scalars, group effects and
-        random walks, as `draw_prior` returns them.
+        slopes, as `draw_prior` returns them.
     """
     scalars = {name: float(x.item()) for name, x in found.items() if name in model.all_priors}
     at = starting_point(model, scalars, design.sizes)
-    # Group effects are affine in their steps; given the effects, so are the walks in theirs.
+    # Group effects are affine in their steps; given the effects, so are the slopes in theirs.
     for names in ([effect.effect for effect in model.effects], [SLOPES]):
         shapes = {name: at[name].shape for name in names if name in at}
         if not shapes:
@@ -277,8 +277,8 @@ def labelled(
 ) -> xr.Dataset:
     """Return the result of `parameters_from_draws` as a labelled dataset.
 
-    Effects of padding levels are dropped. Unidentified directions of the random walks are not
-    sampled by NUTS: they are drawn here from their prior, which is also their posterior.
+    Effects of padding levels are dropped. Directions of the slopes that the runs do not see are
+    not sampled by NUTS: they are drawn here from their distribution given those that they see.
     """
     chains, count = next(iter(found.values())).shape[:2]
     coordinates: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(count)}

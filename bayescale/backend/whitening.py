@@ -1,4 +1,4 @@
-"""Partially non-centred parametrisation of group effects and random walks.
+"""Partially non-centred parametrisation of group effects and the slopes of a discrepancy.
 
 Under a Gaussian approximation of the likelihood, group effects given all other parameters are
 Normal, with a mean and covariance that follow from the runs and the spread between levels. The

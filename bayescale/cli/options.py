@@ -52,6 +52,23 @@ def add_runs(parser: argparse.ArgumentParser, name: str = "runs", *, outliers: b
     add_reading(parser, outliers=outliers)
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the option for a model card."""
+    parser.add_argument(
+        "--model",
+        type=Reads(),
+        metavar="CARD",
+        help="id or path of a model card (the default card; `bayescale models` lists them)",
+    )
+
+
+def model_of(options: Arguments) -> "Model":
+    """Load the given card, or the default card."""
+    from bayescale.model.card import load_model
+
+    return load_model(options.model) if options.model else load_model()
+
+
 def add_reading(parser: argparse.ArgumentParser, *, outliers: bool = True) -> None:
     """Add the options for reading a table of runs; for outliers unless `outliers` is false."""
     parser.add_argument(

@@ -22,6 +22,7 @@ from bayescale.cli.commands import (
     listing,
     multiverse,
     next_runs,
+    plan,
     predict,
     preregister,
     reconcile,
@@ -38,6 +39,7 @@ BAD_INPUT = 2
 
 COMMANDS = (
     listing,
+    plan,
     check,
     fit,
     predict,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from bayescale.errors import unknown_name
+from bayescale.errors import UnknownNameError, quoted, unknown_name
 
 type Shelf = Literal["models", "datasets"]
 
@@ -41,6 +41,12 @@ def find_model_card(name: str) -> Path:
 
 def find_dataset(name: str) -> Path:
     """Return the folder of a dataset id, or raise UnknownNameError."""
+    if name not in dataset_folders() and name in model_cards():
+        raise UnknownNameError(
+            f"runs: found {quoted(name)}, which is a model card, expected a dataset or a file. "
+            f"Runs come first: bs.fit(runs, {quoted(name)}), or "
+            f"`bayescale fit RUNS --model {name}`."
+        )
     return _find("dataset", name, dataset_folders())
 
 

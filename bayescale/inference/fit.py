@@ -40,8 +40,8 @@ DEFAULT_TUNE = 400
 
 
 def fit(
+    runs: RunsSource,
     model: str | Path | Model = DEFAULT_CARD,
-    runs: RunsSource = "chinchilla",
     *,
     draws: int = 1000,
     tune: int | None = None,
@@ -58,10 +58,10 @@ def fit(
 
     Parameters
     ----------
-    model
-        A card id, the path of a card, or a `Model`.
     runs
         Runs, or anything that `load_runs` accepts.
+    model
+        A card id, the path of a card, or a `Model`; the default card unless given.
     draws, chains
         Number of draws per chain, and of chains.
     tune
@@ -116,17 +116,23 @@ def fit(
     Examples
     --------
     >>> import bayescale as bs
-    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> runs = bs.load_runs("chinchilla")
+    >>> fit = bs.fit(runs, "chinchilla", seed=1, progress=False)
     >>> fit.diagnostics.ok
     True
     >>> 0.33 < float(fit.posterior["alpha"].median()) < 0.36
     True
 
+    The default card also allows for departures of the loss from its law:
+
+    >>> bs.fit(runs, seed=1, draws=250, progress=False).model.id
+    'coupled-discrepancy'
+
     With a checkpoint, so that running the same lines again resumes an interrupted fit:
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     long = bs.fit("chinchilla", store=f"{folder}/long.draws", seed=1, progress=False)
+    ...     long = bs.fit(runs, store=f"{folder}/long.draws", seed=1, progress=False)
     ...     bs.load_fit(f"{folder}/long.draws").posterior.equals(long.posterior)
     True
     """
@@ -240,8 +246,8 @@ def _measures(posterior: xr.Dataset, sampled: Sampled) -> dict[str, Any]:
 
 
 def fit_quietly(
-    model: Model,
     runs: Runs,
+    model: Model,
     *,
     seed: int,
     draws: int = 1000,
@@ -250,7 +256,7 @@ def fit_quietly(
     """Fit a model without progress bar and warnings, as one of many fits."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)
-        return fit(model, runs, seed=seed, draws=draws, target_accept=target_accept, progress=False)
+        return fit(runs, model, seed=seed, draws=draws, target_accept=target_accept, progress=False)
 
 
 def _check_counts(**counts: int | None) -> None:

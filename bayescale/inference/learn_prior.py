@@ -158,7 +158,7 @@ def _fitted(sweep: Sweep, model: Model, seed: int, draws: int) -> Fit:
                 "priors are divided out. Pass base=fit.model, or the runs."
             )
     else:
-        found = fit_quietly(model, runs_for(sweep, [model]), seed=seed, draws=draws)
+        found = fit_quietly(runs_for(sweep, [model]), model, seed=seed, draws=draws)
     if not found.gates.ok:
         raise SamplingError(
             f"{found.runs.name}: {found.diagnostics.status} A prior learnt from draws that have "

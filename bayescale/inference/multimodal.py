@@ -257,7 +257,7 @@ def _merge(
 def _overlap(some: Draws, others: Draws) -> bool:
     """Return whether two sets of draws of the scalars belong to one mode.
 
-    Steps of levels and walks, which come after the scalars, are standard normal in every mode.
+    Steps of levels and slopes, which come after the scalars, are standard normal in every mode.
     """
     apart = np.abs(some.mean(axis=0) - others.mean(axis=0))
     return bool(np.all(apart < _APART * np.sqrt(some.var(axis=0) + others.var(axis=0))))

@@ -338,6 +338,11 @@ def load_model(source: "str | Path | Model" = DEFAULT_CARD) -> Model:
     """
     if isinstance(source, Model):
         return source
+    if not isinstance(source, str | Path):
+        raise TypeError(
+            f"model: found a {type(source).__name__}, expected the id of a card, its path, or a "
+            "Model. Runs come first: bs.fit(runs, model)."
+        )
     path = Path(source)
     if path.suffix != ".toml":
         path = find_model_card(str(source))

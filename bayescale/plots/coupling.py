@@ -46,7 +46,7 @@ def coupling(
     Examples
     --------
     >>> import bayescale as bs
-    >>> fit = bs.fit("coupled", "chinchilla", seed=1, progress=False)
+    >>> fit = bs.fit("chinchilla", "coupled", seed=1, progress=False)
     >>> ax = bs.plots.coupling(fit)
     >>> ax.get_xlabel()
     'coupling k'

@@ -45,7 +45,7 @@ def coverage(
     --------
     >>> import bayescale as bs
     >>> scores = bs.leave_scale_out(
-    ...     ["chinchilla"], "chinchilla", ["3e20", "1e21"], seed=1, progress=False
+    ...     "chinchilla", ["chinchilla"], ["3e20", "1e21"], seed=1, progress=False
     ... )
     >>> ax = bs.plots.coverage(scores)
     >>> ax.get_xlabel()

@@ -29,7 +29,7 @@ def cross_regret(crossed: CrossRegret, prob: float = 0.9, ax: Axes | None = None
     --------
     >>> import bayescale as bs
     >>> fits = {
-    ...     card: bs.fit(card, "chinchilla", seed=1, progress=False)
+    ...     card: bs.fit("chinchilla", card, seed=1, progress=False)
     ...     for card in ("chinchilla", "coupled")
     ... }
     >>> ax = bs.plots.cross_regret(bs.cross_regret(fits, compute="5.76e23"))

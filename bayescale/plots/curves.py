@@ -36,7 +36,7 @@ def curve(fit: Fit, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     Examples
     --------
     >>> import bayescale as bs
-    >>> fit = bs.fit("power-law", "chinchilla", seed=1, progress=False)
+    >>> fit = bs.fit("chinchilla", "power-law", seed=1, progress=False)
     >>> bs.plots.curve(fit).get_xlabel()
     'training compute C (FLOP)'
     """

@@ -46,7 +46,7 @@ def contraction(fit: FittedModel) -> "pd.Series[float]":
     --------
     >>> import bayescale as bs
     >>> from bayescale.posterior.contraction import contraction
-    >>> fit = bs.fit("chinchilla", draws=200, seed=1, progress=False)
+    >>> fit = bs.fit("chinchilla", "chinchilla", draws=200, seed=1, progress=False)
     >>> bool(contraction(fit)["alpha"] > 0.9)
     True
     """

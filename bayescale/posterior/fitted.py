@@ -166,7 +166,7 @@ class FittedModel:
         >>> pooled = bs.load_model("chinchilla-pooled")
         >>> floors = tuple(part for part in pooled.pooling if part.of == "E")
         >>> model = replace(pooled, id="floors", pooling=floors)
-        >>> fit = bs.fit(model, "overtraining", seed=1, progress=False)
+        >>> fit = bs.fit("overtraining", model, seed=1, progress=False)
         >>> plan = bs.allocate(fit.sel(family="c4"), compute="1e22")
         >>> bool(plan.draws["n_opt"].median() > 1e9)
         True

@@ -26,7 +26,14 @@ type Records = str | Path | Preregistration | Sequence[str | Path | Preregistrat
 
 
 def score_forecasts(
-    forecasts: Records, runs: RunsSource, *, tolerance: float = TOLERANCE, **reading: Any
+    forecasts: Records,
+    runs: RunsSource,
+    *,
+    tolerance: float = TOLERANCE,
+    columns: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    keep_outliers: bool = False,
+    vocabulary_size: int | None = None,
 ) -> ForecastScores:
     """Score pre-registered forecasts with runs that are done.
 
@@ -39,8 +46,8 @@ def score_forecasts(
         The runs that are done, with their names in a column ``run``; others may be among them.
     tolerance
         Relative difference up to which the inputs of a run are those that were planned.
-    **reading
-        Further arguments of `load_runs`, such as ``columns`` and ``units``.
+    columns, units, keep_outliers, vocabulary_size
+        How to read the table, as in `load_runs`.
 
     Returns
     -------
@@ -76,7 +83,15 @@ def score_forecasts(
     records = _loaded(forecasts)
     first = next(iter(records.values()))
     needs = tuple(dict.fromkeys(c for record in records.values() for c in record.columns))
-    done = as_runs(runs, needs=needs, response=first.response, **reading)
+    done = as_runs(
+        runs,
+        needs=needs,
+        response=first.response,
+        columns=columns,
+        units=units,
+        keep_outliers=keep_outliers,
+        vocabulary_size=vocabulary_size,
+    )
     done = done.for_law(needs, first.response)
     rows, pending = [], []
     for name, record in records.items():

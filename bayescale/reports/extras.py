@@ -43,7 +43,7 @@ class Extras:
             fits = {fit.model.id: fit}
             if set(fit.columns) == {"n_params", "n_tokens"}:
                 others = [load_model(card) for card in OTHERS if card not in fits]
-                fits |= {model.id: fit_quietly(model, fit.runs, seed=fit.seed) for model in others}
+                fits |= {model.id: fit_quietly(fit.runs, model, seed=fit.seed) for model in others}
             return compare(fits, folds=_FOLDS, seed=fit.seed, progress=self.progress)
 
         return _unless_refused("comparison of laws", laws)
@@ -56,8 +56,8 @@ class Extras:
         return _unless_refused(
             "rising cuts",
             lambda: expanding_window(
-                fit.model,
                 fit.runs,
+                fit.model,
                 usual_cuts(fit.runs.compute),
                 compute=float(plan.compute.max()),
                 cost=plan.cost,

@@ -156,8 +156,8 @@ class ExpandingWindow(Result):
 
 
 def expanding_window(
-    model: str | Path | Model,
     runs: RunsSource,
+    model: str | Path | Model,
     cuts: Sequence[Amount],
     *,
     compute: Amount,
@@ -176,10 +176,10 @@ def expanding_window(
 
     Parameters
     ----------
-    model
-        A card id, the path of a card, or a model of size and tokens.
     runs
         All runs: a source for `load_runs`, or its result.
+    model
+        A card id, the path of a card, or a model of size and tokens.
     cuts
         Values of `scale`, in any order: runs below each are fitted. All runs are fitted as well.
     compute
@@ -226,7 +226,7 @@ def expanding_window(
     >>> import bayescale as bs
     >>> runs = bs.load_runs("chinchilla")
     >>> found = bs.expanding_window(
-    ...     "chinchilla", runs, ["1e20"], compute="5.76e23", draws=300, seed=1, progress=False
+    ...     runs, "chinchilla", ["1e20"], compute="5.76e23", draws=300, seed=1, progress=False
     ... )
     >>> found.meet("a")
     False

@@ -68,7 +68,7 @@ def measure(
         If the runs do not identify it by that method.
     """
     if way == "law":
-        fit = fit_quietly(load_model(card), runs, **options)
+        fit = fit_quietly(runs, load_model(card), **options)
         status = () if fit.diagnostics.ok else (fit.diagnostics.status,)
         return Measured(exponent_of(fit), f"the {card} card", status)
     where = slices(runs, curve) if way == "curves" else runs

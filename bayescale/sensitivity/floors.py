@@ -175,8 +175,8 @@ class ForecastByFloor(Result):
 
 
 def forecast_by_floor(
-    model: str | Path | Model,
     runs: RunsSource,
+    model: str | Path | Model,
     *,
     floors: Sequence[float | Prior],
     compute: Amount | None = None,
@@ -194,10 +194,10 @@ def forecast_by_floor(
 
     Parameters
     ----------
-    model
-        A card id, the path of a card, or a model of a law with a floor.
     runs
         A source for `load_runs`, or its result.
+    model
+        A card id, the path of a card, or a model of a law with a floor.
     floors
         The assumed floors, in the unit of the response: numbers, which are taken as known (to
         0.1 %), or priors, such as `bayescale.LogNormal` or the `floor_prior` of another fit.
@@ -361,7 +361,7 @@ def _forecast(
     options: Mapping[str, Any],
 ) -> Outcome:
     """Fit a model; return its floor, its optimum, and its forecast of a plan or the optimum."""
-    fit = fit_quietly(model, runs, **options)
+    fit = fit_quietly(runs, model, **options)
     floor = np.asarray(fit.parameters[model.law.floor])
     row = _interval("floor", floor, prob)
     logs = np.log(floor)

@@ -146,8 +146,8 @@ class Multiverse(Result):
 
 
 def multiverse(
-    model: str | Path | Model,
     runs: RunsSource,
+    model: str | Path | Model,
     *,
     compute: Amount,
     choices: Mapping[str, Sequence[Choice]] = CHOICES,
@@ -164,12 +164,12 @@ def multiverse(
 
     Parameters
     ----------
-    model
-        A card id, the path of a card, or a model of size and tokens, used with the first choice
-        of every question.
     runs
         A source for `load_runs`, or its result; to vary the treatment of outliers, a source, or
         runs loaded with ``keep_outliers=True``.
+    model
+        A card id, the path of a card, or a model of size and tokens, used with the first choice
+        of every question.
     compute
         The budget, in FLOP by 6ND with N as counted in the runs.
     choices

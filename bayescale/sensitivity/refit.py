@@ -102,7 +102,7 @@ def refit(
     RunsError, SamplingError
         If the model cannot be fitted to these runs.
     """
-    found = fit_quietly(model, runs, **options)
+    found = fit_quietly(runs, model, **options)
     return {"n_runs": len(runs), **ask(found, question), **found.gates.facts}
 
 

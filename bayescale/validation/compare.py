@@ -114,7 +114,7 @@ def compare(
     --------
     >>> import bayescale as bs
     >>> options = {"draws": 200, "seed": 1, "progress": False}
-    >>> fits = {card: bs.fit(card, **options) for card in ("chinchilla", "kaplan-nd")}
+    >>> fits = {card: bs.fit("chinchilla", card, **options) for card in ("chinchilla", "kaplan-nd")}
     >>> found = bs.compare(fits, **options)
     >>> print(found.sentences[0].split(" within")[0])
     Larger scales support chinchilla
@@ -143,7 +143,7 @@ def compare(
     )
     cuts = usual_cuts(table.column(scale)) if cuts is None else cuts
     options |= {"draws": refit_draws, "executor": executor, "store": store, "progress": progress}
-    scales = leave_scale_out([*models.values()], table, cuts, scale=scale, **options)
+    scales = leave_scale_out(table, [*models.values()], cuts, scale=scale, **options)
     left_out = score_left_out(fits, table, units, folds=folds, **options)
     clustered_by, clusters = _clusters(table, units)
     found = Comparison(
@@ -194,8 +194,8 @@ def _fit_all(
                 # Weak identification is reported for each law by its prior-to-posterior change.
                 warnings.simplefilter("ignore", BayescaleWarning)
                 fits[model.id] = fit_model(
-                    model,
                     runs,
+                    model,
                     seed=seed,
                     draws=draws,
                     target_accept=target_accept,

@@ -248,7 +248,7 @@ def _without(
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Fit a model without some units, and return the log density of each of these, in order."""
-    found = fit_quietly(model, runs.where(~out, "not left out"), **options)
+    found = fit_quietly(runs.where(~out, "not left out"), model, **options)
     density = log_densities(found, runs.where(out, "left out"))
     _, units = np.unique(codes, return_inverse=True)
     joint = np.stack([density[..., units == i].sum(axis=-1) for i in range(units.max() + 1)])

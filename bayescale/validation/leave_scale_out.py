@@ -22,8 +22,8 @@ _DENSITIES = "densities"
 
 
 def leave_scale_out(
-    models: Sequence[str | Path | Model],
     runs: RunsSource,
+    models: Sequence[str | Path | Model],
     cuts: Sequence[Amount],
     *,
     scale: str = "compute",
@@ -38,10 +38,10 @@ def leave_scale_out(
 
     Parameters
     ----------
-    models
-        Card ids, paths of cards, or models.
     runs
         All runs: a source for `load_runs`, or its result.
+    models
+        Card ids, paths of cards, or models.
     cuts
         Values of `scale`: runs below a cut are fitted, the others predicted.
     scale
@@ -78,7 +78,7 @@ def leave_scale_out(
     --------
     >>> import bayescale as bs
     >>> runs = bs.load_runs("chinchilla")
-    >>> found = bs.leave_scale_out(["chinchilla"], runs, ["3e20", "1e21"], seed=1, progress=False)
+    >>> found = bs.leave_scale_out(runs, ["chinchilla"], ["3e20", "1e21"], seed=1, progress=False)
     >>> bool((found.table["coverage_90"] < 0.85).all())
     True
     """

@@ -162,7 +162,7 @@ def score(fit: Fit, runs: Runs, *, new_levels: Collection[str] = ()) -> Score:
     --------
     >>> import bayescale as bs
     >>> runs = bs.load_runs("chinchilla")
-    >>> fit = bs.fit("chinchilla", runs.where("compute < 1e21"), seed=1, progress=False)
+    >>> fit = bs.fit(runs.where("compute < 1e21"), "chinchilla", seed=1, progress=False)
     >>> larger = bs.score(fit, runs.where("compute >= 1e21"))
     >>> larger.coverage(0.9) < 0.8
     True
@@ -271,8 +271,8 @@ def _after_fitted(fit: Fit, runs: Runs) -> tuple[Runs, int, dict[str, NDArray[np
 
 
 def hold_out(
-    models: Sequence[str | Path | Model],
     runs: RunsSource,
+    models: Sequence[str | Path | Model],
     train: str | ArrayLike,
     *,
     seed: int = 0,
@@ -283,10 +283,10 @@ def hold_out(
 
     Parameters
     ----------
-    models
-        Card ids, paths of cards, or models.
     runs
         All runs: a source for `load_runs`, or its result.
+    models
+        Card ids, paths of cards, or models.
     train
         The runs to fit, as in `Runs.where`: a condition or a boolean for each run.
     seed, draws, target_accept
@@ -304,7 +304,7 @@ def hold_out(
     --------
     >>> import bayescale as bs
     >>> runs = bs.load_runs("chinchilla")
-    >>> table = bs.hold_out(["chinchilla", "kaplan-nd"], runs, "compute < 1e21", seed=1)
+    >>> table = bs.hold_out(runs, ["chinchilla", "kaplan-nd"], "compute < 1e21", seed=1)
     >>> table.index[0]
     'chinchilla'
     """
@@ -396,7 +396,7 @@ def fit_and_score(
     RunsError, SamplingError
         If the model cannot be fitted to these runs.
     """
-    found = fit_quietly(model, seen, seed=seed, draws=draws, target_accept=target_accept)
+    found = fit_quietly(seen, model, seed=seed, draws=draws, target_accept=target_accept)
     # Both come from one table, so its levels are taken as given.
     scored = score(found, unseen, new_levels=model.grouping_columns)
     facts = {"n_train": len(seen), **scored.summary(), **found.gates.facts}

@@ -45,7 +45,7 @@ def stacking_weights(scores: ScalesLeftOut) -> "pd.Series[float]":
     --------
     >>> import bayescale as bs
     >>> runs = bs.load_runs("chinchilla")
-    >>> found = bs.leave_scale_out(["chinchilla", "kaplan-nd"], runs, ["1e21"], progress=False)
+    >>> found = bs.leave_scale_out(runs, ["chinchilla", "kaplan-nd"], ["1e21"], progress=False)
     >>> bs.stacking_weights(found).idxmax()
     'chinchilla'
     """

@@ -99,7 +99,7 @@ def score_stack(runs: bs.Runs, cut: float) -> dict:
     seen, unseen = split(runs, cut)
     inner = [float(np.quantile(seen.compute, share)) for share in INNER_SHARES]
     weights = bs.stacking_weights(
-        bs.leave_scale_out(CARDS, seen, inner, seed=SEED, draws=500, progress=False)
+        bs.leave_scale_out(seen, CARDS, inner, seed=SEED, draws=500, progress=False)
     )
     parts = {
         card: fit_and_score(bs.load_model(card), seen, unseen, seed=SEED)

@@ -269,7 +269,8 @@ def well_specified(scores: pd.DataFrame) -> str:
             f"freedom), {REPEATS} times; fitted below the cut at 65 %. What the default card costs "
             "there is the ratio of the widths of its 90 % intervals to those of independent "
             "scatter, which are then the right ones. Of the shares, the standard error over "
-            "simulated tables.",
+            "simulated tables. The priors of the default card know of no such law: k is 1 in it, "
+            "and less in every public sweep.",
             "",
             markdown(pd.DataFrame(lines)),
         ]

@@ -81,7 +81,7 @@ def fits_of(bench: Bench) -> dict[str, list[bs.Fit]]:
 def fit_and_save(model: bs.Model, runs: bs.Runs, path: Path) -> dict:
     warnings.simplefilter("ignore", BayescaleWarning)
     # Wide priors reach shapes of the posterior that need smaller steps.
-    fit = bs.fit(model, runs, seed=SEED, cores=1, progress=False, tune=1000, target_accept=0.99)
+    fit = bs.fit(runs, model, seed=SEED, cores=1, progress=False, tune=1000, target_accept=0.99)
     fit.save(path)
     return {"ok": bool(fit.diagnostics.ok)}
 

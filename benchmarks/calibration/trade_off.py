@@ -36,13 +36,13 @@ def additive(card: bs.Model) -> bs.Model:
 
 CHANGES: Mapping[str, Callable[[bs.Model], bs.Model]] = {
     "as it is": lambda card: card,
-    "rough part a third": scaled("rough", 1 / 3),
-    "rough part threefold": scaled("rough", 3.0),
     "no rough part": scaled("rough", NEVER),
-    "smooth part a third": scaled("smooth", 1 / 3),
-    "smooth part threefold": scaled("smooth", 3.0),
     "no smooth part": scaled("smooth", NEVER),
     "additive law": additive,
+    "rough part a third": scaled("rough", 1 / 3),
+    "rough part threefold": scaled("rough", 3.0),
+    "smooth part a third": scaled("smooth", 1 / 3),
+    "smooth part threefold": scaled("smooth", 3.0),
 }
 
 

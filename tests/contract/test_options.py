@@ -127,6 +127,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 """Of every option an example, with the options that it needs."""
 
 CALLS = {
+    "plan": "bayescale.inference.fit.fit",
     "fit": "bayescale.inference.fit.fit",
     "report": "bayescale.reports.report.report",
     "compare": "bayescale.validation.compare.compare",
@@ -135,13 +136,25 @@ CALLS = {
     "expanding-window": "bayescale.sensitivity.expanding_window.expanding_window",
     "multiverse": "bayescale.sensitivity.multiverse.multiverse",
     "forecast-by-floor": "bayescale.sensitivity.floors.forecast_by_floor",
+    "learn-prior": "bayescale.inference.learn_prior.learn_prior",
     "calibrate": "bayescale.validation.leave_scale_out.leave_scale_out",
     "calibrate --simulations": "bayescale.validation.sbc.sbc",
 }
 """Commands that sample for long: what they ask the library for is what must differ."""
 
 ASKED = {
+    "plan": {
+        "--model": ("--model", "coupled"),
+        **READING,
+        "--compute": ("--compute", "1e23"),
+        "--plan": ("--plan", "1B,20B"),
+        "--out": ("--out", "NEW.html"),
+        "--save": ("--save", "NEW.nc"),
+        "--prob": ("--prob", "0.5"),
+        "--seed": ("--seed", "5"),
+    },
     "fit": {
+        "--model": ("--model", "coupled"),
         **READING,
         "--out": ("--out", "NEW.nc"),
         "--store": ("--store", "NEW.draws"),
@@ -203,6 +216,7 @@ ASKED = {
         "--figure": ("--figure", "NEW.png"),
     },
     "expanding-window": {
+        "--model": ("--model", "coupled"),
         **READING,
         "--cut": ("--cut", "1e21"),
         "--scale": ("--scale", "n_params"),
@@ -215,6 +229,7 @@ ASKED = {
         "--figure": ("--figure", "NEW.png"),
     },
     "multiverse": {
+        "--model": ("--model", "coupled"),
         **{option: READING[option] for option in ("--column", "--unit", "--vocabulary-size")},
         "--question": ("--question", "law"),
         "--compute": ("--compute", "1e24"),
@@ -226,6 +241,7 @@ ASKED = {
         "--figure": ("--figure", "NEW.png"),
     },
     "forecast-by-floor": {
+        "--model": ("--model", "coupled"),
         **READING,
         "--floor": ("--floor", "1.6"),
         "--compute": ("--compute", "1e24"),
@@ -237,6 +253,14 @@ ASKED = {
         "--workers": ("--workers", "2"),
         "--prob": ("--prob", "0.5"),
         "--figure": ("--figure", "NEW.png"),
+    },
+    "learn-prior": {
+        **READING,
+        "--base": ("--base", "coupled"),
+        "--id": ("--id", "ours"),
+        "--out": ("--out", "OTHER.toml"),
+        "--seed": ("--seed", "5"),
+        "--draws": ("--draws", "50"),
     },
     "calibrate": {
         **READING,
@@ -251,16 +275,19 @@ ASKED = {
 }
 ASKED_BASE = {
     "calibrate": ("RUNS", "chinchilla", "--cut", "1e20"),
-    "fit": ("chinchilla", "RUNS"),
+    "plan": ("RUNS", "--model", "chinchilla", "--compute", "1e22"),
+    "fit": ("RUNS", "--model", "chinchilla"),
     "report": ("FIT", "--out", "NEW.html", "--compute", "1e22"),
     "compare": ("chinchilla", "kaplan-nd", "--data", "RUNS"),
     "forecast": ("RUNS", "--to", "1M"),
     "reconcile": ("RUNS",),
-    "expanding-window": ("chinchilla", "RUNS", "--cut", "1e20", "--compute", "1e22"),
-    "multiverse": ("chinchilla", "RUNS", "--compute", "1e22"),
-    "forecast-by-floor": ("chinchilla", "RUNS", "--floor", "1.7", "--compute", "1e22"),
+    "expanding-window": ("RUNS", "--model", "chinchilla", "--cut", "1e20", "--compute", "1e22"),
+    "multiverse": ("RUNS", "--model", "chinchilla", "--compute", "1e22"),
+    "forecast-by-floor": ("RUNS", "--model", "chinchilla", "--floor", "1.7", "--compute", "1e22"),
+    "learn-prior": ("RUNS", "--base", "chinchilla", "--out", "NEW.toml"),
 }
 AFTERWARDS = {
+    *(("plan", option) for option in ("--compute", "--plan", "--out", "--save", "--prob")),
     ("fit", "--out"),
     ("fit", "--report"),
     ("fit", "--compute"),
@@ -272,6 +299,7 @@ AFTERWARDS = {
     ("expanding-window", "--figure"),
     ("multiverse", "--figure"),
     ("forecast-by-floor", "--figure"),
+    ("learn-prior", "--out"),
 }
 """Options of what is done with the answer; the tests of these commands are of them."""
 

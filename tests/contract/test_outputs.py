@@ -16,14 +16,16 @@ from bayescale.cli.parser import make_parser
 from bayescale.posterior.export import export_fit
 
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "fit": ("card.toml", "runs.csv", "--compute", "1e21"),
+    "fit": ("runs.csv", "--model", "card.toml", "--compute", "1e21"),
+    "plan": ("runs.csv", "--model", "card.toml", "--compute", "1e21"),
     "report": ("fit.nc", "--compute", "1e21"),
     "export": ("fit.nc",),
     "compare": ("card.toml", "--data", "runs.csv"),
     "reconcile": ("runs.csv",),
-    "expanding-window": ("card.toml", "runs.csv", "--cut", "1e20", "--compute", "1e22"),
-    "multiverse": ("card.toml", "runs.csv", "--compute", "1e22"),
-    "forecast-by-floor": ("card.toml", "runs.csv", "--floor", "2", "--compute", "1e22"),
+    "expanding-window": ("runs.csv", "--model", "card.toml", "--cut", "1e20", "--compute", "1e22"),
+    "multiverse": ("runs.csv", "--model", "card.toml", "--compute", "1e22"),
+    "forecast-by-floor": ("runs.csv", "--model", "card.toml", "--floor", "2", "--compute", "1e22"),
+    "learn-prior": ("runs.csv",),
     "calibrate": ("runs.csv", "card.toml", "--cut", "1e20"),
     "preregister": ("fit.nc", "--name", "big", "--n-params", "1B", "--n-tokens", "20B"),
 }
@@ -72,7 +74,7 @@ def test_every_command_that_writes_is_tried() -> None:
 @pytest.mark.parametrize("verb", _verbs())
 def test_options_say_whether_they_name_files(verb: str) -> None:
     for action in _verbs()[verb]._actions:
-        inputs = {"runs", "fit", "model", "cards", "candidates", "records"}
+        inputs = {"runs", "fit", "model", "cards", "candidates", "records", "sweeps", "base"}
         named = action.dest in inputs and not (verb == "next" and action.dest == "runs")
         assert isinstance(action.type, Reads) == named, action.dest
         assert action.type is not Path, f"{verb} {action.dest}: say whether it reads or writes"
@@ -156,7 +158,16 @@ def test_a_folder_of_inputs_is_an_input(folder, capsys) -> None:
         _refused(
             capsys,
             "mine/runs.json",
-            *("fit", "chinchilla", "mine", "--compute", "1e21", "--report", "mine/runs.json"),
+            *(
+                "fit",
+                "mine",
+                "--model",
+                "chinchilla",
+                "--compute",
+                "1e21",
+                "--report",
+                "mine/runs.json",
+            ),
         )
     finally:
         (inputs / "runs.json").unlink()
@@ -167,7 +178,7 @@ def test_what_ships_is_an_input(folder, capsys) -> None:
     from bayescale.data.catalog import find_model_card
 
     card = str(find_model_card("chinchilla"))
-    _refused(capsys, card, "fit", "chinchilla", "chinchilla", "--out", card)
+    _refused(capsys, card, "fit", "chinchilla", "--model", "chinchilla", "--out", card)
 
 
 @pytest.mark.slow

@@ -23,8 +23,8 @@ def test_a_law_recovers_its_truth(card):
         table[law.response] = np.exp(step * np.round(np.log(table[law.response]) / step))
     # Where families do not differ, spreads near zero mix slowly.
     fit = bs.fit(
-        model,
         simulated_runs(model, table),
+        model,
         draws=3000 if model.effects else 1000,
         seed=1,
         target_accept=0.95,

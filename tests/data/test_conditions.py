@@ -130,7 +130,7 @@ def test_every_way_in_reads_conditions_alike(chinchilla_runs, tmp_path) -> None:
     attack = f"@pd.io.common.os.mkdir({str(tmp_path / 'gone')!r})"
     for refused in (
         lambda: chinchilla_runs.where(attack),
-        lambda: bs.hold_out(["chinchilla"], chinchilla_runs, attack),
+        lambda: bs.hold_out(chinchilla_runs, ["chinchilla"], attack),
     ):
         with pytest.raises(bs.RunsError, match="chinchilla: the condition"):
             refused()

@@ -115,7 +115,8 @@ def test_the_committed_page_is_what_the_renderer_writes_but_for_its_numbers(fold
     """Prose and the heads of tables; write it again with `make calibration`."""
 
     def frame(page: str) -> list[str]:
-        lines = page.splitlines()
+        # Which simulations are still missing is a result too.
+        lines = re.sub(r" Not simulated yet: [^.]*\.", "", page).splitlines()
         heads = [i - 1 for i, line in enumerate(lines) if line.startswith("| ---")]
         return [line for i, line in enumerate(lines) if not line.startswith("|") or i in heads]
 

@@ -160,8 +160,8 @@ def test_sizes_derived_for_sparse_models_are_said_to_be_active_ones():
     table = FILES.assign(compute=6 * FILES["n_params"] * FILES["n_tokens"]).drop(columns="n_params")
     (note,) = bs.load_runs(table).notes_of("derived")
     assert note == (
-        "n_params derived as compute / (6 n_tokens): where models are sparse, the parameters "
-        "active for a token"
+        "n_params derived as compute / (6 n_tokens): the parameters active for a token where models "
+        "are sparse"
     )
 
 

@@ -77,7 +77,7 @@ def test_check(run, tmp_path):
 def test_fit_allocate_predict_report(run, tmp_path):
     out_file, page = str(tmp_path / "fit.nc"), str(tmp_path / "report.html")
     code, out, err = run(
-        *("fit", "chinchilla", "chinchilla", "--seed", "1", "--out", out_file),
+        *("fit", "chinchilla", "--model", "chinchilla", "--seed", "1", "--out", out_file),
         *("--compute", "1e21", "--compute", "5.76e23", "--report", page),
     )
     assert code == 0
@@ -100,7 +100,7 @@ def test_fit_allocate_predict_report(run, tmp_path):
 
 def test_json_everywhere(run, saved, tmp_path):
     code, out, err = run(
-        "fit", "chinchilla", "chinchilla", "--seed", "1", "--json", "--compute", "1e22"
+        "fit", "chinchilla", "--model", "chinchilla", "--seed", "1", "--json", "--compute", "1e22"
     )
     assert code == 0
     facts = json.loads(out)
@@ -127,10 +127,12 @@ def test_json_everywhere(run, saved, tmp_path):
 def test_a_law_of_one_variable(run, tmp_path):
     out = str(tmp_path / "c.nc")
     refused(
-        run("fit", "power-law-floor", "chinchilla", "--compute", "1e21", "--out", out),
+        run("fit", "chinchilla", "--model", "power-law-floor", "--compute", "1e21", "--out", out),
         "a budget cannot be split between size and tokens",
     )
-    code, said, _ = run("fit", "power-law-floor", "chinchilla", "--seed", "1", "--out", out)
+    code, said, _ = run(
+        "fit", "chinchilla", "--model", "power-law-floor", "--seed", "1", "--out", out
+    )
     assert code == 0
     assert "alpha" in said
     code, said, _ = run("predict", out, "--at", "compute=1e21", "--at", "compute=1e22")
@@ -277,22 +279,40 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("fit", "chinchila", "chinchilla"), "Did you mean 'chinchilla'"),
-        (("fit", "chinchilla", "chinchila"), "no dataset called 'chinchila'"),
-        (("fit", "chinchilla", "nothing.csv"), "no such file"),
-        (("fit", "nothing.toml", "chinchilla"), "no such card"),
-        (("fit", "chinchilla", "chinchilla", "--compute", "lots"), "found 'lots'"),
-        (("fit", "chinchilla", "chinchilla", "--compute=-1e21"), "expected a positive amount"),
-        (("fit", "chinchilla", "chinchilla", "--prob", "1.5"), "expected a probability"),
-        (("fit", "chinchilla", "chinchilla", "--out", "no/such/fit.nc"), "does not exist"),
-        (("fit", "chinchilla", "chinchilla", "--out", "."), "is a folder"),
-        (("fit", "chinchilla", "chinchilla", "--report", "r.html"), "also give --compute"),
+        (("fit", "chinchilla", "--model", "chinchila"), "Did you mean 'chinchilla'"),
+        (("fit", "chinchila", "--model", "chinchilla"), "no dataset called 'chinchila'"),
+        (("fit", "nothing.csv", "--model", "chinchilla"), "no such file"),
+        (("fit", "chinchilla", "--model", "nothing.toml"), "no such card"),
+        (("fit", "chinchilla", "--model", "chinchilla", "--compute", "lots"), "found 'lots'"),
         (
-            ("fit", "chinchilla", "chinchilla", "--compute", "1e21", "--report", "r.pdf"),
+            ("fit", "chinchilla", "--model", "chinchilla", "--compute=-1e21"),
+            "expected a positive amount",
+        ),
+        (("fit", "chinchilla", "--model", "chinchilla", "--prob", "1.5"), "expected a probability"),
+        (
+            ("fit", "chinchilla", "--model", "chinchilla", "--out", "no/such/fit.nc"),
+            "does not exist",
+        ),
+        (("fit", "chinchilla", "--model", "chinchilla", "--out", "."), "is a folder"),
+        (
+            ("fit", "chinchilla", "--model", "chinchilla", "--report", "r.html"),
+            "also give --compute",
+        ),
+        (
+            (
+                "fit",
+                "chinchilla",
+                "--model",
+                "chinchilla",
+                "--compute",
+                "1e21",
+                "--report",
+                "r.pdf",
+            ),
             "found the suffix '.pdf', expected one of .html",
         ),
-        (("fit", "chinchilla", "chinchilla", "--draws", "0"), "draws: found '0'"),
-        (("fit", "chinchilla"), "required"),
+        (("fit", "chinchilla", "--model", "chinchilla", "--draws", "0"), "draws: found '0'"),
+        (("fit",), "required"),
         (("allocate", "nothing.nc", "--compute", "1e21"), "no such file"),
         (("predict", "nothing.nc", "--n-params", "7B", "--n-tokens", "2T"), "no such file"),
         (("dance",), "invalid choice"),
@@ -357,7 +377,7 @@ def test_ctrl_c_leaves_a_message_and_the_older_file(tmp_path):
     out.write_bytes(older)
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "bayescale", "fit", "chinchilla", "chinchilla"),
+            *(sys.executable, "-m", "bayescale", "fit", "chinchilla", "--model", "chinchilla"),
             *("--draws", "3000000", "--out", str(out)),
         ],
         stderr=subprocess.PIPE,
@@ -384,9 +404,34 @@ def test_a_closed_pipe_is_quiet():
 
 
 @pytest.mark.slow
+def test_plan(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = ("plan", "chinchilla", "--model", "chinchilla", "--seed", "1", "--compute", "1e22")
+    code, out, err = run(*asked, "--plan", "7B,240B", "--save", "fit.nc", "--quiet")
+    assert code == 0, err
+    assert out.startswith("n_params is the column 'n_params'") and "report: report.html" in out
+    assert "7B on 240B" in out
+    assert (tmp_path / "report.html").is_file() and (tmp_path / "fit.nc").is_file()
+    code, out, err = run(*asked, "--compute", "1e23", "--out", "plan.json", "--json")
+    found = json.loads(out)
+    assert code == 0, err
+    assert found["passed"] and len(found["decisions"]) == 2 and found["report"] == "plan.json"
+    refused(run("plan", "chinchilla", "--model", "power-law", "--compute", "1e22"), "expected one")
+
+
+@pytest.mark.slow
 def test_expanding_window(run, tmp_path):
     figure = tmp_path / "cuts.png"
-    asked = ("chinchilla", "chinchilla", "--compute", "5.76e23", "--draws", "200", "--quiet")
+    asked = (
+        "chinchilla",
+        "--model",
+        "chinchilla",
+        "--compute",
+        "5.76e23",
+        "--draws",
+        "200",
+        "--quiet",
+    )
     code, out, err = run("expanding-window", *asked, "--cut", "1e20", "--figure", str(figure))
     assert code == 0, err
     assert "- The answer changes with the range of the runs" in out
@@ -430,7 +475,7 @@ def test_calibrate(run, tmp_path):
 @pytest.mark.slow
 def test_multiverse(run, tmp_path):
     store = tmp_path / "fits.jsonl"
-    asked = ("chinchilla", "chinchilla", "--compute", "1e24", "--question", "outliers")
+    asked = ("chinchilla", "--model", "chinchilla", "--compute", "1e24", "--question", "outliers")
     quick = ("--draws", "200", "--quiet", "--store", str(store))
     code, out, err = run("multiverse", *asked, *quick)
     assert code == 0, err
@@ -441,14 +486,14 @@ def test_multiverse(run, tmp_path):
     assert code == 0 and len(found["combinations"]) == 2
     assert [row["n_runs"] for row in found["combinations"]] == [240, 245]
     assert len(store.read_text(encoding="utf-8").splitlines()) == 2
-    wrong = ("chinchilla", "chinchilla", "--compute", "1e24", "--question", "outlier")
+    wrong = ("chinchilla", "--model", "chinchilla", "--compute", "1e24", "--question", "outlier")
     refused(run("multiverse", *wrong), "Did you mean 'outliers'?")
 
 
 @pytest.mark.slow
 def test_floors(run, tmp_path):
     figure = tmp_path / "floors.png"
-    asked = ("forecast-by-floor", "chinchilla", "chinchilla", "--compute", "1e24")
+    asked = ("forecast-by-floor", "chinchilla", "--model", "chinchilla", "--compute", "1e24")
     quick = ("--draws", "200", "--quiet", "--store", str(tmp_path / "fits.jsonl"))
     floors = ("--floor", "1.75", "--floor", "1.85 +- 0.01")
     code, out, err = run(*asked, *floors, *quick, "--figure", str(figure))
@@ -461,9 +506,12 @@ def test_floors(run, tmp_path):
     assert set(found["plan"]) == {"n_params", "n_tokens"}
     for wrong in ("low", "-1", "1.7 +- 0", "1.7 +-", "nan"):
         refused(run(*asked, f"--floor={wrong}"), "expected a positive floor such as 1.7")
-    refused(run("fit", "kaplan-nd", "chinchilla", "--floor", "1.7"), "has no parameter that is")
+    refused(
+        run("fit", "chinchilla", "--model", "kaplan-nd", "--floor", "1.7"),
+        "has no parameter that is",
+    )
     stated = ("--floor", "1.7 +- 0.01", "--draws", "200", "--quiet", "--json")
-    code, out, err = run("fit", "chinchilla", "chinchilla", *stated)
+    code, out, err = run("fit", "chinchilla", "--model", "chinchilla", *stated)
     assert code == 0, err
     (floor,) = (row for row in json.loads(out)["summary"] if "E" in row.values())
     assert floor["median"] < 1.8

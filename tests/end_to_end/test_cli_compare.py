@@ -102,6 +102,8 @@ def test_cards_of_one_variable(run, tmp_path):
 
 
 def test_fitting_kaplans_law_prints_its_caveat(run):
-    code, out, _ = run("fit", "kaplan-nd", "chinchilla", "--seed", "1", "--quiet", "--draws", "200")
+    code, out, _ = run(
+        "fit", "chinchilla", "--model", "kaplan-nd", "--seed", "1", "--quiet", "--draws", "200"
+    )
     assert code == 0
     assert "made for early-stopped runs" in out

@@ -135,7 +135,7 @@ def test_pymc_own_nuts_agrees(fit):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_gate_is_passed_on_every_seed(seed, chinchilla_runs):
-    found = bs.fit("chinchilla", chinchilla_runs, seed=seed, progress=False)
+    found = bs.fit(chinchilla_runs, "chinchilla", seed=seed, progress=False)
     plan = bs.allocate(found, compute=[1e21, 5.76e23, 1e25])
     assert plan.diagnostics.ok, plan.diagnostics.messages
     # That the law bends otherwise than these runs is said, and is no matter of convergence.

@@ -35,7 +35,7 @@ def covers(fit: bs.Fit, truth, prob: float = 0.99) -> None:
 )
 def test_laws_of_one_variable_recover_their_truth(law, truth):
     runs = curve(law, truth, np.geomspace(1e17, 1e22, 40))
-    fit = bs.fit(law, runs, seed=1, progress=False)
+    fit = bs.fit(runs, law, seed=1, progress=False)
     covers(fit, truth)
     found = bs.predict(fit, inputs={"compute": ["1e21", 1e22]})
     expected = bs.law(law).evaluate(x=1e22, **truth)
@@ -50,15 +50,15 @@ def test_the_variable_may_be_any_column():
     table = curve("power-law", {"x_c": 1e25, "alpha": 0.06}, np.geomspace(1e17, 1e22, 20))
     table = table.rename(columns={"compute": "n_examples"})
     model = replace(bs.load_model("power-law"), inputs={"x": "n_examples"})
-    fit = bs.fit(model, table, seed=1, progress=False)
+    fit = bs.fit(table, model, seed=1, progress=False)
     assert fit.runs.observed == ("n_examples",)
     assert "n_examples" in fit.runs.describe()
     with pytest.raises(RunsError, match="column for n_examples is missing"):
-        bs.fit(model, table.rename(columns={"n_examples": "z"}), progress=False)
+        bs.fit(table.rename(columns={"n_examples": "z"}), model, progress=False)
     with pytest.raises(RunsError, match="row 3, column 'n_examples'"):
-        bs.fit(model, table.assign(n_examples=np.where(table.index == 3, -1, 1e9)), progress=False)
+        bs.fit(table.assign(n_examples=np.where(table.index == 3, -1, 1e9)), model, progress=False)
     with pytest.raises(RunsError, match="Every run has n_examples"):
-        bs.fit(model, table.assign(n_examples=1e9), progress=False)
+        bs.fit(table.assign(n_examples=1e9), model, progress=False)
 
 
 def test_size_may_be_counted_another_way():
@@ -66,7 +66,7 @@ def test_size_may_be_counted_another_way():
     base = bs.load_model("chinchilla")
     model = replace(base, inputs={"n_params": "n_params_nonembedding"})
     runs = bs.load_runs("overtraining").where("family == 'c4'")
-    fit = bs.fit(model, runs, seed=1, progress=False)
+    fit = bs.fit(runs, model, seed=1, progress=False)
     largest = runs.column("n_params_nonembedding").max()
     assert fit.inputs["n_params"].max() == largest
     plan = bs.allocate(fit, compute=1e22)
@@ -88,7 +88,7 @@ def test_a_break_is_found():
     x = np.geomspace(1e16, 1e22, 60)
     truth["b"] = 2.2 / float(bs.law("broken-power-law-1").evaluate(x=1e16, **truth) - 0.9) * 8.0
     fit = bs.fit(
-        "broken-power-law-1", curve("broken-power-law-1", truth, x), seed=2, progress=False
+        curve("broken-power-law-1", truth, x), "broken-power-law-1", seed=2, progress=False
     )
     covers(fit, {name: truth[name] for name in ("d1", "c0")})
     assert not any("beyond" in remark for remark in fit.diagnostics.remarks)
@@ -98,7 +98,7 @@ def test_a_break_is_found():
 def test_a_break_beyond_the_data_is_said_to_be():
     truth = {"x_c": 1e25, "alpha": 0.06}
     runs = curve("power-law", truth, np.geomspace(1e17, 1e20, 30))
-    fit = bs.fit("broken-power-law-1", runs, seed=1, progress=False)
+    fit = bs.fit(runs, "broken-power-law-1", seed=1, progress=False)
     said = [m for m in fit.diagnostics.remarks if m.startswith("Break 1 lies beyond the data")]
     assert said
     share = float((fit.posterior["d1"] > 1e20).mean())
@@ -142,7 +142,7 @@ def test_a_law_of_the_users_own_gets_everything(tilted, chinchilla_runs, fit, tm
         {"E": 1.8, "A": 0.36, "B": 0.35, "alpha": 0.35, "beta": 0.37},
         reference={"n_params": 1e9, "n_tokens": 2e10},
     )
-    own = bs.fit(tilted, chinchilla_runs, seed=1, progress=False)
+    own = bs.fit(chinchilla_runs, tilted, seed=1, progress=False)
     assert own.diagnostics.ok, own.diagnostics.messages
     # The same law as Chinchilla's in other parameters: the posterior must be about the same,
     # and its optimum, found by a search, that of the closed form.
@@ -172,7 +172,7 @@ def test_a_law_of_the_users_own_gets_everything(tilted, chinchilla_runs, fit, tm
     copy.write_text(tilted.to_toml(), encoding="utf-8")
     assert bs.load_model(copy) == tilted
     assert "tilted" in bs.list_laws().index
-    compared = bs.hold_out([tilted, "kaplan-nd"], chinchilla_runs, "compute < 1e21", seed=1)
+    compared = bs.hold_out(chinchilla_runs, [tilted, "kaplan-nd"], "compute < 1e21", seed=1)
     assert list(compared.index) == ["tilted", "kaplan-nd"]
 
 
@@ -189,7 +189,7 @@ def test_defining_a_law_again_replaces_it(chinchilla_runs):
             return a * np.exp(-power * np.log(n_params * n_tokens / 1e19))
 
         model = bs.Model(law="fixed-power", priors={"a": prior}, noise=noise)
-        found = bs.fit(model, chinchilla_runs, **options)
+        found = bs.fit(chinchilla_runs, model, **options)
         return float(bs.predict(found, n_params=1e11, n_tokens=1e13)["loss"].median())
 
     assert fitted(0.05) > 1.2 * fitted(0.10)
@@ -236,7 +236,7 @@ def test_bad_definitions_are_refused(fit, tmp_path):
     prior = bs.LogNormal(median=2.5, log_sd=0.3, why="nats")
     model = bs.Model(law="short-lived", priors={"a": prior}, noise=fit.model.noise)
     options = {"draws": 50, "tune": 50, "chains": 2, "seed": 1, "progress": False}
-    bs.fit(model, fit.runs, **options).save(tmp_path / "s.nc")
+    bs.fit(fit.runs, model, **options).save(tmp_path / "s.nc")
     del _DEFINED["short-lived"]
     with pytest.raises(FitFileError, match="no law called 'short-lived'"):
         bs.load_fit(tmp_path / "s.nc")

@@ -14,7 +14,7 @@ from bayescale.errors import AmountError, BayescaleWarning
 def test_chinchilla_on_an_exact_surface(shared_table):
     """A table without noise: the truth to five digits, or a fit that says it failed."""
     runs = bs.load_runs(shared_table("cs336_synthetic_isoflop"))
-    fit = bs.fit("chinchilla", runs, seed=1, tune=1000, progress=False)
+    fit = bs.fit(runs, "chinchilla", seed=1, tune=1000, progress=False)
     truth = {"E": 2.69, "A": 1606.4, "B": 3210.7, "alpha": 0.34, "beta": 0.36}
     assert fit.diagnostics.ok, fit.diagnostics.messages
     for name, value in truth.items():
@@ -29,7 +29,7 @@ def test_repeated_epochs_on_real_runs(shared_table):
         columns={"n_unique_tokens": "unique_tokens"},
         needs=("n_params", "n_tokens", "n_unique_tokens"),
     ).where("family == 'c4' and n_unique_tokens >= 1e9")
-    fit = bs.fit("data-constrained", runs, seed=1, progress=False)
+    fit = bs.fit(runs, "data-constrained", seed=1, progress=False)
     assert fit.gates.ok, fit.gates.messages
     # A quarter of these runs lies far off the law, and the tails take them up.
     with pytest.warns(BayescaleWarning, match="at their lower bound"):
@@ -69,7 +69,7 @@ def routed(shared_table) -> bs.Runs:
 @pytest.mark.slow
 def test_learning_curves_at_a_constant_rate_are_kaplans(shared_table):
     """His exponents, 0.077 and 0.76, and his mode."""
-    fit = bs.fit("kaplan-ns-min", gemstones(shared_table), seed=1, progress=False)
+    fit = bs.fit(gemstones(shared_table), "kaplan-ns-min", seed=1, progress=False)
     assert fit.gates.ok, fit.gates.messages
     # Rows of a run err together, which a law with independent scatter does not expect.
     with pytest.warns(BayescaleWarning, match="Residuals follow a pattern"):
@@ -84,7 +84,7 @@ def test_learning_curves_at_a_constant_rate_are_kaplans(shared_table):
 
 @pytest.mark.slow
 def test_learning_curves_under_a_cosine_are_in_the_other_mode(shared_table):
-    fit = bs.fit("kaplan-ns-min", routed(shared_table), seed=1, progress=False)
+    fit = bs.fit(routed(shared_table), "kaplan-ns-min", seed=1, progress=False)
     assert fit.gates.ok, fit.gates.messages
     # The checks say, of some draws, that the law bends otherwise than these runs.
     assert float(fit.posterior["alpha_N"].median()) == pytest.approx(0.164, abs=0.01)
@@ -97,8 +97,8 @@ def test_one_batch_size_says_that_the_critical_batch_rests_on_its_prior(shared_t
     """It fits better, since anything that bends the curves is taken for the critical batch."""
     runs = routed(shared_table)
     with pytest.warns(BayescaleWarning, match="Every run has batch_tokens = 524K"):
-        inside = bs.fit("kaplan-ns", runs, seed=1, progress=False)
-    given = bs.fit("kaplan-ns-min", runs, seed=1, progress=False)
+        inside = bs.fit(runs, "kaplan-ns", seed=1, progress=False)
+    given = bs.fit(runs, "kaplan-ns-min", seed=1, progress=False)
     assert bs.score(inside, runs).rmsle < 0.8 * bs.score(given, runs).rmsle
 
 
@@ -112,7 +112,7 @@ def test_kaplans_joint_law_on_the_data_it_is_about(shared_table):
         columns={"params": "n_params", "unique_tokens": "n_tokens"}
     )
     runs = load(best, "n_params", "n_tokens")
-    fit = bs.fit("kaplan-nd", runs, seed=1, target_accept=0.95, progress=False)
+    fit = bs.fit(runs, "kaplan-nd", seed=1, target_accept=0.95, progress=False)
     assert fit.gates.ok, fit.gates.messages
     assert "tails" in {check.name for check in fit.criticism if check.failed}
     assert 0.1 < bs.score(fit, runs).rmsle < 0.3
@@ -130,7 +130,7 @@ def test_extrapolating_a_curve_of_a_language_model(curve, shared_table):
     runs = load(table[["examples", "loss", "train_split"]], "examples")
     cards = ["power-law", "power-law-floor", "power-law-sigmoid", "broken-power-law-1"]
     models = [replace(bs.load_model(card), inputs={"x": "examples"}) for card in cards]
-    scores = bs.hold_out(models, runs, "train_split == 1", seed=1, target_accept=0.95)
+    scores = bs.hold_out(runs, models, "train_split == 1", seed=1, target_accept=0.95)
     assert "expected at least 16" in scores.loc["broken-power-law-1", "status"]
     scores = scores.drop(index="broken-power-law-1")
     assert scores.index[-1] == "power-law"

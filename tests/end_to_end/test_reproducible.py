@@ -26,7 +26,7 @@ warnings.simplefilter("ignore")
 adaptive._WORTH = 100.0
 adaptive.LONGEST = 1
 for card in {CARDS}:
-    fit = bs.fit(card, "chinchilla", **{FEW})
+    fit = bs.fit("chinchilla", card, **{FEW})
     np.savez(f"{{sys.argv[1]}}/{{card}}.npz", **{{k: x.to_numpy() for k, x in fit.posterior.items()}})
 """
 
@@ -74,7 +74,7 @@ def few():
 @pytest.fixture(scope="module")
 def here(few):
     """Draws of each card in this process."""
-    return {card: bs.fit(card, "chinchilla", **few).posterior for card in CARDS}
+    return {card: bs.fit("chinchilla", card, **few).posterior for card in CARDS}
 
 
 def in_another_process(code, *arguments, **environment):
@@ -162,7 +162,7 @@ def test_on_another_processor(here, tmp_path):
 @pytest.mark.parametrize("card", CARDS)
 def test_over_cores_with_a_store_and_loaded(card, here, few, tmp_path):
     for options in ({"cores": 1}, {"cores": 2}, {"store": tmp_path / "fit.draws"}):
-        assert bs.fit(card, "chinchilla", **few, **options).posterior.identical(here[card])
+        assert bs.fit("chinchilla", card, **few, **options).posterior.identical(here[card])
     assert bs.load_fit(tmp_path / "fit.draws").posterior.equals(here[card])
 
 
@@ -180,7 +180,7 @@ def test_on_a_busy_machine(card, here, few):
     for thread in threads:
         thread.start()
     try:
-        assert bs.fit(card, "chinchilla", **few).posterior.identical(here[card])
+        assert bs.fit("chinchilla", card, **few).posterior.identical(here[card])
     finally:
         done.set()
         for thread in threads:
@@ -192,5 +192,5 @@ def test_from_the_command_line(here, few, tmp_path):
 
     path = tmp_path / "fit.nc"
     arguments = ["--draws", "60", "--tune", "120", "--chains", "2", "--seed", "5", "--quiet"]
-    main(["fit", "chinchilla", "chinchilla", *arguments, "--out", str(path)])
+    main(["fit", "chinchilla", "--model", "chinchilla", *arguments, "--out", str(path)])
     assert bs.load_fit(path).posterior.equals(here["chinchilla"])

@@ -55,7 +55,7 @@ def test_a_card_is_compiled_once_to_a_small_graph(chinchilla_runs, tmp_path, mon
     cuts = ["1e20", "3e20"]
     options = {"seed": 1, "draws": 50, "progress": False}
     found = bs.leave_scale_out(
-        ["chinchilla", "coupled-discrepancy"], chinchilla_runs, cuts, **options
+        chinchilla_runs, ["chinchilla", "coupled-discrepancy"], cuts, **options
     )
     assert found.table["elpd"].notna().sum() == 4
     # The log density and its gradient, rewritten for Numba, of either card.

@@ -61,7 +61,11 @@ def test_a_cache_that_cannot_be_written_fails(monkeypatch, tmp_path):
     [
         (("doc",), ["doctor"]),
         (("completion", "z"), ["zsh"]),
-        (("fit", "kaplan-n"), ["kaplan-nd", "kaplan-nd-floor", "kaplan-ns", "kaplan-ns-min"]),
+        (("fit", "overtr"), ["overtraining"]),
+        (
+            ("fit", "runs.csv", "--model", "kaplan-n"),
+            ["kaplan-nd", "kaplan-nd-floor", "kaplan-ns", "kaplan-ns-min"],
+        ),
         (("allocate", "--max-p"), ["--max-params"]),
         (("check", "overtr"), ["overtraining"]),
     ],

@@ -223,7 +223,7 @@ def test_runs_for_laws_of_other_inputs():
         table["loss"] = loss * np.exp(0.005 * rng.standard_normal(len(table)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BayescaleWarning)
-            return bs.fit(law, table, draws=500, seed=2, progress=False)
+            return bs.fit(table, law, draws=500, seed=2, progress=False)
 
     rows = [
         (size, tokens, min(unique, tokens))

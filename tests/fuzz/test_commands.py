@@ -172,9 +172,9 @@ def test_any_command_line(folder, capsys, arguments) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("fit", "chinchilla", "runs.csv", "--seed", "-1"),
-        ("fit", "chinchilla", "runs.csv", "--seed", str(2**64)),
-        ("fit", "chinchilla", "runs.csv", "--draws", "9" * 5000),
+        ("fit", "runs.csv", "--model", "chinchilla", "--seed", "-1"),
+        ("fit", "runs.csv", "--model", "chinchilla", "--seed", str(2**64)),
+        ("fit", "runs.csv", "--model", "chinchilla", "--draws", "9" * 5000),
         ("decide", "hoffmann2022", "--compute", "1e22", "--plan", "1e300,1e300"),
         ("decide", "hoffmann2022", "--compute", "1e22", "--seed", "-1"),
         ("allocate", "hoffmann2022", "--compute", "1e308"),

@@ -21,7 +21,7 @@ from bayescale.inference.checkpoint import DrawStore, Place
 FEW = {"draws": 750, "tune": 200, "chains": 2, "cores": 2, "seed": 3, "progress": False}
 MANY = {**FEW, "draws": 16_000}
 COMMAND = (
-    *(sys.executable, "-m", "bayescale", "fit", "chinchilla", "chinchilla"),
+    *(sys.executable, "-m", "bayescale", "fit", "chinchilla", "--model", "chinchilla"),
     *("--draws", "30000", "--chains", "2", "--cores", "2", "--seed", "3"),
 )
 ENOUGH_TO_STOP = 20
@@ -68,7 +68,7 @@ class Calls(list):
 
 def interrupted(path: Path, model="chinchilla", runs="chinchilla", **options) -> None:
     with pytest.raises(KeyboardInterrupt, match="its draws so far are in"):
-        bs.fit(model, runs, store=path, **options)
+        bs.fit(runs, model, store=path, **options)
 
 
 def least_draws(path: Path) -> int:
@@ -93,8 +93,8 @@ def killed(path: Path, how: int) -> subprocess.CompletedProcess[str]:
 
 def test_a_kept_fit_is_the_same_fit(tmp_path, chinchilla_runs, calls):
     path = tmp_path / "fit.draws"
-    plain = bs.fit("chinchilla", chinchilla_runs, **FEW)
-    stored = bs.fit("chinchilla", chinchilla_runs, store=path, **FEW)
+    plain = bs.fit(chinchilla_runs, "chinchilla", **FEW)
+    stored = bs.fit(chinchilla_runs, "chinchilla", store=path, **FEW)
     assert same(stored, plain)
     back = bs.load_fit(path, law="chinchilla")
     assert same(back, plain)
@@ -103,7 +103,7 @@ def test_a_kept_fit_is_the_same_fit(tmp_path, chinchilla_runs, calls):
     with pytest.raises(FitFileError, match="a fit of the law chinchilla, expected kaplan-nd"):
         bs.load_fit(path, law="kaplan-nd")
     before = path.read_bytes()
-    assert same(bs.fit("chinchilla", chinchilla_runs, store=path, **FEW), plain)
+    assert same(bs.fit(chinchilla_runs, "chinchilla", store=path, **FEW), plain)
     assert len(calls) == 1
     assert path.read_bytes() == before
 
@@ -182,10 +182,10 @@ def test_every_mode_is_kept(tmp_path, calls):
     interrupted(path, "kaplan-ns-min", runs, **FEW)
     with pytest.raises(FitFileError, match="found 0 draws a chain"):
         bs.load_fit(path)
-    stored = bs.fit("kaplan-ns-min", runs, store=path, **FEW)
+    stored = bs.fit(runs, "kaplan-ns-min", store=path, **FEW)
     assert len(stored.provenance["modes"]) == 2
     # Of the second mode nothing was drawn yet, so the seed gives what it would have given.
-    assert same(stored, bs.fit("kaplan-ns-min", runs, **FEW))
+    assert same(stored, bs.fit(runs, "kaplan-ns-min", **FEW))
     back = bs.load_fit(path)
     assert same(back, stored)
     assert back.diagnostics.messages == stored.diagnostics.messages
@@ -245,8 +245,8 @@ def test_another_fit_is_refused(store, changes, words):
 def test_changed_runs_are_refused_and_other_cores_are_not(store, chinchilla_runs):
     fewer = chinchilla_runs.where("compute < 1e21")
     with pytest.raises(FitFileError, match="runs: found other values in chinchilla"):
-        bs.fit("chinchilla", fewer, store=store, **FEW)
-    bs.fit("chinchilla", chinchilla_runs, store=store, **{**FEW, "cores": 1})
+        bs.fit(fewer, "chinchilla", store=store, **FEW)
+    bs.fit(chinchilla_runs, "chinchilla", store=store, **{**FEW, "cores": 1})
 
 
 def test_other_files_are_left_as_they_are(tmp_path, fit):
@@ -303,7 +303,17 @@ def test_a_full_disk_keeps_what_there_was(tmp_path, monkeypatch, capsys):
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    arguments = ("fit", "chinchilla", "chinchilla", "--draws", "300", "--tune", "200", "--quiet")
+    arguments = (
+        "fit",
+        "chinchilla",
+        "--model",
+        "chinchilla",
+        "--draws",
+        "300",
+        "--tune",
+        "200",
+        "--quiet",
+    )
     asked = [*arguments, "--chains", "2", "--seed", "3", "--store", str(path)]
     assert main(asked) == 2
     said = capsys.readouterr().err

@@ -92,12 +92,12 @@ def test_a_failed_fit_says_so_first(failed_fit):
 
 def test_same_seed_same_draws_whatever_the_cores(chinchilla_runs):
     options = {"draws": 60, "tune": 100, "chains": 2, "progress": False}
-    one = bs.fit("chinchilla", chinchilla_runs, seed=7, cores=1, **options)
-    two = bs.fit("chinchilla", chinchilla_runs, seed=7, cores=2, **options)
-    other = bs.fit("chinchilla", chinchilla_runs, seed=8, **options)
+    one = bs.fit(chinchilla_runs, "chinchilla", seed=7, cores=1, **options)
+    two = bs.fit(chinchilla_runs, "chinchilla", seed=7, cores=2, **options)
+    other = bs.fit(chinchilla_runs, "chinchilla", seed=8, **options)
     assert one.posterior.identical(two.posterior)
     assert not one.posterior.equals(other.posterior)
-    drawn = bs.fit("chinchilla", chinchilla_runs, **options)
+    drawn = bs.fit(chinchilla_runs, "chinchilla", **options)
     assert drawn.seed == drawn.provenance["sampler"]["seed"] != 7
 
 
@@ -105,7 +105,7 @@ def test_unit_of_loss_does_not_matter(chinchilla_runs, fit):
     table = chinchilla_runs.table[["n_params", "n_tokens", "loss"]].assign(
         loss=chinchilla_runs.loss / np.log(2)
     )
-    bits = bs.fit("chinchilla", table, seed=1, progress=False)
+    bits = bs.fit(table, "chinchilla", seed=1, progress=False)
     for name in ("alpha", "beta", "e_n", "e_d", "sigma"):
         assert float(bits.posterior[name].median()) == pytest.approx(
             float(fit.posterior[name].median()), rel=0.01
@@ -117,7 +117,7 @@ def test_unit_of_loss_does_not_matter(chinchilla_runs, fit):
 def test_one_compilation_serves_any_number_of_runs(chinchilla_runs):
     before = compiled_logp(bs.load_model("chinchilla"))
     small = chinchilla_runs.where("compute < 1e20")
-    fewer = bs.fit("chinchilla", small, draws=50, tune=100, chains=2, seed=1, progress=False)
+    fewer = bs.fit(small, "chinchilla", draws=50, tune=100, chains=2, seed=1, progress=False)
     assert compiled_logp(fewer.model) is before
 
 
@@ -129,7 +129,7 @@ def test_recovers_known_parameters():
     loss = law.evaluate(n_params=runs.n_params, n_tokens=runs.n_tokens, **truth)
     noisy = loss * np.exp(0.004 * rng.standard_t(5, len(runs)))
     simulated = runs.table[["n_params", "n_tokens"]].assign(loss=noisy)
-    found = bs.fit("chinchilla", simulated, seed=2, progress=False)
+    found = bs.fit(simulated, "chinchilla", seed=2, progress=False)
     table = found.summary(prob=0.99)
     for name, value in truth.items():
         assert table.loc[name, "lower"] < value < table.loc[name, "upper"], name
@@ -162,7 +162,7 @@ def test_an_interrupted_fit_says_that_nothing_was_kept(chinchilla_runs, monkeypa
 
     monkeypatch.setattr(CompiledLogp, "sample", interrupted)
     with pytest.raises(KeyboardInterrupt, match="nothing was kept or written"):
-        bs.fit("chinchilla", chinchilla_runs, progress=False)
+        bs.fit(chinchilla_runs, "chinchilla", progress=False)
 
 
 def test_progress_counts_up(engine):
@@ -201,13 +201,20 @@ def test_normal_noise_and_other_laws(chinchilla_runs, fit):
 
     base = bs.load_model("chinchilla")
     normal = Noise(kind="normal", priors={"sigma": base.noise.priors["sigma"]})
-    found = bs.fit(replace(base, noise=normal), chinchilla_runs, seed=1, progress=False)
+    found = bs.fit(chinchilla_runs, replace(base, noise=normal), seed=1, progress=False)
     # Convergence alone: neither model is right for these runs, and the other checks say so.
     assert found.gates.ok, found.gates.messages
     assert "nu" not in found.posterior
-    kaplan = bs.fit("kaplan-nd", chinchilla_runs, seed=1, progress=False)
+    kaplan = bs.fit(chinchilla_runs, "kaplan-nd", seed=1, progress=False)
     assert kaplan.gates.ok, kaplan.gates.messages
     assert "E" not in kaplan.posterior
     # Without a floor the law leaves more of these runs unexplained.
     scatter = float(kaplan.posterior["sigma"].median())
     assert scatter > 2 * float(fit.posterior["sigma"].median())
+
+
+def test_a_model_in_the_place_of_runs_is_told(chinchilla_runs):
+    with pytest.raises(bs.UnknownNameError, match=r"'coupled', which is a model card.*come first"):
+        bs.fit("coupled", "chinchilla")
+    with pytest.raises(TypeError, match=r"model: found a Runs, expected the id of a card"):
+        bs.fit("chinchilla", chinchilla_runs)

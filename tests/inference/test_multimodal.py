@@ -28,7 +28,7 @@ def curves(truth, n_params, n_steps) -> pd.DataFrame:
 )
 def test_the_mode_that_is_true_wins(truth, won, tmp_path):
     runs = curves(truth, np.geomspace(1e7, 2e9, 6), np.geomspace(2e3, 1e5, 12))
-    fit = bs.fit("kaplan-ns-min", runs, seed=1, progress=False)
+    fit = bs.fit(runs, "kaplan-ns-min", seed=1, progress=False)
     assert fit.diagnostics.ok, fit.diagnostics.messages
     table = fit.summary(prob=0.99)
     for name, value in truth.items():
@@ -45,7 +45,7 @@ def test_modes_that_the_runs_cannot_tell_apart_are_both_in_the_draws():
     loss = bs.law("kaplan-ns-min").evaluate(n_params=size, n_steps_min=size / 1e4, **truth)
     noise = 0.003 * np.random.default_rng(1).standard_normal(len(size))
     runs = pd.DataFrame({"n_params": size, "n_steps": size / 1e4, "loss": loss * np.exp(noise)})
-    fit = bs.fit("kaplan-ns-min", runs, seed=1, progress=False)
+    fit = bs.fit(runs, "kaplan-ns-min", seed=1, progress=False)
     assert fit.diagnostics.ok, fit.diagnostics.messages
     assert "the draws are of each by its weight" in fit.diagnostics.remarks[0]
     evidence = fit.provenance["modes"]
@@ -69,14 +69,14 @@ def test_swapped_terms_of_kaplans_law_are_both_in_the_draws():
 
     with pytest.warns(BayescaleWarning, match=r"[Tt]okens per parameter"):
         one_ratio = bs.fit(
-            "kaplan-nd", places(20 * size), seed=1, unidentified="warn", progress=False
+            places(20 * size), "kaplan-nd", seed=1, unidentified="warn", progress=False
         )
     above = one_ratio.posterior["alpha_N"] > one_ratio.posterior["alpha_D"]
     assert 0.1 < float(above.mean()) < 0.9
     assert above.mean("draw").std() < 0.05
     various = bs.fit(
-        "kaplan-nd",
         places(size * rng.permutation(np.geomspace(5, 500, 20))),
+        "kaplan-nd",
         seed=1,
         progress=False,
     )

@@ -48,7 +48,7 @@ def same_posterior(one: bs.Fit, other: bs.Fit) -> None:
 
 @pytest.mark.slow
 def test_the_posterior_is_that_of_nutpie(fit, chinchilla_runs):
-    found = bs.fit("chinchilla", chinchilla_runs, seed=2, sampler="numpyro", progress=False)
+    found = bs.fit(chinchilla_runs, "chinchilla", seed=2, sampler="numpyro", progress=False)
     assert found.diagnostics.ok, found.diagnostics.messages
     same_posterior(fit, found)
     assert found.provenance["sampler"]["name"].startswith("NumPyro NUTS, dense metric, on ")
@@ -57,7 +57,7 @@ def test_the_posterior_is_that_of_nutpie(fit, chinchilla_runs):
     assert found.sample_stats.sizes == fit.sample_stats.sizes
     # As deep a path for each draw: the metric fits the posterior.
     assert float(found.sample_stats["n_steps"].mean()) < 15
-    again = bs.fit("chinchilla", chinchilla_runs, seed=2, sampler="numpyro", progress=False)
+    again = bs.fit(chinchilla_runs, "chinchilla", seed=2, sampler="numpyro", progress=False)
     assert again.posterior.identical(found.posterior)
 
 
@@ -66,7 +66,7 @@ def test_the_posterior_with_a_discrepancy_is_that_of_nutpie(chinchilla_runs):
     # Each step of the sampler costs half with half of the runs.
     some = chinchilla_runs.where(np.arange(len(chinchilla_runs)) % 2 == 0, "every other run")
     one, other = (
-        bs.fit("coupled-discrepancy", some, seed=1, sampler=sampler, progress=False)
+        bs.fit(some, "coupled-discrepancy", seed=1, sampler=sampler, progress=False)
         for sampler in ("nutpie", "numpyro")
     )
     same_posterior(one, other)
@@ -149,7 +149,7 @@ def test_a_law_with_several_modes():
     loss = bs.law("kaplan-ns-min").evaluate(n_params=size, n_steps_min=steps, **truth)
     noise = 0.003 * np.random.default_rng(1).standard_normal(len(size))
     runs = pd.DataFrame({"n_params": size, "n_steps": steps, "loss": loss * np.exp(noise)})
-    found = bs.fit("kaplan-ns-min", runs, seed=1, sampler="numpyro", progress=False)
+    found = bs.fit(runs, "kaplan-ns-min", seed=1, sampler="numpyro", progress=False)
     assert found.diagnostics.ok, found.diagnostics.messages
     assert any("alpha_S above alpha_N" in remark for remark in found.diagnostics.remarks)
 
@@ -180,7 +180,7 @@ def test_without_numpyro_the_extra_is_named(monkeypatch, capsys):
     with pytest.raises(MissingExtraError, match=r'pip install "bayescale\[jax\]"') as refused:
         bs.fit("chinchilla", "chinchilla", sampler="numpyro", progress=False)
     assert isinstance(refused.value, ImportError)
-    command = ["fit", "chinchilla", "chinchilla", "--sampler", "numpyro", "--quiet"]
+    command = ["fit", "chinchilla", "--model", "chinchilla", "--sampler", "numpyro", "--quiet"]
     assert main(command) == 2
     assert 'pip install "bayescale[jax]"' in capsys.readouterr().err
 
@@ -192,7 +192,7 @@ def test_an_unknown_sampler_is_refused():
 
 @pytest.mark.slow
 def test_the_command(capsys):
-    command = ["fit", "chinchilla", "chinchilla", "--sampler", "numpyro", "--seed", "1"]
+    command = ["fit", "chinchilla", "--model", "chinchilla", "--sampler", "numpyro", "--seed", "1"]
     assert main([*command, "--draws", "200", "--json"]) == 0
     assert "NumPyro NUTS" in capsys.readouterr().out
 
@@ -216,8 +216,8 @@ def test_its_draws_can_be_kept_too(engine, chinchilla_runs, tmp_path):
         assert [first for first, _ in parts] == [0, *ends[:-1]] and ends[-1] == SHORT.draws
     path = tmp_path / "draws"
     options = {"draws": 100, "seed": 3, "sampler": "numpyro", "progress": False}
-    found = bs.fit("chinchilla", chinchilla_runs, store=path, **options)
-    assert found.posterior.equals(bs.fit("chinchilla", chinchilla_runs, **options).posterior)
+    found = bs.fit(chinchilla_runs, "chinchilla", store=path, **options)
+    assert found.posterior.equals(bs.fit(chinchilla_runs, "chinchilla", **options).posterior)
     assert bs.load_fit(path).posterior.equals(found.posterior)
     with pytest.raises(bs.FitFileError, match="name: found 'NumPyro"):
-        bs.fit("chinchilla", chinchilla_runs, store=path, **options | {"sampler": "nutpie"})
+        bs.fit(chinchilla_runs, "chinchilla", store=path, **options | {"sampler": "nutpie"})

@@ -48,11 +48,11 @@ def cuts(chinchilla_runs) -> list[float]:
 
 @pytest.fixture(scope="module")
 def alone(chinchilla_runs, cuts) -> pd.DataFrame:
-    return bs.leave_scale_out(["chinchilla"], chinchilla_runs, cuts, **QUICK).table
+    return bs.leave_scale_out(chinchilla_runs, ["chinchilla"], cuts, **QUICK).table
 
 
 def test_two_worker_processes_give_the_same_numbers(client, executor, chinchilla_runs, cuts, alone):
-    found = bs.leave_scale_out(["chinchilla"], chinchilla_runs, cuts, executor=executor, **QUICK)
+    found = bs.leave_scale_out(chinchilla_runs, ["chinchilla"], cuts, executor=executor, **QUICK)
     pd.testing.assert_frame_equal(found.table, alone)
     workers = client.run(os.getpid)
     assert len(set(workers.values()) - {os.getpid()}) == 2
@@ -60,13 +60,13 @@ def test_two_worker_processes_give_the_same_numbers(client, executor, chinchilla
 
 def test_a_process_pool_gives_the_same_numbers(chinchilla_runs, cuts, alone):
     with ProcessPoolExecutor(2) as pool:
-        found = bs.leave_scale_out(["chinchilla"], chinchilla_runs, cuts, executor=pool, **QUICK)
+        found = bs.leave_scale_out(chinchilla_runs, ["chinchilla"], cuts, executor=pool, **QUICK)
     pd.testing.assert_frame_equal(found.table, alone)
 
 
 def test_a_fit_that_fails_is_reported_and_holds_up_no_other(executor, chinchilla_runs, cuts):
     found = bs.leave_scale_out(
-        ["chinchilla"], chinchilla_runs, cuts[:2], executor=executor, **QUICK
+        chinchilla_runs, ["chinchilla"], cuts[:2], executor=executor, **QUICK
     )
     assert "expected at least 7" in found.table.loc[("chinchilla", cuts[0]), "status"]
     assert np.isfinite(found.table.loc[("chinchilla", cuts[1]), "elpd"])
@@ -74,10 +74,10 @@ def test_a_fit_that_fails_is_reported_and_holds_up_no_other(executor, chinchilla
 
 def test_a_cluster_goes_on_where_another_stopped(executor, chinchilla_runs, cuts, alone, tmp_path):
     store = tmp_path / "scores.jsonl"
-    bs.leave_scale_out(["chinchilla"], chinchilla_runs, cuts[1:2], store=store, **QUICK)
+    bs.leave_scale_out(chinchilla_runs, ["chinchilla"], cuts[1:2], store=store, **QUICK)
     (first,) = store.read_text(encoding="utf-8").splitlines()
     found = bs.leave_scale_out(
-        ["chinchilla"], chinchilla_runs, cuts, store=store, executor=executor, **QUICK
+        chinchilla_runs, ["chinchilla"], cuts, store=store, executor=executor, **QUICK
     )
     pd.testing.assert_frame_equal(found.table, alone)
     again, second = store.read_text(encoding="utf-8").splitlines()
@@ -114,7 +114,7 @@ def _exit_or_double(number: int) -> dict[str, int]:
 
 def test_a_client_is_not_an_executor(client, chinchilla_runs, cuts):
     with pytest.raises(TypeError, match=r"found a Client, .* Pass its get_executor\(\)"):
-        bs.leave_scale_out(["chinchilla"], chinchilla_runs, cuts, executor=client, **QUICK)
+        bs.leave_scale_out(chinchilla_runs, ["chinchilla"], cuts, executor=client, **QUICK)
 
 
 def test_the_readme_shows_the_call(client, tmp_path, monkeypatch):

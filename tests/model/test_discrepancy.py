@@ -23,7 +23,7 @@ def discrepancy() -> Discrepancy:
 
 @pytest.fixture(scope="module")
 def departing(chinchilla_runs) -> bs.Fit:
-    return bs.fit("coupled-discrepancy", chinchilla_runs, draws=500, seed=1, progress=False)
+    return bs.fit(chinchilla_runs, "coupled-discrepancy", draws=500, seed=1, progress=False)
 
 
 def drawn(of: Discrepancy, draws: int, rough: float = 1.0, smooth: float = 0.0) -> xr.DataArray:

@@ -191,5 +191,5 @@ def test_a_stated_floor_is_ranked_uniformly():
 def test_a_floor_that_the_runs_contradict_is_warned_of(chinchilla_runs):
     above = replace(MODEL, floor=bs.LogNormal(median=9.0, log_sd=0.01, why=WHY))
     with pytest.warns(BayescaleWarning, match="is above the lowest loss of the runs"):
-        found = bs.fit(above, chinchilla_runs, draws=50, tune=200, seed=1, progress=False)
+        found = bs.fit(chinchilla_runs, above, draws=50, tune=200, seed=1, progress=False)
     assert not found.diagnostics.ok

@@ -35,7 +35,7 @@ def test_designs_that_identify_nothing_are_refused_before_sampling(n_params, n_t
     with pytest.raises(RunsError, match=match):
         check_identifiable(MODEL, runs)
     with pytest.raises(RunsError, match=match):
-        bs.fit(MODEL, runs, progress=False)
+        bs.fit(runs, MODEL, progress=False)
 
 
 def test_a_sweep_is_accepted_without_a_word():
@@ -66,17 +66,17 @@ def test_fit_warns_of_a_weak_design():
     size, tokens = np.meshgrid([1e9, 2e9, 3e9], [2e9, 3e10, 4e10])
     with pytest.warns(BayescaleWarning, match="distinct values|decades|runs for 7 unknowns"):
         bs.fit(
-            MODEL, runs_at(size.ravel(), tokens.ravel()), draws=10, tune=10, seed=1, progress=False
+            runs_at(size.ravel(), tokens.ravel()), MODEL, draws=10, tune=10, seed=1, progress=False
         )
 
 
 def test_a_design_that_identifies_nothing_is_fitted_on_request_and_warned_of():
     runs = runs_at(SIZES, 20 * SIZES)
     with pytest.raises(RunsError, match="unidentified='warn'"):
-        bs.fit(MODEL, runs, progress=False)
+        bs.fit(runs, MODEL, progress=False)
     with pytest.raises(ValueError, match="expected 'refuse' or 'warn'"):
-        bs.fit(MODEL, runs, unidentified="ignore", progress=False)
+        bs.fit(runs, MODEL, unidentified="ignore", progress=False)
     with pytest.warns(BayescaleWarning, match=r"tokens per parameter|Tokens per parameter"):
-        fit = bs.fit(MODEL, runs, draws=200, seed=1, unidentified="warn", progress=False)
+        fit = bs.fit(runs, MODEL, draws=200, seed=1, unidentified="warn", progress=False)
     # The optimum stays at the prior: neither half of its range can be excluded.
     assert 0.1 < float((fit.quantities["a"] > 0.5).mean()) < 0.9

@@ -318,7 +318,7 @@ def test_what_is_nothing_changes_nothing():
 def test_scale_grows_with_what_the_card_says():
     model = with_noise(normal(growth=REDUCIBLE))
     law = model.law
-    fit = bs.fit(model, curves(), draws=50, tune=100, chains=2, seed=1, progress=False)
+    fit = bs.fit(curves(), model, draws=50, tune=100, chains=2, seed=1, progress=False)
     plans = {"n_params": [1e8, 1e10], "n_tokens": [2e9, 2e11]}
     drawn = bs.predict(fit, **plans, seed=3)
     again = bs.predict(fit, **plans, seed=3)
@@ -427,12 +427,12 @@ def test_bad_columns_are_refused_with_their_place(name, change, match):
     gone = [column for column, value in change.items() if value is None]
     table = table.drop(columns=gone).assign(**{c: v for c, v in change.items() if c not in gone})
     with pytest.raises(RunsError, match=match):
-        bs.fit(with_noise(NOISES[name]), table, progress=False)
+        bs.fit(table, with_noise(NOISES[name]), progress=False)
 
 
 def test_a_step_larger_than_a_loss_is_refused():
     with pytest.raises(RunsError, match="column 'loss': found .* no more than the 5"):
-        bs.fit(with_noise(normal(rounding=5.0)), curves(), progress=False)
+        bs.fit(curves(), with_noise(normal(rounding=5.0)), progress=False)
 
 
 def test_checkpoints_follow_the_last_that_is_known():
@@ -450,7 +450,7 @@ def test_runs_that_say_nothing_of_the_noise_are_warned_of():
     alone = grid(20).assign(diverged=1)
     model = with_noise(normal(checkpoints=LINKED, censored="diverged"))
     with pytest.warns(BayescaleWarning) as caught:
-        bs.fit(model, alone, draws=20, tune=50, chains=1, seed=1, progress=False)
+        bs.fit(alone, model, draws=20, tune=50, chains=1, seed=1, progress=False)
     texts = " ".join(str(warning.message) for warning in caught)
     assert "No two rows are checkpoints of one run" in texts
     assert "Every run diverged" in texts
@@ -478,7 +478,7 @@ def test_later_checkpoints_of_a_fitted_run_go_on_from_its_last():
     early = np.arange(len(table)) % 12 < 8
     model = with_noise(normal(checkpoints=LINKED))
     seen, unseen = runs.where(early), runs.where(~early)
-    fit = bs.fit(model, seen, seed=1, progress=False)
+    fit = bs.fit(seen, model, seed=1, progress=False)
     going_on = bs.score(fit, unseen)
     table.loc[~early, "run"] += " again"
     others = bs.score(fit, bs.load_runs(table).where(~early))
@@ -496,7 +496,7 @@ def test_later_checkpoints_of_a_fitted_run_go_on_from_its_last():
 def test_a_diverged_run_is_scored_by_the_probability_of_more(chinchilla_runs):
     model = with_noise(student(censored="diverged"))
     table = chinchilla_runs.table.assign(diverged=0)
-    fit = bs.fit(model, table, draws=200, seed=1, progress=False)
+    fit = bs.fit(table, model, draws=200, seed=1, progress=False)
     likely, unlikely = table.head(2).assign(diverged=1), table.head(2).assign(diverged=1)
     likely["loss"] *= 0.9
     unlikely["loss"] *= 1.2
@@ -543,7 +543,7 @@ def test_rounding_is_not_scatter():
     clean = np.log(table["loss"]) + 0.0008 * np.random.default_rng(1).standard_normal(200)
     table["loss"] = np.exp(0.004 * np.round(clean / 0.004))
     fits = {
-        name: bs.fit(model, table, seed=1, progress=False)
+        name: bs.fit(table, model, seed=1, progress=False)
         for name, model in (("levels", card), ("plain", bs.load_model("chinchilla")))
     }
     sigma = {name: fit.summary(0.98).loc["sigma"] for name, fit in fits.items()}
@@ -554,7 +554,7 @@ def test_rounding_is_not_scatter():
 
 @pytest.mark.slow
 def test_the_card_of_digitised_losses_on_those_runs(chinchilla_runs, fit):
-    found = bs.fit("chinchilla-digitised", chinchilla_runs, seed=1, progress=False)
+    found = bs.fit(chinchilla_runs, "chinchilla-digitised", seed=1, progress=False)
     assert found.diagnostics.ok
     assert 0.85 < float(found.posterior["sigma"].median() / fit.posterior["sigma"].median()) < 0.99
     moved = float(found.quantities["a"].mean() - fit.quantities["a"].mean())
@@ -567,11 +567,11 @@ def test_inefficiency_leaves_the_law_to_runs_that_are_tuned_well():
     table = simulated(noise, grid(), 2, sigma=0.002, inefficiency=0.02)
     plan = {"n_params": 1e9, "n_tokens": 5e10}
     truth = float(surface(1e9, 5e10))
-    fit = bs.fit(with_noise(noise), table, seed=1, progress=False)
+    fit = bs.fit(table, with_noise(noise), seed=1, progress=False)
     low, high = bs.predict(fit, **plan)["loss"].quantile([0.005, 0.995]).to_numpy()
     assert low < truth < high
     assert high - low < 0.03
-    typical = bs.fit(with_noise(normal()), table, seed=1, progress=False)
+    typical = bs.fit(table, with_noise(normal()), seed=1, progress=False)
     assert float(bs.predict(typical, **plan)["loss"].quantile(0.005)) > 1.005 * truth
     run = np.log(bs.predict(fit, **plan)["loss_run"] / truth).to_numpy().ravel()
     assert stats.skew(run) > 0.5
@@ -592,7 +592,7 @@ def test_diverged_runs_are_lower_bounds():
         ("bounds", with_noise(noise), table),
         ("as they are", with_noise(normal()), table),
     ):
-        fit = bs.fit(model, rows, seed=1, progress=False)
+        fit = bs.fit(rows, model, seed=1, progress=False)
         losses[name] = bs.predict(fit, **plan)["loss"].quantile([0.01, 0.99]).to_numpy()
     assert losses["bounds"][0] < truth < losses["bounds"][1]
     assert losses["as they are"][1] < 0.98 * truth
@@ -612,7 +612,7 @@ def test_repeats_tell_their_scatter_from_misfit():
         of="loss", by="n_params+n_tokens", kind="partial", sd=bs.HalfNormal(scale=0.02, why=WHY)
     )
     model = replace(with_noise(normal()), pooling=(misfit,))
-    fit = bs.fit(model, repeated, draws=2000, tune=1000, seed=1, target_accept=0.97, progress=False)
+    fit = bs.fit(repeated, model, draws=2000, tune=1000, seed=1, target_accept=0.97, progress=False)
     table = fit.summary(0.99)
     assert table.loc["sigma", "lower"] < 0.002 < table.loc["sigma", "upper"] < 0.003
     assert table.loc[misfit.spread, "lower"] < 0.01 < table.loc[misfit.spread, "upper"]
@@ -643,7 +643,7 @@ def test_correlated_checkpoints_taken_as_independent_are_too_sure():
     for seed in range(24):
         table = simulated(linked, curves(10, 20), seed, sigma=0.01, correlation_length=2.0)
         for name, noise in (("linked", linked), ("independent", normal())):
-            fit = bs.fit(with_noise(noise), table, draws=250, seed=seed, progress=False)
+            fit = bs.fit(table, with_noise(noise), draws=250, seed=seed, progress=False)
             low, high = bs.allocate(fit, compute=budget).draws["n_opt"].quantile([0.05, 0.95])
             inside[name].append(bool(low < truth < high))
     assert np.mean(inside["linked"]) > 0.75

@@ -47,7 +47,7 @@ THREE = families({"a": {"E": -0.05, "A": 0.3}, "b": {"E": 0.0}, "c": {"E": 0.08,
 
 @pytest.fixture(scope="module")
 def three() -> bs.Fit:
-    return bs.fit(pooled("E", "A"), bs.load_runs(THREE), seed=1, progress=False)
+    return bs.fit(bs.load_runs(THREE), pooled("E", "A"), seed=1, progress=False)
 
 
 @pytest.mark.parametrize("name", ["chinchilla", "coupled", "kaplan-nd"])
@@ -100,7 +100,7 @@ def test_unknown_grouping_is_refused(three):
     with pytest.raises(CardError, match="found 'recipe', expected one of the columns .* family"):
         bs.predict(three, n_params="1B", n_tokens="20B", groups={"recipe": "x"})
     with pytest.raises(RunsError, match="found no column 'family'"):
-        bs.fit(pooled("E"), bs.load_runs(THREE.drop(columns="family")), progress=False)
+        bs.fit(bs.load_runs(THREE.drop(columns="family")), pooled("E"), progress=False)
 
 
 def test_what_a_fit_says_of_families_survives_its_file(three, tmp_path):
@@ -241,7 +241,7 @@ def test_a_correlation_between_families_is_learnt_and_carried_to_new_ones():
         tables.append(
             pd.DataFrame({"n_params": size, "n_tokens": tokens, "loss": loss, "family": name})
         )
-    fit = bs.fit(correlated(), bs.load_runs(pd.concat(tables)), seed=1, progress=False)
+    fit = bs.fit(bs.load_runs(pd.concat(tables)), correlated(), seed=1, progress=False)
     assert fit.diagnostics.ok, fit.diagnostics.messages
     share = fit.posterior["concordance_beta_alpha_by_family"]
     assert float(share.quantile(0.05)) > 0.5
@@ -273,12 +273,12 @@ def test_pooling_predicts_a_family_of_few_runs_better_than_it_could_alone():
     together = bs.load_runs(table[~new | table.index.isin(few)])
     alone = bs.load_runs(table.loc[few])
     parts = ("E", "A", "B", "alpha", "beta")
-    found = bs.score(bs.fit(pooled(*parts), together, seed=1, tune=1000, progress=False), held_out)
+    found = bs.score(bs.fit(together, pooled(*parts), seed=1, tune=1000, progress=False), held_out)
     with (
         pytest.warns(BayescaleWarning, match="weakly determined"),
         pytest.warns(BayescaleWarning, match="runs for 7 unknowns"),
     ):
-        lonely = bs.fit("chinchilla", alone, seed=1, progress=False)
+        lonely = bs.fit(alone, "chinchilla", seed=1, progress=False)
     by_itself = bs.score(lonely, held_out)
     # The errors of medians are about the same, and which is less is a matter of the draws.
     assert found.rmsle < 1.2 * by_itself.rmsle
@@ -305,7 +305,7 @@ def test_predictions_are_as_near_to_the_runs_as_the_fit_is(unit):
         tables.append(pd.DataFrame({"compute": compute, "loss": unit * loss, "family": family}))
     model, as_given = pooled("alpha", base="power-law"), {"loss": "nats/token"}
     runs = runs_for(pd.concat(tables), [model], units=as_given)  # a hundredfold is doubted else
-    fit = bs.fit(model, runs, seed=1, progress=False)
+    fit = bs.fit(runs, model, seed=1, progress=False)
     assert fit.diagnostics.ok, fit.diagnostics.messages
     groups = {"family": fit.runs.table["family"].to_list()}
     log_inputs = {"x": xr.DataArray(np.log(fit.runs.column("compute")), dims="plan")}
@@ -336,7 +336,7 @@ def test_a_law_of_several_modes_can_be_pooled():
         table = pd.DataFrame({"n_params": size, "n_steps": steps, "loss": loss})
         tables.append(table.assign(family=family))
     model = pooled("alpha_N", base="kaplan-ns-min")
-    fit = bs.fit(model, pd.concat(tables), seed=1, progress=False)
+    fit = bs.fit(pd.concat(tables), model, seed=1, progress=False)
     assert fit.diagnostics.ok, fit.diagnostics.messages
     assert next(iter(fit.provenance["modes"])) == "alpha_S above alpha_N"
     for family, step in steps_of.items():

@@ -363,7 +363,7 @@ def test_residuals(law_fits, chinchilla_runs):
     size, tokens, missed = *shown.get_offsets().T, np.asarray(shown.get_array())
     small = (size < 3e8) & (tokens < 8e9)
     assert missed[small].mean() > 0.01
-    one = bs.fit("power-law", chinchilla_runs, draws=50, seed=1, progress=False)
+    one = bs.fit(chinchilla_runs, "power-law", draws=50, seed=1, progress=False)
     along = bs.plots.residuals(one, ax=Figure().subplots())
     assert along.get_xlabel().startswith("training compute")
     expected = 100 * np.log(chinchilla_runs.loss).mean()

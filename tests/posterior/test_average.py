@@ -92,7 +92,7 @@ def test_what_is_refused(law_fits, chinchilla_runs):
     for weights in ({"coupled": -1.0, "chinchilla": 2.0}, {"coupled": 0.0}, {"coupled": np.nan}):
         with pytest.raises(ValueError, match="not negative and not all zero"):
             bs.model_average(law_fits, weights)
-    other = bs.fit("power-law", chinchilla_runs, draws=50, seed=1, progress=False)
+    other = bs.fit(chinchilla_runs, "power-law", draws=50, seed=1, progress=False)
     with pytest.raises(CardError, match="power one of compute"):
         bs.model_average({"two": law_fits["coupled"], "power": other}, {"two": 1.0})
 

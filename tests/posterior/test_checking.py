@@ -76,7 +76,7 @@ def test_p_values_are_uniform_for_scores_that_are_normal():
 
 def test_fitting_does_not_pay_for_checks(fit, chinchilla_runs):
     """Refits are judged by convergence alone; the rest is worked out where it is asked for."""
-    quick = fit_quietly(CHINCHILLA, chinchilla_runs, seed=2, draws=50)
+    quick = fit_quietly(chinchilla_runs, CHINCHILLA, seed=2, draws=50)
     assert "gates" in vars(quick)
     assert not {"criticism", "diagnostics"} & set(vars(quick))
     assert set(fit.gates.checks) < set(fit.diagnostics.checks)
@@ -268,7 +268,7 @@ def grid(loss) -> bs.Runs:
 )
 def test_a_response_that_goes_the_other_way_is_refused(model, runs, match):
     with pytest.raises(RunsError, match=match):
-        bs.fit(model, runs, progress=False)
+        bs.fit(runs, model, progress=False)
     assert design_checks(model, runs)[0].status == "failed"
 
 
@@ -301,7 +301,7 @@ def test_laws_with_breaks_need_twice_as_many_runs_as_unknowns(breaks, needed):
     assert needed == max(5 * (breaks + 1), 2 * model.n_free)
     check_identifiable(model, curve(3 / np.arange(1, needed + 1) ** 0.1))
     with pytest.raises(RunsError, match=rf"expected at least {needed}.*power-law-floor"):
-        bs.fit(model, curve(3 / np.arange(1, needed) ** 0.1), progress=False)
+        bs.fit(curve(3 / np.arange(1, needed) ** 0.1), model, progress=False)
 
 
 def cells(count: int, repeats: int = 1) -> bs.Runs:
@@ -403,10 +403,10 @@ def isoflop(sd: float, seed: int, floor: float = 0.0) -> pd.DataFrame:
 
 @pytest.mark.slow
 def test_noise_of_thirty_per_cent_is_not_confident():
-    found = bs.fit("chinchilla", isoflop(0.3, 3), seed=1, progress=False)
+    found = bs.fit(isoflop(0.3, 3), "chinchilla", seed=1, progress=False)
     assert not found.diagnostics.ok
     assert "learning" in {c.name for c in found.diagnostics.checks if c.status == "failed"}
-    clean = bs.fit("chinchilla", isoflop(0.005, 3), seed=1, progress=False)
+    clean = bs.fit(isoflop(0.005, 3), "chinchilla", seed=1, progress=False)
     assert clean.diagnostics.ok, clean.diagnostics.messages
 
 
@@ -416,7 +416,7 @@ def test_three_corpora_in_one_table_are_named():
         isoflop(0.005, seed, floor).assign(corpus=name)
         for seed, (name, floor) in enumerate({"a": -0.3, "b": 0.0, "c": 0.35}.items())
     ]
-    found = bs.fit("chinchilla", pd.concat(parts, ignore_index=True), seed=1, progress=False)
+    found = bs.fit(pd.concat(parts, ignore_index=True), "chinchilla", seed=1, progress=False)
     assert not found.diagnostics.ok
     said = " ".join(found.diagnostics.failures)
     assert "3 levels of family (a, b, c)" in said
@@ -427,7 +427,7 @@ def test_three_corpora_in_one_table_are_named():
 def test_a_rise_that_one_insists_on_fails():
     runs = grid(lambda n, d: 2 * (n * d) ** 0.03)
     with pytest.warns(BayescaleWarning, match="rises with n_params and n_tokens"):
-        found = bs.fit(CHINCHILLA, runs, seed=1, progress=False, unidentified="warn")
+        found = bs.fit(runs, CHINCHILLA, seed=1, progress=False, unidentified="warn")
     assert not found.diagnostics.ok
     assert {"identified", "pattern"} <= {
         check.name for check in found.diagnostics.checks if check.status == "failed"
@@ -450,9 +450,9 @@ def test_cases_from_public_threads(name, case):
     model = replace(bs.load_model(card), inputs={"x": "x"})
     if len(runs) < model.n_free:
         with pytest.raises(RunsError, match=said):
-            bs.fit(model, runs, progress=False)
+            bs.fit(runs, model, progress=False)
         return
-    found = bs.fit(model, runs, seed=1, progress=False)
+    found = bs.fit(runs, model, seed=1, progress=False)
     assert not found.diagnostics.ok
     assert said in " ".join(found.diagnostics.failures)
     assert "pattern in ln x" in " ".join(found.diagnostics.failures)
@@ -462,5 +462,5 @@ def test_cases_from_public_threads(name, case):
 def test_arms_in_one_table_are_named(case):
     runs = bs.load_runs(case("13-speedup.csv"), needs=("compute",))
     with pytest.warns(BayescaleWarning, match="runs of 3 settings|distinct values"):
-        found = bs.fit(power(), runs, seed=1, progress=False)
+        found = bs.fit(runs, power(), seed=1, progress=False)
     assert any("2 levels of arm (base, kv)" in said for said in found.diagnostics.remarks)

@@ -109,7 +109,7 @@ def test_what_was_measured_of_all_draws_is_said_of_those_that_were_kept(fit):
 
 
 def test_few_draws_are_taken_from_more_and_a_saved_fit_says_the_same(chinchilla_runs, tmp_path):
-    few = bs.fit("chinchilla", chinchilla_runs, draws=250, seed=4, progress=False)
+    few = bs.fit(chinchilla_runs, "chinchilla", draws=250, seed=4, progress=False)
     assert few.posterior.sizes["draw"] == 250
     factor = few.provenance["sampler"]["kept_one_draw_in"]
     assert factor >= 2

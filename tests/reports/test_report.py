@@ -494,7 +494,7 @@ def repeating() -> bs.Fit:
     table["loss"] = bs.law("data-constrained").evaluate(**inputs, **constants)
     table["loss"] *= np.exp(0.005 * rng.standard_normal(len(table)))
     table["compute"] = 6 * table["n_params"] * table["n_tokens"]
-    return bs.fit("data-constrained", bs.Runs(table, "repeats"), draws=500, seed=2, progress=False)
+    return bs.fit(bs.Runs(table, "repeats"), "data-constrained", draws=500, seed=2, progress=False)
 
 
 @pytest.mark.slow

@@ -127,18 +127,18 @@ def test_the_last_row_is_the_fit_itself(cuts, fit):
 def test_finished_cuts_are_not_fitted_again(cuts, chinchilla_runs, tmp_path, monkeypatch):
     asked = {"compute": 5.76e23, "prob": 0.95, "seed": 1, "progress": False, "draws": 100}
     store = tmp_path / "cuts.jsonl"
-    first = bs.expanding_window("chinchilla", chinchilla_runs, ["1e20"], store=store, **asked)
+    first = bs.expanding_window(chinchilla_runs, "chinchilla", ["1e20"], store=store, **asked)
     assert len(store.read_text(encoding="utf-8").splitlines()) == 2
 
     def refuse(*_, **__):
         raise AssertionError("fitted again")
 
     monkeypatch.setattr("bayescale.sensitivity.refit.fit_quietly", refuse)
-    again = bs.expanding_window("chinchilla", chinchilla_runs, ["1e20"], store=store, **asked)
+    again = bs.expanding_window(chinchilla_runs, "chinchilla", ["1e20"], store=store, **asked)
     pd.testing.assert_frame_equal(first.table, again.table)
     # Another budget or probability is another answer; a failure is reported and stays alone.
     other = bs.expanding_window(
-        "chinchilla", chinchilla_runs, ["1e20"], store=store, **{**asked, "prob": 0.5}
+        chinchilla_runs, "chinchilla", ["1e20"], store=store, **{**asked, "prob": 0.5}
     )
     assert other.table["status"].str.contains("fitted again").all()
     assert other.meet("a") is None
@@ -148,8 +148,8 @@ def test_finished_cuts_are_not_fitted_again(cuts, chinchilla_runs, tmp_path, mon
 def test_too_few_runs_fail_alone(chinchilla_runs):
     size = float(np.sort(chinchilla_runs.n_params)[4]) * 1.001
     found = bs.expanding_window(
-        "chinchilla",
         chinchilla_runs,
+        "chinchilla",
         [size],
         scale="n_params",
         compute=1e22,
@@ -166,15 +166,15 @@ def test_too_few_runs_fail_alone(chinchilla_runs):
 def test_bad_cuts_are_refused(chinchilla_runs):
     for cut, words in ((1e10, "found 0 of 240 runs"), (1e30, "found 240 of 240 runs")):
         with pytest.raises(RunsError, match=words):
-            bs.expanding_window("chinchilla", chinchilla_runs, [cut], compute=1e22)
+            bs.expanding_window(chinchilla_runs, "chinchilla", [cut], compute=1e22)
     with pytest.raises(AmountError, match="compute"):
-        bs.expanding_window("chinchilla", chinchilla_runs, ["1e20"], compute="much")
+        bs.expanding_window(chinchilla_runs, "chinchilla", ["1e20"], compute="much")
     with pytest.raises(TypeError, match="power-law"):
-        bs.expanding_window("power-law-floor", chinchilla_runs, ["1e20"], compute=1e22)
+        bs.expanding_window(chinchilla_runs, "power-law-floor", ["1e20"], compute=1e22)
     with pytest.raises(AmountError, match="n_unique_tokens"):
-        bs.expanding_window("data-constrained", chinchilla_runs, ["1e20"], compute=1e22)
+        bs.expanding_window(chinchilla_runs, "data-constrained", ["1e20"], compute=1e22)
     with pytest.raises(ValueError, match="prob"):
-        bs.expanding_window("chinchilla", chinchilla_runs, ["1e20"], compute=1e22, prob=1.0)
+        bs.expanding_window(chinchilla_runs, "chinchilla", ["1e20"], compute=1e22, prob=1.0)
 
 
 def test_keys_tell_refits_apart(chinchilla_runs):

@@ -90,7 +90,7 @@ def test_what_is_said(found):
 def test_a_law_of_one_variable_is_forecast_at_a_plan(chinchilla_runs):
     table = chinchilla_runs.table.query("n_tokens > 20 * n_params").nsmallest(60, "n_params")
     asked = {"runs": table, "floors": [1.2, 2.0], "at": {"compute": "1e24"}}
-    found = bs.forecast_by_floor("power-law-floor", **asked, **QUICK)
+    found = bs.forecast_by_floor(model="power-law-floor", **asked, **QUICK)
     assert found.plan == {"compute": 1e24} and found.compute is None
     assert "n_opt" not in found.table and "N_opt" not in found.text_table()
     assert found.table["loss"].iloc[1] < found.table["loss"].iloc[2]
@@ -133,11 +133,11 @@ def test_what_cannot_be_asked_is_refused_before_sampling(
 ):
     monkeypatch.setattr("bayescale.sensitivity.floors.fit_quietly", None)
     with pytest.raises(error, match=match):
-        bs.forecast_by_floor(model, chinchilla_runs, **{**QUICK, **asked})
+        bs.forecast_by_floor(chinchilla_runs, model, **{**QUICK, **asked})
 
 
 def test_a_card_that_cannot_be_fitted_is_refused(chinchilla_runs):
     few = chinchilla_runs.where("n_params > 1e10")
     assert len(few) < load_model("chinchilla").n_free
     with pytest.raises(RunsError, match="the card as it is failed. .*expected at least 7"):
-        bs.forecast_by_floor("chinchilla", few, floors=[1.7], compute=1e24, **QUICK)
+        bs.forecast_by_floor(few, "chinchilla", floors=[1.7], compute=1e24, **QUICK)

@@ -157,9 +157,9 @@ def test_what_cannot_be_asked_is_refused(chinchilla_runs):
     none = bs.Choice("none", lambda u: replace(u, runs=u.runs.where("n_params > 1e30")))
     asked = {"compute": 1e22, "progress": False}
     with pytest.raises(RunsError, match="the reference, .* could not be fitted: .*no run meets"):
-        bs.multiverse("chinchilla", chinchilla_runs, choices={"runs": (none,)}, **asked)
+        bs.multiverse(chinchilla_runs, "chinchilla", choices={"runs": (none,)}, **asked)
     with pytest.raises(ValueError, match="found none, expected a question"):
-        bs.multiverse("chinchilla", chinchilla_runs, choices={}, **asked)
+        bs.multiverse(chinchilla_runs, "chinchilla", choices={}, **asked)
     for listed, words in (((), "found none"), ((none, none), "found none, none")):
         with pytest.raises(ValueError, match=words):
-            bs.multiverse("chinchilla", chinchilla_runs, choices={"runs": listed}, **asked)
+            bs.multiverse(chinchilla_runs, "chinchilla", choices={"runs": listed}, **asked)

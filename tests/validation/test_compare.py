@@ -39,7 +39,7 @@ def floor_and_none() -> dict[str, bs.Fit]:
     """The true law of a curve with a floor, and one without."""
     runs = curve(floored())
     cards = ("power-law", "power-law-floor")
-    return {card: bs.fit(model(card), runs, **QUICK) for card in cards}
+    return {card: bs.fit(runs, model(card), **QUICK) for card in cards}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_neither_order_nor_families_matter(floor_and_none, of_curves):
     assert turned.sentences == of_curves.sentences
     labels = ["b", "a"] * 20
     renamed = {
-        name: bs.fit(fit.model, curve(floored(), family=labels), **QUICK)
+        name: bs.fit(curve(floored(), family=labels), fit.model, **QUICK)
         for name, fit in floor_and_none.items()
     }
     pd.testing.assert_frame_equal(bs.compare(renamed, **QUICK).table(), of_curves.table())
@@ -96,7 +96,7 @@ def test_rows_may_lie_in_any_order(floor_and_none):
     """The fits are looked at on one table."""
     fit = floor_and_none["power-law"]
     turned = curve(fit.runs.loss[::-1], fit.runs.column("examples")[::-1])
-    other = bs.fit(model("power-law-floor"), turned, **QUICK)
+    other = bs.fit(turned, model("power-law-floor"), **QUICK)
     found = bs.compare({"power-law": fit, "power-law-floor": other}, cuts=[1e10], **QUICK)
     assert found.by_unit.best == "power-law-floor"
     assert not found.by_unit.ties("power-law")
@@ -244,7 +244,7 @@ def test_least_squares_on_the_level_can_be_compared(additive):
     z = (x / 1e6) ** -0.2
     error = np.random.default_rng(4).standard_normal(60)
     loss = 8 * z + 0.05 * error if additive else 8 * z * np.exp(0.03 * error)
-    fits = {"power-law": bs.fit(model("power-law"), curve(loss), **QUICK)}
+    fits = {"power-law": bs.fit(curve(loss), model("power-law"), **QUICK)}
     found = bs.compare(fits, cuts=[1e10], others={"least squares": least_squares(loss, z)}, **QUICK)
     assert found.by_unit.best == ("least squares" if additive else "power-law")
     assert not found.by_unit.ties("power-law" if additive else "least squares")

@@ -60,7 +60,7 @@ def test_a_run_that_decides_is_refitted_without(monkeypatch):
     table.loc[11, "loss"] *= 1.6
     runs = bs.load_runs(table, needs=["examples"])
     model = normal()
-    fit = bs.fit(model, runs, seed=1, progress=False)
+    fit = bs.fit(runs, model, seed=1, progress=False)
     found = score_left_out({"a": fit}, runs, units_of(runs, {"a": model}), **OPTIONS)
     assert found.pareto_k["a"].iloc[11] > 0.7
     assert found.exact["a"].iloc[11]
@@ -83,7 +83,7 @@ def test_densities_of_checkpoints_are_joint():
     runs = curve(n=6, runs=3, run=np.repeat(["a", "b", "c"], 6))
     linked = bs.CheckpointCorrelation(run="run", along="examples", length=LENGTH)
     model = normal(checkpoints=linked)
-    fit = bs.fit(model, runs, draws=50, seed=1, progress=False)
+    fit = bs.fit(runs, model, draws=50, seed=1, progress=False)
     units = units_of(runs, {"a": model})
     joint = units.sums(log_densities(fit, runs))
     assert joint.shape == (4, 50, 3)
@@ -130,7 +130,7 @@ def test_groups_are_predicted_in_folds():
     runs = curve(n=8, runs=4, run=np.repeat(list("abcd"), 8))
     linked = bs.CheckpointCorrelation(run="run", along="examples", length=LENGTH)
     models = {"plain": normal(), "linked": normal(checkpoints=linked)}
-    fits = {name: bs.fit(m, runs, draws=200, seed=1, progress=False) for name, m in models.items()}
+    fits = {name: bs.fit(runs, m, draws=200, seed=1, progress=False) for name, m in models.items()}
     found = score_left_out(fits, runs, units_of(runs, models), **{**OPTIONS, "folds": 2})
     assert found.elpd.shape == (4, 2)
     assert found.elpd.notna().all(axis=None)

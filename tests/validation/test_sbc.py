@@ -21,7 +21,7 @@ def test_scales_are_left_out_one_after_the_other(chinchilla_runs, tmp_path):
     store = tmp_path / "scores.jsonl"
     cuts = ["3e20", 1e21]
     table = bs.leave_scale_out(
-        ["chinchilla", "kaplan-nd"], chinchilla_runs, cuts, store=store, **QUICK
+        chinchilla_runs, ["chinchilla", "kaplan-nd"], cuts, store=store, **QUICK
     ).table
     assert list(table.index.names) == ["model", "cut"]
     assert len(table) == 4
@@ -36,7 +36,7 @@ def test_scales_are_left_out_one_after_the_other(chinchilla_runs, tmp_path):
     lines = store.read_text(encoding="utf-8").splitlines()
     assert len(lines) == 4
     again = bs.leave_scale_out(
-        ["chinchilla", "kaplan-nd"], chinchilla_runs, cuts, store=store, **QUICK
+        chinchilla_runs, ["chinchilla", "kaplan-nd"], cuts, store=store, **QUICK
     ).table
     pd.testing.assert_frame_equal(again, table)
     assert store.read_text(encoding="utf-8").splitlines() == lines
@@ -44,17 +44,17 @@ def test_scales_are_left_out_one_after_the_other(chinchilla_runs, tmp_path):
 
 @pytest.mark.slow
 def test_a_process_pool_gives_the_same_numbers(chinchilla_runs):
-    alone = bs.leave_scale_out(["chinchilla"], chinchilla_runs, [3e20, 1e21], **QUICK).table
+    alone = bs.leave_scale_out(chinchilla_runs, ["chinchilla"], [3e20, 1e21], **QUICK).table
     with ProcessPoolExecutor(2) as executor:
         pooled = bs.leave_scale_out(
-            ["chinchilla"], chinchilla_runs, [3e20, 1e21], executor=executor, **QUICK
+            chinchilla_runs, ["chinchilla"], [3e20, 1e21], executor=executor, **QUICK
         ).table
     pd.testing.assert_frame_equal(alone, pooled)
 
 
 def test_a_model_that_cannot_be_fitted_leaves_the_others_alone(chinchilla_runs):
     cut = float(np.sort(chinchilla_runs.compute)[4])
-    table = bs.leave_scale_out(["chinchilla"], chinchilla_runs, [cut, 1e21], **QUICK).table
+    table = bs.leave_scale_out(chinchilla_runs, ["chinchilla"], [cut, 1e21], **QUICK).table
     status = table.loc[("chinchilla", cut), "status"]
     assert "expected at least 7" in status
     assert np.isfinite(table.loc[("chinchilla", 1e21), "elpd"])
@@ -62,17 +62,17 @@ def test_a_model_that_cannot_be_fitted_leaves_the_others_alone(chinchilla_runs):
 
 def test_any_column_may_be_the_scale(chinchilla_runs):
     table = bs.leave_scale_out(
-        ["chinchilla"], chinchilla_runs, ["2B"], scale="n_params", **QUICK
+        chinchilla_runs, ["chinchilla"], ["2B"], scale="n_params", **QUICK
     ).table
     assert table["n_test"].iloc[0] == (chinchilla_runs.n_params >= 2e9).sum()
 
 
 def test_a_cut_outside_the_runs_is_refused(chinchilla_runs):
     with pytest.raises(RunsError, match="found 240 of 240 runs with compute below 1e"):
-        bs.leave_scale_out(["chinchilla"], chinchilla_runs, [1e25], **QUICK)
+        bs.leave_scale_out(chinchilla_runs, ["chinchilla"], [1e25], **QUICK)
     model = bs.load_model("chinchilla")
     with pytest.raises(ValueError, match="give each a name of its own"):
-        bs.leave_scale_out([model, replace(model, title="x")], chinchilla_runs, [1e21], **QUICK)
+        bs.leave_scale_out(chinchilla_runs, [model, replace(model, title="x")], [1e21], **QUICK)
 
 
 def design(kind: str) -> pd.DataFrame:

@@ -28,7 +28,7 @@ def model() -> bs.Model:
 
 @pytest.fixture(scope="module")
 def fitted(model) -> bs.Fit:
-    return bs.fit(model, curve(n=500, seed=3), seed=1, progress=False)
+    return bs.fit(curve(n=500, seed=3), model, seed=1, progress=False)
 
 
 def test_a_true_law_covers_as_often_as_it_says(fitted):
@@ -68,7 +68,7 @@ def test_hold_out_ranks_and_says_why_one_failed(model):
     runs = curve()
     plain = replace(bs.load_model("power-law"), inputs={"x": "examples"})
     other = replace(bs.load_model("power-law"), id="other", inputs={"x": "missing"})
-    table = bs.hold_out([plain, other, model], runs, "examples < 1e10", seed=1)
+    table = bs.hold_out(runs, [plain, other, model], "examples < 1e10", seed=1)
     assert list(table.index) == ["power-law-floor", "power-law", "other"]
     assert table.loc["power-law-floor", "elpd_diff"] == 0
     assert table.loc["power-law", "elpd_diff"] < -3 * table.loc["power-law", "se_diff"]
@@ -76,7 +76,7 @@ def test_hold_out_ranks_and_says_why_one_failed(model):
     assert "no column missing" in table.loc["other", "status"]
     assert (table["n_train"] == (runs.table["examples"] < 1e10).sum()).all()
     with pytest.raises(ValueError, match="found power-law twice"):
-        bs.hold_out([plain, plain], runs, "examples < 1e10", seed=1)
+        bs.hold_out(runs, [plain, plain], "examples < 1e10", seed=1)
 
 
 @pytest.mark.slow

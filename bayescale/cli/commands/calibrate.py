@@ -65,7 +65,7 @@ def run(options: Arguments) -> None:
             from bayescale.validation.leave_scale_out import leave_scale_out
 
             found = leave_scale_out(
-                models, runs, options.cut, scale=options.scale, draws=options.draws, **settings
+                runs, models, options.cut, scale=options.scale, draws=options.draws, **settings
             )
             tables = {"larger runs held out": found.table}
         else:

@@ -17,18 +17,19 @@ def add(verbs: Verbs) -> None:
     completion.add_argument("shell", choices=SHELLS, help="the shell")
 
 
-def _names() -> str:
-    """Return bash functions that complete ids of cards and datasets, and paths."""
+def _ids() -> dict[str, list[str]]:
+    """Return what completes each argument that names a card or a dataset, by its name."""
     from bayescale.data.catalog import dataset_folders, model_cards
 
+    cards, datasets = sorted(model_cards()), sorted(dataset_folders())
+    return {"model": cards, "base": cards, "cards": cards, "runs": datasets, "sweeps": datasets}
+
+
+def _names() -> str:
+    """Return bash functions that complete ids of cards and datasets, and paths."""
     return "\n".join(
-        f'_bayescale_{of}() {{ compgen -W "{" ".join(sorted(names))}" -- "$1"; '
-        'compgen -f -- "$1"; }'
-        for of, names in (
-            ("model", model_cards()),
-            ("cards", model_cards()),
-            ("runs", dataset_folders()),
-        )
+        f'_bayescale_{of}() {{ compgen -W "{" ".join(names)}" -- "$1"; compgen -f -- "$1"; }}'
+        for of, names in _ids().items()
     )
 
 
@@ -40,7 +41,7 @@ def run(options: Arguments) -> None:
 
     for verb in options.verbs.all.values():
         for action in verb._actions:
-            if action.dest in ("model", "cards", "runs") and isinstance(action.type, Reads):
+            if action.dest in _ids() and isinstance(action.type, Reads):
                 action.complete = {"bash": f"_bayescale_{action.dest}"}
             elif isinstance(action.type, Reads | Writes):
                 action.complete = shtab.FILE

@@ -2,12 +2,13 @@
 
 import argparse
 
-from bayescale.cli.files import Reads
 from bayescale.cli.options import (
     add_figure,
+    add_model,
     add_prob,
     add_refits,
     add_runs,
+    model_of,
     pool_of_workers,
     runs_for_models,
 )
@@ -24,8 +25,8 @@ def add(verbs: Verbs) -> None:
         run,
         "Refit a card to the runs below each of several cuts, to see whether the answer is stable.",
     )
-    window.add_argument("model", type=Reads(), help="id or path of a model card")
     add_runs(window)
+    add_model(window)
     window.add_argument(
         "--cut",
         action="append",
@@ -42,15 +43,14 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Arguments) -> None:
     """Print how the answer changes as larger runs are fitted."""
-    from bayescale.model.card import load_model
     from bayescale.sensitivity.expanding_window import expanding_window
 
-    model = load_model(options.model)
+    model = model_of(options)
     runs = runs_for_models(options, model)
     with pool_of_workers(options.workers) as executor:
         found = expanding_window(
-            model,
             runs,
+            model,
             options.cut,
             compute=options.compute,
             scale=options.scale,

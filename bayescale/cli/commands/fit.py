@@ -6,13 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bayescale._outputs import DRAWS, REPORT, SAVED_FIT
-from bayescale.cli.files import Reads, Writes
+from bayescale.cli.files import Writes
 from bayescale.cli.numbers import whole_number
 from bayescale.cli.options import (
     add_budgets,
+    add_model,
     add_runs,
     add_seed,
     floor_value,
+    model_of,
     runs_for_models,
 )
 from bayescale.cli.render import print_allocation, print_json, table_records, table_text
@@ -28,8 +30,8 @@ type Arguments = argparse.Namespace
 def add(verbs: Verbs) -> None:
     """Add the command."""
     fit = verbs.add("fit", run, "Fit a model card to runs, and save the posterior.")
-    fit.add_argument("model", type=Reads(), help="id or path of a model card")
     add_runs(fit)
+    add_model(fit)
     fit.add_argument("--out", type=Writes(SAVED_FIT), help="netCDF file to save the fit in")
     fit.add_argument(
         "--store",
@@ -68,13 +70,12 @@ def run(options: Arguments) -> None:
     """Fit, and print the summary, or the allocation of budgets."""
     # Invalid input is refused before anything is sampled.
     from bayescale.inference.fit import fit
-    from bayescale.model.card import load_model
     from bayescale.model.unused_columns import unused_columns
     from bayescale.units import parse_amounts
 
     if options.compute:
         parse_amounts(options.compute, "compute", "--compute")
-    model = load_model(options.model)
+    model = model_of(options)
     if options.floor is not None:
         model = replace(model, floor=options.floor)
     law = model.law
@@ -92,8 +93,8 @@ def run(options: Arguments) -> None:
     if options.report and law.splits_compute and not options.compute:
         raise ValueError("--report: a report needs budgets; give one or more --compute.")
     result = fit(
-        model,
         runs_for_models(options, model),
+        model,
         draws=options.draws,
         tune=options.tune,
         chains=options.chains,

@@ -2,16 +2,17 @@
 
 import argparse
 
-from bayescale.cli.files import Reads
 from bayescale.cli.options import (
     add_figure,
     add_inputs,
+    add_model,
     add_prob,
     add_refits,
     add_runs,
     fixed_of,
     floor_value,
     inputs_of,
+    model_of,
     pool_of_workers,
     runs_for_models,
 )
@@ -28,8 +29,8 @@ def add(verbs: Verbs) -> None:
         run,
         "Fit under each of several assumed floors, to see how the forecast depends on them.",
     )
-    floors.add_argument("model", type=Reads(), help="card of a law with a floor")
     add_runs(floors)
+    add_model(floors)
     floors.add_argument(
         "--floor",
         action="append",
@@ -58,14 +59,13 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Arguments) -> None:
     """Print the forecast and N_opt under each floor."""
-    from bayescale.model.card import load_model
     from bayescale.sensitivity.floors import forecast_by_floor
 
-    model = load_model(options.model)
+    model = model_of(options)
     with pool_of_workers(options.workers) as executor:
         found = forecast_by_floor(
-            model,
             runs_for_models(options, model),
+            model,
             floors=options.floor,
             compute=options.compute,
             at=inputs_of(options) or None,

@@ -2,12 +2,13 @@
 
 import argparse
 
-from bayescale.cli.files import Reads
 from bayescale.cli.options import (
     add_figure,
+    add_model,
     add_prob,
     add_refits,
     add_runs,
+    model_of,
     pool_of_workers,
     runs_for_models,
 )
@@ -24,9 +25,9 @@ def add(verbs: Verbs) -> None:
         run,
         "Fit every combination of analysis choices, to see which change the answer.",
     )
-    multiverse.add_argument("model", type=Reads(), help="card of the reference analysis")
     # Whether to keep outliers is one of the choices, so they are always read.
     add_runs(multiverse, outliers=False)
+    add_model(multiverse)
     multiverse.add_argument(
         "--question",
         action="append",
@@ -43,20 +44,19 @@ def add(verbs: Verbs) -> None:
 def run(options: Arguments) -> None:
     """Print the answer under each choice."""
     from bayescale.errors import unknown_name
-    from bayescale.model.card import load_model
     from bayescale.sensitivity.choices import CHOICES
     from bayescale.sensitivity.multiverse import multiverse
 
     for name in options.question:
         if name not in CHOICES:
             raise unknown_name("question", name, CHOICES)
-    model = load_model(options.model)
+    model = model_of(options)
     options.keep_outliers = True
     runs = runs_for_models(options, model)
     with pool_of_workers(options.workers) as executor:
         found = multiverse(
-            model,
             runs,
+            model,
             compute=options.compute,
             choices={name: CHOICES[name] for name in options.question or CHOICES},
             prob=options.prob,

@@ -1,0 +1,101 @@
+"""``plan``: from a table of runs to a decision and its report, in one command."""
+
+import argparse
+from pathlib import Path
+
+from bayescale._outputs import REPORT, SAVED_FIT
+from bayescale.cli.files import Writes
+from bayescale.cli.options import (
+    add_budgets,
+    add_model,
+    add_plans,
+    add_runs,
+    add_seed,
+    model_of,
+    plans_of,
+    runs_for_models,
+)
+from bayescale.cli.render import print_json, table_records, table_text
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    plan = verbs.add("plan", run, "Fit runs, choose a plan for each budget, and write the report.")
+    add_runs(plan)
+    add_model(plan)
+    add_budgets(plan, required=True)
+    add_plans(plan)
+    plan.add_argument(
+        "--out",
+        type=Writes(REPORT),
+        default=Path("report.html"),
+        help="html, md or json file for the report (report.html)",
+    )
+    plan.add_argument("--save", type=Writes(SAVED_FIT), help="netCDF file to save the fit in")
+    add_seed(plan)
+
+
+def run(options: Arguments) -> None:
+    """Print what was read and what is decided, and write the report."""
+    from bayescale.decision.decide import decide
+    from bayescale.inference.fit import fit
+    from bayescale.reports.report import report
+    from bayescale.units import parse_amounts
+
+    # Invalid input is refused before anything is sampled.
+    parse_amounts(options.compute, "compute", "--compute")
+    plans, model = plans_of(options), model_of(options)
+    if not model.law.takes_size_and_tokens:
+        raise ValueError(
+            f"--model: the law {model.law.name} is of {', '.join(model.law.inputs)}, expected one "
+            "of size and tokens alone. Use fit, then decide with --fixed."
+        )
+    quiet = options.quiet or options.json
+    result = fit(runs_for_models(options, model), model, seed=options.seed, progress=not quiet)
+    if options.save:
+        result.save(options.save)
+    made = [
+        decide(result, compute=budget, plans=plans, prob=options.prob) for budget in options.compute
+    ]
+    report(
+        result,
+        options.out,
+        compute=options.compute,
+        plans=plans or None,
+        prob=options.prob,
+        progress=not quiet,
+    )
+    if options.json:
+        print_json(
+            {
+                "passed": result.diagnostics.ok,
+                "read": result.runs.reading.to_dict() if result.runs.reading else None,
+                "decisions": [
+                    {
+                        "headline": one.headline,
+                        "caveats": list(one.caveats),
+                        "sentences": list(one.sentences),
+                        "plans": table_records(one.table()),
+                    }
+                    for one in made
+                ],
+                "report": str(options.out),
+                "save": str(options.save) if options.save else None,
+            }
+        )
+        return
+    for line in result.runs.account:
+        print(line)
+    for one in made:
+        table = one.text_table().T
+        table.index.name = "plan"
+        print(f"\n{one.headline}")
+        for sentence in (*one.caveats, *one.sentences):
+            print(f"- {sentence}")
+        print(table_text(table))
+    print(f"\nreport: {options.out}")
+    if options.save:
+        print(f"fit: {options.save}")
