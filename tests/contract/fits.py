@@ -261,7 +261,7 @@ class _Draft:
         others |= {e.spread: 0.05 for e in model.effects if e.spread in others}
         if INEFFICIENCY in others:
             others[INEFFICIENCY] = NOISE / 10.0
-        others |= dict.fromkeys(set(SCALES) & set(others), 1e-4)
+        others |= {name: 5e-4 for name in SCALES if name in others}
         start = starting_point(model, {**at, **others}, self.design.sizes)
         steps = [
             rng.standard_normal(count) * (1.0 if name == SLOPES else 0.02)

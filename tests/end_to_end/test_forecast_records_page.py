@@ -40,7 +40,7 @@ def test_half_decades():
 
 
 def test_every_forecast_is_on_the_page(sweep, tmp_path, monkeypatch):
-    def fitted(card, runs, **_):
+    def fitted(runs, card, **_):
         return laplace_posterior(bs.load_model(card), runs)
 
     monkeypatch.setattr("bayescale.fit", fitted)
