@@ -28,6 +28,16 @@ CELLS = 14
 """Knots on each side of the centre, one e-fold apart: a factor of a million. Walks stand still
 beyond."""
 
+_UNSEEN = 1e-6
+"""Share of the largest eigenvalue below which the runs do not see a direction: its effects are a
+thousandth of the largest."""
+
+_TIES = 1e-4
+"""Weight of what the runs see in the choice of directions, beside variances of order one."""
+
+_STEP = 2.0**-16
+"""Unit of the last place that is kept of effects, in ln L per unit of slope."""
+
 DECAY = 0.3
 """Rate, per e-fold of an input, at which slopes shrink with scale. The elasticities of a law shrink
 at the rates k alpha and k beta, which are near 0.3 in public sweeps: with slopes that did not, the
@@ -247,16 +257,28 @@ class Discrepancy:
         """
         effects = self.effects(log_inputs)
         # From the smaller Gram matrix, since there may be thousands of runs.
-        _, ascending = np.linalg.eigh(effects @ effects.T)
-        seen = ascending[:, : -MODES - 1 : -1]
-        growth, rotation = np.linalg.eigh(seen.T @ self._growth() @ seen)
+        strength, directions = np.linalg.eigh(effects @ effects.T)
+        # The runs see no more of the others than rounding errors.
+        count = min(MODES, int((strength > _UNSEEN * strength[-1]).sum()))
+        seen = directions[:, : -count - 1 : -1]
+        covariance = seen.T @ self._growth() @ seen
+        # Where variances are equal, directions are told apart by how much the runs see of them.
+        ties = _TIES * np.diag(strength[: -count - 1 : -1] / strength[-1])
+        _, rotation = np.linalg.eigh(covariance + ties)
+        growth = np.einsum("ij,ik,kj->j", rotation, covariance, rotation)
         turn = seen @ rotation[:, ::-1]
-        # Singular vectors are unique up to sign; resumed chains need the same sign.
-        turn = turn * np.where(turn.sum(axis=0) < 0, -1.0, 1.0)
+        # Eigenvectors are unique up to sign, and resumed chains need the same sign. The direction
+        # that decides has no symmetry, since many eigenvectors are orthogonal to one that has.
+        turn = turn * np.where(np.sin(1.0 + np.arange(len(turn))) @ turn < 0, -1.0, 1.0)
         rows = turn.T @ effects
         factor = np.linalg.qr(rows.T, mode="r").T
-        # Rounded to about a millionth, since the last digits of LAPACK depend on the processor.
-        growth, rows, factor = (rounded(x, 2.0**-20) for x in (growth[::-1], rows, factor))
+        # Modes that are left over have no effect; the number is the same for every table.
+        spare = MODES - count
+        turn = np.pad(turn, ((0, 0), (0, spare)))
+        growth, rows = np.pad(growth[::-1], (0, spare)), np.pad(rows, ((0, spare), (0, 0)))
+        factor = np.pad(factor, ((0, spare), (0, 0)))
+        # Rounded, since the last digits of LAPACK depend on the processor.
+        growth, rows, factor = (rounded(x, _STEP) for x in (growth, rows, factor))
         return Modes(turn=turn, growth=growth, rows=rows, factor=factor)
 
     def _growth(self) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from contract.fits import NOISE, TRUTH, simulated_runs, table_for
 import bayescale as bs
 from bayescale.data.catalog import model_cards
 from bayescale.model.measurement import share_of
+from bayescale.posterior.predict import noise_at_runs
 
 
 @pytest.mark.slow
@@ -36,10 +37,5 @@ def test_a_law_recovers_its_truth(card):
         assert found.loc[name, "lower"] < value < found.loc[name, "upper"], name
     assert found.loc["sigma", "median"] == pytest.approx(NOISE, rel=0.25)
     # What was learnt is the curve itself, to a fraction of the scatter of one run.
-    log_inputs = {name: np.log(table[column]) for name, column in model.columns.items()}
-    at = law.formula(log_inputs, medians(fit))
-    assert np.sqrt(np.mean(np.log(at / mean) ** 2)) < NOISE
-
-
-def medians(fit: bs.Fit) -> dict[str, float]:
-    return {name: float(draws.median()) for name, draws in fit.parameters.items()}
+    curve = np.median(noise_at_runs(fit, fit.runs)[1], axis=(0, 1))
+    assert np.sqrt(np.mean((curve - np.log(mean)) ** 2)) < NOISE

@@ -309,10 +309,10 @@ def test_another_filter_is_not_found_in_the_cache_of_pytensor(monkeypatch):
 
     first = key()
     try:
-        filtering._in_numba(filtering.Filter, lambda x, *others: (x + 1.0, x))
+        filtering.compile_plainly(filtering.Filter, lambda x, *others: (x + 1.0, x))
         assert key() != first
     finally:
-        filtering._in_numba(filtering.Filter, filtering._forward)
+        filtering.compile_plainly(filtering.Filter, filtering._forward)
     assert key() == first
 
 

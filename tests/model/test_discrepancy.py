@@ -108,11 +108,15 @@ def test_modes_say_what_slopes_say_at_the_runs(discrepancy, logs, chinchilla_run
     assert modes.rows.shape == (MODES, len(chinchilla_runs))
     size = 2 * CELLS * len(discrepancy.axes)
     assert modes.turn.shape == (size, MODES)
-    np.testing.assert_allclose(modes.turn.T @ modes.turn, np.eye(MODES), atol=1e-12)
+    # Directions that the runs do not see are left out.
+    seen = (modes.rows != 0.0).any(axis=1)
+    assert 20 < seen.sum() < MODES
+    np.testing.assert_allclose(modes.turn.T @ modes.turn, np.diag(1.0 * seen), atol=1e-12)
     np.testing.assert_allclose(modes.factor @ modes.factor.T, modes.rows @ modes.rows.T, atol=1e-3)
     slopes = np.random.default_rng(4).standard_normal(size)
     whole = slopes @ discrepancy.effects(logs)
-    np.testing.assert_allclose(slopes @ modes.turn @ modes.rows, whole, atol=1e-4)
+    # To what is left of directions that the runs hardly see.
+    np.testing.assert_allclose(slopes @ modes.turn @ modes.rows, whole, atol=0.02)
 
 
 def test_coordinates_of_modes_are_independent_a_priori(discrepancy, logs):
@@ -122,7 +126,8 @@ def test_coordinates_of_modes_are_independent_a_priori(discrepancy, logs):
     coordinates = slopes @ modes.turn
     variance = rough**2 + smooth**2 * modes.growth
     scaled = coordinates / np.sqrt(variance)
-    np.testing.assert_allclose(scaled.T @ scaled / draws, np.eye(MODES), atol=0.04)
+    seen = 1.0 * (modes.growth > 0.0)
+    np.testing.assert_allclose(scaled.T @ scaled / draws, np.diag(seen), atol=0.04)
 
 
 def test_all_slopes_given_those_that_the_runs_see(discrepancy, logs):
@@ -133,7 +138,8 @@ def test_all_slopes_given_those_that_the_runs_see(discrepancy, logs):
     coordinates = rng.standard_normal((40_000, MODES))
     slopes = discrepancy.given(modes, coordinates, rough, smooth, rng)
     spread = np.sqrt(0.36 + 0.09 * modes.growth)
-    np.testing.assert_allclose(slopes @ modes.turn, coordinates * spread, atol=1e-5)
+    expected = coordinates * spread * (modes.growth > 0.0)
+    np.testing.assert_allclose(slopes @ modes.turn, expected, atol=1e-4)
     cells = np.arange(1, CELLS + 1)
     variance = np.tile(0.36 + 0.09 * cells, 2 * len(discrepancy.axes))
     np.testing.assert_allclose(slopes.var(axis=0), variance, rtol=0.05)

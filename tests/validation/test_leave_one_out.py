@@ -118,10 +118,17 @@ def test_groups_are_chosen_with_a_reason():
     )
 
 
-def test_the_default_card_leaves_out_whole_sizes(chinchilla_runs):
-    units = units_of(
-        chinchilla_runs, {"default": bs.load_model(), "plain": bs.load_model("chinchilla")}
+def test_a_card_whose_sizes_share_errors_leaves_out_whole_sizes(chinchilla_runs):
+    plain = bs.load_model("chinchilla")
+    why = "for a test"
+    linked = bs.CheckpointCorrelation(
+        run="n_params",
+        along="n_tokens",
+        length=bs.LogNormal(median=1.0, log_sd=0.7, why=why),
+        alike=bs.Beta(a=1.0, b=1.0, why=why),
     )
+    shared = replace(plain, noise=replace(plain.noise, checkpoints=linked))
+    units = units_of(chinchilla_runs, {"shared": shared, "plain": plain})
     assert units.by == "n_params"
     assert 30 < len(units) < 60
 
