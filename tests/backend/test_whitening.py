@@ -10,7 +10,7 @@ import bayescale as bs
 from bayescale.backend.build import parameters_from_draws
 from bayescale.backend.hierarchy import moved
 from bayescale.backend.observed import Design
-from bayescale.backend.whitening import Expansion, _whitened, standard_walks
+from bayescale.backend.whitening import Expansion, _whitened
 from bayescale.inference.base import Settings
 from bayescale.inference.samplers import compiled_logp
 
@@ -109,24 +109,6 @@ def test_other_responses_tell_other_things_of_the_same_runs():
     assert np.all(
         np.array(higher.expansions["family"].best)[0, :3] > again.expansions["family"].best[0][:3]
     )
-
-
-def test_walks_are_of_the_distribution_that_the_law_leaves():
-    """Against the formulas with matrices, given what a law leaves of the runs."""
-    scale, sigma, runs, count = 0.03, 0.02, 40, 5
-    orthogonal = np.linalg.qr(RNG.standard_normal((runs, count)))[0].T
-    modes = orthogonal * np.geomspace(30.0, 0.01, count)[:, None]
-    residual = RNG.standard_normal(runs)
-    precision = np.eye(count) + (scale / sigma) ** 2 * modes @ modes.T
-    mean = np.linalg.solve(precision, scale / sigma**2 * modes @ residual)
-    volume = 0.0
-    for i, steps in enumerate(np.eye(count)):
-        origin, log_volume = standard_walks(scale, sigma, modes, modes @ residual, 0.0 * steps)
-        moved, _ = standard_walks(scale, sigma, modes, modes @ residual, steps)
-        np.testing.assert_allclose(origin, mean, rtol=1e-9)
-        np.testing.assert_allclose((moved - origin)[i], np.linalg.inv(precision)[i, i] ** 0.5)
-        volume += log_volume[i]
-    assert volume == pytest.approx(-0.5 * np.linalg.slogdet(precision)[1])
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def changed_cards(draw):
                 into[draw(TEXTS)] = draw(VALUES)
             else:
                 into[draw(TEXTS)] = into.pop(place[-1])
-        except (KeyError, IndexError, TypeError):
+        except (AttributeError, KeyError, IndexError, TypeError):
             continue  # an earlier change took the place away
     return card
 
