@@ -29,8 +29,7 @@ CELLS = 14
 beyond."""
 
 _UNSEEN = 1e-6
-"""Share of the largest eigenvalue below which the runs do not see a direction: its effects are a
-thousandth of the largest."""
+"""Share of the largest eigenvalue below which the runs do not see a direction."""
 
 _TIES = 1e-4
 """Weight of what the runs see in the choice of directions, beside variances of order one."""

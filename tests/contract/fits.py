@@ -288,11 +288,15 @@ class _Draft:
         found = {**natural, **others, **in_units}
         return {name: np.asarray(values) for name, values in found.items()}
 
-    def fit(self, points: np.ndarray, seed: int = 0) -> bs.Fit:
-        """Return the fit of which points are the draws."""
+    def fit(self, points: np.ndarray, seed: int = 0, *, unseen: bool = True) -> bs.Fit:
+        """Return the fit of which points are the draws; without what the runs do not see, if said.
+
+        Their noise, small as it is, would hide the differences of points that lie close together.
+        """
         chains, draws, _ = points.shape
         rng = np.random.default_rng(seed)
-        posterior = labelled(self.model, self.design, self.found(points), rng)
+        of_unseen = rng if unseen else _Still()
+        posterior = labelled(self.model, self.design, self.found(points), of_unseen)
         dims = ("chain", "draw")
         stats = {
             "diverging": (dims, np.zeros((chains, draws), dtype=bool)),
@@ -317,7 +321,7 @@ class _Draft:
 
     def log_mean(self, points: np.ndarray) -> np.ndarray:
         """Return the log of the response at the runs, a row a point."""
-        return noise_at_runs(self.fit(points[None]), self.runs)[1][0]
+        return noise_at_runs(self.fit(points[None], unseen=False), self.runs)[1][0]
 
     def drawn(self, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return draws of the Laplace approximation of the posterior, about its mode."""
@@ -352,6 +356,13 @@ class _Draft:
             np.full(count, 1.0 if name == SLOPES else 0.05) for name, count in self.counts.items()
         ]
         return np.concatenate([scalars, *steps])
+
+
+class _Still:
+    """A generator of random numbers that are all zero."""
+
+    def standard_normal(self, size: tuple[int, ...]) -> np.ndarray:
+        return np.zeros(size)
 
 
 @cache
