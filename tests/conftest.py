@@ -11,6 +11,7 @@ import xarray as xr
 
 import bayescale as bs
 from bayescale.backend.observed import Scale
+from bayescale.cli.main import main
 from bayescale.inference.base import CompiledLogp
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
@@ -189,6 +190,21 @@ def case():
         return path
 
     return find
+
+
+@pytest.fixture
+def run(capsys):
+    """A function that runs a command, and returns its exit code and what it prints."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayescale.allocation.allocate import Allocation
+    from bayescale.decision.result import Decision
     from bayescale.posterior.diagnostics import Diagnostics
     from bayescale.posterior.result import Result
 
@@ -50,6 +51,14 @@ def print_answer(answer: "Result", table: "pd.DataFrame | None" = None) -> None:
         for sentence in (*answer.caveats, *answer.sentences):
             print(f"- {sentence}")
         print(table_text(answer.text_table() if table is None else table))
+
+
+def print_decision(made: "Decision") -> None:
+    """Print a decision."""
+    # Transposed, since there are fewer plans than quantities of each.
+    table = made.text_table().T
+    table.index.name = "plan"
+    print_answer(made, table)
 
 
 def table_text(table: "pd.DataFrame") -> str:

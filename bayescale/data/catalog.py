@@ -41,13 +41,14 @@ def find_model_card(name: str) -> Path:
 
 def find_dataset(name: str) -> Path:
     """Return the folder of a dataset id, or raise UnknownNameError."""
-    if name not in dataset_folders() and name in model_cards():
+    datasets = dataset_folders()
+    if name not in datasets and name in model_cards():
         raise UnknownNameError(
             f"runs: found {quoted(name)}, which is a model card, expected a dataset or a file. "
             f"Runs come first: bs.fit(runs, {quoted(name)}), or "
             f"`bayescale fit RUNS --model {name}`."
         )
-    return _find("dataset", name, dataset_folders())
+    return _find("dataset", name, datasets)
 
 
 def _find(kind: str, name: str, found: dict[str, Path]) -> Path:

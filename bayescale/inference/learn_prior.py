@@ -197,11 +197,11 @@ def _population(
     prior_sd = np.array([scale.sd for scale in scales.values()])
     shares = np.array([share for _, share in tables])
     mean, spread, effective = estimate(drawn, base, shares, prior_mean, prior_sd)
-    for (fit, _), count in zip(tables, effective, strict=True):
+    for (fit, _), draws, count in zip(tables, drawn, effective, strict=True):
         if count < _FEW:
             warnings.warn(
                 f"{fit.runs.name}: its posterior is far from the other sweeps; {count:.0f} of "
-                f"its {len(drawn[0])} draws carry what it says. Use more draws, or a wider base "
+                f"its {len(draws)} draws carry what it says. Use more draws, or a wider base "
                 "card.",
                 BayescaleWarning,
                 stacklevel=3,

@@ -32,7 +32,8 @@ _UNSEEN = 1e-6
 """Share of the largest eigenvalue below which the runs do not see a direction."""
 
 _TIES = 1e-4
-"""Weight of what the runs see in the choice of directions, beside variances of order one."""
+"""Weight that separates directions of equal prior variance by their effect at the runs; variances
+are of order one."""
 
 _STEP = 2.0**-16
 """Unit of the last place that is kept of effects, in ln L per unit of slope."""
@@ -52,7 +53,7 @@ SCALES = ("rough", "smooth")
 """The scales of a discrepancy."""
 
 MODES = 28
-"""Number of modes of the walks that are sampled: all that runs within a factor of 1,000 see."""
+"""Number of modes of the slopes that are sampled: all that runs within a factor of 1,000 see."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -261,7 +262,7 @@ class Discrepancy:
         count = min(MODES, int((strength > _UNSEEN * strength[-1]).sum()))
         seen = directions[:, : -count - 1 : -1]
         covariance = seen.T @ self._growth() @ seen
-        # Where variances are equal, directions are told apart by how much the runs see of them.
+        # Directions of equal prior variance are separated by their effect at the runs.
         ties = _TIES * np.diag(strength[: -count - 1 : -1] / strength[-1])
         _, rotation = np.linalg.eigh(covariance + ties)
         growth = np.einsum("ij,ik,kj->j", rotation, covariance, rotation)

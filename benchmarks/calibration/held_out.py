@@ -39,7 +39,7 @@ def run_elsewhere(bench: Bench) -> None:
 
 
 def no_card(source: str) -> None:
-    """Of what is no card."""
+    """Return no card, for models that are not made from one."""
 
 
 def scored(

@@ -7,7 +7,6 @@ import pytest
 from contract.fits import laplace_fit
 
 import bayescale as bs
-from bayescale.cli.main import main
 from bayescale.data.levels import NEW, Levels
 from bayescale.errors import CardError, UnknownNameError
 
@@ -29,19 +28,6 @@ def both(pooled) -> bs.ModelAverage:
 def saved(pooled, tmp_path) -> str:
     pooled.save(tmp_path / "fit.nc")
     return str(tmp_path / "fit.nc")
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments: str) -> tuple[int, str, str]:
-        try:
-            code = main(arguments)
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_a_level_that_was_not_fitted_is_refused_with_the_nearest(pooled, both):

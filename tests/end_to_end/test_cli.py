@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bayescale.cli.main import main
 from bayescale.errors import BayescaleWarning
 
 
@@ -21,17 +20,12 @@ def saved(fit, tmp_path_factory):
 
 
 @pytest.fixture
-def run(capsys):
+def run(run):
     def call(*arguments: str) -> tuple[int, str, str]:
-        try:
-            # What the command line shows of warnings is a matter of these tests.
-            with warnings.catch_warnings():
-                warnings.simplefilter("always", BayescaleWarning)
-                code = main(arguments)
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        # What the command line shows of warnings is a matter of these tests.
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", BayescaleWarning)
+            return run(*arguments)
 
     return call
 

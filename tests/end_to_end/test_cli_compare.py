@@ -4,21 +4,6 @@ import json
 
 import pytest
 
-from bayescale.cli.main import main
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments: str) -> tuple[int, str, str]:
-        try:
-            code = main(arguments)
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
 
 @pytest.fixture(scope="module")
 def saved(law_fits, tmp_path_factory) -> list[str]:

@@ -6,7 +6,6 @@ import pytest
 from contract.fits import fit_of_card
 
 import bayescale as bs
-from bayescale.cli.main import main
 
 BIG = ("--name", "big", "--n-params", "70B", "--n-tokens", "1.4T")
 
@@ -20,19 +19,6 @@ def folder(tmp_path, monkeypatch):
         "run,N,D,loss\nbig,70B,1.4T,1.98\nsmall,7B,2T,2.3\nother,1B,1T,2.4\n", encoding="utf-8"
     )
     return tmp_path
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments: str) -> tuple[int, str, str]:
-        try:
-            code = main(arguments)
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def refused(result, *words: str) -> None:

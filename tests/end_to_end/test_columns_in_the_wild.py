@@ -265,7 +265,7 @@ REFUSED = {
     "two sizes": ({"trainable_params": N, "total_params": scaled(N, 0.8), "D": D, "L": L}, "could each be n_params"),
     "two sizes in two units": ({"params": N, "total params (M)": scaled(N_M, 0.8), "D": D, "L": L}, "could each be n_params"),
     "tokens in bytes": ({"N": N, "D (bytes)": D, "loss": L}, "'D \\(bytes\\)' is in bytes, which are neither"),
-    "bits of what": ({"N": N, "D": D, "loss (bits)": BITS}, "--unit loss=bits/token"),
+    "bits per token or per byte": ({"N": N, "D": D, "loss (bits)": BITS}, "--unit loss=bits/token"),
     "billions that are tokens": ({"N": N, "tokens_B": D, "loss": L}, "n_tokens in B .*--unit n_tokens=tokens"),
     "millions that are parameters": ({"params (M)": N, "D": D, "loss": L}, "n_params in M .*--unit n_params=parameters"),
     "PF-days that are FLOP": ({"N": N, "D": D, "C (PF-days)": C, "L": L}, "compute in PF-days .*--unit compute=FLOP"),

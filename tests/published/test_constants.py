@@ -5,18 +5,7 @@ import json
 import pytest
 
 import bayescale as bs
-from bayescale.cli.main import main
 from bayescale.laws.published import PUBLISHED, Constants
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = main(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_a_loss_of_given_constants(run):

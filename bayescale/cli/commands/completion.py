@@ -1,6 +1,7 @@
 """``completion``: the completion script of a shell, made by shtab."""
 
 import argparse
+from collections.abc import Mapping
 
 from bayescale.cli.render import print_json
 from bayescale.cli.verbs import Verbs
@@ -25,11 +26,11 @@ def _ids() -> dict[str, list[str]]:
     return {"model": cards, "base": cards, "cards": cards, "runs": datasets, "sweeps": datasets}
 
 
-def _names() -> str:
+def _functions(ids: Mapping[str, list[str]]) -> str:
     """Return bash functions that complete ids of cards and datasets, and paths."""
     return "\n".join(
         f'_bayescale_{of}() {{ compgen -W "{" ".join(names)}" -- "$1"; compgen -f -- "$1"; }}'
-        for of, names in _ids().items()
+        for of, names in ids.items()
     )
 
 
@@ -39,14 +40,17 @@ def run(options: Arguments) -> None:
 
     from bayescale.cli.files import Reads, Writes
 
+    ids = _ids()
     for verb in options.verbs.all.values():
         for action in verb._actions:
-            if action.dest in _ids() and isinstance(action.type, Reads):
+            if action.dest in ids and isinstance(action.type, Reads):
                 action.complete = {"bash": f"_bayescale_{action.dest}"}
             elif isinstance(action.type, Reads | Writes):
                 action.complete = shtab.FILE
     script = shtab.complete(
-        options.verbs.parser, options.shell, preamble=_names() if options.shell == "bash" else ""
+        options.verbs.parser,
+        options.shell,
+        preamble=_functions(ids) if options.shell == "bash" else "",
     )
     if options.json:
         print_json({"shell": options.shell, "script": script})

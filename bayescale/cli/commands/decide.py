@@ -15,7 +15,7 @@ from bayescale.cli.options import (
     limits_of,
     plans_of,
 )
-from bayescale.cli.render import passed, print_answer, print_json, table_records
+from bayescale.cli.render import passed, print_decision, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -76,7 +76,4 @@ def run(options: Arguments) -> None:
             }
         )
         return
-    # Transposed, since there are fewer plans than quantities of each.
-    table = made.text_table().T
-    table.index.name = "plan"
-    print_answer(made, table)
+    print_decision(made)

@@ -15,7 +15,7 @@ from bayescale.cli.options import (
     plans_of,
     runs_for_models,
 )
-from bayescale.cli.render import print_json, table_records, table_text
+from bayescale.cli.render import print_decision, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -90,12 +90,8 @@ def run(options: Arguments) -> None:
     for line in result.runs.account:
         print(line)
     for one in made:
-        table = one.text_table().T
-        table.index.name = "plan"
-        print(f"\n{one.headline}")
-        for sentence in (*one.caveats, *one.sentences):
-            print(f"- {sentence}")
-        print(table_text(table))
+        print()
+        print_decision(one)
     print(f"\nreport: {options.out}")
     if options.save:
         print(f"fit: {options.save}")
