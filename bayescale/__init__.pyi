@@ -2,6 +2,7 @@ from . import costs, laws, plots
 from ._version import __version__
 from .allocation.allocate import Allocation, allocate
 from .allocation.kaplan_frontier import frontier
+from .allocation.required_input import RequiredInput
 from .allocation.requirements import Requirements, requirements
 from .baselines.isoflop import Frontier, envelope, isoflop_parabolas
 from .costs.counting import Counting
@@ -113,6 +114,7 @@ __all__ = [
     "Parameter",
     "Pooling",
     "Preregistration",
+    "RequiredInput",
     "Requirements",
     "Runs",
     "RunsError",

@@ -22,6 +22,10 @@ class RunsError(BayescaleError, ValueError):
     """A table of runs that cannot be used, or that does not identify the law."""
 
 
+class MissingColumnError(RunsError):
+    """A table without a column that the law needs."""
+
+
 class NoMinimumError(RunsError):
     """Budgets at which the losses have no minimum within the sizes run.
 

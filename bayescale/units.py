@@ -204,6 +204,25 @@ def format_compute(value: float, digits: int = 3) -> str:
     return f"{format_scientific(value, digits)} FLOP"
 
 
+_NOUNS = {"n_params": "parameters", "n_tokens": "tokens"}
+"""What the amounts of common columns of runs are of."""
+
+
+def format_amount_of(column: str, value: float) -> str:
+    """Return an amount of a column of runs, with its unit or its name.
+
+    >>> format_amount_of("compute", 1e21), format_amount_of("n_params", 7e9)
+    ('1e21 FLOP', '7.00B parameters')
+    >>> format_amount_of("steps", 3e5)
+    'steps = 300K'
+    """
+    if column == "compute":
+        return format_compute(value)
+    if column in _NOUNS:
+        return f"{format_count(value)} {_NOUNS[column]}"
+    return f"{column} = {format_count(value)}"
+
+
 def format_budget(value: float, unit: str = "FLOP", digits: int = 3) -> str:
     """Return a budget as text: compute, money, or a user-defined unit.
 

@@ -48,7 +48,7 @@ SLOW_EXAMPLES = {
     "test_an_option_acts_or_is_refused": {
         "next---new-level",
         "next---group",
-        "next---fixed",
+        "next---at",
         "allocate---group",
         "requirements---new-level",
     },

@@ -13,10 +13,11 @@ import xarray as xr
 
 from bayescale.allocation.allocate import FAR, largest_compute
 from bayescale.allocation.inverse import Inverse
+from bayescale.allocation.required_input import RequiredInput, required_input
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.laws.optimum import Split
 from bayescale.posterior.curve import Curve, end_to_end
 from bayescale.posterior.extrapolation import headline_at
@@ -144,7 +145,7 @@ def requirements(
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
-) -> Requirements:
+) -> Requirements | RequiredInput:
     """Solve the inverse problems of planning, for every posterior draw.
 
     Parameters
@@ -154,7 +155,8 @@ def requirements(
     loss
         One or several target losses. Alone: the minimum compute that reaches it, with size and
         tokens. With `n_params`: the tokens that a model of this size requires. With `n_tokens`:
-        the size that these tokens require.
+        the size that these tokens require. For a law that splits no budget, such as one of a
+        single variable, the response to reach: the answer is the amount of its input.
     n_params
         Alone: the tokens for which this size is compute-optimal.
     n_tokens
@@ -162,19 +164,23 @@ def requirements(
     cost
         The cost to minimise (`bayescale.costs`), or a function of size and tokens.
     fixed
-        Values of the law's inputs other than size and tokens.
+        Values of the law's inputs other than size and tokens; for a law that splits no budget, of
+        all inputs but one.
     limits
         Constraints on plans, used if the loss alone is given.
 
     Returns
     -------
-    Requirements
-        Draws and their summaries, with the share of draws in which a target is out of reach.
+    Requirements or RequiredInput
+        Draws and their summaries, with the share of draws in which a target is out of reach; the
+        latter for a law that splits no budget.
 
     Raises
     ------
     AmountError
         If the arguments define none of these problems, or an amount cannot be read.
+    UnsuitableLawError
+        If a size, tokens, a cost or limits are given for a law that splits no budget.
 
     Notes
     -----
@@ -192,6 +198,14 @@ def requirements(
     144B
     """
     cost, posterior = as_cost(cost), as_posterior(source)
+    if not posterior.law.splits_compute:
+        if n_params is not None or n_tokens is not None or cost != six_nd or limits:
+            raise UnsuitableLawError(
+                f"requirements: the law {posterior.law.name} is of "
+                f"{', '.join(posterior.columns.values())}, expected the {posterior.response} to "
+                "reach alone, without a size, tokens, a cost or limits. Give loss (--loss)."
+            )
+        return required_input(posterior, loss, fixed)
     split = Split.of(posterior.law, fixed)
     asked = _Targets.read(loss, n_params, n_tokens)
     found = [_draws(curve, split, asked, cost, limits) for curve in posterior.curve.pieces]

@@ -3,12 +3,14 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayescale._outputs import FIGURE, RESULTS
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import real_number, seed_number, whole_number
-from bayescale.errors import quoted
+from bayescale.errors import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from bayescale.posterior.fit import Fit
 
 type Arguments = argparse.Namespace
+
+_VARIABLE = "x"
+"""The input of a law of one variable, which is a column of any name."""
 
 
 def read_pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
@@ -63,10 +68,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def model_of(options: Arguments) -> "Model":
-    """Load the given card, or the default card."""
+    """Load the given card, or the default card; ``--column x=NAME`` names its one variable."""
     from bayescale.model.card import load_model
 
-    return load_model(options.model) if options.model else load_model()
+    return of_variable(load_model(options.model) if options.model else load_model(), options)
+
+
+def of_variable(model: "Model", options: Arguments) -> "Model":
+    """Return a model of one variable with the column that ``--column x=NAME`` gives."""
+    column = read_mapping(options.column, "--column", "NAME=COLUMN").get(_VARIABLE)
+    if column is None:
+        return model
+    if _VARIABLE not in model.law.inputs:
+        raise ValueError(
+            f"--column: found x={column}, which is for laws of one variable; the law "
+            f"{model.law.name} is of {', '.join(model.law.inputs)}."
+        )
+    return replace(model, inputs={**model.inputs, _VARIABLE: column})
 
 
 def add_reading(parser: argparse.ArgumentParser, *, outliers: bool = True) -> None:
@@ -76,7 +94,8 @@ def add_reading(parser: argparse.ArgumentParser, *, outliers: bool = True) -> No
         action="append",
         default=[],
         metavar="NAME=COLUMN",
-        help="column of the table that holds a quantity, such as n_params=size; repeatable",
+        help="column of the table that holds a quantity, such as n_params=size; of a law of one "
+        "variable x=NAME is its column; repeatable",
     )
     parser.add_argument(
         "--unit",
@@ -112,9 +131,14 @@ def runs_for_models(options: Arguments, *models: "Model") -> "Runs":
 
 def reading_of(options: Arguments) -> dict[str, Any]:
     """Return the options of `add_reading` as keyword arguments of `load_runs`."""
+    columns = read_mapping(options.column, "--column", "NAME=COLUMN")
+    variable = columns.pop(_VARIABLE, None)
+    units = read_mapping(options.unit, "--unit", "NAME=UNIT")
+    if variable is not None and _VARIABLE in units:
+        units[variable] = units.pop(_VARIABLE)
     return {
-        "columns": read_mapping(options.column, "--column", "NAME=COLUMN"),
-        "units": read_mapping(options.unit, "--unit", "NAME=UNIT"),
+        "columns": columns,
+        "units": units,
         "keep_outliers": options.keep_outliers,
         "vocabulary_size": options.vocabulary_size,
     }
@@ -178,22 +202,27 @@ def fit_or_constants(options: argparse.Namespace) -> "Fit | Constants | Empirica
 
     if options.fit in PUBLISHED:
         return PUBLISHED[options.fit]
+    if not Path(options.fit).suffix and not Path(options.fit).exists():
+        raise FileNotFoundError(
+            f"{options.fit}: found neither a file nor published constants of that name; expected a "
+            f"saved fit, or one of {', '.join(PUBLISHED)}.{did_you_mean(options.fit, PUBLISHED)}"
+        )
     return saved_fit(options)
 
 
-def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """Add the option for inputs of laws that are not of size and tokens."""
+def add_at(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the option for values of inputs of the law."""
     parser.add_argument(
         "--at",
         action="append",
         default=[],
         metavar="NAME=AMOUNT",
-        help="input of a law that is not of size and tokens, such as compute=1e22; repeatable",
+        help="value of an input of the law, such as n_unique_tokens=100B or steps=10k; repeatable",
     )
 
 
 def inputs_of(options: Arguments) -> dict[str, list[str]]:
-    """Return the given amounts of each input."""
+    """Return the amounts of each input: where to predict."""
     found: dict[str, list[str]] = {}
     for name, amount in read_pairs(options.at, "--at", "NAME=AMOUNT"):
         found.setdefault(name, []).append(amount)
@@ -321,13 +350,7 @@ def add_cost_options(parser: argparse.ArgumentParser, *, hardware: bool = True) 
         word = "smallest" if name.startswith("--min") else "largest"
         cost.add_argument(name, metavar="AMOUNT", help=f"{word} {what}")
     cost.add_argument("--batch-tokens", metavar="TOKENS", help="tokens per step")
-    cost.add_argument(
-        "--fixed",
-        action="append",
-        default=[],
-        metavar="NAME=AMOUNT",
-        help="value of another input of the law, such as n_unique_tokens=100B; repeatable",
-    )
+    add_at(cost)
 
 
 def _add_hardware(cost: argparse._ArgumentGroup) -> None:
@@ -386,8 +409,8 @@ def limits_of(options: Arguments, cluster: "Cluster | None") -> "Limits":
 
 
 def fixed_of(options: Arguments) -> dict[str, str]:
-    """Return the given values of fixed inputs."""
-    return read_mapping(options.fixed, "--fixed", "NAME=AMOUNT")
+    """Return the one value of each input that is held fixed while a budget is split."""
+    return read_mapping(options.at, "--at", "NAME=AMOUNT")
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:

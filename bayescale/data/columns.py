@@ -15,7 +15,14 @@ from bayescale.data.headings import Heading, read_heading
 from bayescale.data.readers import RawTable
 from bayescale.data.runs import AMOUNTS, MEASURED, OBSERVED
 from bayescale.data.wandb import key_of, plain_text
-from bayescale.errors import AmountError, RunsError, did_you_mean, listed, quoted
+from bayescale.errors import (
+    AmountError,
+    MissingColumnError,
+    RunsError,
+    did_you_mean,
+    listed,
+    quoted,
+)
 from bayescale.units import parse_amount
 
 ALIASES: Mapping[str, frozenset[str]] = {
@@ -76,6 +83,9 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
     chosen = _mapped(raw, mapping, known)
     headings = {column: read_heading(column, ALIASES) for column in present}
     wanted = (*OBSERVED, *needs)
+    # A column that a law asks for by its own name keeps it, whatever else the name may mean.
+    own = [name for name in needs if name not in ALIASES and name in present]
+    chosen |= {name: name for name in own if name not in chosen.values()}
     for name in ALIASES:
         if name in chosen:
             continue
@@ -107,7 +117,7 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
     left = [column for column in present if column not in chosen.values()]
     missing = _missing(chosen, left, needs)
     if missing:
-        raise RunsError(_of_missing(raw, missing, known, left, headings))
+        raise MissingColumnError(_of_missing(raw, missing, known, left, headings))
     return Columns(
         chosen,
         {name: headings[column] for name, column in chosen.items()},

@@ -66,9 +66,10 @@ class Split:
         unknown = [name for name in fixed if name not in needed]
         if missing:
             example = ", ".join(f'"{name}": ...' for name in missing)
+            options = " ".join(f"--at {name}=AMOUNT" for name in missing)
             raise AmountError(
                 f"fixed: the law {law.name} also takes {', '.join(missing)}; expected its value. "
-                f"Give fixed={{{example}}}."
+                f"Give fixed={{{example}}} ({options})."
             )
         if unknown:
             raise AmountError(

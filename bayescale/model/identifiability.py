@@ -43,7 +43,8 @@ def check_identifiable(model: Model, runs: Runs) -> None:
     """
     for sentence in unidentified(model, runs):
         raise RunsError(
-            f"{runs.name}: {sentence} To fit nevertheless, use unidentified='warn' (--anyway)."
+            f"{runs.name}: {sentence} To fit nevertheless, use fit with unidentified='warn' "
+            "(bayescale fit --anyway)."
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
+from bayescale.errors import MissingColumnError
 from bayescale.model.card import Model
 
 
@@ -22,4 +23,13 @@ def runs_for(source: RunsSource, models: Sequence[Model], **options: Any) -> Run
     """
     columns = dict.fromkeys(name for model in models for name in model.columns.values())
     response = models[0].law.response
-    return as_runs(source, needs=tuple(columns), response=response, **options)
+    try:
+        return as_runs(source, needs=tuple(columns), response=response, **options)
+    except MissingColumnError as error:
+        variable = models[0].columns.get("x")
+        if variable is None:
+            raise
+        raise MissingColumnError(
+            f"{error} The law {models[0].law.name} is of one variable, here {variable}, which may "
+            "be any column: inputs={'x': NAME} in the model (--column x=NAME)."
+        ) from None

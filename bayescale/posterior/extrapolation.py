@@ -56,6 +56,8 @@ def farthest(beyond: pd.DataFrame) -> "pd.Series[float]":
 
 def describe_extrapolation(beyond: pd.DataFrame) -> str:
     """Describe how far the farthest plans lie outside the range of the runs."""
+    if beyond.isna().to_numpy().all():
+        return ""  # nothing is asked that is within reach
     columns = sorted(beyond.columns, key=lambda name: name != _COMPUTE)
     parts = []
     for side, sign in (("beyond the runs", 1.0), ("below the runs", -1.0)):
@@ -87,7 +89,8 @@ def headline_at(
     if source.diagnostics is None:
         return source.description
     label = describe_extrapolation(beyond_runs(source, plans))
-    return with_status(f"{source.answering} {label}", diagnostics or source.diagnostics)
+    said = f"{source.answering} {label}".strip()
+    return with_status(said, diagnostics or source.diagnostics)
 
 
 def _outside(log: NDArray[np.float64], of_runs: NDArray[np.float64]) -> NDArray[np.float64]:

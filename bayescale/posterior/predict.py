@@ -134,8 +134,10 @@ def parse_plans(
     missing = [name for name in columns if name not in given]
     unknown = [name for name in given if name not in columns]
     if missing or unknown:
+        options = " ".join(f"--at {name}=AMOUNT" for name in missing)
         raise AmountError(
-            f"plans: found {', '.join(given) or 'nothing'}, expected {', '.join(columns)}."
+            f"plans: found {', '.join(given) or 'nothing'}, expected {', '.join(columns)}"
+            + (f" ({options})." if missing else ".")
         )
     amounts = {
         name: parse_amounts(given[name], "compute" if name == "compute" else "count", name)

@@ -16,7 +16,7 @@ from bayescale.reports.blocks import Caveat, Facts, Light, Pairs, Points, Sectio
 from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
 from bayescale.reports.figures import DRAWS, fit_figures, parameter_figures
-from bayescale.reports.forecasts import forecasts_of, format_amount_of
+from bayescale.reports.forecasts import forecasts_of
 from bayescale.reports.sections import (
     allocation_section,
     alternatives_section,
@@ -27,7 +27,13 @@ from bayescale.reports.sections import (
 )
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
-from bayescale.units import format_count, format_number, format_scientific, format_share
+from bayescale.units import (
+    format_amount_of,
+    format_count,
+    format_number,
+    format_scientific,
+    format_share,
+)
 from bayescale.validation.result import Comparison
 
 

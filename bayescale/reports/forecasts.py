@@ -10,10 +10,7 @@ from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import predict
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.reports.blocks import Answer, Table
-from bayescale.units import format_compute, format_count, format_number, format_share
-
-_AMOUNTS = {"n_params": "parameters", "n_tokens": "tokens"}
-"""Common names of columns."""
+from bayescale.units import format_amount_of, format_count, format_number, format_share
 
 
 @dataclass(frozen=True)
@@ -90,15 +87,6 @@ def forecasts_of(fit: Fit, inputs: Mapping[str, object], prob: float) -> tuple[F
         caveat += ", far beyond the data." if far else "."
         found.append(Forecast(answer, caveat if beyond else ""))
     return tuple(found)
-
-
-def format_amount_of(column: str, value: float) -> str:
-    """Return an amount with its unit: ``1e21 FLOP``, ``7B parameters``."""
-    if column == "compute":
-        return format_compute(value)
-    if column in _AMOUNTS:
-        return f"{format_count(value)} {_AMOUNTS[column]}"
-    return f"{column} = {format_number(value) if value < 1e3 else format_count(value)}"
 
 
 def _extrapolation(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:

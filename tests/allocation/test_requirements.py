@@ -8,7 +8,7 @@ import bayescale as bs
 from bayescale.costs import six_nd
 from bayescale.costs.budget import Spending
 from bayescale.decision.regret import Regrets
-from bayescale.errors import AmountError, BayescaleWarning
+from bayescale.errors import AmountError, BayescaleWarning, UnsuitableLawError
 from bayescale.laws.optimum import Split
 from bayescale.model.discrepancy import CELLS
 from bayescale.posterior.curve import Curve
@@ -195,3 +195,31 @@ def test_regret_of_a_curve_that_departs(departing):
     assert float(np.max(found)) < 1e-6
     off = at_best + np.log(2.0)
     assert float(np.min(regrets.regret(regrets.log_loss(off, np.log(1e22 / 6) - off)))) > 0.005
+
+
+def test_the_input_of_a_law_of_one_variable_that_reaches_a_loss():
+    toy = bs.published("henighan2020-image-8x8-n")
+    p = toy.parameters
+    found = bs.requirements(toy, loss=p["E"] * np.array([1.1, 1.02, 0.9]))
+    assert found.column == "n_params"
+    exact = p["x_c"] * (p["E"] * np.array([0.1, 0.02])) ** (-1.0 / p["alpha"])
+    np.testing.assert_allclose(found.draws["n_params"].squeeze()[:2], exact, rtol=1e-9)
+    assert found.unreachable.to_list() == [0.0, 0.0, 1.0]
+    assert found.text_table().iloc[2, 0] == "out of reach"
+    with pytest.raises(UnsuitableLawError, match="the loss to reach alone"):
+        bs.requirements(toy, n_params="7B")
+    with pytest.raises(AmountError, match="found no target"):
+        bs.requirements(toy)
+
+
+def test_one_input_where_the_others_are_fixed():
+    found = bs.requirements(bs.published("hernandez2021-text"), loss=1e9, fixed={"n_params": "1B"})
+    amount = found.draws["n_finetuning_tokens"]
+    again = bs.predict(
+        bs.published("hernandez2021-text"),
+        inputs={"n_params": 1e9, "n_finetuning_tokens": float(amount.squeeze())},
+    )
+    np.testing.assert_allclose(again[found.source.response], 1e9, rtol=1e-9)
+    assert "at 1.00B parameters" in found.headline
+    with pytest.raises(UnsuitableLawError, match="expected all but one"):
+        bs.requirements(bs.published("hernandez2021-text"), loss=1e9)

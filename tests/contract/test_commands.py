@@ -54,7 +54,7 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
         word
         for name in fit.law.inputs
         if name not in own and fit.law.splits_compute
-        for word in ("--fixed", f"{name}={centre[name]:g}")
+        for word in ("--at", f"{name}={centre[name]:g}")
     ]
     at = [word for column, x in centre.items() for word in ("--at", f"{column}={x:g}")]
     if command == "report":

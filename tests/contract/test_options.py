@@ -36,8 +36,10 @@ COSTS = {
     "--max-steps": ("--max-steps", "100", "--batch-tokens", "1M"),
     "--batch-tokens": ("--batch-tokens", "1M", "--max-steps", "100"),
     "--max-days": ("--max-days", "0.001", *CLUSTER),
-    "--fixed": ("--fixed", "n_unique_tokens=1B"),
+    "--at": ("--at", "n_unique_tokens=1B"),
 }
+HOLDS = ("allocate", "decide", "next", "requirements", "report")
+"""Commands whose ``--at`` is of inputs that are held fixed while a budget is split."""
 LEVELS = {"--group": ("--group", "family=c4"), "--new-level": ("--new-level", "family")}
 READING = {
     "--column": ("--column", "loss=other"),
@@ -175,7 +177,6 @@ ASKED = {
         **LEVELS,
         "--out": ("--out", "OTHER.html"),
         "--compute": ("--compute", "1e23"),
-        "--at": ("--at", "n_tokens=1e12"),
         "--prob": ("--prob", "0.5"),
         "--plan": ("--plan", "7B,200B"),
         "--full": ("--full",),
@@ -246,7 +247,6 @@ ASKED = {
         "--floor": ("--floor", "1.6"),
         "--compute": ("--compute", "1e24"),
         "--at": ("--at", "n_params=7B", "--at", "n_tokens=1T"),
-        "--fixed": ("--fixed", "n_unique_tokens=1T"),
         "--seed": ("--seed", "5"),
         "--draws": ("--draws", "50"),
         "--store": ("--store", "NEW.jsonl"),
@@ -399,7 +399,8 @@ def examples(known: Mapping[str, Mapping[str, tuple[str, ...]]]):
 
 def said(verb: str, option: str, base: tuple[str, ...]) -> tuple[str, ...]:
     """Return a base command on the fit that the option is for."""
-    fit = {"--group": "POOLED", "--new-level": "POOLED", "--fixed": "UNIQUE"}.get(option, "FIT")
+    held = option == "--at" and verb in HOLDS
+    fit = "UNIQUE" if held else "POOLED" if option in ("--group", "--new-level") else "FIT"
     # A new level is one that is spelt as if it were not.
     table = "OTHER" if option == "--new-level" else "RUNS"
     files = {"FIT": fit, "RUNS": table}

@@ -351,3 +351,20 @@ def test_runs_are_read_as_models_need_them(tmp_path, chinchilla_runs):
     assert len(runs_for(few, [sizes])) == len(few)
     with pytest.raises(bs.RunsError, match="n_tokens"):
         runs_for(few, [bs.load_model("chinchilla")])
+
+
+def test_a_column_that_a_law_names_keeps_its_name_and_amounts():
+    table = pd.DataFrame(
+        {"steps": [1e3, 1e4, 1e5], "params_millions": [1, 2, 3], "loss": [4, 3, 2]}
+    )
+    for column in ("steps", "params_millions"):
+        runs = load_runs(table, needs=[column])
+        assert runs.column(column).tolist() == table[column].tolist()
+    # By its standard name it is in base units.
+    assert load_runs(table, needs=["n_params"]).n_params.tolist() == [1e6, 2e6, 3e6]
+
+
+def test_a_missing_variable_says_how_to_name_another():
+    model = bs.load_model("power-law-floor")
+    with pytest.raises(RunsError, match="--column x=NAME"):
+        runs_for(pd.DataFrame({"steps": [1e3, 1e4], "loss": [4.0, 3.0]}), [model])

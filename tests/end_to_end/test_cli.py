@@ -7,6 +7,7 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bayescale.errors import BayescaleWarning
@@ -179,7 +180,7 @@ def test_decide_under_costs_and_limits(run, saved):
     code, out, _ = run("decide", "besiroglu2024", *BUDGET, *shapes)
     assert code == 0
     assert "Train 40.0B parameters" in out
-    repeated = ("--fixed", "n_unique_tokens=25B")
+    repeated = ("--at", "n_unique_tokens=25B")
     code, out, _ = run("decide", "muennighoff2023", "--compute", "1e22", *repeated)
     assert code == 0
     assert "Train 7.0" in out
@@ -221,7 +222,7 @@ def test_next(run, saved, tmp_path):
         (("decide", "FIT", *BUDGET, "--price", "2"), "the price is per GPU-hour of a cluster"),
         (("decide", "FIT", *BUDGET, "--lifetime"), "also give --serving-tokens"),
         (("decide", "FIT", *BUDGET, "--max-days", "3"), "the duration depends on the cluster"),
-        (("decide", "FIT", *BUDGET, "--fixed", "x"), "expected NAME=AMOUNT"),
+        (("decide", "FIT", *BUDGET, "--at", "x"), "expected NAME=AMOUNT"),
         (("decide", "kaplan2020-frontier", *BUDGET), "is a frontier that a paper gives, not a law"),
         (("next", "FIT", "--budget", "1e22"), "one of the arguments --target --target-plan"),
         (("next", "FIT", "--target", "1e23", "--budget", "x"), "budget: found 'x'"),
@@ -535,3 +536,16 @@ def test_reconcile(run, tmp_path):
     assert steps[0]["change"] is None and abs(steps[1]["a"] - 0.51) < 0.01
     refused(run("reconcile", str(path), "--by", "corpus"), "found no column 'corpus'")
     refused(run("reconcile", str(path), "--counted", "totl"), "Did you mean 'total'?")
+
+
+def test_any_column_is_the_variable_of_a_law_of_one(run, tmp_path):
+    path = tmp_path / "curve.csv"
+    steps = np.geomspace(1e3, 1e6, 12)
+    path.write_text("steps,loss\n" + "\n".join(f"{x:.0f},{2 + 9 * x**-0.3:.5f}" for x in steps))
+    code, out, _ = run("check", str(path), "--model", "power-law-floor", "--column", "x=steps")
+    assert code == 0
+    assert "steps 1.00K to 1.00M" in out
+    thousands = ("--column", "x=steps", "--unit", "x=K")
+    assert "steps 1.00M to 1.00B" in run("check", str(path), "--model", "power-law", *thousands)[1]
+    refused(run("check", str(path), "--model", "power-law"), "--column x=NAME")
+    refused(run("check", "chinchilla", "--column", "x=n_params"), "for laws of one variable")

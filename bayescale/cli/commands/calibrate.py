@@ -4,7 +4,13 @@ import argparse
 
 from bayescale.cli.files import Reads
 from bayescale.cli.numbers import whole_number
-from bayescale.cli.options import add_reading, add_refits, pool_of_workers, runs_for_models
+from bayescale.cli.options import (
+    add_reading,
+    add_refits,
+    of_variable,
+    pool_of_workers,
+    runs_for_models,
+)
 from bayescale.cli.render import print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 
@@ -52,7 +58,7 @@ def run(options: Arguments) -> None:
                 f"{option}: found --simulations, which have no cuts and as many draws as their "
                 f"ranks need. Remove {option}, or give --cut."
             )
-    models = [load_model(card) for card in options.cards]
+    models = [of_variable(load_model(card), options) for card in options.cards]
     runs = runs_for_models(options, *models)
     with pool_of_workers(options.workers) as executor:
         settings = {

@@ -4,7 +4,7 @@ import argparse
 import warnings
 
 from bayescale.cli.files import Reads
-from bayescale.cli.options import add_runs, runs_for_models
+from bayescale.cli.options import add_runs, of_variable, runs_for_models
 from bayescale.cli.render import print_json
 from bayescale.cli.verbs import Verbs
 
@@ -28,7 +28,7 @@ def run(options: Arguments) -> None:
     from bayescale.model.identifiability import check_identifiable, design_warnings
     from bayescale.model.unused_columns import unused_columns
 
-    model = load_model(options.model)
+    model = of_variable(load_model(options.model), options)
     with warnings.catch_warnings():
         # The notes, which are printed below, include these warnings.
         warnings.simplefilter("ignore", BayescaleWarning)

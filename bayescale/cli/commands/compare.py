@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import whole_number
-from bayescale.cli.options import add_prob, add_runs, add_seed, runs_for_models
+from bayescale.cli.options import add_prob, add_runs, add_seed, of_variable, runs_for_models
 from bayescale.cli.render import print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 from bayescale.units import format_compute, format_share
@@ -122,7 +122,7 @@ def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
         return (fits,)
     if not options.runs:
         raise ValueError("--data: cards need runs; give a dataset id, a folder or a file.")
-    models = [load_model(card) for card in options.cards]
+    models = [of_variable(load_model(card), options) for card in options.cards]
     return models, runs_for_models(options, *models)
 
 

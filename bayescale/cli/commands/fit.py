@@ -85,7 +85,7 @@ def run(options: Arguments) -> None:
             "split between size and tokens"
             + (
                 " until its other inputs are fixed; save the fit with --out, and use allocate or "
-                "report with --fixed."
+                "report with --at."
                 if law.splits_compute
                 else ". Remove --compute."
             )

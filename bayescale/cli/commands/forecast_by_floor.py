@@ -3,8 +3,8 @@
 import argparse
 
 from bayescale.cli.options import (
+    add_at,
     add_figure,
-    add_inputs,
     add_model,
     add_prob,
     add_refits,
@@ -20,6 +20,9 @@ from bayescale.cli.render import draw_figure, print_answer, print_json, table_re
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
+
+_SPLIT = ("n_params", "n_tokens")
+"""The inputs between which a budget is split."""
 
 
 def add(verbs: Verbs) -> None:
@@ -44,14 +47,7 @@ def add(verbs: Verbs) -> None:
         metavar="FLOP",
         help="budget of N_opt; the plan that is forecast is its optimum, unless given",
     )
-    add_inputs(floors)
-    floors.add_argument(
-        "--fixed",
-        action="append",
-        default=[],
-        metavar="NAME=AMOUNT",
-        help="value of another input of the law, such as n_unique_tokens=100B; repeatable",
-    )
+    add_at(floors)
     add_refits(floors)
     add_prob(floors)
     add_figure(floors)
@@ -61,15 +57,18 @@ def run(options: Arguments) -> None:
     """Print the forecast and N_opt under each floor."""
     from bayescale.sensitivity.floors import forecast_by_floor
 
-    model = model_of(options)
+    model, at = model_of(options), inputs_of(options)
+    # A plan has a value for every input. For a budget, inputs but size and tokens are held fixed.
+    planned = {"n_params", "n_tokens"} & set(at) or options.compute is None
+    held = {name: x for name, x in fixed_of(options).items() if name not in _SPLIT}
     with pool_of_workers(options.workers) as executor:
         found = forecast_by_floor(
             runs_for_models(options, model),
             model,
             floors=options.floor,
             compute=options.compute,
-            at=inputs_of(options) or None,
-            fixed=fixed_of(options) or None,
+            at=at if planned and at else None,
+            fixed=(held or None) if options.compute else None,
             prob=options.prob,
             seed=options.seed,
             draws=options.draws,

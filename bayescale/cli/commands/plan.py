@@ -51,7 +51,7 @@ def run(options: Arguments) -> None:
     if not model.law.takes_size_and_tokens:
         raise ValueError(
             f"--model: the law {model.law.name} is of {', '.join(model.law.inputs)}, expected one "
-            "of size and tokens alone. Use fit, then decide with --fixed."
+            "of size and tokens alone. Use fit, then decide or report with --at."
         )
     quiet = options.quiet or options.json
     result = fit(runs_for_models(options, model), model, seed=options.seed, progress=not quiet)

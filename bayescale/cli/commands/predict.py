@@ -2,7 +2,7 @@
 
 import argparse
 
-from bayescale.cli.options import add_fit, add_inputs, add_prob, fit_or_constants, inputs_of
+from bayescale.cli.options import add_at, add_fit, add_prob, fit_or_constants, inputs_of
 from bayescale.cli.render import heading_of, passed, print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 
@@ -15,7 +15,7 @@ def add(verbs: Verbs) -> None:
     add_fit(predict, constants=True)
     predict.add_argument("--n-params", action="append", metavar="AMOUNT", help="size, such as 7B")
     predict.add_argument("--n-tokens", action="append", metavar="AMOUNT", help="tokens, such as 2T")
-    add_inputs(predict)
+    add_at(predict)
     add_prob(predict)
 
 

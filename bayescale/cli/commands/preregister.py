@@ -4,7 +4,7 @@ import argparse
 
 from bayescale._outputs import FORECASTS
 from bayescale.cli.files import Writes
-from bayescale.cli.options import add_fit, add_inputs, inputs_of, saved_fit
+from bayescale.cli.options import add_at, add_fit, inputs_of, saved_fit
 from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
@@ -29,7 +29,7 @@ def add(verbs: Verbs) -> None:
     preregister.add_argument(
         "--n-tokens", action="append", default=[], metavar="AMOUNT", help="tokens, such as 2T"
     )
-    add_inputs(preregister)
+    add_at(preregister)
     preregister.add_argument(
         "--out", required=True, type=Writes(FORECASTS), help="json file of forecasts to write"
     )

@@ -8,7 +8,6 @@ from bayescale.cli.options import (
     add_budgets,
     add_cost_options,
     add_fit,
-    add_inputs,
     add_plans,
     cluster_of,
     cost_of,
@@ -30,7 +29,6 @@ def add(verbs: Verbs) -> None:
     add_fit(report)
     report.add_argument("--out", type=Writes(REPORT), required=True, help="html, md or json file")
     add_budgets(report, required=False)
-    add_inputs(report)
     add_plans(report)
     report.add_argument(
         "--full",
@@ -45,14 +43,15 @@ def run(options: Arguments) -> None:
     from bayescale.reports.report import report
 
     fit, cluster = saved_fit(options), cluster_of(options)
+    splits = fit.law.splits_compute
     report(
         fit,
         options.out,
         compute=options.compute,
-        inputs=inputs_of(options) or None,
+        inputs=None if splits else inputs_of(options) or None,
         prob=options.prob,
         cost=cost_of(options, cluster),
-        fixed=fixed_of(options) or None,
+        fixed=(fixed_of(options) or None) if splits else None,
         limits=limits_of(options, cluster),
         plans=plans_of(options) or None,
         cluster=cluster,
