@@ -1,0 +1,1 @@
+"""Train the small language models whose runs are the dataset `laboratory`."""

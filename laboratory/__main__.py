@@ -1,0 +1,130 @@
+"""Train small language models for the dataset `laboratory`.
+
+python -m laboratory train                # what sweep.toml lists and is not there yet
+python -m laboratory plan                 # what is there, what is left, and what it costs
+python -m laboratory rerun --runs 5       # train again, compare with the table
+"""
+
+import argparse
+import os
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from laboratory.sweep import FILE, Sweep
+from laboratory.table import FOLDER, Table
+from laboratory.texts import CORPORA, corpus
+from laboratory.training import Setting, train
+
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+"""Sums in one order, so that a run gives the same losses every time. Read by JAX when it starts."""
+
+TOLERANCE = 1e-6
+"""Of losses of a run that is trained again on the same machine."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the table")
+    parser.add_argument("--sweep", type=Path, default=FILE, help="file of designs")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    to_train = verbs.add_parser("train", help="train the runs that are not in the table yet")
+    to_train.add_argument("--design", action="append", help="only runs of this design; repeatable")
+    to_train.add_argument("--largest", type=float, default=np.inf, help="most FLOP of a run (6ND)")
+    to_train.add_argument("--hours", type=float, default=np.inf, help="start no run after these")
+    verbs.add_parser("plan", help="say what is there and what is left")
+    again = verbs.add_parser("rerun", help="train runs of the table again and compare losses")
+    again.add_argument("--runs", type=int, default=5, help="how many, drawn by the seed")
+    again.add_argument("--seed", type=int, default=1)
+    again.add_argument("--largest", type=float, default=np.inf, help="most FLOP of a run (6ND)")
+    options = parser.parse_args(arguments)
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip()
+    table, sweep = Table(options.folder), Sweep.read(options.sweep)
+    if options.verb == "train":
+        extend(table, sweep, options.design, options.largest, options.hours)
+        return 0
+    if options.verb == "plan":
+        print(planned(table, sweep).to_string())
+        return 0
+    return rerun(table, options.runs, options.seed, options.largest)
+
+
+def extend(
+    table: Table,
+    sweep: Sweep,
+    designs: list[str] | None = None,
+    largest: float = np.inf,
+    hours: float = np.inf,
+) -> None:
+    """Train what the sweep lists and the table lacks, cheapest first."""
+    began = time.monotonic()
+    finished = table.finished
+    left = [
+        setting
+        for setting in sweep.settings
+        if setting.run not in finished
+        and (designs is None or set(designs) & set(sweep.designs[setting]))
+        and 6 * setting.shape.n_params * setting.n_tokens <= largest
+    ]
+    for number, setting in enumerate(left, start=1):
+        if time.monotonic() - began > 3600 * hours:
+            print(f"{len(left) - number + 1} runs are left.")
+            return
+        # Every run is measured on the validation set of every corpus.
+        texts = {name: corpus(name) for name in CORPORA}
+        for name, text in texts.items():
+            table.accept(name, text.origin)
+        own = texts.pop(setting.corpus)
+        row, curve = train(setting, own, tuple(texts.values()))
+        row["design"] = "+".join(sweep.designs[setting])
+        row["off_standard"] = int(not sweep.is_standard(setting))
+        table.add(row, curve)
+        print(f"{number}/{len(left)} {setting.run}: {row['loss']:.4f}", flush=True)
+
+
+def planned(table: Table, sweep: Sweep) -> pd.DataFrame:
+    """Return the runs and FLOP of each design, in all and left; those of several count in each."""
+    finished = table.finished
+    rows = [
+        (design, setting.training_flop, setting.run in finished)
+        for setting, designs in sweep.designs.items()
+        for design in designs
+    ]
+    frame = pd.DataFrame(rows, columns=["design", "flop", "finished"])
+    left = frame[~frame["finished"]].groupby("design")["flop"]
+    total = frame.groupby("design")["flop"]
+    return pd.DataFrame(
+        {
+            "runs": total.size(),
+            "FLOP": total.sum().astype(float),
+            "runs left": left.size(),
+            "FLOP left": left.sum().astype(float),
+        }
+    ).fillna({"runs left": 0, "FLOP left": 0.0})
+
+
+def rerun(table: Table, count: int, seed: int, largest: float) -> int:
+    """Train finished runs again; return 1 if a loss differs."""
+    those = table.runs[table.runs["compute"].astype(float) <= largest]
+    chosen = those.sample(min(count, len(those)), random_state=seed)
+    worst = 0.0
+    for row in chosen.rename(columns={"family": "corpus"}).to_dict("records"):
+        setting = Setting(**{field.name: field.type(row[field.name]) for field in fields(Setting)})
+        text = corpus(setting.corpus)
+        table.accept(setting.corpus, text.origin)
+        _, curve = train(setting, text)
+        before = table.curves.loc[table.curves["run"] == setting.run, "loss"].to_numpy(float)
+        difference = float(np.max(np.abs(before - [point["loss"] for point in curve])))
+        worst = max(worst, difference)
+        print(f"{setting.run}: {difference:.1e}", flush=True)
+    print(f"{len(chosen)} runs, largest difference {worst:.1e} (at most {TOLERANCE:g} expected)")
+    return int(worst > TOLERANCE)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,84 @@
+"""The table of finished runs: a dataset of bayescale that grows by one run at a time."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayescale._io import whole_file
+from laboratory.texts import Origin
+
+FOLDER = Path(__file__).parents[1] / "datasets" / "laboratory"
+
+
+class Table:
+    """Finished runs and their curves in a folder, with the corpora that they were trained on.
+
+    A run is finished when it is in `runs.csv`, which is replaced as a whole after `curves.csv`: a
+    process that is killed in between leaves points of a curve without a run, which go when it is
+    trained again.
+    """
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self.folder = folder
+        self.runs = _read(folder / "runs.csv")
+        self.curves = _read(folder / "curves.csv")
+        found = folder / "corpora.json"
+        self.corpora = json.loads(found.read_text(encoding="utf-8")) if found.exists() else {}
+
+    @property
+    def finished(self) -> frozenset[str]:
+        """The labels of the runs that need no training."""
+        return frozenset(self.runs["run"]) if len(self.runs) else frozenset()
+
+    def accept(self, name: str, origin: Origin) -> None:
+        """Note where a corpus comes from; refuse one that differs from that of the runs so far."""
+        there = self.corpora.setdefault(name, origin.to_dict())
+        if there["digest"] != origin.digest:
+            raise ValueError(
+                f"{self.folder}: its runs on {name} were trained on {there['digest']}, from "
+                f"{_versions(there['packages'])}; found {origin.digest}, from "
+                f"{_versions(origin.packages)}. Install the same versions, or write another table "
+                "with --folder."
+            )
+
+    def add(self, row: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> None:
+        """Write a finished run and its curve."""
+        run = row["run"]
+        if run in self.finished:
+            raise ValueError(f"{self.folder}: {run} is there already.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if len(self.curves):
+            self.curves = self.curves[self.curves["run"] != run]
+        self.curves = pd.concat([self.curves, pd.DataFrame(curve)], ignore_index=True)
+        self.runs = pd.concat([self.runs, pd.DataFrame([row])], ignore_index=True)
+        _write(self.folder / "corpora.json", json.dumps(self.corpora, indent=2) + "\n")
+        _write(self.folder / "curves.csv", self.curves.to_csv(index=False))
+        _write(self.folder / "runs.csv", self.runs.to_csv(index=False))
+        self.seal()
+
+    def seal(self) -> None:
+        """Put the checksum of the runs into the card, where there is one."""
+        card = self.folder / "card.toml"
+        if card.exists():
+            digest = hashlib.sha256((self.folder / "runs.csv").read_bytes()).hexdigest()
+            text = card.read_text(encoding="utf-8")
+            _write(card, re.sub(r"sha256:[0-9a-f]{64}", f"sha256:{digest}", text, count=1))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read a table as text, so that what was written before is written again as it was."""
+    return pd.read_csv(path, dtype=str, na_filter=False) if path.exists() else pd.DataFrame()
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _versions(packages: Mapping[str, str]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in packages.items())

@@ -1,0 +1,227 @@
+"""The texts that models are trained on, from packages that every installation has.
+
+Three corpora, as unlike as can be had: English prose (documentation of scientific packages), code
+(the standard library of Python, without comments and docstrings) and names in 700 languages (the
+Common Locale Data Repository). Nothing that stands twice in a corpus is kept twice, and a tenth of
+the documents, by a hash of their names, is for validation only.
+
+Other versions of the packages have other texts, so the digest of a corpus goes with every table of
+runs that were trained on it.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+import re
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale._digests import digest_of
+from bayescale._io import whole_file
+from bayescale.inference.compile_cache import folder as cache_folder
+
+type Document = tuple[str, str]
+"""Name, which decides between training and validation, and text."""
+
+BETWEEN = b"\0"
+"""Byte between documents."""
+
+VALIDATION = 10
+"""One document of so many is for validation."""
+
+DOCUMENTED = ("matplotlib", "numpy", "pandas", "pymc", "pytensor", "scipy", "xarray")
+"""Packages whose documentation is the prose: dependencies of bayescale."""
+
+ENTRIES = 40
+"""Lines of a document of names."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a corpus comes from, and what it came to on this installation."""
+
+    packages: dict[str, str]
+    licences: str
+    digest: str
+    training_bytes: int
+    validation_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Bytes for training and for validation, each document followed by a zero byte."""
+
+    name: str
+    training: NDArray[np.uint8]
+    validation: NDArray[np.uint8]
+    origin: Origin
+
+
+@cache
+def corpus(name: str) -> Corpus:
+    """Return a corpus from the packages that are installed, which is read once and then kept."""
+    documents, packages, licences = CORPORA[name]
+    versions = {package: _version(package) for package in packages}
+    key = digest_of(name, versions, Path(__file__).read_text(encoding="utf-8"))
+    kept = cache_folder() / "texts" / f"{name}-{key[:16]}.npz"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(kept) as part:
+            np.savez_compressed(part, **split(documents()))
+    with np.load(kept) as parts:
+        training, validation = parts["training"], parts["validation"]
+    digest = hashlib.sha256(training.tobytes() + BETWEEN + validation.tobytes()).hexdigest()
+    return Corpus(
+        name,
+        training,
+        validation,
+        Origin(
+            versions,
+            licences,
+            f"sha256:{digest}",
+            len(training),
+            len(validation),
+        ),
+    )
+
+
+def split(documents: Iterable[Document]) -> dict[str, NDArray[np.uint8]]:
+    """Return the bytes of documents for training and for validation, by a hash of their names."""
+    parts: dict[str, list[bytes]] = {"training": [], "validation": []}
+    for title, text in documents:
+        first = hashlib.sha256(title.encode()).digest()[0]
+        own = parts["training" if first % VALIDATION else "validation"]
+        own += [text.encode("utf-8"), BETWEEN]
+    return {name: np.frombuffer(b"".join(own), np.uint8) for name, own in parts.items()}
+
+
+def prose() -> Iterator[Document]:
+    """Paragraphs of docstrings, one document a module, without examples and lists of members."""
+    seen: set[str] = set()
+    for package in DOCUMENTED:
+        for path in _modules(_folder(package), but={"tests", "testing", "test"}):
+            kept = []
+            for docstring in _docstrings(ast.parse(path.read_text(encoding="utf-8"))):
+                for paragraph in re.split(r"\n\s*\n", docstring):
+                    text = paragraph.strip("\n")
+                    if ">>>" not in text and _new(" ".join(text.split()), seen):
+                        kept.append(text)
+            if kept:
+                yield (
+                    f"{package}/{path.relative_to(_folder(package)).as_posix()}",
+                    "\n\n".join(kept),
+                )
+
+
+def code() -> Iterator[Document]:
+    """Statements of the standard library's modules, one document a module, in one style."""
+    seen: set[str] = set()
+    root = Path(sysconfig.get_path("stdlib"))
+    # Not every distribution has these with the interpreter; the others are not code to be read.
+    apart = {
+        "test",
+        "tests",
+        "idlelib",
+        "tkinter",
+        "turtledemo",
+        "lib2to3",
+        "ensurepip",
+        "encodings",
+    }
+    apart |= {"site-packages", "dist-packages", "pydoc_data"}
+    for path in _modules(root, but=apart):
+        # Made when the interpreter was built: paths of its machine.
+        if path.name.startswith(("_sysconfigdata", "_sysconfig_vars")) or "config-" in str(path):
+            continue
+        tree = ast.parse(path.read_bytes())
+        for node in ast.walk(tree):
+            if ast.get_docstring(node, clean=False) if isinstance(node, _DOCUMENTED) else None:
+                node.body = node.body[1:] or [ast.Pass()]
+        statements = [text for text in map(ast.unparse, tree.body) if _new(text, seen)]
+        if statements:
+            yield path.relative_to(root).as_posix(), "\n".join(statements)
+
+
+def names() -> Iterator[Document]:
+    """Names of languages, places, units, currencies and times, by locale and kind."""
+    from babel import localedata
+
+    seen: set[str] = set()
+    for locale in sorted(localedata.locale_identifiers()):
+        entries = localedata.load(locale, merge_inherited=False)
+        for kind in sorted(map(str, entries)):
+            lines = [
+                f"{key}: {text}"
+                for key, text in _texts(entries.get(kind), kind)
+                if _new(text, seen)
+            ]
+            for start in range(0, len(lines), ENTRIES):
+                heading = f"[{locale} {kind}]"
+                yield f"{heading} {start}", "\n".join([heading, *lines[start : start + ENTRIES]])
+
+
+CORPORA: dict[str, tuple[Callable[[], Iterable[Document]], tuple[str, ...], str]] = {
+    "prose": (
+        prose,
+        DOCUMENTED,
+        "BSD-3-Clause (numpy, pandas, pytensor, scipy), Apache-2.0 (pymc, xarray), "
+        "matplotlib's own, which is based on PSF-2.0",
+    ),
+    "code": (code, ("python",), "PSF-2.0"),
+    "names": (names, ("babel",), "Unicode-3.0 (the data), BSD-3-Clause (babel)"),
+}
+"""By name: documents, packages that they come from, licences."""
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _new(text: str, seen: set[str]) -> bool:
+    """Return whether a text was not there before, and remember it."""
+    if not text or text in seen:
+        return False
+    seen.add(text)
+    return True
+
+
+def _version(package: str) -> str:
+    return platform.python_version() if package == "python" else importlib.metadata.version(package)
+
+
+def _folder(package: str) -> Path:
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(f"The texts need the package {package}: pip install {package}")
+    return Path(found.origin).parent
+
+
+def _modules(root: Path, but: set[str]) -> list[Path]:
+    """Return the modules below a folder in an order that is the same everywhere."""
+    found = (path for path in root.rglob("*.py") if not but & set(path.relative_to(root).parts))
+    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+
+
+def _docstrings(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and (text := ast.get_docstring(node)):
+            yield text
+
+
+def _texts(entry: object, key: str) -> Iterator[tuple[str, str]]:
+    """Yield every text below an entry, with the key that it has there."""
+    if isinstance(entry, str):
+        yield key, entry
+    elif isinstance(entry, dict):
+        for inner in sorted(entry, key=str):
+            yield from _texts(entry[inner], str(inner))
