@@ -33,14 +33,14 @@ STANDARD = {name: values[0] for name, values in FACTORS.items() if name not in (
 
 @dataclass(frozen=True)
 class Rule:
-    """The learning rate of a width: a power of it, measured by the design `learning-rate`."""
+    """The learning rate of a size: a power of it, measured by the design `learning-rate`."""
 
     rate: float
-    width: int
+    n_params: float
     exponent: float
 
-    def __call__(self, width: int, factor: float = 1.0) -> float:
-        rate = self.rate * (width / self.width) ** -self.exponent * factor
+    def __call__(self, shape: Shape, factor: float = 1.0) -> float:
+        rate = self.rate * (shape.n_params / self.n_params) ** -self.exponent * factor
         return float(f"{rate:.4g}")
 
 
@@ -61,7 +61,7 @@ class Sweep:
             setting.batch_tokens == STANDARD["batch_tokens"]
             and setting.schedule == STANDARD["schedules"]
             and setting.epochs == STANDARD["epochs"]
-            and setting.learning_rate == self.rule(setting.width)
+            and setting.learning_rate == self.rule(setting.shape)
         )
 
     @classmethod
@@ -91,7 +91,7 @@ def _settings(design: Mapping[str, Any], rule: Rule) -> Iterator[Setting]:
     for (width, layers), *chosen in itertools.product(design["shapes"], *varied):
         corpus, batch, factor, schedule, epochs, seed = chosen
         shape = Shape(width, layers)
-        learning_rates = stated or [rule(width, factor)]
+        learning_rates = stated or [rule(shape, factor)]
         amounts = design.get("n_tokens") or [c / (6 * shape.n_params) for c in design["compute"]]
         for amount, learning_rate in itertools.product(amounts, learning_rates):
             yield Setting(

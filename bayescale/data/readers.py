@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bayescale.data.card import DatasetCard
-from bayescale.data.catalog import CARD_NAME, find_dataset
+from bayescale.data.catalog import CARD_NAME, dataset_folders, find_dataset
 from bayescale.data.delimited import LineError, TextTable, read_delimited
 from bayescale.data.notes import Note
 from bayescale.data.text_files import text_of
@@ -108,13 +108,11 @@ def _from_arrow(source: ArrowTable, kind: str) -> pd.DataFrame:
 
 def _read_path(source: str | os.PathLike[str]) -> RawTable:
     path = Path(source)
-    if (
-        isinstance(source, str)
-        and not os.path.exists(source)
-        and not path.suffix
-        and path.name == source
-    ):
-        path = find_dataset(source)
+    if isinstance(source, str) and not path.suffix and path.name == source:
+        # A folder hides the dataset of its name only if it has runs itself.
+        empty = os.path.isdir(path) and _runs_in(path) is None
+        if not os.path.exists(source) or (empty and source in dataset_folders()):
+            path = find_dataset(source)
     if os.path.isdir(path):
         return _read_folder(path)
     return _checked(_read_file(path, path.name, None))
@@ -129,14 +127,18 @@ def _checked(raw: RawTable) -> RawTable:
 def _read_folder(folder: Path) -> RawTable:
     card_path = folder / CARD_NAME
     card = DatasetCard.read(card_path) if card_path.is_file() else None
-    for suffix in _READERS:
-        path = folder / f"runs{suffix}"
-        if path.is_file():
-            if card:
-                card.check_file(path)
-            return _checked(_read_file(path, card.id if card else folder.name, card))
+    if path := _runs_in(folder):
+        if card:
+            card.check_file(path)
+        return _checked(_read_file(path, card.id if card else folder.name, card))
     *names, last = (f"runs{suffix}" for suffix in _READERS)
     raise RunsError(f"{folder}: found no runs in it, expected a file {', '.join(names)} or {last}.")
+
+
+def _runs_in(folder: Path) -> Path | None:
+    """Return the table of runs in a folder, if it has one."""
+    paths = (folder / f"runs{suffix}" for suffix in _READERS)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _read_file(path: Path, name: str, card: DatasetCard | None) -> RawTable:

@@ -303,6 +303,16 @@ def test_damaged_files(tmp_path, name, content, match):
     refused(tmp_path / name, match)
 
 
+def test_a_folder_without_runs_does_not_hide_the_dataset_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "chinchilla"
+    own.mkdir()
+    assert len(bs.load_runs("chinchilla")) == 240
+    refused("./chinchilla", "found no runs in it")
+    (own / "runs.csv").write_text("n_params,n_tokens,loss\n7e7,1.4e9,3.9\n", encoding="utf-8")
+    assert len(bs.load_runs("chinchilla")) == 1
+
+
 def test_missing_files_and_folders(tmp_path):
     refused(tmp_path / "nothing.csv", "there is no such file")
     refused(str(tmp_path / "nothing.csv"), "there is no such file")

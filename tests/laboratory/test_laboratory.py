@@ -38,7 +38,7 @@ SENTENCE = "It is a truth universally acknowledged, that every law has an expone
 SWEEP = """
 [rule]
 rate = 0.02
-width = 8
+n_params = 3584
 exponent = 0.5
 
 [[design]]
@@ -194,7 +194,9 @@ def test_a_sweep_lists_each_run_once_and_cheapest_first(tmp_path):
     assert [s.layers for s in sweep.settings] == [1, 1, 2, 2, 2]
     shared = Setting("prose", 8, 2, 1280, 256, 0.02)
     assert sweep.designs[shared] == ("grid", "rates")
-    assert Rule(0.02, 8, 0.5)(32, 2.0) == pytest.approx(0.02)
+    assert Rule(0.02, 2816, 0.5)(Shape(16, 1), 2.0) == pytest.approx(
+        0.04 * (7 / 2.75) ** -0.5, 1e-3
+    )
 
 
 def test_the_sweep_that_ships_can_be_trained():
