@@ -46,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip()
     table, sweep = Table(options.folder), Sweep.read(options.sweep)
     if options.verb == "train":
-        extend(table, sweep, options.design, options.largest, options.hours)
-        return 0
+        with table.alone():
+            return extend(table, sweep, options.design, options.largest, options.hours)
     if options.verb == "plan":
         print(planned(table, sweep).to_string())
         return 0
@@ -60,9 +60,13 @@ def extend(
     designs: list[str] | None = None,
     largest: float = np.inf,
     hours: float = np.inf,
-) -> None:
-    """Train what the sweep lists and the table lacks, cheapest first."""
+) -> int:
+    """Train what the sweep lists and the table lacks, cheapest first; return 1 if one diverged."""
+    known = {name for names in sweep.designs.values() for name in names}
+    if unknown := set(designs or ()) - known:
+        raise ValueError(f"--design: found {sorted(unknown)}, expected some of {sorted(known)}.")
     began = time.monotonic()
+    diverged = 0
     finished = table.finished
     left = [
         setting
@@ -74,17 +78,24 @@ def extend(
     for number, setting in enumerate(left, start=1):
         if time.monotonic() - began > 3600 * hours:
             print(f"{len(left) - number + 1} runs are left.")
-            return
+            break
         # Every run is measured on the validation set of every corpus.
         texts = {name: corpus(name) for name in CORPORA}
         for name, text in texts.items():
             table.accept(name, text.origin)
         own = texts.pop(setting.corpus)
-        row, curve = train(setting, own, tuple(texts.values()))
+        try:
+            row, curve = train(setting, own, tuple(texts.values()))
+        except ArithmeticError as error:
+            # A run without a loss is no row, and no reason to leave out those that come after it.
+            print(f"{number}/{len(left)} {error}", flush=True)
+            diverged += 1
+            continue
         row["design"] = "+".join(sweep.designs[setting])
         row["off_standard"] = int(not sweep.is_standard(setting))
         table.add(row, curve)
         print(f"{number}/{len(left)} {setting.run}: {row['loss']:.4f}", flush=True)
+    return int(diverged > 0)
 
 
 def planned(table: Table, sweep: Sweep) -> pd.DataFrame:
@@ -110,6 +121,8 @@ def planned(table: Table, sweep: Sweep) -> pd.DataFrame:
 
 def rerun(table: Table, count: int, seed: int, largest: float) -> int:
     """Train finished runs again; return 1 if a loss differs."""
+    if not table.finished:
+        raise ValueError(f"{table.folder}: found no runs, expected those of `train`.")
     those = table.runs[table.runs["compute"].astype(float) <= largest]
     chosen = those.sample(min(count, len(those)), random_state=seed)
     worst = 0.0

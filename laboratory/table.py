@@ -1,9 +1,12 @@
 """The table of finished runs: a dataset of bayescale that grows by one run at a time."""
 
+import fcntl
 import hashlib
 import json
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +28,31 @@ class Table:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self.folder = folder
-        self.runs = _read(folder / "runs.csv")
-        self.curves = _read(folder / "curves.csv")
-        found = folder / "corpora.json"
+        self.read()
+
+    def read(self) -> None:
+        """Take what is in the folder now."""
+        self.runs = _read(self.folder / "runs.csv")
+        self.curves = _read(self.folder / "curves.csv")
+        found = self.folder / "corpora.json"
         self.corpora = json.loads(found.read_text(encoding="utf-8")) if found.exists() else {}
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from writing the table, which would lose each other's runs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.read()
+            yield
+        except BlockingIOError:
+            raise RuntimeError(
+                f"{self.folder}: found another process that extends it, expected none. Wait for it "
+                "or stop it, or write another table with --folder."
+            ) from None
+        finally:
+            os.close(lock)
 
     @property
     def finished(self) -> frozenset[str]:
@@ -51,7 +75,6 @@ class Table:
         run = row["run"]
         if run in self.finished:
             raise ValueError(f"{self.folder}: {run} is there already.")
-        self.folder.mkdir(parents=True, exist_ok=True)
         if len(self.curves):
             self.curves = self.curves[self.curves["run"] != run]
         self.curves = pd.concat([self.curves, pd.DataFrame(curve)], ignore_index=True)

@@ -1,7 +1,7 @@
 """The texts that models are trained on, from packages that every installation has.
 
 Three corpora, as unlike as can be had: English prose (documentation of scientific packages), code
-(the standard library of Python, without comments and docstrings) and names in 700 languages (the
+(the standard library of Python, without comments and docstrings) and names in 312 languages (the
 Common Locale Data Repository). Nothing that stands twice in a corpus is kept twice, and a tenth of
 the documents, by a hash of their names, is for validation only.
 

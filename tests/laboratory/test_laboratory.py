@@ -44,8 +44,8 @@ exponent = 0.5
 [[design]]
 name = "grid"
 corpora = ["prose", "code"]
-shapes = [[8, 1], [8, 2]]
-n_tokens = [1280]
+shapes = [[8, 2]]
+n_tokens = [1280, 2560]
 batch_tokens = [256]
 
 [[design]]
@@ -57,7 +57,7 @@ rate_factors = [0.5, 1.0]
 """
 
 
-def words(text: str, documents: int = 300) -> list[texts.Document]:
+def words(text: str, documents: int = 800) -> list[texts.Document]:
     rng = np.random.default_rng(len(text))
     return [(f"{i}", " ".join(rng.choice(text.split(), 200))) for i in range(documents)]
 
@@ -191,7 +191,7 @@ def test_a_sweep_lists_each_run_once_and_cheapest_first(tmp_path):
     file.write_text(SWEEP, encoding="utf-8")
     sweep = Sweep.read(file)
     assert len(sweep.settings) == 5
-    assert [s.layers for s in sweep.settings] == [1, 1, 2, 2, 2]
+    assert [s.n_tokens for s in sweep.settings] == [1280, 1280, 1280, 2560, 2560]
     shared = Setting("prose", 8, 2, 1280, 256, 0.02)
     assert sweep.designs[shared] == ("grid", "rates")
     assert Rule(0.02, 2816, 0.5)(Shape(16, 1), 2.0) == pytest.approx(
