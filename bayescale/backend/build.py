@@ -72,7 +72,7 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayescale.backend.conditional import Conditional
+    from bayescale.backend.conditional import conditional_in_graph
 
     law, rows = model.law, Rows(model)
     with pm.Model() as built:
@@ -154,7 +154,7 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
                 runs[rows.factor],
                 residuals,
                 pm.Flat(SLOPES, shape=room[SLOPES]),
-                Conditional(),
+                conditional_in_graph,
             )
             pm.Potential("seen_slopes", log_sharper - 0.5 * (coordinates_of_slopes**2).sum())
         facts = {name: runs[row] for name, row in rows.noise.items()}

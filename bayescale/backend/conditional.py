@@ -15,17 +15,18 @@ from bayescale.backend.filtering import compile_plainly
 
 # Plain loops, compiled by Numba; they also run as ordinary Python.
 def _forward(scale, score, steps, factor):  # type: ignore[no-untyped-def]
-    """Return the coordinates, and half the log determinant of their precision."""
+    """Return the outputs of `Conditional`."""
     size = len(scale)
     width = min(factor.shape[1], size)
-    lower = np.zeros((size, size))
+    gram, lower = np.zeros((size, size)), np.zeros((size, size))
     half, found = np.zeros(size), np.zeros(size)
     log_sharper = 0.0
     for i in range(size):
         for j in range(i + 1):
             total = 0.0
-            for k in range(width):
+            for k in range(min(j + 1, width)):
                 total += factor[i, k] * factor[j, k]
+            gram[i, j] = total
             total *= scale[i] * scale[j]
             if i == j:
                 total += 1.0
@@ -42,37 +43,14 @@ def _forward(scale, score, steps, factor):  # type: ignore[no-untyped-def]
         for k in range(i + 1, size):
             rest -= lower[k, i] * found[k]
         found[i] = rest / lower[i, i]
-    return found, np.asarray(log_sharper)
+    return found, np.asarray(log_sharper), gram, lower, half
 
 
-def _backward(scale, score, steps, factor, of_found, of_log):  # type: ignore[no-untyped-def]
+def _backward(  # type: ignore[no-untyped-def]
+    scale, score, steps, factor, found, log_sharper, gram, lower, half, of_found, of_log
+):
     """Return the gradients with respect to scale, score and steps, by reverse accumulation."""
     size = len(scale)
-    width = min(factor.shape[1], size)
-    gram, lower = np.zeros((size, size)), np.zeros((size, size))
-    half, found = np.zeros(size), np.zeros(size)
-    for i in range(size):
-        for j in range(i + 1):
-            total = 0.0
-            for k in range(width):
-                total += factor[i, k] * factor[j, k]
-            gram[i, j] = total
-            gram[j, i] = total
-            total *= scale[i] * scale[j]
-            if i == j:
-                total += 1.0
-            for k in range(j):
-                total -= lower[i, k] * lower[j, k]
-            lower[i, j] = np.sqrt(total) if i == j else total / lower[j, j]
-        rest = scale[i] * score[i]
-        for k in range(i):
-            rest -= lower[i, k] * half[k]
-        half[i] = rest / lower[i, i]
-    for i in range(size - 1, -1, -1):
-        rest = half[i] + steps[i]
-        for k in range(i + 1, size):
-            rest -= lower[k, i] * found[k]
-        found[i] = rest / lower[i, i]
     # found = lower.T^-1 (half + steps) and half = lower^-1 (scale score).
     of_steps, of_scaled = np.zeros(size), np.zeros(size)
     for i in range(size):
@@ -119,8 +97,11 @@ class Conditional(Op):
 
     The inputs are, for each coordinate, its effect ``scale`` on the residuals in units of their
     standard deviation, the ``score`` of the residuals for a unit effect, and the whitened
-    ``steps``; and a ``factor`` of the Gram matrix of the effects, padded with columns of zeros.
-    The outputs are the coordinates and half the log determinant of their precision.
+    ``steps``; and a lower triangular ``factor`` of the Gram matrix of the effects, padded with
+    columns of zeros.
+    The first two outputs are the coordinates and half the log determinant of their precision. The
+    others are for the gradient: the Gram matrix, the Cholesky factor of the precision, and the
+    solution of its first half, the matrices in their lower triangles.
     """
 
     __props__ = ()
@@ -129,8 +110,9 @@ class Conditional(Op):
     def make_node(self, *inputs: Any) -> Any:
         import pytensor.tensor as pt
 
+        vector, matrix = pt.dvector, pt.dmatrix
         floats = [pt.cast(x, "float64") for x in inputs]
-        return Apply(self, floats, [floats[0].type(), pt.dscalar()])
+        return Apply(self, floats, [vector(), pt.dscalar(), matrix(), matrix(), vector()])
 
     @override
     def perform(self, node: Any, inputs: Any, output_storage: Any) -> None:
@@ -143,18 +125,18 @@ class Conditional(Op):
 
         given = [
             0.0 * out if isinstance(x.type, DisconnectedType) else x
-            for x, out in zip(cotangents, outputs, strict=True)
+            for x, out in zip(cotangents[:2], outputs[:2], strict=True)
         ]
-        slopes: Any = ConditionalSlopes()(*inputs, *given)
+        slopes: Any = ConditionalSlopes()(*inputs, *outputs, *given)
         return [*slopes, DisconnectedType()()]
 
     def connection_pattern(self, node: Any) -> list[list[bool]]:
-        """Return that the factor is disconnected from the gradient."""
-        return [[True, True]] * 3 + [[False, False]]
+        """Return that only the first two outputs have a gradient, and the factor has none."""
+        return [[True, True, False, False, False]] * 3 + [[False] * 5]
 
 
 class ConditionalSlopes(Op):
-    """The gradient of `Conditional`."""
+    """The gradient of `Conditional`, from its inputs, its outputs, and the gradients of those."""
 
     __props__ = ()
 
@@ -178,7 +160,7 @@ def conditional(
     steps: NDArray[np.float64],
     factor: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the outputs of `Conditional` for arrays of draws, the coordinate along the last axis.
+    """Return the coordinates and the log determinant, for draws with the coordinate last.
 
     Columns of the factor beyond its rows are padding.
     """
@@ -190,6 +172,12 @@ def conditional(
     upper = np.swapaxes(lower, -1, -2)
     found = np.linalg.solve(upper, half + steps[..., None])[..., 0]
     return found, np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum(axis=-1)
+
+
+def conditional_in_graph(*inputs: Any) -> tuple[Any, Any]:
+    """Return the coordinates and the log determinant as variables of a graph."""
+    coordinates, log_sharper, *_ = Conditional()(*inputs)  # type: ignore[misc]
+    return coordinates, log_sharper
 
 
 def register_in_jax() -> None:
@@ -204,13 +192,13 @@ def register_in_jax() -> None:
         lower = jnp.linalg.cholesky(precision)
         half = solve_triangular(lower, scale * score, lower=True)
         found = solve_triangular(lower.T, half + steps, lower=False)
-        return found, jnp.log(jnp.diag(lower)).sum()
+        return found, jnp.log(jnp.diag(lower)).sum(), factor @ factor.T, lower, half
 
     def slopes(*inputs: Any) -> Any:
-        floats, factor, given = inputs[:3], inputs[3], inputs[4:]
+        floats, factor, given = inputs[:3], inputs[3], inputs[-2:]
 
         def of_floats(scale: Any, score: Any, steps: Any) -> Any:
-            return forward(scale, score, steps, factor)
+            return forward(scale, score, steps, factor)[:2]
 
         _, back = jax.vjp(of_floats, *floats)
         return back(tuple(given))

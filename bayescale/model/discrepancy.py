@@ -72,7 +72,8 @@ class Modes:
     rows
         The effect of each direction at every run.
     factor
-        A factor of the Gram matrix of the effects, with at most as many columns as runs.
+        A lower triangular factor of the Gram matrix of the effects, with at most as many columns
+        as runs.
     """
 
     turn: NDArray[np.float64]
