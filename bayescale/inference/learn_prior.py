@@ -1,13 +1,15 @@
 """Learn the priors of a card from several sweeps: a hierarchical model over their posteriors."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import ndtr, softmax
 
 from bayescale._seeds import Stream, generator
 from bayescale.data.load import RunsSource
@@ -21,22 +23,10 @@ from bayescale.posterior.fit import Fit
 type Sweep = RunsSource | Fit
 
 _SPREAD = 0.5
-"""Prior guess of the spread between sources, relative to the base prior's, worth one source."""
+"""Scale of the prior of the spread between sources, relative to the base prior's."""
 
-_ROUNDS, _ENOUGH = 500, 1e-8
-"""Limits of the iterations, and the change at which they stop."""
-
-_FEW = 50.0
-"""Effective number of draws of a sweep below which what it says is coarse."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """The unconstrained scale of a quantity, on which its population is Normal."""
-
-    free: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    mean: float
-    sd: float
+_BINS, _MEANS, _SPREADS = 400, 401, 40
+"""Bins of a quantity, and points of the grid of its mean over sources and of their spread."""
 
 
 def learn_prior(
@@ -80,18 +70,17 @@ def learn_prior(
     Warns
     -----
     BayescaleWarning
-        If a sweep is so far from the others that few of its draws carry the result.
+        If most draws of a sweep lie outside 99 % of the base prior.
 
     Notes
     -----
-    Each quantity of a sweep, or its log, is Normal about the mean over sources. The base card's
-    prior is that of the mean; the variance between sources has an inverse-chi-squared prior that
-    is worth one source, whose standard deviation is half of the base prior's. Mean and variance
-    are estimated by the EM algorithm from the posteriors of the sweeps, whose draws are reweighted
-    from the base prior to the population (Lunn et al. 2013, doi:10.1111/rssc.12007; Gelman et al.
-    2013, *Bayesian Data Analysis*, ch. 5, with the variances at their posterior mode). The learnt
-    prior is the population's, widened by the error of its mean. Quantities are taken as
-    independent of each other.
+    Each quantity of a source, or its log, is Normal about the mean over sources. The base card's
+    prior is that of the mean; the spread between sources has a HalfNormal prior, whose scale is
+    half the standard deviation of the base prior. Their posterior is summed on a grid, from the
+    posteriors of the sweeps with the base prior divided out (as Lunn et al. 2013,
+    doi:10.1111/rssc.12007; Gelman et al. 2013, *Bayesian Data Analysis*, ch. 5). The learnt prior
+    has the mean and the standard deviation of the posterior predictive distribution of a new
+    source. Each quantity is learnt alone, from its marginal posterior in each sweep.
 
     Examples
     --------
@@ -108,13 +97,11 @@ def learn_prior(
         source: [_fitted(sweep, model, seed, draws) for sweep in parts]
         for source, parts in sources.items()
     }
-    learnt = {name: prior for name, prior in model.all_priors.items() if _learnable(model, name)}
-    scales = {name: _scale_of(prior) for name, prior in learnt.items()}
-    mean, sd = _population(model, fits, scales)
     count = len(fits)
-    found = {
-        name: _prior(scale, mean[i], sd[i], count) for i, (name, scale) in enumerate(scales.items())
-    }
+    found = {}
+    for name, prior in model.all_priors.items():
+        if _learnable(model, name):
+            found[name] = _prior(prior, *_new_source(fits, name, prior), count)
     return _with_priors(
         replace(
             model,
@@ -176,126 +163,75 @@ def _learnable(model: Model, name: str) -> bool:
     return not prior.relative_to and prior.support != "unit" and prior.lower == 0.0
 
 
-def _scale_of(prior: Prior) -> _Scale:
-    positive = prior.support == "positive"
-    free = np.log if positive else np.asarray
-    if isinstance(prior, LogNormal):
-        return _Scale(free, float(np.log(prior.median)), prior.log_sd)
-    drawn = free(prior.draw(generator(0, Stream.PRIOR), 100_000))
-    return _Scale(free, float(drawn.mean()), float(drawn.std()))
+def _free(prior: Prior, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values on the scale on which a population is Normal."""
+    return np.log(value) if prior.support == "positive" else value
 
 
-def _population(
-    model: Model, fits: Mapping[str, Sequence[Fit]], scales: Mapping[str, _Scale]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of the predictive distribution for a new source."""
+def _new_source(fits: Mapping[str, Sequence[Fit]], name: str, prior: Prior) -> tuple[float, float]:
+    """Return mean and standard deviation of a quantity of a new source."""
     tables = [(fit, 1.0 / len(parts)) for parts in fits.values() for fit in parts]
-    drawn = [_draws(fit, scales) for fit, _ in tables]
-    # The log density of the base prior on the same scale, which the draws have in them.
-    base = [_log_prior(model, fit, scales) for fit, _ in tables]
-    prior_mean = np.array([scale.mean for scale in scales.values()])
-    prior_sd = np.array([scale.sd for scale in scales.values()])
-    shares = np.array([share for _, share in tables])
-    mean, spread, effective = estimate(drawn, base, shares, prior_mean, prior_sd)
-    for (fit, _), draws, count in zip(tables, drawn, effective, strict=True):
-        if count < _FEW:
+    drawn = [_free(prior, fit.posterior[name].to_numpy().ravel()) for fit, _ in tables]
+    base = _free(prior, prior.draw(generator(0, Stream.PRIOR), 100_000))
+    low, high = np.quantile(base, [0.005, 0.995])
+    for (fit, _), draws in zip(tables, drawn, strict=True):
+        if (outside := np.mean((draws < low) | (draws > high))) > 0.5:
             warnings.warn(
-                f"{fit.runs.name}: its posterior is far from the other sweeps; {count:.0f} of "
-                f"its {len(draws)} draws carry what it says. Use more draws, or a wider base "
-                "card.",
+                f"{fit.runs.name}: {outside:.0%} of the draws of {name} lie outside 99 % of the "
+                "base prior, so that the prior decides what the sweep says. Use a base card with "
+                "a wider prior.",
                 BayescaleWarning,
                 stacklevel=3,
             )
-    error = (len(fits) / spread**2 + 1.0 / prior_sd**2) ** -0.5
-    return mean, np.hypot(spread, error)
+    return predictive(drawn, base, np.array([share for _, share in tables]))
 
 
-def estimate(
+def predictive(
     drawn: Sequence[NDArray[np.float64]],
-    base: Sequence[NDArray[np.float64]],
+    base: NDArray[np.float64],
     shares: NDArray[np.float64],
-    prior_mean: NDArray[np.float64],
-    prior_sd: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[float]]:
-    """Return mean and spread of a Normal population at their posterior mode, by EM.
+) -> tuple[float, float]:
+    """Return mean and standard deviation of a quantity of a new source, given the others.
 
     Parameters
     ----------
     drawn
-        Posterior draws of each table, of shape (draw, quantity).
+        Posterior draws of each table.
     base
-        Log density of the prior of each draw.
+        Draws of the base prior, which those have in them.
     shares
         Weight of each table; those of one source sum to one.
-    prior_mean, prior_sd
-        Prior of the mean of each quantity. The prior of the variance is worth one source.
-
-    Returns
-    -------
-    mean, spread
-        Of each quantity.
-    effective
-        Effective number of draws of each table, reweighted to the population.
     """
-    weight = shares[:, None]
-    count = float(shares.sum())
-    guess = _SPREAD * prior_sd
-    mean, spread = prior_mean, prior_sd
-    for _ in range(_ROUNDS):
-        weights = [
-            _weights(x, density, mean, spread) for x, density in zip(drawn, base, strict=True)
-        ]
-        means = np.array([w @ x for w, x in zip(weights, drawn, strict=True)])
-        variances = np.array(
-            [w @ (x - m) ** 2 for w, x, m in zip(weights, drawn, means, strict=True)]
-        )
-        precision = count / spread**2 + 1.0 / prior_sd**2
-        last = mean, spread
-        mean = ((weight * means).sum(axis=0) / spread**2 + prior_mean / prior_sd**2) / precision
-        squares = (weight * (variances + (means - mean) ** 2)).sum(axis=0)
-        spread = np.sqrt((squares + guess**2) / (count + 1.0))
-        if max(np.abs(mean - last[0]).max(), np.abs(spread - last[1]).max()) < _ENOUGH:
-            break
-    return mean, spread, [1.0 / float((w**2).sum()) for w in weights]
+    # In bins of equal prior probability, the likelihood of a table is its share of draws.
+    edges = np.quantile(base, np.arange(1, _BINS) / _BINS)
+    likelihood = np.array([np.bincount(np.digitize(x, edges), minlength=_BINS) for x in drawn])
+    prior = stats.norm(base.mean(), base.std())
+    means = prior.mean() + prior.std() * np.linspace(-4.0, 4.0, _MEANS)
+    # At equal steps of the probability of the HalfNormal prior.
+    spreads = _SPREAD * stats.halfnorm(0.0, prior.std()).ppf((np.arange(_SPREADS) + 0.5) / _SPREADS)
+    log_posterior = np.tile(prior.logpdf(means), (_SPREADS, 1))
+    for row, spread in zip(log_posterior, spreads, strict=True):
+        below = ndtr((edges - means[:, None]) / spread)
+        bins = np.diff(below, axis=1, prepend=0.0, append=1.0)
+        with np.errstate(divide="ignore"):  # a population that a table excludes
+            row += np.log(bins @ likelihood.T) @ shares
+    weights = softmax(log_posterior)
+    mean = float(weights.sum(axis=0) @ means)
+    variance = weights.sum(axis=1) @ spreads**2 + weights.sum(axis=0) @ (means - mean) ** 2
+    return mean, float(np.sqrt(variance))
 
 
-def _draws(fit: Fit, scales: Mapping[str, _Scale]) -> NDArray[np.float64]:
-    columns = [scale.free(fit.posterior[name].to_numpy().ravel()) for name, scale in scales.items()]
-    return np.stack(columns, axis=-1)
-
-
-def _log_prior(model: Model, fit: Fit, names: Iterable[str]) -> NDArray[np.float64]:
-    total: NDArray[np.float64] = np.zeros(fit.posterior["chain"].size * fit.posterior["draw"].size)
-    for name in names:
-        prior = model.all_priors[name]
-        value = fit.posterior[name].to_numpy().ravel()
-        total = total + prior.log_density(value).eval() + prior.log_jacobian(value)
-    return total
-
-
-def _weights(
-    drawn: NDArray[np.float64],
-    base: NDArray[np.float64],
-    mean: NDArray[np.float64],
-    spread: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return importance weights of draws, from the base prior to the population."""
-    log_weights = (-0.5 * ((drawn - mean) / spread) ** 2 - np.log(spread)).sum(axis=-1) - base
-    weights = np.exp(log_weights - log_weights.max())
-    return np.asarray(weights / weights.sum())
-
-
-def _prior(scale: _Scale, mean: float, sd: float, count: int) -> Prior:
+def _prior(base: Prior, mean: float, sd: float, count: int) -> Prior:
     """Return the prior of a population, its numbers rounded to three digits."""
     ends = mean + np.array([-1.645, 1.645]) * sd
-    if scale.free is np.log:
+    if base.support == "positive":
         ends = np.exp(ends)
     why = (
         f"learnt from {_count(count)}, which weigh the same: 90 % between {ends[0]:.2g} and "
         f"{ends[1]:.2g}"
     )
     sd = float(f"{sd:.3g}")
-    if scale.free is np.log:
+    if base.support == "positive":
         return LogNormal(median=float(f"{np.exp(mean):.3g}"), log_sd=sd, why=why)
     return Normal(mean=float(f"{mean:.3g}"), sd=sd, why=why)
 

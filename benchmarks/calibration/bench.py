@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+import bayescale as bs
+from bayescale._digests import digest_of
 from bayescale.inference.parallel import Task, run_tasks
 from benchmarks.calibration.cards import SEED
 from benchmarks.calibration.results import write_result
@@ -28,6 +31,8 @@ class Bench:
         return other_tables(self.tables)
 
     def tasks(self, work: Callable[..., dict], tasks: list[Task]) -> list[dict]:
+        """Return the result of each task; one whose cards have changed is a task of its own."""
+        tasks = [replace(task, key=f"{task.key} {_cards(task)}") for task in tasks]
         return run_tasks(
             work, tasks, label="", executor=self.executor, store=self.store, progress=False
         )
@@ -35,3 +40,9 @@ class Bench:
     def write(self, study: str, rows: list[dict]) -> None:
         write_result(self.results, study, rows, SEED)
         print(f"{study}: {len(rows)} rows", flush=True)
+
+
+def _cards(task: Task) -> str:
+    """Return the digest of the cards among the arguments of a task."""
+    cards = [x.to_dict() for x in task.arguments if isinstance(x, bs.Model)]
+    return digest_of(*cards)[:16]

@@ -20,19 +20,18 @@ def run(bench: Bench) -> None:
             tasks = [
                 task_of(source, name, runs, repeat, card)
                 for repeat in range(REPEATS)
-                for card in (IID, DEFAULT)
+                for card in (bs.load_model(IID), bs.load_model(DEFAULT))
             ]
             for task, row in zip(tasks, bench.tasks(score_simulated, tasks), strict=True):
-                rows.append({"source": source, "table": name, "card": task.arguments[2], **row})
+                rows.append({"source": source, "table": name, "card": task.arguments[2].id, **row})
         bench.write("well_specified", rows)
 
 
-def task_of(source: str, name: str, runs: bs.Runs, repeat: int, card: str | bs.Model) -> Task:
-    label = card if isinstance(card, str) else card.id
-    return Task(f"well-specified {source} {name} {repeat} {label}", (runs, repeat, card))
+def task_of(source: str, name: str, runs: bs.Runs, repeat: int, card: bs.Model) -> Task:
+    return Task(f"well-specified {source} {name} {repeat} {card.id}", (runs, repeat, card))
 
 
-def score_simulated(runs: bs.Runs, repeat: int, card: str | bs.Model) -> dict:
+def score_simulated(runs: bs.Runs, repeat: int, card: bs.Model) -> dict:
     warnings.simplefilter("ignore", BayescaleWarning)
     rng = np.random.default_rng([SEED, repeat])
     constants = bs.published("besiroglu2024-log")
@@ -43,7 +42,7 @@ def score_simulated(runs: bs.Runs, repeat: int, card: str | bs.Model) -> dict:
     simulated_runs = load(table.assign(loss=mean * np.exp(0.004 * rng.standard_t(10, len(runs)))))
     below = simulated_runs.compute < np.quantile(simulated_runs.compute, 0.65)
     facts, _ = fit_and_score(
-        bs.load_model(card),
+        card,
         simulated_runs.where(below),
         simulated_runs.where(~below),
         seed=SEED,

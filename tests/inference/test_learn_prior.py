@@ -5,70 +5,73 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from contract.fits import laplace_fit, table_for
-from scipy import optimize, stats
+from scipy import integrate, stats
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning, SamplingError
-from bayescale.inference.learn_prior import estimate
+from bayescale.inference.learn_prior import predictive
 
 FOUND = np.array([-1.2, -0.9, -1.0, -0.7, -1.3])
 ERRORS = np.array([0.1, 0.3, 0.05, 0.2, 0.1])
 PRIOR_MEAN, PRIOR_SD = -0.5, 0.6
 
 
-def posteriors(found: np.ndarray, errors: np.ndarray) -> tuple[list, list]:
+STEPS = (np.arange(20_000) + 0.5) / 20_000
+BASE = stats.norm(PRIOR_MEAN, PRIOR_SD).ppf(STEPS)
+
+
+def posteriors(found: np.ndarray, errors: np.ndarray) -> list[np.ndarray]:
     """Posteriors of a Normal quantity under the base prior, at equal steps of probability."""
-    drawn, base = [], []
-    for value, error in zip(found, errors, strict=True):
-        precision = 1 / error**2 + 1 / PRIOR_SD**2
-        centre = (value / error**2 + PRIOR_MEAN / PRIOR_SD**2) / precision
-        steps = (np.arange(20_000) + 0.5) / 20_000
-        x = stats.norm(centre, precision**-0.5).ppf(steps)
-        drawn.append(x[:, None])
-        base.append(stats.norm(PRIOR_MEAN, PRIOR_SD).logpdf(x))
-    return drawn, base
+    precision = 1 / errors**2 + 1 / PRIOR_SD**2
+    centre = (found / errors**2 + PRIOR_MEAN / PRIOR_SD**2) / precision
+    return [stats.norm(m, p**-0.5).ppf(STEPS) for m, p in zip(centre, precision, strict=True)]
 
 
-def mode(found: np.ndarray, errors: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Mean and spread of largest posterior density, from the marginal likelihood."""
-
-    def density(at: np.ndarray) -> float:
-        mean, spread = at[0], np.exp(at[1])
-        likelihood = stats.norm(mean, np.hypot(spread, errors)).logpdf(found)
-        guess = 0.5 * PRIOR_SD
-        of_spread = -np.log(spread) - 0.5 * (guess / spread) ** 2
-        return -(shares @ likelihood + stats.norm(PRIOR_MEAN, PRIOR_SD).logpdf(mean) + of_spread)
-
-    found = optimize.minimize(density, [-1.0, -1.5], method="Nelder-Mead", tol=1e-10)
-    return np.array([found.x[0], np.exp(found.x[1])])
+def learnt(found: np.ndarray, errors: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
+    return predictive(posteriors(found, errors), BASE, shares)
 
 
-def test_mean_and_spread_are_those_of_the_marginal_likelihood():
-    drawn, base = posteriors(FOUND, ERRORS)
-    prior = np.array([PRIOR_MEAN]), np.array([PRIOR_SD])
-    mean, spread, effective = estimate(drawn, base, np.ones(5), *prior)
-    expected = mode(FOUND, ERRORS, np.ones(5))
-    np.testing.assert_allclose([mean[0], spread[0]], expected, rtol=2e-3)
-    assert min(effective) > 2000
+def exact(found: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of a new source: the mean is Normal given the spread."""
+
+    def given(spread: float) -> tuple[float, float, float]:
+        covariance = np.diag(spread**2 + errors**2) + PRIOR_SD**2
+        density = stats.multivariate_normal(np.full(len(found), PRIOR_MEAN), covariance).pdf(found)
+        precision = (1 / (spread**2 + errors**2)).sum() + 1 / PRIOR_SD**2
+        mean = ((found / (spread**2 + errors**2)).sum() + PRIOR_MEAN / PRIOR_SD**2) / precision
+        return density * stats.halfnorm(0, PRIOR_SD / 2).pdf(spread), mean, 1 / precision
+
+    def integral(of) -> float:
+        return integrate.quad(lambda spread: of(spread, *given(spread)), 0, 8 * PRIOR_SD)[0]
+
+    total = integral(lambda _, weight, mean, variance: weight)
+    first = integral(lambda _, weight, mean, variance: weight * mean) / total
+    second = integral(
+        lambda spread, weight, mean, variance: weight * (spread**2 + variance + mean**2)
+    )
+    return first, np.sqrt(second / total - first**2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_learnt_prior_is_the_predictive_distribution_of_a_new_source(count):
+    found, errors = FOUND[:count], ERRORS[:count]
+    np.testing.assert_allclose(
+        learnt(found, errors, np.ones(count)), exact(found, errors), rtol=5e-3
+    )
 
 
 def test_a_table_that_is_given_twice_as_one_source_changes_nothing():
-    prior = np.array([PRIOR_MEAN]), np.array([PRIOR_SD])
-    once = estimate(*posteriors(FOUND, ERRORS), np.ones(5), *prior)
-    again = posteriors(np.append(FOUND, FOUND[-1]), np.append(ERRORS, ERRORS[-1]))
-    shared = estimate(*again, np.array([1, 1, 1, 1, 0.5, 0.5]), *prior)
-    np.testing.assert_allclose(shared[:2], once[:2], rtol=1e-9)
-    alone = estimate(*again, np.ones(6), *prior)
-    assert abs(alone[0][0] - once[0][0]) > 0.01
+    once = learnt(FOUND, ERRORS, np.ones(5))
+    again = np.append(FOUND, FOUND[-1]), np.append(ERRORS, ERRORS[-1])
+    shared = learnt(*again, np.array([1, 1, 1, 1, 0.5, 0.5]))
+    np.testing.assert_allclose(shared, once, rtol=1e-9)
+    assert abs(learnt(*again, np.ones(6))[0] - once[0]) > 0.01
 
 
-def test_without_sweeps_that_say_something_the_mean_is_that_of_the_base():
-    drawn, base = posteriors(FOUND, np.full(5, 50.0))
-    mean, spread, _ = estimate(
-        drawn, base, np.ones(5), np.array([PRIOR_MEAN]), np.array([PRIOR_SD])
-    )
-    assert mean[0] == pytest.approx(PRIOR_MEAN, abs=0.01)
-    assert spread[0] == pytest.approx(0.5 * PRIOR_SD, rel=0.02)
+def test_without_sweeps_that_say_something_the_prior_is_that_of_the_base():
+    mean, sd = learnt(FOUND, np.full(5, 50.0), np.ones(5))
+    assert mean == pytest.approx(PRIOR_MEAN, abs=0.01)
+    assert sd == pytest.approx(np.hypot(PRIOR_SD, 0.5 * PRIOR_SD), rel=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -132,5 +135,5 @@ def test_a_base_far_from_a_sweep_is_warned_of(base):
     narrow = replace(base.priors["alpha"], median=0.9, log_sd=0.02, why="far away")
     far = replace(base, priors={**base.priors, "alpha": narrow})
     fits = [laplace_fit(far, table_for(base), seed=seed) for seed in (1, 2)]
-    with pytest.warns(BayescaleWarning, match=r"draws carry what it says"):
+    with pytest.warns(BayescaleWarning, match=r"draws of alpha lie outside 99 %"):
         bs.learn_prior(fits, base=far)
