@@ -61,6 +61,7 @@ from .sensitivity.floors import ForecastByFloor, forecast_by_floor
 from .sensitivity.multiverse import Multiverse, multiverse
 from .sensitivity.reconcile import ExponentReconciliation, reconcile_exponents
 from .sensitivity.steps import Step
+from .validation.backtest import Backtest, backtest
 from .validation.compare import compare
 from .validation.leave_scale_out import leave_scale_out
 from .validation.result import Comparison
@@ -73,6 +74,7 @@ __all__ = [
     "NEW",
     "Allocation",
     "AmountError",
+    "Backtest",
     "BayescaleError",
     "BayescaleWarning",
     "Beta",
@@ -128,6 +130,7 @@ __all__ = [
     "__version__",
     "allocate",
     "apparent_exponents",
+    "backtest",
     "compare",
     "compare_breaks",
     "costs",

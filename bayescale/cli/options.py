@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bayescale.model.card import Model
     from bayescale.model.priors import LogNormal
     from bayescale.posterior.fit import Fit
+    from bayescale.validation.backtest import Backtest
 
 type Arguments = argparse.Namespace
 
@@ -424,6 +425,33 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the option for parallel processes; `pool_of_workers` starts them."""
     parser.add_argument(
         "--workers", type=whole_number, default=1, help="number of parallel processes (1)"
+    )
+
+
+def add_backtest(parser: argparse.ArgumentParser) -> None:
+    """Add the option to predict larger budgets from smaller ones."""
+    parser.add_argument(
+        "--backtest",
+        action="store_true",
+        help="also predict each budget of the runs from the smaller ones, and say how many "
+        "intervals held; one fit for each",
+    )
+
+
+def backtest_of(
+    options: Arguments, runs: "Runs", model: "Model", *, prob: float = 0.9, seed: int = 0
+) -> "Backtest | None":
+    """Return the backtest that the options ask for."""
+    if not options.backtest:
+        return None
+    from bayescale.validation.backtest import backtest
+
+    return backtest(
+        runs,
+        model,
+        prob=prob,
+        seed=seed,
+        progress=not (options.quiet or options.json),
     )
 
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 from bayescale._version import __version__
 from bayescale.cli.commands import (
     allocate,
+    backtest,
     calibrate,
     check,
     compare,
@@ -55,6 +56,7 @@ COMMANDS = (
     calibrate,
     compare,
     reconcile,
+    backtest,
     expanding_window,
     multiverse,
     forecast_by_floor,

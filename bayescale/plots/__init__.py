@@ -1,5 +1,6 @@
 """Figures, one function each, drawn on Axes that are given or made."""
 
+from bayescale.plots.backtest import backtest
 from bayescale.plots.coupling import coupling
 from bayescale.plots.coverage import coverage
 from bayescale.plots.cross_regret import cross_regret
@@ -22,6 +23,7 @@ from bayescale.plots.residuals import residuals
 from bayescale.plots.scores import scores
 
 __all__ = [
+    "backtest",
     "coupling",
     "coverage",
     "cross_regret",

@@ -13,6 +13,7 @@ from bayescale.inference.fit import fit_quietly
 from bayescale.model.card import load_model
 from bayescale.posterior.fit import Fit
 from bayescale.sensitivity.expanding_window import ExpandingWindow, expanding_window
+from bayescale.validation.backtest import Backtest, backtest
 from bayescale.validation.compare import compare, usual_cuts
 from bayescale.validation.result import Comparison
 
@@ -47,6 +48,16 @@ class Extras:
             return compare(fits, folds=_FOLDS, seed=fit.seed, progress=self.progress)
 
         return _unless_refused("comparison of laws", laws)
+
+    def backtest(self) -> Backtest | None:
+        """Return the predictions of larger budgets from smaller ones."""
+        fit = self.fit
+        return _unless_refused(
+            "backtest",
+            lambda: backtest(
+                fit.runs, fit.model, prob=self.prob, seed=fit.seed, progress=self.progress
+            ),
+        )
 
     def cuts(self) -> ExpandingWindow | None:
         """Return the refits below increasing cuts."""

@@ -34,6 +34,7 @@ from bayescale.units import (
     format_scientific,
     format_share,
 )
+from bayescale.validation.backtest import Backtest
 from bayescale.validation.result import Comparison
 
 
@@ -46,6 +47,7 @@ def assemble_report(
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
     comparison: Comparison | None = None,
+    backtest: Backtest | None = None,
     cuts: ExpandingWindow | None = None,
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
@@ -54,7 +56,7 @@ def assemble_report(
 
     A law that does not split a budget has no plan; its answers are predictions at `inputs`.
     """
-    _refuse_other_runs(fit, comparison, cuts, multiverse, next_runs)
+    _refuse_other_runs(fit, comparison, backtest, cuts, multiverse, next_runs)
     diagnostics = (plan and plan.diagnostics) or fit.diagnostics
     some = fit.thin(DRAWS)
     compared = compare_plans(fit, plan, prob, plans, cluster) if plan else []
@@ -64,7 +66,7 @@ def assemble_report(
         allocation_section(some, plan, prob) if plan else None,
         alternatives_section(plan, compared) if plan else None,
         comparison_section(comparison, plan) if comparison else None,
-        sensitivity_section(cuts, multiverse),
+        sensitivity_section(backtest, cuts, multiverse),
         families_section(some, plan, prob),
         _parameters(fit, prob),
         next_runs_section(next_runs) if next_runs else None,
@@ -84,7 +86,7 @@ def assemble_report(
         if plan
         else tuple(forecast.answer for forecast in forecasts),
         caveats=tuple(
-            [Caveat("runs", said) for said in (cuts.caveats if cuts else ())]
+            [Caveat("runs", said) for found in (backtest, cuts) if found for said in found.caveats]
             + caveats_of(fit, plan, forecasts)
         ),
         budgets=along_budgets(fit, plan, prob) if plan else None,
@@ -109,6 +111,7 @@ def _light(diagnostics: Diagnostics) -> Light:
 def _refuse_other_runs(
     fit: Fit,
     comparison: Comparison | None,
+    backtest: Backtest | None,
     cuts: ExpandingWindow | None,
     multiverse: Multiverse | None,
     next_runs: NextRuns | None,
@@ -116,6 +119,7 @@ def _refuse_other_runs(
     mine = fit.runs.fingerprint
     advised = next_runs.source.runs if next_runs else None
     others = (
+        ("backtest", backtest and (backtest.fingerprint, backtest.runs), "backtest"),
         ("cuts", cuts and (cuts.fingerprint, cuts.runs), "expanding_window"),
         (
             "comparison",

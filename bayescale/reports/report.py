@@ -18,6 +18,7 @@ from bayescale.reports.extras import Extras
 from bayescale.reports.facts import assemble_report
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
+from bayescale.validation.backtest import Backtest
 from bayescale.validation.result import Comparison
 
 
@@ -61,6 +62,7 @@ def report(
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
     comparison: Comparison | None = None,
+    backtest: Backtest | None = None,
     cuts: ExpandingWindow | None = None,
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
@@ -96,14 +98,15 @@ def report(
         The training cluster, for days, GPU-hours and money of plans.
     comparison
         Result of `bayescale.compare` on the same runs.
-    cuts, multiverse
-        Results of `bayescale.expanding_window` and `bayescale.multiverse` on the same runs: whether
-        the answer depends on the range of runs and on choices of the analysis.
+    backtest, cuts, multiverse
+        Results of `bayescale.backtest`, `bayescale.expanding_window` and `bayescale.multiverse` on
+        the same runs: how often intervals held on larger budgets, and whether the answer depends on
+        the range of runs and on choices of the analysis.
     next_runs
         Result of `bayescale.next_runs`.
     full
-        Compute `comparison`, `cuts` and `next_runs` (two runs for the largest budget) if they are
-        not given. These are dozens of fits, which take minutes.
+        Compute `comparison`, `backtest`, `cuts` and `next_runs` (two runs for the largest budget)
+        if they are not given. These are dozens of fits, which take minutes.
     progress
         Show a progress bar on standard error.
 
@@ -171,6 +174,7 @@ def report(
     if full:
         extras = Extras(fit, plan, prob, cluster, progress)
         comparison = comparison or extras.comparison()
+        backtest = backtest or extras.backtest()
         cuts = cuts or extras.cuts()
         next_runs = next_runs or extras.next_runs()
     with stages(progress) as shown:
@@ -183,6 +187,7 @@ def report(
             plans=plans,
             cluster=cluster,
             comparison=comparison,
+            backtest=backtest,
             cuts=cuts,
             multiverse=multiverse,
             next_runs=next_runs,

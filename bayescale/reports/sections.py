@@ -20,6 +20,7 @@ from bayescale.reports.figures import DRAWS, allocation_figures, on_axes
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.units import format_count, format_number, format_share
+from bayescale.validation.backtest import Backtest
 from bayescale.validation.result import Comparison
 
 
@@ -169,10 +170,26 @@ def comparison_section(comparison: Comparison, plan: Allocation | None) -> Secti
 
 
 def sensitivity_section(
-    cuts: ExpandingWindow | None, multiverse: Multiverse | None
+    backtest: Backtest | None, cuts: ExpandingWindow | None, multiverse: Multiverse | None
 ) -> Section | None:
-    """Return whether the answer depends on the range of runs and on choices of the analysis."""
+    """Return whether intervals held, and what the answer depends on."""
     blocks: list[Table | Points | Picture] = []
+    if backtest is not None:
+        blocks += [
+            Points((*backtest.sentences, *backtest.caveats)),
+            table_of(
+                backtest.text_table(),
+                "Each budget as smaller ones predicted it, and as observed: mean over its runs, "
+                f"with {format_share(backtest.prob)} interval",
+                backtest.table,
+            ),
+            Picture(
+                caption="Larger budgets, predicted from smaller ones",
+                description="For each budget the interval that smaller ones predicted, and what "
+                "was observed, as shares of the prediction.",
+                draw=on_axes(lambda ax: plots.backtest(backtest, ax)),
+            ),
+        ]
     if cuts is not None:
         said = cuts.caveats
         if not said and cuts.meet():

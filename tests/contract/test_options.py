@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from contract.fits import fit_of_card, laplace_fit
 
@@ -101,7 +102,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--prob": ("--prob", "0.5"),
     },
     "export": {**LEVELS, "--out": ("--out", "NEW.csv")},
-    "check": {**READING, "--model": ("--model", "kaplan-nd")},
+    "check": {**READING, "--model": ("--model", "kaplan-nd"), "--backtest": ("--backtest",)},
     "requirements": {
         **{option: given for option, given in COSTS.items() if option not in HARDWARE},
         **LEVELS,
@@ -135,6 +136,7 @@ CALLS = {
     "compare": "bayescale.validation.compare.compare",
     "forecast": "bayescale.forecasting.forecast.forecast",
     "reconcile": "bayescale.sensitivity.reconcile.reconcile_exponents",
+    "backtest": "bayescale.validation.backtest.backtest",
     "expanding-window": "bayescale.sensitivity.expanding_window.expanding_window",
     "multiverse": "bayescale.sensitivity.multiverse.multiverse",
     "forecast-by-floor": "bayescale.sensitivity.floors.forecast_by_floor",
@@ -152,6 +154,7 @@ ASKED = {
         "--plan": ("--plan", "1B,20B"),
         "--out": ("--out", "NEW.html"),
         "--save": ("--save", "NEW.nc"),
+        "--backtest": ("--backtest",),
         "--prob": ("--prob", "0.5"),
         "--seed": ("--seed", "5"),
     },
@@ -170,6 +173,7 @@ ASKED = {
         "--cores": ("--cores", "1"),
         "--sampler": ("--sampler", "numpyro"),
         "--floor": ("--floor", "1.7 +- 0.1"),
+        "--backtest": ("--backtest",),
         "--anyway": ("--anyway",),
     },
     "report": {
@@ -213,6 +217,17 @@ ASKED = {
         "--way": ("--way", "law"),
         "--counted": ("--counted", "body"),
         "--seed": ("--seed", "5"),
+        "--prob": ("--prob", "0.5"),
+        "--figure": ("--figure", "NEW.png"),
+    },
+    "backtest": {
+        "--model": ("--model", "coupled"),
+        **READING,
+        "--scale": ("--scale", "n_params"),
+        "--seed": ("--seed", "5"),
+        "--draws": ("--draws", "50"),
+        "--store": ("--store", "NEW.jsonl"),
+        "--workers": ("--workers", "2"),
         "--prob": ("--prob", "0.5"),
         "--figure": ("--figure", "NEW.png"),
     },
@@ -281,13 +296,19 @@ ASKED_BASE = {
     "compare": ("chinchilla", "kaplan-nd", "--data", "RUNS"),
     "forecast": ("RUNS", "--to", "1M"),
     "reconcile": ("RUNS",),
+    "backtest": ("RUNS",),
     "expanding-window": ("RUNS", "--model", "chinchilla", "--cut", "1e20", "--compute", "1e22"),
     "multiverse": ("RUNS", "--model", "chinchilla", "--compute", "1e22"),
     "forecast-by-floor": ("RUNS", "--model", "chinchilla", "--floor", "1.7", "--compute", "1e22"),
     "learn-prior": ("RUNS", "--base", "chinchilla", "--out", "NEW.toml"),
 }
 AFTERWARDS = {
-    *(("plan", option) for option in ("--compute", "--plan", "--out", "--save", "--prob")),
+    *(
+        ("plan", option)
+        for option in ("--compute", "--plan", "--out", "--save", "--prob", "--backtest")
+    ),
+    ("fit", "--backtest"),
+    ("backtest", "--figure"),
     ("fit", "--out"),
     ("fit", "--report"),
     ("fit", "--compute"),
@@ -412,6 +433,10 @@ def test_an_option_acts_or_is_refused(verb, option, files, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     # What is sealed has the time in it, which would differ whatever the option does.
     monkeypatch.setattr("bayescale.records.preregister.now", lambda: "2026-03-01T12:00:00+00:00")
+    # Which would fit the runs many times.
+    blank = pd.DataFrame({"ok": [], "inside": []})
+    none = bs.Backtest(blank, "coupled", "runs.csv", "0", "compute", 0.9)
+    monkeypatch.setattr("bayescale.validation.backtest.backtest", lambda *_, **__: none)
     given = CASES[verb][option]
     base = said(verb, option, BASE[verb])
     # Options that it needs, alone: what differs is to be its own doing.

@@ -3,9 +3,15 @@
 import argparse
 import warnings
 
-from bayescale.cli.files import Reads
-from bayescale.cli.options import add_runs, of_variable, runs_for_models
-from bayescale.cli.render import print_json
+from bayescale.cli.options import (
+    add_backtest,
+    add_model,
+    add_runs,
+    backtest_of,
+    model_of,
+    runs_for_models,
+)
+from bayescale.cli.render import print_answer, print_json
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -15,20 +21,18 @@ def add(verbs: Verbs) -> None:
     """Add the command."""
     check = verbs.add("check", run, "Validate a table of runs, and what it can identify.")
     add_runs(check)
-    check.add_argument(
-        "--model", type=Reads(), default="chinchilla", help="model card to fit (chinchilla)"
-    )
+    add_model(check)
+    add_backtest(check)
 
 
 def run(options: Arguments) -> None:
     """Print how the runs were read, and cautions about their design."""
     from bayescale.data.notes import Note
     from bayescale.errors import BayescaleWarning
-    from bayescale.model.card import load_model
     from bayescale.model.identifiability import check_identifiable, design_warnings
     from bayescale.model.unused_columns import unused_columns
 
-    model = of_variable(load_model(options.model), options)
+    model = model_of(options)
     with warnings.catch_warnings():
         # The notes, which are printed below, include these warnings.
         warnings.simplefilter("ignore", BayescaleWarning)
@@ -36,6 +40,7 @@ def run(options: Arguments) -> None:
     check_identifiable(model, runs)
     cautions = design_warnings(model, runs)
     unused = unused_columns(model, runs)
+    backtest = backtest_of(options, runs, model)
     if options.json:
         print_json(
             {
@@ -45,6 +50,7 @@ def run(options: Arguments) -> None:
                 "read": runs.reading.to_dict() if runs.reading else None,
                 "notes": [note.to_dict() for note in (*map(Note.of, runs.notes), *unused)],
                 "cautions": list(cautions),
+                "backtest": backtest.to_record() if backtest else None,
             }
         )
         return
@@ -54,3 +60,5 @@ def run(options: Arguments) -> None:
     for sentence in cautions:
         print(f"  caution: {sentence}")
     print(f"  fingerprint {runs.fingerprint[:16]}; ready to fit with {model.id}.")
+    if backtest:
+        print_answer(backtest)

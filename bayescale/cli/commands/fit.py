@@ -9,20 +9,29 @@ from bayescale._outputs import DRAWS, REPORT, SAVED_FIT
 from bayescale.cli.files import Writes
 from bayescale.cli.numbers import whole_number
 from bayescale.cli.options import (
+    add_backtest,
     add_budgets,
     add_model,
     add_runs,
     add_seed,
+    backtest_of,
     floor_value,
     model_of,
     runs_for_models,
 )
-from bayescale.cli.render import print_allocation, print_json, table_records, table_text
+from bayescale.cli.render import (
+    print_allocation,
+    print_answer,
+    print_json,
+    table_records,
+    table_text,
+)
 from bayescale.cli.verbs import Verbs
 
 if TYPE_CHECKING:
     from bayescale.allocation.allocate import Allocation
     from bayescale.posterior.fit import Fit
+    from bayescale.validation.backtest import Backtest
 
 type Arguments = argparse.Namespace
 
@@ -40,6 +49,7 @@ def add(verbs: Verbs) -> None:
     )
     fit.add_argument("--report", type=Writes(REPORT), help="html, md or json file for a report")
     add_budgets(fit, required=False)
+    add_backtest(fit)
     add_seed(fit)
     fit.add_argument(
         "--draws", type=whole_number, default=1000, help="posterior draws per chain (1000)"
@@ -113,6 +123,7 @@ def run(options: Arguments) -> None:
         plan = allocate(result, compute=options.compute)
     else:
         plan = None
+    backtest = backtest_of(options, result.runs, model, prob=options.prob, seed=options.seed)
     if options.report:
         from bayescale.reports.report import report
 
@@ -121,10 +132,11 @@ def run(options: Arguments) -> None:
             options.report,
             compute=options.compute,
             prob=options.prob,
+            backtest=backtest,
             progress=not (options.quiet or options.json),
         )
     if options.json:
-        print_json(_facts(result, plan, options))
+        print_json(_facts(result, plan, backtest, options))
         return
     print(plan.headline if plan else result.headline)
     for note in (*result.runs.account, *unused_columns(model, result.runs)):
@@ -140,12 +152,16 @@ def run(options: Arguments) -> None:
         print(
             table_text(table[["median", "lower", "upper", "sd", "r_hat", "ess_bulk", "ess_tail"]])
         )
+    if backtest:
+        print_answer(backtest)
     for what, path in (("fit", options.out), ("report", options.report)):
         if path is not None:
             print(f"{what}: {path}")
 
 
-def _facts(result: "Fit", plan: "Allocation | None", options: Arguments) -> dict[str, Any]:
+def _facts(
+    result: "Fit", plan: "Allocation | None", backtest: "Backtest | None", options: Arguments
+) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "passed" and "status" say it
         return {
@@ -156,6 +172,7 @@ def _facts(result: "Fit", plan: "Allocation | None", options: Arguments) -> dict
             "summary": table_records(result.summary(options.prob)),
             "allocation": table_records(plan.table(options.prob)) if plan else None,
             "caveats": list(plan.caveats if plan else filter(None, [result.law.caveat])),
+            "backtest": backtest.to_record() if backtest else None,
             "read": result.runs.reading.to_dict() if result.runs.reading else None,
             "provenance": dict(result.provenance),
             "out": str(options.out) if options.out else None,

@@ -6,16 +6,18 @@ from pathlib import Path
 from bayescale._outputs import REPORT, SAVED_FIT
 from bayescale.cli.files import Writes
 from bayescale.cli.options import (
+    add_backtest,
     add_budgets,
     add_model,
     add_plans,
     add_runs,
     add_seed,
+    backtest_of,
     model_of,
     plans_of,
     runs_for_models,
 )
-from bayescale.cli.render import print_decision, print_json, table_records
+from bayescale.cli.render import print_answer, print_decision, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -28,6 +30,7 @@ def add(verbs: Verbs) -> None:
     add_model(plan)
     add_budgets(plan, required=True)
     add_plans(plan)
+    add_backtest(plan)
     plan.add_argument(
         "--out",
         type=Writes(REPORT),
@@ -60,12 +63,14 @@ def run(options: Arguments) -> None:
     made = [
         decide(result, compute=budget, plans=plans, prob=options.prob) for budget in options.compute
     ]
+    backtest = backtest_of(options, result.runs, model, prob=options.prob, seed=options.seed)
     report(
         result,
         options.out,
         compute=options.compute,
         plans=plans or None,
         prob=options.prob,
+        backtest=backtest,
         progress=not quiet,
     )
     if options.json:
@@ -82,6 +87,7 @@ def run(options: Arguments) -> None:
                     }
                     for one in made
                 ],
+                "backtest": backtest.to_record() if backtest else None,
                 "report": str(options.out),
                 "save": str(options.save) if options.save else None,
             }
@@ -92,6 +98,9 @@ def run(options: Arguments) -> None:
     for one in made:
         print()
         print_decision(one)
+    if backtest:
+        print()
+        print_answer(backtest)
     print(f"\nreport: {options.out}")
     if options.save:
         print(f"fit: {options.save}")
