@@ -1,6 +1,7 @@
 from . import costs, laws, plots
 from ._version import __version__
 from .allocation.allocate import Allocation, allocate
+from .allocation.hyperparameters import hyperparameters, loss_lost
 from .allocation.kaplan_frontier import frontier
 from .allocation.required_input import RequiredInput
 from .allocation.requirements import Requirements, requirements
@@ -37,7 +38,7 @@ from .inference.fit import fit
 from .inference.learn_prior import learn_prior
 from .inference.load import load_fit
 from .laws import Parameter, define_law, law, list_laws
-from .laws.published import Constants, EmpiricalFrontier, published
+from .laws.published import Constants, EmpiricalFrontier, list_published, published
 from .model.card import Model, load_model
 from .model.discrepancy import Discrepancy
 from .model.listing import list_datasets, list_models
@@ -145,6 +146,7 @@ __all__ = [
     "forecast_by_floor",
     "frontier",
     "hold_out",
+    "hyperparameters",
     "isoflop_parabolas",
     "law",
     "laws",
@@ -153,10 +155,12 @@ __all__ = [
     "list_datasets",
     "list_laws",
     "list_models",
+    "list_published",
     "load_fit",
     "load_model",
     "load_preregistration",
     "load_runs",
+    "loss_lost",
     "model_average",
     "multiverse",
     "next_runs",

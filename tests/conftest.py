@@ -41,6 +41,7 @@ SLOW_EXAMPLES = {
         "data-constrained",
         "kaplan-nd-floor",
         "kaplan-ns",
+        "learning-rate-batch",
         "mixture-of-experts",
         "power-law-sigmoid",
     },

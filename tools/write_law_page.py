@@ -6,6 +6,7 @@ from pathlib import Path
 import bayescale as bs
 from bayescale.data.catalog import model_cards
 from bayescale.laws import LAWS, Law, Parameter
+from bayescale.laws.hyperparameters import RULES
 from bayescale.laws.published import PUBLISHED, Constants
 
 PAGE = Path(__file__).parents[1] / "docs" / "laws.md"
@@ -35,10 +36,17 @@ def page() -> str:
         "Power laws in compute that papers give for the optimum itself, for `bs.published(...)`:",
         "",
         *(
-            f"- `{entry.name}`, in `{entry.variable}`: {entry.source}"
+            f"- `{entry.name}`, {names(entry.coefficients)} in `{entry.variable}`: {entry.source}. "
+            f"Counting: {entry.counting}."
             for entry in PUBLISHED.values()
             if not isinstance(entry, Constants)
         ),
+        "",
+        "## Learning rate and batch size",
+        "",
+        "Published rules for `bs.hyperparameters(...)` and `bayescale plan --hyperparameters`:",
+        "",
+        *(f"- `{rule.name}`: {rule.description.partition(': ')[2]}" for rule in RULES.values()),
         "",
         "## Not here",
         "",

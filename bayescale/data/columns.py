@@ -41,6 +41,7 @@ ALIASES: Mapping[str, frozenset[str]] = {
         "epochs": "epochs num_epochs n_epochs",
         "n_steps": "n_steps steps s optimizer_steps optimiser_steps",
         "batch_tokens": "batch_tokens tokens_per_step batch_size_tokens",
+        "learning_rate": "learning_rate lr peak_lr max_lr peak_learning_rate max_learning_rate",
         "loss": "loss l loss_nats val_loss validation_loss final_loss eval_loss test_loss "
         "valid_loss",
         "error": "error error_rate err",

@@ -26,6 +26,7 @@ from bayescale.laws.power import (
     SigmoidPowerLaw,
 )
 from bayescale.laws.transfer import EffectiveDataTransferred
+from bayescale.laws.tuning import LearningRateBatch
 from bayescale.laws.user import law_of_function
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             OverTraining(),
             DataConstrained(),
             MixtureOfExperts(),
+            LearningRateBatch(),
             PowerLaw(),
             PowerLawWithFloor(),
             ShiftedPowerLaw(),

@@ -7,12 +7,17 @@ paper's LaTeX source; they differ by a third in tokens per parameter at Gopher's
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayescale.errors import AmountError, unknown_name
 from bayescale.laws import law
+from bayescale.laws.hyperparameters import RULES
 from bayescale.units import PF_DAY, Amount, parse_amounts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,11 @@ class EmpiricalFrontier:
     variable
         ``"compute"`` or ``"compute_min"``, which are not interchangeable.
     coefficients
-        Scale and exponent of each quantity, in PF-days.
+        Scale and exponent of each quantity, in `unit`.
+    counting
+        What size and compute mean in it.
+    unit
+        The compute at which the scales are, in FLOP: a PF-day unless given.
     loss
         Scale and exponent of the loss, (scale / C)^exponent; None if the paper has none.
     """
@@ -73,6 +82,8 @@ class EmpiricalFrontier:
     source: str
     variable: str
     coefficients: Mapping[str, tuple[float, float]]
+    counting: str
+    unit: float = PF_DAY
     loss: tuple[float, float] | None = None
 
     def at(
@@ -90,7 +101,7 @@ class EmpiricalFrontier:
         -------
         dict
             ``n_params``, ``batch_tokens``, ``n_steps`` (S_min), ``n_tokens`` and ``loss``
-            (nats/token), as far as the paper gives them.
+            (nats/token), or ``flop_per_token``, as far as the paper gives them.
 
         Raises
         ------
@@ -108,7 +119,7 @@ class EmpiricalFrontier:
         amount = given.pop(self.variable)
         if amount is None or any(other is not None for other in given.values()):
             raise AmountError(f"{self.name} is in {self.variable}; give that, and only that.")
-        c = float(parse_amounts(amount, "compute", self.variable)[0]) / PF_DAY
+        c = float(parse_amounts(amount, "compute", self.variable)[0]) / self.unit
         point = {name: float(k * c**power) for name, (k, power) in self.coefficients.items()}
         if self.loss is None:
             return point
@@ -316,6 +327,7 @@ _ENTRIES: tuple[Constants | EmpiricalFrontier, ...] = (
             "n_steps": (5.4e3, 0.03),
             "n_tokens": (2.0e10, 0.27),
         },
+        counting="N without embeddings; C_min of 6 N B S far below the critical batch size",
         loss=(3.1e8, 0.050),
     ),
     EmpiricalFrontier(
@@ -323,12 +335,43 @@ _ENTRIES: tuple[Constants | EmpiricalFrontier, ...] = (
         source=f"{_KAPLAN}, figure 14: at the batch size of most runs, 2^19 tokens",
         variable="compute",
         coefficients={"n_params": (1.6e9, 0.88)},
+        counting="N without embeddings; C = 6 N B S",
     ),
     EmpiricalFrontier(
         name="henighan2020-frontier",
         source="Henighan et al. 2020, arXiv:2010.14701, the trend over all domains",
         variable="compute",
         coefficients={"n_params": (5e-12**-0.7, 0.7)},
+        counting="not verified for all of its domains",
+    ),
+    EmpiricalFrontier(
+        name="deepseek2024-frontier",
+        source="DeepSeek-AI 2024, arXiv:2401.02954, equation 4, as quoted by several secondary "
+        "sources",
+        variable="compute",
+        coefficients={"flop_per_token": (0.1715, 0.5243), "n_tokens": (5.8316, 0.4757)},
+        counting="C = M D, M non-embedding FLOP a token with attention, "
+        "72 layers width^2 + 12 layers width length; no N",
+        unit=1.0,
+    ),
+    EmpiricalFrontier(
+        name="llama3-frontier",
+        source="Grattafiori et al. 2024, arXiv:2407.21783, label of figure 3, as quoted by "
+        "secondary sources",
+        variable="compute",
+        coefficients={"n_tokens": (0.299, 0.537)},
+        counting="tokens alone; the paper's text rounds to 0.29 and 0.53, which gives a third "
+        "fewer tokens at 3.8e25 FLOP",
+        unit=1.0,
+    ),
+    EmpiricalFrontier(
+        name="marin2026-moe-frontier",
+        source="marin-community/marin on GitHub, experiments/grug/moe/README.md and issue 4447: "
+        "v16 sweep, 64 experts of which 4 are active, 1e18 to 3e20 FLOP",
+        variable="compute",
+        coefficients={"n_params": (1.09e-2, 0.535), "n_tokens": (16.0, 0.464)},
+        counting="N active; 6 N D agrees with C within 1 % from 1e18 to 3e20 FLOP",
+        unit=1.0,
     ),
 )
 
@@ -359,3 +402,26 @@ def published(name: str) -> Constants | EmpiricalFrontier:
         return PUBLISHED[name]
     except KeyError:
         raise unknown_name("published set", name, PUBLISHED) from None
+
+
+def list_published() -> "pd.DataFrame":
+    """Return a table of all published constants, frontiers and rules of hyperparameters, by name.
+
+    Columns: ``of`` (the law, or the quantities given), ``source``, and ``note`` (what size and
+    compute mean, and disputes).
+    """
+    import pandas as pd
+
+    rows: dict[str, dict[str, str]] = {}
+    for entry in PUBLISHED.values():
+        if isinstance(entry, Constants):
+            of, note = f"law {entry.law}", entry.note
+        else:
+            of = f"frontier of {', '.join(entry.coefficients)} in {entry.variable}"
+            note = entry.counting
+        rows[entry.name] = {"of": of, "source": entry.source, "note": note}
+    for rule in RULES.values():
+        note = "; ".join(filter(None, (rule.counting, rule.note)))
+        of = "learning_rate and batch_tokens"
+        rows[rule.name] = {"of": of, "source": rule.source, "note": note}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("published")

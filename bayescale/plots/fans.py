@@ -34,7 +34,8 @@ def tokens_per_param(
         Where to draw; new Axes unless given.
     overlays
         Names of published constants (`bayescale.published`); frontiers of which the paper gives
-        no tokens are left out, and all frontiers where the cost is not of training alone.
+        not both size and tokens are left out, and all frontiers where the cost is not of training
+        alone.
     cost, fixed, limits
         The rule of compute, values of the law's other inputs, and limits, as in `allocate`.
 
@@ -56,7 +57,7 @@ def tokens_per_param(
         constants = published(name)
         if not isinstance(constants, EmpiricalFrontier):
             return name, fan_of("tokens_per_param", constants, grid, cost=cost)[2]
-        if "n_tokens" not in constants.coefficients or not is_training(cost):
+        if not {"n_params", "n_tokens"} <= set(constants.coefficients) or not is_training(cost):
             return None
         at = [constants.at(**{constants.variable: float(c)}) for c in grid]
         label = f"{name} (in C_min)" if constants.variable == "compute_min" else name

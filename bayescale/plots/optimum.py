@@ -34,8 +34,8 @@ def optimal_size(
         Where to draw; new Axes unless given.
     overlays
         Names of published constants (`bayescale.published`). Kaplan's frontier is in the
-        batch-adjusted C_min, and its label says so; it is left out where the cost is not of
-        training alone.
+        batch-adjusted C_min, and its label says so. Frontiers of which the paper gives no size
+        are left out, and all frontiers where the cost is not of training alone.
     cost, fixed, limits
         The rule of compute, values of the law's other inputs, and limits, as in `allocate`.
 
@@ -59,10 +59,11 @@ def optimal_size(
     def published_sizes(name: str) -> tuple[str, np.ndarray] | None:
         constants = published(name)
         if isinstance(constants, EmpiricalFrontier):
-            if not is_training(cost):
+            if "n_params" not in constants.coefficients or not is_training(cost):
                 return None
-            sizes = [constants.at(compute_min=float(c))["n_params"] for c in grid]
-            return f"{name} (in C_min)", np.array(sizes)
+            sizes = [constants.at(**{constants.variable: float(c)})["n_params"] for c in grid]
+            label = f"{name} (in C_min)" if constants.variable == "compute_min" else name
+            return label, np.array(sizes)
         return name, fan_of("n_opt", constants, grid, cost=cost)[2]
 
     draw_fan(ax, quantiles, grid, marked, "N_opt", [published_sizes(name) for name in overlays])

@@ -46,6 +46,12 @@ AXES = {
     "x": np.geomspace(1e6, 1e13, 90),
 }
 AXES_OF = {
+    "learning-rate-batch": {
+        "n_params": np.geomspace(2e7, 1e10, 4),
+        "n_tokens": np.geomspace(5e8, 5e11, 4),
+        "learning_rate": np.geomspace(3e-4, 2e-2, 5),
+        "batch_tokens": 2.0 ** np.array([16, 18, 20, 22]),
+    },
     "broken-power-law-1": {"x": np.geomspace(50.0, 5e3, 80)},
     "broken-power-law-2": {"x": np.geomspace(1e4, 1e14, 150)},
     "broken-power-law-3": {"x": np.geomspace(1e2, 1e16, 200)},

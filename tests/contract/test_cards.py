@@ -83,6 +83,7 @@ def chinchilla_runs() -> bs.Runs:
             n_unique_tokens=tokens / 3,
             n_steps=tokens / 2**19,
             batch_tokens=2.0 ** (18 + row % 4),
+            learning_rate=1e-3 * 2.0 ** (row // 4 % 3),
             n_experts=4.0 ** (row % 4),
             n_encoder_params=size / (2 + row % 3),
             n_decoder_params=size / (4 - row % 3),

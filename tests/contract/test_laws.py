@@ -25,6 +25,11 @@ TYPICAL = {
     "over-training": bs.published("gadre2024-refinedweb").parameters,
     "data-constrained": bs.published("muennighoff2023").parameters,
     "mixture-of-experts": bs.published("ludziejewski2025").parameters,
+    "learning-rate-batch": {
+        **bs.published("besiroglu2024").parameters,
+        **{"lr_0": 40.0, "lr_N": -0.7, "lr_D": 0.2, "batch_0": 0.6, "batch_N": 0.05},
+        **{"batch_D": 0.55, "k": 0.15, "s": 0.5, "w": 0.9},
+    },
     "power-law": bs.published("kaplan2020-c").parameters,
     "power-law-floor": {"E": 1.8, "x_c": 3e18, "alpha": 0.18},
     "power-law-plateau": {"b": 90.0, "gamma": 3e-10, "c": 0.2},
@@ -53,6 +58,10 @@ TYPICAL_INPUTS = {
     # Fewer parameters than the tokens can use, so that the reference is Chinchilla's.
     "data-constrained": {"n_params": 1e8, "n_tokens": 1e10, "n_unique_tokens": 1e10},
     "mixture-of-experts": {"n_params": 1e9, "n_tokens": 2e10, "n_experts": 1.0},
+    "learning-rate-batch": {
+        **{"n_params": 1e9, "n_tokens": 2e10},
+        **{"learning_rate": 1e-3, "batch_tokens": 5e5},
+    },
     "error-from-loss": {"loss": 3.0},
     "bleu-from-loss": {"loss": 2.0},
 }
@@ -315,6 +324,10 @@ def test_the_floor_is_the_limit_of_the_response(name):
     far = {n: 1.0 if n in law.rises_in else FAR for n in law.inputs}
     # So many experts that exponents change sign at these values are none.
     far |= {"n_experts": 8.0} if "n_experts" in far else {}
+    if "learning_rate" in far:
+        # In these the loss has a minimum inside.
+        best = law.log_optimum({n: np.log(far[n]) for n in ("n_params", "n_tokens")}, p)
+        far |= {n: float(np.exp(x)) for n, x in best.items()}
     assert law.evaluate(**far, **p) == pytest.approx(p[law.floor], rel=2e-3)
 
 

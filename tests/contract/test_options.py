@@ -324,7 +324,7 @@ AFTERWARDS = {
 }
 """Options of what is done with the answer; the tests of these commands are of them."""
 
-OTHERS = {"datasets", "laws", "models", "doctor", "completion"}
+OTHERS = {"datasets", "laws", "models", "published", "doctor", "completion"}
 
 
 def verbs() -> Mapping[str, argparse.ArgumentParser]:

@@ -44,7 +44,12 @@ def refused(result, *words: str) -> None:
 
 @pytest.mark.parametrize(
     ("command", "words"),
-    [("datasets", "none stated"), ("models", "kaplan-nd"), ("laws", "n_unique_tokens")],
+    [
+        ("datasets", "none stated"),
+        ("models", "kaplan-nd"),
+        ("laws", "n_unique_tokens"),
+        ("published", "steplaw2025"),
+    ],
 )
 def test_listings(run, command, words):
     code, out, _ = run(command)

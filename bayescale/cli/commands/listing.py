@@ -1,4 +1,4 @@
-"""``datasets``, ``laws`` and ``models``: the catalogues."""
+"""``datasets``, ``laws``, ``models`` and ``published``: the catalogues."""
 
 import argparse
 
@@ -14,6 +14,7 @@ def add(verbs: Verbs) -> None:
         ("datasets", "List the datasets that ship with bayescale."),
         ("laws", "List the scaling laws."),
         ("models", "List the model cards."),
+        ("published", "List published constants, frontiers and rules of hyperparameters."),
     ):
         verbs.add(name, run, about).set_defaults(listing=name)
 
@@ -30,5 +31,6 @@ def run(options: Arguments) -> None:
         "datasets": ["title", "licence"],
         "laws": ["response", "inputs", "source"],
         "models": ["law", "title", "references"],
+        "published": ["of", "source", "note"],
     }[options.listing]
     print_listing(table[brief])

@@ -2,9 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bayescale._outputs import REPORT, SAVED_FIT
-from bayescale.cli.files import Writes
+from bayescale.cli.files import Reads, Writes
 from bayescale.cli.options import (
     add_backtest,
     add_budgets,
@@ -17,8 +18,21 @@ from bayescale.cli.options import (
     plans_of,
     runs_for_models,
 )
-from bayescale.cli.render import print_answer, print_decision, print_json, table_records
+from bayescale.cli.render import (
+    print_answer,
+    print_decision,
+    print_json,
+    table_records,
+    table_text,
+)
 from bayescale.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayescale.decision.result import Decision
+    from bayescale.laws.hyperparameters import HyperparameterRule
+    from bayescale.posterior.fit import Fit
 
 type Arguments = argparse.Namespace
 
@@ -38,6 +52,13 @@ def add(verbs: Verbs) -> None:
         help="html, md or json file for the report (report.html)",
     )
     plan.add_argument("--save", type=Writes(SAVED_FIT), help="netCDF file to save the fit in")
+    plan.add_argument(
+        "--hyperparameters",
+        type=Reads(),
+        metavar="RULE",
+        help="print the best learning rate and batch size of each plan: by a published rule such "
+        "as steplaw2025 (`bayescale published` lists them), or a saved fit of learning-rate-batch",
+    )
     add_seed(plan)
 
 
@@ -56,6 +77,7 @@ def run(options: Arguments) -> None:
             f"--model: the law {model.law.name} is of {', '.join(model.law.inputs)}, expected one "
             "of size and tokens alone. Use fit, then decide or report with --at."
         )
+    rule = _rule(options.hyperparameters)
     quiet = options.quiet or options.json
     result = fit(runs_for_models(options, model), model, seed=options.seed, progress=not quiet)
     if options.save:
@@ -64,6 +86,7 @@ def run(options: Arguments) -> None:
         decide(result, compute=budget, plans=plans, prob=options.prob) for budget in options.compute
     ]
     backtest = backtest_of(options, result.runs, model, prob=options.prob, seed=options.seed)
+    rates = [_rates(rule, one, options.prob) for one in made]
     report(
         result,
         options.out,
@@ -84,8 +107,9 @@ def run(options: Arguments) -> None:
                         "caveats": list(one.caveats),
                         "sentences": list(one.sentences),
                         "plans": table_records(one.table()),
+                        **({"hyperparameters": table_records(at)} if at is not None else {}),
                     }
-                    for one in made
+                    for one, at in zip(made, rates, strict=True)
                 ],
                 "backtest": backtest.to_record() if backtest else None,
                 "report": str(options.out),
@@ -95,12 +119,44 @@ def run(options: Arguments) -> None:
         return
     for line in result.runs.account:
         print(line)
-    for one in made:
+    for one, at in zip(made, rates, strict=True):
         print()
         print_decision(one)
+        if at is not None:
+            said = rule.description if rule else ""
+            print(f"\nlearning rate and batch size of the plan, by {said}")
+            print(table_text(at))
     if backtest:
         print()
         print_answer(backtest)
     print(f"\nreport: {options.out}")
     if options.save:
         print(f"fit: {options.save}")
+
+
+def _rule(name: str | None) -> "HyperparameterRule | Fit | None":
+    """Return the published rule or the saved fit of that name, if one is given."""
+    from bayescale.allocation.hyperparameters import hyperparameters
+    from bayescale.inference.load import load_fit
+    from bayescale.laws.hyperparameters import hyperparameter_rule
+
+    if name is None:
+        return None
+    if not Path(name).is_file():
+        return hyperparameter_rule(name)
+    found = load_fit(name)
+    hyperparameters(found, n_params=1e9, n_tokens=1e9)  # refuses a law without them
+    return found
+
+
+def _rates(
+    rule: "HyperparameterRule | Fit | None", made: "Decision", prob: float
+) -> "pd.DataFrame | None":
+    """Return the best learning rate and batch size of the recommended plan."""
+    from bayescale.allocation.hyperparameters import hyperparameters
+
+    if rule is None:
+        return None
+    plan = made.plan
+    n_params, n_tokens = float(plan["n_params"]), float(plan["n_tokens"])
+    return hyperparameters(rule, n_params=n_params, n_tokens=n_tokens, prob=prob)

@@ -1,0 +1,135 @@
+"""The best learning rate and batch size of plans, and the loss lost by other ones."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale.errors import UnsuitableLawError
+from bayescale.laws.hyperparameters import HyperparameterRule, hyperparameter_rule
+from bayescale.laws.tuning import LearningRateBatch
+from bayescale.posterior.curve import MixedCurve
+from bayescale.posterior.point import Source, as_posterior
+from bayescale.posterior.predict import parse_plans
+from bayescale.posterior.summary import interval_columns
+
+PAIR = ("learning_rate", "batch_tokens")
+
+
+def hyperparameters(
+    source: Source | HyperparameterRule | str,
+    *,
+    n_params: object,
+    n_tokens: object,
+    prob: float = 0.9,
+) -> pd.DataFrame:
+    """Return the best learning rate and batch size of plans.
+
+    Parameters
+    ----------
+    source
+        A fit of the law ``learning-rate-batch``, or a published rule or its name, such as
+        ``"steplaw2025"`` (`bayescale.laws.hyperparameters.RULES`).
+    n_params, n_tokens
+        Amounts, or lists of amounts of equal length; single amounts are broadcast.
+    prob
+        Probability of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        One row per plan: ``n_params``, ``n_tokens``, and of ``learning_rate`` and
+        ``batch_tokens`` the median and the equal-tailed interval (``_lower``, ``_upper``); of a
+        rule the value alone, since no uncertainty is published.
+
+    Raises
+    ------
+    AmountError
+        If an amount cannot be read.
+    UnknownNameError
+        If there is no such rule.
+    UnsuitableLawError
+        If the law has no learning rate and batch size.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> table = bs.hyperparameters("steplaw2025", n_params="1B", n_tokens="100B")
+    >>> f"{table['learning_rate'].item():.2e}, {table['batch_tokens'].item():.2e}"
+    '1.63e-03, 1.11e+06'
+    """
+    plans = parse_plans({"n_params": n_params, "n_tokens": n_tokens}, ("n_params", "n_tokens"))
+    if isinstance(source, str):
+        source = hyperparameter_rule(source)
+    given = pd.DataFrame(plans)
+    given.index.name = "plan"
+    log_n, log_d = (np.log(plans[name]) for name in ("n_params", "n_tokens"))
+    if isinstance(source, HyperparameterRule):
+        rows = [source.log_optimum(n, d) for n, d in zip(log_n, log_d, strict=True)]
+        return given.join(np.exp(pd.DataFrame(rows, index=given.index)))
+    law, parameters = _tuned(source)
+    at = {
+        "n_params": xr.DataArray(log_n, dims="plan"),
+        "n_tokens": xr.DataArray(log_d, dims="plan"),
+    }
+    best = law.log_optimum(at, parameters)
+    draws = np.exp(xr.Dataset({name: best[name] for name in PAIR}))
+    return given.join(interval_columns(draws.assign_coords(plan=given.index), prob, "plan"))
+
+
+def loss_lost(
+    source: Source,
+    *,
+    n_params: object,
+    n_tokens: object,
+    learning_rate: object,
+    batch_tokens: object,
+    prob: float = 0.9,
+) -> pd.DataFrame:
+    """Return the share of the loss that a learning rate and a batch size lose beside the best.
+
+    Parameters
+    ----------
+    source
+        A fit of the law ``learning-rate-batch``.
+    n_params, n_tokens, learning_rate, batch_tokens
+        Amounts, or lists of amounts of equal length; single amounts are broadcast.
+    prob
+        Probability of the interval.
+
+    Returns
+    -------
+    DataFrame
+        One row per plan: the four inputs and ``lost``, the median and the equal-tailed interval
+        of L / L_best - 1, where each draw has its own best pair.
+
+    Raises
+    ------
+    AmountError
+        If an amount cannot be read.
+    UnsuitableLawError
+        If the law has no learning rate and batch size.
+    """
+    law, parameters = _tuned(source)
+    named = {"n_params": n_params, "n_tokens": n_tokens}
+    named |= {"learning_rate": learning_rate, "batch_tokens": batch_tokens}
+    plans = parse_plans(named, law.inputs)
+    at = {name: xr.DataArray(np.log(plans[name]), dims="plan") for name in law.inputs}
+    best = law.formula({**at, **law.log_optimum(at, parameters)}, parameters)
+    lost = xr.Dataset({"lost": law.formula(at, parameters) / best - 1.0})
+    given = pd.DataFrame(plans)
+    given.index.name = "plan"
+    return given.join(interval_columns(lost.assign_coords(plan=given.index), prob, "plan"))
+
+
+def _tuned(source: Source) -> tuple[LearningRateBatch, Mapping[str, xr.DataArray]]:
+    """Return the law and its draws, or raise UnsuitableLawError."""
+    curve = as_posterior(source).curve
+    if isinstance(curve, MixedCurve) or not isinstance(curve.law, LearningRateBatch):
+        raise UnsuitableLawError(
+            f"hyperparameters: found the law {curve.law.name}, which has no optimum of learning "
+            "rate and batch size. Give a fit of learning-rate-batch, or the name of a published "
+            "rule."
+        )
+    return curve.law, curve.parameters
