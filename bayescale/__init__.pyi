@@ -5,6 +5,7 @@ from .allocation.hyperparameters import hyperparameters, loss_lost
 from .allocation.kaplan_frontier import frontier
 from .allocation.required_input import RequiredInput
 from .allocation.requirements import Requirements, requirements
+from .allocation.speedup import Speedup, speedup
 from .baselines.isoflop import Frontier, envelope, isoflop_parabolas
 from .costs.counting import Counting
 from .costs.limits import Limits
@@ -125,6 +126,7 @@ __all__ = [
     "Sbc",
     "ScalesLeftOut",
     "Score",
+    "Speedup",
     "Step",
     "UnknownNameError",
     "UnsuitableLawError",
@@ -175,6 +177,7 @@ __all__ = [
     "sbc",
     "score",
     "score_forecasts",
+    "speedup",
     "stacking_weights",
     "value_of_runs",
 ]

@@ -136,7 +136,10 @@ class Inverse:
         from scipy.optimize import elementwise
 
         if self.law is not None:
-            return self._on_frontier(log_loss, *self.law.least(log_loss))
+            log_n, log_d = self.law.least(log_loss)
+            of_law = np.log(self.cost(np.exp(log_n), np.exp(log_d)))
+            centre = np.nanmedian(of_law) if np.isfinite(of_law).any() else np.nan
+            return self.on_frontier(log_loss, np.exp(centre + _FRONTIER))[:2]
         limits = self.limits
         most_tokens = np.log(limits.most_tokens or np.inf)
         least_tokens = np.log(float(limits.min_tokens or 1.0))
@@ -173,17 +176,30 @@ class Inverse:
         log_n = np.where(reached, log_n, np.nan)
         return log_n, np.maximum(self.tokens(log_n, log_loss, self.draw), least_tokens)
 
-    def _on_frontier(self, log_loss: Array, log_n: Array, log_d: Array) -> tuple[Array, Array]:
-        """Return the result of `least` for a curve with discrepancy, by tabulating its frontier.
+    def on_frontier(
+        self, log_loss: Array, budgets: Array
+    ) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """Return the result of `least`, by tabulating the frontier, and which losses are reached.
 
-        `log_n` and `log_d` are the solutions of the law alone, around which budgets are tabulated.
+        Parameters
+        ----------
+        log_loss
+            Target of each element.
+        budgets
+            Increasing budgets at which the frontier is tabulated.
+
+        Returns
+        -------
+        log_n, log_d
+            Size and tokens of minimum cost; NaN if the loss is not reached, or by the least
+            budget already, or if the frontier of the draw is not defined there.
+        reached
+            False if the largest budget does not reach the loss.
         """
-        of_law = np.log(self.cost(np.exp(log_n), np.exp(log_d)))
-        centre = np.nanmedian(of_law) if np.isfinite(of_law).any() else np.nan
-        budgets = np.exp(centre + _FRONTIER)
         budgets = budgets[Spending.reach(self.cost, budgets, self.limits)]
         if not len(budgets):
-            return np.full_like(log_loss, np.nan), np.full_like(log_loss, np.nan)
+            nothing = np.full_like(log_loss, np.nan)
+            return nothing, nothing, np.zeros(log_loss.shape, dtype=bool)
         spending = Spending(self.cost, budgets, self.limits)
         best = self.curve.optimum(spending, self.split.fixed).transpose("chain", "draw", "compute")
         sizes = best.to_numpy().reshape(-1, len(budgets))
@@ -203,14 +219,16 @@ class Inverse:
         share = np.where(high > low, (high - log_loss) / (high - low), 1.0)
         near_n = sizes[rows, before] + share * (sizes[rows, after] - sizes[rows, before])
         near_d = tokens[rows, before] + share * (tokens[rows, after] - tokens[rows, before])
-        reached = enough.any(axis=1) & (after > 0)
-        near_n = np.where(reached, near_n, np.nan)
+        reached = enough.any(axis=1)
+        near_n = np.where(reached & (after > 0), near_n, np.nan)
 
         def short(log_d: Array, log_n: Array, log_l: Array, i: Array) -> Array:
             return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
 
         # The cost is flat in size near the frontier, so only the tokens are solved for exactly.
-        return near_n, _root(short, near_d, near_n, log_loss, self.draw)
+        log_d = _root(short, near_d, near_n, log_loss, self.draw)
+        undefined = np.isnan(losses[rows]).all(axis=1)
+        return near_n, log_d, reached | undefined
 
 
 def _root(function: Callable[..., Array], near: Array | None, *args: NDArray[Any]) -> Array:

@@ -157,6 +157,11 @@ def add_fit(
     if not levels:
         parser.set_defaults(group=[], new_level=[])
         return
+    add_levels(parser)
+
+
+def add_levels(parser: argparse.ArgumentParser) -> None:
+    """Add the options for levels of the grouping columns of a saved fit."""
     parser.add_argument(
         "--group",
         action="append",
@@ -177,16 +182,21 @@ def add_fit(
 
 def saved_fit(options: argparse.Namespace) -> "Fit":
     """Load the given fit, for the given levels."""
+    return fit_at(options, options.fit)
+
+
+def fit_at(options: argparse.Namespace, path: str) -> "Fit":
+    """Load the fit of a file, for the given levels."""
     from bayescale.data.levels import NEW
     from bayescale.inference.load import load_fit
     from bayescale.laws.published import PUBLISHED
 
-    if options.fit in PUBLISHED:
+    if path in PUBLISHED:
         raise ValueError(
-            f"{options.fit}: found published constants, which have no posterior draws; "
+            f"{path}: found published constants, which have no posterior draws; "
             f"{options.verb} needs a saved fit."
         )
-    fit = load_fit(options.fit)
+    fit = load_fit(path)
     groups: dict[str, Any] = read_mapping(options.group, "--group", "COLUMN=LEVEL")
     for column in options.new_level:
         if column in groups:

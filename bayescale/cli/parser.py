@@ -31,6 +31,7 @@ from bayescale.cli.commands import (
     requirements,
     score,
     score_forecast,
+    speedup,
 )
 from bayescale.cli.render import one_line
 from bayescale.cli.rules import remember_given
@@ -48,6 +49,7 @@ COMMANDS = (
     allocate,
     requirements,
     decide,
+    speedup,
     next_runs,
     report,
     score,

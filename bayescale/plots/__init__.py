@@ -21,6 +21,7 @@ from bayescale.plots.reconcile import reconcile_exponents
 from bayescale.plots.regret import regret
 from bayescale.plots.residuals import residuals
 from bayescale.plots.scores import scores
+from bayescale.plots.speedup import speedup
 
 __all__ = [
     "backtest",
@@ -43,5 +44,6 @@ __all__ = [
     "regret",
     "residuals",
     "scores",
+    "speedup",
     "tokens_per_param",
 ]

@@ -1,6 +1,7 @@
 """Every kind of model under every command that takes a saved fit: JSON that any reader takes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -16,12 +17,16 @@ COMMANDS = (
     "allocate",
     "requirements",
     "decide",
+    "speedup",
     "next",
     "export",
     "report",
     "score",
     "preregister",
 )
+
+OF_PLANS = {"allocate", "requirements", "decide", "speedup", "next"}
+"""Commands that split a budget, and are refused of laws that do not."""
 
 # Fits of few draws, which is quick, fail the gates of effective samples.
 pytestmark = pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
@@ -57,6 +62,8 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
         for word in ("--at", f"{name}={centre[name]:g}")
     ]
     at = [word for column, x in centre.items() for word in ("--at", f"{column}={x:g}")]
+    if command == "speedup":
+        shutil.copy(path, f"{folder}/other.nc")
     if command == "report":
         asked = ["--compute", "1e22", *fixed] if fit.law.splits_compute else at
         return ["report", path, "--out", f"{folder}/report.json", *asked]
@@ -66,6 +73,10 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
         "requirements": ["requirements", path, "--n-params", "1B", *fixed],
         "score": ["score", path, f"{folder}/runs.csv", *units],
         "decide": ["decide", path, "--compute", "1e22", "--plan", "1B,20B", *fixed],
+        "speedup": [
+            *("speedup", path, f"{folder}/other.nc", "--baseline", "other"),
+            *("--compute", "1e22", *fixed),
+        ],
         "next": ["next", path, "--target", "1e22", "--budget", "1e20", "--runs", "2", *fixed],
         "export": ["export", path],
         "preregister": [
@@ -94,7 +105,7 @@ def test_a_command_prints_json_or_is_refused(name, command, saved, tmp_path, cap
         )
         code = main([*asked, "--quiet"])
         out, err = capsys.readouterr()
-        if command in ("allocate", "requirements", "decide", "next") and not fit.law.splits_compute:
+        if command in OF_PLANS and not fit.law.splits_compute:
             assert code == 2 and not out
             assert err.startswith(f"bayescale: The law {fit.law.name} is one of")
             continue

@@ -57,6 +57,7 @@ BASE = {
     "export": ("FIT",),
     "check": ("RUNS",),
     "requirements": ("FIT", "--loss", "2.3"),
+    "speedup": ("POOLED", "--baseline", "c4", "--compute", "1e22"),
     "score": ("FIT", "RUNS"),
     "preregister": (
         *("FIT", "--name", "big", "--n-params", "7B", "--n-tokens", "2T", "--out", "NEW.json"),
@@ -110,6 +111,16 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--n-params": ("--n-params", "1B"),
         "--n-tokens": ("--n-tokens", "1T"),
         "--prob": ("--prob", "0.5"),
+    },
+    "speedup": {
+        **{option: given for option, given in COSTS.items() if option not in HARDWARE},
+        **LEVELS,
+        "--baseline": ("--baseline", "redpajama"),
+        "--by": ("--by", "recipe"),
+        "--recipe": ("--recipe", "redpajama"),
+        "--compute": ("--compute", "1e23"),
+        "--prob": ("--prob", "0.5"),
+        "--figure": ("--figure", "NEW.png"),
     },
     "score": {
         **READING,

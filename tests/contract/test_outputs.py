@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "forecast-by-floor": ("runs.csv", "--model", "card.toml", "--floor", "2", "--compute", "1e22"),
     "learn-prior": ("runs.csv",),
     "calibrate": ("runs.csv", "card.toml", "--cut", "1e20"),
+    "speedup": ("fit.nc", "--baseline", "c4", "--compute", "1e21"),
     "preregister": ("fit.nc", "--name", "big", "--n-params", "1B", "--n-tokens", "20B"),
 }
 """A command line of each verb that writes, without what it writes."""
@@ -74,7 +75,17 @@ def test_every_command_that_writes_is_tried() -> None:
 @pytest.mark.parametrize("verb", _verbs())
 def test_options_say_whether_they_name_files(verb: str) -> None:
     for action in _verbs()[verb]._actions:
-        inputs = {"runs", "fit", "model", "cards", "candidates", "records", "sweeps", "base"}
+        inputs = {
+            "runs",
+            "fit",
+            "fits",
+            "model",
+            "cards",
+            "candidates",
+            "records",
+            "sweeps",
+            "base",
+        }
         named = action.dest in inputs and not (verb == "next" and action.dest == "runs")
         assert isinstance(action.type, Reads) == named, action.dest
         assert action.type is not Path, f"{verb} {action.dest}: say whether it reads or writes"

@@ -90,6 +90,21 @@ def check_decide(fit: bs.Fit) -> None:
     bs.plots.regret(made, Figure().subplots())
 
 
+def check_speedup(fit: bs.Fit) -> None:
+    """Of the fit over itself, whose draws are independent, and of its levels if it has several."""
+    asked = {"compute": BUDGET, "fixed": fixed_inputs(fit)}
+    found = bs.speedup({"one": fit, "two": fit}, baseline="one", **asked)
+    assert 0.1 < float(found.draws.median()) < 10.0
+    assert 0.2 < float(found.p_better.squeeze()) < 0.8
+    assert str(found) and found._repr_html_() and not found.to_frame().empty
+    bs.plots.speedup(found, ax=Figure().subplots())
+    inputs = set(fit.columns.values())
+    for column in (c for c in fit.groupings if not inputs & set(c.split("+"))):
+        first, second = map(str, fit.levels(column).labels[:2])
+        levels = bs.speedup(fit, by=column, baseline=first, recipes=[second], **asked)
+        assert levels.is_paired and np.isfinite(levels.draws.to_numpy()).any()
+
+
 def check_next_runs(fit: bs.Fit) -> None:
     found = bs.next_runs(fit, target=BUDGET, budget=1e20, n_runs=2, fixed=fixed_inputs(fit))
     assert 1 <= len(found.runs) <= 2
@@ -160,6 +175,7 @@ VERBS: dict[str, Callable[[bs.Fit], None]] = {
     "allocate": check_allocate,
     "needed": check_needed,
     "decide": check_decide,
+    "speedup": check_speedup,
     "next_runs": check_next_runs,
     "score": check_score,
     "elasticities": check_elasticities,
@@ -168,7 +184,7 @@ VERBS: dict[str, Callable[[bs.Fit], None]] = {
     "tables": check_tables,
     "forecasts": check_forecasts,
 }
-OF_PLANS = {"allocate", "needed", "decide", "next_runs"}
+OF_PLANS = {"allocate", "needed", "decide", "speedup", "next_runs"}
 """Verbs that split a budget, and are refused of laws that do not."""
 
 

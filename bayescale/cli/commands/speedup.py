@@ -1,0 +1,108 @@
+"""``speedup``: by how much less compute recipes reach the loss of a baseline."""
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bayescale.cli.files import Reads
+from bayescale.cli.options import (
+    add_budgets,
+    add_cost_options,
+    add_figure,
+    add_levels,
+    cluster_of,
+    cost_of,
+    fit_at,
+    fixed_of,
+    limits_of,
+)
+from bayescale.cli.render import draw_figure, passed, print_answer, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    from bayescale.posterior.fit import Fit
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    speedup = verbs.add(
+        "speedup",
+        run,
+        "Print by how much less compute recipes reach the loss of a baseline.",
+    )
+    speedup.add_argument(
+        "fits",
+        nargs="+",
+        type=Reads(),
+        metavar="FIT",
+        help="saved fit whose model groups runs by recipe; or a saved fit of each recipe",
+    )
+    speedup.add_argument(
+        "--baseline",
+        required=True,
+        metavar="RECIPE",
+        help="recipe to compare with: a level, or the name of a file without its suffix",
+    )
+    speedup.add_argument(
+        "--by", metavar="COLUMN", help="column of the recipes, if the model groups by several"
+    )
+    speedup.add_argument(
+        "--recipe",
+        action="append",
+        metavar="RECIPE",
+        help="recipe to compare with the baseline (all); repeatable",
+    )
+    add_levels(speedup)
+    add_budgets(speedup, required=True)
+    add_figure(speedup)
+    add_cost_options(speedup, hardware=False)
+
+
+def run(options: Arguments) -> None:
+    """Print the speedup of each recipe at each budget."""
+    from bayescale.allocation.speedup import speedup
+
+    cluster = cluster_of(options)
+    found = speedup(
+        _fits(options),
+        compute=options.compute,
+        baseline=options.baseline,
+        by=options.by,
+        recipes=options.recipe,
+        cost=cost_of(options, cluster),
+        fixed=fixed_of(options),
+        limits=limits_of(options, cluster),
+    )
+    draw_figure(options, "speedup", found, 4.2)
+    if options.json:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "passed" says it
+            table = found.table(options.prob)
+        print_json(
+            {
+                "passed": passed(found.diagnostics),
+                "headline": found.headline,
+                "caveats": list(found.caveats),
+                "sentences": list(found.sentences),
+                "baseline": found.baseline,
+                "paired": found.is_paired,
+                "speedup": table_records(table),
+            }
+        )
+        return
+    print_answer(found, found.text_table(options.prob))
+
+
+def _fits(options: Arguments) -> "Fit | dict[str, Fit]":
+    """Return the one fit, or the fits by the names of their files."""
+    if len(options.fits) == 1:
+        return fit_at(options, options.fits[0])
+    fits = {Path(path).stem: fit_at(options, path) for path in options.fits}
+    if len(fits) < len(options.fits):
+        raise ValueError(
+            f"speedup: found {', '.join(options.fits)}; give files of different names."
+        )
+    return fits
