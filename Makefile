@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench docs prior real-data calibration forecasts forecast-records next-runs hyperparameters notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench docs prior real-data calibration forecasts forecast-records speedup next-runs hyperparameters notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,10 @@ forecasts: ## forecast the public curves in TABLES, for docs/forecasts.md
 forecast-records: ## replay three public sweeps in TABLES as if live, for docs/forecast-records.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.forecast_records $(TABLES)
+
+speedup: ## simulate pairs of recipes and count how often intervals hold, for docs/speedup.md
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.speedup
 
 next-runs: ## launch the runs that next_runs chooses, and others, for docs/next-runs.md
 	@tools/venv.sh dev

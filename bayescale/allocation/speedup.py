@@ -465,8 +465,8 @@ def _levels(source: Source, by: str | None) -> tuple[dict[str, Posterior], str]:
     by = known[0] if by is None else by
     if by in source.groups:
         raise CardError(
-            f"{by}: found a fit of {source.groups[by]} alone, expected one of all levels. Leave out "
-            "its selection: sel, or --group and --new-level."
+            f"{by}: found a fit of {source.groups[by]} alone, expected one of all levels. Leave "
+            "out its selection: sel, or --group and --new-level."
         )
     levels = [str(level) for level in source.levels(by).labels]
     return {level: source.sel(**{by: level}) for level in levels}, by
