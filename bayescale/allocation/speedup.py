@@ -190,7 +190,7 @@ class Speedup(Result):
         table, found = self.numbers(0.9), []
         last = float(self.compute.max())
         for recipe in self.recipes:
-            row = table.loc[(recipe, last)]
+            row = table.loc[recipe].loc[last]
             at = self.text_budget(last)
             found.append(
                 f"At {at} the speedup of {recipe} over {self.baseline} is "
@@ -347,7 +347,7 @@ class Speedup(Result):
             columns["P(better)"] = [f"{row['p_better']:.2f}" for row in rows]
             if len(self.recipes) > 1:
                 columns["P(best)"] = [f"{row['p_best']:.2f}" for row in rows]
-        recipes, budgets = (numbers.index.get_level_values(name) for name in numbers.index.names)
+        recipes, budgets = (numbers.index.get_level_values(i) for i in range(2))
         index = pd.MultiIndex.from_arrays(
             [recipes, [self.text_budget(float(c)) for c in budgets]], names=numbers.index.names
         )
