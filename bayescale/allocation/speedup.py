@@ -190,7 +190,7 @@ class Speedup(Result):
         table, found = self.numbers(0.9), []
         last = float(self.compute.max())
         for recipe in self.recipes:
-            row = table.loc[recipe].loc[last]
+            row: Any = table.loc[recipe].loc[last]
             at = self.text_budget(last)
             found.append(
                 f"At {at} the speedup of {recipe} over {self.baseline} is "
