@@ -35,6 +35,9 @@ from bayescale.posterior.curve import Curve
 
 SPANS = {"loss": (-0.25, 0.0, 0.25), "n_experts": (0.0, np.log(8), np.log(64))}
 """Logarithms of inputs over which prior predictions must be plausible, where not 1.5 decades."""
+OFF_OPTIMUM = (-np.log(3), 0.0, np.log(3))
+"""The same of inputs in which the loss has a minimum, over that minimum: a rate ten times the best
+one diverges, and so does the loss of a law that says so."""
 
 SPANNING = (
     "chinchilla",
@@ -161,12 +164,17 @@ def test_prior_losses_are_plausible(card):
     low, high = (0.02, 50.0) if "broken" in card else (0.2, 6.0)
     if law.response == "n_transferred_tokens":
         low, high = 1e-3, 1e3
-    spans = [SPANS.get(name, (-3.5, 0.0, 3.5)) for name in law.inputs]
+    has_minimum = {"learning_rate", "batch_tokens"} if law.name == "learning-rate-batch" else set()
+    known = SPANS | dict.fromkeys(has_minimum, OFF_OPTIMUM)
+    spans = [known.get(name, (-3.5, 0.0, 3.5)) for name in law.inputs]
     for corner in itertools.product(*spans):
         inputs = dict(zip(law.inputs, corner, strict=True))
         # From one epoch to a hundred, where so many fit between the tokens and the least of them.
         for name, other in law.same_scale.items():
             inputs[name] = max(-3.5, inputs[other] - 0.66 * (inputs[name] + 3.5))
+        if has_minimum:
+            best = law.log_optimum(inputs, natural)
+            inputs |= {name: inputs[name] + best[name] for name in best}
         loss = law.formula(inputs, natural)
         # The one law that is not positive by construction leaves that to its priors.
         assert np.all(loss > 0) or law.name == "error-from-loss"
