@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench docs prior real-data calibration forecasts forecast-records speedup next-runs hyperparameters notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench docs prior real-data calibration forecasts forecast-records speedup next-runs hyperparameters laboratory notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,10 @@ next-runs: ## launch the runs that next_runs chooses, and others, for docs/next-
 hyperparameters: ## predict learning rates and batches of held-out settings in TABLES, for docs/hyperparameters.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.hyperparameters $(TABLES)
+
+laboratory: ## train the runs of the dataset `laboratory` that are missing, cheapest first; takes hours
+	@tools/venv.sh dev
+	@$(BIN)/python -m laboratory train
 
 notebooks: ## execute the notebooks in place
 	@tools/venv.sh dev

@@ -1,6 +1,7 @@
 """The training program of the dataset `laboratory`: exact counts, exact repeats, one row a run."""
 
 import json
+from dataclasses import fields
 from functools import partial
 
 import numpy as np
@@ -251,6 +252,72 @@ def test_a_table_made_on_other_texts_is_refused(tmp_path):
         Table(tmp_path).accept("prose", origin)
     with pytest.raises(ValueError, match="a is there already"):
         Table(tmp_path).add({"run": "a", "loss": 2.0}, [])
+
+
+def test_a_table_is_extended_by_one_process_at_a_time(tmp_path):
+    table, late = Table(tmp_path), Table(tmp_path)
+    with table.alone():
+        # Each has its own copy in memory, and would write it over what the other added.
+        with pytest.raises(RuntimeError, match="found another process that extends it"):
+            program.main(["--folder", str(tmp_path), "train", "--hours", "0"])
+        table.add({"run": "a", "loss": 2.0}, [{"run": "a", "n_steps": 1, "loss": 2.0}])
+    with late.alone():
+        late.add({"run": "b", "loss": 2.0}, [{"run": "b", "n_steps": 1, "loss": 2.0}])
+    assert Table(tmp_path).finished == {"a", "b"}
+
+
+def test_a_run_that_diverges_is_no_row_and_does_not_stop_the_sweep(tmp_path, capsys, monkeypatch):
+    file = tmp_path / "sweep.toml"
+    file.write_text(SWEEP, encoding="utf-8")
+
+    def diverging(setting, *texts):
+        if setting == TINY:
+            raise ArithmeticError(f"{setting.run}: found a loss of nan at step 3.")
+        return {"run": setting.run, "loss": 2.0}, [{"run": setting.run, "loss": 2.0}]
+
+    monkeypatch.setattr(program, "train", diverging)
+    command = ["--folder", str(tmp_path / "table"), "--sweep", str(file), "train"]
+    assert program.main(command) == 1
+    assert len(Table(tmp_path / "table").finished) == 4
+    assert f"{TINY.run}: found a loss of nan" in capsys.readouterr().out
+
+
+def test_wrong_requests_are_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"--design: found \['sizzes'\], expected some of \['batch'"
+    ):
+        program.main(["--folder", str(tmp_path), "train", "--design", "sizzes"])
+    with pytest.raises(ValueError, match="found no runs, expected those of `train`"):
+        program.main(["--folder", str(tmp_path), "rerun"])
+
+
+def test_the_table_that_ships_is_what_the_sweep_lists():
+    """No run is made up: each follows from its setting, and its loss is the end of its curve."""
+    table, sweep = Table(), Sweep.read()
+    listed = {setting.run: (setting, "+".join(names)) for setting, names in sweep.designs.items()}
+    curves = table.curves.groupby("run")
+    assert set(curves.groups) == table.finished
+    assert len(table.finished) == len(table.runs) > 100
+    for row in table.runs.to_dict("records"):
+        setting, design = listed[row["run"]]
+        assert row["design"] == design
+        stated = {**row, "corpus": row["family"]}
+        for field in fields(Setting):
+            assert field.type(stated[field.name]) == getattr(setting, field.name)
+        assert int(row["n_params"]) == setting.shape.n_params
+        assert int(row["n_params_nonembedding"]) == setting.shape.n_params_nonembedding
+        assert int(row["training_flop"]) == setting.training_flop
+        assert int(row["n_steps"]) == setting.n_steps
+        assert int(row["off_standard"]) == (not sweep.is_standard(setting))
+        curve = curves.get_group(row["run"])
+        assert len(curve) == len(CHECKPOINTS)
+        assert curve["loss"].iloc[-1] == row["loss"] == row[f"loss_{row['family']}"]
+        assert int(curve["n_tokens"].iloc[-1]) == setting.n_tokens
+    assert set(table.corpora) == set(table.runs["family"])
+    for origin in table.corpora.values():
+        assert origin["packages"]
+        assert origin["licences"]
+        assert origin["digest"].startswith("sha256:")
 
 
 def test_validation_sets_are_the_same_for_every_run():
