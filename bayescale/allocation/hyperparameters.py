@@ -67,14 +67,15 @@ def hyperparameters(
     log_n, log_d = (np.log(plans[name]) for name in ("n_params", "n_tokens"))
     if isinstance(source, HyperparameterRule):
         rows = [source.log_optimum(n, d) for n, d in zip(log_n, log_d, strict=True)]
-        return given.join(np.exp(pd.DataFrame(rows, index=given.index)))
+        values = [{name: float(np.exp(x)) for name, x in row.items()} for row in rows]
+        return given.join(pd.DataFrame(values, index=given.index))
     law, parameters = _tuned(source)
     at = {
         "n_params": xr.DataArray(log_n, dims="plan"),
         "n_tokens": xr.DataArray(log_d, dims="plan"),
     }
     best = law.log_optimum(at, parameters)
-    draws = np.exp(xr.Dataset({name: best[name] for name in PAIR}))
+    draws = xr.Dataset({name: np.exp(best[name]) for name in PAIR})
     return given.join(interval_columns(draws.assign_coords(plan=given.index), prob, "plan"))
 
 
