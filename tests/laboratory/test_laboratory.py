@@ -33,25 +33,25 @@ from laboratory.transformer import (  # noqa: E402
 )
 
 STEPS = 5
-TINY = Setting("prose", 8, 2, STEPS * 256, 256, 0.02)
+TINY = Setting("prose", 8, 1, STEPS * 256, 256, 0.02)
 SENTENCE = "It is a truth universally acknowledged, that every law has an exponent. "
 
 SWEEP = """
 [rule]
 rate = 0.02
-n_params = 3584
+n_params = 2816
 exponent = 0.5
 
 [[design]]
 name = "grid"
 corpora = ["prose", "code"]
-shapes = [[8, 2]]
+shapes = [[8, 1]]
 n_tokens = [1280, 2560]
 batch_tokens = [256]
 
 [[design]]
 name = "rates"
-shapes = [[8, 2]]
+shapes = [[8, 1]]
 n_tokens = [1280]
 batch_tokens = [256]
 rate_factors = [0.5, 1.0]
@@ -143,7 +143,7 @@ def test_loss_falls_and_a_repeat_is_the_same():
     assert [point["n_steps"] for point in curve] == sorted(
         {max(1, round(share * STEPS)) for share in CHECKPOINTS}
     )
-    other, _ = train(Setting("prose", 8, 2, TINY.n_tokens, 256, 0.02, seed=2), prose)
+    other, _ = train(Setting("prose", 8, 1, TINY.n_tokens, 256, 0.02, seed=2), prose)
     assert other["loss"] != row["loss"]
 
 
@@ -193,7 +193,7 @@ def test_a_sweep_lists_each_run_once_and_cheapest_first(tmp_path):
     sweep = Sweep.read(file)
     assert len(sweep.settings) == 5
     assert [s.n_tokens for s in sweep.settings] == [1280, 1280, 1280, 2560, 2560]
-    shared = Setting("prose", 8, 2, 1280, 256, 0.02)
+    shared = Setting("prose", 8, 1, 1280, 256, 0.02)
     assert sweep.designs[shared] == ("grid", "rates")
     assert Rule(0.02, 2816, 0.5)(Shape(16, 1), 2.0) == pytest.approx(
         0.04 * (7 / 2.75) ** -0.5, 1e-3
