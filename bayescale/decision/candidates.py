@@ -1,7 +1,7 @@
 """Candidates: comparison of plans by cost, predicted loss and regret."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -107,6 +107,16 @@ class Candidates:
     regrets: Regrets
     cluster: Cluster | None = None
     serving: Serving | None = None
+
+    def without(self, name: str) -> "Candidates":
+        """Return the plans but one."""
+        kept = [place for place, other in enumerate(self.plans) if other != name]
+        return replace(
+            self,
+            plans={other: plan for other, plan in self.plans.items() if other != name},
+            loss=self.loss.isel(plan=kept),
+            loss_run=self.loss_run.isel(plan=kept),
+        )
 
     @property
     def text(self) -> Text:

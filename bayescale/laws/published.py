@@ -40,6 +40,11 @@ class Constants:
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
 
     @property
+    def paper(self) -> str:
+        """Authors and year: ``Hoffmann et al. 2022``."""
+        return self.source.split(",")[0]
+
+    @property
     def response(self) -> str:
         """The quantity that the law predicts."""
         return law(self.law).response
@@ -85,6 +90,11 @@ class EmpiricalFrontier:
     counting: str
     unit: float = PF_DAY
     loss: tuple[float, float] | None = None
+
+    @property
+    def paper(self) -> str:
+        """Authors and year: ``Kaplan et al. 2020``."""
+        return self.source.split(",")[0]
 
     def at(
         self, *, compute: Amount | None = None, compute_min: Amount | None = None

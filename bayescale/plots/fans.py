@@ -56,12 +56,14 @@ def tokens_per_param(
     def published_ratios(name: str) -> tuple[str, np.ndarray] | None:
         constants = published(name)
         if not isinstance(constants, EmpiricalFrontier):
-            return name, fan_of("tokens_per_param", constants, grid, cost=cost)[2]
+            return constants.paper, fan_of("tokens_per_param", constants, grid, cost=cost)[2]
         if not {"n_params", "n_tokens"} <= set(constants.coefficients) or not is_training(cost):
             return None
         at = [constants.at(**{constants.variable: float(c)}) for c in grid]
-        label = f"{name} (in C_min)" if constants.variable == "compute_min" else name
-        return label, np.array([row["n_tokens"] / row["n_params"] for row in at])
+        in_c_min = " (in C_min)" if constants.variable == "compute_min" else ""
+        return constants.paper + in_c_min, np.array(
+            [row["n_tokens"] / row["n_params"] for row in at]
+        )
 
     draw_fan(
         ax,

@@ -62,9 +62,9 @@ def optimal_size(
             if "n_params" not in constants.coefficients or not is_training(cost):
                 return None
             sizes = [constants.at(**{constants.variable: float(c)})["n_params"] for c in grid]
-            label = f"{name} (in C_min)" if constants.variable == "compute_min" else name
-            return label, np.array(sizes)
-        return name, fan_of("n_opt", constants, grid, cost=cost)[2]
+            in_c_min = " (in C_min)" if constants.variable == "compute_min" else ""
+            return constants.paper + in_c_min, np.array(sizes)
+        return constants.paper, fan_of("n_opt", constants, grid, cost=cost)[2]
 
     draw_fan(ax, quantiles, grid, marked, "N_opt", [published_sizes(name) for name in overlays])
     finish(ax, count_axis, "compute-optimal parameters N_opt", cost)

@@ -1,12 +1,13 @@
 """The answers on the first page: the plan of each budget, its intervals and expected regret."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bayescale import plots
 from bayescale.allocation.allocate import TEXT_COLUMNS, Allocation
 from bayescale.costs import Cluster
 from bayescale.decision.candidates import OPTIMAL, candidates_of
@@ -15,7 +16,7 @@ from bayescale.decision.result import WITHIN, Decision
 from bayescale.errors import AmountError
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.summary import tail_quantiles
-from bayescale.reports.blocks import Answer, Table, table_of
+from bayescale.reports.blocks import Answer, Picture, Table, table_of
 from bayescale.units import format_count, format_number, format_share
 
 DRAWS = 2000
@@ -24,6 +25,11 @@ precision at which they are printed, and few enough for a frontier of each draw.
 
 RECOMMENDED = "recommended here"
 _LEAST = "least expected regret"
+_ONE = 0.05
+"""Difference in ln N below which the recommended plan and that of least expected regret are one."""
+_SIZES = {"half the size": 0.5, "twice the size": 2.0}
+"""The plans that the recommended one is compared with, unless others are given."""
+
 _STYLES = dict(TEXT_COLUMNS.values())
 """Formatter of each quantity of a plan."""
 
@@ -48,12 +54,36 @@ class PlanComparison:
         """Probability that the regret of the plan is at most each share of the budget."""
         return {share: float((self.regret <= share).mean()) for share in WITHIN}
 
+    @property
+    def is_one(self) -> bool:
+        """Whether the recommended plan is, in effect, that of least expected regret."""
+        plans = self.decision.candidates.plans
+        return abs(np.log(plans[RECOMMENDED][0] / plans[OPTIMAL][0])) < _ONE
+
+    @property
+    def shown(self) -> Decision:
+        """The decision for a figure, in which two plans that are one are marked once."""
+        if not self.is_one:
+            return self.decision
+        return replace(self.decision, candidates=self.decision.candidates.without(RECOMMENDED))
+
+    def cost_of_error(self) -> list[tuple[str, str]]:
+        """Return the expected regret of each plan but the recommended one, as text."""
+        table = self.decision.table().drop(index=[RECOMMENDED, OPTIMAL])
+        return [
+            (f"with {name}" if name in _SIZES else str(name), _percent(float(row["regret"])))
+            for name, row in table.iterrows()
+            if not row["note"]
+        ]
+
     def alternatives(self, budget: str) -> Table:
         """Return the comparison of plans as a table."""
         names = {OPTIMAL: _LEAST}
         decision = self.decision
+        if self.is_one:
+            decision = replace(decision, candidates=decision.candidates.without(OPTIMAL))
         # First the plan that the page recommends, then the one that minimises expected regret.
-        order = [RECOMMENDED, OPTIMAL]
+        order = [RECOMMENDED] if self.is_one else [RECOMMENDED, OPTIMAL]
         order += [name for name in decision.candidates.plans if name not in order]
 
         def arranged(table: pd.DataFrame) -> pd.DataFrame:
@@ -104,7 +134,7 @@ def compare_plans(
 
 def _others(plan: Allocation, budget: float, size: float) -> dict[str, tuple[float, float]]:
     """Return the plans of half and twice the size that the same budget affords."""
-    sizes = {"half the size": 0.5 * size, "twice the size": 2.0 * size}
+    sizes = {name: factor * size for name, factor in _SIZES.items()}
     tokens = {name: float(plan.cost.tokens_for(budget, n)) for name, n in sizes.items()}
     return {name: (sizes[name], d) for name, d in tokens.items() if d >= 1.0}
 
@@ -139,9 +169,9 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
         ),
         (
             "expected regret",
-            f"{format_number(100 * regret, 2)} % of the budget, "
-            f"{plan.text_budget(regret * float(plan.compute[place]))}",
+            f"{_percent(regret)}, {plan.text_budget(regret * float(plan.compute[place]))}",
         ),
+        *compared.cost_of_error(),
         ("against the largest run", far),
     )
     return Answer(
@@ -160,8 +190,18 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
             ),
         ),
         rows=rows,
+        picture=Picture(
+            caption=f"What a size costs at {budget}: the share of the budget that is lost",
+            description="The share of the budget that is lost against parameters: expected, with a "
+            "band up to a high quantile; sizes near the best are shaded and plans marked by name.",
+            draw=lambda figure: plots.regret(compared.shown, figure.subplots()),
+        ),
         record=_record(plan, place, ends, compared, regret),
     )
+
+
+def _percent(regret: float) -> str:
+    return f"{format_number(100 * regret, 2)} % of the budget"
 
 
 def _times(factor: float) -> str:

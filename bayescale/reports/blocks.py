@@ -70,19 +70,32 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The answer for one budget: the question, the plan, its intervals and further facts."""
+    """The answer for one budget: the question, the plan, its intervals and further facts.
+
+    `picture` is the figure of the decision, if it is one.
+    """
 
     question: str
     plan: str
     intervals: Table
     rows: tuple[tuple[str, str], ...]
     record: Record
+    picture: Picture | None = None
 
 
 type CaveatKind = Literal["runs", "extrapolation", "design", "law", "data"]
 
 CAVEATS: tuple[CaveatKind, ...] = ("runs", "extrapolation", "design", "law", "data")
 """Kinds of caveats, the most severe first."""
+
+LEADS: Mapping[CaveatKind, str] = {
+    "runs": "Depends on the runs",
+    "extrapolation": "Extrapolation",
+    "design": "Design of the runs",
+    "law": "The law",
+    "data": "The data",
+}
+"""What a caveat of each kind begins with."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,11 @@ class Caveat:
 
     kind: CaveatKind
     sentence: str
+
+    @property
+    def lead(self) -> str:
+        """What the caveat is about, in a few words."""
+        return LEADS[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +144,8 @@ class Budgets:
 class Facts:
     """The content of a report.
 
-    `caveats` are in the order of `CAVEATS`. `budgets` is None for a law that does not split a
-    budget.
+    `caveats` are in the order of `CAVEATS`; `next_steps` are sentences. `budgets` is None for a
+    law that does not split a budget.
     """
 
     title: str
@@ -136,6 +154,7 @@ class Facts:
     status: str
     formula: str
     answers: tuple[Answer, ...]
+    next_steps: tuple[str, ...]
     caveats: tuple[Caveat, ...]
     budgets: Budgets | None
     sections: tuple[Section, ...] = field(default=())

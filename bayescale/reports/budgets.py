@@ -25,8 +25,8 @@ LABELS = {
     "n_opt": "parameters N",
     "d_opt": "tokens D",
     "tokens_per_param": "tokens per parameter",
-    "loss_plan": "loss of that plan",
-    "loss_run": "loss of one run of that plan",
+    "loss_plan": "loss of the plan",
+    "loss_run": "loss of a run",
 }
 
 

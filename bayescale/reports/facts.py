@@ -17,6 +17,7 @@ from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
 from bayescale.reports.figures import DRAWS, fit_figures, parameter_figures
 from bayescale.reports.forecasts import forecasts_of
+from bayescale.reports.next_steps import next_steps
 from bayescale.reports.sections import (
     allocation_section,
     alternatives_section,
@@ -85,6 +86,7 @@ def assemble_report(
         answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(compared))
         if plan
         else tuple(forecast.answer for forecast in forecasts),
+        next_steps=next_steps(fit, plan, compared, diagnostics, next_runs),
         caveats=tuple(
             [Caveat("runs", said) for found in (backtest, cuts) if found for said in found.caveats]
             + caveats_of(fit, plan, forecasts)

@@ -26,6 +26,7 @@ def record_of(facts: Facts) -> dict[str, Any]:
         "description": facts.description,
         "formula": facts.formula,
         "answers": [answer.record for answer in facts.answers],
+        "next_steps": list(facts.next_steps),
         "caveats": [caveat.sentence for caveat in facts.caveats],
         "budgets": facts.budgets.record if facts.budgets else None,
         "sections": {section.id: _section(section) for section in facts.sections},

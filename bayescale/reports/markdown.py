@@ -10,7 +10,8 @@ def markdown_of(facts: Facts) -> str:
     """Return the report as GitHub-flavoured Markdown; a failure precedes the title."""
     status = f"**Diagnostics: {facts.light}.** {escaped(facts.status)}"
     title = f"# {escaped(facts.title)}"
-    parts = [status, title] if facts.light == "red" else [title, status]
+    failed = facts.light == "red"
+    parts = [status, title] if failed else [title]
     parts.append(escaped(facts.description))
     for answer in facts.answers:
         parts += [
@@ -19,7 +20,10 @@ def markdown_of(facts: Facts) -> str:
             _table(answer.intervals),
             _pairs(answer.rows),
         ]
-    parts += ["## Read this with the answer", _points([c.sentence for c in facts.caveats])]
+    if facts.next_steps:
+        parts += ["## What to do next", _points(facts.next_steps)]
+    parts += ["## How far to trust this"] + ([] if failed else [status])
+    parts.append(_points([f"{c.lead}: {c.sentence}" for c in facts.caveats]))
     if facts.budgets is not None:
         parts += ["## Other budgets", _table(facts.budgets.table)]
     for section in facts.sections:

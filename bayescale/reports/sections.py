@@ -25,18 +25,8 @@ from bayescale.validation.result import Comparison
 
 
 def allocation_section(some: Fit, plan: Allocation, prob: float) -> Section:
-    """Return N, D and the losses over budgets, and the distance of budgets from the runs."""
+    """Return N, D and the losses over budgets."""
     share = format_share(prob)
-    factors = plan.extrapolation
-    times = pd.DataFrame(
-        {
-            {"n_params": "parameters", "n_tokens": "tokens"}.get(str(name), str(name)): [
-                f"{format_number(float(x), 2)}x" for x in column
-            ]
-            for name, column in factors.items()
-        },
-        index=pd.Index([plan.text_budget(c) for c in plan.compute], name="budget"),
-    )
     return Section(
         "allocation",
         "Allocation over budgets",
@@ -46,32 +36,20 @@ def allocation_section(some: Fit, plan: Allocation, prob: float) -> Section:
                 f"Median and {share} equal-tailed interval",
                 interval_columns(plan.draws, prob, "compute"),
             ),
-            table_of(
-                times,
-                "How many times the largest run each recommended plan is",
-                factors.rename_axis("budget"),
-            ),
             *allocation_figures(some, plan, prob),
         ),
     )
 
 
 def alternatives_section(plan: Allocation, compared: Sequence[PlanComparison]) -> Section:
-    """Return the comparison of the recommended plan with others, and regret against size."""
-    blocks: list[Table | Points | Picture] = []
+    """Return the comparison of the recommended plan with others, and the sizes near the best."""
+    blocks: list[Table | Points] = []
     for budget, each in zip(plan.compute, compared, strict=True):
-        text, decision = plan.text_budget(float(budget)), each.decision
+        text = plan.text_budget(float(budget))
         blocks += [
             each.alternatives(text),
             # The plan and its loss are on the first page, for the recommended plan.
-            Points(decision.sentences_on_sizes, f"Sizes for {text}"),
-            Picture(
-                caption=f"Regret against size at {text}",
-                description="The share of the budget that is lost against parameters: expected, "
-                "with a band up to a high quantile; sizes near the best are shaded and plans "
-                "marked by name.",
-                draw=on_axes(lambda ax, decision=decision: plots.regret(decision, ax)),  # type: ignore[misc]
-            ),
+            Points(each.decision.sentences_on_sizes, f"Sizes for {text}"),
         ]
     return Section("alternatives", "Alternatives", tuple(blocks))
 

@@ -51,8 +51,8 @@ def test_frontier(fit):
 def test_optimal_size(fit):
     ax = bs.plots.optimal_size(fit, BUDGETS)
     found = labels(ax)
-    assert {"90 % of N_opt", "50 % of N_opt", "hoffmann2022-tex"} <= set(found)
-    assert "kaplan2020-frontier (in C_min)" in found
+    assert {"90 % of N_opt", "50 % of N_opt", "Hoffmann et al. 2022"} <= set(found)
+    assert "Kaplan et al. 2020 (in C_min)" in found
     alone = bs.plots.optimal_size(fit, overlays=())
     assert not any("2022" in label for label in labels(alone))
 
@@ -60,7 +60,7 @@ def test_optimal_size(fit):
 def test_tokens_per_param(fit):
     ax = bs.plots.tokens_per_param(fit, BUDGETS)
     found = labels(ax)
-    assert {"90 % of D_opt/N_opt", "hoffmann2022-tex", "kaplan2020-frontier (in C_min)"} <= set(
+    assert {"90 % of D_opt/N_opt", "Hoffmann et al. 2022", "Kaplan et al. 2020 (in C_min)"} <= set(
         found
     )
     marked = ax.lines[-1]

@@ -1,0 +1,73 @@
+"""What to do next: sentences that follow from the decision, its regret and its distance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bayescale.allocation.allocate import FAR, Allocation
+from bayescale.decision.result import WITHIN
+from bayescale.experiment_design.result import NextRuns
+from bayescale.posterior.diagnostics import Diagnostics
+from bayescale.posterior.fit import Fit
+from bayescale.reports.answers import PlanComparison
+from bayescale.units import format_count, format_number, format_share
+
+
+def next_steps(
+    fit: Fit,
+    plan: Allocation | None,
+    compared: Sequence[PlanComparison],
+    diagnostics: Diagnostics,
+    next_runs: NextRuns | None,
+) -> tuple[str, ...]:
+    """Return what a reader does with the answer; of several budgets, with the largest.
+
+    Parameters
+    ----------
+    fit, plan
+        The posterior, and its plans; none for a law that splits no budget.
+    compared
+        The comparison of the plan of each budget.
+    diagnostics
+        The checks of the answers.
+    next_runs
+        The chosen next runs, if any.
+    """
+    found = []
+    if not diagnostics.ok:
+        found.append(
+            "Do not act on these numbers. The failed checks above say what is wrong: mend the runs "
+            "or the model, and fit again."
+        )
+    if plan is None or not compared:
+        return tuple(found)
+    place = int(np.argmax(plan.compute))
+    budget, decision = float(plan.compute[place]), compared[place].decision
+    text = plan.text_budget(budget)
+    band = decision.bands.loc[WITHIN[-1]]
+    if np.isfinite(band["lower"]):
+        found.append(
+            f"At {text} any size from {format_count(band['lower'])} to "
+            f"{format_count(band['upper'])} loses at most {format_share(WITHIN[-1])} of the "
+            f"budget, with at least {format_share(decision.prob)} probability: choose within "
+            "it by what else matters, such as memory and the price of serving."
+        )
+    if next_runs is not None:
+        found += next_runs.sentences
+    else:
+        worth = decision.evpi
+        found.append(
+            "To know the law exactly would save "
+            f"{format_number(100 * float(worth['share']), 2)} % of that budget on average "
+            f"({plan.text_budget(float(worth['amount']))}): further runs are worth no more than "
+            "that for this decision alone. The command next says which runs, and what they are "
+            "worth."
+        )
+    times = float(plan.extrapolation["compute"].iloc[place])
+    if times > FAR:
+        found.append(
+            f"{text} is {format_number(times, 2)} times the largest run. Before it is spent, test "
+            "the law by a run between the two; the command preregister seals what is predicted for "
+            "it."
+        )
+    return tuple(found)
