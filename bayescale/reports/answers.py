@@ -58,7 +58,7 @@ class PlanComparison:
     def is_one(self) -> bool:
         """Whether the recommended plan is, in effect, that of least expected regret."""
         plans = self.decision.candidates.plans
-        return abs(np.log(plans[RECOMMENDED][0] / plans[OPTIMAL][0])) < _ONE
+        return bool(abs(np.log(plans[RECOMMENDED][0] / plans[OPTIMAL][0])) < _ONE)
 
     @property
     def shown(self) -> Decision:

@@ -44,11 +44,11 @@ def next_steps(
     place = int(np.argmax(plan.compute))
     budget, decision = float(plan.compute[place]), compared[place].decision
     text = plan.text_budget(budget)
-    band = decision.bands.loc[WITHIN[-1]]
-    if np.isfinite(band["lower"]):
+    low, high = decision.bands[["lower", "upper"]].to_numpy()[-1]
+    if np.isfinite(low):
         found.append(
-            f"At {text} any size from {format_count(band['lower'])} to "
-            f"{format_count(band['upper'])} loses at most {format_share(WITHIN[-1])} of the "
+            f"At {text} any size from {format_count(low)} to "
+            f"{format_count(high)} loses at most {format_share(WITHIN[-1])} of the "
             f"budget, with at least {format_share(decision.prob)} probability: choose within "
             "it by what else matters, such as memory and the price of serving."
         )
