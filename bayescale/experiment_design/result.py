@@ -128,9 +128,11 @@ class NextRuns(Result):
             times = ""
             if unit == "FLOP":
                 ratio = format_number(saving / self.compute, 2)
-                times = f", {ratio} times the cost of the runs"
-                if saving < self.compute:
-                    times += ": for this decision alone they are not worth their cost"
+                times = (
+                    f", {ratio} times the cost of the runs"
+                    if saving >= self.compute
+                    else ", less than the cost of the runs: for this decision, not worth running"
+                )
             found.append(
                 f"At that budget the reduction saves {format_budget(saving, unit)}{price}{times}."
             )

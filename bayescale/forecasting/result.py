@@ -103,9 +103,9 @@ class Forecast(Result):
         found = [
             "No fit can foresee a break. At the rate at which they came on public curves, one lies "
             f"between the data and the farthest amount with probability {far:.2f}, and the "
-            "intervals are wider for it. On public curves, 90 % intervals still held fewer later "
-            "points than that, and far fewer where the training schedule decayed "
-            "(docs/forecasts.md)."
+            "intervals are wider for it. Averaged over kinds of public curves, 90 % intervals held "
+            "fewer later points than that: far fewer where the learning rate decayed or data "
+            "repeated (docs/forecasts.md)."
         ]
         if self.rising:
             named = ", ".join(self.rising[:5]) + ("..." if len(self.rising) > 5 else "")

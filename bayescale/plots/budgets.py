@@ -17,6 +17,7 @@ from bayescale.plots.style import (
     ORANGE,
     PURPLE,
     compute_axis,
+    legend_above,
     log_grid,
     new_axes,
     tidy,
@@ -118,5 +119,5 @@ def finish(ax: Axes, style: Callable[[Axis], None], what: str, cost: Cost) -> No
     style(ax.yaxis)
     ax.set_xlabel(f"{'training compute C' if is_training(cost) else cost.name} ({cost.unit})")
     ax.set_ylabel(what)
-    ax.legend(fontsize=8)
+    legend_above(ax)
     tidy(ax)

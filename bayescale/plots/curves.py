@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from bayescale.errors import UnsuitableLawError
 from bayescale.plots.residuals import label_axis
-from bayescale.plots.style import BLUE, GREY, log_grid, loss_axis, new_axes, tidy
+from bayescale.plots.style import BLUE, GREY, legend_above, log_grid, loss_axis, new_axes, tidy
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import predict
 from bayescale.posterior.summary import quantiles
@@ -65,6 +65,6 @@ def curve(fit: Fit, prob: float = 0.9, ax: Axes | None = None) -> Axes:
         loss_axis(ax.yaxis)
     unit = fit.runs.loss_unit if response == "loss" else fit.law.response_unit
     ax.set_ylabel(f"{response} ({unit})" if unit else response)
-    ax.legend(fontsize=8)
+    legend_above(ax)
     tidy(ax)
     return ax

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
-from bayescale.plots.style import BLUE, GREY, ORANGE, count_axis, new_axes, tidy
+from bayescale.plots.style import BLUE, GREY, ORANGE, count_axis, legend_above, new_axes, tidy
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.units import format_compute, format_count, format_scientific, format_share
 
@@ -70,6 +70,6 @@ def expanding_window(
     ax.set_xticks(place, labels)
     ax.set_xlim(-0.5, len(table) - 0.5)
     ax.set_xlabel(f"runs that are fitted, by {found.scale}")
-    ax.legend(fontsize=8)
+    legend_above(ax)
     tidy(ax)
     return ax

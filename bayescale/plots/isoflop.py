@@ -12,7 +12,17 @@ from bayescale.costs import Cost, six_nd
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.laws.optimum import Split
 from bayescale.plots.budgets import spent_on_runs
-from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, count_axis, new_axes, tidy
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    count_axis,
+    legend_above,
+    new_axes,
+    tidy,
+)
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_compute, format_share
@@ -100,11 +110,8 @@ def isoflop(
     ax.set_xlabel("parameters N")
     ax.set_ylabel(f"loss ({runs.loss_unit})")
     share = format_share(prob)
-    ax.legend(
-        title=f"budget; {share} bands,\nbar: {share} and density of N_opt",
-        title_fontsize=8,
-        fontsize=8,
-    )
+    title = f"budget; {share} bands; bar: {share} and density of N_opt"
+    legend_above(ax, 4, title=title, title_fontsize=8, handlelength=1.2, columnspacing=1.2)
     tidy(ax)
     return ax
 

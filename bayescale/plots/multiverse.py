@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayescale._seeds import Stream, generator
-from bayescale.plots.style import BLUE, GREY, ORANGE, new_axes, tidy
+from bayescale.plots.style import BLUE, GREY, ORANGE, legend_above, new_axes, tidy
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.units import format_compute
 
@@ -47,6 +47,6 @@ def multiverse(found: Multiverse, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(
         f"shift of ln N_opt at {format_compute(found.compute)}, in posterior sd of the reference"
     )
-    ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    legend_above(ax)
     tidy(ax)
     return ax

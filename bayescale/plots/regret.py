@@ -5,7 +5,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from bayescale.decision.result import Decision
-from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, count_axis, new_axes, tidy
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    count_axis,
+    legend_above,
+    new_axes,
+    tidy,
+)
 from bayescale.units import format_budget, format_number, format_share
 
 _EDGE = 0.2
@@ -98,6 +107,6 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     ax.minorticks_off()
     ax.set_xlabel(f"parameters, at {format_budget(decision.budget, decision.cost.unit)}")
     ax.set_ylabel("regret, as a share of the budget")
-    ax.legend(fontsize=8, loc="upper center")
+    legend_above(ax)
     tidy(ax)
     return ax

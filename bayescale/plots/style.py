@@ -1,6 +1,7 @@
 """Shared style of figures: a colour-blind safe palette, readable ticks and new Axes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,6 +28,18 @@ def tidy(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.set_axisbelow(True)
+
+
+def legend_above(ax: Axes, columns: int = 2, **options: Any) -> None:
+    """Put the legend above the Axes, where it covers no curve."""
+    ax.legend(
+        fontsize=8,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=columns,
+        frameon=False,
+        **options,
+    )
 
 
 def count_axis(axis: Axis) -> None:

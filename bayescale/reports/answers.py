@@ -68,13 +68,12 @@ class PlanComparison:
         return replace(self.decision, candidates=self.decision.candidates.without(RECOMMENDED))
 
     def cost_of_error(self) -> list[tuple[str, str]]:
-        """Return the expected regret of each plan but the recommended one, as text."""
-        table = self.decision.table().drop(index=[RECOMMENDED, OPTIMAL])
-        return [
-            (f"with {name}" if name in _SIZES else str(name), _percent(float(row["regret"])))
-            for name, row in table.iterrows()
-            if not row["note"]
-        ]
+        """Return the expected regret of half and twice the size, where they are compared, as text.
+
+        The plans of a user may cost more or less than the budget, which regret alone does not show.
+        """
+        regret = self.decision.table()["regret"]
+        return [(f"regret of {name}", _percent(regret[name])) for name in _SIZES if name in regret]
 
     def alternatives(self, budget: str) -> Table:
         """Return the comparison of plans as a table."""

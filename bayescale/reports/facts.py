@@ -86,7 +86,7 @@ def assemble_report(
         answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(compared))
         if plan
         else tuple(forecast.answer for forecast in forecasts),
-        next_steps=next_steps(fit, plan, compared, diagnostics, next_runs),
+        next_steps=next_steps(plan, compared, diagnostics, next_runs),
         caveats=tuple(
             [Caveat("runs", said) for found in (backtest, cuts) if found for said in found.caveats]
             + caveats_of(fit, plan, forecasts)

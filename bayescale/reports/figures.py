@@ -88,7 +88,10 @@ def fit_figures(fit: Fit, some: Fit, plan: Allocation | None, prob: float) -> tu
         inputs = " and ".join(fit.columns.values())
         found.append(
             Picture(
-                caption="Where the law misses its runs",
+                caption="Where the law misses its runs: red, the loss is higher than the law says; "
+                "blue, lower"
+                if len(fit.columns) == 2
+                else "Where the law misses its runs: the share by which each lies above or below",
                 description=f"A map over {inputs} of the runs, each coloured by the share by which "
                 f"its {fit.response} lies above the law, in red, or below it, in blue."
                 if len(fit.columns) == 2
@@ -121,7 +124,8 @@ def parameter_figures(fit: Fit, prob: float) -> tuple[Picture, ...]:
         said = "; ".join(f"{one} against {other}" for one, other in pairs)
         found.append(
             Picture(
-                caption="Pairs of parameters, draw by draw",
+                caption="Pairs of parameters, draw by draw. Where a correlation is near 1 or -1, "
+                "the runs determine a combination of the two better than each alone",
                 description=f"Clouds of posterior draws with their correlations: {said}.",
                 draw=lambda figure: plots.pairs(
                     fit, pairs, figure.subplots(1, len(pairs), squeeze=False)

@@ -8,13 +8,11 @@ from bayescale.allocation.allocate import FAR, Allocation
 from bayescale.decision.result import WITHIN
 from bayescale.experiment_design.result import NextRuns
 from bayescale.posterior.diagnostics import Diagnostics
-from bayescale.posterior.fit import Fit
 from bayescale.reports.answers import PlanComparison
 from bayescale.units import format_count, format_number, format_share
 
 
 def next_steps(
-    fit: Fit,
     plan: Allocation | None,
     compared: Sequence[PlanComparison],
     diagnostics: Diagnostics,
@@ -24,8 +22,8 @@ def next_steps(
 
     Parameters
     ----------
-    fit, plan
-        The posterior, and its plans; none for a law that splits no budget.
+    plan
+        The plans; none for a law that splits no budget.
     compared
         The comparison of the plan of each budget.
     diagnostics
@@ -33,14 +31,14 @@ def next_steps(
     next_runs
         The chosen next runs, if any.
     """
-    found = []
     if not diagnostics.ok:
-        found.append(
-            "Do not act on these numbers. The failed checks above say what is wrong: mend the runs "
-            "or the model, and fit again."
+        return (
+            "Do not act on these numbers. The failed checks above say what is wrong: change the "
+            "runs or the model, and fit again.",
         )
-    if plan is None or not compared:
-        return tuple(found)
+    if plan is None:
+        return ()
+    found: list[str] = []
     place = int(np.argmax(plan.compute))
     budget, decision = float(plan.compute[place]), compared[place].decision
     text = plan.text_budget(budget)
@@ -60,14 +58,14 @@ def next_steps(
             "To know the law exactly would save "
             f"{format_number(100 * float(worth['share']), 2)} % of that budget on average "
             f"({plan.text_budget(float(worth['amount']))}): further runs are worth no more than "
-            "that for this decision alone. The command next says which runs, and what they are "
-            "worth."
+            'that for this decision alone. "bayescale next" says which runs, and what they would '
+            "save."
         )
     times = float(plan.extrapolation["compute"].iloc[place])
     if times > FAR:
         found.append(
             f"{text} is {format_number(times, 2)} times the largest run. Before it is spent, test "
-            "the law by a run between the two; the command preregister seals what is predicted for "
-            "it."
+            'the law with a run between the two; "bayescale preregister" records what is '
+            "predicted for it."
         )
     return tuple(found)

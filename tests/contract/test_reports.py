@@ -110,6 +110,7 @@ def test_a_report_in_every_form(facts_of, name, of):
     assert all(cell.strip() for cell in page.cells) or facts.budgets
     assert all(picture["alt"] and picture["src"] for picture in page.images)
     pictures = [b for section in facts.sections for b in section.blocks if isinstance(b, Picture)]
+    pictures += [answer.picture for answer in facts.answers if answer.picture]
     # The formula as well, unless a user's own law is not TeX.
     assert len(page.images) in (len(pictures), len(pictures) + 1)
     text = writing.FORMS[".md"](facts)

@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 import bayescale as bs
 from bayescale.units import format_compute, format_count, format_number
 
-BUDGETS = ["1e21", "5.76e23"]
-PHONE, DESKTOP = (360, 740), (1280, 800)
+BUDGETS = ["1e21", "5.76e23", "1e25"]
+PHONE, DESKTOP, WIDE = (360, 740), (1280, 800), (1920, 1080)
 SCHEMES = ("light", "dark")
 EVIL = '</script><script>document.title="broken"</script><img src=x onerror=alert(1)>'
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -81,7 +81,7 @@ def quiet(watched: Watched, path: Path) -> bool:
     return watched.said == [] and outside == [path.as_uri()]
 
 
-@pytest.mark.parametrize("size", [PHONE, DESKTOP])
+@pytest.mark.parametrize("size", [PHONE, DESKTOP, WIDE])
 def test_the_page_is_shown_whole_and_asks_for_nothing(show, report, size):
     seen = show(report, size)
     page = seen.page
@@ -94,8 +94,10 @@ def test_the_page_is_shown_whole_and_asks_for_nothing(show, report, size):
     # The answer to the first budget is whole on the first screen.
     box = page.locator(".answer").first.bounding_box()
     assert box["y"] > 0 and box["y"] + box["height"] < size[1]
+    page.locator("summary").click()
     cut = page.evaluate(
-        "[...document.querySelectorAll('.answer .scroll')].filter((e) => e.scrollWidth > e.clientWidth)"
+        "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth)"
+        ".map((e) => e.getAttribute('aria-label'))"
     )
     assert cut == []
 

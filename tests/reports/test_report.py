@@ -140,7 +140,7 @@ def test_the_answer_comes_first(page, plan):
         "With 1e21 FLOP, train",
         "within 1 % of the best",
         "within 5 % of the best",
-        "with half the size",
+        "regret of half the size",
         "With 5.76e23 FLOP, train",
         "What to do next",
         "How far to trust this",
