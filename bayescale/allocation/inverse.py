@@ -40,6 +40,9 @@ _INFEASIBLE = 1e4
 _STEP = 1e-4
 """Step in ln N of finite differences."""
 
+_ROUNDING = 1e-12
+"""Difference of log losses that is rounding."""
+
 
 @dataclass(frozen=True)
 class Inverse:
@@ -139,7 +142,7 @@ class Inverse:
             log_n, log_d = self.law.least(log_loss)
             of_law = np.log(self.cost(np.exp(log_n), np.exp(log_d)))
             centre = np.nanmedian(of_law) if np.isfinite(of_law).any() else np.nan
-            return self.on_frontier(log_loss, np.exp(centre + _FRONTIER))[:2]
+            return self.on_frontier(log_loss, np.exp(centre + _FRONTIER))
         limits = self.limits
         most_tokens = np.log(limits.most_tokens or np.inf)
         least_tokens = np.log(float(limits.min_tokens or 1.0))
@@ -176,10 +179,8 @@ class Inverse:
         log_n = np.where(reached, log_n, np.nan)
         return log_n, np.maximum(self.tokens(log_n, log_loss, self.draw), least_tokens)
 
-    def on_frontier(
-        self, log_loss: Array, budgets: Array
-    ) -> tuple[Array, Array, NDArray[np.bool_]]:
-        """Return the result of `least`, by tabulating the frontier, and which losses are reached.
+    def on_frontier(self, log_loss: Array, budgets: Array) -> tuple[Array, Array]:
+        """Return the result of `least`, by tabulating the frontier.
 
         Parameters
         ----------
@@ -191,15 +192,13 @@ class Inverse:
         Returns
         -------
         log_n, log_d
-            Size and tokens of minimum cost; NaN if the loss is not reached, or by the least
-            budget already, or if the frontier of the draw is not defined there.
-        reached
-            False if the largest budget does not reach the loss.
+            Size and tokens of minimum cost. Where the largest budget does not reach the loss the
+            size is infinite; where the least one reaches it already, minus infinity. Tokens are
+            NaN there, and both are where the frontier of the draw is not defined.
         """
         budgets = budgets[Spending.reach(self.cost, budgets, self.limits)]
         if not len(budgets):
-            nothing = np.full_like(log_loss, np.nan)
-            return nothing, nothing, np.zeros(log_loss.shape, dtype=bool)
+            return np.full_like(log_loss, np.inf), np.full_like(log_loss, np.nan)
         spending = Spending(self.cost, budgets, self.limits)
         best = self.curve.optimum(spending, self.split.fixed).transpose("chain", "draw", "compute")
         sizes = best.to_numpy().reshape(-1, len(budgets))
@@ -211,7 +210,7 @@ class Inverse:
             ).reshape(sizes.shape)
         )
         # The first budget that reaches the loss, and the previous one.
-        enough = losses[self.draw] <= log_loss[:, None]
+        enough = losses[self.draw] <= log_loss[:, None] + _ROUNDING
         after = np.argmax(enough, axis=1)
         before = np.maximum(after - 1, 0)
         rows = self.draw
@@ -219,16 +218,16 @@ class Inverse:
         share = np.where(high > low, (high - log_loss) / (high - low), 1.0)
         near_n = sizes[rows, before] + share * (sizes[rows, after] - sizes[rows, before])
         near_d = tokens[rows, before] + share * (tokens[rows, after] - tokens[rows, before])
-        reached = enough.any(axis=1)
-        near_n = np.where(reached & (after > 0), near_n, np.nan)
+        beyond = np.where(enough.any(axis=1), np.where(after > 0, np.nan, -np.inf), np.inf)
+        near_n = np.where(np.isnan(beyond), near_n, np.nan)
 
         def short(log_d: Array, log_n: Array, log_l: Array, i: Array) -> Array:
             return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
 
         # The cost is flat in size near the frontier, so only the tokens are solved for exactly.
         log_d = _root(short, near_d, near_n, log_loss, self.draw)
-        undefined = np.isnan(losses[rows]).all(axis=1)
-        return near_n, log_d, reached | undefined
+        defined = ~np.isnan(losses[rows]).all(axis=1) & ~np.isnan(log_loss)
+        return np.where(defined & ~np.isnan(beyond), beyond, near_n), log_d
 
 
 def _root(function: Callable[..., Array], near: Array | None, *args: NDArray[Any]) -> Array:

@@ -18,7 +18,13 @@ from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.data.levels import column_of
-from bayescale.errors import CardError, UnknownNameError, UnsuitableLawError, did_you_mean
+from bayescale.errors import (
+    AmountError,
+    CardError,
+    UnknownNameError,
+    UnsuitableLawError,
+    did_you_mean,
+)
 from bayescale.laws.optimum import Split
 from bayescale.posterior.diagnostics import Diagnostics, diagnose_quantities, with_status
 from bayescale.posterior.fit import Fit
@@ -28,11 +34,14 @@ from bayescale.posterior.result import Result
 from bayescale.posterior.summary import flag_failure, tail_quantiles
 from bayescale.units import format_budget, format_number, format_share
 
-_REACH = 14.0
-"""Log ratio of budgets, a million, up to which a recipe is asked to reach a loss."""
+_REACH = np.log(1e6)
+"""Log of the largest speedup, and of its inverse, that is told from a larger one."""
 
 _STEP = 0.5
 """Step, in logs, of the budgets at which the frontier of a recipe is tabulated."""
+
+_SPENT = 0.999
+"""Share of a budget that a plan spends, up to rounding."""
 
 _SURE = 0.95
 """Probability from which one of two recipes is said to be the better one."""
@@ -49,8 +58,8 @@ class Speedup(Result):
     draws
         Draws of the speedup, with dims ``chain``, ``draw``, ``recipe``, ``compute``: the budget of
         the baseline over the least budget with which the recipe reaches the same loss. Zero in
-        draws in which a million times the budget does not reach it; NaN in draws in which either
-        has no optimum.
+        draws in which a million times the budget does not reach it, and a million in draws in
+        which a millionth does; NaN in draws in which either has no optimum.
     sources
         The posterior of each recipe, the baseline first.
     by
@@ -405,12 +414,13 @@ def speedup(
     CardError, UnknownNameError
         If the model does not group runs by `by`, or there is no such recipe.
     AmountError
-        If a budget cannot be read, or no plan within the limits is affordable.
+        If a budget cannot be read, or plans within the limits cannot spend it.
 
     Notes
     -----
     A recipe whose floor lies above the loss never reaches it. The speedup of such draws is zero,
-    so that they count in medians, intervals and P(better), and their share is stated.
+    so that they count in medians, intervals and P(better), and their share is stated. Speedups
+    beyond a million count as a million.
 
     In one fit, recipes share what their model shares: population, noise, the floor unless it is
     pooled by recipe, and the discrepancy. Runs of several recipes at one size and number of tokens
@@ -429,17 +439,23 @@ def speedup(
     if isinstance(source, Mapping):
         if by is not None:
             raise ValueError(f"by: found {by!r} with separate fits, expected a fit of all recipes.")
-        sources, by = {name: as_posterior(each) for name, each in source.items()}, ""
-        split = next(Split.of(each.law, fixed) for each in sources.values())
+        if len(source) < 2:
+            raise ValueError(
+                f"source: found {', '.join(map(str, source)) or 'nothing'}, expected two recipes "
+                "or more by name."
+            )
+        sources, by = {str(name): as_posterior(each) for name, each in source.items()}, ""
+        split, *_ = (Split.of(each.law, fixed) for each in sources.values())
     else:
         split = Split.of(as_posterior(source).law, fixed)
         sources, by = _levels(source, by)
-    chosen = [baseline, *(name for name in recipes or sources if name != baseline)]
-    for name in chosen:
+    asked = [recipes] if isinstance(recipes, str) else recipes or list(sources)
+    chosen = [baseline, *(name for name in asked if name != baseline)]
+    for i, name in enumerate(chosen):
         if name not in sources:
             raise UnknownNameError(
-                f"recipes: found {name!r}, expected one of {', '.join(sources)}."
-                f"{did_you_mean(name, sources)}"
+                f"{'recipes' if i else 'baseline'}: found {name!r}, expected one of "
+                f"{', '.join(sources)}.{did_you_mean(str(name), sources)}"
             )
     if len(chosen) < 2:
         raise ValueError(f"recipes: found {baseline!r} alone, expected another one to compare.")
@@ -515,6 +531,16 @@ def _frontier_loss(
     plan = optima(source, compute=budgets, cost=cost, fixed=fixed, limits=limits)
     log_n = plan.log_n
     log_d = log_n.copy(data=plan.spending.log_tokens(log_n.to_numpy()))
+    spent = cost(np.exp(log_n.to_numpy()), np.exp(log_d.to_numpy()))
+    # Limits on both size and tokens leave a part of a large budget unspent.
+    parts = np.moveaxis(spent, log_n.get_axis_num("compute"), 0)
+    for budget, part in zip(budgets, parts, strict=True):
+        if np.isfinite(part).any() and (most := float(np.nanmax(part))) < budget * _SPENT:
+            raise AmountError(
+                f"compute: found {format_budget(float(budget), cost.unit)}, of which plans within "
+                f"the limits ({limits}) spend {format_budget(most, cost.unit)}; expected a budget "
+                "that they can spend."
+            )
     curve = source.curve
     loss = curve.loss(Split.of(curve.law, fixed), log_n, log_d)
     return np.log(loss.transpose("chain", "draw", "compute").to_numpy()).reshape(-1, len(budgets))
@@ -542,7 +568,12 @@ def _log_needed(
     log_budgets
         The budgets of the baseline, about which the frontier is tabulated.
     """
-    table = np.exp(np.arange(log_budgets.min() - _REACH, log_budgets.max() + _REACH + _STEP, _STEP))
+    low, high = log_budgets.min() - _REACH, log_budgets.max() + _REACH
+    table = np.exp(np.linspace(low, high, round((high - low) / _STEP) + 1))
+    # The least plan within the limits may cost more than the smallest budget.
+    least = float(cost(float(limits.min_params or 1.0), float(limits.min_tokens or 1.0)))
+    least = max(least * (1.0 + 1e-6), float(table[0]))
+    table = np.append(least, table[table > least])
     found = np.full(log_loss.shape, np.nan)
     split, start = Split.of(source.law, fixed), 0
     chains = source.curve.pieces[0].shape[0]
@@ -561,11 +592,14 @@ def _log_needed(
             np.repeat(draw, log_loss.shape[1]),
         )
         with np.errstate(all="ignore"):
-            log_n, log_d, reached = solve.on_frontier(targets, table)
+            log_n, log_d = solve.on_frontier(targets, table)
             needed = np.log(cost(np.exp(log_n), np.exp(log_d)))
-        needed = np.where(np.isfinite(targets) & ~reached, np.inf, needed)
+        needed = np.where(log_n == -np.inf, np.log(least), needed)
+        needed = np.where(log_n == np.inf, np.inf, needed)
         found[mine] = needed.reshape(-1, log_loss.shape[1])
-    return found
+    # The same for a budget whichever others are asked for.
+    found = np.maximum(found, log_budgets - _REACH)
+    return np.where(found > log_budgets + _REACH, np.inf, found)
 
 
 def _named(diagnostics: Diagnostics, name: str) -> Diagnostics:

@@ -52,8 +52,10 @@ def speedup(found: Speedup, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes(ax)
     ranges = list(found.compute_of_runs.values())
-    low = min([found.compute.min(), *(first for first, _ in ranges)])
-    high = max([found.compute.max(), *(last for _, last in ranges)])
+    low, high = float(found.compute.min()), float(found.compute.max())
+    if not found.limits:  # which may not allow plans of the budgets of the runs
+        low = min([low, *(first for first, _ in ranges)])
+        high = max([high, *(last for _, last in ranges)])
     grid = log_grid(low, high, _POINTS) if high > low else found.compute
     if ranges:
         both = max(first for first, _ in ranges), min(last for _, last in ranges)
@@ -62,14 +64,14 @@ def speedup(found: Speedup, prob: float = 0.9, ax: Axes | None = None) -> Axes:
                 *both, color=GREY, alpha=0.10, linewidth=0, label="runs of all these recipes"
             )
     bands, marks = (source.numbers(prob) for source in (found.at(grid), found))
-    ends: list[float] = [1.0]
+    drawn: list[float] = [1.0]
     for i, recipe in enumerate(found.recipes):
         colour, rows = _COLOURS[i % len(_COLOURS)], bands.loc[recipe]
         lower, middle, upper = (
             rows[name].clip(_LEAST, _MOST).to_numpy()
             for name in ("speedup_lower", "speedup", "speedup_upper")
         )
-        ends += [*lower[np.isfinite(lower)], *upper[np.isfinite(upper)]]
+        drawn += [*lower[np.isfinite(lower)], *upper[np.isfinite(upper)]]
         label = recipe if found.is_point else f"{recipe}, median and {format_share(prob)} interval"
         ax.fill_between(grid, lower, upper, color=colour, alpha=0.2, linewidth=0)
         ax.plot(grid, middle, color=colour, linewidth=1.6, label=label)
@@ -78,7 +80,7 @@ def speedup(found: Speedup, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     ax.axhline(1.0, color="black", linewidth=1.0, linestyle="--")
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_ylim(min(ends) / 1.15, max(ends) * 1.15)
+    ax.set_ylim(min(drawn) / 1.15, max(drawn) * 1.15)
     compute_axis(ax.xaxis)
     ratio_axis(ax.yaxis, times=True)
     what = "training compute" if is_training(found.cost) else found.cost.name

@@ -101,8 +101,13 @@ def as_posterior(source: Source) -> Posterior:
     Raises
     ------
     UnsuitableLawError
-        If `source` is an empirical frontier.
+        If `source` is an empirical frontier, or no source.
     """
+    if not hasattr(source, "law") and not isinstance(source, EmpiricalFrontier):
+        raise UnsuitableLawError(
+            f"source: found {source!r}, expected a fit, an average of laws or published constants, "
+            "such as bayescale.published('hoffmann2022')."
+        )
     if isinstance(source, EmpiricalFrontier):
         spent = source.variable == "compute"
         raise UnsuitableLawError(

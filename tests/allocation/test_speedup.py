@@ -73,6 +73,37 @@ def test_a_loss_below_the_floor_of_a_recipe_has_a_speedup_of_zero():
     assert "out of reach" in str(found) and "in 100 % of the draws" in " ".join(found.caveats)
 
 
+def test_a_speedup_beyond_a_million_counts_as_a_million():
+    found = compared(efficient(1e5, 1e5), 1e24)
+    assert found.draws.to_numpy().ravel() == pytest.approx(1e6)
+    assert found.p_better.to_numpy() == 1.0 and found.undefined.to_numpy() == 0.0
+
+
+def test_a_speedup_does_not_depend_on_the_other_budgets_asked_for():
+    other = efficient(2.0, 2.0, floor=1.05)
+    together = compared(other).draws
+    alone = [compared(other, budget).draws for budget in BUDGETS]
+    assert together.to_numpy().ravel() == pytest.approx(np.ravel(alone), rel=1e-5)
+    fine = compared(efficient(1e-4, 1e-4), [1e20, 1e30]).draws.to_numpy().ravel()
+    assert fine.tolist() == [0.0, 0.0]  # A hundred million times as much, though 1e30 was asked.
+
+
+def test_at_the_least_plan_within_limits_both_recipes_cost_the_same():
+    least = bs.Limits(min_params="7B", min_tokens="1T")
+    found = compared(efficient(2.0, 2.0), 5e22, limits=least)
+    assert float(found.draws.squeeze()) == pytest.approx(5e22 / (6 * 7e9 * 1e12), rel=1e-5)
+    # The figure keeps to budgets that limits allow.
+    bs.plots.speedup(compared(efficient(2.0, 2.0), [5e22, 1e24], limits=least))
+
+
+def test_a_budget_that_limits_leave_unspent_is_refused():
+    small = bs.Limits(max_params="1B", max_tokens="1T")
+    same = compared(efficient(1.0, 1.0), 5.9e21, limits=small)
+    assert float(same.draws.squeeze()) == pytest.approx(1.0, rel=1e-5)
+    with pytest.raises(bs.AmountError, match="spend 6e21 FLOP"):
+        compared(efficient(2.0, 1.0), 1e24, limits=small)
+
+
 def test_limits_hold_for_both():
     other = efficient(2.0, 1.0)
     small = bs.Limits(max_params="1B")
@@ -138,7 +169,8 @@ def test_every_draw_of_an_average_is_asked_of_its_own_law():
 @pytest.mark.parametrize(
     ("asked", "error", "said"),
     [
-        ({"baseline": "c5"}, bs.UnknownNameError, "found 'c5', expected one of c4, pile, web"),
+        ({"baseline": "c5"}, bs.UnknownNameError, "baseline: found 'c5', expected one of c4, pile"),
+        ({"recipes": "pille"}, bs.UnknownNameError, "recipes: found 'pille'"),
         ({"recipes": ["pille"]}, bs.UnknownNameError, "Did you mean 'pile'"),
         ({"recipes": ["c4"]}, ValueError, "found 'c4' alone"),
         ({"by": "optimizer"}, bs.CardError, "found 'optimizer'"),
@@ -160,5 +192,9 @@ def test_a_fit_without_recipes_is_refused():
         bs.speedup(fit_of_card("chinchilla"), baseline="c4", compute=1e22)
     with pytest.raises(bs.UnsuitableLawError, match="several sources by name"):
         bs.speedup(BASE, baseline="c4", compute=1e22)
+    with pytest.raises(bs.UnsuitableLawError, match="found 'gpt', expected a fit"):
+        bs.speedup({"base": BASE, "gpt": "gpt"}, baseline="base", compute=1e22)
+    with pytest.raises(ValueError, match="source: found nothing, expected two recipes"):
+        bs.speedup({}, baseline="base", compute=1e22)
     with pytest.raises(ValueError, match="by: found 'family' with separate fits"):
         compared(BASE, by="family")
