@@ -71,6 +71,9 @@ def check_allocate(fit: bs.Fit) -> None:
 
 
 def check_needed(fit: bs.Fit) -> None:
+    if not fit.law.splits_compute:
+        check_required_input(fit)
+        return
     fixed = fixed_inputs(fit)
     size = float(np.median(fit.inputs["n_params"])) if "n_params" in fit.inputs else 1e9
     found = bs.requirements(fit, n_params=size, fixed=fixed)
@@ -80,6 +83,17 @@ def check_needed(fit: bs.Fit) -> None:
     log_n = float(np.log(back.draws["n_params"].median()))
     assert log_n == pytest.approx(np.log(size), abs=0.3)
     assert str(found) and not found.table().empty
+
+
+def check_required_input(fit: bs.Fit) -> None:
+    """Of the response at the centre, which the law reaches there."""
+    centre = centre_of(fit)
+    target = float(bs.predict(fit, **centre)["loss"].median())
+    column, *others = centre
+    found = bs.requirements(fit, loss=target, fixed={name: centre[name] for name in others})
+    amount = float(found.draws[column].median())
+    assert np.log(amount) == pytest.approx(np.log(centre[column]), abs=0.3)
+    assert str(found) and found._repr_html_() and not found.table().empty
 
 
 def check_decide(fit: bs.Fit) -> None:
@@ -186,7 +200,7 @@ VERBS: dict[str, Callable[[bs.Fit], None]] = {
     "tables": check_tables,
     "forecasts": check_forecasts,
 }
-OF_PLANS = {"allocate", "needed", "decide", "speedup", "next_runs"}
+OF_PLANS = {"allocate", "decide", "speedup", "next_runs"}
 """Verbs that split a budget, and are refused of laws that do not."""
 
 
