@@ -12,7 +12,8 @@ from bayescale.laws.tuning import LearningRateBatch
 from bayescale.posterior.curve import MixedCurve
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.predict import parse_plans
-from bayescale.posterior.summary import interval_columns
+from bayescale.posterior.protocol import Posterior
+from bayescale.posterior.summary import flag_failure, interval_columns
 
 PAIR = ("learning_rate", "batch_tokens")
 
@@ -69,14 +70,16 @@ def hyperparameters(
         rows = [source.log_optimum(n, d) for n, d in zip(log_n, log_d, strict=True)]
         values = [{name: float(np.exp(x)) for name, x in row.items()} for row in rows]
         return given.join(pd.DataFrame(values, index=given.index))
-    law, parameters = _tuned(source)
+    posterior = as_posterior(source)
+    law, parameters = _tuned(posterior)
     at = {
         "n_params": xr.DataArray(log_n, dims="plan"),
         "n_tokens": xr.DataArray(log_d, dims="plan"),
     }
     best = law.log_optimum(at, parameters)
     draws = xr.Dataset({name: np.exp(best[name]) for name in PAIR})
-    return given.join(interval_columns(draws.assign_coords(plan=given.index), prob, "plan"))
+    table = given.join(interval_columns(draws.assign_coords(plan=given.index), prob, "plan"))
+    return flag_failure(table, posterior.diagnostics)
 
 
 def loss_lost(
@@ -112,7 +115,8 @@ def loss_lost(
     UnsuitableLawError
         If the law has no learning rate and batch size.
     """
-    law, parameters = _tuned(source)
+    posterior = as_posterior(source)
+    law, parameters = _tuned(posterior)
     named = {"n_params": n_params, "n_tokens": n_tokens}
     named |= {"learning_rate": learning_rate, "batch_tokens": batch_tokens}
     plans = parse_plans(named, law.inputs)
@@ -121,12 +125,13 @@ def loss_lost(
     lost = xr.Dataset({"lost": law.formula(at, parameters) / best - 1.0})
     given = pd.DataFrame(plans)
     given.index.name = "plan"
-    return given.join(interval_columns(lost.assign_coords(plan=given.index), prob, "plan"))
+    table = given.join(interval_columns(lost.assign_coords(plan=given.index), prob, "plan"))
+    return flag_failure(table, posterior.diagnostics)
 
 
-def _tuned(source: Source) -> tuple[LearningRateBatch, Mapping[str, xr.DataArray]]:
+def _tuned(posterior: Posterior) -> tuple[LearningRateBatch, Mapping[str, xr.DataArray]]:
     """Return the law and its draws, or raise UnsuitableLawError."""
-    curve = as_posterior(source).curve
+    curve = posterior.curve
     if isinstance(curve, MixedCurve) or not isinstance(curve.law, LearningRateBatch):
         raise UnsuitableLawError(
             f"hyperparameters: found the law {curve.law.name}, which has no optimum of learning "

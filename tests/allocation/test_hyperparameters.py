@@ -1,12 +1,15 @@
 """The best learning rate and batch size of plans, and what other ones lose."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import bayescale as bs
-from bayescale.errors import UnknownNameError, UnsuitableLawError
+from bayescale.errors import BayescaleWarning, UnknownNameError, UnsuitableLawError
 from bayescale.laws.hyperparameters import RULES
 from bayescale.laws.published import Constants, EmpiricalFrontier
+from bayescale.posterior.curve import Curve
 
 LAW = bs.law("learning-rate-batch")
 TRUTH = {
@@ -42,6 +45,19 @@ def test_the_loss_lost_is_relative_to_the_best_pair():
     few, many = bs.loss_lost(POINT, **plans, **pair)["lost"]
     # A bad pair wastes tokens: its excess falls with the data term.
     assert few > 1.5 * many > 0.0
+
+
+def test_pairs_of_a_fit_that_failed_say_so():
+    failed = SimpleNamespace(
+        curve=Curve.of_constants(POINT),
+        diagnostics=SimpleNamespace(ok=False, status="THIS FIT FAILED ITS GATES: R-hat."),
+    )
+    plan = {"n_params": "1B", "n_tokens": "20B"}
+    with pytest.warns(BayescaleWarning, match="FAILED ITS GATES"):
+        assert "FAILED" in bs.hyperparameters(failed, **plan).to_string().splitlines()[0]
+    with pytest.warns(BayescaleWarning, match="FAILED ITS GATES"):
+        lost = bs.loss_lost(failed, **plan, learning_rate=1e-3, batch_tokens="1M")
+    assert "FAILED" in lost.to_string().splitlines()[0]
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
