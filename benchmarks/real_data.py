@@ -34,6 +34,9 @@ CURVE_CARDS = (
     "broken-power-law-2",
 )
 
+ELSEWHERE = {"learning-rate-batch": "hyperparameters.md"}
+"""Laws that have a page of their own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -177,7 +180,7 @@ def page(
     rows: list[dict[str, str]], names: list[str], scores: dict[str, dict[str, pd.Series]]
 ) -> str:
     fitted = {row["law"].strip("`") for row in rows} | set(CURVE_CARDS)
-    without = [name for name in LAWS if name not in fitted]
+    without = [name for name in LAWS if name not in fitted | set(ELSEWHERE)]
     parts = [
         "# Every law on real runs",
         "",
@@ -194,7 +197,10 @@ def page(
         "",
         "No public table at hand serves "
         + ", ".join(f"`{name}`" for name in without)
-        + ": they are recovered from simulated runs in the tests.",
+        + ": they are recovered from simulated runs in the tests. "
+        + " ".join(
+            f"`{name}` has [a page of its own]({page})." for name, page in ELSEWHERE.items()
+        ),
         "",
         "## Curves of one variable",
         "",

@@ -88,7 +88,7 @@ def check_needed(fit: bs.Fit) -> None:
 def check_required_input(fit: bs.Fit) -> None:
     """Of the response at the centre, which the law reaches there."""
     centre = centre_of(fit)
-    target = float(bs.predict(fit, **centre)["loss"].median())
+    target = float(bs.predict(fit, inputs=centre)[fit.response].median())
     column, *others = centre
     found = bs.requirements(fit, loss=target, fixed={name: centre[name] for name in others})
     amount = float(found.draws[column].median())

@@ -55,11 +55,12 @@ def test_columns_of_a_protein_model(case, capsys):
         "n_params",
         "n_tokens",
         "compute",
+        "learning_rate",
     )
     assert "n_params from 'parameter_count'" in note
     assert runs.n_params.tolist() == [4601984, 11622272, 28081408, 49520896]
     assert check(path, "--column=loss=cd_val_loss") == 2
-    assert "Found 4 runs, expected at least 7" in capsys.readouterr().err
+    assert "Found 4 runs, expected at least 8" in capsys.readouterr().err
 
 
 def test_the_best_learning_rate_as_a_response(case):
