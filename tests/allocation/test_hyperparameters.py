@@ -1,5 +1,6 @@
 """The best learning rate and batch size of plans, and what other ones lose."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import bayescale as bs
 from bayescale.errors import BayescaleWarning, UnknownNameError, UnsuitableLawError
 from bayescale.laws.hyperparameters import RULES
 from bayescale.laws.published import Constants, EmpiricalFrontier
-from bayescale.posterior.curve import Curve
+from bayescale.posterior.point import PointPosterior
 
 LAW = bs.law("learning-rate-batch")
 TRUTH = {
@@ -48,10 +49,8 @@ def test_the_loss_lost_is_relative_to_the_best_pair():
 
 
 def test_pairs_of_a_fit_that_failed_say_so():
-    failed = SimpleNamespace(
-        curve=Curve.of_constants(POINT),
-        diagnostics=SimpleNamespace(ok=False, status="THIS FIT FAILED ITS GATES: R-hat."),
-    )
+    status = SimpleNamespace(ok=False, status="THIS FIT FAILED ITS GATES: R-hat.")
+    failed = replace(PointPosterior(POINT), diagnostics=status)
     plan = {"n_params": "1B", "n_tokens": "20B"}
     with pytest.warns(BayescaleWarning, match="FAILED ITS GATES"):
         assert "FAILED" in bs.hyperparameters(failed, **plan).to_string().splitlines()[0]
