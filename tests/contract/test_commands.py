@@ -25,7 +25,7 @@ COMMANDS = (
     "preregister",
 )
 
-OF_PLANS = {"allocate", "requirements", "decide", "speedup", "next"}
+OF_PLANS = {"allocate", "decide", "speedup", "next"}
 """Commands that split a budget, and are refused of laws that do not."""
 
 # Fits of few draws, which is quick, fail the gates of effective samples.
@@ -62,6 +62,9 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
         for word in ("--at", f"{name}={centre[name]:g}")
     ]
     at = [word for column, x in centre.items() for word in ("--at", f"{column}={x:g}")]
+    if command == "requirements" and not fit.law.splits_compute:
+        typical = float(np.median(fit.runs.column(fit.response)))
+        return ["requirements", path, "--loss", f"{typical:g}", *at[2:]]
     if command == "speedup":
         shutil.copy(path, f"{folder}/other.nc")
     if command == "report":
