@@ -69,6 +69,14 @@ class Tables:
         kept = (table["family"] == family) & (table["outlier"] == 0)
         return load(table.loc[kept, ["run", "n_params", "tokens", "flops", "loss"]])
 
+    def steplaw(self, within: float = 0.01) -> bs.Runs:
+        """Dense runs with a loss within a share of the best of their size and tokens."""
+        table = self.read("steplaw", n_params="params", learning_rate="lr")
+        table = table[table["family"] == "dense"]
+        best = table.groupby(["n_params", "tokens"])["loss"].transform("min")
+        columns = ["run", "n_params", "tokens", "learning_rate", "batch_tokens", "loss"]
+        return load(table.loc[table["loss"] < (1 + within) * best, columns])
+
     def gemstones_by_tokens(self, family: str, val_data: str = "dolma") -> bs.Runs:
         """The same suite in size and tokens: cooled down, or checkpoints at a constant rate."""
         table = self.read("gemstones", n_params="params")

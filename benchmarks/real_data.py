@@ -34,9 +34,6 @@ CURVE_CARDS = (
     "broken-power-law-2",
 )
 
-ELSEWHERE = {"learning-rate-batch": "hyperparameters.md"}
-"""Laws that have a page of their own."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -119,6 +116,12 @@ CASES = (
         runs=lambda t: t.routed("dense", "s-base"),
         train="n_steps <= 150000",
     ),
+    Case(
+        card="learning-rate-batch",
+        data="steplaw, dense, within 1 % of the best of each size and tokens",
+        runs=Tables.steplaw,
+        train="n_params < 1e9",
+    ),
 )
 
 
@@ -180,7 +183,7 @@ def page(
     rows: list[dict[str, str]], names: list[str], scores: dict[str, dict[str, pd.Series]]
 ) -> str:
     fitted = {row["law"].strip("`") for row in rows} | set(CURVE_CARDS)
-    without = [name for name in LAWS if name not in fitted | set(ELSEWHERE)]
+    without = [name for name in LAWS if name not in fitted]
     parts = [
         "# Every law on real runs",
         "",
@@ -197,10 +200,7 @@ def page(
         "",
         "No public table at hand serves "
         + ", ".join(f"`{name}`" for name in without)
-        + ": they are recovered from simulated runs in the tests. "
-        + " ".join(
-            f"`{name}` has [a page of its own]({page})." for name, page in ELSEWHERE.items()
-        ),
+        + ": they are recovered from simulated runs in the tests.",
         "",
         "## Curves of one variable",
         "",

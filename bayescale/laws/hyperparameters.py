@@ -117,4 +117,4 @@ def hyperparameter_rule(name: str) -> HyperparameterRule:
     try:
         return RULES[name]
     except KeyError:
-        raise unknown_name("rule of hyperparameters", name, RULES) from None
+        raise unknown_name("hyperparameter rule", name, RULES) from None
