@@ -47,10 +47,10 @@ AXES = {
 }
 AXES_OF = {
     "learning-rate-batch": {
-        "n_params": np.geomspace(2e7, 1e10, 4),
-        "n_tokens": np.geomspace(5e8, 5e11, 4),
+        "n_params": np.geomspace(2e7, 1e10, 5),
+        "n_tokens": np.geomspace(5e8, 5e11, 5),
         "learning_rate": np.geomspace(3e-4, 2e-2, 5),
-        "batch_tokens": 2.0 ** np.array([16, 18, 20, 22]),
+        "batch_tokens": 2.0 ** np.array([15, 17, 19, 21, 23]),
     },
     "broken-power-law-1": {"x": np.geomspace(50.0, 5e3, 80)},
     "broken-power-law-2": {"x": np.geomspace(1e4, 1e14, 150)},
