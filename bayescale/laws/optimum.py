@@ -73,8 +73,9 @@ class Split:
             )
         if unknown:
             raise AmountError(
-                f"fixed: found {', '.join(unknown)}, expected {', '.join(needed) or 'nothing'}: "
-                f"the law {law.name} is of {', '.join(law.inputs)}."
+                f"fixed (--at): found {', '.join(unknown)}, expected "
+                f"{', '.join(needed) or 'nothing'}: the law {law.name} is of "
+                f"{', '.join(law.inputs)}."
             )
         return cls(law, {n: float(parse_amounts(v, "count", n)[0]) for n, v in fixed.items()})
 

@@ -165,6 +165,7 @@ ASKED = {
         "--plan": ("--plan", "1B,20B"),
         "--out": ("--out", "NEW.html"),
         "--save": ("--save", "NEW.nc"),
+        "--hyperparameters": ("--hyperparameters", "steplaw2025"),
         "--backtest": ("--backtest",),
         "--prob": ("--prob", "0.5"),
         "--seed": ("--seed", "5"),
@@ -316,7 +317,10 @@ ASKED_BASE = {
 AFTERWARDS = {
     *(
         ("plan", option)
-        for option in ("--compute", "--plan", "--out", "--save", "--prob", "--backtest")
+        for option in (
+            *("--compute", "--plan", "--out", "--save", "--prob"),
+            *("--backtest", "--hyperparameters"),
+        )
     ),
     ("fit", "--backtest"),
     ("backtest", "--figure"),

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "forecast-by-floor": ("runs.csv", "--model", "card.toml", "--floor", "2", "--compute", "1e22"),
     "learn-prior": ("runs.csv",),
     "calibrate": ("runs.csv", "card.toml", "--cut", "1e20"),
+    "backtest": ("runs.csv", "--model", "card.toml"),
     "speedup": ("fit.nc", "--baseline", "c4", "--compute", "1e21"),
     "preregister": ("fit.nc", "--name", "big", "--n-params", "1B", "--n-tokens", "20B"),
 }
@@ -85,6 +86,7 @@ def test_options_say_whether_they_name_files(verb: str) -> None:
             "records",
             "sweeps",
             "base",
+            "hyperparameters",
         }
         named = action.dest in inputs and not (verb == "next" and action.dest == "runs")
         assert isinstance(action.type, Reads) == named, action.dest
