@@ -432,7 +432,7 @@ def speedup(
     >>> papers = {n: bs.published(n) for n in ("hoffmann2022", "besiroglu2024")}
     >>> found = bs.speedup(papers, baseline="hoffmann2022", compute="5.76e23")
     >>> round(float(found.draws.squeeze()), 3)
-    1.0
+    0.161
     """
     cost = as_cost(cost)
     budgets = np.unique(parse_budgets(compute, cost))
