@@ -204,6 +204,24 @@ def format_compute(value: float, digits: int = 3) -> str:
     return f"{format_scientific(value, digits)} FLOP"
 
 
+def quantity_of(column: str) -> Quantity:
+    """Return what the amounts of a column of runs are: compute, or a count.
+
+    >>> quantity_of("compute"), quantity_of("n_params")
+    ('compute', 'count')
+    """
+    return "compute" if column == "compute" else "count"
+
+
+def format_amount(column: str, value: float) -> str:
+    """Return an amount of a column of runs.
+
+    >>> format_amount("compute", 1e21), format_amount("n_params", 7e9)
+    ('1e21 FLOP', '7.00B')
+    """
+    return (format_compute if quantity_of(column) == "compute" else format_count)(value)
+
+
 _NOUNS = {"n_params": "parameters", "n_tokens": "tokens"}
 """What the amounts of common columns of runs are of."""
 
@@ -216,11 +234,10 @@ def format_amount_of(column: str, value: float) -> str:
     >>> format_amount_of("steps", 3e5)
     'steps = 300K'
     """
-    if column == "compute":
-        return format_compute(value)
+    amount = format_amount(column, value)
     if column in _NOUNS:
-        return f"{format_count(value)} {_NOUNS[column]}"
-    return f"{column} = {format_count(value)}"
+        return f"{amount} {_NOUNS[column]}"
+    return amount if quantity_of(column) == "compute" else f"{column} = {amount}"
 
 
 def format_budget(value: float, unit: str = "FLOP", digits: int = 3) -> str:

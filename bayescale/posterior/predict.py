@@ -19,7 +19,7 @@ from bayescale.posterior.extrapolation import beyond_runs, farthest
 from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.protocol import Posterior
-from bayescale.units import parse_amounts
+from bayescale.units import parse_amounts, quantity_of
 
 _BLOCK = 1_000_000
 """Number of draws times plans that are processed at a time."""
@@ -139,10 +139,7 @@ def parse_plans(
             f"plans: found {', '.join(given) or 'nothing'}, expected {', '.join(columns)}"
             + (f" ({options})." if missing else ".")
         )
-    amounts = {
-        name: parse_amounts(given[name], "compute" if name == "compute" else "count", name)
-        for name in columns
-    }
+    amounts = {name: parse_amounts(given[name], quantity_of(name), name) for name in columns}
     lengths = {len(values) for values in amounts.values()} - {1}
     if len(lengths) > 1:
         counts = " and ".join(f"{len(values)} of {name}" for name, values in amounts.items())

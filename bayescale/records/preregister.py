@@ -22,7 +22,7 @@ from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.predict import predict
 from bayescale.posterior.protocol import Posterior
 from bayescale.records.preregistration import Preregistration, refuse_existing
-from bayescale.units import parse_amount
+from bayescale.units import parse_amount, quantity_of
 
 DRAWS = 400
 """Number of draws of each prediction that are kept."""
@@ -173,9 +173,7 @@ def _parsed(runs: Planned, source: Posterior) -> dict[str, dict[str, float]]:
                 f"which the law {source.law.name} needs."
             )
         found[name] = {
-            column: parse_amount(
-                row[column], "compute" if column == "compute" else "count", f"{label}, {column}"
-            )
+            column: parse_amount(row[column], quantity_of(column), f"{label}, {column}")
             for column in columns
         }
     return found

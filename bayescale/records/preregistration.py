@@ -16,7 +16,7 @@ from bayescale._outputs import FORECASTS
 from bayescale.errors import ForecastFileError, quoted
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
-from bayescale.units import format_compute, format_count, format_number, format_share
+from bayescale.units import format_amount, format_number, format_share
 
 FORMAT = "bayescale forecasts 1"
 PROB = 0.9
@@ -115,8 +115,7 @@ class Preregistration(Result):
             table.pop(end).map(lambda x: format_number(x, 4)) for end in ("lower", "upper")
         )
         for column in self.columns:
-            style = format_compute if column == "compute" else format_count
-            table[column] = table[column].map(style)
+            table[column] = [format_amount(column, x) for x in table[column]]
         table["beyond"] = table["beyond"].map("{:.1f}".format)
         table["median"] = table["median"].map(lambda x: format_number(x, 4))
         table[f"{format_share(PROB)} interval"] = "[" + lower + ", " + upper + "]"

@@ -18,12 +18,14 @@ from bayescale.posterior.summary import tail_quantiles
 from bayescale.sensitivity.refit import Question, refit, refuse_without_optimum
 from bayescale.units import (
     Amount,
+    format_amount,
     format_compute,
     format_count,
     format_number,
     format_share,
     parse_amount,
     parse_amounts,
+    quantity_of,
 )
 
 
@@ -151,8 +153,7 @@ class ExpandingWindow(Result):
         value = float(cut)  # type: ignore[arg-type]
         if np.isinf(value):
             return "all runs"
-        style = format_compute if self.scale == "compute" else format_count
-        return f"{self.scale} below {style(value)}"
+        return f"{self.scale} below {format_amount(self.scale, value)}"
 
 
 def expanding_window(
@@ -236,7 +237,7 @@ def expanding_window(
     refuse_without_optimum(chosen, fixed)
     runs = runs_for(runs, [chosen])
     budget = parse_amount(compute, "compute", "compute")
-    places = parse_amounts(list(cuts), "compute" if scale == "compute" else "count", "cuts")
+    places = parse_amounts(list(cuts), quantity_of(scale), "cuts")
     question = Question(compute=budget, cost=cost, fixed=fixed, prob=prob)
     options = {"seed": seed, "draws": draws, "target_accept": target_accept}
     tasks = []

@@ -20,7 +20,8 @@ from bayescale.model.identifiability import runs_needed
 from bayescale.model.inputs import runs_for
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
-from bayescale.units import format_compute, format_count, format_number, format_share
+from bayescale.units import format_amount, format_number, format_share
+from bayescale.validation.scales import usual_scale
 from bayescale.validation.score import fit_and_score
 
 _GAP = np.log(1.25)
@@ -170,8 +171,7 @@ class Backtest(Result):
         return pd.DataFrame(rows, index=index).fillna("")
 
     def _text(self, at: object) -> str:
-        style = format_compute if self.scale == "compute" else format_count
-        return style(float(at))  # type: ignore[arg-type]
+        return format_amount(self.scale, float(at))  # type: ignore[arg-type]
 
 
 def backtest(
@@ -245,7 +245,7 @@ def backtest(
     tail_quantiles(prob)
     chosen = load_model(model)
     runs = runs_for(runs, [chosen])
-    scale = scale or ("compute" if "compute" in runs.table else next(iter(chosen.columns.values())))
+    scale = scale or usual_scale(runs, chosen.columns.values())
     groups = _budgets(runs.column(scale))
     options = {"seed": seed, "draws": draws, "target_accept": target_accept}
     places, tasks = [], []

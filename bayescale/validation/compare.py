@@ -25,7 +25,7 @@ from bayescale.units import Amount
 from bayescale.validation.leave_one_out import Units, score_left_out, units_of
 from bayescale.validation.leave_scale_out import leave_scale_out
 from bayescale.validation.result import Comparison
-from bayescale.validation.scales import ScalesLeftOut
+from bayescale.validation.scales import ScalesLeftOut, usual_scale
 from bayescale.validation.stacking import stacking_weights
 
 CUTS = (0.5, 0.7, 0.85)
@@ -138,9 +138,7 @@ def compare(
     models = {name: replace(fit.model, id=name) for name, fit in fits.items()}
     units = units_of(table, models, leave_out)
     elsewhere = _others(others or {}, units, {*fits, *unfitted})
-    scale = scale or (
-        "compute" if "compute" in table.table else next(iter(fits[min(fits)].columns.values()))
-    )
+    scale = scale or usual_scale(table, fits[min(fits)].columns.values())
     cuts = usual_cuts(table.column(scale)) if cuts is None else cuts
     options |= {"draws": refit_draws, "executor": executor, "store": store, "progress": progress}
     scales = leave_scale_out(table, [*models.values()], cuts, scale=scale, **options)

@@ -13,7 +13,7 @@ from bayescale.data.runs import Runs
 from bayescale.inference.parallel import Task, run_tasks, task_key
 from bayescale.model.card import Model, load_model
 from bayescale.model.inputs import runs_for
-from bayescale.units import Amount, parse_amounts
+from bayescale.units import Amount, parse_amounts, quantity_of
 from bayescale.validation.scales import ScalesLeftOut
 from bayescale.validation.score import fit_and_score
 
@@ -88,7 +88,7 @@ def leave_scale_out(
         raise ValueError(f"models: found {', '.join(names)}; give each a name of its own (id).")
     runs = runs_for(runs, loaded)
     amounts = runs.column(scale)
-    places = parse_amounts(list(cuts), "compute" if scale == "compute" else "count", "cuts")
+    places = parse_amounts(list(cuts), quantity_of(scale), "cuts")
     tasks = []
     index = []
     for cut in map(float, places):

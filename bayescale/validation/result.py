@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayescale.data.runs import Runs
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.result import Result
-from bayescale.units import format_compute, format_count, format_share
+from bayescale.units import format_amount, format_share
 from bayescale.validation.leave_one_out import LeftOut
 from bayescale.validation.ranking import ERRORS, Ranking
 from bayescale.validation.scales import ScalesLeftOut
@@ -188,7 +188,7 @@ class Comparison(Result):
             said.append(f"contradicted by these runs ({', '.join(sorted(against))})")
         if self.weakly_identified[name]:
             said.append(f"not identified by these runs ({', '.join(self.weakly_identified[name])})")
-        poor = [_amount(self.scale, c) for c in self.cuts if not self._ok_below(name, c)]
+        poor = [format_amount(self.scale, c) for c in self.cuts if not self._ok_below(name, c)]
         if poor:
             said.append(f"failed its gates below {', '.join(poor)}")
         if failed := self.left_out.failed[name]:
@@ -242,7 +242,7 @@ class Comparison(Result):
     @property
     def _rankings(self) -> list[str]:
         cuts = self.cuts
-        ends = " and ".join(_amount(self.scale, c) for c in (cuts[0], cuts[-1])[: len(cuts)])
+        ends = " and ".join(format_amount(self.scale, c) for c in (cuts[0], cuts[-1])[: len(cuts)])
         where = f"{len(cuts)} cuts of {self.scale} between {ends}" if len(cuts) > 1 else ends
         found = [self.by_scale.say(f"Larger scales left out ({where})")]
         by = self.left_out.units.by
@@ -289,7 +289,7 @@ class Comparison(Result):
     @property
     def _range(self) -> str:
         values = self.runs.column(self.scale)
-        ends = [_amount(self.scale, float(x)) for x in (values.min(), values.max())]
+        ends = [format_amount(self.scale, float(x)) for x in (values.min(), values.max())]
         return f"{self.scale} {ends[0]} to {ends[1]}"
 
     def _ok_below(self, name: str, cut: float) -> bool:
@@ -323,7 +323,3 @@ class Comparison(Result):
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _amount(column: str, value: float) -> str:
-    return format_compute(value) if column == "compute" else format_count(value)

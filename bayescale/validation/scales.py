@@ -1,4 +1,4 @@
-"""Result of `leave_scale_out`: a table of scores, and the density of every held-out run."""
+"""The scale of runs, and the result of `leave_scale_out`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from bayescale.data.runs import Runs
+
+
+def usual_scale(runs: Runs, columns: Iterable[str]) -> str:
+    """Return the column of the scale: compute if the runs have it, else the first given one."""
+    return "compute" if "compute" in runs.table else next(iter(columns))
 
 
 @dataclass(frozen=True, eq=False)
