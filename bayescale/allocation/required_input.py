@@ -1,10 +1,10 @@
 """The amount of one input that a target response needs, for laws that split no budget."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +19,12 @@ from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import flag_failure, interval_columns
 from bayescale.units import (
+    format_amount,
     format_amount_of,
-    format_compute,
-    format_count,
     format_number,
     format_share,
     parse_amounts,
+    quantity_of,
 )
 
 _BELOW, _ABOVE = np.log(1e6), np.log(1e12)
@@ -38,7 +38,53 @@ _HALVINGS = 40
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RequiredInput(Result):
+class ByTarget(Result):
+    """What each of several targets needs, as draws with the dims ``chain``, ``draw``, ``target``.
+
+    Attributes
+    ----------
+    draws
+        The amounts; all are NaN in draws where a target is out of reach.
+    source
+        The posterior.
+    """
+
+    draws: xr.Dataset
+    source: Posterior
+
+    @property
+    def unreachable(self) -> "pd.Series[float]":
+        """Share of draws in which each target is out of reach, excluded from its row."""
+        amount = next(iter(self.draws.values()))
+        lost = np.isnan(amount.to_numpy()).mean(axis=(0, 1))
+        return pd.Series(lost, index=self._targets, name="unreachable")
+
+    def _out_of_reach(self, target: object, share: float) -> str:
+        if share == 1:
+            return f"{target}: out of reach."
+        return (
+            f"{target}: out of reach in {format_share(round(share, 4))} of the draws, "
+            "which are left out of its medians and intervals."
+        )
+
+    @cached_property
+    def _targets(self) -> "pd.Index[Any]":
+        found: pd.Index[Any] = pd.Index(list(self.draws["target"].to_numpy()), name="target")
+        return found
+
+    def _columns(self, prob: float) -> pd.DataFrame:
+        with warnings.catch_warnings():
+            # The median is NaN for a target that no draw reaches; see the caveats.
+            warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+            return interval_columns(self.draws, prob, "target")
+
+    def table(self, prob: float = 0.9) -> pd.DataFrame:
+        """Return medians and equal-tailed intervals, with one row per target."""
+        return flag_failure(self._columns(prob), self.source.diagnostics)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RequiredInput(ByTarget):
     """The amount of one input with which a law reaches targets, with uncertainty.
 
     Attributes
@@ -54,16 +100,8 @@ class RequiredInput(Result):
         The posterior.
     """
 
-    draws: xr.Dataset
     column: str
     fixed: Mapping[str, float]
-    source: Posterior
-
-    @property
-    def unreachable(self) -> "pd.Series[float]":
-        """Share of draws in which each target is out of reach, excluded from its row."""
-        lost = np.isnan(self.draws[self.column].to_numpy()).mean(axis=(0, 1))
-        return pd.Series(lost, index=self._targets, name="unreachable")
 
     @property
     def headline(self) -> str:
@@ -84,12 +122,7 @@ class RequiredInput(Result):
         runs = {self.source.columns[name]: x for name, x in self.source.inputs.items()}
         for place, (target, share) in enumerate(self.unreachable.items()):
             if share > 0:
-                found.append(
-                    f"{target}: out of reach in {format_share(round(share, 4))} of the draws, "
-                    "which are left out of its medians and intervals."
-                    if share < 1
-                    else f"{target}: out of reach."
-                )
+                found.append(self._out_of_reach(target, share))
             if share < 1 and self.column in runs:
                 times = float(middles.iloc[place]) / float(runs[self.column].max())
                 if times > FAR:
@@ -100,26 +133,9 @@ class RequiredInput(Result):
         caveat = self.source.curve.caveat
         return (*found, caveat) if caveat else tuple(found)
 
-    @cached_property
-    def _targets(self) -> "pd.Index[Any]":
-        found: pd.Index[Any] = pd.Index(list(self.draws["target"].to_numpy()), name="target")
-        return found
-
-    def _columns(self, prob: float) -> pd.DataFrame:
-        with warnings.catch_warnings():
-            # The median is NaN for a target that no draw reaches; see the caveats.
-            warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
-            return interval_columns(self.draws, prob, "target")
-
-    def table(self, prob: float = 0.9) -> pd.DataFrame:
-        """Return medians and equal-tailed intervals, with one row per target."""
-        return flag_failure(self._columns(prob), self.source.diagnostics)
-
     def text_table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the table formatted as text."""
-        style: Callable[[float], str] = format_count
-        if self.column == "compute":
-            style = format_compute
+        style = partial(format_amount, self.column)
         cells = []
         for _, row in self._columns(prob).iterrows():
             middle, *ends = (float(row[f"{self.column}{end}"]) for end in ("", "_lower", "_upper"))
@@ -146,7 +162,8 @@ def required_input(
     """
     response, columns = source.response, source.columns
     held = {
-        name: float(parse_amounts(x, _kind(name), name)[0]) for name, x in (fixed or {}).items()
+        name: float(parse_amounts(x, quantity_of(name), name)[0])
+        for name, x in (fixed or {}).items()
     }
     unknown = [name for name in held if name not in columns.values()]
     free = [name for name in columns.values() if name not in held]
@@ -175,11 +192,7 @@ def required_input(
     ]
     labels = [f"{response} {format_number(float(np.exp(x)), 4)}" for x in values]
     draws = end_to_end(part.assign_coords(target=labels) for part in found)
-    return RequiredInput(xr.Dataset({column: np.exp(draws)}), column, held, source)
-
-
-def _kind(column: str) -> Literal["compute", "count"]:
-    return "compute" if column == "compute" else "count"
+    return RequiredInput(xr.Dataset({column: np.exp(draws)}), source, column, held)
 
 
 def _crossings(

@@ -1,10 +1,8 @@
 """requirements: what a target loss requires, and compute-optimal plans of given size or tokens."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import xarray as xr
 
 from bayescale.allocation.allocate import FAR, largest_compute
 from bayescale.allocation.inverse import Inverse
-from bayescale.allocation.required_input import RequiredInput, required_input
+from bayescale.allocation.required_input import ByTarget, RequiredInput, required_input
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
@@ -22,20 +20,16 @@ from bayescale.laws.optimum import Split
 from bayescale.posterior.curve import Curve, end_to_end
 from bayescale.posterior.extrapolation import headline_at
 from bayescale.posterior.point import Source, as_posterior
-from bayescale.posterior.protocol import Posterior
-from bayescale.posterior.result import Result
-from bayescale.posterior.summary import flag_failure, interval_columns
 from bayescale.units import (
     format_budget,
     format_count,
     format_number,
-    format_share,
     parse_amounts,
 )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Requirements(Result):
+class Requirements(ByTarget):
     """The requirements of one or more targets, with uncertainty.
 
     Attributes
@@ -50,17 +44,9 @@ class Requirements(Result):
         The posterior, the cost function and the constraints on plans.
     """
 
-    draws: xr.Dataset
     question: str
-    source: Posterior
     cost: Cost
     limits: Limits = NO_LIMITS
-
-    @property
-    def unreachable(self) -> pd.Series:
-        """Share of draws in which each target is out of reach, excluded from its row."""
-        lost = np.isnan(self.draws["compute"].to_numpy()).mean(axis=(0, 1))
-        return pd.Series(lost, index=self._targets, name="unreachable")
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -69,12 +55,7 @@ class Requirements(Result):
         table = self._columns(0.9)
         for place, (target, share) in enumerate(self.unreachable.items()):
             if share > 0:
-                found.append(
-                    f"{target}: out of reach in {format_share(round(share, 4))} of the draws, "
-                    "which are left out of its medians and intervals."
-                    if share < 1
-                    else f"{target}: out of reach."
-                )
+                found.append(self._out_of_reach(target, share))
             if not self.source.is_point and share < 1:
                 at = table.iloc[place]
                 compute = self.cost.training(at["n_params"], at["n_tokens"])
@@ -93,21 +74,6 @@ class Requirements(Result):
         found = self._columns(0.9)
         known = {name: found[name] for name in self.source.columns.values() if name in found}
         return f"{headline_at(self.source, known)}\n{self.question}"
-
-    @cached_property
-    def _targets(self) -> "pd.Index[Any]":
-        found: pd.Index[Any] = pd.Index(list(self.draws["target"].to_numpy()), name="target")
-        return found
-
-    def _columns(self, prob: float) -> pd.DataFrame:
-        with warnings.catch_warnings():
-            # The median is NaN for a target that no draw reaches; see the caveats.
-            warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
-            return interval_columns(self.draws, prob, "target")
-
-    def table(self, prob: float = 0.9) -> pd.DataFrame:
-        """Return medians and equal-tailed intervals, with one row per target."""
-        return flag_failure(self._columns(prob), self.source.diagnostics)
 
     def text_table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the table formatted as text."""
@@ -210,7 +176,7 @@ def requirements(
     asked = _Targets.read(loss, n_params, n_tokens)
     found = [_draws(curve, split, asked, cost, limits) for curve in posterior.curve.pieces]
     draws = xr.Dataset({name: end_to_end(part[name] for part in found) for name in found[0]})
-    return Requirements(draws, asked.question(cost), posterior, cost, limits)
+    return Requirements(draws, posterior, asked.question(cost), cost, limits)
 
 
 def _draws(curve: Curve, split: Split, asked: "_Targets", cost: Cost, limits: Limits) -> xr.Dataset:
