@@ -36,7 +36,7 @@ BETWEEN = b"\0"
 """Byte between documents."""
 
 VALIDATION = 10
-"""One document of so many is for validation."""
+"""One document in this number is for validation."""
 
 DOCUMENTED = ("matplotlib", "numpy", "pandas", "pymc", "pytensor", "scipy", "xarray")
 """Packages whose documentation is the prose: dependencies of bayescale."""

@@ -52,7 +52,7 @@ class Shape:
         return 12 * self.layers * self.width**2
 
     def training_flop(self, tokens: int) -> int:
-        """Multiplications and additions of all matrix products of training on so many tokens.
+        """Multiplications and additions of all matrix products of training on these tokens.
 
         A product of matrices costs as much again for the gradient of each of its two factors, so
         three times the forward pass. Attention multiplies all pairs of positions of a sequence,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayescale.errors import UnsuitableLawError
 from bayescale.laws.hyperparameters import HyperparameterRule, hyperparameter_rule
@@ -63,12 +64,11 @@ def hyperparameters(
     plans = parse_plans({"n_params": n_params, "n_tokens": n_tokens}, ("n_params", "n_tokens"))
     if isinstance(source, str):
         source = hyperparameter_rule(source)
-    given = pd.DataFrame(plans)
-    given.index.name = "plan"
     log_n, log_d = (np.log(plans[name]) for name in ("n_params", "n_tokens"))
     if isinstance(source, HyperparameterRule):
         rows = [source.log_optimum(n, d) for n, d in zip(log_n, log_d, strict=True)]
         values = [{name: float(np.exp(x)) for name, x in row.items()} for row in rows]
+        given = _given(plans)
         return given.join(pd.DataFrame(values, index=given.index))
     posterior = as_posterior(source)
     law, parameters = _tuned(posterior)
@@ -78,8 +78,7 @@ def hyperparameters(
     }
     best = law.log_optimum(at, parameters)
     draws = xr.Dataset({name: np.exp(best[name]) for name in PAIR})
-    table = given.join(interval_columns(draws.assign_coords(plan=given.index), prob, "plan"))
-    return flag_failure(table, posterior.diagnostics)
+    return flag_failure(_with_intervals(plans, draws, prob), posterior.diagnostics)
 
 
 def loss_lost(
@@ -123,10 +122,19 @@ def loss_lost(
     at = {name: xr.DataArray(np.log(plans[name]), dims="plan") for name in law.inputs}
     best = law.formula({**at, **law.log_optimum(at, parameters)}, parameters)
     lost = xr.Dataset({"lost": law.formula(at, parameters) / best - 1.0})
-    given = pd.DataFrame(plans)
-    given.index.name = "plan"
-    table = given.join(interval_columns(lost.assign_coords(plan=given.index), prob, "plan"))
-    return flag_failure(table, posterior.diagnostics)
+    return flag_failure(_with_intervals(plans, lost, prob), posterior.diagnostics)
+
+
+def _given(plans: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
+    return pd.DataFrame(plans).rename_axis("plan")
+
+
+def _with_intervals(
+    plans: Mapping[str, NDArray[np.float64]], draws: xr.Dataset, prob: float
+) -> pd.DataFrame:
+    """Return the plans with the median and the interval of draws along ``plan``."""
+    given = _given(plans)
+    return given.join(interval_columns(draws.assign_coords(plan=given.index), prob, "plan"))
 
 
 def _tuned(posterior: Posterior) -> tuple[LearningRateBatch, Mapping[str, xr.DataArray]]:

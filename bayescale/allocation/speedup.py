@@ -35,7 +35,7 @@ from bayescale.posterior.summary import flag_failure, tail_quantiles
 from bayescale.units import format_budget, format_number, format_share
 
 _REACH = np.log(1e6)
-"""Log of the largest speedup, and of its inverse, that is told from a larger one."""
+"""Log of the largest speedup, and of its inverse; larger ones count as that."""
 
 _STEP = 0.5
 """Step, in logs, of the budgets at which the frontier of a recipe is tabulated."""

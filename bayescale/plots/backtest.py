@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from bayescale.plots.style import BLUE, GREY, ORANGE, new_axes, tidy
+from bayescale.plots.style import BLUE, GREY, ORANGE, legend_above, new_axes, tidy
 from bayescale.units import format_count, format_scientific, format_share
 from bayescale.validation.backtest import Backtest
 
@@ -68,7 +68,6 @@ def backtest(found: Backtest, ax: Axes | None = None) -> Axes:
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.set_ylabel("difference from the prediction")
     ax.set_xlabel(f"{found.scale} of the predicted budget, and number of runs below it")
-    ax.set_ylim(top=1.25 * ax.get_ylim()[1])  # room for the legend
-    ax.legend(fontsize=8, loc="upper left", ncols=3)
+    legend_above(ax, 3)
     tidy(ax)
     return ax

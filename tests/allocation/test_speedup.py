@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
 
 
 def efficient(in_params: float, in_tokens: float, floor: float = 1.0) -> bs.Constants:
-    """Return the base with parameters and tokens worth so many times as much."""
+    """Return the base with parameters and tokens worth more, by the given factors."""
     p = dict(BASE.parameters)
     p["A"] *= in_params ** -p["alpha"]
     p["B"] *= in_tokens ** -p["beta"]

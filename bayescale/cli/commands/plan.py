@@ -136,12 +136,12 @@ def run(options: Arguments) -> None:
 
 def _rule(name: str | None) -> "HyperparameterRule | Fit | None":
     """Return the published rule or the saved fit of that name, if one is given."""
+    if name is None:
+        return None
     from bayescale.allocation.hyperparameters import hyperparameters
     from bayescale.inference.load import load_fit
     from bayescale.laws.hyperparameters import hyperparameter_rule
 
-    if name is None:
-        return None
     if not Path(name).is_file():
         return hyperparameter_rule(name)
     found = load_fit(name)
@@ -153,10 +153,10 @@ def _rates(
     rule: "HyperparameterRule | Fit | None", made: "Decision", prob: float
 ) -> "pd.DataFrame | None":
     """Return the best learning rate and batch size of the recommended plan."""
-    from bayescale.allocation.hyperparameters import hyperparameters
-
     if rule is None:
         return None
+    from bayescale.allocation.hyperparameters import hyperparameters
+
     plan = made.plan
     n_params, n_tokens = float(plan["n_params"]), float(plan["n_tokens"])
     return hyperparameters(rule, n_params=n_params, n_tokens=n_tokens, prob=prob)
