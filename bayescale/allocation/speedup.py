@@ -12,14 +12,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, generator
-from bayescale.allocation.allocate import FAR, cost_of_runs, optima, parse_budgets
-from bayescale.allocation.inverse import Inverse
+from bayescale.allocation.allocate import FAR, cost_of_runs, parse_budgets
+from bayescale.allocation.equal_loss import frontier_loss, log_needed
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.data.levels import column_of
 from bayescale.errors import (
-    AmountError,
     CardError,
     UnknownNameError,
     UnsuitableLawError,
@@ -34,19 +33,8 @@ from bayescale.posterior.result import Result
 from bayescale.posterior.summary import flag_failure, tail_quantiles
 from bayescale.units import format_budget, format_number, format_share
 
-_REACH = np.log(1e6)
-"""Log of the largest speedup, and of its inverse; larger ones count as that."""
-
-_STEP = 0.5
-"""Step, in logs, of the budgets at which the frontier of a recipe is tabulated."""
-
-_SPENT = 0.999
-"""Share of a budget that a plan spends, up to rounding."""
-
 _SURE = 0.95
 """Probability from which one of two recipes is said to be the better one."""
-
-type Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -498,7 +486,7 @@ def _compare(
 ) -> Speedup:
     """Compare every other source with the first."""
     (_, first), *others = sources.items()
-    target = _frontier_loss(first, budgets, cost, fixed, limits)
+    target = frontier_loss(first, budgets, cost, fixed, limits)
     rows = {name: np.arange(source.n_draws) for name, source in sources.items()}
     shape = first.curve.pieces[0].shape if by else (1, 0)
     if not by:
@@ -512,7 +500,7 @@ def _compare(
     own = target[rows[next(iter(sources))]]
     log_budgets = np.log(budgets)
     found = [
-        _log_needed(source, own, rows[name], log_budgets, cost, fixed, limits)
+        log_needed(source, own, rows[name], log_budgets, cost, fixed, limits)
         for name, source in others
     ]
     ratio = np.exp(log_budgets - np.array(found)).reshape(len(found), *shape, len(budgets))
@@ -522,84 +510,6 @@ def _compare(
         coords={"recipe": [name for name, _ in others], "compute": budgets},
     ).transpose("chain", "draw", "recipe", "compute")
     return Speedup(draws, dict(sources), by, cost, fixed, limits)
-
-
-def _frontier_loss(
-    source: Posterior, budgets: Array, cost: Cost, fixed: Mapping[str, float], limits: Limits
-) -> Array:
-    """Return the log loss of the optimum, of shape (draw, budget)."""
-    plan = optima(source, compute=budgets, cost=cost, fixed=fixed, limits=limits)
-    log_n = plan.log_n
-    log_d = log_n.copy(data=plan.spending.log_tokens(log_n.to_numpy()))
-    spent = cost(np.exp(log_n.to_numpy()), np.exp(log_d.to_numpy()))
-    # Limits on both size and tokens leave a part of a large budget unspent.
-    parts = np.moveaxis(spent, log_n.get_axis_num("compute"), 0)
-    for budget, part in zip(budgets, parts, strict=True):
-        if np.isfinite(part).any() and (most := float(np.nanmax(part))) < budget * _SPENT:
-            raise AmountError(
-                f"compute: found {format_budget(float(budget), cost.unit)}, of which plans within "
-                f"the limits ({limits}) spend {format_budget(most, cost.unit)}; expected a budget "
-                "that they can spend."
-            )
-    curve = source.curve
-    loss = curve.loss(Split.of(curve.law, fixed), log_n, log_d)
-    return np.log(loss.transpose("chain", "draw", "compute").to_numpy()).reshape(-1, len(budgets))
-
-
-def _log_needed(
-    source: Posterior,
-    log_loss: Array,
-    rows: Rows,
-    log_budgets: Array,
-    cost: Cost,
-    fixed: Mapping[str, float],
-    limits: Limits,
-) -> Array:
-    """Return the log of the least cost of losses; infinite for those that are not reached.
-
-    Parameters
-    ----------
-    source
-        The recipe.
-    log_loss
-        Log losses, of shape (draw, budget).
-    rows
-        Index of the draw of the recipe that each row of `log_loss` is compared with.
-    log_budgets
-        The budgets of the baseline, about which the frontier is tabulated.
-    """
-    low, high = log_budgets.min() - _REACH, log_budgets.max() + _REACH
-    table = np.exp(np.linspace(low, high, round((high - low) / _STEP) + 1))
-    # The least plan within the limits may cost more than the smallest budget.
-    least = float(cost(float(limits.min_params or 1.0), float(limits.min_tokens or 1.0)))
-    least = max(least * (1.0 + 1e-6), float(table[0]))
-    table = np.append(least, table[table > least])
-    found = np.full(log_loss.shape, np.nan)
-    split, start = Split.of(source.law, fixed), 0
-    chains = source.curve.pieces[0].shape[0]
-    of_chain, of_draw = np.divmod(rows, source.n_draws // chains)
-    for curve in source.curve.pieces:
-        n_draws = curve.shape[1]
-        mine = (start <= of_draw) & (of_draw < start + n_draws)
-        draw = of_chain[mine] * n_draws + of_draw[mine] - start
-        start += n_draws
-        targets = log_loss[mine].ravel()
-        solve = Inverse.of(
-            curve,
-            replace(split, law=curve.law),
-            cost,
-            limits,
-            np.repeat(draw, log_loss.shape[1]),
-        )
-        with np.errstate(all="ignore"):
-            log_n, log_d = solve.on_frontier(targets, table)
-            needed = np.log(cost(np.exp(log_n), np.exp(log_d)))
-        needed = np.where(log_n == -np.inf, np.log(least), needed)
-        needed = np.where(log_n == np.inf, np.inf, needed)
-        found[mine] = needed.reshape(-1, log_loss.shape[1])
-    # The same for a budget whichever others are asked for.
-    found = np.maximum(found, log_budgets - _REACH)
-    return np.where(found > log_budgets + _REACH, np.inf, found)
 
 
 def _named(diagnostics: Diagnostics, name: str) -> Diagnostics:

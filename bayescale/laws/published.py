@@ -20,8 +20,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class Cited:
+    """What has a source in the literature."""
+
+    __slots__ = ()
+
+    source: str
+
+    @property
+    def paper(self) -> str:
+        """Authors and year: ``Hoffmann et al. 2022``."""
+        return self.source.split(",")[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Constants:
+class Constants(Cited):
     """A published set of natural parameters of one law.
 
     `bayescale.allocate` takes it in place of a fit, as a posterior of one draw. `inputs` names
@@ -38,11 +51,6 @@ class Constants:
     def __post_init__(self) -> None:
         law(self.law).check_parameters(self.parameters)
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
-
-    @property
-    def paper(self) -> str:
-        """Authors and year: ``Hoffmann et al. 2022``."""
-        return self.source.split(",")[0]
 
     @property
     def response(self) -> str:
@@ -62,7 +70,7 @@ class Constants:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmpiricalFrontier:
+class EmpiricalFrontier(Cited):
     """Published power laws in compute of the compute-optimal quantities.
 
     These are separate fits, not the optimum of a law. Those of Kaplan et al. are in C_min, the
@@ -90,11 +98,6 @@ class EmpiricalFrontier:
     counting: str
     unit: float = PF_DAY
     loss: tuple[float, float] | None = None
-
-    @property
-    def paper(self) -> str:
-        """Authors and year: ``Kaplan et al. 2020``."""
-        return self.source.split(",")[0]
 
     def at(
         self, *, compute: Amount | None = None, compute_min: Amount | None = None
@@ -376,8 +379,8 @@ _ENTRIES: tuple[Constants | EmpiricalFrontier, ...] = (
     ),
     EmpiricalFrontier(
         name="marin2026-moe-frontier",
-        source="marin-community/marin on GitHub, experiments/grug/moe/README.md and issue 4447: "
-        "v16 sweep, 64 experts of which 4 are active, 1e18 to 3e20 FLOP",
+        source="Marin 2026, marin-community/marin on GitHub, experiments/grug/moe/README.md and "
+        "issue 4447: v16 sweep, 64 experts of which 4 are active, 1e18 to 3e20 FLOP",
         variable="compute",
         coefficients={"n_params": (1.09e-2, 0.535), "n_tokens": (16.0, 0.464)},
         counting="N active; 6 N D agrees with C within 1 % from 1e18 to 3e20 FLOP",

@@ -1,0 +1,106 @@
+"""The least budget with which a source reaches a loss, for every draw."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayescale.allocation.allocate import optima
+from bayescale.allocation.inverse import Inverse
+from bayescale.costs import Cost
+from bayescale.costs.budget import Array
+from bayescale.costs.limits import Limits
+from bayescale.errors import AmountError
+from bayescale.laws.optimum import Split
+from bayescale.posterior.protocol import Posterior
+from bayescale.units import format_budget
+
+_REACH = np.log(1e6)
+"""Log of the largest speedup, and of its inverse; larger ones count as that."""
+
+_STEP = 0.5
+"""Step, in logs, of the budgets at which the frontier of a recipe is tabulated."""
+
+_SPENT = 0.999
+"""Share of a budget that a plan spends, up to rounding."""
+
+type Rows = NDArray[np.intp]
+
+
+def frontier_loss(
+    source: Posterior, budgets: Array, cost: Cost, fixed: Mapping[str, float], limits: Limits
+) -> Array:
+    """Return the log loss of the optimum, of shape (draw, budget)."""
+    plan = optima(source, compute=budgets, cost=cost, fixed=fixed, limits=limits)
+    log_n = plan.log_n
+    log_d = log_n.copy(data=plan.spending.log_tokens(log_n.to_numpy()))
+    spent = cost(np.exp(log_n.to_numpy()), np.exp(log_d.to_numpy()))
+    # Limits on both size and tokens leave a part of a large budget unspent.
+    parts = np.moveaxis(spent, log_n.get_axis_num("compute"), 0)
+    for budget, part in zip(budgets, parts, strict=True):
+        if np.isfinite(part).any() and (most := float(np.nanmax(part))) < budget * _SPENT:
+            raise AmountError(
+                f"compute: found {format_budget(float(budget), cost.unit)}, of which plans within "
+                f"the limits ({limits}) spend {format_budget(most, cost.unit)}; expected a budget "
+                "that they can spend."
+            )
+    curve = source.curve
+    loss = curve.loss(Split.of(curve.law, fixed), log_n, log_d)
+    return np.log(loss.transpose("chain", "draw", "compute").to_numpy()).reshape(-1, len(budgets))
+
+
+def log_needed(
+    source: Posterior,
+    log_loss: Array,
+    rows: Rows,
+    log_budgets: Array,
+    cost: Cost,
+    fixed: Mapping[str, float],
+    limits: Limits,
+) -> Array:
+    """Return the log of the least cost of losses; infinite for those that are not reached.
+
+    Parameters
+    ----------
+    source
+        The recipe.
+    log_loss
+        Log losses, of shape (draw, budget).
+    rows
+        Index of the draw of the recipe that each row of `log_loss` is compared with.
+    log_budgets
+        The budgets of the baseline, about which the frontier is tabulated.
+    """
+    low, high = log_budgets.min() - _REACH, log_budgets.max() + _REACH
+    table = np.exp(np.linspace(low, high, round((high - low) / _STEP) + 1))
+    # The least plan within the limits may cost more than the smallest budget.
+    least = float(cost(float(limits.min_params or 1.0), float(limits.min_tokens or 1.0)))
+    least = max(least * (1.0 + 1e-6), float(table[0]))
+    table = np.append(least, table[table > least])
+    found = np.full(log_loss.shape, np.nan)
+    split, start = Split.of(source.law, fixed), 0
+    chains = source.curve.pieces[0].shape[0]
+    of_chain, of_draw = np.divmod(rows, source.n_draws // chains)
+    for curve in source.curve.pieces:
+        n_draws = curve.shape[1]
+        mine = (start <= of_draw) & (of_draw < start + n_draws)
+        draw = of_chain[mine] * n_draws + of_draw[mine] - start
+        start += n_draws
+        targets = log_loss[mine].ravel()
+        solve = Inverse.of(
+            curve,
+            replace(split, law=curve.law),
+            cost,
+            limits,
+            np.repeat(draw, log_loss.shape[1]),
+        )
+        with np.errstate(all="ignore"):
+            log_n, log_d = solve.on_frontier(targets, table)
+            needed = np.log(cost(np.exp(log_n), np.exp(log_d)))
+        needed = np.where(log_n == -np.inf, np.log(least), needed)
+        needed = np.where(log_n == np.inf, np.inf, needed)
+        found[mine] = needed.reshape(-1, log_loss.shape[1])
+    # The same for a budget whichever others are asked for.
+    found = np.maximum(found, log_budgets - _REACH)
+    return np.where(found > log_budgets + _REACH, np.inf, found)
