@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench docs prior real-data calibration forecasts forecast-records speedup next-runs hyperparameters laboratory notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts forecast-records speedup next-runs hyperparameters laboratory notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,10 @@ wheel: ## build the wheel and ask it, outside the checkout, for every dataset an
 bench: ## measure speed, memory and scale beside pm.sample and NumPyro, for docs/performance.md
 	@tools/venv.sh dev
 	@$(BIN)/python benchmarks/performance.py
+
+bench-start: ## print how long commands take that fit nothing
+	@tools/venv.sh dev
+	@$(BIN)/python benchmarks/start.py
 
 docs: ## write the pages of laws and of packages, and build the site in build/site
 	@tools/venv.sh dev

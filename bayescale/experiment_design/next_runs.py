@@ -20,6 +20,7 @@ from bayescale.experiment_design.candidates import pool_of
 from bayescale.experiment_design.preposterior import SHRINKAGES, Learning, Outcomes, choose_batch
 from bayescale.experiment_design.result import MEANINGS, NextRuns, Objective
 from bayescale.laws.optimum import Split
+from bayescale.posterior.convergence import ess_of_mean
 from bayescale.posterior.extrapolation import beyond_runs
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.protocol import Posterior
@@ -367,13 +368,11 @@ class _Question:
 
 def _effective(values: Array, of_chain: NDArray[np.intp], chains: int) -> float:
     """Return the effective sample size of the mean of draws, given the chain of each."""
-    import arviz_stats as azs
-
     shortest = int(np.bincount(of_chain, minlength=chains).min())
     if shortest < 4:
         return float(len(values))
     rows = np.array([values[of_chain == chain][:shortest] for chain in range(chains)])
-    found = float(azs.ess(rows, method="mean", chain_axis=0, draw_axis=1))
+    found = float(ess_of_mean(rows[None])[0])
     return min(found, float(len(values))) if found > 0 else float(len(values))
 
 

@@ -10,10 +10,9 @@ is estimated from the runs, with a prior learnt from public sweeps.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale._portable import rounded
@@ -21,6 +20,9 @@ from bayescale.errors import CardError, quoted, refuse_unknown
 from bayescale.laws import Law, Value, Values
 from bayescale.laws.dispatch import larger
 from bayescale.model.priors import Prior, prior_from_dict
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _HALF = float(np.sqrt(0.5))
 
@@ -159,7 +161,7 @@ class Discrepancy:
                     f"{law.name} is of {', '.join(law.inputs)}."
                 )
 
-    def departure(self, log_inputs: Values, slopes: xr.DataArray) -> Value:
+    def departure(self, log_inputs: Values, slopes: "xr.DataArray") -> Value:
         """Return the departure of ln L from the law.
 
         Parameters
@@ -170,6 +172,8 @@ class Discrepancy:
             Draws of the slopes at the knots before their decay, along ``axis`` and ``cell``: first
             the knots above the centre, then those below.
         """
+        import xarray as xr
+
         positions = [_position(axis, log_inputs) for axis in self.axes]
         if any(set(slopes.dims) & set(getattr(x, "dims", ())) for x in positions):
             scaled = slopes * xr.DataArray(self._shares(), dims=("axis", "cell"))
@@ -319,8 +323,10 @@ def _position(axis: str, log_inputs: Values) -> Value:
     return sum(power * log_inputs[name] for name, power in AXES.get(axis, {axis: 1.0}).items())
 
 
-def _along(slopes: xr.DataArray, position: xr.DataArray) -> xr.DataArray:
+def _along(slopes: "xr.DataArray", position: "xr.DataArray") -> "xr.DataArray":
     """Return the departure along one axis at positions that differ between draws."""
+    import xarray as xr
+
     sides = ((position, slice(CELLS)), (-position, slice(CELLS, None)))
     found: xr.DataArray = sum(
         xr.apply_ufunc(_walked, slopes.isel(cell=part), x, input_core_dims=[["cell"], []])

@@ -261,11 +261,11 @@ class Gamma(Prior):
 
     @override
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
-        from scipy.stats import gamma
+        from scipy.special import gammainc, gammaincinv
 
-        below = gamma.cdf(self.lower, self.shape, scale=1 / self.rate)
-        uniform = rng.uniform(below, 1.0, size)
-        return np.asarray(gamma.ppf(uniform, self.shape, scale=1 / self.rate))
+        scale = 1 / self.rate
+        uniform = rng.uniform(gammainc(self.shape, self.lower / scale), 1.0, size)
+        return np.asarray(gammaincinv(self.shape, uniform) * scale)
 
     @override
     def above(self, value: float) -> float:

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bayescale.model.checks import Check, verdict
-from bayescale.posterior.convergence import measure
+from bayescale.posterior.convergence import bfmi, measure
 
 R_HAT = 1.01
 """Limit of R-hat; a posterior is sampled until all are below."""
@@ -250,11 +250,9 @@ def _critical_excess(ess: ArrayLike, chains: int) -> NDArray[np.float64]:
 
 def diagnose_sampling(stats: xr.Dataset) -> tuple[Check, ...]:
     """Return checks of divergences, energy and tree depth."""
-    from arviz_stats.base import array_stats
-
     divergent, total = int(stats["diverging"].sum()), stats["diverging"].size
     energy = stats["energy"].transpose("chain", "draw").to_numpy()
-    e_bfmi = float(array_stats.bfmi(energy).min())
+    e_bfmi = float(bfmi(energy).min())
     deep = int(stats["maxdepth_reached"].sum())
     return (
         Check(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from bayescale.posterior.convergence import measure
+from bayescale.posterior.convergence import bfmi, ess_of_mean, measure
 
 TAILS = (0.05, 0.95)
 AXES = {"chain_axis": -2, "draw_axis": -1}
@@ -30,6 +30,9 @@ def test_measures_are_those_of_arviz(shape, correlation):
     tail = array_stats.ess(draws, method="tail", prob=TAILS, **AXES)
     np.testing.assert_allclose(found.ess_bulk, bulk, rtol=1e-9)
     np.testing.assert_allclose(found.ess_tail, tail, rtol=1e-9)
+    mean = array_stats.ess(draws, method="mean", **AXES)
+    np.testing.assert_allclose(ess_of_mean(draws), mean, rtol=1e-9)
+    np.testing.assert_allclose(bfmi(draws[0]), array_stats.bfmi(draws[0]), rtol=1e-12)
 
 
 def test_draws_that_are_missing_or_still_have_no_r_hat():
