@@ -5,10 +5,14 @@ import re
 import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from pages import blocks, run_page
 
 import bayescale as bs
@@ -141,6 +145,19 @@ def test_make_targets_in_the_documents_exist():
     assert {"demo", "test", "quick", "lint"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_the_conda_recipe_requires_what_the_package_requires():
+    recipe = yaml.safe_load((ROOT / "tools" / "conda" / "recipe.yaml").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert recipe["context"]["version"] == bs.__version__.split("+")[0]
+    python, *found = recipe["requirements"]["run"]
+    assert python == f"python {project['requires-python']}"
+    expected = {"h5netcdf": SpecifierSet()}  # an extra of arviz-base
+    for requirement in map(Requirement, project["dependencies"]):
+        name = {"matplotlib": "matplotlib-base"}.get(requirement.name, requirement.name)
+        expected[name] = requirement.specifier
+    assert {r.name: r.specifier for r in map(Requirement, found)} == expected
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the bootstrap is a POSIX shell script")
