@@ -88,8 +88,10 @@ def of_variable(model: "Model", options: Arguments) -> "Model":
     return replace(model, inputs={**model.inputs, _VARIABLE: column})
 
 
-def add_reading(parser: argparse.ArgumentParser, *, outliers: bool = True) -> None:
-    """Add the options for reading a table of runs; for outliers unless `outliers` is false."""
+def add_reading(
+    parser: argparse.ArgumentParser, *, outliers: bool = True, where: bool = True
+) -> None:
+    """Add the options for reading a table of runs; for outliers and conditions unless false."""
     parser.add_argument(
         "--column",
         action="append",
@@ -109,6 +111,12 @@ def add_reading(parser: argparse.ArgumentParser, *, outliers: bool = True) -> No
         parser.add_argument(
             "--keep-outliers", action="store_true", help="keep rows flagged as outliers"
         )
+    if where:
+        parser.add_argument(
+            "--where",
+            metavar="CONDITION",
+            help="runs to use, such as \"family == 'c4'\" or 'n_params > 1e9'",
+        )
     parser.add_argument(
         "--vocabulary-size",
         type=whole_number,
@@ -120,14 +128,19 @@ def runs_of(options: Arguments) -> "Runs":
     """Load the given runs, with sizes and tokens."""
     from bayescale.data.load import load_runs
 
-    return load_runs(options.runs, **reading_of(options))
+    return selected(load_runs(options.runs, **reading_of(options)), options)
 
 
 def runs_for_models(options: Arguments, *models: "Model") -> "Runs":
     """Load the given runs, with the columns that models need."""
     from bayescale.model.inputs import runs_for
 
-    return runs_for(options.runs, models, **reading_of(options))
+    return selected(runs_for(options.runs, models, **reading_of(options)), options)
+
+
+def selected(runs: "Runs", options: Arguments) -> "Runs":
+    """Return the runs that meet the given condition; all of them unless one is given."""
+    return runs.where(options.where) if options.where else runs
 
 
 def reading_of(options: Arguments) -> dict[str, Any]:

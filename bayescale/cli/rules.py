@@ -36,6 +36,9 @@ _SHAPES = "it describes the transformer shapes from which FLOP are counted"
 _CLUSTER = "a cluster needs --gpus, --gpu and --utilisation"
 _RUNS = "saved fits contain their runs, so none are read"
 
+READING = ("--column", "--unit", "--keep-outliers", "--where", "--vocabulary-size")
+"""Options for reading a table of runs."""
+
 RULES = (
     Needs("--context", ("--vocabulary",), _SHAPES),
     Needs("--aspect", ("--vocabulary",), _SHAPES),
@@ -55,7 +58,14 @@ RULES = (
     Needs("--report", ("--compute",), "a report answers questions about budgets"),
     *(
         Needs(option, ("--data",), _RUNS, ("compare",))
-        for option in ("--column", "--unit", "--keep-outliers", "--vocabulary-size", "--draws")
+        for option in (
+            "--column",
+            "--unit",
+            "--keep-outliers",
+            "--where",
+            "--vocabulary-size",
+            "--draws",
+        )
     ),
 )
 

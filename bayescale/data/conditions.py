@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from numbers import Real
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -70,7 +71,9 @@ _LONGEST = 100_000
 """Maximal length in characters; Python's parser may overflow the C stack on longer texts."""
 
 
-def rows_meeting(condition: str, table: pd.DataFrame) -> _Mask:
+def rows_meeting(
+    condition: str, table: pd.DataFrame, read_as: Mapping[str, str] = MappingProxyType({})
+) -> _Mask:
     """Return a mask of the rows of a table that meet a condition.
 
     Parameters
@@ -81,6 +84,9 @@ def rows_meeting(condition: str, table: pd.DataFrame) -> _Mask:
         in backticks. Beside a column of numbers a text is an amount: ``n_params > '1B'``.
     table
         The rows. A missing value meets only ``!=`` and ``not in``.
+    read_as
+        Names of the table's columns by those of the file that it was read from. They are named in
+        the message, not accepted: amounts in the table have other units.
 
     Raises
     ------
@@ -96,14 +102,15 @@ def rows_meeting(condition: str, table: pd.DataFrame) -> _Mask:
     >>> rows_meeting("`a.b` in [2, 3]", table)
     array([False,  True])
     """
-    return _Condition(condition, table).mask()
+    return _Condition(condition, table, read_as).mask()
 
 
 class _Condition:
     """One condition on one table."""
 
-    def __init__(self, condition: str, table: pd.DataFrame) -> None:
+    def __init__(self, condition: str, table: pd.DataFrame, read_as: Mapping[str, str]) -> None:
         self._condition = condition
+        self._read_as = read_as
         self._table = table
         self._places: dict[str, list[int]] = {}
         for place, name in enumerate(table.columns):
@@ -221,8 +228,9 @@ class _Condition:
             self._refuse(f"found {len(places)} columns called {name!r}")
         if not places:
             known = list(self._places)
+            was = f", which was read as {self._read_as[name]}" if name in self._read_as else ""
             self._refuse(
-                f"found no column {quoted(name)}; the columns are {listed(known)}."
+                f"found no column {quoted(name)}{was}; the columns are {listed(known)}."
                 f"{did_you_mean(name, known)} A text goes in quotes",
                 allowed=False,
             )

@@ -197,11 +197,16 @@ class Runs:
         whole = json.dumps([known, rows], ensure_ascii=True)
         return hashlib.sha256(whole.encode()).hexdigest()
 
+    @property
+    def _read_as(self) -> dict[str, str]:
+        """The name of each column by the one that it had in the source."""
+        return {read.column: read.name for read in self.reading.columns} if self.reading else {}
+
     def mask(self, condition: str | ArrayLike) -> NDArray[np.bool_]:
         """Return a mask of the runs that meet a condition, as in `where`."""
         if isinstance(condition, str):
             try:
-                return rows_meeting(condition, self._table)
+                return rows_meeting(condition, self._table, self._read_as)
             except RunsError as error:
                 raise RunsError(f"{self.name}: {error}") from None
         mask = np.asarray(condition)

@@ -46,6 +46,7 @@ READING = {
     "--column": ("--column", "loss=other"),
     "--unit": ("--unit", "loss=bits/token"),
     "--keep-outliers": ("--keep-outliers",),
+    "--where": ("--where", "n_params > 1e9"),
     "--vocabulary-size": ("--vocabulary-size", "20"),
 }
 
@@ -124,7 +125,6 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "score": {
         **READING,
-        "--where": ("--where", "n_params > 1e9"),
         "--new-level": ("--new-level", "family"),
     },
     "preregister": {
@@ -136,7 +136,10 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--out": ("--out", "OTHER.json"),
         "--force": ("--force", "--out", "OLD"),
     },
-    "score-forecast": {**READING, "--runs": ("--runs", "OTHER")},
+    "score-forecast": {
+        **{option: given for option, given in READING.items() if option != "--where"},
+        "--runs": ("--runs", "OTHER"),
+    },
 }
 """Of every option an example, with the options that it needs."""
 
@@ -223,7 +226,6 @@ ASKED = {
     },
     "reconcile": {
         **READING,
-        "--where": ("--where", "n_params > 1e8"),
         "--by": ("--by", "family"),
         "--curve": ("--curve", "family"),
         "--way": ("--way", "law"),
@@ -258,7 +260,7 @@ ASKED = {
     },
     "multiverse": {
         "--model": ("--model", "coupled"),
-        **{option: READING[option] for option in ("--column", "--unit", "--vocabulary-size")},
+        **{option: given for option, given in READING.items() if option != "--keep-outliers"},
         "--question": ("--question", "law"),
         "--compute": ("--compute", "1e24"),
         "--seed": ("--seed", "5"),

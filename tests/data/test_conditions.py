@@ -126,6 +126,17 @@ def test_two_columns_of_one_name_are_not_chosen_between() -> None:
         rows_meeting("a == 1", twice)
 
 
+def test_the_name_of_a_column_in_the_file_is_answered_with_the_one_it_was_read_as(tmp_path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(
+        "params (M),tokens_B,loss\n" + "".join(f"{n},{n},{4 - n / 50}\n" for n in (20, 40, 80))
+    )
+    runs = bs.load_runs(path)
+    assert runs.where("n_params > 3e7").n_params.tolist() == [4e7, 8e7]
+    with pytest.raises(bs.RunsError, match=r"no column 'tokens_B', which was read as n_tokens"):
+        runs.where("tokens_B > 30")
+
+
 def test_every_way_in_reads_conditions_alike(chinchilla_runs, tmp_path) -> None:
     attack = f"@pd.io.common.os.mkdir({str(tmp_path / 'gone')!r})"
     for refused in (

@@ -5,7 +5,7 @@ import argparse
 from bayescale._outputs import LEARNT_CARD
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import whole_number
-from bayescale.cli.options import add_reading, add_seed, reading_of
+from bayescale.cli.options import add_reading, add_seed, reading_of, selected
 from bayescale.cli.render import print_json, table_text
 from bayescale.cli.verbs import Verbs
 
@@ -48,7 +48,10 @@ def run(options: Arguments) -> None:
     from bayescale.model.inputs import runs_for
 
     base = load_model(options.base or DEFAULT_CARD)
-    sweeps = [runs_for(source, [base], **reading_of(options)) for source in options.sweeps]
+    sweeps = [
+        selected(runs_for(source, [base], **reading_of(options)), options)
+        for source in options.sweeps
+    ]
     card = learn_prior(sweeps, base=base, id=options.id, seed=options.seed, draws=options.draws)
     with whole_file(options.out) as part:
         part.write_text(card.to_toml(), encoding="utf-8")

@@ -17,9 +17,6 @@ def add(verbs: Verbs) -> None:
         "Explain the difference between Kaplan's exponent and Chinchilla's, step by step.",
     )
     add_runs(reconcile)
-    reconcile.add_argument(
-        "--where", metavar="CONDITION", help="runs to use, such as \"family == 'c4'\""
-    )
     reconcile.add_argument("--by", metavar="COLUMN", help="column whose levels are analysed apart")
     reconcile.add_argument(
         "--curve", default="run", metavar="COLUMN", help="column that identifies curves (run)"
@@ -42,8 +39,6 @@ def run(options: Arguments) -> None:
     from bayescale.sensitivity.reconcile import reconcile_exponents
 
     runs = runs_of(options)
-    if options.where:
-        runs = runs.where(options.where)
     found = reconcile_exponents(
         runs,
         by=options.by,

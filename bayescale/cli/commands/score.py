@@ -24,7 +24,6 @@ def add(verbs: Verbs) -> None:
         help="accept new levels of the column, such as family, even if their names resemble those "
         "that were fitted; repeatable",
     )
-    score.add_argument("--where", metavar="CONDITION", help="runs to score, such as 'N > 1e9'")
 
 
 def run(options: Arguments) -> None:
@@ -33,8 +32,6 @@ def run(options: Arguments) -> None:
 
     fit = saved_fit(options)
     runs = runs_for_models(options, fit.model)
-    if options.where:
-        runs = runs.where(options.where)
     found = score(fit, runs, new_levels=options.new_levels)
     summary = found.summary()
     if options.json:

@@ -24,7 +24,7 @@ def add(verbs: Verbs) -> None:
         type=Reads(),
         help="table of the runs that are done, with their names in a column run",
     )
-    add_reading(score)
+    add_reading(score, where=False)
 
 
 def run(options: Arguments) -> None:
