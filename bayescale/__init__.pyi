@@ -56,6 +56,7 @@ from .records.preregister import preregister
 from .records.preregistration import Preregistration, load_preregistration
 from .records.score import score_forecasts
 from .reports.report import report
+from .schedules.schedule import Schedule
 from .sensitivity.apparent_exponent import apparent_exponents
 from .sensitivity.choices import Choice
 from .sensitivity.expanding_window import ExpandingWindow, expanding_window
@@ -125,6 +126,7 @@ __all__ = [
     "SamplingError",
     "Sbc",
     "ScalesLeftOut",
+    "Schedule",
     "Score",
     "Speedup",
     "Step",
