@@ -11,6 +11,8 @@ from .costs.counting import Counting
 from .costs.limits import Limits
 from .data.levels import NEW
 from .data.load import load_runs
+from .data.logs.read import read_logs
+from .data.logs.run_log import RunLogs
 from .data.recount import recount
 from .data.runs import Runs
 from .decision.cross_regret import CrossRegret, cross_regret
@@ -121,6 +123,7 @@ __all__ = [
     "Preregistration",
     "RequiredInput",
     "Requirements",
+    "RunLogs",
     "Runs",
     "RunsError",
     "SamplingError",
@@ -172,6 +175,7 @@ __all__ = [
     "predict",
     "preregister",
     "published",
+    "read_logs",
     "reconcile_exponents",
     "recount",
     "report",

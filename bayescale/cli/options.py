@@ -50,7 +50,10 @@ def read_mapping(entries: Sequence[str], option: str, form: str) -> dict[str, st
 
 def add_runs(parser: argparse.ArgumentParser, name: str = "runs", *, outliers: bool = True) -> None:
     """Add the argument or option for a table of runs, and the options for reading it."""
-    about = "dataset id, folder, or csv, tsv, xlsx, parquet, jsonl or json file"
+    about = (
+        "dataset id, folder, csv, tsv, xlsx, parquet, jsonl or json file, or logs of runs: their "
+        "folder, wandb:ENTITY/PROJECT or mlflow:URI"
+    )
     if name.startswith("-"):
         parser.add_argument(name, dest="runs", type=Reads(), metavar="RUNS", help=about)
     else:

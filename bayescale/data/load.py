@@ -18,6 +18,7 @@ from bayescale.data.card import DatasetCard
 from bayescale.data.column_units import BASES, ColumnUnit, column_unit
 from bayescale.data.columns import ALIASES, Columns, as_float, find_columns
 from bayescale.data.headings import OPEN_UNITS, Heading
+from bayescale.data.logs.run_log import RunLogs
 from bayescale.data.notes import Note
 from bayescale.data.plausibility import Finding, implausible
 from bayescale.data.readers import RawTable, Table, read_source
@@ -42,7 +43,7 @@ from bayescale.units import (
 
 logger = logging.getLogger(__name__)
 
-type RunsSource = str | Path | Table | Runs
+type RunsSource = str | Path | Table | RunLogs | Runs
 """Runs, or any source that `load_runs` reads."""
 
 TOLERANCE = 0.05
@@ -55,7 +56,7 @@ def as_runs(source: RunsSource, **options: Any) -> Runs:
 
 
 def load_runs(
-    source: str | Path | Table,
+    source: str | Path | Table | RunLogs,
     *,
     columns: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
@@ -74,6 +75,7 @@ def load_runs(
         ``card.toml``, a path ending in .csv, .tsv, .txt, .xlsx, .parquet, .jsonl or
         .json, or a table of pandas, polars, pyarrow or whatever else has the Arrow PyCapsule
         interface. Of text, the encoding, the separator and the decimal sign are recognised.
+        Or logs of runs: a folder of them, a tracker, or the result of `read_logs`.
         Exports of Weights & Biases may have ``config`` and ``summary`` as dictionaries; runs whose
         ``State`` is not finished are left out.
     columns

@@ -13,7 +13,11 @@ import pyarrow as pa
 from bayescale.data.card import DatasetCard
 from bayescale.data.catalog import CARD_NAME, dataset_folders, find_dataset
 from bayescale.data.delimited import LineError, TextTable, read_delimited
+from bayescale.data.logs.folders import is_log_folder
+from bayescale.data.logs.read import TRACKERS, read_logs
+from bayescale.data.logs.run_log import RunLogs
 from bayescale.data.notes import Note
+from bayescale.data.tables import table_of
 from bayescale.data.text_files import text_of
 from bayescale.data.workbooks import read_workbook
 from bayescale.errors import RunsError, listed, quoted
@@ -60,8 +64,10 @@ class RawTable:
     notes: tuple[Note, ...] = ()
 
 
-def read_source(source: str | Path | Table) -> RawTable:
-    """Read a dataset id, a folder, a file or a table; any other source raises RunsError."""
+def read_source(source: str | Path | Table | RunLogs) -> RawTable:
+    """Read a dataset id, a folder, a file, logs or a table; any other raises RunsError."""
+    if logs := logs_of(source):
+        return RawTable(_counted_from_one(logs.table), logs.source, None, "row", logs.notes)
     if isinstance(source, pd.DataFrame):
         return _checked(RawTable(_in_memory(source), "DataFrame", None, "row"))
     if isinstance(source, str | os.PathLike):
@@ -76,6 +82,20 @@ def read_source(source: str | Path | Table) -> RawTable:
         "dataset id, the path of a file or a folder, or a table (pandas, polars, pyarrow)."
         f"{hint}"
     )
+
+
+def logs_of(source: object) -> RunLogs | None:
+    """Return the logs of runs, if a source is these: given, in a folder, or of a tracker."""
+    if isinstance(source, RunLogs):
+        return source
+    if isinstance(source, str) and source.startswith(tuple(TRACKERS)):
+        return read_logs(source)
+    if not isinstance(source, str | os.PathLike):
+        return None
+    path = Path(source)
+    if not os.path.isdir(path) or _runs_in(path) is not None or not is_log_folder(path):
+        return None
+    return read_logs(path)
 
 
 def _in_memory(frame: pd.DataFrame) -> pd.DataFrame:
@@ -132,7 +152,10 @@ def _read_folder(folder: Path) -> RawTable:
             card.check_file(path)
         return _checked(_read_file(path, card.id if card else folder.name, card))
     *names, last = (f"runs{suffix}" for suffix in _READERS)
-    raise RunsError(f"{folder}: found no runs in it, expected a file {', '.join(names)} or {last}.")
+    raise RunsError(
+        f"{folder}: found no runs in it, expected a file {', '.join(names)} or {last}, or logs of "
+        "runs."
+    )
 
 
 def _runs_in(folder: Path) -> Path | None:
@@ -281,21 +304,6 @@ def _read_log(entries: list[dict[str, Any]]) -> _Read:
 
 def _is_records(content: object) -> bool:
     return isinstance(content, list) and all(isinstance(row, dict) for row in content)
-
-
-def table_of(
-    rows: Sequence[Mapping[str, Any]], index: "pd.Index[Any] | None" = None
-) -> pd.DataFrame:
-    """Return a table of records with unconverted cells; missing ones are None.
-
-    Columns are built as objects, since type inference in pandas fails on integers above 2^64.
-    """
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {
-        name: pd.Series([row.get(name) for row in rows], index=index, dtype=object)
-        for name in names
-    }
-    return pd.DataFrame(columns, index=index).infer_objects()
 
 
 def _json(text: str) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from bayescale.data.notes import Note
-from bayescale.data.readers import RawTable, table_of
+from bayescale.data.readers import RawTable
+from bayescale.data.tables import table_of
 from bayescale.errors import RunsError, quoted
 
 NESTED = ("config", "summary", "summary_metrics", "hyperparameters")

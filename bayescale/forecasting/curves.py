@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale.data.readers import RawTable, Table, read_source
+from bayescale.data.logs.run_log import STEP, RunLogs
+from bayescale.data.readers import RawTable, Table, logs_of, read_source
 from bayescale.data.runs import Runs
 from bayescale.errors import RunsError, did_you_mean, listed, quoted
 
@@ -78,7 +79,7 @@ class Curve:
 
 
 def read_curves(
-    source: str | Path | Table | Runs,
+    source: str | Path | Table | Runs | RunLogs,
     *,
     x: str | None,
     y: str | None,
@@ -91,6 +92,8 @@ def read_curves(
     """
     if isinstance(source, Runs):
         raw = RawTable(source.table, source.name, None, "row")
+    elif logs := logs_of(source):
+        raw, x, by = _of_logs(logs, x or STEP, y), x or STEP, by or "run"
     else:
         raw = read_source(source)
     columns = [str(name) for name in raw.frame.columns]
@@ -130,6 +133,19 @@ def read_curves(
         )
     parts = frame.groupby(names.astype(str), sort=False)
     return tuple(_curve(str(name), part, raw.name, x) for name, part in parts), x, y
+
+
+def _of_logs(logs: RunLogs, x: str, y: str | None) -> RawTable:
+    """Return the points of the curves of logs."""
+    metrics = logs.metrics
+    if y is None:
+        y = "loss" if "loss" in metrics else metrics[0] if len(metrics) == 1 else None
+    if y is None:
+        raise RunsError(
+            f"{logs.source}: found the metrics {listed(map(quoted, metrics))}, expected to know "
+            "which is y of the curves. Name it: y=... (--y)."
+        )
+    return RawTable(logs.curves(y, x), logs.source, None, "row", logs.notes)
 
 
 def _numbers(raw: RawTable, name: str) -> "pd.Series[float]":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayescale._progress import stages
 from bayescale._seeds import Stream, checked_seed, generator
+from bayescale.data.logs.run_log import RunLogs
 from bayescale.data.readers import Table
 from bayescale.data.runs import Runs
 from bayescale.errors import RunsError, listed, unknown_name
@@ -26,7 +27,7 @@ type Amounts = Amount | Sequence[Amount] | Array
 
 
 def forecast(
-    source: str | Path | Table | Runs,
+    source: str | Path | Table | Runs | RunLogs,
     *,
     to: Amounts | Mapping[str, Amounts],
     x: str | None = None,
@@ -49,7 +50,8 @@ def forecast(
     Parameters
     ----------
     source
-        A table of points, as `load_runs` reads it: a DataFrame, or a file.
+        A table of points, as `load_runs` reads it: a DataFrame, or a file. Or logs of runs, of
+        which `x` is the step and `by` the run unless given.
     to
         The amounts to forecast, such as ``"2M"`` or ``[1e6, 2e6]``; for amounts that differ
         between curves, a mapping from the curve's name.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -40,8 +41,10 @@ class Stranger:
         FRAME.astype({"N": "category"}),
         FRAME.astype(object),
         FRAME.set_index("N").reset_index(),
+        pl.DataFrame(ROWS),
+        pl.DataFrame(ROWS).with_columns(pl.col("N").cast(pl.Int64)),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_tables_in_memory(source):
     assert bs.load_runs(source).fingerprint == bs.load_runs(FRAME).fingerprint

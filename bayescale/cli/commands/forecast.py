@@ -19,7 +19,9 @@ def add(verbs: Verbs) -> None:
         "Forecast curves of one variable at larger amounts, averaged over laws.",
     )
     forecast.add_argument(
-        "runs", type=Reads(), help="csv, tsv, xlsx, parquet, jsonl or json file of points on curves"
+        "runs",
+        type=Reads(),
+        help="csv, tsv, xlsx, parquet, jsonl or json file of points on curves, or logs of runs",
     )
     forecast.add_argument(
         "--to",

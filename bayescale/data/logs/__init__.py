@@ -1,0 +1,1 @@
+"""Logs of training runs, as the programs that track experiments write them."""

@@ -1,0 +1,49 @@
+"""The state that Hugging Face's Trainer saves: the curve of a run, and its totals."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bayescale.data.logs.run_log import Metrics, flat, metrics_of
+from bayescale.errors import RunsError
+
+FILE = "trainer_state.json"
+
+_TOTALS = ("total_flos", "num_input_tokens_seen")
+"""What is summed over the run; zero if the trainer did not count it."""
+
+_NAMES = {"loss": "train/loss"}
+"""Metrics by what they are: the loss of a Trainer is that of training."""
+
+_OF_THE_WHOLE = "train_"
+"""Prefix of what is logged once, at the end: means and times over the whole training."""
+
+
+def read_states(paths: Sequence[Path]) -> tuple[dict[str, Any], Metrics]:
+    """Return the settings and the metrics of a run from the last of its states."""
+    _, path, state = max(
+        ((_state(path).get("global_step", 0), path, _state(path)) for path in paths),
+        key=lambda found: found[0],
+    )
+    entries = state.get("log_history")
+    if not isinstance(entries, list) or not all(isinstance(x, dict) for x in entries):
+        raise RunsError(f"{path}: found no log_history, expected the state of a Trainer.")
+    metrics = metrics_of(
+        (_NAMES.get(name, name), entry.get("step", 0), value)
+        for entry in entries
+        for name, value in entry.items()
+        if isinstance(value, int | float) and name != "step" and not name.startswith(_OF_THE_WHOLE)
+    )
+    totals = {k: state[k] for k in _TOTALS if state.get(k) and k not in metrics}
+    return {**flat(state.get("trial_params") or {}), **totals}, metrics
+
+
+def _state(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunsError(f"{path}: could not be read as JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise RunsError(f"{path}: found no object, expected the state of a Trainer.")
+    return content
