@@ -29,6 +29,7 @@ from bayescale.backend.unconstrained import (
 )
 from bayescale.data.catalog import dataset_folders, model_cards
 from bayescale.data.levels import Sizes, column_of
+from bayescale.inference.base import flattened
 from bayescale.inference.samplers import compiled_logp
 from bayescale.model.card import load_model
 from bayescale.posterior.curve import Curve
@@ -68,6 +69,17 @@ FLOORS = {
     if load_model(card).law.floor
 }
 """The prior on the floor of every card that has one."""
+
+COMPILED_FLOORS = [
+    card + FLOOR_STATED
+    for card in (
+        *("broken-power-law-1", "chinchilla", "chinchilla-corpora", "coupled-discrepancy"),
+        *("encoder-decoder", "learning-rate-batch", "power-law-saturating"),
+    )
+]
+"""Stated floors of which the machine code is checked: between them of every kind of prior, of laws with
+no, one and two shares, with levels and with a discrepancy. Of the others the graph is, which Python can
+evaluate without a compiler, but not with as many operands as that of learning rates has."""
 
 every_card = pytest.mark.parametrize("card", sorted(model_cards()))
 every_model = pytest.mark.parametrize("card", [*sorted(model_cards()), *FLOORS])
@@ -139,6 +151,15 @@ def test_the_value_of_a_floor_is_data_of_the_compiled_model(card, chinchilla_run
     assert len(differ) > 0
     if card.startswith("chinchilla,"):
         assert compiled_logp(model, one.sizes) is compiled_logp(other, two.sizes)
+
+
+def test_floors_of_which_the_code_is_checked_are_of_every_kind():
+    models = [model_of(card) for card in COMPILED_FLOORS]
+    assert {model.floor.kind for model in models} == {floor.kind for floor in FLOORS.values()}
+    shares = {len(model.law.shares) for model in models}
+    assert shares == {len(model_of(card).law.shares) for card in FLOORS}
+    assert any(model.grouping for model in models)
+    assert any(model.discrepancy for model in models)
 
 
 @every_card
@@ -236,17 +257,19 @@ def noise_density(model, values, data, residual) -> np.ndarray:
     return np.log(inside / (2 * half))
 
 
-@every_model
-def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
-    """Against SciPy, written out anew: priors on exponents, Jacobians, effects, Student-t."""
+def unpacked(shapes, positions) -> dict[str, np.ndarray]:
+    """The values of each variable, from one position or an array of them."""
+    return {
+        name: positions[..., part].reshape((*positions.shape[:-1], *shape))
+        for (name, shape), part in zip(shapes.items(), slices_of(shapes), strict=True)
+    }
+
+
+def density_by_hand(model, runs, design, shapes):
+    """Written out anew with SciPy: priors on exponents, Jacobians, effects, Student-t."""
     from scipy import stats
 
-    model = model_of(card)
-    runs = runs_for(model, chinchilla_runs)
-    design = Design.of(model, runs)
     data = design.matrix
-    compiled = compiled_logp(model, design.sizes)
-    rng = np.random.default_rng(3)
     log_inputs = {
         name: xr.DataArray(np.log(runs.column(column)), dims="run")
         for name, column in model.columns.items()
@@ -254,13 +277,13 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
     groups = {column: column_of(runs, column) for column in model.groupings}
 
     def effects_at(positions: np.ndarray) -> dict[str, np.ndarray]:
-        return parameters_from_draws(model, design, compiled.unpack(positions[None]))
+        return parameters_from_draws(model, design, unpacked(shapes, positions[None]))
 
     def log_volume(position: np.ndarray, names: list[str]) -> float:
         """The log of the Jacobian of effects in the steps that are sampled, by differences."""
         if not names:
             return 0.0
-        parts = dict(zip(compiled.shapes, slices_of(compiled.shapes), strict=True))
+        parts = dict(zip(shapes, slices_of(shapes), strict=True))
         steps = np.concatenate([np.arange(len(position))[parts[name]] for name in names])
         nudges = 1e-5 * np.eye(len(position))[steps]
         moved = effects_at(np.concatenate([position + nudges, position - nudges]))
@@ -269,7 +292,7 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
         return float(np.linalg.slogdet((ahead - behind) / 2e-5)[1])
 
     def expected(position: np.ndarray) -> float:
-        free = compiled.unpack(position)
+        free = unpacked(shapes, position)
         found = effects_at(position[None])
         priors = model.stated_priors
         values = {name: prior.constrain(free[name]) for name, prior in model.other_priors.items()}
@@ -319,10 +342,21 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
         residual = data[Rows(model).response] - np.log(mean / design.scale.response)
         return total + noise_density(model, values, data, residual).sum()
 
+    return expected
+
+
+@pytest.mark.parametrize("card", [*sorted(model_cards()), *COMPILED_FLOORS])
+def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
+    model = model_of(card)
+    runs = runs_for(model, chinchilla_runs)
+    design = Design.of(model, runs)
+    compiled = compiled_logp(model, design.sizes)
+    expected = density_by_hand(model, runs, design, compiled.shapes)
+    rng = np.random.default_rng(3)
     differences = []
     for _ in range(4):
         position = compiled.start + rng.uniform(-0.5, 0.5, len(compiled.start))
-        value, gradient = compiled.log_density(position, data)
+        value, gradient = compiled.log_density(position, design.matrix)
         assert np.all(np.isfinite(gradient))
         differences.append(value - expected(position))
         for i in range(len(position)):
@@ -331,6 +365,30 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
             numerical = (expected(position + step) - expected(position - step)) / 2e-6
             assert gradient[i] == pytest.approx(numerical, rel=1e-4, abs=2e-2)
     # PyMC may leave out constants; a difference that varies would be another posterior.
+    np.testing.assert_allclose(differences, differences[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("card", sorted(set(FLOORS) - set(COMPILED_FLOORS)))
+def test_graph_with_a_stated_floor_is_prior_times_likelihood(card, chinchilla_runs):
+    """As it is built, without a compiler, and so without slopes."""
+    from pytensor.compile.mode import Mode
+
+    model = model_of(card)
+    runs = runs_for(model, chinchilla_runs)
+    design = Design.of(model, runs)
+    built = build(model, design.matrix, design.sizes)
+    start = starting_point(model, sizes=design.sizes)
+    values = {name: built.rvs_to_values[built[name]].name for name in start}
+    log_density = built.compile_logp(mode=Mode("py", None))
+    shapes, centre = flattened(start, start)
+    expected = density_by_hand(model, runs, design, shapes)
+    rng = np.random.default_rng(4)
+    differences = []
+    for _ in range(8):
+        position = centre + rng.uniform(-0.5, 0.5, len(centre))
+        free = unpacked(shapes, position)
+        found = log_density({values[name]: value for name, value in free.items()})
+        differences.append(float(found) - expected(position))
     np.testing.assert_allclose(differences, differences[0], atol=1e-6)
 
 
