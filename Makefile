@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts forecast-records speedup next-runs hyperparameters laboratory notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts forecast-records speedup next-runs first-sweep hyperparameters laboratory notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,10 @@ speedup: ## simulate pairs of recipes and count how often intervals hold, for do
 next-runs: ## launch the runs that next_runs chooses, and others, for docs/next-runs.md
 	@tools/venv.sh dev
 	@$(BIN)/python benchmarks/next_runs.py
+
+first-sweep: ## simulate projects that begin with the recommended sweep, and others, for docs/first-sweep.md
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.first_sweep
 
 hyperparameters: ## predict learning rates and batches of held-out settings in TABLES, for docs/hyperparameters.md
 	@tools/venv.sh dev

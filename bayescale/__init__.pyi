@@ -32,8 +32,10 @@ from .errors import (
     UnknownNameError,
     UnsuitableLawError,
 )
+from .experiment_design.first_sweep import first_sweep
 from .experiment_design.next_runs import next_runs, value_of_runs
 from .experiment_design.result import NextRuns
+from .experiment_design.sweep_result import FirstSweep
 from .forecasting.beyond import Beyond
 from .forecasting.forecast import forecast
 from .forecasting.result import Forecast
@@ -97,6 +99,7 @@ __all__ = [
     "EmpiricalFrontier",
     "ExpandingWindow",
     "ExponentReconciliation",
+    "FirstSweep",
     "Fit",
     "FitFileError",
     "Forecast",
@@ -148,6 +151,7 @@ __all__ = [
     "elasticities",
     "envelope",
     "expanding_window",
+    "first_sweep",
     "fit",
     "forecast",
     "forecast_by_floor",

@@ -100,6 +100,10 @@ def _is_table_of_draws(path: Path) -> bool:
     return _begin(path).startswith(b"chain,draw,")
 
 
+def _is_sweep(path: Path) -> bool:
+    return _begin(path).startswith(b"run,budget,n_params,n_tokens,")
+
+
 def _is_parquet_of_draws(path: Path) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -160,6 +164,7 @@ REPORT = Output(
     },
 )
 FORECASTS = Output("forecasts", {".json": _has("format", "content", "sha256")})
+SWEEP = Output("a sweep to launch", {".csv": _is_sweep})
 LEARNT_CARD = Output("a card with learnt priors", {".toml": _is_learnt_card})
 FIGURE = Output("a figure", dict.fromkeys((".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp"), _any))
 DRAWS = Output("a store of draws", {"": _is_store_of_draws})

@@ -62,6 +62,9 @@ class Stream(Enum):
     """The average of the laws of a forecast (0), and the scatter of its points (1)."""
     PAIRS = 22
     """Pairs of draws of separate fits; keyed by recipe."""
+    SWEEP = 23
+    """Simulated projects of a first sweep: those that compare designs (0) and those of the search
+    (1), random designs (2), and the noise of the comparison (3) and of the search (4)."""
 
 
 def checked_seed(seed: object) -> int:

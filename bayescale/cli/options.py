@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayescale.costs import Cluster, Cost
     from bayescale.costs.limits import Limits
     from bayescale.data.runs import Runs
+    from bayescale.laws.hyperparameters import HyperparameterRule
     from bayescale.laws.published import Constants, EmpiricalFrontier
     from bayescale.model.card import Model
     from bayescale.model.priors import LogNormal
@@ -438,6 +439,32 @@ def limits_of(options: Arguments, cluster: "Cluster | None") -> "Limits":
 def fixed_of(options: Arguments) -> dict[str, str]:
     """Return the one value of each input that is held fixed while a budget is split."""
     return read_mapping(options.at, "--at", "NAME=AMOUNT")
+
+
+def add_hyperparameters(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the rule of learning rate and batch size."""
+    parser.add_argument(
+        "--hyperparameters",
+        type=Reads(),
+        metavar="RULE",
+        help="print the best learning rate and batch size too: by a published rule such as "
+        "steplaw2025 (`bayescale published` lists them), or a saved fit of learning-rate-batch",
+    )
+
+
+def rule_or_fit(name: str | None) -> "HyperparameterRule | Fit | None":
+    """Return the published rule or the saved fit of that name, if one is given."""
+    if name is None:
+        return None
+    from bayescale.allocation.hyperparameters import hyperparameters
+    from bayescale.inference.load import load_fit
+    from bayescale.laws.hyperparameters import hyperparameter_rule
+
+    if not Path(name).is_file():
+        return hyperparameter_rule(name)
+    found = load_fit(name)
+    hyperparameters(found, n_params=1e9, n_tokens=1e9)  # refuses a law without them
+    return found
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:

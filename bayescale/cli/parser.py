@@ -16,6 +16,7 @@ from bayescale.cli.commands import (
     doctor,
     expanding_window,
     export,
+    first_sweep,
     fit,
     forecast,
     forecast_by_floor,
@@ -41,6 +42,7 @@ BAD_INPUT = 2
 
 COMMANDS = (
     listing,
+    first_sweep,
     plan,
     check,
     fit,

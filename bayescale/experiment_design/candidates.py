@@ -52,7 +52,7 @@ def pool_of(
     elif isinstance(given, Mapping | pd.DataFrame):
         table = {str(name): given[name] for name in given}
     else:
-        table = _pairs(given)
+        table = pairs(given)
     table = _as_inputs(table, columns, fixed)
     amounts = {
         name: parse_amounts(values, "count", f"candidates, {name}")
@@ -76,14 +76,15 @@ def pool_of(
     return pool.assign(compute=np.asarray(training(pool["n_params"].to_numpy(), tokens)))
 
 
-def _pairs(given: object) -> dict[str, object]:
+def pairs(given: object, what: str = "candidates") -> dict[str, object]:
+    """Return pairs of size and tokens as columns, or raise AmountError."""
     try:
         rows = [tuple(row) for row in given]  # type: ignore[attr-defined]
         if any(len(row) != 2 or isinstance(row, str) for row in rows) or not rows:
             raise TypeError
     except TypeError:
         raise AmountError(
-            f"candidates: found {given!r}, expected pairs of size and tokens such as "
+            f"{what}: found {given!r}, expected pairs of size and tokens such as "
             '[("1B", "20B")], or a table of the columns that the model takes.'
         ) from None
     return {"n_params": [n for n, _ in rows], "n_tokens": [d for _, d in rows]}

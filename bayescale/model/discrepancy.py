@@ -247,7 +247,7 @@ class Discrepancy:
         variance = rough[..., None] ** 2 + smooth[..., None] ** 2 * modes.growth
         # Matheron's rule: a prior draw, corrected by what it says otherwise about the modes.
         gap = coordinates / np.sqrt(variance) - (slopes @ modes.turn) / variance
-        through = gap @ (self._growth() @ modes.turn).T
+        through = gap @ (self.covariance_of_levels() @ modes.turn).T
         return (
             slopes + rough[..., None] ** 2 * (gap @ modes.turn.T) + smooth[..., None] ** 2 * through
         )
@@ -266,7 +266,7 @@ class Discrepancy:
         # The runs see no more of the others than rounding errors.
         count = min(MODES, int((strength > _UNSEEN * strength[-1]).sum()))
         seen = directions[:, : -count - 1 : -1]
-        covariance = seen.T @ self._growth() @ seen
+        covariance = seen.T @ self.covariance_of_levels() @ seen
         # Directions of equal prior variance are separated by their effect at the runs.
         ties = _TIES * np.diag(strength[: -count - 1 : -1] / strength[-1])
         _, rotation = np.linalg.eigh(covariance + ties)
@@ -286,7 +286,7 @@ class Discrepancy:
         growth, rows, factor = (rounded(x, _STEP) for x in (growth, rows, factor))
         return Modes(turn=turn, growth=growth, rows=rows, factor=factor)
 
-    def _growth(self) -> NDArray[np.float64]:
+    def covariance_of_levels(self) -> NDArray[np.float64]:
         """Return the covariance of the slopes for ``rough = 0`` and ``smooth = 1``."""
         steps = np.minimum.outer(np.arange(CELLS), np.arange(CELLS)) + 1.0
         return np.asarray(np.kron(np.eye(2 * len(self.axes)), steps), dtype=np.float64)

@@ -155,6 +155,7 @@ CALLS = {
     "multiverse": "bayescale.sensitivity.multiverse.multiverse",
     "forecast-by-floor": "bayescale.sensitivity.floors.forecast_by_floor",
     "learn-prior": "bayescale.inference.learn_prior.learn_prior",
+    "first-sweep": "bayescale.experiment_design.first_sweep.first_sweep",
     "calibrate": "bayescale.validation.leave_scale_out.leave_scale_out",
     "calibrate --simulations": "bayescale.validation.sbc.sbc",
 }
@@ -301,6 +302,22 @@ ASKED = {
         "--store": ("--store", "NEW.jsonl"),
         "--workers": ("--workers", "2"),
     },
+    "first-sweep": {
+        **COSTS,
+        "--model": ("--model", "coupled"),
+        "--budget": ("--budget", "1e19"),
+        "--target": ("--target", "1e23"),
+        "--runs": ("--runs", "9"),
+        "--tokens-per-param": ("--tokens-per-param", "40"),
+        "--run-min-params": ("--run-min-params", "50M"),
+        "--run-max-params": ("--run-max-params", "300M"),
+        "--run-max-tokens": ("--run-max-tokens", "3B"),
+        "--design": ("--design", "SWEEP"),
+        "--hyperparameters": ("--hyperparameters", "steplaw2025"),
+        "--simulations": ("--simulations", "60"),
+        "--out": ("--out", "NEW.csv"),
+        "--seed": ("--seed", "5"),
+    },
 }
 ASKED_BASE = {
     "calibrate": ("RUNS", "chinchilla", "--cut", "1e20"),
@@ -315,6 +332,7 @@ ASKED_BASE = {
     "multiverse": ("RUNS", "--model", "chinchilla", "--compute", "1e22"),
     "forecast-by-floor": ("RUNS", "--model", "chinchilla", "--floor", "1.7", "--compute", "1e22"),
     "learn-prior": ("RUNS", "--base", "chinchilla", "--out", "NEW.toml"),
+    "first-sweep": ("--model", "chinchilla", "--budget", "1e20", "--target", "1e22"),
 }
 AFTERWARDS = {
     *(
@@ -338,6 +356,7 @@ AFTERWARDS = {
     ("multiverse", "--figure"),
     ("forecast-by-floor", "--figure"),
     ("learn-prior", "--out"),
+    ("first-sweep", "--out"),
 }
 """Options of what is done with the answer; the tests of these commands are of them."""
 
@@ -376,6 +395,10 @@ def files(tmp_path_factory) -> Mapping[str, str]:
     other = bs.load_runs("overtraining").table.replace({"family": {"c4": "c5"}})
     other.to_csv(folder / "other.csv", index=False)
     (folder / "candidates.csv").write_text("n_params,n_tokens\n2B,20B\n", encoding="utf-8")
+    (folder / "sweep.csv").write_text(
+        "n_params,n_tokens\n" + "".join(f"{n}M,{d}B\n" for n in (50, 100, 200) for d in (1, 4, 9)),
+        encoding="utf-8",
+    )
     names = {"FIT": "fit.nc", "POOLED": "pooled.nc", "UNIQUE": "unique.nc", "RUNS": "runs.csv"}
     found = {name: str(folder / file) for name, file in names.items()}
     rows = table.iloc[[0, 3]].set_index("run")[["n_params", "n_tokens"]]
@@ -388,6 +411,7 @@ def files(tmp_path_factory) -> Mapping[str, str]:
         "OLD": str(folder / "old.json"),
         "CANDIDATES": str(folder / "candidates.csv"),
         "OTHER": str(folder / "other.csv"),
+        "SWEEP": str(folder / "sweep.csv"),
     }
 
 
@@ -413,6 +437,7 @@ def outcome(arguments: list[str], folder: Path) -> tuple[int, str, str, dict[str
 def without(base: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
     """Return a base command without the options that are given once and are given again."""
     once = {"--target", "--budget", "--runs", "--compute", "--out", "--data", "--money"}
+    once |= {"--model", "--simulations"}
     out = {
         "--target-plan": "--target",
         "--candidates": "--candidate",

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "calibrate": ("runs.csv", "card.toml", "--cut", "1e20"),
     "backtest": ("runs.csv", "--model", "card.toml"),
     "speedup": ("fit.nc", "--baseline", "c4", "--compute", "1e21"),
+    "first-sweep": ("--model", "card.toml", "--budget", "1e20", "--target", "1e22"),
     "preregister": ("fit.nc", "--name", "big", "--n-params", "1B", "--n-tokens", "20B"),
 }
 """A command line of each verb that writes, without what it writes."""
@@ -87,8 +88,10 @@ def test_options_say_whether_they_name_files(verb: str) -> None:
             "sweeps",
             "base",
             "hyperparameters",
+            "design",
         }
-        named = action.dest in inputs and not (verb == "next" and action.dest == "runs")
+        count = verb in ("next", "first-sweep") and action.dest == "runs"
+        named = action.dest in inputs and not count
         assert isinstance(action.type, Reads) == named, action.dest
         assert action.type is not Path, f"{verb} {action.dest}: say whether it reads or writes"
         if any(word in (action.help or "") for word in ("file to", "file of", "to save", "write")):

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayescale._outputs import REPORT, SAVED_FIT
-from bayescale.cli.files import Reads, Writes
+from bayescale.cli.files import Writes
 from bayescale.cli.options import (
     add_backtest,
     add_budgets,
+    add_hyperparameters,
     add_model,
     add_plans,
     add_runs,
@@ -16,6 +17,7 @@ from bayescale.cli.options import (
     backtest_of,
     model_of,
     plans_of,
+    rule_or_fit,
     runs_for_models,
 )
 from bayescale.cli.render import (
@@ -52,13 +54,7 @@ def add(verbs: Verbs) -> None:
         help="html, md or json file for the report (report.html)",
     )
     plan.add_argument("--save", type=Writes(SAVED_FIT), help="netCDF file to save the fit in")
-    plan.add_argument(
-        "--hyperparameters",
-        type=Reads(),
-        metavar="RULE",
-        help="print the best learning rate and batch size of each plan: by a published rule such "
-        "as steplaw2025 (`bayescale published` lists them), or a saved fit of learning-rate-batch",
-    )
+    add_hyperparameters(plan)
     add_seed(plan)
 
 
@@ -77,7 +73,7 @@ def run(options: Arguments) -> None:
             f"--model: the law {model.law.name} is of {', '.join(model.law.inputs)}, expected one "
             "of size and tokens alone. Use fit, then decide or report with --at."
         )
-    rule = _rule(options.hyperparameters)
+    rule = rule_or_fit(options.hyperparameters)
     quiet = options.quiet or options.json
     result = fit(runs_for_models(options, model), model, seed=options.seed, progress=not quiet)
     if options.save:
@@ -132,21 +128,6 @@ def run(options: Arguments) -> None:
     print(f"\nreport: {options.out}")
     if options.save:
         print(f"fit: {options.save}")
-
-
-def _rule(name: str | None) -> "HyperparameterRule | Fit | None":
-    """Return the published rule or the saved fit of that name, if one is given."""
-    if name is None:
-        return None
-    from bayescale.allocation.hyperparameters import hyperparameters
-    from bayescale.inference.load import load_fit
-    from bayescale.laws.hyperparameters import hyperparameter_rule
-
-    if not Path(name).is_file():
-        return hyperparameter_rule(name)
-    found = load_fit(name)
-    hyperparameters(found, n_params=1e9, n_tokens=1e9)  # refuses a law without them
-    return found
 
 
 def _rates(

@@ -1,0 +1,130 @@
+"""``first-sweep``: the runs to launch before there is any, from the prior of a card."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bayescale._outputs import SWEEP
+from bayescale.cli.files import Reads, Writes
+from bayescale.cli.numbers import real_number, whole_number
+from bayescale.cli.options import (
+    add_cost_options,
+    add_hyperparameters,
+    add_model,
+    add_seed,
+    cluster_of,
+    cost_of,
+    fixed_of,
+    limits_of,
+    rule_or_fit,
+)
+from bayescale.cli.render import print_answer, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    sweep = verbs.add(
+        "first-sweep", run, "Design the first sweep of a project, before any run, from a prior."
+    )
+    add_model(sweep)
+    sweep.add_argument(
+        "--budget", required=True, metavar="FLOP", help="total compute of the sweep, such as 1e21"
+    )
+    sweep.add_argument(
+        "--target", required=True, metavar="FLOP", help="budget of the run that it is for"
+    )
+    sweep.add_argument("--runs", type=whole_number, default=35, help="largest number of runs (35)")
+    sweep.add_argument(
+        "--tokens-per-param",
+        type=real_number,
+        default=20.0,
+        metavar="RATIO",
+        help="tokens per parameter in the middle of the sweep (20)",
+    )
+    for name, word, what in (
+        ("--run-min-params", "smallest", "parameters"),
+        ("--run-max-params", "largest", "parameters"),
+        ("--run-max-tokens", "largest", "training tokens"),
+    ):
+        sweep.add_argument(
+            name, metavar="AMOUNT", help=f"{word} number of {what} of a run of the sweep"
+        )
+    sweep.add_argument(
+        "--design",
+        action="append",
+        type=Reads(),
+        default=[],
+        metavar="CSV",
+        help="file of n_params and n_tokens of a sweep to compare; repeatable",
+    )
+    add_hyperparameters(sweep)
+    sweep.add_argument(
+        "--simulations",
+        type=whole_number,
+        default=400,
+        help="number of projects to simulate (400)",
+    )
+    sweep.add_argument(
+        "--out", type=Writes(SWEEP), metavar="CSV", help="file to write the runs to, for a launcher"
+    )
+    add_seed(sweep)
+    add_cost_options(sweep)
+
+
+def run(options: Arguments) -> None:
+    """Print the sweep and what designs of its cost are expected to achieve, and write it."""
+    from bayescale.costs.limits import Limits
+    from bayescale.experiment_design.first_sweep import first_sweep
+    from bayescale.model.card import DEFAULT_CARD
+
+    cluster = cluster_of(options)
+    found = first_sweep(
+        options.model or DEFAULT_CARD,
+        budget=options.budget,
+        target=options.target,
+        designs={Path(path).stem: _design(path) for path in options.design},
+        n_runs=options.runs,
+        tokens_per_param=options.tokens_per_param,
+        run_limits=Limits(
+            min_params=options.run_min_params,
+            max_params=options.run_max_params,
+            max_tokens=options.run_max_tokens,
+        ),
+        hyperparameters=rule_or_fit(options.hyperparameters),
+        cost=cost_of(options, cluster),
+        limits=limits_of(options, cluster),
+        fixed=fixed_of(options),
+        cluster=cluster,
+        simulations=options.simulations,
+        seed=options.seed,
+    )
+    if options.out:
+        found.to_csv(options.out)
+    if options.json:
+        print_json(
+            {
+                **found.to_record(),
+                "before": found.before,
+                "designs": table_records(found.designs),
+                "runs": table_records(found.table()),
+            }
+        )
+        return
+    print_answer(found)
+    print()
+    print(found.text_runs().to_string())
+    if options.out:
+        print(f"\nruns: {options.out}")
+
+
+def _design(path: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    # As text, so that amounts such as 70B are parsed like all others.
+    return pd.read_csv(path, dtype=str)
