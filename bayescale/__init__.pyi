@@ -39,6 +39,7 @@ from .experiment_design.sweep_result import FirstSweep
 from .forecasting.beyond import Beyond
 from .forecasting.forecast import forecast
 from .forecasting.result import Forecast
+from .forecasting.two_step import TwoStep, two_step
 from .inference.fit import fit
 from .inference.learn_prior import learn_prior
 from .inference.load import load_fit
@@ -55,6 +56,7 @@ from .posterior.diagnostics import Diagnostics
 from .posterior.elasticities import elasticities
 from .posterior.fit import Fit
 from .posterior.predict import predict
+from .posterior.shape import shape_weights
 from .records.history import ForecastScores
 from .records.preregister import preregister
 from .records.preregistration import Preregistration, load_preregistration
@@ -136,6 +138,7 @@ __all__ = [
     "Score",
     "Speedup",
     "Step",
+    "TwoStep",
     "UnknownNameError",
     "UnsuitableLawError",
     "__version__",
@@ -187,7 +190,9 @@ __all__ = [
     "sbc",
     "score",
     "score_forecasts",
+    "shape_weights",
     "speedup",
     "stacking_weights",
+    "two_step",
     "value_of_runs",
 ]

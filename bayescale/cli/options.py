@@ -226,16 +226,26 @@ def fit_at(options: argparse.Namespace, path: str) -> "Fit":
 
 def fit_or_constants(options: argparse.Namespace) -> "Fit | Constants | EmpiricalFrontier":
     """Return published constants if they are given by name, otherwise the saved fit."""
+    return _constants(options.fit) or saved_fit(options)
+
+
+def named_fit_or_constants(name: str) -> "Fit | Constants | EmpiricalFrontier":
+    """Return published constants, or the saved fit of a file, at no level of its groupings."""
+    from bayescale.inference.load import load_fit
+
+    return _constants(name) or load_fit(name)
+
+
+def _constants(name: str) -> "Constants | EmpiricalFrontier | None":
+    """Return published constants of a name; None for a file."""
     from bayescale.laws.published import PUBLISHED
 
-    if options.fit in PUBLISHED:
-        return PUBLISHED[options.fit]
-    if not Path(options.fit).suffix and not Path(options.fit).exists():
+    if name not in PUBLISHED and not Path(name).suffix and not Path(name).exists():
         raise FileNotFoundError(
-            f"{options.fit}: found neither a file nor published constants of that name; expected a "
-            f"saved fit, or one of {', '.join(PUBLISHED)}.{did_you_mean(options.fit, PUBLISHED)}"
+            f"{name}: found neither a file nor published constants of that name; expected a "
+            f"saved fit, or one of {', '.join(PUBLISHED)}.{did_you_mean(name, PUBLISHED)}"
         )
-    return saved_fit(options)
+    return PUBLISHED.get(name)
 
 
 def add_at(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:

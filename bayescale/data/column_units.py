@@ -20,6 +20,7 @@ BASES = {
     "compute": "FLOP",
     "loss": "nats/token",
     "error": "fraction",
+    "accuracy": "fraction",
 }
 """The base unit of each column."""
 
@@ -73,7 +74,7 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
         ``"PF-days"``), ``"log10"``, ``"ln"``, ``"log2"`` or the base unit (``"tokens"``); for
         the loss ``"nats/token"``, ``"bits/token"``, ``"log10"``, ``"perplexity"`` (of a token, or
         ``"perplexity/word"``), or another unit such as ``"bits/byte"``, which is kept; for the
-        error ``"%"``, ``"accuracy"`` or ``"accuracy %"``.
+        error ``"%"``, ``"accuracy"`` or ``"accuracy %"``; for the accuracy ``"%"``.
     label
         Whether an unknown unit of an amount is taken as a name for its base unit, as in
         ``n_tokens = "residues"``.
@@ -101,7 +102,7 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
         return ColumnUnit(text, base)
     if column == "loss":
         return _loss_unit(text, plain)
-    if column == "error" and plain in _PER_CENT:
+    if column in ("error", "accuracy") and plain in _PER_CENT:
         return ColumnUnit(text, base, lambda values: values / 100.0, "value / 100")
     if column == "error" and (accuracy := _ACCURACY.fullmatch(plain)):
         whole = 100.0 if accuracy[1] else 1.0
@@ -160,6 +161,8 @@ def _expected(column: str) -> str:
         return "nats/token, bits/token, perplexity, log10, or a unit to be kept such as bits/byte"
     if column == "error":
         return "fraction, %, accuracy or accuracy %"
+    if column == "accuracy":
+        return "fraction or %"
     if column == "compute":
         return "FLOP, a multiple of it such as EFLOP, PF-days, or log10"
     return f"{BASES.get(column, 'none')}, K, M, B, T, or log10"

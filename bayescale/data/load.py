@@ -156,7 +156,8 @@ def load_runs(
             notes.extend(_of_unit(name, unit, raw, confirmed=name in (units or {})))
             if unit is not None:
                 held[name] = unit.base
-    _refuse_errors_above_one(frame, stated, raw)
+    for name in _SHARES:
+        _refuse_above_one(name, frame, stated, raw)
     given = tuple(name for name in AMOUNTS if name in frame)
     derived = dict(raw.card.derived) if raw.card else {}
     notes.extend(_complete(frame, derived, wanted, raw))
@@ -280,18 +281,23 @@ class _Named:
         return f"{self.name}, {self.row_word} {row}, column {quoted(column)}{read_as}"
 
 
-def _refuse_errors_above_one(
-    frame: pd.DataFrame, stated: Mapping[str, ColumnUnit], raw: _Named
+_SHARES = ("error", "accuracy")
+"""Measurements that are shares of answers."""
+
+
+def _refuse_above_one(
+    name: str, frame: pd.DataFrame, stated: Mapping[str, ColumnUnit], raw: _Named
 ) -> None:
-    if "error" not in frame or "error" in stated or frame["error"].dtype.kind != "f":
+    """Refuse shares above one, unless their unit is stated."""
+    if name not in frame or name in stated or frame[name].dtype.kind != "f":
         return
-    above = frame["error"][frame["error"] > 1.0]
+    above = frame[name][frame[name] > 1.0]
     if len(above):
         raise RunsError(
-            f"{raw.place(above.index[0], 'error')}: found {float(above.iloc[0]):g}, expected a "
+            f"{raw.place(above.index[0], name)}: found {float(above.iloc[0]):g}, expected a "
             f"fraction below 1 ({len(above)} of {len(frame)} rows are above). State the unit: "
-            "units={'error': '%'} (--unit error=%) if it is in per cent, or "
-            "units={'error': 'fraction'} (--unit error=fraction) to confirm it."
+            f"units={{{name!r}: '%'}} (--unit {name}=%) if it is in per cent, or "
+            f"units={{{name!r}: 'fraction'}} (--unit {name}=fraction) to confirm it."
         )
 
 
@@ -472,7 +478,7 @@ def _numbers(
     column: "pd.Series[Any]", name: str, raw: _Named, unit: ColumnUnit | None
 ) -> NDArray[np.float64]:
     """Parse a column of amounts or losses; errors name the first bad values with their rows."""
-    if name == "error":
+    if name in _SHARES:
         column = column.map(lambda value: _of_per_cent(value, unit))
     values = np.array([as_float(value) for value in column])
     is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)

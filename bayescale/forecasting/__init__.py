@@ -1,1 +1,1 @@
-"""Forecasts of curves of one variable, averaged over laws."""
+"""Forecasts of curves averaged over laws, and of tasks in two steps, through the loss."""

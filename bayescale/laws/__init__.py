@@ -13,7 +13,11 @@ from bayescale.laws.broken import BrokenPowerLaw
 from bayescale.laws.chinchilla import Chinchilla, Coupled
 from bayescale.laws.data_constrained import DataConstrained
 from bayescale.laws.encoder_decoder import EncoderDecoder
-from bayescale.laws.from_loss import BleuFromLoss, ErrorFromLoss
+from bayescale.laws.from_loss import (
+    AccuracyFromLoss,
+    BleuFromLoss,
+    ErrorFromLoss,
+)
 from bayescale.laws.kaplan import KaplanND, KaplanNDWithFloor
 from bayescale.laws.kaplan_ns import KaplanNS, KaplanNSmin
 from bayescale.laws.mixture_of_experts import MixtureOfExperts
@@ -68,6 +72,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             EncoderDecoder(),
             EffectiveDataTransferred(),
             ErrorFromLoss(),
+            AccuracyFromLoss(),
             BleuFromLoss(),
         )
     }

@@ -1,4 +1,4 @@
-"""Downstream metrics as functions of the loss: error rate on tasks, BLEU."""
+"""Functions of the loss: error rate or accuracy on tasks, BLEU."""
 
 from collections.abc import Mapping
 from typing import ClassVar, override
@@ -6,6 +6,7 @@ from typing import ClassVar, override
 import numpy as np
 
 from bayescale.laws.base import Law, Parameter, Value, Values
+from bayescale.laws.dispatch import sigmoid
 
 
 class ErrorFromLoss(Law):
@@ -104,3 +105,65 @@ class BleuFromLoss(Law):
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         c = coordinates
         return {"C": c["bleu_ref"] * np.exp(c["e_l"]), "k": c["e_l"] / reference["loss"]}
+
+
+class AccuracyFromLoss(Law):
+    """Acc = a + (b - a) / (1 + exp(k (L - L_0))) (Bhagia et al. 2024, their second step).
+
+    The accuracy on a task, with b its ceiling, falls with the loss on that task to chance level,
+    a, along a logistic curve with its midpoint at L_0. An accuracy has an absolute scale, so that
+    the coordinates are not relative to the runs: chance level; the share of what lies between it
+    and one that is within reach; the midpoint; and the steepness k L_0.
+    """
+
+    name = "accuracy-from-loss"
+    title = "accuracy on a task as a logistic function of the loss"
+    latex = r"\mathrm{Acc} = a + \frac{b - a}{1 + e^{k (L - L_0)}}"
+    sources = ("Bhagia et al. 2024, arXiv:2412.04403",)
+    caveat = "Many tasks do not follow their loss along such a curve."
+    response = "accuracy"
+    response_unit = "share of answers"
+    inputs = ("loss",)
+    scale_free = False
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "a": Parameter(meaning="accuracy of a guess", symbol="a", support="unit"),
+        "b": Parameter(meaning="accuracy at a loss of zero and below", symbol="b", support="unit"),
+        "L_0": Parameter(meaning="loss at the midpoint", symbol="L_0", unit="unit of loss"),
+        "k": Parameter(meaning="rate", symbol="k", unit="1 / unit of loss"),
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        "a": parameters["a"],
+        "reach": Parameter(
+            meaning="share of the errors of a guess that is within reach",
+            symbol=r"\frac{b - a}{1 - a}",
+            support="unit",
+        ),
+        "L_0": parameters["L_0"],
+        "steepness": Parameter(meaning="rate times the loss at the midpoint", symbol="k L_0"),
+    }
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        p = parameters
+        solved = sigmoid(p["k"] * (p["L_0"] - np.exp(log_inputs["loss"])))
+        return p["a"] + (p["b"] - p["a"]) * solved
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p = parameters
+        return {
+            "a": p["a"],
+            "reach": (p["b"] - p["a"]) / (1.0 - p["a"]),
+            "L_0": p["L_0"],
+            "steepness": p["k"] * p["L_0"],
+        }
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        return {
+            "a": c["a"],
+            "b": c["a"] + c["reach"] * (1.0 - c["a"]),
+            "L_0": c["L_0"],
+            "k": c["steepness"] / c["L_0"],
+        }

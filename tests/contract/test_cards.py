@@ -106,6 +106,7 @@ def chinchilla_runs() -> bs.Runs:
             n_transferred_tokens=1e4 * tokens**0.2 * size**0.4,
             error=0.85 - 2.0 * np.exp(-0.7 * loss),
             bleu=80 * np.exp(-0.5 * loss),
+            accuracy=0.25 + 0.65 / (1.0 + np.exp(2.0 * (loss - 2.5))),
         )
     )
 
@@ -185,6 +186,8 @@ def test_prior_losses_are_plausible(card):
     low, high = (0.02, 50.0) if "broken" in card else (0.2, 6.0)
     if law.response == "n_transferred_tokens":
         low, high = 1e-3, 1e3
+    if law.response == "accuracy":
+        low, high = 0.05, 1.0
     has_minimum = {"learning_rate", "batch_tokens"} if law.name == "learning-rate-batch" else set()
     known = SPANS | dict.fromkeys(has_minimum, OFF_OPTIMUM)
     spans = [known.get(name, (-3.5, 0.0, 3.5)) for name in law.inputs]

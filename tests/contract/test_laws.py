@@ -47,6 +47,7 @@ TYPICAL = {
     "encoder-decoder": {"E": 1.2, "A": 900.0, "p_e": 0.15, "p_d": 0.2},
     "effective-data-transferred": bs.published("hernandez2021-text").parameters,
     "error-from-loss": bs.published("gadre2024-refinedweb-error").parameters,
+    "accuracy-from-loss": {"a": 0.25, "b": 0.9, "L_0": 3.0, "k": 2.0},
     "bleu-from-loss": {"C": 80.0, "k": 0.5},
 }
 """Typical parameters of each law, from a paper where there is one."""
@@ -63,6 +64,7 @@ TYPICAL_INPUTS = {
         **{"learning_rate": 1e-3, "batch_tokens": 5e5},
     },
     "error-from-loss": {"loss": 3.0},
+    "accuracy-from-loss": {"loss": 2.5},
     "bleu-from-loss": {"loss": 2.0},
 }
 """Where to evaluate a law whose inputs are not about a billion."""
@@ -307,6 +309,7 @@ FAR = 1e90
             lambda p: p["E"],
         ),
         ("error-from-loss", {"loss": FAR}, lambda p: p["epsilon"]),
+        ("accuracy-from-loss", {"loss": FAR}, lambda p: p["a"]),
         ("bleu-from-loss", {"loss": 1 / FAR}, lambda p: p["C"]),
     ],
     ids=lambda value: value if isinstance(value, str) else None,

@@ -378,3 +378,17 @@ def test_a_missing_variable_says_how_to_name_another():
     model = bs.load_model("power-law-floor")
     with pytest.raises(RunsError, match="--column x=NAME"):
         runs_for(pd.DataFrame({"steps": [1e3, 1e4], "loss": [4.0, 3.0]}), [model])
+
+
+def test_accuracies_are_shares_and_may_be_in_per_cent():
+    table = pd.DataFrame({"loss": [0.9, 0.8, 0.7], "accuracy": [0.3, 0.4, 0.55]})
+    asked = {"needs": ["loss"], "response": "accuracy", "units": {"loss": "bits/byte"}}
+    assert load_runs(table, **asked).column("accuracy").tolist() == [0.3, 0.4, 0.55]
+    hundred = table.assign(accuracy=100 * table["accuracy"])
+    units = {"loss": "bits/byte", "accuracy": "%"}
+    found = load_runs(hundred, **{**asked, "units": units}).column("accuracy")
+    assert found == pytest.approx([0.3, 0.4, 0.55])
+    with pytest.raises(
+        RunsError, match=r"found 30, expected a fraction below 1 .*--unit accuracy=%"
+    ):
+        load_runs(hundred, **asked)

@@ -487,6 +487,16 @@ def test_error_from_loss():
     assert law.evaluate(loss=100.0, **p) == close(0.865, rel=1e-12)
 
 
+def test_accuracy_from_loss():
+    """The second step of Bhagia et al., as their code has it: a / (1 + exp(-k (x - x0))) + b."""
+    law = bs.law("accuracy-from-loss")
+    p = {"a": 0.25, "b": 0.95, "L_0": 0.8, "k": 6.0}
+    assert law.evaluate(loss=0.8, **p) == close(0.6, rel=1e-12)
+    theirs = 0.7 / (1.0 + np.exp(6.0 * (0.5 - 0.8))) + 0.25
+    assert law.evaluate(loss=0.5, **p) == close(theirs, rel=1e-12)
+    assert law.to_reference(p, law.unit_reference)["reach"] == close(0.7 / 0.75, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("experts", "size_level", "size_slope", "data_level", "data_slope"),
     [(1, 30.3640, -0.1817, 53.9838, -0.1965), (32, 16.5424, -0.1557, 234.6726, -0.2652)],

@@ -1,10 +1,29 @@
-"""``predict``: the predicted loss of plans."""
+"""``predict``: the predicted loss of plans, or a response of that loss."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-from bayescale.cli.options import add_at, add_fit, add_prob, fit_or_constants, inputs_of
-from bayescale.cli.render import heading_of, passed, print_json, table_records, table_text
+from bayescale.cli.files import Reads
+from bayescale.cli.options import (
+    add_at,
+    add_fit,
+    add_prob,
+    fit_or_constants,
+    inputs_of,
+    named_fit_or_constants,
+)
+from bayescale.cli.render import (
+    heading_of,
+    passed,
+    print_answer,
+    print_json,
+    table_records,
+    table_text,
+)
 from bayescale.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    from bayescale.posterior.protocol import Posterior
 
 type Arguments = argparse.Namespace
 
@@ -16,6 +35,13 @@ def add(verbs: Verbs) -> None:
     predict.add_argument("--n-params", action="append", metavar="AMOUNT", help="size, such as 7B")
     predict.add_argument("--n-tokens", action="append", metavar="AMOUNT", help="tokens, such as 2T")
     add_at(predict)
+    predict.add_argument(
+        "--task",
+        type=Reads(),
+        metavar="FIT",
+        help="saved fit of a response of the loss, such as accuracy-from-loss, or constants: "
+        "predict that response too",
+    )
     add_prob(predict)
 
 
@@ -27,6 +53,9 @@ def run(options: Arguments) -> None:
     from bayescale.posterior.summary import interval_columns
 
     source = as_posterior(fit_or_constants(options))
+    if options.task:
+        _print_task(options, source)
+        return
     draws = predict(
         source, n_params=options.n_params, n_tokens=options.n_tokens, inputs=inputs_of(options)
     )
@@ -52,3 +81,28 @@ def run(options: Arguments) -> None:
     print(headline)
     print(heading_of(source.is_point, options.prob))
     print(table_text(table))
+
+
+def _print_task(options: Arguments, source: "Posterior") -> None:
+    """Print loss and response at each plan."""
+    from bayescale.forecasting.two_step import two_step
+
+    found = two_step(
+        source,
+        named_fit_or_constants(options.task),
+        n_params=options.n_params,
+        n_tokens=options.n_tokens,
+        inputs=inputs_of(options),
+    )
+    if options.json:
+        print_json(
+            {
+                "passed": passed(found.diagnostics),
+                "headline": found.headline,
+                "caveats": list(found.caveats),
+                "sentences": list(found.sentences),
+                "predictions": table_records(found.table(options.prob)),
+            }
+        )
+        return
+    print_answer(found, found.text_table(options.prob))
