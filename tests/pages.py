@@ -1,6 +1,8 @@
-"""Run the code of a page: sessions, scripts, commands and the files that it shows."""
+"""Run the code of a page or a notebook: sessions, scripts, commands and the files that it shows."""
 
+import ast
 import doctest
+import json
 import re
 import shlex
 import tomllib
@@ -85,3 +87,22 @@ def _commands(
             assert checker.check_output(expected.rstrip() + "\n", found.rstrip() + "\n", FLAGS), (
                 f"{where}: {command}\nexpected\n{expected}\nfound\n{found}"
             )
+
+
+def run_notebook(path: Path) -> None:
+    """Run the cells of a notebook in order, and show what each ends in and draws, as Jupyter would."""
+    import matplotlib.pyplot as plt
+
+    names: dict[str, Any] = {"__name__": "notebook"}
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    for number, source in enumerate(code, 1):
+        where, body = f"{path.name}, cell {number}", ast.parse(source).body
+        last = body.pop() if isinstance(body[-1], ast.Expr) else None
+        exec(compile(ast.Module(body, []), where, "exec"), names)
+        if last is not None:
+            value = eval(compile(ast.Expression(last.value), where, "eval"), names)
+            assert getattr(value, "_repr_html_", value.__repr__)() or repr(value)
+        for figure in map(plt.figure, plt.get_fignums()):
+            figure.canvas.draw()
+        plt.close("all")

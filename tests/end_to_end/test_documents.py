@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 import tomllib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from pages import blocks, run_page
+from pages import blocks, run_notebook, run_page
 
 import bayescale as bs
 from bayescale.cli.main import main
@@ -55,7 +56,7 @@ def table_rows() -> list[list[str]]:
 
 
 @pytest.mark.slow
-def test_the_readme_table_is_the_demo():
+def test_the_readme_table_is_the_demo(drawn_once):
     """Medians and ends within Monte Carlo error of a fit made now."""
     fit = bs.fit("chinchilla", seed=1, progress=False)
     header, _, *rows = table_rows()
@@ -80,7 +81,7 @@ def test_the_readme_table_is_the_demo():
 
 
 @pytest.mark.slow
-def test_the_readme_python_runs(tmp_path, monkeypatch, capsys):
+def test_the_readme_python_runs(tmp_path, monkeypatch, capsys, drawn_once):
     monkeypatch.chdir(tmp_path)
     # What is to run on a cluster is for test_cluster.
     block, _ = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -90,7 +91,7 @@ def test_the_readme_python_runs(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_the_readme_commands_run(tmp_path, monkeypatch, capsys):
+def test_the_readme_commands_run(tmp_path, monkeypatch, capsys, drawn_once):
     monkeypatch.chdir(tmp_path)
     runs = bs.load_runs("chinchilla").table
     runs[["n_params", "n_tokens", "loss"]].to_csv("my_runs.csv", index=False)
@@ -113,7 +114,9 @@ def test_files_the_documents_link_to_exist():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
-def test_the_code_of_pages_runs_and_prints_what_they_show(path, tmp_path, monkeypatch, capsys):
+def test_the_code_of_pages_runs_and_prints_what_they_show(
+    path, tmp_path, monkeypatch, capsys, drawn_once
+):
     monkeypatch.chdir(tmp_path)
     # Pages may name folders of their own there; what they set does not outlive them.
     monkeypatch.setenv("BAYESCALE_PATH", "")
@@ -191,20 +194,29 @@ def test_without_a_new_enough_python_the_bootstrap_says_so_and_stops(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_execute(path):
+def test_a_notebook_executes_in_jupyter():
     code = (
         "import sys; sys.path.insert(0, 'tools'); from pathlib import Path; "
         "from execute_notebooks import execute; execute(Path(sys.argv[1]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)],
+        [sys.executable, "-c", code, str(NOTEBOOKS[0])],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
+def test_notebooks_execute(path, monkeypatch, drawn_once):
+    """Here, where they share fits; that a kernel runs them is for the first, above."""
+    monkeypatch.chdir(path.parent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as in a kernel
+        run_notebook(path)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

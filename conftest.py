@@ -1,0 +1,42 @@
+"""What the examples of docstrings and the tests share."""
+
+from typing import Any
+
+import pytest
+
+# Functions of figures are named like their modules: the package is imported first, so that a module
+# which pytest collects on its own does not take the place of its function.
+import bayescale.plots  # noqa: F401
+from bayescale.inference.base import CompiledLogp
+
+DRAWN = pytest.StashKey[dict[Any, Any]]()
+"""Draws by density, data and settings."""
+
+
+@pytest.fixture
+def drawn_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw once per session what several documents draw alike: the same seed gives the same draws.
+
+    That it does is for other tests. Fits that keep their draws in a file are sampled anew.
+    """
+    drawn = request.config.stash.setdefault(DRAWN, {})
+    sample = CompiledLogp.sample
+
+    def once(self, data, settings, progress=None, starts=None, keep=None):
+        if keep is not None:
+            return sample(self, data, settings, progress, starts, keep)
+        key = (id(self), data.tobytes(), settings, None if starts is None else starts.tobytes())
+        if key not in drawn:
+            # The density is kept with its draws, so that no other takes its place in memory.
+            drawn[key] = self, sample(self, data, settings, progress, starts)
+        _, (positions, statistics) = drawn[key]
+        return {name: x.copy() for name, x in positions.items()}, statistics.copy(deep=True)
+
+    monkeypatch.setattr(CompiledLogp, "sample", once)
+
+
+@pytest.fixture(autouse=True)
+def examples_draw_once(request: pytest.FixtureRequest) -> None:
+    """Let the examples of docstrings be documents."""
+    if isinstance(request.node, pytest.DoctestItem):
+        request.getfixturevalue("drawn_once")
