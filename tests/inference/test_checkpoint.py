@@ -81,13 +81,13 @@ def killed(path: Path, how: int) -> subprocess.CompletedProcess[str]:
     with subprocess.Popen(
         [*COMMAND, "--store", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while least_draws(path) < ENOUGH_TO_STOP:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(how)
-        printed, said = process.communicate(timeout=60)
+        printed, said = process.communicate(timeout=300)
     return subprocess.CompletedProcess(COMMAND, process.returncode, printed, said)
 
 

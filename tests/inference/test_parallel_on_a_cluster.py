@@ -99,7 +99,7 @@ def test_a_worker_that_dies_is_reported_and_the_cluster_goes_on(client, executor
     (lost,) = run_tasks(_exit_or_double, [dies], store=store, **options)
     assert lost["status"].startswith("failed: KilledWorker")
     assert not store.exists()
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=300)
     assert run_tasks(_exit_or_double, live, store=store, **options) == [
         {"double": -6},
         {"double": -8},
