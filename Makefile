@@ -16,6 +16,9 @@ demo: ## fit the shipped Chinchilla runs, print the plans, write the report
 		--compute 1e21 --compute 5.76e23 --compute 1e25 \
 		--out demo/chinchilla.nc --report demo/report.html
 
+# Of two processes on two cores, linear algebra in several threads each only gets in the way.
+test quick: export OMP_NUM_THREADS := 1
+
 test: ## run the whole test suite
 	@tools/venv.sh dev
 	@$(BIN)/pytest $(WORKERS)
