@@ -7,7 +7,10 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 .venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir "$place" .
 .venv/bin/python -m venv "$place/venv"
-"$place/venv/bin/python" -m pip install --quiet --constraint constraints.txt "$place"/bayescale-*.whl
+# As tools/venv.sh does: uv takes what it installed there from its own cache, if it could.
+set -- --quiet --constraint constraints.txt "$place"/bayescale-*.whl
+.venv/bin/uv pip install --python "$place/venv/bin/python" "$@" 2>/dev/null ||
+    "$place/venv/bin/python" -m pip install "$@"
 cd "$place"
 "$place/venv/bin/python" - "$checkout" <<'PYTHON'
 import sys
