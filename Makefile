@@ -71,7 +71,7 @@ calibration: ## score intervals on larger runs and on simulations, for docs/cali
 
 forecasts: ## forecast the public curves in TABLES, for docs/forecasts.md
 	@tools/venv.sh dev
-	@$(BIN)/python benchmarks/forecasts.py $(TABLES)
+	@$(BIN)/python benchmarks/forecasts.py $(TABLES) $(if $(MOST),--most $(MOST))
 
 forecast-records: ## replay three public sweeps in TABLES as if live, for docs/forecast-records.md
 	@tools/venv.sh dev

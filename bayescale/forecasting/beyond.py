@@ -1,4 +1,4 @@
-"""What may happen to a curve beyond its data: breaks, and departures from the law."""
+"""What may happen to a curve that no law says: breaks beyond its data, and departures."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ type Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Beyond:
-    """Breaks and departures beyond the data, chosen on curves whose continuation is known.
+    """Breaks beyond the data, and departures, chosen on curves whose continuation is known.
 
     Both are relative to the mean slope of the curve, its fall over its range of ln x, so that they
     are the same for a curve that falls by a per cent and one that falls a hundredfold.
@@ -22,8 +22,10 @@ class Beyond:
     slope_change
         Standard deviation of the change of slope at a break, relative to the mean slope.
     roughness
-        Median standard deviation of the departure after the data's own range of ln x, relative
-        to the fall. The departure is Brownian in ln x: its variance grows with the distance.
+        Prior median of the standard deviation of the departure from the law after the data's own
+        range of ln x, relative to the fall. The departure is Brownian in ln x: its variance grows
+        with the distance. The points of the curve show how rough it is, and beyond the data it
+        goes on so.
 
     Notes
     -----
@@ -34,7 +36,7 @@ class Beyond:
 
     break_rate: float = 0.3
     slope_change: float = 1.0
-    roughness: float = 0.02
+    roughness: float = 0.03
 
     def __post_init__(self) -> None:
         for name in ("break_rate", "slope_change", "roughness"):
@@ -46,10 +48,10 @@ class Beyond:
         """Return the probability of a break within a distance beyond the data, in e-folds."""
         return np.asarray(-np.expm1(-self.break_rate * np.maximum(distance, 0.0)))
 
-    def depart(
+    def breaks(
         self, distance: Array, fall: float, span: float, draws: int, rng: np.random.Generator
-    ) -> tuple[Array, Array]:
-        """Draw what breaks add to the log loss, and the variance of departures.
+    ) -> Array:
+        """Draw what breaks add to the log loss.
 
         Parameters
         ----------
@@ -64,14 +66,12 @@ class Beyond:
 
         Returns
         -------
-        tuple of array
-            Both draws x distances; zero inside the data.
+        array
+            Draws x distances; zero inside the data.
         """
         position = rng.exponential(size=(draws, 1)) / max(self.break_rate, 1e-300)
         change = self.slope_change * fall / span * rng.standard_normal((draws, 1))
-        scale = self.roughness * fall * np.exp(rng.standard_normal((draws, 1)))
-        beyond = np.maximum(distance, 0.0)[None, :]
-        return change * np.maximum(beyond - position, 0.0), scale**2 / span * beyond
+        return change * np.maximum(distance[None, :] - position, 0.0)
 
 
 NOTHING = Beyond(break_rate=0.0, slope_change=0.0, roughness=0.0)

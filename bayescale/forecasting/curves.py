@@ -28,7 +28,7 @@ _END = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A curve that falls to zero or to a floor: positive amounts in order, and responses.
+    """A curve of one variable: positive amounts in order, and responses.
 
     Attributes
     ----------
@@ -72,10 +72,12 @@ class Curve:
         """The observed fall of ln y between the two ends."""
         return self.ends[0] - self.ends[1]
 
-    @property
+    @cached_property
     def expected_fall(self) -> float:
-        """The fall of ln y that laws expect: the observed one, where the curve is not flat."""
-        return max(self.fall, LEAST_FALL)
+        """The fall of ln y that laws expect: from the higher end to the lowest points, at least."""
+        count = max(1, int(_END * len(self.y)))
+        lowest = np.convolve(self.log_y, np.full(count, 1.0 / count), "valid").min()
+        return max(max(self.ends) - float(lowest), LEAST_FALL)
 
 
 def read_curves(

@@ -5,9 +5,12 @@ form a ridge. The fall between the first and the last point is determined, whate
 each law is written in the total fall and in shares and ratios. Each of these is a function of a
 standard normal variable, so that the posterior has bounded curvature in these variables and every
 law has the same prior for what all laws share.
+
+Most laws fall. Broken laws of either sign may rise on any segment: models that over-fit, double
+descent. They have no floor, and their total fall is a share of the fall to the lowest points.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,9 +28,6 @@ type Columns = Mapping[str, Array]
 FALL_SD = 0.3
 """Prior sd of ln of the true fall over the observed one."""
 
-_SHARE_SHAPE = 1.5
-"""The floor's share of the last loss is Beta(1, 1.5): any, with more weight on little floor."""
-
 _BREAK_SHAPE = 1.2
 _BREAK_MARGIN = 0.05
 """Breaks are Beta(1.2, 1.2) along the curve, a twentieth of which may lie outside either end."""
@@ -37,6 +37,9 @@ _WIDTH, _WIDTH_SD = 0.3, 0.7
 
 _RATIO_SD = 1.0
 """Prior sd of ln of the ratio of the slopes after and before a break."""
+
+_CHANGE_SD = 1.5
+"""Prior sd of the change of slope at a break of a law of either sign, over the mean slope."""
 
 _SHIFT_SD = 2.0
 """Prior sd of ln of the shift x_0 over the first x."""
@@ -54,6 +57,8 @@ class EndsLaw:
 
     Attributes
     ----------
+    name
+        Name among the laws of a forecast.
     law
         The law.
     shares
@@ -64,6 +69,7 @@ class EndsLaw:
         the unit of x.
     """
 
+    name: str
     law: Law
     shares: int
     natural: Callable[[Array, Array, float], Columns]
@@ -76,7 +82,8 @@ class EndsLaw:
         z
             Standard normal unknowns, draws x shares.
         fall
-            Fall of the log loss from the first to the last x, by draw.
+            Fall of the log loss from the first to the last x, by draw; to the lowest loss for laws
+            of either sign.
         span
             Range of ln x of the curve.
         log_x
@@ -92,8 +99,8 @@ def _column(values: Array) -> Array:
 
 
 def _floor_share(z: Array) -> Array:
-    """Return the quantile of Beta(1, 1.5) at the probability of a standard normal."""
-    return np.asarray(-np.expm1(special.log_ndtr(-z) / _SHARE_SHAPE))
+    """Return the floor's share of the last loss, which is uniform."""
+    return np.asarray(special.ndtr(z))
 
 
 def _reducible_fall(fall: Array, share: Array) -> Array:
@@ -157,50 +164,103 @@ def _sigmoid(z: Array, fall: Array, span: float) -> Columns:
 
 @dataclass(frozen=True)
 class _Broken:
-    """Natural parameters of a broken power law."""
+    """Natural parameters of a broken power law that falls on every segment."""
 
     law: BrokenPowerLaw
 
     def __call__(self, z: Array, fall: Array, span: float) -> Columns:
         count = self.law.breaks
-        share = _floor_share(z[:, 0])
-        places, ratios, widths = (z[:, 1 + i * count : 1 + (i + 1) * count] for i in range(3))
-        along = special.betaincinv(_BREAK_SHAPE, _BREAK_SHAPE, special.ndtr(places))
-        along = np.sort((1.0 + 2.0 * _BREAK_MARGIN) * along - _BREAK_MARGIN, axis=1)
+        share, ratios = _floor_share(z[:, 0]), z[:, 1 : 1 + count]
         # Slopes relative to the first, which the fall then determines.
         slopes = np.exp(_RATIO_SD * np.cumsum(ratios, axis=1))
         relative = [np.ones(len(z)), *slopes.T]
-        shape = {"c0": np.ones((len(z), 1))}
-        for i, (before, after) in enumerate(pairwise(relative), start=1):
-            shape[f"c{i}"] = _column(after - before)
-            shape[f"d{i}"] = _column(np.exp(span * (along[:, i - 1] - 1.0)))
-            shape[f"f{i}"] = _column(_WIDTH * np.exp(_WIDTH_SD * widths[:, i - 1]))
-        ends = np.asarray(self.law.log_shape({"x": np.array([[-span, 0.0]])}, shape))
-        scale = _reducible_fall(fall, share) / (ends[:, 0] - ends[:, 1])
-        natural = {
-            name: value * _column(scale) if name.startswith("c") else value
-            for name, value in shape.items()
-        }
-        level = (1.0 - share) * np.exp(-scale * ends[:, 1])
-        return {"a": _column(share), "b": _column(level), **natural}
+        changes = [after - before for before, after in pairwise(relative)]
+        shape = _shape(np.ones(len(z)), changes, z[:, 1 + count :], span)
+        first, last = _at_ends(self.law, shape, span)
+        scale = _reducible_fall(fall, share) / (first - last)
+        level = (1.0 - share) * np.exp(-scale * last)
+        return {"a": _column(share), "b": _column(level), **_scaled(shape, scale)}
 
 
-def _broken(breaks: int) -> EndsLaw:
+@dataclass(frozen=True)
+class _Signed:
+    """Natural parameters of a broken power law without floor, of slopes of either sign."""
+
+    law: BrokenPowerLaw
+
+    def __call__(self, z: Array, fall: Array, span: float) -> Columns:
+        count = self.law.breaks
+        changes = list(_CHANGE_SD * z[:, 1 : 1 + count].T)
+        # In units of the fall over the range: the changes fix the slopes up to one for all
+        # segments, which the total fall then determines.
+        bends = _shape(np.zeros(len(z)), changes, z[:, 1 + count :], span)
+        first, last = _at_ends(self.law, bends, span)
+        shape = {**bends, "c0": _column(z[:, 0] - (first - last) / span)}
+        _, last = _at_ends(self.law, shape, span)
+        scale = fall / span
+        level = np.exp(-scale * last)
+        return {"a": np.zeros((len(z), 1)), "b": _column(level), **_scaled(shape, scale)}
+
+
+def _shape(c0: Array, changes: Sequence[Array], z: Array, span: float) -> Columns:
+    """Return slopes up to a scale, with the breaks' positions and widths given by unknowns."""
+    count = len(changes)
+    along = special.betaincinv(_BREAK_SHAPE, _BREAK_SHAPE, special.ndtr(z[:, :count]))
+    along = np.sort((1.0 + 2.0 * _BREAK_MARGIN) * along - _BREAK_MARGIN, axis=1)
+    places, widths = np.exp(span * (along - 1.0)), _WIDTH * np.exp(_WIDTH_SD * z[:, count:])
+    shape = {"c0": _column(c0)}
+    for i, change in enumerate(changes):
+        shape[f"c{i + 1}"] = _column(change)
+        shape[f"d{i + 1}"] = _column(places[:, i])
+        shape[f"f{i + 1}"] = _column(widths[:, i])
+    return shape
+
+
+def _at_ends(law: BrokenPowerLaw, shape: Columns, span: float) -> tuple[Array, Array]:
+    """Return ln of the reducible loss at the first and at the last x."""
+    ends = np.asarray(law.log_shape({"x": np.array([[-span, 0.0]])}, shape))
+    return ends[:, 0], ends[:, 1]
+
+
+def _scaled(shape: Columns, scale: Array) -> Columns:
+    """Return the slopes in units of a scale, and positions and widths as they are."""
+    return {
+        name: value * _column(scale) if name.startswith("c") else value
+        for name, value in shape.items()
+    }
+
+
+def _broken(breaks: int) -> BrokenPowerLaw:
     chosen = law(f"broken-power-law-{breaks}")
     assert isinstance(chosen, BrokenPowerLaw)
-    return EndsLaw(chosen, 1 + 3 * breaks, _Broken(chosen))
+    return chosen
 
+
+def _named(name: str, shares: int, natural: Callable[[Array, Array, float], Columns]) -> EndsLaw:
+    return EndsLaw(name, law(name), shares, natural)
+
+
+SIGNED: Mapping[str, EndsLaw] = {
+    (name := f"broken-power-law-{breaks}-signed"): EndsLaw(
+        name, _broken(breaks), 1 + 3 * breaks, _Signed(_broken(breaks))
+    )
+    for breaks in (1, 2)
+}
+"""The laws of a forecast that may rise."""
 
 LAWS: Mapping[str, EndsLaw] = {
-    found.law.name: found
-    for found in (
-        EndsLaw(law("power-law"), 0, _power),
-        EndsLaw(law("power-law-floor"), 1, _with_floor),
-        EndsLaw(law("power-law-plateau"), 1, _plateau),
-        EndsLaw(law("power-law-saturating"), 2, _saturating),
-        EndsLaw(law("power-law-sigmoid"), 3, _sigmoid),
-        _broken(1),
-        _broken(2),
-    )
+    **{
+        found.name: found
+        for found in (
+            _named("power-law", 0, _power),
+            _named("power-law-floor", 1, _with_floor),
+            _named("power-law-plateau", 1, _plateau),
+            _named("power-law-saturating", 2, _saturating),
+            _named("power-law-sigmoid", 3, _sigmoid),
+            _named("broken-power-law-1", 4, _Broken(_broken(1))),
+            _named("broken-power-law-2", 7, _Broken(_broken(2))),
+        )
+    },
+    **SIGNED,
 }
 """The laws that a forecast averages."""

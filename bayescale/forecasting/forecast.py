@@ -44,8 +44,9 @@ def forecast(
     """Forecast curves of one variable: a loss or an error against examples, tokens, steps or size.
 
     Power laws with and without floor, plateau and shift, a sigmoid, and broken power laws with one
-    and two breaks are fitted to each curve and averaged by their evidence. The forecast allows for
-    breaks and departures beyond the data, at rates chosen on public curves.
+    and two breaks, which fall or are of either sign, are fitted to each curve and averaged by their
+    evidence. A curve departs from its law, by as much beyond the data as its points show within,
+    and may break, at a rate chosen on public curves.
 
     Parameters
     ----------
@@ -62,11 +63,12 @@ def forecast(
         Column that names the curves, if the table has several.
     ceiling
         Upper bound of a metric that rises towards it, such as 1 for an accuracy: what is left to
-        it is forecast. By default the response falls.
+        it is forecast. By default the response is itself.
     laws
         Names of the laws to average; all of ``bayescale.forecasting.ends.LAWS`` unless given.
     beyond
-        Breaks and departures beyond the data; those chosen on public curves unless given.
+        Breaks beyond the data, and the prior of departures; those chosen on public curves unless
+        given.
     prob
         Probability of intervals.
     seed
@@ -90,11 +92,12 @@ def forecast(
     Notes
     -----
     The posterior is sampled by waste-free sequential Monte Carlo (Dau and Chopin 2022) and not by
-    NUTS: with 2 to 9 unknowns it takes a fraction of a second a law without compiling, finds
+    NUTS: with 3 to 10 unknowns it takes a fraction of a second a law without compiling, finds
     several modes, and gives the evidence by which laws are averaged, which NUTS does not. The
     tests compare it with quadrature, and with NUTS on the same model.
 
-    Noise is Normal on the log of the response, and independent between points.
+    On the log of the response, points scatter about the curve, Normal and independent; the curve
+    departs from its law by Brownian motion in ln x, so that neighbouring points depart together.
 
     Examples
     --------
@@ -150,7 +153,7 @@ def predict_curve(
     curve: Curve, log_x: Array, laws: Sequence[str], beyond: Beyond, seed: int
 ) -> Prediction:
     """Forecast one curve at amounts given as logarithms relative to its last."""
-    posteriors = [sample(curve, LAWS[name], seed) for name in laws]
+    posteriors = [sample(curve, LAWS[name], seed, beyond.roughness) for name in laws]
     return average(posteriors, log_x, beyond, generator(seed, Stream.FORECAST_POINTS, 0))
 
 

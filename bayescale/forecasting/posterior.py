@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,101 @@ LEVEL_SD = 0.3
 """Prior sd of the log loss of the law at the last x, about the observed one."""
 
 NOISE, NOISE_SD = 0.005, 1.2
-"""Median of the sd of points about the law, of log loss, and sd of its logarithm."""
+"""Median of the sd of points about the curve, of log loss, and sd of its logarithm."""
+
+ROUGHNESS_SD = 1.0
+"""Prior sd of ln of the roughness."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the curve says of each draw of the unknowns.
+
+    Attributes
+    ----------
+    log
+        Log likelihood.
+    level, variance
+        Mean and variance of the log loss at the last x, given the draw.
+    noise
+        Standard deviation of points about the curve.
+    departure
+        Standard deviation of the departure from the law after the curve's range of ln x.
+    """
+
+    log: Array
+    level: Array
+    variance: Array
+    noise: Array
+    departure: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood:
+    """A law, Brownian departures from it and Normal noise, given one curve.
+
+    The log loss of a point is that of the law, plus a departure that is Brownian in ln x, in both
+    directions from the last x, plus noise. Neighbouring points of a dense curve depart together,
+    so that many of them say little more of the law than a few, and departures beyond the data go
+    on as they are within. With all eigenvectors of the departures' covariance known, which depend
+    on x alone, the likelihood of many draws is that of independent points.
+
+    Attributes
+    ----------
+    curve, law
+        The curve and the law.
+    roughness
+        Prior median of the sd of departures after the curve's range of ln x, relative to its fall;
+        none if zero.
+    """
+
+    curve: Curve
+    law: EndsLaw
+    roughness: float
+
+    @property
+    def unknowns(self) -> int:
+        """Number of unknowns, each standard normal: the law's, the fall, noise and departures."""
+        return self.law.shares + (3 if self.roughness else 2)
+
+    @cached_property
+    def _modes(self) -> tuple[Array, Array, Array]:
+        """Return variances and directions of departures, and the level in these directions."""
+        away = -self.curve.log_x / self.curve.span
+        variances, directions = np.linalg.eigh(np.minimum.outer(away, away))
+        return np.maximum(variances, 0.0), directions, directions.sum(axis=0)
+
+    def relative(self, z: Array, log_x: Array) -> Array:
+        """Return the law's log loss relative to that at the last x, draws x points."""
+        shares = self.law.shares
+        fall = self.curve.expected_fall * np.exp(FALL_SD * z[:, shares])
+        return self.law.log_loss(z[:, :shares], fall, self.curve.span, log_x)
+
+    def given(self, z: Array) -> Given:
+        """Return the likelihood of each draw, and what follows from the curve.
+
+        The level is summed out: the log loss is Normal given the other unknowns, and linear in it.
+        """
+        shares, curve = self.law.shares, self.curve
+        noise = NOISE * np.exp(NOISE_SD * z[:, shares + 1])
+        departure = np.zeros(len(z))
+        if self.roughness:
+            rough = self.roughness * np.exp(ROUGHNESS_SD * z[:, shares + 2])
+            departure = rough * curve.expected_fall
+        variances, directions, level = self._modes
+        centre = curve.ends[1]
+        with np.errstate(all="ignore"):
+            residuals = (curve.log_y - centre - self.relative(z, curve.log_x)) @ directions
+            spread = noise[:, None] ** 2 + departure[:, None] ** 2 * variances
+            precision = (level**2 / spread).sum(axis=1) + 1.0 / LEVEL_SD**2
+            mean = (level * residuals / spread).sum(axis=1) / precision
+            log = -0.5 * (
+                np.log(2.0 * np.pi * spread).sum(axis=1)
+                + np.log(LEVEL_SD**2 * precision)
+                + (residuals**2 / spread).sum(axis=1)
+                - mean**2 * precision
+            )
+        return Given(log, centre + mean, 1.0 / precision, noise, departure)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,68 +123,60 @@ class CurvePosterior:
 
     Attributes
     ----------
-    curve, law
-        The curve and the law.
+    likelihood
+        The law, the curve and the prior of departures.
     tempered
-        Draws of the unknowns, each standard normal in the prior: the law's own, the fall and the
-        noise.
+        Draws of the unknowns of the likelihood.
     """
 
-    curve: Curve
-    law: EndsLaw
+    likelihood: Likelihood
     tempered: Tempered
 
-    def predict(self, log_x: Array) -> tuple[Array, Array]:
+    @property
+    def curve(self) -> Curve:
+        """The curve."""
+        return self.likelihood.curve
+
+    @property
+    def law(self) -> EndsLaw:
+        """The law."""
+        return self.likelihood.law
+
+    def predict(self, log_x: Array, z: Array) -> tuple[Array, Array]:
         """Return mean and variance of the log loss of a new point, draws x points.
 
         Parameters
         ----------
         log_x
             Logarithms of amounts, relative to the last x of the curve.
+        z
+            Draws of the unknowns.
         """
-        z = self.tempered.draws
-        _, level, variance, noise = _given(z, self.law, self.curve)
-        relative = _relative(z, self.law, self.curve, log_x)
-        spread = np.broadcast_to((variance + noise**2)[:, None], relative.shape)
-        return level[:, None] + relative, spread
+        found, relative = self.likelihood.given(z), self.likelihood.relative(z, log_x)
+        away = np.maximum(log_x, 0.0) / self.curve.span
+        variance = (found.variance + found.noise**2)[:, None] + found.departure[:, None] ** 2 * away
+        return found.level[:, None] + relative, variance
 
 
-def sample(curve: Curve, law: EndsLaw, seed: int) -> CurvePosterior:
-    """Draw from the posterior of one law given one curve, with its evidence."""
-    rng = generator(seed, Stream.FORECAST_LAWS, list(LAWS.values()).index(law))
+def sample(
+    curve: Curve, law: EndsLaw, seed: int, roughness: float = Beyond.roughness
+) -> CurvePosterior:
+    """Draw from the posterior of one law given one curve, with its evidence.
 
-    def log_likelihood(z: Array) -> Array:
-        return _given(z, law, curve)[0]
-
-    return CurvePosterior(curve, law, temper(log_likelihood, law.shares + 2, rng))
-
-
-def _relative(z: Array, law: EndsLaw, curve: Curve, log_x: Array) -> Array:
-    fall = curve.expected_fall * np.exp(FALL_SD * z[:, law.shares])
-    return law.log_loss(z[:, : law.shares], fall, curve.span, log_x)
-
-
-def _given(z: Array, law: EndsLaw, curve: Curve) -> tuple[Array, Array, Array, Array]:
-    """Return the log likelihood, mean and variance of the level, and the noise, by draw.
-
-    The level is summed out: with Normal noise the log loss is linear in it.
+    Parameters
+    ----------
+    curve, law
+        The curve and the law.
+    seed
+        Seed of all random numbers.
+    roughness
+        Prior median of the sd of departures, as in `Beyond`.
     """
-    noise = NOISE * np.exp(NOISE_SD * z[:, law.shares + 1])
-    centre = curve.ends[1]
-    count = len(curve.y)
-    with np.errstate(all="ignore"):
-        residuals = curve.log_y - centre - _relative(z, law, curve, curve.log_x)
-        mean = residuals.mean(axis=1)
-        scatter = ((residuals - mean[:, None]) ** 2).sum(axis=1)
-        of_mean = LEVEL_SD**2 + noise**2 / count
-        likelihood = -0.5 * (
-            count * np.log(2.0 * np.pi * noise**2)
-            + np.log(of_mean * count / noise**2)
-            + scatter / noise**2
-            + mean**2 / of_mean
-        )
-        variance = LEVEL_SD**2 * noise**2 / count / of_mean
-    return likelihood, centre + mean * LEVEL_SD**2 / of_mean, variance, noise
+    rng = generator(seed, Stream.FORECAST_LAWS, list(LAWS).index(law.name))
+    likelihood = Likelihood(curve, law, roughness)
+    return CurvePosterior(
+        likelihood, temper(lambda z: likelihood.given(z).log, likelihood.unknowns, rng)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +222,7 @@ def average(
     log_x
         Logarithms of the amounts that are asked for, relative to the last x of the curve.
     beyond
-        Breaks and departures beyond the data.
+        Breaks beyond the data.
     rng
         Generator of random numbers.
     draws
@@ -145,14 +232,15 @@ def average(
     weights = special.softmax(evidence)
     means, variances = [], []
     for found, count in zip(posteriors, rng.multinomial(draws, weights), strict=True):
-        mean, variance = found.predict(log_x)
-        kept = rng.choice(len(mean), size=count, replace=count > len(mean))
-        means.append(mean[kept])
-        variances.append(variance[kept])
+        z = found.tempered.draws
+        kept = rng.choice(len(z), size=count, replace=count > len(z))
+        mean, variance = found.predict(log_x, z[kept])
+        means.append(mean)
+        variances.append(variance)
     curve = posteriors[0].curve
-    moved, further = beyond.depart(log_x, curve.expected_fall, curve.span, draws, rng)
+    moved = beyond.breaks(log_x, curve.expected_fall, curve.span, draws, rng)
     return Prediction(
         np.concatenate(means) + moved,
-        np.sqrt(np.concatenate(variances) + further),
-        {p.law.law.name: float(w) for p, w in zip(posteriors, weights, strict=True)},
+        np.sqrt(np.concatenate(variances)),
+        {p.law.name: float(w) for p, w in zip(posteriors, weights, strict=True)},
     )

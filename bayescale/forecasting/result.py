@@ -104,15 +104,15 @@ class Forecast(Result):
             "No fit can foresee a break. At the rate at which they came on public curves, one lies "
             f"between the data and the farthest amount with probability {far:.2f}, and the "
             "intervals are wider for it. Averaged over kinds of public curves, 90 % intervals held "
-            "fewer later points than that: far fewer where the learning rate decayed or data "
-            "repeated (docs/forecasts.md)."
+            "fewer later points than that: far fewer where the learning rate decayed "
+            "(docs/forecasts.md)."
         ]
         if self.rising:
             named = ", ".join(self.rising[:5]) + ("..." if len(self.rising) > 5 else "")
             of = f" of {named}" if named else ""
             found.append(
-                f"The {self.y}{of} does not fall, and every law of the average does: for a metric "
-                "that rises give its upper bound as `ceiling`."
+                f"The {self.y}{of} does not fall: only laws of either sign follow it, and none of "
+                "them levels off. For a metric that rises towards a bound give it as `ceiling`."
             )
         return tuple(found)
 

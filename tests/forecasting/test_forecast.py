@@ -13,13 +13,14 @@ from bayescale.cli.main import main
 from bayescale.errors import RunsError
 from bayescale.forecasting.beyond import NOTHING
 from bayescale.forecasting.curves import Curve
-from bayescale.forecasting.ends import FALL_SD, LAWS
+from bayescale.forecasting.ends import FALL_SD, LAWS, SIGNED
 from bayescale.forecasting.posterior import (
     LEVEL_SD,
     NOISE,
     NOISE_SD,
+    ROUGHNESS_SD,
     CurvePosterior,
-    _given,
+    Likelihood,
     average,
     sample,
 )
@@ -39,16 +40,27 @@ def table(**columns: object) -> pd.DataFrame:
     return pd.DataFrame({"examples": one.x, "loss": one.y, **columns})
 
 
-def test_the_level_is_summed_out_exactly():
+@pytest.mark.parametrize("roughness", [0.0, 0.03])
+def test_the_level_and_the_departures_are_summed_out_exactly(roughness):
     one, law = curve(), LAWS["power-law-floor"]
-    z = np.random.default_rng(2).standard_normal((5, law.shares + 2))
-    found, *_ = _given(z, law, one)
-    for row, value in zip(z, found, strict=True):
-        fall = np.array([one.fall * np.exp(FALL_SD * row[1])])
+    likelihood = Likelihood(one, law, roughness)
+    z = np.random.default_rng(2).standard_normal((5, likelihood.unknowns))
+    found = likelihood.given(z)
+    back = -one.log_x / one.span
+    for i, row in enumerate(z):
+        fall = np.array([one.expected_fall * np.exp(FALL_SD * row[1])])
         mean = one.ends[1] + law.log_loss(row[None, :1], fall, one.span, one.log_x)[0]
-        noise = NOISE * np.exp(NOISE_SD * row[2])
-        cov = noise**2 * np.eye(len(mean)) + LEVEL_SD**2
-        assert value == pytest.approx(stats.multivariate_normal(mean, cov).logpdf(one.log_y))
+        cov = (NOISE * np.exp(NOISE_SD * row[2])) ** 2 * np.eye(len(mean))
+        if roughness:
+            sd = roughness * np.exp(ROUGHNESS_SD * row[3]) * one.expected_fall
+            cov = cov + sd**2 * np.minimum.outer(back, back)
+            assert found.departure[i] == pytest.approx(sd)
+        expected = stats.multivariate_normal(mean, cov + LEVEL_SD**2).logpdf(one.log_y)
+        assert found.log[i] == pytest.approx(expected)
+        # The level given the curve, by the same Normal.
+        gain = LEVEL_SD**2 * np.linalg.solve(cov + LEVEL_SD**2, np.ones(len(mean)))
+        assert found.level[i] == pytest.approx(one.ends[1] + gain @ (one.log_y - mean))
+        assert found.variance[i] == pytest.approx(LEVEL_SD**2 * (1 - gain.sum()), rel=1e-6)
 
 
 def test_the_evidence_is_that_of_quadrature():
@@ -56,11 +68,11 @@ def test_the_evidence_is_that_of_quadrature():
     grid = np.linspace(-6, 6, 601)
     fall, noise = np.meshgrid(grid, grid, indexing="ij")
     z = np.column_stack([fall.ravel(), noise.ravel()])
-    log_joint = _given(z, law, one)[0] + stats.norm.logpdf(z).sum(axis=1)
+    log_joint = Likelihood(one, law, 0.0).given(z).log + stats.norm.logpdf(z).sum(axis=1)
     most = log_joint.max()
     joint = np.exp(log_joint - most).reshape(fall.shape)
     exact = np.log(integrate.trapezoid(integrate.trapezoid(joint, grid), grid)) + most
-    runs = [sample(one, law, seed).tempered for seed in range(5)]
+    runs = [sample(one, law, seed, 0.0).tempered for seed in range(5)]
     assert np.mean([run.log_evidence for run in runs]) == pytest.approx(exact, abs=0.2)
     mean = (joint.ravel() @ z) / joint.sum()
     sd = np.sqrt((joint.ravel() @ (z - mean) ** 2) / joint.sum())
@@ -71,7 +83,10 @@ def test_the_evidence_is_that_of_quadrature():
 def test_laws_weigh_by_their_evidence():
     one = curve()
     parts = [
-        CurvePosterior(one, LAWS[name], Tempered(np.zeros((50, LAWS[name].shares + 2)), log_z, 1))
+        CurvePosterior(
+            Likelihood(one, LAWS[name], 0.0),
+            Tempered(np.zeros((50, LAWS[name].shares + 2)), log_z, 1),
+        )
         for name, log_z in (("power-law", -1.0), ("power-law-floor", 1.0))
     ]
     found = average(parts, np.array([0.5]), NOTHING, np.random.default_rng(1), draws=4000)
@@ -90,19 +105,35 @@ def test_the_log_density_integrates_to_one():
     assert integrate.trapezoid(density, grid) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_nothing_happens_inside_the_data_and_departures_grow_beyond():
-    beyond = bs.Beyond(break_rate=0.5, slope_change=1.0, roughness=0.1)
+def test_nothing_breaks_inside_the_data():
+    beyond = bs.Beyond(break_rate=0.5, slope_change=1.0)
     at = np.array([-1.0, 0.0, 1.0, 2.0])
-    moved, variance = beyond.depart(at, 0.5, 3.0, 2000, np.random.default_rng(1))
-    assert not moved[:, :2].any() and not variance[:, :2].any()
-    np.testing.assert_allclose(variance[:, 3], 2 * variance[:, 2])
+    moved = beyond.breaks(at, 0.5, 3.0, 2000, np.random.default_rng(1))
+    assert not moved[:, :2].any()
     # Where a break came before, the curve has moved.
     assert (moved[:, 2] != 0).mean() == pytest.approx(1 - np.exp(-0.5), abs=0.05)
     np.testing.assert_allclose(
         beyond.break_probability(at), [0, 0, 1 - np.exp(-0.5), 1 - np.exp(-1.0)]
     )
-    moved, variance = NOTHING.depart(at, 0.5, 3.0, 10, np.random.default_rng(1))
-    assert not moved.any() and not variance.any()
+    assert not NOTHING.breaks(at, 0.5, 3.0, 10, np.random.default_rng(1)).any()
+
+
+def test_departures_grow_beyond_the_data_as_they_did_within():
+    at = np.array([-1.0, 0.0, 1.0, 2.0])
+    smooth, rough = (curve(points=40, noise=0.0005), curve(points=40, noise=0.0005))
+    walk = np.cumsum(np.random.default_rng(2).standard_normal(40))
+    rough = Curve("", rough.x, rough.y * np.exp(0.01 * walk))
+    found = []
+    for one in (smooth, rough):
+        posterior = sample(one, LAWS["power-law-floor"], 1)
+        _, variance = posterior.predict(at, posterior.tempered.draws)
+        np.testing.assert_allclose(variance[:, 0], variance[:, 1])
+        further = variance[:, 2:] - variance[:, 1:2]
+        np.testing.assert_allclose(further[:, 1], 2 * further[:, 0])
+        found.append(np.sqrt(np.median(further[:, 0])))
+    # A walk of 40 steps over the range varies by 0.01 a step.
+    assert found[1] == pytest.approx(0.01 * np.sqrt(39 / rough.span), rel=0.4)
+    assert found[0] < 0.3 * found[1]
 
 
 def test_the_table_has_the_exact_probability_of_a_break():
@@ -199,12 +230,11 @@ def test_nuts_finds_the_same_posterior(name):
     with pm.Model():
         z = pm.Normal("z", shape=3)
         share = 0.5 * (1 + pt.erf(z[0] / np.sqrt(2)))
-        fall = one.fall * pt.exp(FALL_SD * z[1])
+        fall = one.expected_fall * pt.exp(FALL_SD * z[1])
         if name == "power-law-floor":
-            floor = 1 - (1 - share) ** (1 / 1.5)
-            slope = pt.log((pt.exp(fall) - floor) / (1 - floor)) / one.span
-            shape = pt.log(floor + (1 - floor) * pt.exp(-slope * one.log_x))
-            ahead = pt.log(floor + (1 - floor) * pt.exp(-slope * 1.0))
+            slope = pt.log((pt.exp(fall) - share) / (1 - share)) / one.span
+            shape = pt.log(share + (1 - share) * pt.exp(-slope * one.log_x))
+            ahead = pt.log(share + (1 - share) * pt.exp(-slope * 1.0))
         else:
             exponent = fall / pt.log(share * np.exp(one.span) + 1 - share)
             shape = exponent * pt.log(share * pt.exp(-one.log_x) + 1 - share)
@@ -215,10 +245,10 @@ def test_nuts_finds_the_same_posterior(name):
         found = pm.sample(1000, tune=1000, chains=4, cores=2, random_seed=1, progressbar=False,
                           target_accept=0.95)  # fmt: skip
     nuts = np.sort(np.asarray(found["posterior"]["ahead"]).ravel())
-    parts = [sample(one, law, seed) for seed in range(4)]
-    mean = np.concatenate([part.predict(np.array([1.0]))[0][:, 0] for part in parts])
+    parts = [sample(one, law, seed, 0.0) for seed in range(4)]
+    mean = np.concatenate([p.predict(np.array([1.0]), p.tempered.draws)[0][:, 0] for p in parts])
     # Level noise inside a draw is drawn by NUTS and summed out here.
-    spread = np.concatenate([_given(part.tempered.draws, law, one)[2] for part in parts])
+    spread = np.concatenate([p.likelihood.given(p.tempered.draws).variance for p in parts])
     ours = mean + np.sqrt(spread) * np.random.default_rng(1).standard_normal(len(mean))
     probs = [0.05, 0.25, 0.5, 0.75, 0.95]
     apart = np.quantile(ours, probs) - np.quantile(nuts, probs)
@@ -267,9 +297,33 @@ def test_rates_below_zero_are_refused():
         bs.Beyond(break_rate=-1)
 
 
-def test_a_curve_that_rises_is_said():
-    found = bs.forecast(table().assign(loss=lambda t: 1 / t.loss), to=1e6, laws=QUICK)
+def test_a_curve_that_rises_is_followed_and_said():
+    one = curve()
+    rising = pd.DataFrame({"examples": one.x, "loss": 2 * (one.x / 1e5) ** 0.3 * one.y**0.01})
+    found = bs.forecast(rising, to=2e5, laws=[*QUICK, "broken-power-law-1-signed"])
+    assert found.weights["broken-power-law-1-signed"].iloc[0] > 0.99
+    assert found.table()["median"].iloc[0] == pytest.approx(2 * 2**0.3, rel=0.02)
     assert "does not fall" in found.caveats[1] and "ceiling" in found.caveats[1]
+
+
+@pytest.mark.parametrize(
+    ("truth", "turns"),
+    [
+        # Over-fitting, and double descent.
+        ({"c0": 0.3, "c1": -0.6, "d1": 1e5, "f1": 0.3}, 1),
+        ({"c0": 0.3, "c1": -0.6, "d1": 2e3, "f1": 0.2, "c2": 0.8, "d2": 6e4, "f2": 0.2}, 2),
+    ],
+)
+def test_curves_that_turn_are_forecast_by_laws_of_either_sign(truth, turns):
+    law = bs.law(f"broken-power-law-{turns}")
+    x = np.geomspace(1e2, 1e6, 40)
+    y = law.formula({"x": np.log(x)}, {"a": 0.0, "b": 2.0, **truth})
+    y = y * np.exp(0.003 * np.random.default_rng(1).standard_normal(40))
+    found = bs.forecast(pd.DataFrame({"x": x, "loss": y}), to=2e6, beyond=NOTHING)
+    assert found.weights[list(SIGNED)].to_numpy().sum() > 0.99
+    row = found.table(0.99).iloc[0]
+    assert row["lower"] < law.formula({"x": np.log(2e6)}, {"a": 0.0, "b": 2.0, **truth})
+    assert row["upper"] > law.formula({"x": np.log(2e6)}, {"a": 0.0, "b": 2.0, **truth})
 
 
 def test_the_command_prints_the_forecast(tmp_path, capsys):
