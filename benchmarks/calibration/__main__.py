@@ -17,6 +17,7 @@ from bayescale.errors import BayescaleWarning, RunsError
 from benchmarks.calibration import (
     held_out,
     new_corpora,
+    optima,
     priors,
     simulations,
     trade_off,
@@ -34,6 +35,7 @@ RUN: dict[str, Callable[[Bench], None]] = {
     "priors": priors.run,
     "held_out": held_out.run,
     "held_out_elsewhere": held_out.run_elsewhere,
+    "optima": optima.run,
     "well_specified": well_specified.run,
     "trade_off": trade_off.run,
     "new_corpora": new_corpora.run,

@@ -19,11 +19,13 @@ from benchmarks.calibration.cards import (
     STACK,
     TRADED_SHARE,
 )
+from benchmarks.calibration.optima import OPTIMA_CARDS, WIDTH
 from benchmarks.calibration.priors import ALL
 from benchmarks.calibration.tables import designs
 from benchmarks.public_tables import markdown
 
 MODELS = (IID, BOOTSTRAP, COUPLED, "kaplan-nd-floor", STACK, DEFAULT)
+COVERS = ("50 % cover", "90 % cover")
 BAND_NAMES = {"near": "within 1", "middle": "1 to 2.3", "far": "beyond 2.3"}
 
 
@@ -33,6 +35,7 @@ def render(results: Mapping[str, pd.DataFrame]) -> str:
         "priors": priors,
         "held_out": held_out,
         "held_out_elsewhere": held_out_elsewhere,
+        "optima": optima,
         "well_specified": well_specified,
         "trade_off": trade_off,
         "new_corpora": new_corpora,
@@ -243,6 +246,77 @@ def other_row(name: str, group: pd.DataFrame) -> dict[str, str]:
         **{f"interval score, `{c}`": per_cent(mean[c]["interval_score_90"]) for c in mean},
         f"fits that failed, `{DEFAULT}`": failed(of(group, DEFAULT)),
     }
+
+
+# --- optimal sizes ------------------------------------------------------------------------------
+
+
+def optima(found: pd.DataFrame) -> str:
+    return "\n".join(
+        [
+            "## The optimal size at larger budgets",
+            "",
+            "Each card is fitted to the runs below the cuts, and N_opt is predicted for the "
+            "budgets above them whose own runs have a minimum: the vertex of a parabola of the "
+            f"loss in ln N, through the sizes within a factor of {WIDTH:g} of the best one. Shares "
+            "of these optima inside the interval of N_opt, the standard error of the vertex "
+            "included in the intervals; the mean over budgets, cuts, tables and then sources, with "
+            "the standard error over sources. The error is of ln N_opt (root mean square), and the "
+            "width that of the 90 % interval of ln N_opt itself.",
+            "",
+            markdown(pd.DataFrame([optima_row(card, found) for card in OPTIMA_CARDS])),
+            "",
+            f"By source, `{DEFAULT}`:",
+            "",
+            markdown(pd.DataFrame(optima_by_source(of(found, DEFAULT)))),
+        ]
+    )
+
+
+def optima_means(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over budgets, then cuts, then tables, by source."""
+    scores = pd.DataFrame(
+        {
+            **found[["source", "table", "cut", "width", "no_optimum"]],
+            **{
+                f"{p} % cover": found["rank"].sub(0.5).abs().le(p / 200).astype(float)
+                for p in (50, 90)
+            },
+            "square": found["error"] ** 2,
+        }
+    )
+    for key in ("cut", "table"):
+        keys = ["source", "table", "cut"][: 3 if key == "cut" else 2]
+        scores = scores.groupby(keys, sort=False).mean(numeric_only=True).reset_index()
+    means = scores.drop(columns="cut").groupby("source", sort=False).mean(numeric_only=True)
+    return means.assign(error=means["square"] ** 0.5)
+
+
+def optima_row(card: str, found: pd.DataFrame) -> dict[str, str]:
+    sources = optima_means(of(found, card))
+    mean = sources.mean()
+    return {
+        "model": quoted(card),
+        **{f"{name}": f"{mean[name]:.2f} ± {sources[name].sem():.2f}" for name in COVERS},
+        "least source": f"{sources['90 % cover'].min():.2f}",
+        "error": f"{mean['square'] ** 0.5:.3f}",
+        "width": f"{mean['width']:.2f}",
+        "optima": str(len(of(found, card))),
+    }
+
+
+def optima_by_source(found: pd.DataFrame) -> list[dict[str, str]]:
+    counts = found.groupby("source").size()
+    return [
+        {
+            "source": str(source),
+            "optima": str(counts[source]),
+            "90 % cover": f"{row['90 % cover']:.2f}",
+            "error": f"{row['error']:.3f}",
+            "width": f"{row['width']:.2f}",
+        }
+        for source, row in optima_means(found).iterrows()
+    ]
 
 
 # --- simulations from a law that is right -------------------------------------------------------

@@ -11,6 +11,7 @@ STUDIES = (
     "priors",
     "held_out",
     "held_out_elsewhere",
+    "optima",
     "well_specified",
     "trade_off",
     "new_corpora",
