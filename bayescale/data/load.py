@@ -470,7 +470,9 @@ def _drop_outliers(
     if count == len(frame):
         raise RunsError(f"{raw.name}: every row is flagged as an outlier; none is left to fit.")
     why = f" ({raw.card.outliers['why']})" if raw.card and "why" in raw.card.outliers else ""
-    text = f"{count} flagged outliers left out{why}; keep_outliers=True keeps them"
+    text = (
+        f"{count} flagged outliers left out{why}; keep_outliers=True (--keep-outliers) keeps them"
+    )
     return frame[~flagged], (Note(text, "left out", (column,), rows),)
 
 

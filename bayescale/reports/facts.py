@@ -1,7 +1,10 @@
 """The content of a report, the same for every format."""
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping
+
+import pandas as pd
 
 from bayescale._version import __version__
 from bayescale.allocation.allocate import Allocation
@@ -37,6 +40,9 @@ from bayescale.units import (
 )
 from bayescale.validation.backtest import Backtest
 from bayescale.validation.result import Comparison
+
+_LEVELS = 8
+"""Most levels of a group effect that are listed one by one among the diagnostics."""
 
 
 def assemble_report(
@@ -176,7 +182,7 @@ def _fit_section(
     table = diagnostics.table
     rows = tuple(
         (str(name), f"{row['r_hat']:.4f}", f"{row['ess_bulk']:.0f}", f"{row['ess_tail']:.0f}")
-        for name, row in table.iterrows()
+        for name, row in _worst_of_many(table).iterrows()
     )
     gates = Table(
         caption="Convergence of every reported quantity",
@@ -188,6 +194,18 @@ def _fit_section(
     return Section(
         "fit", "Fit and diagnostics", (*fit_figures(fit, some, plan, prob), *said, gates)
     )
+
+
+def _worst_of_many(table: pd.DataFrame) -> pd.DataFrame:
+    """Return diagnostics with one row, the worst of each, for many levels of a group effect."""
+    names = [str(quantity).split("[")[0] for quantity in table.index]
+    counts = Counter(names)
+    labels = [
+        f"{name} (worst of {counts[name]})" if counts[name] > _LEVELS else str(quantity)
+        for name, quantity in zip(names, table.index, strict=True)
+    ]
+    worst = {name: "max" if name == "r_hat" else "min" for name in table.columns}
+    return table.groupby(labels, sort=False).agg(worst)
 
 
 def _data(fit: Fit) -> Section:
