@@ -1,4 +1,4 @@
-"""Sample until the effective sample size and R-hat pass the gates."""
+"""Sample until effective sample size, R-hat and divergences pass the gates."""
 
 import math
 from collections.abc import Callable
@@ -22,7 +22,14 @@ from bayescale.inference.multimodal import (
     sample_modes,
 )
 from bayescale.model.card import Model
-from bayescale.posterior.diagnostics import ESS, R_HAT, WITHIN, measured, samples_beyond_chance
+from bayescale.posterior.diagnostics import (
+    DIVERGENT_SHARE,
+    ESS,
+    R_HAT,
+    WITHIN,
+    measured,
+    samples_beyond_chance,
+)
 
 type ToGate = Callable[[dict[str, NDArray[np.float64]]], xr.Dataset]
 """Maps draws of unconstrained positions to the quantities whose convergence is checked."""
@@ -31,6 +38,8 @@ LONGEST = 16
 """Largest factor by which the number of draws is increased to reach the required effective sample
 size and R-hat."""
 
+_CAREFUL = 0.4
+"""Factor on the share of steps that may be rejected, after an attempt with too many divergences."""
 
 _WORTH = 0.75
 """Effective sample size per draw that is assumed before it is measured."""
@@ -50,6 +59,8 @@ class Sampled:
         Result of the search for modes, if the law may have several.
     factor
         Thinning factor: one draw in `factor` is kept.
+    target_accept
+        Target acceptance rate of the last attempt.
     table
         Diagnostics of all draws, before thinning.
     """
@@ -58,12 +69,14 @@ class Sampled:
     stats: xr.Dataset
     exploration: Exploration | None
     factor: int
+    target_accept: float
     table: pd.DataFrame
 
     @property
-    def thinning(self) -> dict[str, int]:
-        """The thinning, as recorded in the provenance."""
-        return {"kept_one_draw_in": self.factor} if self.factor > 1 else {}
+    def settings(self) -> dict[str, float]:
+        """The settings that depend on the draws, as recorded in the provenance."""
+        thinning = {"kept_one_draw_in": self.factor} if self.factor > 1 else {}
+        return {"target_accept": self.target_accept, **thinning}
 
 
 def enough_draws(
@@ -78,7 +91,9 @@ def enough_draws(
     store: DrawStore | None = None,
     longest: int | None = None,
 ) -> Sampled:
-    """Sample a model until its effective sample size and R-hat pass the gates.
+    """Sample a model until effective sample size, R-hat and divergences pass the gates.
+
+    After divergences the next attempt takes smaller steps.
 
     Parameters
     ----------
@@ -111,8 +126,13 @@ def enough_draws(
         table = measured(to_gate(positions) if to_gate else _scalars(model, design, positions))
         worth = table[["ess_bulk", "ess_tail"]].min(axis="columns")
         agree = table["r_hat"] < r_hat
-        if factor >= (longest or LONGEST) or (worth.min() > effective and bool(agree.all())):
+        diverged = not longest and float(stats["diverging"].mean()) > DIVERGENT_SHARE
+        converged = worth.min() > effective and bool(agree.all())
+        if factor >= (longest or LONGEST) or (converged and not diverged):
             break
+        if diverged:
+            rejected = _CAREFUL * (1.0 - settings.target_accept)
+            settings = replace(settings, target_accept=round(1.0 - rejected, 6))
         # With a margin of one half, since the effective sample size is itself an estimate.
         needed = factor * 1.5 * effective / max(float(worth.min()), 1.0)
         if longest and needed > longest:
@@ -127,6 +147,7 @@ def enough_draws(
         stats=stats.isel(draw=slice(None, None, factor)),
         exploration=exploration,
         factor=factor,
+        target_accept=settings.target_accept,
         table=table,
     )
 

@@ -74,7 +74,8 @@ def fit(
         Seed of all random numbers: the same seed gives the same draws.
     target_accept
         Target acceptance rate; closer to one for a difficult posterior. By default 0.9, or 0.95
-        for a model with a discrepancy term or group effects.
+        for a model with a discrepancy term or group effects; raised if over 0.1 % of the draws
+        diverge.
     unidentified
         Whether to ``"refuse"`` runs that do not identify the parameters of the law, or to
         ``"warn"`` and sample a posterior that is mostly the prior.
@@ -144,6 +145,7 @@ def fit(
         shown.stage("reading")
         model = load_model(model)
         table = _checked(model, runs, unidentified)
+        model = model.identified_by(table)
         design = Design.of(model, table)
         settings = replace(settings, target_accept=target_accept or target_of(model))
         shown.stage("compiling the model")
@@ -167,7 +169,7 @@ def fit(
         posterior = posterior_of(model, design, sampled.positions, settings.seed)
         provenance = {
             **begun,
-            "sampler": begun["sampler"] | sampled.thinning,
+            "sampler": begun["sampler"] | sampled.settings,
             "seconds": seconds,
             **({"all_draws": _measures(posterior, sampled)} if sampled.factor > 1 else {}),
             **facts_of_modes(sampled.exploration),

@@ -57,8 +57,9 @@ def learn_prior(
     -------
     Model
         The base card with a LogNormal (or, for a real quantity, Normal) prior for every
-        coordinate of the law but its level, for the residual scale, and for the scales of the
-        discrepancy. Other priors are kept. Save it by ``to_toml``.
+        coordinate of the law but its level, for the residual scale, for the standard deviations
+        of group effects, and for the scales of the discrepancy. Other priors are kept. Save it
+        by ``to_toml``.
 
     Raises
     ------
@@ -100,8 +101,11 @@ def learn_prior(
     count = len(fits)
     found = {}
     for name, prior in model.all_priors.items():
-        if _learnable(model, name):
-            found[name] = _prior(prior, *_new_source(fits, name, prior), count)
+        # A table with too few levels for a group effect says nothing of it.
+        known = {s: [fit for fit in parts if name in fit.posterior] for s, parts in fits.items()}
+        known = {source: parts for source, parts in known.items() if parts}
+        if _learnable(model, name) and known:
+            found[name] = _prior(prior, *_new_source(known, name, prior), len(known))
     return _with_priors(
         replace(
             model,
@@ -139,7 +143,7 @@ def _by_source(
 def _fitted(sweep: Sweep, model: Model, seed: int, draws: int) -> Fit:
     if isinstance(sweep, Fit):
         found = sweep
-        if found.model.to_dict() != model.to_dict():
+        if found.model.to_dict() != model.identified_by(found.runs).to_dict():
             raise ValueError(
                 f"sweeps: found a fit of {found.model.id}, expected fits of {model.id}, since its "
                 "priors are divided out. Pass base=fit.model, or the runs."
@@ -157,7 +161,8 @@ def _fitted(sweep: Sweep, model: Model, seed: int, draws: int) -> Fit:
 def _learnable(model: Model, name: str) -> bool:
     """Whether the prior of a quantity is learnt: its support has one scale for all sweeps."""
     scales = (model.discrepancy.scales if model.discrepancy else {}).keys()
-    if name not in {*model.priors, *scales, "sigma"}:
+    spreads = (pooling.spread for pooling in model.pooling)
+    if name not in {*model.priors, *scales, *spreads, "sigma"}:
         return False
     prior = model.all_priors[name]
     return not prior.relative_to and prior.support != "unit" and prior.lower == 0.0
@@ -245,6 +250,7 @@ def _with_priors(model: Model, found: Mapping[str, Prior]) -> Model:
         model,
         priors={name: found.get(name, prior) for name, prior in model.priors.items()},
         noise=replace(model.noise, priors=own),
+        pooling=tuple(replace(p, sd=found.get(p.spread, p.sd)) for p in model.pooling),
         discrepancy=discrepancy,
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayescale.data.catalog import find_model_card
+from bayescale.data.runs import Runs
 from bayescale.data.toml_file import check_content, read_card
 from bayescale.errors import CardError, quoted, refuse_unknown
 from bayescale.laws import Law
@@ -202,6 +203,17 @@ class Model:
         """The grouping factors, coarser before finer ones."""
         columns = dict.fromkeys(effect.by for effect in self.effects)
         return tuple(sorted(columns, key=lambda column: column.count("+")))
+
+    def identified_by(self, runs: Runs) -> "Model":
+        """Return the model without the group effects for which a table has too few levels.
+
+        Parameters
+        ----------
+        runs
+            The runs to fit; see `Pooling.min_levels`.
+        """
+        kept = tuple(pooling for pooling in self.pooling if pooling.is_identified(runs))
+        return self if kept == self.pooling else replace(self, pooling=kept)
 
     def effects_by(self, column: str) -> tuple[Pooling, ...]:
         """Return the effects of one grouping factor."""

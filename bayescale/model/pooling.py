@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from bayescale.data.levels import Levels, column_of
+from bayescale.data.runs import Runs
 from bayescale.errors import CardError, did_you_mean, quoted
 from bayescale.laws import Law
 from bayescale.model.priors import Prior, prior_from_dict
 
 KINDS = ("partial", "none", "complete")
+
+_RUNS = 3
+"""Least number of runs of a level that counts for `Pooling.min_levels`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,9 @@ class Pooling:
     correlation
         Prior of (1 + correlation) / 2, on the unit interval; Beta(2, 2) is LKJ(2) in two
         dimensions.
+    min_levels
+        The number of levels with at least three runs below which a table is fitted without the
+        effect: it could not be told from the scatter and the law.
 
     Examples
     --------
@@ -60,6 +68,7 @@ class Pooling:
     why: str = ""
     with_: str = ""
     correlation: Prior | None = None
+    min_levels: int = 0
 
     def __post_init__(self) -> None:
         where = f"pooling.{self.of}.{self.by}"
@@ -98,6 +107,10 @@ class Pooling:
                 f"{where}.correlation: found a {self.correlation.kind} prior of {self.kind} "
                 "pooling, expected one on a share between 0 and 1, of partial pooling."
             )
+        if not isinstance(self.min_levels, int) or self.min_levels < 0:
+            raise CardError(
+                f"{where}.min_levels: found {quoted(self.min_levels)}, expected a whole number."
+            )
         if self.kind != "partial" and not self.why.strip():
             raise CardError(f"{where}: {self.kind} pooling without a reason; state it in `why`.")
 
@@ -125,6 +138,14 @@ class Pooling:
     def concordance(self) -> str:
         """Name of (1 + correlation) / 2 with the effect on another parameter."""
         return f"concordance_{self.of}_{self.with_}_by_{self.by}"
+
+    def is_identified(self, runs: Runs) -> bool:
+        """Whether a table has as many levels as the effect needs (`min_levels`)."""
+        if self.min_levels == 0:
+            return True
+        values = column_of(runs, self.by)
+        counts = np.bincount(Levels.of(runs, self.by).codes(values))
+        return int((counts >= _RUNS).sum()) >= self.min_levels
 
     @property
     def priors(self) -> dict[str, Prior]:
@@ -213,7 +234,7 @@ class Pooling:
             raise CardError(f"{where}: found {quoted(content)}, expected a table.")
         kind = str(content.get("kind", "partial"))
         if kind == "partial":
-            beside = ("kind", "with", "correlation")
+            beside = ("kind", "with", "correlation", "min_levels")
             prior = {key: value for key, value in content.items() if key not in beside}
             correlation = (
                 prior_from_dict(content["correlation"], f"{where}.correlation")
@@ -226,6 +247,7 @@ class Pooling:
                 sd=prior_from_dict(prior, where),
                 with_=str(content.get("with", "")),
                 correlation=correlation,
+                min_levels=content.get("min_levels", 0),
             )
         unknown = sorted(set(content) - {"kind", "sd", "why"})
         if unknown:
@@ -243,7 +265,8 @@ class Pooling:
                 if self.correlation
                 else {}
             )
-            return {**self.sd.to_dict(), **correlated}
+            least = {"min_levels": self.min_levels} if self.min_levels else {}
+            return {**self.sd.to_dict(), **correlated, **least}
         sd = {} if self.sd is None else {"sd": self.sd}
         return {"kind": self.kind, **sd, "why": self.why}
 

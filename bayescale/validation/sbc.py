@@ -204,6 +204,7 @@ def sbc(
     kept = [name for name in model.grouped_and_noted if name in design]
     table = design[list(dict.fromkeys((*needs, *kept)))].assign(**{law.response: 1.0})
     runs = Runs(table, "design", observed=needs).for_law(needs, law.response)
+    model = model.identified_by(runs)
     for sentence in design_warnings(model, runs, observed=False):
         warnings.warn(sentence, BayescaleWarning, stacklevel=2)
     key = task_key(model, runs, _SETTINGS, _RANKED, _LONGEST, seed)

@@ -398,7 +398,7 @@ def fit_and_score(
     """
     found = fit_quietly(seen, model, seed=seed, draws=draws, target_accept=target_accept)
     # Both come from one table, so its levels are taken as given.
-    scored = score(found, unseen, new_levels=model.grouping_columns)
+    scored = score(found, unseen, new_levels=found.model.grouping_columns)
     facts = {"n_train": len(seen), **scored.summary(), **found.gates.facts}
     return facts, scored
 

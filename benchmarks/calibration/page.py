@@ -76,9 +76,11 @@ def priors(rows: pd.DataFrame) -> str:
             "has. Medians, and the factor that is one standard deviation of the log: of each "
             "source (the mean over its tables), and of the prior of a new source. "
             "`make prior TABLES=folder` writes the last row into the card. Everything below that "
-            "is held out uses priors learnt **without the source that is predicted**.",
+            "is held out uses priors learnt **without the source that is predicted**. "
+            "`sd_loss_by_n_params` is how much runs of one size err together; tables with fewer "
+            "than eight sizes of three runs do not tell.",
             "",
-            markdown(pd.DataFrame(lines)),
+            markdown(pd.DataFrame(lines).fillna("")),
         ]
     )
 
@@ -388,8 +390,8 @@ def trade_off(scores: pd.DataFrame) -> str:
         [
             "## What other choices would trade",
             "",
-            "The default card with other medians of the scales of its discrepancy, with one part "
-            "alone, and with the additive law at its centre, at the cut at "
+            "The default card without one of its parts, with other medians of the scales of its "
+            "discrepancy, and with the additive law at its centre, at the cut at "
             f"{100 * TRADED_SHARE:.0f} %, one source out; sources weigh the same.",
             "",
             markdown(pd.DataFrame(lines)),

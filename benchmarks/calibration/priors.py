@@ -23,6 +23,7 @@ WIDE: Mapping[str, tuple[float, float]] = {
     "sigma": (0.005, 1.5),
     "rough": (0.003, 1.5),
     "smooth": (0.002, 1.5),
+    "sd_loss_by_n_params": (0.002, 1.5),
 }
 """Median and standard deviation of the log of the priors to start from."""
 
@@ -34,7 +35,10 @@ def run(bench: Bench) -> None:
     rows: list[dict] = []
     for source, fits in fits_of(bench).items():
         for name in WIDE:
-            drawn = np.log([fit.posterior[name].to_numpy().ravel() for fit in fits])
+            known = [fit for fit in fits if name in fit.posterior]
+            if not known:
+                continue
+            drawn = np.log([fit.posterior[name].to_numpy().ravel() for fit in known])
             # Of one source, the mean over its tables.
             centre, spread = drawn.mean(axis=1).mean(), drawn.std(axis=1).mean()
             rows.append({"source": source, "quantity": name, **numbers(centre, spread)})
@@ -98,6 +102,7 @@ def wide() -> bs.Model:
         id=f"{DEFAULT}, wide",
         priors={name: prior.get(name, old) for name, old in default.priors.items()},
         noise=replace(default.noise, priors={**default.noise.priors, "sigma": prior["sigma"]}),
+        pooling=tuple(replace(effect, sd=prior[effect.spread]) for effect in default.pooling),
         discrepancy=default.discrepancy.scaled(prior),
     )
 

@@ -91,8 +91,14 @@ def designs() -> dict[str, pd.DataFrame]:
     ]
     corner = [(size, 2e10) for size in np.geomspace(5e7, 5e9, 12)]
     corner += [(2e8, tokens) for tokens in np.geomspace(1e9, 5e11, 12)]
+    grid = [(n, d) for n in np.geomspace(5e7, 5e9, 8) for d in np.geomspace(1e9, 1e11, 4)]
     diagonal = [(size, 20 * size) for size in np.geomspace(3e7, 1e10, 20)]
-    found = {"isoFLOP": isoflop, "L-shaped": corner, "diagonal, D = 20 N": diagonal}
+    found = {
+        "isoFLOP": isoflop,
+        "L-shaped": corner,
+        "grid": grid,
+        "diagonal, D = 20 N": diagonal,
+    }
     four = np.array(["one", "two", "three", "four"])
     return {
         name: pd.DataFrame(rows, columns=names).assign(family=four[np.arange(len(rows)) % 4])

@@ -1,4 +1,4 @@
-"""What other priors of the discrepancy would trade, and other laws at its centre."""
+"""What the default card would trade without one of its parts, or with other priors or laws."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -36,6 +36,7 @@ def additive(card: bs.Model) -> bs.Model:
 
 CHANGES: Mapping[str, Callable[[bs.Model], bs.Model]] = {
     "as it is": lambda card: card,
+    "no effects of sizes": lambda card: replace(card, pooling=()),
     "no rough part": scaled("rough", NEVER),
     "no smooth part": scaled("smooth", NEVER),
     "additive law": additive,

@@ -116,6 +116,13 @@ def _partial(of: str, by: str, **options: object) -> bs.Pooling:
     return bs.Pooling(of=of, by=by, sd=_HALF_NORMAL, **options)  # type: ignore[arg-type]
 
 
+def _of_sizes() -> bs.Model:
+    """Return the default card, with effects of sizes in tables of any number of them."""
+    model = bs.load_model()
+    every = tuple(replace(pooling, min_levels=0) for pooling in model.pooling)
+    return replace(model, id="of-sizes", pooling=every)
+
+
 def _with_pooling(name: str, *pooling: bs.Pooling) -> bs.Model:
     return replace(_base(), id=name, pooling=pooling)
 
@@ -145,6 +152,7 @@ def models() -> Mapping[str, bs.Model]:
         ),
         _with_pooling("of-settings", _partial("loss", "n_params+n_tokens")),
         _with_pooling("tilted", _partial("n_params", "family")),
+        _of_sizes(),
         _user_law(),
         _normal("normal"),
         _normal("inefficiency", inefficiency=_HALF_NORMAL),
@@ -218,7 +226,9 @@ def laplace_fit(model: bs.Model, table: pd.DataFrame, seed: int = 1) -> bs.Fit:
         Runs as `table_for` returns them; responses are replaced by simulated ones.
     """
     rng, law = np.random.default_rng(seed), model.law
-    draft = _Draft(model, simulated_runs(model, table))
+    runs = simulated_runs(model, table)
+    model = model.identified_by(runs)
+    draft = _Draft(model, runs)
     truth = draft.truth(rng)
     log_mean = draft.log_mean(truth[None])[0]
     observed = np.exp(log_mean + NOISE * rng.standard_normal(len(log_mean)))
@@ -231,7 +241,7 @@ def laplace_fit(model: bs.Model, table: pd.DataFrame, seed: int = 1) -> bs.Fit:
 
 def laplace_posterior(model: bs.Model, runs: bs.Runs, seed: int = 1) -> bs.Fit:
     """Return a fit of given runs, simulated from a law's `TRUTH`, without a sampler."""
-    rng = np.random.default_rng(seed)
+    rng, model = np.random.default_rng(seed), model.identified_by(runs)
     draft = _Draft(model, runs.for_law(tuple(model.columns.values()), model.law.response))
     return draft.fit(draft.drawn(draft.truth(np.random.default_rng(seed)), rng), seed)
 
@@ -252,6 +262,10 @@ class _Draft:
     def _effect(self, name: str) -> bs.Pooling | None:
         return next((e for e in self.model.effects if e.effect == name), None)
 
+    def _spread(self, effect: bs.Pooling) -> float:
+        """Levels differ much in parameters of the law, and little in what it leaves out."""
+        return 0.05 if effect.of in self.model.law.parameters else 0.002
+
     @property
     def size(self) -> int:
         return len(self.scalars) + sum(self.counts.values())
@@ -264,13 +278,14 @@ class _Draft:
             at[name] = at[name] / scale.response if prior.relative_to else at[name]
         others = {name: prior.typical for name, prior in model.other_priors.items()}
         others["sigma"] = max(NOISE, 1.1 * model.other_priors["sigma"].lower)
-        others |= {e.spread: 0.05 for e in model.effects if e.spread in others}
+        others |= {e.spread: self._spread(e) for e in model.effects if e.spread in others}
         if INEFFICIENCY in others:
             others[INEFFICIENCY] = NOISE / 10.0
         others |= {name: 5e-4 for name in SCALES if name in others}
         start = starting_point(model, {**at, **others}, self.design.sizes)
         steps = [
-            rng.standard_normal(count) * (1.0 if name == SLOPES else 0.02)
+            rng.standard_normal(count)
+            * (0.4 * self._spread(e) if (e := self._effect(name)) else 1.0)
             for name, count in self.counts.items()
         ]
         return np.concatenate([[start[name] for name in self.scalars], *steps])

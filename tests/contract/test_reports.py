@@ -15,7 +15,11 @@ from bayescale.reports.blocks import CAVEATS, Facts, Picture, Table
 
 BUDGET = "1e22"
 NAMES = list(models())
-OF_ONE_LEVEL = [name for name, model in models().items() if model.groupings]
+OF_ONE_LEVEL = [
+    name
+    for name, model in models().items()
+    if any(not pooling.min_levels for pooling in model.pooling)
+]
 DRAWN = ("chinchilla-pooled", "nested", "two-powers", "power-law", "data-constrained")
 """Models whose figures are written out too, which takes most of the time of a page."""
 

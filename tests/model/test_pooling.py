@@ -182,6 +182,39 @@ def test_bad_poolings_are_refused_in_words(change, message):
         bs.Pooling(**{"of": "E", "by": "family", "sd": SPREAD, **change})
 
 
+def grid(sizes: int, each: int) -> pd.DataFrame:
+    """Runs of several sizes, each with as many numbers of tokens."""
+    size = np.repeat(np.geomspace(1e7, 1e9, sizes), each)
+    tokens = np.tile(np.geomspace(1e9, 1e11, each), sizes)
+    loss = bs.law("chinchilla").evaluate(n_params=size, n_tokens=tokens, **PUBLISHED)
+    return pd.DataFrame({"n_params": size, "n_tokens": tokens, "loss": loss})
+
+
+@pytest.mark.parametrize(
+    ("sizes", "each", "kept"), [(8, 3, True), (7, 3, False), (8, 2, False), (12, 5, True)]
+)
+def test_an_effect_is_left_out_of_a_table_with_too_few_levels(sizes, each, kept):
+    (effect,) = pooled("loss", by="n_params").pooling
+    model = dataclasses.replace(
+        pooled("loss", by="n_params"), pooling=(dataclasses.replace(effect, min_levels=8),)
+    )
+    runs = bs.load_runs(grid(sizes, each))
+    found = model.identified_by(runs)
+    assert bool(found.pooling) == kept
+    assert found.id == model.id and (found is model) == kept
+    assert pooled("loss", by="n_params").identified_by(runs).pooling
+    assert bs.Model.from_dict(model.to_dict(), model.id) == model
+    with pytest.raises(CardError, match="min_levels: found -1, expected a whole number"):
+        dataclasses.replace(effect, min_levels=-1)
+
+
+def test_the_default_card_gives_sizes_effects_where_they_can_be_told_from_the_scatter():
+    (effect,) = bs.load_model().pooling
+    assert (effect.of, effect.by) == ("loss", "n_params")
+    assert effect.is_identified(bs.load_runs("chinchilla"))
+    assert not effect.is_identified(bs.load_runs("overtraining"))
+
+
 def test_pooling_must_be_of_a_part_of_the_law():
     with pytest.raises(
         CardError, match="found 'alfa', expected a part of the law chinchilla.*alpha"

@@ -97,15 +97,25 @@ def alike_or_not(shift: float, seed: int, draws: int, correlation: float) -> np.
 
 
 def sampled_until_enough(
-    monkeypatch, shift: float, seed: int, settings: Settings, correlation: float
+    monkeypatch,
+    shift: float,
+    seed: int,
+    settings: Settings,
+    correlation: float,
+    calm: float = 0.0,
 ) -> tuple[Sampled, int]:
-    """Return what `enough_draws` makes of such chains, and how many draws it asks of each."""
+    """Return what `enough_draws` makes of such chains, and how many draws it asks of each.
+
+    One draw in a hundred diverges where the target acceptance rate is below `calm`.
+    """
     asked = []
 
     def draw(model, compiled, design, settings, *others):
         asked.append(settings.draws)
         chains = {"x": alike_or_not(shift, seed, settings.draws, correlation)}
-        return chains, xr.Dataset({"energy": (("chain", "draw"), chains["x"])}), None
+        diverging = np.zeros(chains["x"].shape, dtype=bool)
+        diverging[:, ::100] = settings.target_accept < calm
+        return chains, xr.Dataset({"diverging": (("chain", "draw"), diverging)}), None
 
     monkeypatch.setattr("bayescale.inference.adaptive.draw_posterior", draw)
     monkeypatch.setattr(
@@ -143,6 +153,20 @@ def test_a_chain_off_by_less_than_half_a_standard_deviation_is_found(
     assert at_first == (2 if draws == 250 else 1)
     assert np.median(cost) == at_first
     assert np.mean(cost) < at_first + 0.5
+
+
+def test_after_divergences_steps_are_smaller(monkeypatch):
+    settings = Settings(draws=1000, tune=10, chains=4, cores=1, seed=1, target_accept=0.9)
+    drawn = {
+        calm: sampled_until_enough(monkeypatch, 0.0, 1, settings, 0.0, calm)
+        for calm in (0.0, 0.95, 0.98, 1.0)
+    }
+    targets = {calm: found.target_accept for calm, (found, _) in drawn.items()}
+    assert targets == {0.0: 0.9, 0.95: 0.96, 0.98: 0.984, 1.0: 0.984}
+    # The longest attempt is the last one, whatever it finds.
+    assert [made for _, made in drawn.values()] == [1000, 3000, 19000, 19000]
+    found, _ = drawn[0.95]
+    assert found.settings == {"target_accept": 0.96, "kept_one_draw_in": 2}
 
 
 def test_the_limit_of_r_hat_is_the_gate_where_samples_are_many():
