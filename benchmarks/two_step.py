@@ -227,10 +227,10 @@ def page(found: list[dict[str, Any]]) -> str:
             "",
             markdown(pd.DataFrame(coverage)),
             "",
-            f"Over all three, {joint} accuracies are inside: the intervals are on the wide side. The "
-            "card takes the scatter as one share of the accuracy, and that of counted answers falls "
-            f"from {100 * scatter(0.25):.1f} % of an accuracy of 0.25 to {100 * scatter(0.8):.1f} % of "
-            "one of 0.8.",
+            f"Over all three, {joint} accuracies are inside: the intervals are on the wide side. "
+            "The card takes the scatter as one share of the accuracy, and that of counted answers "
+            f"falls from {100 * scatter(0.25):.1f} % of an accuracy of 0.25 to "
+            f"{100 * scatter(0.8):.1f} % of one of 0.8.",
             "",
             "Tasks of each kind, from the same ladders:",
             "",
