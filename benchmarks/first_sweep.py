@@ -46,7 +46,7 @@ BUDGET, TARGETS, RATIO = 1e21, (1e23, 1e24), 20.0
 PROJECTS = 450
 """Laws drawn; those without an optimum at the target are left out."""
 
-FITTED = 12
+FITTED = 18
 """Projects of each card that are fitted by NUTS, with each of two designs."""
 
 OTHER = "chinchilla"

@@ -359,7 +359,7 @@ def add_cost_options(parser: argparse.ArgumentParser, *, hardware: bool = True) 
     if hardware:
         _add_hardware(cost)
     else:
-        parser.set_defaults(gpus=None, gpu=None, utilisation=None, price=None, max_days=None)
+        parser.set_defaults(**dict.fromkeys(_OF_HARDWARE))
     cost.add_argument(
         "--vocabulary",
         type=whole_number,
@@ -391,6 +391,13 @@ def add_cost_options(parser: argparse.ArgumentParser, *, hardware: bool = True) 
     add_at(cost)
 
 
+_OF_HARDWARE = (
+    *("gpus", "gpu", "utilisation", "price", "max_days", "overhead", "speed", "deadline", "start"),
+    *("throughput", "recorded_costs"),
+)
+"""Options of `_add_hardware`, by their names in the namespace."""
+
+
 def _add_hardware(cost: argparse._ArgumentGroup) -> None:
     cost.add_argument("--gpus", metavar="COUNT", help="number of GPUs in the cluster")
     cost.add_argument(
@@ -401,6 +408,33 @@ def _add_hardware(cost: argparse._ArgumentGroup) -> None:
     cost.add_argument(
         "--max-days", metavar="AMOUNT", help="longest duration of training on the cluster"
     )
+    cost.add_argument(
+        "--deadline", metavar="DATE", help="date by which training is finished, such as 2027-03-01"
+    )
+    cost.add_argument("--start", metavar="DATE", help="date on which training starts (today)")
+    cost.add_argument(
+        "--overhead",
+        metavar="SHARE",
+        help="time lost to failures and restarts, such as '8 %%' or '5-12 %%' of that of training",
+    )
+    cost.add_argument(
+        "--speed",
+        type=real_number,
+        metavar="FACTOR",
+        help="throughput of the precision of training relative to that of --gpu, such as 1.4",
+    )
+    cost.add_argument(
+        "--throughput",
+        type=Reads(),
+        metavar="CSV",
+        help="count time from tokens_per_second (and n_gpus) by n_params in a file, not as 6ND",
+    )
+    cost.add_argument(
+        "--recorded-costs",
+        type=Reads(),
+        metavar="CSV",
+        help="count FLOP by a law fitted to compute or gpu_hours of recorded runs, not as 6ND",
+    )
 
 
 def cluster_of(options: Arguments) -> "Cluster | None":
@@ -410,7 +444,12 @@ def cluster_of(options: Arguments) -> "Cluster | None":
     if options.gpus is None:
         return None
     return Cluster(
-        n_gpus=options.gpus, peak=options.gpu, utilisation=options.utilisation, price=options.price
+        n_gpus=options.gpus,
+        peak=options.gpu,
+        utilisation=options.utilisation,
+        price=options.price,
+        overhead=options.overhead or 0.0,
+        speed=1.0 if options.speed is None else options.speed,
     )
 
 
@@ -418,7 +457,7 @@ def cost_of(options: Arguments, cluster: "Cluster | None", *, money: bool = Fals
     """Return the cost that options describe."""
     from bayescale.costs import Lifetime, Money, Serving, ShapedCost, ShapeFamily, six_nd
 
-    train: Cost = six_nd
+    train: Cost = _measured(options, cluster) or six_nd
     if options.vocabulary is not None:
         train = ShapedCost(
             family=ShapeFamily(
@@ -431,10 +470,42 @@ def cost_of(options: Arguments, cluster: "Cluster | None", *, money: bool = Fals
     return Lifetime(serving, train=train) if serving else train
 
 
+def _measured(options: Arguments, cluster: "Cluster | None") -> "Cost | None":
+    """Return the cost that a file of throughputs or of recorded costs determines, if given."""
+    given = [
+        name
+        for name, value in (
+            ("--throughput", options.throughput),
+            ("--recorded-costs", options.recorded_costs),
+            ("--vocabulary", options.vocabulary),
+        )
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise ValueError(
+            f"{given[0]}: found {given[1]} too, which counts costs another way; give one."
+        )
+    if options.throughput is None and options.recorded_costs is None:
+        return None
+    import pandas as pd
+
+    from bayescale.costs import MeasuredThroughput, fit_cost_law
+
+    # As text, so that amounts such as 70B are parsed like all others.
+    table = pd.read_csv(options.throughput or options.recorded_costs, dtype=str)
+    if options.recorded_costs is not None:
+        return fit_cost_law(table, cluster=cluster)
+    assert cluster is not None, "a rule asks for it"
+    return MeasuredThroughput.of_table(table, cluster)
+
+
 def limits_of(options: Arguments, cluster: "Cluster | None") -> "Limits":
     """Return the limits that options describe."""
+    from datetime import date
+
     from bayescale.costs.limits import Limits
 
+    start = options.start or (date.today() if options.deadline else None)
     return Limits(
         max_params=options.max_params,
         min_params=options.min_params,
@@ -443,6 +514,8 @@ def limits_of(options: Arguments, cluster: "Cluster | None") -> "Limits":
         batch_tokens=options.batch_tokens,
         max_days=options.max_days,
         cluster=cluster,
+        deadline=options.deadline,
+        start=start,
     )
 
 

@@ -3,15 +3,19 @@
 from bayescale.costs.base import Cost, FunctionCost, ProductCost, RecountedCost, as_cost, six_nd
 from bayescale.costs.hardware import PEAKS, Cluster
 from bayescale.costs.lifetime import Lifetime, Money, Serving, TokenPrice, two_nd
+from bayescale.costs.recorded import CostLaw, fit_cost_law
 from bayescale.costs.shapes import Embeddings, Shape, ShapedCost, ShapeFamily, pearce2024
+from bayescale.costs.throughput import MeasuredThroughput
 
 __all__ = [
     "PEAKS",
     "Cluster",
     "Cost",
+    "CostLaw",
     "Embeddings",
     "FunctionCost",
     "Lifetime",
+    "MeasuredThroughput",
     "Money",
     "ProductCost",
     "RecountedCost",
@@ -21,6 +25,7 @@ __all__ = [
     "ShapedCost",
     "TokenPrice",
     "as_cost",
+    "fit_cost_law",
     "pearce2024",
     "six_nd",
     "two_nd",

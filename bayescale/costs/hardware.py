@@ -1,12 +1,15 @@
 """Compute in GPU-hours, days and money: a cluster, its utilisation and its price."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from bayescale.errors import AmountError
-from bayescale.units import SECONDS_PER_DAY, Amount, format_share, parse_amount
+import numpy as np
+
+from bayescale.errors import AmountError, quoted
+from bayescale.units import SECONDS_PER_DAY, Amount, format_days, format_share, parse_amount
 
 PEAKS: Mapping[str, float] = MappingProxyType(
     {"A100": 312e12, "H100-SXM": 989e12, "H200-SXM": 989e12}
@@ -14,6 +17,13 @@ PEAKS: Mapping[str, float] = MappingProxyType(
 """Peak dense BF16 FLOP/s of one GPU, from the manufacturer's data sheet."""
 
 _SECONDS_PER_HOUR = 3600.0
+
+type Share = float | str
+
+_MOST_OVERHEAD = 10.0
+"""Largest overhead: above it a percentage was probably meant."""
+
+_INTERVAL = re.compile(r"(?P<low>[\d.]+)\s*%?\s*(?:-|to|\u2013)\s*(?P<high>[\d.]+)\s*(?P<unit>%?)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,13 @@ class Cluster:
         Price of a GPU-hour, if known.
     currency
         Its unit.
+    overhead
+        Time lost to failures, restarts and evaluations, as a share of the time of training: a
+        number, text such as ``"8 %"``, or an interval such as ``("5 %", "12 %")``. Days, GPU-hours
+        and money are at its middle; limits on days hold at its upper end.
+    speed
+        Throughput of the precision of training (FP8, say), relative to that of the peak and the
+        utilisation.
 
     Examples
     --------
@@ -49,6 +66,8 @@ class Cluster:
     utilisation: float
     price: Amount | None = None
     currency: str = "$"
+    overhead: Share | tuple[Share, Share] = 0.0
+    speed: float = 1.0
 
     def __post_init__(self) -> None:
         peak = PEAKS.get(self.peak) if isinstance(self.peak, str) else None
@@ -63,16 +82,39 @@ class Cluster:
                 f"utilisation: found {self.utilisation!r}, expected a share of the peak above 0 "
                 "and at most 1."
             )
+        read["overhead"] = read_overhead(self.overhead)
+        if not (isinstance(self.speed, int | float) and 0.0 < self.speed < np.inf):
+            raise AmountError(
+                f"speed: found {self.speed!r}, expected a positive multiple of the throughput, "
+                "such as 1.4."
+            )
         for name, value in read.items():
             object.__setattr__(self, name, value)
 
     def gpu_hours(self, flop: Any) -> Any:
         """Return GPU-hours of an amount of compute."""
-        return flop / (float(self.peak) * self.utilisation * _SECONDS_PER_HOUR)
+        return flop / (self._rate / float(self.n_gpus) * _SECONDS_PER_HOUR)
 
     def days(self, flop: Any) -> Any:
         """Return the days that the whole cluster needs for an amount of compute."""
         return flop / (self._rate * SECONDS_PER_DAY)
+
+    @property
+    def overheads(self) -> tuple[float, float]:
+        """The lower and upper end of the overhead."""
+        found = self.overhead
+        return found if isinstance(found, tuple) else (found, found)  # type: ignore[return-value]
+
+    def days_between(self, flop: Any) -> tuple[Any, Any]:
+        """Return the days at the lower and at the upper end of the overhead."""
+        low, high = (self.days(flop) * (1.0 + x) / self._stretch for x in self.overheads)
+        return low, high
+
+    def duration(self, flop: float) -> str:
+        """Return the days of an amount of compute as text, with those at the overhead's ends."""
+        low, high = (format_days(float(x)) for x in self.days_between(flop))
+        found = format_days(float(self.days(flop)))
+        return found if low == high else f"{found} (from {low} to {high})"
 
     def money(self, flop: Any) -> Any:
         """Return the price of an amount of compute.
@@ -115,7 +157,18 @@ class Cluster:
 
     @property
     def _rate(self) -> float:
-        return float(self.n_gpus) * float(self.peak) * self.utilisation
+        of_one = float(self.peak) * self.utilisation * self.speed / self._stretch
+        return float(self.n_gpus) * of_one
+
+    @property
+    def _stretch(self) -> float:
+        """The factor by which failures and restarts lengthen training."""
+        return 1.0 + sum(self.overheads) / 2.0
+
+    @property
+    def most_stretch(self) -> float:
+        """The factor by which the time at the overhead's upper end exceeds `days`."""
+        return (1.0 + self.overheads[1]) / self._stretch
 
     @property
     def _price(self) -> float:
@@ -126,4 +179,36 @@ class Cluster:
         return float(self.price)
 
     def __str__(self) -> str:
-        return f"{self.n_gpus:,.0f} GPUs at {format_share(self.utilisation)}"
+        low, high = self.overheads
+        ends = format_share(low) if low == high else f"{100 * low:g} to {format_share(high)}"
+        lost = f" and {ends} overhead" if high > 0.0 else ""
+        faster = f" times {self.speed:g}" if self.speed != 1.0 else ""
+        return f"{self.n_gpus:,.0f} GPUs at {format_share(self.utilisation)}{faster}{lost}"
+
+
+def read_overhead(value: object) -> float | tuple[float, float]:
+    """Return an overhead as a share, or as an interval of shares.
+
+    >>> read_overhead("8 %"), read_overhead("5-12 %"), read_overhead((0.05, 0.1))
+    (0.08, (0.05, 0.12), (0.05, 0.1))
+    """
+    parts: list[object] = list(value) if isinstance(value, tuple | list) else [value]
+    if isinstance(value, str) and (match := _INTERVAL.fullmatch(value.strip())):
+        parts = [f"{end}{match['unit']}" for end in match.group("low", "high")]
+    shares = [_share(part) for part in parts]
+    known = [share for share in shares if share is not None]
+    if len(known) < len(parts) or len(parts) not in (1, 2) or known != sorted(known):
+        raise AmountError(
+            f"overhead: found {quoted(value)}, expected a share of the time of training such as "
+            "0.08 or '8 %', or an interval such as '5-12 %'."
+        )
+    return known[0] if len(known) == 1 else (known[0], known[1])
+
+
+def _share(value: object) -> float | None:
+    text = str(value).strip()
+    try:
+        found = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    except ValueError:
+        return None
+    return found if 0.0 <= found <= _MOST_OVERHEAD else None

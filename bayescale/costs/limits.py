@@ -1,9 +1,10 @@
 """Limits on plans in addition to the budget: memory, data, steps and time."""
 
 from dataclasses import dataclass, fields
+from datetime import date
 
 from bayescale.costs import Cluster
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, quoted
 from bayescale.units import (
     Amount,
     format_compute,
@@ -11,6 +12,8 @@ from bayescale.units import (
     format_days,
     parse_amount,
 )
+
+_NO_AMOUNTS = ("cluster", "deadline", "start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,10 @@ class Limits:
     max_steps, batch_tokens
         Limit on steps, and tokens per step.
     max_days, cluster
-        Limit on training days, on a cluster.
+        Limit on training days, on a cluster; with its overhead at the upper end.
+    deadline, start
+        The date by which training has to be finished, and that on which it starts, as
+        ``"2027-03-01"``: a limit on days, to the start of the day of the deadline.
 
     Examples
     --------
@@ -46,11 +52,14 @@ class Limits:
     batch_tokens: Amount | None = None
     max_days: Amount | None = None
     cluster: Cluster | None = None
+    deadline: str | date | None = None
+    start: str | date | None = None
 
     def __post_init__(self) -> None:
+        self._read_dates()
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if entry.name != "cluster" and value is not None:
+            if entry.name not in _NO_AMOUNTS and value is not None:
                 read = parse_amount(value, "count", entry.name)
                 object.__setattr__(self, entry.name, read)
         for needed, given in (("batch_tokens", "max_steps"), ("cluster", "max_days")):
@@ -66,6 +75,24 @@ class Limits:
                     f"{format_count(float(high))} {what}; expected a range."
                 )
 
+    def _read_dates(self) -> None:
+        """Turn a deadline into a limit on days."""
+        if self.deadline is None and self.start is None:
+            return
+        if self.deadline is None or self.start is None:
+            given, missing = ("start", "deadline") if self.start else ("deadline", "start")
+            raise AmountError(f"{given}: found no {missing}; give both dates.")
+        last, first = (read_date(getattr(self, name), name) for name in ("deadline", "start"))
+        days = float((last - first).days)
+        if days < 1:
+            raise AmountError(
+                f"deadline: found {last}, expected a date after the start of training, {first}."
+            )
+        if self.max_days is not None:
+            days = min(days, parse_amount(self.max_days, "count", "max_days"))
+        for name, value in (("deadline", last), ("start", first), ("max_days", days)):
+            object.__setattr__(self, name, value)
+
     @property
     def most_tokens(self) -> float | None:
         """The smallest upper limit on tokens, if any."""
@@ -79,11 +106,12 @@ class Limits:
         """The training compute of `max_days`, in FLOP, if set."""
         if self.max_days is None or self.cluster is None:
             return None
-        return self.cluster.compute(days=float(self.max_days))
+        # In time even at the upper end of the overhead.
+        return self.cluster.compute(days=float(self.max_days)) / self.cluster.most_stretch
 
     def __bool__(self) -> bool:
         # A cluster or a batch size alone is no limit.
-        alone = {"cluster", "batch_tokens"}
+        alone = {"cluster", "batch_tokens", "deadline", "start"}
         given = {entry.name for entry in fields(self) if getattr(self, entry.name) is not None}
         return bool(given - alone)
 
@@ -99,11 +127,24 @@ class Limits:
             if value is not None
         ]
         if self.max_days is not None and self.most_compute is not None:
+            by = f"by {self.deadline}, " if self.deadline else ""
             parts.append(
-                f"at most {format_days(float(self.max_days))} on {self.cluster} "
+                f"{by}at most {format_days(float(self.max_days))} on {self.cluster} "
                 f"({format_compute(self.most_compute)})"
             )
         return ", ".join(parts) or "none"
+
+
+def read_date(value: object, what: str) -> date:
+    """Return a date, given as one or as ``2027-03-01``."""
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value).strip())
+    except ValueError:
+        raise AmountError(
+            f"{what}: found {quoted(value)}, expected a date such as 2027-03-01."
+        ) from None
 
 
 NO_LIMITS = Limits()

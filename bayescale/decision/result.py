@@ -18,7 +18,6 @@ from bayescale.posterior.result import Result
 from bayescale.units import (
     format_budget,
     format_count,
-    format_days,
     format_number,
     format_share,
 )
@@ -164,7 +163,7 @@ class Decision(Result):
             + (f" ({format_share(self.prob)} predictive interval of one run)." if drawn else "."),
         ]
         if text.cluster is not None and row["spent"] > 0:
-            found.append(f"It takes {format_days(row['days'])} on {text.cluster}.")
+            found.append(f"It takes {text.cluster.duration(row['compute'])} on {text.cluster}.")
         found += self.sentences_on_sizes
         if not drawn:
             return tuple(found)

@@ -19,8 +19,12 @@ from bayescale.cli.rules import OF_DRAWS, RULES
 
 EVERYWHERE = {"--help", "--json", "--quiet"}
 CLUSTER = ("--gpus", "512", "--gpu", "H100-SXM", "--utilisation", "0.4")
+FEW = ("--gpus", "8", *CLUSTER[2:])
 SHAPES = ("--vocabulary", "50000")
-HARDWARE = ("--gpus", "--gpu", "--utilisation", "--price", "--max-days")
+HARDWARE = (
+    *("--gpus", "--gpu", "--utilisation", "--price", "--max-days", "--deadline", "--start"),
+    *("--overhead", "--speed", "--throughput", "--recorded-costs"),
+)
 COSTS = {
     "--serving-tokens": ("--serving-tokens", "5T", "--lifetime"),
     "--lifetime": ("--lifetime", "--serving-tokens", "5T"),
@@ -37,6 +41,12 @@ COSTS = {
     "--max-steps": ("--max-steps", "100", "--batch-tokens", "1M"),
     "--batch-tokens": ("--batch-tokens", "1M", "--max-steps", "100"),
     "--max-days": ("--max-days", "0.001", *CLUSTER),
+    "--deadline": ("--deadline", "2027-01-02", "--start", "2027-01-01", *CLUSTER),
+    "--start": ("--start", "2099-01-01", "--deadline", "2099-01-02", *FEW),
+    "--overhead": ("--overhead", "5-12 %", *CLUSTER),
+    "--speed": ("--speed", "1.4", *CLUSTER),
+    "--throughput": ("--throughput", "THROUGHPUT", *CLUSTER),
+    "--recorded-costs": ("--recorded-costs", "RECORDED"),
     "--at": ("--at", "n_unique_tokens=1B"),
 }
 HOLDS = ("allocate", "decide", "next", "requirements", "report")
@@ -399,6 +409,14 @@ def files(tmp_path_factory) -> Mapping[str, str]:
         "n_params,n_tokens\n" + "".join(f"{n}M,{d}B\n" for n in (50, 100, 200) for d in (1, 4, 9)),
         encoding="utf-8",
     )
+    (folder / "throughput.csv").write_text(
+        "n_params,tokens_per_second,n_gpus\n100M,2M,8\n1B,400K,8\n7B,72K,8\n", encoding="utf-8"
+    )
+    (folder / "recorded.csv").write_text(
+        "n_params,n_tokens,compute\n"
+        + "".join(f"{n}M,{d}B,{7.0 * n * d * 1e15}\n" for n in (50, 100, 200) for d in (1, 4)),
+        encoding="utf-8",
+    )
     names = {"FIT": "fit.nc", "POOLED": "pooled.nc", "UNIQUE": "unique.nc", "RUNS": "runs.csv"}
     found = {name: str(folder / file) for name, file in names.items()}
     rows = table.iloc[[0, 3]].set_index("run")[["n_params", "n_tokens"]]
@@ -412,6 +430,8 @@ def files(tmp_path_factory) -> Mapping[str, str]:
         "CANDIDATES": str(folder / "candidates.csv"),
         "OTHER": str(folder / "other.csv"),
         "SWEEP": str(folder / "sweep.csv"),
+        "THROUGHPUT": str(folder / "throughput.csv"),
+        "RECORDED": str(folder / "recorded.csv"),
     }
 
 

@@ -89,6 +89,8 @@ def test_options_say_whether_they_name_files(verb: str) -> None:
             "base",
             "hyperparameters",
             "design",
+            "throughput",
+            "recorded_costs",
         }
         count = verb in ("next", "first-sweep") and action.dest == "runs"
         named = action.dest in inputs and not count
