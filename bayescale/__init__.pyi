@@ -76,7 +76,8 @@ from .validation.leave_scale_out import leave_scale_out
 from .validation.result import Comparison
 from .validation.sbc import Sbc, sbc
 from .validation.scales import ScalesLeftOut
-from .validation.score import Score, compare_breaks, hold_out, score
+from .validation.score import compare_breaks, hold_out, score
+from .validation.scored import Score
 from .validation.stacking import stacking_weights
 
 __all__ = [

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 import bayescale as bs
-from bayescale.validation.score import Score, pointwise_scores
+from bayescale.validation.scored import Score, pointwise_scores
 
 REPLICATES = 400
 

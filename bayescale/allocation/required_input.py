@@ -105,14 +105,16 @@ class RequiredInput(ByTarget):
 
     @property
     def headline(self) -> str:
-        """Description, extrapolation and diagnostics, then the question."""
+        """Description, extrapolation and diagnostics, with a failure first."""
         known = {self.column: self._columns(0.9)[self.column].to_numpy()}
         known |= {name: np.full(len(self._targets), x) for name, x in self.fixed.items()}
+        return headline_at(self.source, known)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The question that the table answers."""
         held = "".join(f", at {format_amount_of(name, x)}" for name, x in self.fixed.items())
-        question = (
-            f"The {self.column} with which the {self.source.response} reaches a target{held}."
-        )
-        return f"{headline_at(self.source, known)}\n{question}"
+        return (f"The {self.column} with which the {self.source.response} reaches a target{held}.",)
 
     @property
     def caveats(self) -> tuple[str, ...]:

@@ -70,10 +70,15 @@ class Requirements(ByTarget):
 
     @property
     def headline(self) -> str:
-        """Description, extrapolation and diagnostics, then the inverse problem."""
+        """Description, extrapolation and diagnostics, with a failure first."""
         found = self._columns(0.9)
         known = {name: found[name] for name in self.source.columns.values() if name in found}
-        return f"{headline_at(self.source, known)}\n{self.question}"
+        return headline_at(self.source, known)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The inverse problem that the table solves."""
+        return (self.question,)
 
     def text_table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the table formatted as text."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bayescale.model.card import Model
     from bayescale.model.priors import LogNormal
     from bayescale.posterior.fit import Fit
+    from bayescale.posterior.protocol import Posterior
     from bayescale.validation.backtest import Backtest
 
 type Arguments = argparse.Namespace
@@ -140,6 +141,17 @@ def runs_for_models(options: Arguments, *models: "Model") -> "Runs":
     from bayescale.model.inputs import runs_for
 
     return selected(runs_for(options.runs, models, **reading_of(options)), options)
+
+
+def runs_for_posterior(options: Arguments, source: "Posterior") -> "Runs":
+    """Load the given runs, with the columns that a fit or published constants predict from."""
+    from bayescale.data.load import load_runs
+    from bayescale.posterior.fit import Fit
+
+    if isinstance(source, Fit):
+        return runs_for_models(options, source.model)
+    asked = {"needs": tuple(source.columns.values()), "response": source.response}
+    return selected(load_runs(options.runs, **asked, **reading_of(options)), options)
 
 
 def selected(runs: "Runs", options: Arguments) -> "Runs":

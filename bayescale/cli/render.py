@@ -3,6 +3,8 @@
 import argparse
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bayescale.units import format_share
@@ -43,14 +45,25 @@ def passed(diagnostics: "Diagnostics | None") -> bool | None:
     return diagnostics.ok if diagnostics else None
 
 
+@contextmanager
+def computed_from(headline: str, diagnostics: "Diagnostics | None") -> Iterator[None]:
+    """Print what an answer is computed from: after it, or before it if checks failed."""
+    failed = passed(diagnostics) is False
+    if failed:
+        print(headline)
+    yield
+    if not failed:
+        print(headline)
+
+
 def print_answer(answer: "Result", table: "pd.DataFrame | None" = None) -> None:
-    """Print a result: its headline, caveats, sentences and a table."""
+    """Print a result as `str` does, with its own table unless another is given."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the headline says it
-        print(answer.headline)
-        for sentence in (*answer.caveats, *answer.sentences):
-            print(f"- {sentence}")
-        print(table_text(answer.text_table() if table is None else table))
+        caveats = [f"- {caveat}" for caveat in answer.caveats]
+        shown = table_text(answer.text_table() if table is None else table)
+        said = (answer.opening, *answer.sentences, *caveats, shown, answer.closing)
+        print(*filter(None, said), sep="\n")
 
 
 def print_decision(made: "Decision") -> None:

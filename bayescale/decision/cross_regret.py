@@ -97,6 +97,14 @@ class CrossRegret(Result):
         return pd.DataFrame(columns, index=pd.Index(self._names, name="planned by"))
 
     @property
+    def headline(self) -> str:
+        """The laws and the budget."""
+        budget = format_budget(self.budget, self.cost.unit)
+        return (
+            f"Regret of the plan of each of {len(self.plans)} laws where each holds, at {budget}."
+        )
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """Sentences on the largest expected regret, and on the minimax plan."""
         mean, names = self._cells(0.9)[0], self._names

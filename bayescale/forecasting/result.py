@@ -15,7 +15,7 @@ _SHOWN = 0.05
 """Least weight of a law that sentences name."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Forecast(Result):
     """Forecasts of curves at larger amounts.
 

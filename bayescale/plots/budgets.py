@@ -22,8 +22,8 @@ from bayescale.plots.style import (
     new_axes,
     tidy,
 )
-from bayescale.posterior.fit import Fit
 from bayescale.posterior.point import Source
+from bayescale.posterior.protocol import Posterior
 from bayescale.units import format_share
 
 OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")
@@ -31,11 +31,17 @@ OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")
 FAN = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Quantiles that a fan is drawn through: 50 and 90 % bands about the median."""
 
+_AROUND = 10.0
+"""Factor by which a grid exceeds the given budgets, where there are no runs."""
+
+_USUAL = (1e19, 1e25)
+"""Training budgets between which constants without runs and budgets are drawn, in FLOP."""
+
 _STYLES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), ("black", "--"))
 
 
 def budget_axes(
-    fit: Fit,
+    source: Posterior,
     compute: np.ndarray | None,
     ax: Axes | None,
     cost: Cost,
@@ -43,13 +49,17 @@ def budget_axes(
 ) -> tuple[Axes, np.ndarray, np.ndarray]:
     """Return Axes on which the range of the runs is drawn, budgets to mark, and a grid of budgets.
 
-    The grid reaches from the least to twice the most of the runs and the budgets. A law under
-    which budgets cannot be split is refused before anything is drawn.
+    The grid reaches from the least to twice the most of the runs and the budgets; around the
+    budgets for published constants, which have no runs. A law under which budgets cannot be split
+    is refused before anything is drawn.
     """
-    Split.of(fit.law, fixed)
+    Split.of(source.law, fixed)
     ax = new_axes(ax)
-    spent = spent_on_runs(fit, cost)
     marked = np.asarray([] if compute is None else compute, dtype=float)
+    if source.runs is None:
+        about = marked if len(marked) else np.array(_USUAL)
+        return ax, marked, log_grid(about.min() / _AROUND, about.max() * _AROUND)
+    spent = spent_on_runs(source, cost)
     reach = np.append(marked, spent)
     ax.axvspan(
         spent.min(), spent.max(), color=GREY, alpha=0.10, linewidth=0, label="range of the runs"
@@ -57,11 +67,12 @@ def budget_axes(
     return ax, marked, log_grid(reach.min(), reach.max() * 2)
 
 
-def spent_on_runs(fit: Fit, cost: Cost) -> np.ndarray:
+def spent_on_runs(source: Posterior, cost: Cost) -> np.ndarray:
     """Return the cost of each run: its compute, or another cost."""
-    if is_training(cost) and "compute" in fit.runs.table:
-        return fit.runs.compute
-    return cost_of_runs(fit, cost)
+    runs = source.runs
+    if is_training(cost) and runs is not None and "compute" in runs.table:
+        return runs.compute
+    return cost_of_runs(source, cost)
 
 
 def is_training(cost: Cost) -> bool:
@@ -83,6 +94,8 @@ def draw_fan(
     marked: np.ndarray,
     name: str,
     others: Sequence[tuple[str, np.ndarray] | None],
+    *,
+    is_point: bool = False,
 ) -> None:
     """Draw a fan over a grid of budgets, lines of other laws, and bars at the marked budgets.
 
@@ -94,21 +107,26 @@ def draw_fan(
         Name of the quantity.
     others
         Labels and values over the grid; None skips a colour, so that the others keep theirs.
+    is_point
+        Whether there is a single draw, and so a line without bands.
     """
     low, quarter, middle, three_quarters, high = quantiles(grid)
     bands = ((0.9, 0.22, low, high), (0.5, 0.4, quarter, three_quarters))
-    for prob, alpha, lower, upper in bands:
-        label = f"{format_share(prob)} of {name}"
-        ax.fill_between(grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=label)
-    ax.plot(grid, middle, color=BLUE, linewidth=1.5)
+    if not is_point:
+        for prob, alpha, lower, upper in bands:
+            label = f"{format_share(prob)} of {name}"
+            ax.fill_between(grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=label)
+    ax.plot(grid, middle, color=BLUE, linewidth=1.5, label=name if is_point else None)
     for other, (colour, line) in zip(others, _STYLES, strict=False):
         if other is not None:
             label, values = other
             ax.plot(grid, values, line, color=colour, linewidth=1.3, label=label)
     if len(marked):
         at = quantiles(marked)
-        ax.vlines(marked, at[0], at[-1], color="black", linewidth=2.2)
-        ax.plot(marked, at[2], "D", color="black", markersize=5, label="given budgets, 90 %")
+        if not is_point:
+            ax.vlines(marked, at[0], at[-1], color="black", linewidth=2.2)
+        label = "given budgets" if is_point else "given budgets, 90 %"
+        ax.plot(marked, at[2], "D", color="black", markersize=5, label=label)
 
 
 def finish(ax: Axes, style: Callable[[Axis], None], what: str, cost: Cost) -> None:

@@ -7,6 +7,9 @@ from bayescale.decision.cross_regret import CrossRegret, percent
 from bayescale.plots.style import new_axes
 from bayescale.units import format_budget, format_count
 
+_ON_CELLS = "#1a1a1a"
+"""Colour of text on cells, which are light in light notebooks and in dark ones."""
+
 
 def cross_regret(crossed: CrossRegret, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     """Draw the regret of the plan of each law where each other holds.
@@ -52,6 +55,7 @@ def cross_regret(crossed: CrossRegret, prob: float = 0.9, ax: Axes | None = None
             ha="center",
             va="center",
             fontsize=8,
+            color=_ON_CELLS,
         )
     plans = [
         f"{name}\n({format_count(row['n_params'])} on {format_count(row['n_tokens'])})"

@@ -6,19 +6,20 @@ from matplotlib.axes import Axes
 from bayescale.errors import UnsuitableLawError
 from bayescale.plots.residuals import label_axis
 from bayescale.plots.style import BLUE, GREY, legend_above, log_grid, loss_axis, new_axes, tidy
+from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import predict
 from bayescale.posterior.summary import quantiles
 from bayescale.units import format_share
 
 
-def curve(fit: Fit, prob: float = 0.9, ax: Axes | None = None) -> Axes:
+def curve(fit: Fit | ModelAverage, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     """Draw a law of one input: its median, its band, the band of one new run, and the runs.
 
     Parameters
     ----------
     fit
-        A posterior of a law of one input.
+        A fit of a law of one input, or an average of such laws.
     prob
         Probability inside the bands.
     ax

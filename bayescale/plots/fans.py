@@ -10,11 +10,11 @@ from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.laws.published import EmpiricalFrontier, published
 from bayescale.plots.budgets import OVERLAYS, budget_axes, draw_fan, fan_of, finish, is_training
 from bayescale.plots.style import ratio_axis
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import Source, as_posterior
 
 
 def tokens_per_param(
-    fit: Fit,
+    fit: Source,
     compute: np.ndarray | None = None,
     ax: Axes | None = None,
     overlays: Sequence[str] = OVERLAYS,
@@ -27,7 +27,7 @@ def tokens_per_param(
     Parameters
     ----------
     fit
-        A posterior.
+        A fit, an average of laws, or published constants, which have a line and no band.
     compute
         Budgets to reach and to mark, in FLOP.
     ax
@@ -51,7 +51,8 @@ def tokens_per_param(
     >>> ax.get_ylabel()
     'compute-optimal tokens per parameter'
     """
-    ax, marked, grid = budget_axes(fit, compute, ax, cost, fixed)
+    source = as_posterior(fit)
+    ax, marked, grid = budget_axes(source, compute, ax, cost, fixed)
 
     def published_ratios(name: str) -> tuple[str, np.ndarray] | None:
         constants = published(name)
@@ -68,12 +69,13 @@ def tokens_per_param(
     draw_fan(
         ax,
         lambda budgets: fan_of(
-            "tokens_per_param", fit, budgets, cost=cost, fixed=fixed, limits=limits
+            "tokens_per_param", source, budgets, cost=cost, fixed=fixed, limits=limits
         ),
         grid,
         marked,
         "D_opt/N_opt",
         [published_ratios(name) for name in overlays],
+        is_point=source.is_point,
     )
     finish(ax, ratio_axis, "compute-optimal tokens per parameter", cost)
     return ax

@@ -11,13 +11,13 @@ from bayescale.costs import Cost, six_nd
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.plots.budgets import budget_axes, finish, spent_on_runs
 from bayescale.plots.style import BLUE, GREY, loss_axis
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.summary import quantiles
 from bayescale.units import format_share
 
 
 def frontier(
-    fit: Fit,
+    fit: Source,
     compute: np.ndarray | None = None,
     prob: float = 0.9,
     ax: Axes | None = None,
@@ -30,7 +30,7 @@ def frontier(
     Parameters
     ----------
     fit
-        A posterior.
+        A fit, an average of laws, or published constants, which have a line and no band.
     compute
         Budgets to reach and to mark, in FLOP.
     prob
@@ -52,22 +52,26 @@ def frontier(
     >>> ax.get_ylabel()
     'loss (nats/token)'
     """
-    ax, marked, grid = budget_axes(fit, compute, ax, cost, fixed)
-    runs = fit.runs
+    source = as_posterior(fit)
+    ax, marked, grid = budget_axes(source, compute, ax, cost, fixed)
     terms: Any = {"cost": cost, "fixed": fixed, "limits": limits}
-    found = quantiles(optima(fit, compute=grid, **terms).draws, prob)
-    ax.plot(
-        spent_on_runs(fit, cost), runs.loss, ".", color=GREY, markersize=3, alpha=0.5, label="runs"
-    )
-    for name, alpha, label in (
-        ("loss_run", 0.18, f"a new optimal run, {format_share(prob)}"),
-        ("loss_opt", 0.35, f"optimum of the law, {format_share(prob)}"),
-    ):
-        lower, _, upper = found[name].to_numpy()
-        ax.fill_between(grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=label)
-    ax.plot(grid, found["loss_opt"][1], color=BLUE, linewidth=1.4)
+    found = quantiles(optima(source, compute=grid, **terms).draws, prob)
+    runs = source.runs
+    if runs is not None:
+        spent = spent_on_runs(source, cost)
+        ax.plot(spent, runs.loss, ".", color=GREY, markersize=3, alpha=0.5, label="runs")
+    if not source.is_point:
+        for name, alpha, label in (
+            ("loss_run", 0.18, f"a new optimal run, {format_share(prob)}"),
+            ("loss_opt", 0.35, f"optimum of the law, {format_share(prob)}"),
+        ):
+            lower, _, upper = found[name].to_numpy()
+            ax.fill_between(grid, lower, upper, color=BLUE, alpha=alpha, linewidth=0, label=label)
+    line = "optimum of the law" if source.is_point else None
+    ax.plot(grid, found["loss_opt"][1], color=BLUE, linewidth=1.4, label=line)
     if len(marked):
-        at = optima(fit, compute=marked, **terms).draws["loss_opt"].median(("chain", "draw"))
+        at = optima(source, compute=marked, **terms).draws["loss_opt"].median(("chain", "draw"))
         ax.plot(marked, at, "D", color="black", markersize=5, label="asked budgets")
-    finish(ax, loss_axis, f"loss ({runs.loss_unit})", cost)
+    unit = source.law.response_unit if runs is None else runs.loss_unit
+    finish(ax, loss_axis, f"loss ({unit})", cost)
     return ax

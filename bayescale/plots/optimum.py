@@ -10,11 +10,11 @@ from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.laws.published import EmpiricalFrontier, published
 from bayescale.plots.budgets import OVERLAYS, budget_axes, draw_fan, fan_of, finish, is_training
 from bayescale.plots.style import count_axis
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import Source, as_posterior
 
 
 def optimal_size(
-    fit: Fit,
+    fit: Source,
     compute: np.ndarray | None = None,
     ax: Axes | None = None,
     overlays: Sequence[str] = OVERLAYS,
@@ -27,7 +27,7 @@ def optimal_size(
     Parameters
     ----------
     fit
-        A posterior.
+        A fit, an average of laws, or published constants, which have a line and no band.
     compute
         Budgets to reach and to mark, in FLOP.
     ax
@@ -51,10 +51,11 @@ def optimal_size(
     >>> ax.get_ylabel()
     'compute-optimal parameters N_opt'
     """
-    ax, marked, grid = budget_axes(fit, compute, ax, cost, fixed)
+    source = as_posterior(fit)
+    ax, marked, grid = budget_axes(source, compute, ax, cost, fixed)
 
     def quantiles(budgets: np.ndarray) -> np.ndarray:
-        return fan_of("n_opt", fit, budgets, cost=cost, fixed=fixed, limits=limits)
+        return fan_of("n_opt", source, budgets, cost=cost, fixed=fixed, limits=limits)
 
     def published_sizes(name: str) -> tuple[str, np.ndarray] | None:
         constants = published(name)
@@ -66,6 +67,7 @@ def optimal_size(
             return constants.paper + in_c_min, np.array(sizes)
         return constants.paper, fan_of("n_opt", constants, grid, cost=cost)[2]
 
-    draw_fan(ax, quantiles, grid, marked, "N_opt", [published_sizes(name) for name in overlays])
+    others = [published_sizes(name) for name in overlays]
+    draw_fan(ax, quantiles, grid, marked, "N_opt", others, is_point=source.is_point)
     finish(ax, count_axis, "compute-optimal parameters N_opt", cost)
     return ax

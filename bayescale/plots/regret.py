@@ -50,16 +50,19 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax)
     curve, sizes = decision.curve_of_regret, decision.sizes
     share = format_share(decision.prob)
-    ax.fill_between(
-        sizes,
-        curve["median"],
-        curve["quantile"],
-        color=BLUE,
-        alpha=0.2,
-        linewidth=0,
-        label=f"median to {share} quantile",
-    )
-    ax.plot(sizes, curve["expected"], color=BLUE, linewidth=1.6, label="expected regret")
+    drawn = not decision.source.is_point
+    if drawn:
+        ax.fill_between(
+            sizes,
+            curve["median"],
+            curve["quantile"],
+            color=BLUE,
+            alpha=0.2,
+            linewidth=0,
+            label=f"median to {share} quantile",
+        )
+    label = "expected regret" if drawn else "regret"
+    ax.plot(sizes, curve["expected"], color=BLUE, linewidth=1.6, label=label)
     for (within, band), colour in zip(decision.bands.iterrows(), (GREEN, GREY), strict=True):
         if np.isfinite(band["lower"]):
             ax.axvspan(
@@ -68,11 +71,12 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
                 color=colour,
                 alpha=0.13,
                 linewidth=0,
-                label=f"within {format_share(float(within))} with {share}",  # type: ignore[arg-type]
+                label=f"within {format_share(float(within))}"  # type: ignore[arg-type]
+                + (f" with {share}" if drawn else ""),
             )
     plan = decision.plan
     rule = (
-        "least expected regret"
+        f"least {label}"
         if decision.quantile is None
         else f"least {format_share(decision.quantile)} quantile of regret"
     )

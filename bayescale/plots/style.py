@@ -14,6 +14,10 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#7A4FA3", 
 """Okabe and Ito's palette, and a grey."""
 
 
+_NARROW = 1.5
+"""Ratio of the ends of an axis below which ticks need a third digit to differ."""
+
+
 def new_axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:
     """Return the Axes given, or those of a new figure."""
     if ax is not None:
@@ -54,8 +58,13 @@ def compute_axis(axis: Axis) -> None:
 
 def loss_axis(axis: Axis) -> None:
     """Label a log axis of loss inside its decades too: a frontier seldom spans one."""
+
+    def text(loss: float, _: object) -> str:
+        low, high = axis.get_view_interval()
+        return format_number(loss, 2 if high > _NARROW * low else 3)
+
     axis.set_major_locator(LogLocator(base=10, subs=(1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
-    axis.set_major_formatter(FuncFormatter(lambda y, _: format_number(y, 2)))
+    axis.set_major_formatter(FuncFormatter(text))
     axis.set_minor_locator(NullLocator())
 
 

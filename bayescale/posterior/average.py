@@ -21,6 +21,7 @@ from bayescale.model.checks import Check
 from bayescale.posterior.curve import Groups, MixedCurve
 from bayescale.posterior.diagnostics import Diagnostics
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.shown import Shown
 from bayescale.units import format_share
 
 type Parts = Mapping[str, Fit]
@@ -30,7 +31,7 @@ _MINOR = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class ModelAverage:
+class ModelAverage(Shown):
     """A posterior averaged over laws, as returned by `model_average`.
 
     `bayescale.allocate`, `bayescale.decide`, `bayescale.predict`, `bayescale.requirements` and

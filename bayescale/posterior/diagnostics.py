@@ -40,6 +40,9 @@ CERTAIN = 0.99
 UNWEIGHED = 0.3
 """Standard error of the log evidence above which the weights of modes are unreliable."""
 
+FAILED = "THIS FIT FAILED ITS GATES"
+"""Beginning of the status, and of the headline, of a posterior with a failed check."""
+
 _MOST_FAILURES, _MOST_REMARKS = 2, 3
 """Numbers of sentences that a status quotes; `Diagnostics.messages` has all."""
 
@@ -91,7 +94,14 @@ class Diagnostics:
                 f"samples at least {self.worst_ess:.0f}.{remarks}"
             )
         failures = _first(self.failures, _MOST_FAILURES, "failures")
-        return f"THIS FIT FAILED ITS GATES, do not use its numbers:{failures}{remarks}"
+        return f"{FAILED}, do not use its numbers:{failures}{remarks}"
+
+    @property
+    def clause(self) -> str:
+        """The status for the end of an answer: without values, if all checks passed."""
+        if self.ok:
+            return f"All gates passed.{_first(self.remarks, _MOST_REMARKS, 'remarks')}"
+        return self.status
 
     @property
     def worst_ess(self) -> float:
@@ -127,7 +137,7 @@ def _first(sentences: Sequence[str], most: int, what: str) -> str:
 
 def with_status(description: str, diagnostics: Diagnostics) -> str:
     """Return the description and the status, with the status first if a check failed."""
-    parts = (description, diagnostics.status)
+    parts = (description, diagnostics.clause)
     return " ".join(parts if diagnostics.ok else reversed(parts))
 
 

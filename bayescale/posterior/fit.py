@@ -34,6 +34,7 @@ from bayescale.posterior.diagnostics import (
 )
 from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.gated import digest_of, gated_quantities
+from bayescale.posterior.shown import Shown
 from bayescale.posterior.summary import flag_failure, summarise
 
 LEVELS = "levels"
@@ -41,7 +42,7 @@ LEVELS = "levels"
 
 
 @dataclass(frozen=True, eq=False)
-class Fit(FittedModel):
+class Fit(FittedModel, Shown):
     """A posterior, with its model, runs, sampler statistics and provenance.
 
     Attributes
@@ -259,14 +260,6 @@ class Fit(FittedModel):
 
     def __repr__(self) -> str:
         return f"<Fit {self.headline}>"
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BayescaleWarning)  # repeated by the headline
-            table = self.summary()
-        return f"<p>{escape(self.headline)}</p>" + table.to_html(float_format="{:.4g}".format)
 
 
 def _stored(groups: Groups) -> dict[str, str | float | None]:

@@ -1,19 +1,21 @@
 """Result: the base class of results, for printing, notebooks and JSON."""
 
 from abc import ABC, abstractmethod
-from html import escape
 from typing import Any
 
 import pandas as pd
 
 from bayescale._plain import plain
+from bayescale.posterior.diagnostics import FAILED
+from bayescale.posterior.shown import Shown
 
 
-class Result(ABC):
-    """A result with a headline, caveats, sentences and a table.
+class Result(Shown, ABC):
+    """A result with a headline, caveats, sentences, a table and a figure.
 
-    These are printed in this order, rendered as HTML in notebooks, and returned for JSON by
-    `to_record`.
+    The answer is read first: sentences, caveats and table, then the headline, which says what it is
+    computed from; where checks failed, the headline comes first. Notebooks show the figure too,
+    which `plot` draws, and `to_record` returns the rest in JSON types.
     """
 
     @property
@@ -53,14 +55,25 @@ class Result(ABC):
             "table": plain(table.to_dict("records")),
         }
 
+    @property
+    def failed(self) -> bool:
+        """Whether the checks failed, with which the headline then begins."""
+        return self.headline.startswith(FAILED)
+
+    @property
+    def opening(self) -> str:
+        """The headline where it is read first: where checks failed."""
+        return self.headline if self.failed else ""
+
+    @property
+    def closing(self) -> str:
+        """The headline where it comes last, after the answer: where all checks passed."""
+        return "" if self.failed else self.headline
+
     def __str__(self) -> str:
-        said = (self.headline, *self.caveats, *self.sentences)
-        return "\n".join([*filter(None, said), self.text_table().to_string()])
+        caveats = [f"- {caveat}" for caveat in self.caveats]
+        said = (self.opening, *self.sentences, *caveats, self.text_table().to_string())
+        return "\n".join(filter(None, (*said, self.closing)))
 
     def __repr__(self) -> str:
         return str(self)
-
-    def _repr_html_(self) -> str:
-        said = "".join(f"<p>{escape(text)}</p>" for text in (self.headline, *self.caveats) if text)
-        points = "".join(f"<li>{escape(text)}</li>" for text in self.sentences)
-        return f"{said}<ul>{points}</ul>{self.text_table().to_html()}"

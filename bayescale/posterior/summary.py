@@ -59,6 +59,11 @@ def interval_columns(draws: xr.Dataset, prob: float, index: str) -> pd.DataFrame
     return pd.DataFrame(columns, index=pd.Index(draws[index].to_numpy(), name=index))
 
 
+def without_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of a point estimate without the ends of intervals, which it has none of."""
+    return table[[c for c in table if not str(c).endswith(("_lower", "_upper", "_quantile"))]]
+
+
 def flag_failure(table: pd.DataFrame, diagnostics: Diagnostics | None) -> pd.DataFrame:
     """Mark the header of the table and warn, if the diagnostics failed."""
     if diagnostics is not None and not diagnostics.ok:

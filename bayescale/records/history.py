@@ -12,6 +12,7 @@ from bayescale.errors import listed
 from bayescale.posterior.result import Result
 from bayescale.units import format_number, format_share
 from bayescale.validation.coverage import pooled_scores
+from bayescale.validation.scored import describe_errors
 
 PROBS = (0.5, 0.8, 0.9, 0.95)
 """Probabilities of the intervals whose coverage is reported."""
@@ -20,7 +21,7 @@ _INSIDE = {f"inside_{round(100 * p)}": f"coverage_{round(100 * p)}" for p in PRO
 _MEANS = ("width_90", "interval_score_90", "crps")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ForecastScores(Result):
     """Forecasts beside what came true. Created by `bayescale.score_forecasts`.
 
@@ -150,8 +151,7 @@ class ForecastScores(Result):
         return (
             f"{format_share(0.9)} intervals contain {int(self._rows['inside_90'].sum())} of "
             f"{len(self)} outcomes.",
-            f"Observed over predicted median: {_percent(total['bias'])} on average, "
-            f"{100 * total['rmsle']:.2f} % in the root mean square.",
+            describe_errors(float(total["bias"]), float(total["rmsle"])),
         )
 
 

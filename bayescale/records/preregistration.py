@@ -23,7 +23,7 @@ PROB = 0.9
 """Probability of the intervals that are shown."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Preregistration(Result):
     """Predictions of planned runs, made before the runs. Created by `bayescale.preregister`.
 

@@ -16,7 +16,7 @@ from bayescale.records.history import PROBS, ForecastScores
 from bayescale.records.preregister import unit_of
 from bayescale.records.preregistration import PROB, Preregistration, load_preregistration
 from bayescale.units import format_share
-from bayescale.validation.score import pointwise_scores
+from bayescale.validation.scored import pointwise_scores
 
 TOLERANCE = 0.01
 """Relative difference up to which the inputs of a run are those that were planned."""

@@ -14,8 +14,8 @@ from bayescale.decision.candidates import OPTIMAL, candidates_of
 from bayescale.decision.decide import decide
 from bayescale.decision.result import WITHIN, Decision
 from bayescale.errors import AmountError
-from bayescale.posterior.fit import Fit
-from bayescale.posterior.summary import tail_quantiles
+from bayescale.posterior.protocol import Posterior
+from bayescale.posterior.summary import tail_quantiles, without_intervals
 from bayescale.reports.blocks import Answer, Picture, Table, table_of
 from bayescale.units import format_count, format_number, format_share
 
@@ -85,6 +85,8 @@ class PlanComparison:
         order = [RECOMMENDED] if self.is_one else [RECOMMENDED, OPTIMAL]
         order += [name for name in decision.candidates.plans if name not in order]
 
+        table = decision.table()
+
         def arranged(table: pd.DataFrame) -> pd.DataFrame:
             return table.loc[order].rename(index=names)
 
@@ -92,12 +94,12 @@ class PlanComparison:
             arranged(decision.text_table()),
             f"Plans for {budget}. Regret: the share of the budget that the best plan would not "
             "have needed for the same loss",
-            arranged(decision.table()),
+            arranged(without_intervals(table) if decision.source.is_point else table),
         )
 
 
 def compare_plans(
-    fit: Fit,
+    source: Posterior,
     plan: Allocation,
     prob: float,
     plans: Mapping[str, object] | None = None,
@@ -106,7 +108,7 @@ def compare_plans(
     """Compare the plan of each budget with the user's, or with half and twice its size."""
     if RECOMMENDED in candidates_of(plans or {}):
         raise AmountError(f"plans: the name {RECOMMENDED!r} is that of the report's own plan.")
-    some = fit.thin(DRAWS)
+    some = source.thin(DRAWS)
     found = []
     for budget, row in plan.recommended.iterrows():
         size, tokens = float(row["n_params"]), float(row["n_tokens"])
@@ -189,13 +191,18 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
             ),
         ),
         rows=rows,
-        picture=Picture(
-            caption=f"What a size costs at {budget}: the share of the budget that is lost",
-            description="The share of the budget that is lost against parameters: expected, with a "
-            "band up to a high quantile; sizes near the best are shaded and plans marked by name.",
-            draw=lambda figure: plots.regret(compared.shown, figure.subplots()),
-        ),
+        picture=picture_of(compared, budget),
         record=_record(plan, place, ends, compared, regret),
+    )
+
+
+def picture_of(compared: PlanComparison, budget: str) -> Picture:
+    """Return the figure of the decision for one budget."""
+    return Picture(
+        caption=f"What a size costs at {budget}: the share of the budget that is lost",
+        description="The share of the budget that is lost against parameters: expected, with a "
+        "band up to a high quantile; sizes near the best are shaded and plans marked by name.",
+        draw=lambda figure: plots.regret(compared.shown, figure.subplots()),
     )
 
 

@@ -145,7 +145,8 @@ class Facts:
     """The content of a report.
 
     `caveats` are in the order of `CAVEATS`; `next_steps` are sentences. `budgets` is None for a
-    law that does not split a budget.
+    law that does not split a budget. `is_judged` is false of published constants, which no gate
+    judges.
     """
 
     title: str
@@ -158,6 +159,7 @@ class Facts:
     caveats: tuple[Caveat, ...]
     budgets: Budgets | None
     sections: tuple[Section, ...] = field(default=())
+    is_judged: bool = True
 
 
 def table_of(text: pd.DataFrame, caption: str, numbers: pd.DataFrame | None = None) -> Table:

@@ -8,17 +8,18 @@ import pandas as pd
 
 from bayescale._version import __version__
 from bayescale.allocation.allocate import Allocation
-from bayescale.costs import Cluster, six_nd
+from bayescale.costs import Cluster
 from bayescale.errors import BayescaleWarning, RunsError
 from bayescale.experiment_design.result import NextRuns
 from bayescale.model.identifiability import count_distinct
+from bayescale.plots.figures import DRAWS
 from bayescale.posterior.diagnostics import Diagnostics
 from bayescale.posterior.fit import Fit
 from bayescale.reports.answers import answer, compare_plans
 from bayescale.reports.blocks import Caveat, Facts, Light, Pairs, Points, Section, Table
 from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
-from bayescale.reports.figures import DRAWS, fit_figures, parameter_figures
+from bayescale.reports.figures import fit_figures, parameter_figures
 from bayescale.reports.forecasts import forecasts_of
 from bayescale.reports.next_steps import next_steps
 from bayescale.reports.sections import (
@@ -28,12 +29,12 @@ from bayescale.reports.sections import (
     families_section,
     next_runs_section,
     sensitivity_section,
+    terms_of,
 )
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.units import (
     format_amount_of,
-    format_count,
     format_number,
     format_scientific,
     format_share,
@@ -85,7 +86,7 @@ def assemble_report(
     return Facts(
         title=f"{fit.runs.name}: "
         + ("compute-optimal plans" if plan else f"{fit.response} against {columns}"),
-        description=f"{fit.answering} {_terms(plan) if plan else ''}".strip(),
+        description=f"{fit.answering} {terms_of(plan) if plan else ''}".strip(),
         light=_light(diagnostics),
         status=diagnostics.status,
         formula=fit.law.latex,
@@ -100,14 +101,6 @@ def assemble_report(
         budgets=along_budgets(fit, plan, prob) if plan else None,
         sections=tuple(section for section in sections if section is not None),
     )
-
-
-def _terms(plan: Allocation) -> str:
-    """Return sentences on the cost, fixed inputs and limits that are not the defaults."""
-    said = [] if plan.cost == six_nd else [f"Budgets pay for {plan.cost.name}."]
-    said += [f"Given: {name} = {format_count(value)}." for name, value in plan.fixed.items()]
-    said += [f"Limits: {plan.limits}."] if plan.limits else []
-    return " ".join(said)
 
 
 def _light(diagnostics: Diagnostics) -> Light:
@@ -249,7 +242,7 @@ def _method(fit: Fit, plan: Allocation | None) -> Section:
     if plan is not None:
         rows += [
             ("compute rule", plan.cost.training.name),
-            *((("budgets, inputs and limits", _terms(plan)),) if _terms(plan) else ()),
+            *((("budgets, inputs and limits", terms_of(plan)),) if terms_of(plan) else ()),
             (
                 "recommended plan",
                 "the median over draws of the size that is optimal under each, and the tokens "

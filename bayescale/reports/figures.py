@@ -8,19 +8,13 @@ from bayescale.allocation.allocate import Allocation
 from bayescale.plots.pairs import correlated_pairs
 from bayescale.plots.parameters import shown_quantities
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import PointPosterior
 from bayescale.reports.blocks import Picture
 from bayescale.units import format_share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-DRAWS = 500
-"""Number of draws for the bands of a figure.
-
-The Monte Carlo error of the ends of a 90 % band is then about three per cent of its width, one or
-two line widths in the figure.
-"""
 
 _WIDTH = 5.2
 """Width of figures in inches. All are scaled to the same column, so text has the same size."""
@@ -31,32 +25,39 @@ def on_axes(draw: Callable[["Axes"], object]) -> Callable[["Figure"], object]:
     return lambda figure: draw(figure.subplots())
 
 
-def allocation_figures(some: Fit, plan: Allocation, prob: float) -> tuple[Picture, ...]:
+def allocation_figures(
+    some: Fit | PointPosterior, plan: Allocation, prob: float
+) -> tuple[Picture, ...]:
     """Return the frontier, and the fans of size and of tokens per parameter.
 
     Empty if budgets are not in compute, the horizontal axis of these figures.
     """
     if plan.cost.unit != "FLOP":
         return ()
-    share, compute = format_share(prob), plan.compute
+    compute, drawn = plan.compute, not plan.source.is_point
+    optimum = (
+        f" with the {format_share(prob)} band of the law's optimum and the wider band of a new "
+        "run; the range of the runs is shaded and"
+        if drawn
+        else " at the law's optimum;"
+    )
+    bands = " with 50 and 90 % bands" if drawn else ""
     return (
         Picture(
             caption="The least loss that a budget can buy",
-            description=f"Loss against compute with the {share} band of the law's optimum and the "
-            "wider band of a new run; the range of the runs is shaded and the asked budgets are "
-            "marked.",
+            description=f"Loss against compute{optimum} the asked budgets are marked.",
             draw=on_axes(lambda ax: plots.frontier(some, compute, prob, ax, **plan.terms)),
         ),
         Picture(
             caption="Compute-optimal size against budget, with published laws",
-            description="Compute-optimal parameters against compute with 50 and 90 % bands, and "
-            "lines for the published laws of Hoffmann, Besiroglu and Kaplan.",
+            description=f"Compute-optimal parameters against compute{bands}, and lines for the "
+            "published laws of Hoffmann, Besiroglu and Kaplan.",
             draw=on_axes(lambda ax: plots.optimal_size(some, compute, ax, **plan.terms)),
         ),
         Picture(
             caption="Compute-optimal tokens per parameter, with published laws",
-            description="Tokens per parameter at the optimum against compute with 50 and 90 % "
-            "bands, and lines for published laws.",
+            description=f"Tokens per parameter at the optimum against compute{bands}, and lines "
+            "for published laws.",
             draw=on_axes(lambda ax: plots.tokens_per_param(some, compute, ax, **plan.terms)),
         ),
     )

@@ -19,7 +19,7 @@ def json_of(facts: Facts) -> str:
 def record_of(facts: Facts) -> dict[str, Any]:
     """Return the report as one record: first whether the fit passed, then answers and sections."""
     return {
-        "passed": facts.light != "red",
+        "passed": facts.light != "red" if facts.is_judged else None,
         "status": facts.status,
         "light": facts.light,
         "title": facts.title,

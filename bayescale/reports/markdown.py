@@ -18,7 +18,7 @@ def markdown_of(facts: Facts) -> str:
             f"## {escaped(answer.question)}",
             f"**{escaped(answer.plan)}**",
             _table(answer.intervals),
-            _pairs(answer.rows),
+            *([_pairs(answer.rows)] if answer.rows else []),
         ]
     if facts.next_steps:
         parts += ["## What to do next", _points(facts.next_steps)]

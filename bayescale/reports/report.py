@@ -13,7 +13,10 @@ from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.experiment_design.result import NextRuns
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import PointPosterior, Source, as_posterior
+from bayescale.posterior.protocol import Posterior
 from bayescale.reports.blocks import Facts
+from bayescale.reports.constants import assemble_constants_report
 from bayescale.reports.extras import Extras
 from bayescale.reports.facts import assemble_report
 from bayescale.sensitivity.expanding_window import ExpandingWindow
@@ -50,7 +53,7 @@ FORMS: Mapping[str, Callable[[Facts], str]] = {
 
 
 def report(
-    fit: Fit,
+    fit: Source,
     path: str | Path,
     *,
     compute: object = None,
@@ -69,12 +72,13 @@ def report(
     full: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Write the report of a fit as HTML, Markdown or JSON, with the same content.
+    """Write the report of a fit, or of published constants, as HTML, Markdown or JSON.
 
     Parameters
     ----------
     fit
-        A posterior. If it failed its gates, the report starts with that.
+        A fit, or published constants. If a fit failed its gates, the report starts with that; a
+        report of constants has no intervals, and says what the source notes on them.
     path
         The file to write, atomically. ``.html`` is one self-contained page with a slider of the
         budget, ``.md`` Markdown without figures, and ``.json`` the numbers.
@@ -120,7 +124,8 @@ def report(
     AmountError
         If a budget is not a positive amount or has no optimum, or a plan cannot be read.
     UnsuitableLawError
-        If budgets are given for a law that does not split them, or inputs for one that does.
+        If budgets are given for a law that does not split them, or inputs for one that does; if
+        further results are given or asked for with published constants, which have no runs.
     RunsError
         If a further result is of other runs than the fit.
     ValueError
@@ -145,21 +150,29 @@ def report(
     ...     ).read_text()
     >>> print(text.splitlines()[0])
     # chinchilla: compute-optimal plans
+
+    Of the constants of a paper:
+
+    >>> with TemporaryDirectory() as folder:
+    ...     paper = bs.published("besiroglu2024")
+    ...     text = bs.report(paper, f"{folder}/report.md", compute="1e22").read_text()
+    >>> print(text.splitlines()[0])
+    # besiroglu2024: compute-optimal plans
     """
     REPORT.check(path)
     write = FORMS[Path(path).suffix.lower()]
     # Arguments are parsed before the progress bar starts.
-    plan = None
-    if fit.law.splits_compute:
-        _refuse(fit, "splits budgets: give compute, the budgets to be split", inputs=inputs)
+    plan, source = None, as_posterior(fit)
+    if source.law.splits_compute:
+        _refuse(source, "splits budgets: give compute, the budgets to be split", inputs=inputs)
         if compute is None:
             raise AmountError("compute: a report is about budgets; give one or more.")
-        plan = allocate(fit, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
+        plan = allocate(source, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
     else:
         _refuse(
-            fit,
-            f"is one of {fit.response} in {', '.join(fit.columns.values())}, which has no plans: "
-            "give inputs, where it is to predict",
+            source,
+            f"is one of {source.response} in {', '.join(source.columns.values())}, which has no "
+            "plans: give inputs, where it is to predict",
             fixed=fixed,
             plans=plans,
             cluster=cluster,
@@ -168,11 +181,30 @@ def report(
             next_runs=next_runs,
             limits=limits or None,
             cost=None if cost is six_nd else cost,
-            compute=None if "compute" in fit.columns.values() else compute,
+            compute=None if "compute" in source.columns.values() else compute,
         )
         inputs = {**({} if compute is None else {"compute": compute}), **(inputs or {})}
+    if isinstance(source, PointPosterior):
+        _refuse_results(
+            source,
+            comparison=comparison,
+            backtest=backtest,
+            cuts=cuts,
+            multiverse=multiverse,
+            next_runs=next_runs,
+            full=full or None,
+        )
+        facts = assemble_constants_report(
+            source, plan, prob, inputs=inputs, plans=plans, cluster=cluster
+        )
+        return _written(write(facts), path)
+    if not isinstance(source, Fit):
+        raise UnsuitableLawError(
+            "fit: found an average of laws, expected a fit or published constants. Report each "
+            "fit, and decide on the average with bayescale.decide."
+        )
     if full:
-        extras = Extras(fit, plan, prob, cluster, progress)
+        extras = Extras(source, plan, prob, cluster, progress)
         comparison = comparison or extras.comparison()
         backtest = backtest or extras.backtest()
         cuts = cuts or extras.cuts()
@@ -180,7 +212,7 @@ def report(
     with stages(progress) as shown:
         shown.stage("judging plans")
         facts = assemble_report(
-            fit,
+            source,
             plan,
             prob,
             inputs=inputs,
@@ -194,12 +226,26 @@ def report(
         )
         shown.stage("drawing")
         text = write(facts)
+    return _written(text, path)
+
+
+def _written(text: str, path: str | Path) -> Path:
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
     return Path(path)
 
 
-def _refuse(fit: Fit, why: str, **given: object) -> None:
+def _refuse_results(source: PointPosterior, **given: object) -> None:
+    """Raise UnsuitableLawError for the first result that published constants cannot have."""
+    for name, value in given.items():
+        if value is not None:
+            raise UnsuitableLawError(
+                f"{name}: found {source.constants.name}, published constants, which have no runs "
+                f"to refit, compare or add to. Leave {name} out, or report a fit."
+            )
+
+
+def _refuse(fit: Posterior, why: str, **given: object) -> None:
     """Raise UnsuitableLawError for the first argument that does not apply to a law."""
     for name, value in given.items():
         if value is not None:

@@ -7,16 +7,19 @@ import pandas as pd
 
 from bayescale import plots
 from bayescale.allocation.allocate import Allocation, optima
+from bayescale.costs import six_nd
 from bayescale.data.levels import NEW, Levels, column_of
 from bayescale.decision.cross_regret import cross_regret
 from bayescale.errors import BayescaleError
 from bayescale.experiment_design.result import NextRuns
+from bayescale.plots.figures import DRAWS
 from bayescale.plots.forest import UNSEEN
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import PointPosterior
 from bayescale.posterior.summary import interval_columns, tail_quantiles
 from bayescale.reports.answers import PlanComparison
 from bayescale.reports.blocks import Picture, Points, Section, Table, table_of
-from bayescale.reports.figures import DRAWS, allocation_figures, on_axes
+from bayescale.reports.figures import allocation_figures, on_axes
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.units import format_count, format_number, format_share
@@ -24,21 +27,33 @@ from bayescale.validation.backtest import Backtest
 from bayescale.validation.result import Comparison
 
 
-def allocation_section(some: Fit, plan: Allocation, prob: float) -> Section:
+def allocation_section(some: Fit | PointPosterior, plan: Allocation, prob: float) -> Section:
     """Return N, D and the losses over budgets."""
-    share = format_share(prob)
+    numbers, caption = interval_columns(plan.draws, prob, "compute"), "The optimum of each budget"
+    if plan.source.is_point:
+        numbers = numbers[list(map(str, plan.draws))]
+    else:
+        caption = f"Median and {format_share(prob)} equal-tailed interval"
     return Section(
         "allocation",
         "Allocation over budgets",
         (
             table_of(
                 plan.text_table(prob).rename_axis("budget"),
-                f"Median and {share} equal-tailed interval",
-                interval_columns(plan.draws, prob, "compute"),
+                caption,
+                numbers,
             ),
             *allocation_figures(some, plan, prob),
         ),
     )
+
+
+def terms_of(plan: Allocation) -> str:
+    """Return sentences on the cost, fixed inputs and limits that are not the defaults."""
+    said = [] if plan.cost == six_nd else [f"Budgets pay for {plan.cost.name}."]
+    said += [f"Given: {name} = {format_count(value)}." for name, value in plan.fixed.items()]
+    said += [f"Limits: {plan.limits}."] if plan.limits else []
+    return " ".join(said)
 
 
 def alternatives_section(plan: Allocation, compared: Sequence[PlanComparison]) -> Section:

@@ -22,7 +22,7 @@ def pooled_scores(
     Parameters
     ----------
     scores
-        One row per fit: ``n_test`` and other columns of `bayescale.validation.score.Score.summary`,
+        One row per fit: ``n_test`` and other columns of `bayescale.Score.summary`,
         as `bayescale.leave_scale_out` and `bayescale.hold_out` return them, with any columns that
         identify the row. Rows without scores only count as fits.
     by

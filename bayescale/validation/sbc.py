@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,8 @@ from bayescale.model.card import Model, load_model
 from bayescale.model.identifiability import design_warnings
 from bayescale.posterior.curve import Curve
 from bayescale.posterior.predict import noise_of_runs
+from bayescale.posterior.result import Result
+from bayescale.units import format_number
 from bayescale.validation.sbc_chain import ReversibleChain
 
 _SETTINGS = Settings(draws=250, tune=300, chains=4, cores=1, seed=0)
@@ -48,9 +50,9 @@ _BEYOND = 10.0
 _NULL_DRAWS = 4000
 
 
-@dataclass(frozen=True, eq=False)
-class Sbc:
-    """Ranks of the truth among posterior draws, over simulations.
+@dataclass(frozen=True, eq=False, repr=False)
+class Sbc(Result):
+    """Ranks of the truth among posterior draws, over simulations. Created by `bayescale.sbc`.
 
     Attributes
     ----------
@@ -131,10 +133,50 @@ class Sbc:
     def _least_tail(self, ranks: NDArray[np.float64]) -> float:
         return float(_least_tails(np.rint(ranks * self.ranked)[None, :], self.ranked)[0])
 
-    def __repr__(self) -> str:
-        table = self.table()
-        verdict = "uniform" if self.ok() else "NOT UNIFORM"
-        return f"<Sbc {len(self.ranks)} simulations, {verdict}>\n{table.to_string()}"
+    @property
+    @override
+    def failed(self) -> bool:
+        return not self.ok()
+
+    @property
+    @override
+    def headline(self) -> str:
+        verdict = (
+            "" if self.ok() else "NOT UNIFORM: the intervals of this model are not calibrated. "
+        )
+        return (
+            f"{verdict}Ranks of the truth among {self.ranked} posterior draws, over "
+            f"{len(self.ranks)} simulations."
+        )
+
+    @property
+    @override
+    def sentences(self) -> tuple[str, ...]:
+        p_values = self.table()["p_value"]
+        count, limit = len(p_values), format_number(0.01 / len(p_values), 2)
+        least = format_number(float(p_values.min()), 2)
+        return (
+            f"The least p-value of {count} quantities is {least}, of {p_values.idxmin()}; where "
+            f"all are uniform, one falls below {limit} in a hundredth of such checks.",
+        )
+
+    @property
+    @override
+    def caveats(self) -> tuple[str, ...]:
+        found = []
+        if "along_chain" in self.sampler and (count := int(self.sampler["along_chain"].sum())):
+            found.append(
+                f"{count} of {len(self.ranks)} posteriors mixed slowly, and were ranked along a "
+                "reversible chain: the test has less power there."
+            )
+        if count := int((self.sampler["divergences"] > 0).sum()):
+            found.append(f"{count} of {len(self.ranks)} simulations had divergent draws.")
+        return tuple(found)
+
+    @override
+    def text_table(self) -> pd.DataFrame:
+        found: pd.DataFrame = self.table().map(lambda x: format_number(x, 3))
+        return found
 
 
 def sbc(

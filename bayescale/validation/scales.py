@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import override
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale.data.runs import Runs
+from bayescale.posterior.result import Result
+from bayescale.units import format_number, format_share
 
 
 def usual_scale(runs: Runs, columns: Iterable[str]) -> str:
@@ -17,8 +19,8 @@ def usual_scale(runs: Runs, columns: Iterable[str]) -> str:
     return "compute" if "compute" in runs.table else next(iter(columns))
 
 
-@dataclass(frozen=True, eq=False)
-class ScalesLeftOut:
+@dataclass(frozen=True, eq=False, repr=False)
+class ScalesLeftOut(Result):
     """Predictions of the runs above each of several scales. Created by `leave_scale_out`.
 
     Attributes
@@ -86,11 +88,52 @@ class ScalesLeftOut:
             {**self.pointwise, **other.pointwise},
         )
 
-    def __str__(self) -> str:
-        return self.table.to_string(float_format="{:.4g}".format)
+    @property
+    @override
+    def headline(self) -> str:
+        models, cuts = len(self.models), len(self.cuts)
+        return (
+            f"{models} model{'' if models == 1 else 's'} fitted below {cuts} "
+            f"cut{'' if cuts == 1 else 's'}, and scored on the runs above each."
+        )
 
-    def __repr__(self) -> str:
-        return f"<ScalesLeftOut of {', '.join(self.models)}>\n{self}"
+    @property
+    @override
+    def sentences(self) -> tuple[str, ...]:
+        scored = self._scored
+        if "coverage_90" not in scored:
+            return ()
+        counts = scored["n_test"]
+        inside = (scored["coverage_90"] * counts).groupby("model", sort=False).sum()
+        of = counts.groupby("model", sort=False).sum()
+        return tuple(
+            f"{name}: {format_share(0.9)} intervals contain {round(float(inside[name]))} of "
+            f"{int(of[name])} larger runs, counted at each cut."
+            for name in of.index
+        )
 
-    def _repr_html_(self) -> Any:
-        return self.table.to_html(float_format="{:.4g}".format)
+    @property
+    @override
+    def caveats(self) -> tuple[str, ...]:
+        if "status" not in self.table:
+            return ()
+        return tuple(
+            f"{model} below {cut:g}: {row['status']}"
+            for (model, cut), row in zip(
+                self.table.index.tolist(), self.table.to_dict("records"), strict=True
+            )
+            if row.get("ok") != 1
+        )
+
+    @property
+    def _scored(self) -> pd.DataFrame:
+        return self.table.dropna(subset=[c for c in ("n_test",) if c in self.table])
+
+    @override
+    def text_table(self) -> pd.DataFrame:
+        numbers = self.table.select_dtypes("number").dropna(axis="columns", how="all")
+        shown = numbers.map(lambda x: "" if np.isnan(x) else format_number(float(x), 4))
+        models, cuts = (shown.index.get_level_values(name) for name in ("model", "cut"))
+        texts = [format_number(float(cut), 4) for cut in cuts]
+        shown.index = pd.MultiIndex.from_arrays([models, texts], names=["model", "cut"])
+        return shown

@@ -1,26 +1,35 @@
 """Scores of posterior predictions on held-out runs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bayescale.data.levels import Levels, column_of
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
-from bayescale.errors import CardError, RunsError, SamplingError, UnknownNameError, did_you_mean
+from bayescale.errors import (
+    CardError,
+    RunsError,
+    SamplingError,
+    UnknownNameError,
+    UnsuitableLawError,
+    did_you_mean,
+)
 from bayescale.inference.fit import fit_quietly
 from bayescale.model.card import Model, load_model
 from bayescale.model.identifiability import check_identifiable, runs_needed
 from bayescale.model.inputs import runs_for
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.predict import noise_at_runs, stream_of_noise
-from bayescale.posterior.summary import tail_quantiles
-from bayescale.units import format_number
+from bayescale.posterior.protocol import Posterior
+from bayescale.validation.scored import Score, pointwise_scores
 
 BREAK_CARDS = (
     "power-law-floor",
@@ -31,107 +40,14 @@ BREAK_CARDS = (
 """Cards of laws with zero to three breaks."""
 
 
-@dataclass(frozen=True, eq=False)
-class Score:
-    """Scores of a posterior on held-out runs.
-
-    Attributes
-    ----------
-    pointwise
-        One row per run: ``elpd``, the log predictive density of the log response; ``error``, the
-        log of observed over predicted median; ``pit``, the probability integral transform, the
-        posterior predictive CDF at the run; ``width_90``, the width of its 90 % interval;
-        ``interval_score_90``, that width plus twenty times the distance of the run from the
-        interval; and ``crps``, the continuous ranked probability score. All are on the log scale.
-    joint_elpd
-        Joint log predictive density of all runs, which accounts for errors shared by all
-        predictions of a posterior draw, and for the correlation of checkpoints.
-
-    Notes
-    -----
-    Checkpoints of a partly fitted run are predicted given the last fitted one before them. For a
-    diverged (censored) run, ``elpd`` is the log survival probability at the recorded value, and
-    all other scores are missing.
-    """
-
-    pointwise: pd.DataFrame
-    joint_elpd: float
-    draws: NDArray[np.float64]
-    observed: NDArray[np.float64]
-
-    @classmethod
-    def mix(cls, scores: Sequence["Score"], weights: Sequence[float]) -> "Score":
-        """Return the score of a weighted average of posteriors, from scores on the same runs.
-
-        Parameters
-        ----------
-        scores, weights
-            The scores, and the weight of each; see `bayescale.stacking_weights`.
-        """
-        share = np.asarray(weights) / np.sum(weights)
-        with np.errstate(divide="ignore"):
-            log_share = np.log(share)
-        parts = list(zip(scores, share, strict=True))
-        elpd = np.logaddexp.reduce(
-            [s.pointwise["elpd"] + w for s, w in zip(scores, log_share, strict=True)]
-        )
-        below = np.sum([w * s.pointwise["pit"] for s, w in parts], axis=0)
-        # Draws in proportion to the weights, evenly spaced.
-        count = max(len(s.draws) for s in scores)
-        taken = [
-            s.draws[np.linspace(0, len(s.draws) - 1, round(w * count)).astype(int)]
-            for s, w in parts
-        ]
-        drawn, observed = np.concatenate(taken), scores[0].observed
-        joint = np.logaddexp.reduce(
-            [s.joint_elpd + w for s, w in zip(scores, log_share, strict=True)]
-        )
-        return cls(pointwise_scores(drawn, observed, elpd, below), float(joint), drawn, observed)
-
-    @property
-    def elpd(self) -> float:
-        """Sum of the pointwise log predictive densities."""
-        return float(self.pointwise["elpd"].sum())
-
-    @property
-    def rmsle(self) -> float:
-        """Root mean square log error of the predicted median."""
-        return float(np.sqrt(np.mean(self.pointwise["error"] ** 2)))
-
-    def coverage(self, prob: float = 0.9) -> float:
-        """Share of the runs inside the equal-tailed posterior predictive interval."""
-        low, _, high = tail_quantiles(prob)
-        return float(self.pointwise["pit"].dropna().between(low, high).mean())
-
-    def summary(self) -> dict[str, float]:
-        """Return the number of runs, densities, errors, coverages, and mean scores and widths."""
-        mean = self.pointwise.mean()
-        return {
-            "n_test": len(self.pointwise),
-            "elpd": self.elpd,
-            "joint_elpd": self.joint_elpd,
-            "rmsle": self.rmsle,
-            "bias": float(mean["error"]),
-            **{f"coverage_{p}": self.coverage(p / 100) for p in (50, 80, 90, 95)},
-            **{name: float(mean[name]) for name in ("width_90", "interval_score_90", "crps")},
-        }
-
-    def __repr__(self) -> str:
-        parts = ", ".join(f"{name} {value:.4g}" for name, value in self.summary().items())
-        return f"<Score {parts}>"
-
-    def _repr_html_(self) -> str:
-        texts = {name: format_number(value, 4) for name, value in self.summary().items()}
-        return pd.DataFrame({"held-out runs": texts}).to_html()
-
-
-def score(fit: Fit, runs: Runs, *, new_levels: Collection[str] = ()) -> Score:
+def score(fit: Source, runs: Runs, *, new_levels: Collection[str] = ()) -> Score:
     """Score a posterior on held-out runs.
 
     Parameters
     ----------
     fit
-        A posterior.
+        A fit, or published constants: then errors alone, since single numbers have neither a
+        density nor intervals.
     runs
         Held-out runs, with the columns of the fit's model. Levels that were not fitted, such as
         another family, are scored as new ones.
@@ -167,9 +83,12 @@ def score(fit: Fit, runs: Runs, *, new_levels: Collection[str] = ()) -> Score:
     >>> larger.coverage(0.9) < 0.8
     True
     """
-    model, law = fit.model, fit.law
+    source = as_posterior(fit)
+    if not isinstance(source, Fit):
+        return _of_constants(source, runs)
+    fit, model, law = source, source.model, source.law
     _refuse_misspelt_levels(fit, runs, new_levels)
-    runs = runs.for_law(tuple(model.columns.values()), law.response)
+    runs = held_out = runs.for_law(tuple(model.columns.values()), law.response)
     # Validate before fitted checkpoints are prepended, so that errors name the user's rows.
     model.noise.facts(runs)
     runs, fitted, links = _after_fitted(fit, runs)
@@ -195,7 +114,29 @@ def score(fit: Fit, runs: Runs, *, new_levels: Collection[str] = ()) -> Score:
     if links is not None:
         density = replace(noise, facts=model.noise.facts(runs)).log_density(residual)[..., fitted:]
     joint = np.logaddexp.reduce(density.sum(axis=-1), axis=None) - np.log(draws)
-    return Score(pointwise, float(joint), drawn, observed)
+    return Score(pointwise, float(joint), drawn, observed, fit, held_out)
+
+
+def _of_constants(source: Posterior, runs: Runs) -> Score:
+    """Return the errors of published constants, which have no density and no interval.
+
+    Raises
+    ------
+    UnsuitableLawError
+        If the source is neither a fit nor published constants.
+    """
+    if not source.is_point:
+        raise UnsuitableLawError(
+            "score: found an average of laws, expected a fit or published constants. Score each "
+            "fit, and combine the scores by their weights with bayescale.Score.mix."
+        )
+    columns = source.columns
+    runs = runs.for_law(tuple(columns.values()), source.response)
+    logs = {n: xr.DataArray(np.log(runs.column(c)), dims="run") for n, c in columns.items()}
+    predicted = np.log(source.curve_of(None, "run").response(logs).to_numpy()).reshape(1, -1)
+    observed = np.log(runs.column(source.response))
+    errors = pd.DataFrame({"error": observed - predicted[0]})
+    return Score(errors, float("nan"), predicted, observed, source, runs)
 
 
 def _refuse_misspelt_levels(fit: Fit, runs: Runs, new_levels: Collection[str]) -> None:
@@ -221,30 +162,6 @@ def _refuse_misspelt_levels(fit: Fit, runs: Runs, new_levels: Collection[str]) -
                     f"{known}.{hint} If it is a new level, give new_levels=[{column!r}], on the "
                     f"command line --new-level {column}."
                 )
-
-
-def pointwise_scores(
-    drawn: NDArray[np.float64],
-    observed: NDArray[np.float64],
-    elpd: NDArray[np.float64],
-    below: NDArray[np.float64],
-) -> pd.DataFrame:
-    """Return the scores of each run, from draws of its log response, one column per run."""
-    drawn = np.sort(drawn, axis=0)
-    low, middle, high = np.quantile(drawn, tail_quantiles(0.9), axis=0)
-    outside = np.maximum(low - observed, 0.0) + np.maximum(observed - high, 0.0)
-    draws = len(drawn)
-    order = (2.0 * np.arange(1, draws + 1) - draws - 1.0) / draws**2
-    return pd.DataFrame(
-        {
-            "elpd": elpd,
-            "error": observed - middle,
-            "pit": below,
-            "width_90": high - low,
-            "interval_score_90": high - low + 2.0 / 0.1 * outside,
-            "crps": np.abs(drawn - observed).mean(axis=0) - order @ drawn,
-        }
-    )
 
 
 def _after_fitted(fit: Fit, runs: Runs) -> tuple[Runs, int, dict[str, NDArray[np.float64]] | None]:

@@ -8,7 +8,8 @@ import numpy as np
 import bayescale as bs
 from bayescale.errors import BayescaleWarning
 from bayescale.inference.parallel import Task
-from bayescale.validation.score import Score, fit_and_score
+from bayescale.validation.score import fit_and_score
+from bayescale.validation.scored import Score
 from benchmarks.calibration.bench import Bench
 from benchmarks.calibration.cards import BANDS, BOOTSTRAP, CARDS, COUPLED, DEFAULT, SEED, STACK
 from benchmarks.calibration.priors import learnt

@@ -160,9 +160,10 @@ VERBS = {
 @pytest.mark.parametrize("verb", VERBS)
 def test_groups_on_the_command_line(run, saved, verb):
     asked = (verb, saved, *VERBS[verb])
-    assert run(*asked)[1].startswith("For a new family, since none was named; those that")
-    assert "card, of family c4)" in run(*asked, "--group", "family=c4")[1].splitlines()[0]
-    assert "card, of a new family)" in run(*asked, "--new-level", "family")[1].splitlines()[0]
+    last = run(*asked)[1].splitlines()[-1]
+    assert last.startswith("For a new family, since none was named; those that")
+    assert "card, of family c4)" in run(*asked, "--group", "family=c4")[1].splitlines()[-1]
+    assert "card, of a new family)" in run(*asked, "--new-level", "family")[1].splitlines()[-1]
     for wrong, words in (
         (("--group", "family=c5"), "Did you mean 'c4'? For a new level use family=bayescale.NEW"),
         (("--group", "famly=c4"), "groups: found 'famly', expected one of the columns"),

@@ -10,7 +10,7 @@ import pytest
 
 import bayescale as bs
 from bayescale.errors import RunsError
-from bayescale.validation.score import Score, pointwise_scores
+from bayescale.validation.scored import Score, pointwise_scores
 from benchmarks.calibration.__main__ import main
 from benchmarks.calibration.cards import (
     BANDS,

@@ -81,7 +81,7 @@ def test_fit_allocate_predict_report(run, tmp_path):
         *("--compute", "1e21", "--compute", "5.76e23", "--report", page),
     )
     assert code == 0
-    assert "All gates passed" in out.splitlines()[0]
+    assert "All gates passed." in out and "R-hat" not in out
     assert f"fit: {out_file}" in out
     assert f"report: {page}" in out
     assert "sampling, 4 chains" in err, "the progress bar"
@@ -157,8 +157,8 @@ def test_decide(run, saved):
     plans = ("--plan", "7B,2T", "--plan", "as published=70B,1.4T")
     code, out, _ = run("decide", saved, *BUDGET, *plans, *CLUSTER, "--serving-tokens", "5T")
     assert code == 0
-    assert out.startswith("chinchilla law")
-    assert "- Train 71." in out and "on 2,048 GPUs at 40 %." in out
+    assert out.startswith("Train 71.") and out.splitlines()[-1].startswith("chinchilla law")
+    assert "on 2,048 GPUs at 40 %." in out
     assert "the expected value of perfect information about the law" in out
     assert max(map(len, out.splitlines()[-14:])) < 100, "plans side by side fit on a screen"
     heading = next(line for line in out.splitlines() if "recommended" in line)
@@ -455,7 +455,7 @@ def test_expanding_window(run, tmp_path):
     code, out, err = run("expanding-window", *asked, "--cut", "1e20", "--figure", str(figure))
     assert code == 0, err
     assert "- The answer changes with the range of the runs" in out
-    assert out.splitlines()[-1].split()[:3] == ["all", "runs", "240"]
+    assert out.splitlines()[-2].split()[:3] == ["all", "runs", "240"]
     assert figure.read_bytes().startswith(b"\x89PNG")
     code, out, _ = run("expanding-window", *asked, "--cut", "1e20", "--json")
     found = json.loads(out)
@@ -499,7 +499,7 @@ def test_multiverse(run, tmp_path):
     quick = ("--draws", "200", "--quiet", "--store", str(store))
     code, out, err = run("multiverse", *asked, *quick)
     assert code == 0, err
-    assert out.startswith("2 fits to chinchilla: outliers.")
+    assert out.splitlines()[-1].startswith("2 fits to chinchilla: outliers.")
     assert "kept" in out
     code, out, _ = run("multiverse", *asked, *quick, "--json")
     found = json.loads(out)
@@ -518,7 +518,7 @@ def test_floors(run, tmp_path):
     floors = ("--floor", "1.75", "--floor", "1.85 +- 0.01")
     code, out, err = run(*asked, *floors, *quick, "--figure", str(figure))
     assert code == 0, err
-    assert out.startswith("loss at n_params = ") and "for 2 assumed floors." in out
+    assert out.splitlines()[-1].startswith("loss at n_params = ") and "for 2 assumed floors." in out
     assert figure.read_bytes().startswith(b"\x89PNG")
     code, out, _ = run(*asked, *floors, *quick, "--json")
     found = json.loads(out)

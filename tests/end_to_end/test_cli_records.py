@@ -44,7 +44,7 @@ def test_a_history_is_scored(folder, run):
     score = ("score-forecast", "march.json", "april.json", "--runs", "done.csv")
     code, out, _ = run(*score)
     assert code == 0
-    assert out.startswith("3 forecasts of loss from 2 files, scored.")
+    assert "\n3 forecasts of loss from 2 files, scored.\n" in out
     assert "90 % intervals contain 2 of 3 outcomes" in out
     found = json.loads(run(*score, "--json")[1])
     assert [row["run"] for row in found["table"]] == ["big", "big", "small"]

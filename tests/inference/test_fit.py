@@ -86,7 +86,8 @@ def test_a_failed_fit_says_so_first(failed_fit):
         table = failed_fit.summary()
     assert "FIT FAILED ITS GATES" in table.to_string().splitlines()[0]
     assert repr(failed_fit).startswith("<Fit THIS FIT FAILED ITS GATES")
-    assert failed_fit._repr_html_().startswith("<p>THIS FIT FAILED ITS GATES")
+    page = failed_fit._repr_html_()
+    assert page[page.index("<p") :].startswith('<p class="failed">THIS FIT FAILED ITS GATES')
     assert "R-hat of alpha" in failed_fit.diagnostics.messages[0]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayescale.validation.coverage import coverage_se, pooled_scores
-from bayescale.validation.score import Score, pointwise_scores
+from bayescale.validation.scored import Score, pointwise_scores
 
 SCORES = pd.DataFrame(
     {

@@ -13,7 +13,7 @@ from bayescale.cli.options import (
     fixed_of,
     limits_of,
 )
-from bayescale.cli.render import passed, print_allocation, print_json, table_records
+from bayescale.cli.render import computed_from, passed, print_allocation, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -30,6 +30,7 @@ def add(verbs: Verbs) -> None:
 def run(options: Arguments) -> None:
     """Print N_opt, D_opt and the loss at each budget."""
     from bayescale.allocation.allocate import allocate
+    from bayescale.posterior.summary import without_intervals
 
     cluster = cluster_of(options)
     plan = allocate(
@@ -44,6 +45,8 @@ def run(options: Arguments) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             table = plan.table(options.prob)
+        if plan.source.is_point:
+            table = without_intervals(table)
         print_json(
             {
                 "passed": passed(plan.diagnostics),
@@ -53,5 +56,5 @@ def run(options: Arguments) -> None:
             }
         )
         return
-    print(plan.headline)
-    print_allocation(plan, options.prob)
+    with computed_from(plan.headline, plan.diagnostics):
+        print_allocation(plan, options.prob)

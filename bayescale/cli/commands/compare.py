@@ -95,14 +95,16 @@ def run(options: Arguments) -> None:
     if options.json:
         print_json(_facts(found, planning, options.prob, figures))
         return
-    print(found.headline)
-    for sentence in (*found.sentences, *found.caveats):
-        print(f"- {sentence}")
+    for sentence in found.sentences:
+        print(sentence)
+    for caveat in found.caveats:
+        print(f"- {caveat}")
     print("\nDifference to the best law ± standard error (nats):")
     print(table_text(found.text_table()))
     planning.show(options.prob)
     if figures:
         print("\nfigures: " + ", ".join(str(path) for path in figures))
+    print(f"\n{found.headline}")
 
 
 def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
@@ -272,7 +274,7 @@ def _facts(
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "headline": found.headline,
-        "verdict": list(found.sentences),
+        "sentences": list(found.sentences),
         "caveats": list(found.caveats),
         "table": table_records(found.table()),
         "cuts": found.cuts,

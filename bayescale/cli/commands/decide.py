@@ -44,6 +44,7 @@ def add(verbs: Verbs) -> None:
 def run(options: Arguments) -> None:
     """Print the chosen plan, and how the user's plans compare with it."""
     from bayescale.decision.decide import decide
+    from bayescale.posterior.summary import without_intervals
 
     source = fit_or_constants(options)
     cluster = cluster_of(options)
@@ -61,6 +62,9 @@ def run(options: Arguments) -> None:
         seed=options.seed,
     )
     if options.json:
+        table = made.table()
+        if made.source.is_point:
+            table = without_intervals(table)
         print_json(
             {
                 "passed": passed(made.source.diagnostics),
@@ -70,7 +74,7 @@ def run(options: Arguments) -> None:
                 "budget": made.budget,
                 "unit": made.cost.unit,
                 "cost": made.cost.name,
-                "plans": table_records(made.table()),
+                "plans": table_records(table),
                 "bands": table_records(made.bands),
                 "evpi": made.evpi.to_dict(),
             }

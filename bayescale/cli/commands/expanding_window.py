@@ -67,6 +67,7 @@ def run(options: Arguments) -> None:
             {
                 "headline": found.headline,
                 "caveats": list(found.caveats),
+                "sentences": list(found.sentences),
                 "meet": {name: found.meet(name) for name in ("a", "n_opt")},
                 "cuts": table_records(found.table),
             }

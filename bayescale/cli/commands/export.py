@@ -5,7 +5,7 @@ import argparse
 from bayescale._outputs import EXPORT
 from bayescale.cli.files import Writes
 from bayescale.cli.options import add_fit, fit_or_constants, saved_fit
-from bayescale.cli.render import print_json
+from bayescale.cli.render import computed_from, passed, print_json
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -39,19 +39,20 @@ def run(options: Arguments) -> None:
             "saved fit, or constants of a law."
         )
     if isinstance(source, Constants):
-        coefficients, passed, headline = dict(source.parameters), None, source.description
+        coefficients, diagnostics = dict(source.parameters), None
+        headline = source.description
     else:
         if options.out is not None:
             export_fit(source, options.out)
-        coefficients, passed = source.coefficients(), source.diagnostics.ok
+        coefficients, diagnostics = source.coefficients(), source.diagnostics
         headline = source.headline
     if options.json:
         written = str(options.out) if options.out else None
-        print_json({"passed": passed, "coefficients": coefficients, "export": written})
+        print_json({"passed": passed(diagnostics), "coefficients": coefficients, "export": written})
         return
-    print(headline)
-    if options.out is not None:
-        print(f"export: {options.out}")
-        return
-    for name, value in coefficients.items():
-        print(f"{name} = {value:.6g}")
+    with computed_from(headline, diagnostics):
+        if options.out is not None:
+            print(f"export: {options.out}")
+            return
+        for name, value in coefficients.items():
+            print(f"{name} = {value:.6g}")

@@ -20,6 +20,8 @@ from bayescale.cli.options import (
     runs_for_models,
 )
 from bayescale.cli.render import (
+    computed_from,
+    heading_of,
     print_allocation,
     print_answer,
     print_json,
@@ -138,25 +140,35 @@ def run(options: Arguments) -> None:
     if options.json:
         print_json(_facts(result, plan, backtest, options))
         return
-    print(plan.headline if plan else result.headline)
     for note in (*result.runs.account, *unused_columns(model, result.runs)):
-        print(f"  {note}")
-    if plan:
-        print_allocation(plan, options.prob)
-    else:
-        if result.law.caveat:
-            print(result.law.caveat)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the headline says it
-            table = result.summary(options.prob)
-        print(
-            table_text(table[["median", "lower", "upper", "sd", "r_hat", "ess_bulk", "ess_tail"]])
-        )
+        print(note)
+    headline, diagnostics = (
+        (plan.headline, plan.diagnostics) if plan else (result.headline, result.diagnostics)
+    )
+    with computed_from(headline, diagnostics):
+        if plan:
+            print_allocation(plan, options.prob)
+        else:
+            _print_summary(result, options.prob)
     if backtest:
         print_answer(backtest)
     for what, path in (("fit", options.out), ("report", options.report)):
         if path is not None:
             print(f"{what}: {path}")
+
+
+def _print_summary(result: "Fit", prob: float) -> None:
+    """Print the posterior of each quantity with its meaning; diagnostics if a check failed."""
+    from bayescale.posterior.diagnostics import MEASURES
+
+    if result.law.caveat:
+        print(result.law.caveat)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the headline says it
+        table = result.summary(prob)
+    last = ["meaning"] if result.diagnostics.ok else [*MEASURES, "meaning"]
+    print(heading_of(False, prob))
+    print(table_text(table.rename_axis("quantity")[["median", "lower", "upper", *last]]))
 
 
 def _facts(

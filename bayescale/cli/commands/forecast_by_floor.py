@@ -81,6 +81,7 @@ def run(options: Arguments) -> None:
         print_json(
             {
                 "headline": found.headline,
+                "caveats": list(found.caveats),
                 "sentences": list(found.sentences),
                 "plan": dict(found.plan),
                 "floors": table_records(found.table),

@@ -71,6 +71,7 @@ def run(options: Arguments) -> None:
         print_json(
             {
                 "headline": found.headline,
+                "caveats": list(found.caveats),
                 "sentences": list(found.sentences),
                 "choices": table_records(found.by_choice()),
                 "combinations": table_records(found.table),

@@ -9,12 +9,12 @@ from bayescale.cli.options import (
     add_fit,
     cluster_of,
     cost_of,
+    fit_or_constants,
     fixed_of,
     limits_of,
-    saved_fit,
     size_and_tokens,
 )
-from bayescale.cli.render import print_answer, print_json, table_records
+from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -62,7 +62,7 @@ def run(options: Arguments) -> None:
     """Print a batch of runs, and its expected value."""
     from bayescale.experiment_design.next_runs import next_runs
 
-    fit, cluster = saved_fit(options), cluster_of(options)
+    fit, cluster = fit_or_constants(options), cluster_of(options)
     found = next_runs(
         fit,
         target=options.target or size_and_tokens(options.target_plan, "--target-plan"),
@@ -80,8 +80,9 @@ def run(options: Arguments) -> None:
     if options.json:
         print_json(
             {
-                "passed": fit.diagnostics.ok,
+                "passed": passed(found.source.diagnostics),
                 "headline": found.headline,
+                "caveats": list(found.caveats),
                 "sentences": list(found.sentences),
                 "objective": found.objective,
                 "before": found.before,

@@ -13,6 +13,7 @@ from bayescale.cli.options import (
     named_fit_or_constants,
 )
 from bayescale.cli.render import (
+    computed_from,
     heading_of,
     passed,
     print_answer,
@@ -78,9 +79,9 @@ def run(options: Arguments) -> None:
             }
         )
         return
-    print(headline)
-    print(heading_of(source.is_point, options.prob))
-    print(table_text(table))
+    with computed_from(headline, source.diagnostics):
+        print(heading_of(source.is_point, options.prob))
+        print(table_text(table))
 
 
 def _print_task(options: Arguments, source: "Posterior") -> None:

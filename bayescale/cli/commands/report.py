@@ -11,13 +11,13 @@ from bayescale.cli.options import (
     add_plans,
     cluster_of,
     cost_of,
+    fit_or_constants,
     fixed_of,
     inputs_of,
     limits_of,
     plans_of,
-    saved_fit,
 )
-from bayescale.cli.render import print_json
+from bayescale.cli.render import computed_from, passed, print_json
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -25,8 +25,12 @@ type Arguments = argparse.Namespace
 
 def add(verbs: Verbs) -> None:
     """Add the command."""
-    report = verbs.add("report", run, "Write the report of a saved fit as html, md or json.")
-    add_fit(report)
+    report = verbs.add(
+        "report",
+        run,
+        "Write the report of a saved fit, or of published constants, as html, md or json.",
+    )
+    add_fit(report, constants=True)
     report.add_argument("--out", type=Writes(REPORT), required=True, help="html, md or json file")
     add_budgets(report, required=False)
     add_plans(report)
@@ -40,12 +44,14 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Arguments) -> None:
     """Write the report."""
+    from bayescale.posterior.extrapolation import headline_at
+    from bayescale.posterior.point import as_posterior
     from bayescale.reports.report import report
 
-    fit, cluster = saved_fit(options), cluster_of(options)
-    splits = fit.law.splits_compute
+    source = as_posterior(fit_or_constants(options))
+    cluster, splits = cluster_of(options), source.law.splits_compute
     report(
-        fit,
+        source,
         options.out,
         compute=options.compute,
         inputs=None if splits else inputs_of(options) or None,
@@ -59,7 +65,7 @@ def run(options: Arguments) -> None:
         progress=not (options.quiet or options.json),
     )
     if options.json:
-        print_json({"passed": fit.diagnostics.ok, "report": str(options.out)})
+        print_json({"passed": passed(source.diagnostics), "report": str(options.out)})
         return
-    print(fit.headline)
-    print(f"report: {options.out}")
+    with computed_from(headline_at(source, {}), source.diagnostics):
+        print(f"report: {options.out}")

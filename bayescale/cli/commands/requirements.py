@@ -42,6 +42,7 @@ def add(verbs: Verbs) -> None:
 def run(options: Arguments) -> None:
     """Print the size, tokens and cost that targets need."""
     from bayescale.allocation.requirements import requirements
+    from bayescale.posterior.summary import without_intervals
 
     cluster = cluster_of(options)
     found = requirements(
@@ -57,11 +58,14 @@ def run(options: Arguments) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "passed" says it
             table = found.table(options.prob)
+        if found.source.is_point:
+            table = without_intervals(table)
         print_json(
             {
                 "passed": passed(found.source.diagnostics),
                 "headline": found.headline,
                 "caveats": list(found.caveats),
+                "sentences": list(found.sentences),
                 "requirements": table_records(table),
             }
         )

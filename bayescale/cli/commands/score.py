@@ -2,18 +2,26 @@
 
 import argparse
 
-from bayescale.cli.options import add_fit, add_runs, runs_for_models, saved_fit
-from bayescale.cli.render import print_json, table_records
+from bayescale.cli.options import (
+    add_fit,
+    add_runs,
+    fit_or_constants,
+    runs_for_posterior,
+)
+from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
-from bayescale.units import format_number
 
 type Arguments = argparse.Namespace
 
 
 def add(verbs: Verbs) -> None:
     """Add the command."""
-    score = verbs.add("score", run, "Score the predictions of a saved fit on held-out runs.")
-    add_fit(score, levels=False)
+    score = verbs.add(
+        "score",
+        run,
+        "Score the predictions of a saved fit, or of published constants, on held-out runs.",
+    )
+    add_fit(score, constants=True, levels=False)
     add_runs(score)
     score.add_argument(
         "--new-level",
@@ -28,23 +36,22 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Arguments) -> None:
     """Print the density, errors and coverage of predictions."""
+    from bayescale.posterior.point import as_posterior
     from bayescale.validation.score import score
 
-    fit = saved_fit(options)
-    runs = runs_for_models(options, fit.model)
-    found = score(fit, runs, new_levels=options.new_levels)
-    summary = found.summary()
+    source = as_posterior(fit_or_constants(options))
+    runs = runs_for_posterior(options, source)
+    found = score(source, runs, new_levels=options.new_levels)
     if options.json:
         print_json(
             {
-                "passed": fit.diagnostics.ok,
-                "headline": fit.headline,
-                "summary": summary,
+                "passed": passed(source.diagnostics),
+                "headline": found.headline,
+                "caveats": list(found.caveats),
+                "sentences": list(found.sentences),
+                "summary": found.summary(),
                 "runs": table_records(found.pointwise),
             }
         )
         return
-    print(fit.headline)
-    print(f"On {len(runs)} runs of {runs.name} (densities, errors and widths of the log response):")
-    for name, value in summary.items():
-        print(f"  {name:<18} {format_number(value, 4)}")
+    print_answer(found)

@@ -1,0 +1,92 @@
+"""Forecasts of curves of one variable."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from bayescale.errors import unknown_name
+from bayescale.forecasting.result import Forecast
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    count_axis,
+    legend_above,
+    loss_axis,
+    new_axes,
+    tidy,
+)
+from bayescale.posterior.summary import tail_quantiles
+from bayescale.units import format_share
+
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
+
+
+def forecast(
+    found: Forecast,
+    curves: Sequence[str] | None = None,
+    prob: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the forecast of each curve: medians with 50 % and wider intervals, and where data end.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.forecast` returned.
+    curves
+        Names of the curves to draw; the first five unless given.
+    prob
+        Probability inside the thin bars; that of the forecast unless given.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such curve.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> import numpy as np, pandas as pd
+    >>> examples = np.geomspace(1e3, 1e6, 16)
+    >>> curve = pd.DataFrame({"examples": examples, "loss": 0.2 + 3 * examples**-0.3})
+    >>> found = bs.forecast(curve, to=["2M", "5M"], laws=["power-law-floor"])
+    >>> bs.plots.forecast(found).get_xlabel()
+    'examples'
+    """
+    for name in curves or ():
+        if name not in found.draws:
+            raise unknown_name("curve", name, tuple(found.draws))
+    names = list(curves or found.draws)[: None if curves else len(_COLOURS)]
+    prob = found.prob if prob is None else prob
+    ax = new_axes(ax)
+    for i, name in enumerate(names):
+        colour, draws = _COLOURS[i % len(_COLOURS)], found.draws[name]
+        # Curves at the same amounts stand beside one another.
+        at = draws.columns.to_numpy(dtype=float) * 1.04 ** (i - (len(names) - 1) / 2)
+        for share, width in ((prob, 1.4), (0.5, 5.0)):
+            low, _, high = draws.quantile(tail_quantiles(share)).to_numpy()
+            label = f"{format_share(share)} interval" if i == 0 else ""
+            ax.vlines(at, low, high, color=colour, linewidth=width, alpha=0.8, label=label)
+        ax.plot(at, draws.median(), "o-", color=colour, linewidth=0.8, label=name or "median")
+        label = "last point of the data" if i == 0 else ""
+        ax.axvline(found.last[name], color=colour, linewidth=1, linestyle=":", label=label)
+    ax.set_xscale("log")
+    count_axis(ax.xaxis)
+    if all((found.draws[name] > 0.0).to_numpy().all() for name in names):
+        ax.set_yscale("log")
+        loss_axis(ax.yaxis)
+    ax.set_xlabel(found.x)
+    ax.set_ylabel(found.y)
+    if len(names) < len(found.draws):
+        ax.set_title(f"{len(names)} of {len(found.draws)} curves", fontsize=9, loc="right")
+    legend_above(ax, 3)
+    tidy(ax)
+    return ax

@@ -1,0 +1,222 @@
+"""Intervals in rows: what targets require, and forecasts of single runs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike
+
+from bayescale.allocation.required_input import ByTarget, RequiredInput
+from bayescale.allocation.requirements import Requirements
+from bayescale.plots.budgets import is_training
+from bayescale.plots.style import (
+    BLUE,
+    ORANGE,
+    compute_axis,
+    count_axis,
+    legend_above,
+    new_axes,
+    tidy,
+)
+from bayescale.posterior.summary import tail_quantiles
+from bayescale.records.history import ForecastScores
+from bayescale.records.preregistration import Preregistration
+from bayescale.units import format_share
+
+_LABELS = {
+    "compute": "training compute C (FLOP)",
+    "n_params": "parameters N",
+    "n_tokens": "tokens D",
+    "tokens_per_param": "tokens per parameter D/N",
+    "loss": "loss",
+}
+
+
+def requirements(
+    found: ByTarget, quantity: str | None = None, prob: float = 0.9, ax: Axes | None = None
+) -> Axes:
+    """Draw what each target requires: median, 50 % and wider intervals, a row for each.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.requirements` returned.
+    quantity
+        The quantity to draw: ``"compute"`` (the default, in the unit of the cost), ``"n_params"``,
+        ``"n_tokens"``, ``"tokens_per_param"`` or ``"loss"``; of a law that splits no budget, its
+        input.
+    prob
+        Probability inside the thin bars.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+        The share of draws in which a target is out of reach, if any, is beside its name.
+
+    Raises
+    ------
+    ValueError
+        If the result has no such quantity.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> found = bs.requirements(fit, loss=[2.2, 2.1, 2.0])
+    >>> bs.plots.requirements(found).get_xlabel()
+    'training compute C (FLOP)'
+    """
+    known = list(map(str, found.draws))
+    name = quantity or ("compute" if "compute" in known else known[0])
+    if name not in known:
+        raise ValueError(f"quantity: found {name!r}, expected one of {', '.join(known)}.")
+    draws = found.draws[name].transpose(..., "target").to_numpy()
+    draws = draws.reshape(-1, draws.shape[-1])
+    labels = [
+        f"{target}\n(out of reach: {format_share(round(float(lost), 3))})" if lost else str(target)
+        for target, lost in found.unreachable.items()
+    ]
+    rows = [values[np.isfinite(values)] for values in draws.T]
+    ax = new_axes(ax, (6.4, 1.6 + 0.42 * len(rows)))
+    _rows(ax, labels, rows, prob, is_point=found.source.is_point)
+    ax.set_xscale("log")
+    (compute_axis if name == "compute" else count_axis)(ax.xaxis)
+    _few_ticks(ax)
+    ax.set_xlabel(_named(found, name))
+    return ax
+
+
+def _named(found: ByTarget, name: str) -> str:
+    if name == "compute" and isinstance(found, Requirements) and not is_training(found.cost):
+        return f"{found.cost.name} ({found.cost.unit})"
+    if isinstance(found, RequiredInput):
+        return f"{name} for a {found.source.response}"
+    return _LABELS.get(name, name)
+
+
+def _few_ticks(ax: Axes) -> None:
+    """Tick inside the decades of an axis that spans few of them."""
+    low, high = ax.get_xlim()
+    if low > 0 and high < 30 * low:
+        ax.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def forecast_scores(found: ForecastScores, ax: Axes | None = None) -> Axes:
+    """Draw forecasts of runs, and what came true: 90 % interval, median and outcome of each.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.score_forecasts` returned.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> import pandas as pd
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> made = bs.preregister(fit, {"big": {"n_params": "10B", "n_tokens": "200B"}})
+    >>> run = pd.DataFrame({"run": ["big"], "n_params": 1e10, "n_tokens": 2e11, "loss": 2.1})
+    >>> found = bs.score_forecasts(made, bs.load_runs(run))
+    >>> bs.plots.forecast_scores(found).get_xlabel()
+    'loss'
+    """
+    table = found.table()
+    inside = table["inside_90"].astype(bool).to_numpy()
+    ax = _forecasts(found, list(table.index.get_level_values("run")), table, ax)
+    rows = np.arange(len(table))
+    for these, colour, label in ((inside, BLUE, "inside"), (~inside, ORANGE, "outside")):
+        if these.any():
+            named = f"observed, {label}: {int(these.sum())}"
+            ax.plot(
+                table["observed"].to_numpy()[these], rows[these], "D", color=colour, label=named
+            )
+    legend_above(ax, 3)
+    return ax
+
+
+def preregistration(found: Preregistration, ax: Axes | None = None) -> Axes:
+    """Draw the forecasts of planned runs: 90 % interval and median of each.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.preregister` returned.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> runs = {"big": {"n_params": "10B", "n_tokens": "200B"}}
+    >>> bs.plots.preregistration(bs.preregister(fit, runs)).get_xlabel()
+    'loss'
+    """
+    ax = _forecasts(found, list(found.runs), found.table(), ax)
+    legend_above(ax)
+    return ax
+
+
+def _forecasts(
+    found: ForecastScores | Preregistration,
+    names: Sequence[str],
+    table: pd.DataFrame,
+    ax: Axes | None,
+) -> Axes:
+    ax = new_axes(ax, (6.4, 1.6 + 0.36 * len(names)))
+    rows = np.arange(len(names))
+    lower, middle, upper = (table[name].to_numpy() for name in ("lower", "median", "upper"))
+    ax.hlines(
+        rows,
+        lower,
+        upper,
+        color=BLUE,
+        alpha=0.35,
+        linewidth=7,
+        label=f"{format_share(0.9)} interval",
+    )
+    ax.plot(middle, rows, "|", color=BLUE, markersize=12, label="median")
+    _name_rows(ax, names)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.set_xlabel(found.response)
+    tidy(ax)
+    return ax
+
+
+def _rows(
+    ax: Axes, labels: Sequence[str], rows: Sequence[ArrayLike], prob: float, *, is_point: bool
+) -> None:
+    """Draw medians and intervals of draws, the first row at the top."""
+    for y, values in enumerate(map(np.asarray, rows)):
+        if not len(values):
+            continue
+        first = y == 0
+        for share, width in () if is_point else ((prob, 1.4), (0.5, 5.0)):
+            low, _, high = np.quantile(values, tail_quantiles(share))
+            label = f"{format_share(share)} interval" if first else ""
+            ax.hlines(y, low, high, color=BLUE, linewidth=width, label=label)
+        label = ("estimate" if is_point else "median") if first else ""
+        ax.plot(np.median(values), y, "o", color="black", markersize=5, label=label)
+    _name_rows(ax, labels)
+    legend_above(ax, 3)
+    tidy(ax)
+
+
+def _name_rows(ax: Axes, labels: Sequence[str]) -> None:
+    ax.set_yticks(range(len(labels)), list(map(str, labels)), fontsize=8)
+    ax.set_ylim(len(labels) - 0.4, -0.6)

@@ -1,0 +1,67 @@
+"""The runs to launch next, among those that were made."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bayescale.experiment_design.result import NextRuns
+from bayescale.plots.residuals import label_axis
+from bayescale.plots.style import GREY, ORANGE, legend_above, new_axes, tidy
+from bayescale.units import format_compute
+
+
+def next_runs(found: NextRuns, ax: Axes | None = None) -> Axes:
+    """Draw the proposed runs over size and tokens, numbered by their value, with the fitted runs.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.next_runs` returned.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
+    >>> found = bs.next_runs(fit, target="5.76e23", budget="1e21", n_runs=2)
+    >>> bs.plots.next_runs(found).get_xlabel()
+    'parameters N'
+    """
+    ax = new_axes(ax)
+    columns = found.source.columns
+    across, up = list(columns)[:2]
+    fitted = found.source.inputs
+    ax.plot(fitted[across], fitted[up], ".", color=GREY, alpha=0.6, label="fitted runs")
+    for which, name in (("x", across), ("y", up)):
+        label_axis(ax, which, columns[name])  # type: ignore[arg-type]
+    proposed = found.runs[[columns[across], columns[up]]].to_numpy(dtype=float)
+    places, numbers = _same_places(proposed)
+    if len(places):
+        spent = f"runs to launch, {format_compute(found.compute)} in all"
+        ax.plot(*places.T, "D", color=ORANGE, markersize=7, label=spent)
+    for place, number in zip(places, numbers, strict=True):
+        ax.annotate(
+            number,
+            place,
+            textcoords="offset points",
+            xytext=(7, 5),
+            fontsize=9,
+            color=ORANGE,
+        )
+    legend_above(ax)
+    tidy(ax)
+    return ax
+
+
+def _same_places(proposed: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return each place once, and the numbers of the runs there: repeats share a place."""
+    places = np.array(list(dict.fromkeys(map(tuple, proposed)))).reshape(-1, 2)
+    numbers = [
+        ", ".join(str(i + 1) for i, run in enumerate(proposed) if (run == place).all())
+        for place in places
+    ]
+    return places, numbers
