@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from json_outputs import check_json
 
 import bayescale as bs
 from bayescale.backend.observed import Scale
@@ -203,6 +204,8 @@ def run(capsys):
         except SystemExit as stop:
             code = stop.code
         captured = capsys.readouterr()
+        if code == 0 and "--json" in arguments:
+            check_json(arguments[0], captured.out)
         return code, captured.out, captured.err
 
     return call

@@ -30,6 +30,7 @@ from bayescale.cli.commands import (
     reconcile,
     report,
     requirements,
+    schema,
     score,
     score_forecast,
     speedup,
@@ -66,6 +67,7 @@ COMMANDS = (
     forecast_by_floor,
     learn_prior,
     export,
+    schema,
     doctor,
     completion,
 )

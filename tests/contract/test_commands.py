@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from contract.fits import few_draws, fit_of_card, models
+from json_outputs import check_json
 
 import bayescale as bs
 from bayescale.cli.main import main
@@ -159,10 +160,11 @@ def test_a_command_prints_json_or_is_refused(name, command, saved, tmp_path, cap
             assert code == 2 and "two checkpoints of the run" in err, "they were fitted"
             continue
         assert code == 0, err
-        found = json.loads(out, parse_constant=pytest.fail)
-        assert found
+        check_json(command, out)
         if command == "report":
-            json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+            check_json("report.json", (tmp_path / "report.json").read_text())
+        if command == "preregister":
+            check_json("forecasts.json", (tmp_path / "big.json").read_text())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
