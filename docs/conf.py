@@ -9,11 +9,13 @@ HERE = Path(__file__).parent
 # The site is that of the checkout, whatever else may be installed.
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
 
+from gallery import write_gallery  # noqa: E402
 from site_pages import write_pages  # noqa: E402
 
 from bayescale import __version__  # noqa: E402
 
 write_pages(HERE / "_generated")
+write_gallery(HERE / "_generated" / "figures")
 
 project = "bayescale"
 copyright = "the bayescale authors"
@@ -23,7 +25,12 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
+    "sphinx_copybutton",
 ]
+# No intersphinx: the site is built without asking other hosts for their inventories.
+# Prompts and output of sessions are not copied.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 # Money is not mathematics.
 myst_dmath_allow_digits = False

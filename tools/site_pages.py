@@ -9,6 +9,7 @@ from typing import Any
 
 import bayescale as bs
 from bayescale.cli.parser import make_parser
+from bayescale.cli.schemas import SCHEMAS, schema_of
 from bayescale.data.catalog import model_cards
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +21,7 @@ def write_pages(folder: Path) -> None:
         notebook_page(path, folder / "notebooks")
     _write(folder / "cards.md", cards_page())
     _write(folder / "command-line.md", command_page())
+    _write(folder / "schemas.md", schemas_page())
 
 
 def notebook_page(path: Path, folder: Path) -> None:
@@ -93,6 +95,22 @@ def command_page() -> str:
     for name, verb in verbs.choices.items():
         verb.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=90)
         lines += [f"## {name}", "", _fenced("text", verb.format_help()), ""]
+    return "\n".join(lines)
+
+
+def schemas_page() -> str:
+    """Return the page of the JSON schemas of outputs and files."""
+    lines = [
+        "# JSON schemas",
+        "",
+        "What each command prints with `--json`, and two files that it writes, as JSON schemas; "
+        "`bayescale schema NAME` prints one. Tables are lists of rows, and a number that is not "
+        "finite is null. The number at the end of `$id` increases if readers of older outputs "
+        "would misread newer ones.",
+        "",
+    ]
+    for name in SCHEMAS:
+        lines += [f"## {name}", "", _fenced("json", json.dumps(schema_of(name), indent=1)), ""]
     return "\n".join(lines)
 
 

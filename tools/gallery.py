@@ -1,0 +1,169 @@
+"""Draw every figure of `bayescale.plots` by the code of its documentation, for its page."""
+
+import hashlib
+import io
+import re
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from doctest import DocTestParser
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+import bayescale as bs
+
+ROOT = Path(__file__).parents[1]
+STORE = ROOT / "build" / "gallery"
+"""Figures by the digest of their code and of the package, to be drawn again where it changed."""
+
+OF_REFITS: Mapping[str, str] = {
+    "scores": """
+        import bayescale as bs
+
+        options = {"draws": 200, "seed": 1, "progress": False}
+        fits = {
+            card: bs.fit("chinchilla", card, **options) for card in ("chinchilla", "kaplan-nd")
+        }
+        bs.plots.scores(bs.compare(fits, **options))
+    """,
+    "forest": """
+        from dataclasses import replace
+        import bayescale as bs
+
+        pooled = bs.load_model("chinchilla-pooled")
+        floors = tuple(part for part in pooled.pooling if part.of == "E")
+        model = replace(pooled, id="floors", pooling=floors)
+        fit = bs.fit("overtraining", model, seed=1, progress=False)
+        bs.plots.forest(fit, compute="1e22")
+    """,
+    "multiverse": """
+        import bayescale as bs
+        from bayescale.sensitivity.choices import CHOICES
+
+        found = bs.multiverse(
+            "chinchilla",
+            "chinchilla",
+            compute="5.76e23",
+            choices={"outliers": CHOICES["outliers"], "counting": CHOICES["counting"]},
+            progress=False,
+        )
+        bs.plots.multiverse(found)
+    """,
+    "forecast_by_floor": """
+        import bayescale as bs
+
+        found = bs.forecast_by_floor(
+            "chinchilla",
+            "chinchilla",
+            floors=[1.75, 1.8, 1.85],
+            compute="5.76e23",
+            progress=False,
+        )
+        bs.plots.forecast_by_floor(found)
+    """,
+    "reconcile_exponents": """
+        import bayescale as bs
+        import numpy as np, pandas as pd
+
+        size, tokens = np.meshgrid(np.geomspace(3e6, 3e9, 18), np.geomspace(1e8, 1e12, 60))
+        size, tokens = size.ravel(), tokens.ravel()
+        truth = bs.published("besiroglu2024").parameters
+        loss = bs.law("chinchilla").evaluate(n_params=size, n_tokens=tokens, **truth)
+        table = pd.DataFrame({"run": size.astype(str), "N": size, "D": tokens, "loss": loss})
+        bs.plots.reconcile_exponents(bs.reconcile_exponents(bs.load_runs(table)))
+    """,
+}
+"""Code of figures of many refits, which is shown on their pages and not in their docstrings."""
+
+
+def write_gallery(folder: Path) -> None:
+    """Write the figure of each function, what its page includes, and the page of all of them."""
+    mpl.use("Agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        "# Gallery",
+        "",
+        "Each figure is drawn by the code on its page when this site is built.",
+        "",
+        ":::::{div} gallery",
+    ]
+    once = _Once(bs.fit)
+    for name in bs.plots.__all__:
+        code = code_of(name)
+        (folder / f"{name}.svg").write_bytes(_stored(name, code, once))
+        shown = "" if name not in OF_REFITS else _block(code)
+        picture = (
+            f".. image:: /_generated/figures/{name}.svg\n   :alt: The figure that the code draws"
+        )
+        _write(folder / f"{name}.rst.inc", f"{shown}{picture}\n")
+        said = (getattr(bs.plots, name).__doc__ or "").strip().splitlines()[0]
+        lines += [f"[![{said}](figures/{name}.svg)](api/bayescale.plots.{name}.rst)", ""]
+    _write(folder.parent / "gallery.md", "\n".join([*lines, ":::::", ""]))
+
+
+def code_of(name: str) -> str:
+    """Return the code that draws a figure: the example of its docstring, or of `OF_REFITS`."""
+    if name in OF_REFITS:
+        return re.sub(r"^ {8}", "", OF_REFITS[name], flags=re.MULTILINE).strip() + "\n"
+    document = getattr(bs.plots, name).__doc__ or ""
+    return "".join(example.source for example in DocTestParser().get_examples(document))
+
+
+def _block(code: str) -> str:
+    indented = "".join(f"   {line}".rstrip() + "\n" for line in code.splitlines())
+    return f".. code-block:: python\n\n{indented}\n"
+
+
+class _Once:
+    """`bayescale.fit` that fits the same runs by the same card once."""
+
+    def __init__(self, fit: Callable[..., bs.Fit]) -> None:
+        self.fit, self.known = fit, {}
+
+    def __call__(self, runs: Any, model: Any = None, **options: Any) -> bs.Fit:
+        told = runs if isinstance(runs, str) else runs.fingerprint
+        key = repr((told, model, options))
+        if key not in self.known:
+            self.known[key] = self.fit(runs, *([] if model is None else [model]), **options)
+        return self.known[key]
+
+
+def _stored(name: str, code: str, once: _Once) -> bytes:
+    """Return the figure as SVG, from the store if the code and the package are as they were."""
+    digest = hashlib.sha256(code.encode())
+    for path in sorted((ROOT / "bayescale").rglob("*.py")):
+        digest.update(path.read_bytes())
+    kept = STORE / f"{name}-{digest.hexdigest()[:16]}.svg"
+    if not kept.is_file():
+        for old in STORE.glob(f"{name}-*.svg"):
+            old.unlink()
+        STORE.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(_drawn(code, once))
+    return kept.read_bytes()
+
+
+def _drawn(code: str, once: _Once) -> bytes:
+    import matplotlib.pyplot as plt
+
+    original, content = bs.fit, io.BytesIO()
+    bs.fit = once
+    try:
+        with redirect_stdout(io.StringIO()):
+            exec(compile(code, "example", "exec"), {})
+        with mpl.rc_context({"svg.hashsalt": "bayescale"}):
+            plt.gcf().savefig(content, format="svg", metadata={"Date": None})
+    finally:
+        bs.fit = original
+        plt.close("all")
+    return content.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_gallery(Path(sys.argv[1]) / "figures")
