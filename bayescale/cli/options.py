@@ -150,8 +150,12 @@ def runs_for_posterior(options: Arguments, source: "Posterior") -> "Runs":
 
     if isinstance(source, Fit):
         return runs_for_models(options, source.model)
-    asked = {"needs": tuple(source.columns.values()), "response": source.response}
-    return selected(load_runs(options.runs, **asked, **reading_of(options)), options)
+    asked: dict[str, Any] = {
+        "needs": tuple(source.columns.values()),
+        "response": source.response,
+        **reading_of(options),
+    }
+    return selected(load_runs(options.runs, **asked), options)
 
 
 def selected(runs: "Runs", options: Arguments) -> "Runs":
