@@ -15,13 +15,18 @@ from bayescale.plots.forecasts import forecast
 from bayescale.plots.forest import forest
 from bayescale.plots.frontier import frontier
 from bayescale.plots.held_out import fitted_runs, held_out
-from bayescale.plots.intervals import forecast_scores, preregistration, requirements
+from bayescale.plots.intervals import (
+    forecast_scores,
+    preregistration,
+    requirements,
+    two_step,
+)
 from bayescale.plots.isoflop import isoflop
 from bayescale.plots.multiverse import multiverse
 from bayescale.plots.optimum import optimal_size
 from bayescale.plots.pairs import pairs
 from bayescale.plots.parameters import parameters
-from bayescale.plots.proposed_runs import next_runs
+from bayescale.plots.proposed_runs import first_sweep, next_runs
 from bayescale.plots.ranks import ranks
 from bayescale.plots.reconcile import reconcile_exponents
 from bayescale.plots.regret import regret
@@ -39,6 +44,7 @@ __all__ = [
     "decision_prior",
     "elasticities",
     "expanding_window",
+    "first_sweep",
     "fitted_runs",
     "forecast",
     "forecast_by_floor",
@@ -61,4 +67,5 @@ __all__ = [
     "scores",
     "speedup",
     "tokens_per_param",
+    "two_step",
 ]

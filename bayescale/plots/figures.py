@@ -15,7 +15,9 @@ from bayescale.baselines.isoflop import Frontier
 from bayescale.decision.cross_regret import CrossRegret
 from bayescale.decision.result import Decision
 from bayescale.experiment_design.result import NextRuns
+from bayescale.experiment_design.sweep_result import FirstSweep
 from bayescale.forecasting.result import Forecast
+from bayescale.forecasting.two_step import TwoStep
 from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
 from bayescale.records.history import ForecastScores
@@ -67,6 +69,8 @@ FIGURES: Mapping[type, Callable[..., Axes]] = MappingProxyType(
         RequiredInput: plots.requirements,
         Speedup: plots.speedup,
         NextRuns: plots.next_runs,
+        FirstSweep: plots.first_sweep,
+        TwoStep: plots.two_step,
         Forecast: plots.forecast,
         Preregistration: plots.preregistration,
         ForecastScores: plots.forecast_scores,

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from bayescale.allocation.required_input import ByTarget, RequiredInput
 from bayescale.allocation.requirements import Requirements
+from bayescale.forecasting.two_step import TwoStep
 from bayescale.plots.budgets import is_training
 from bayescale.plots.style import (
     BLUE,
@@ -87,6 +88,42 @@ def requirements(
     (compute_axis if name == "compute" else count_axis)(ax.xaxis)
     _few_ticks(ax)
     ax.set_xlabel(_named(found, name))
+    return ax
+
+
+def two_step(found: TwoStep, prob: float = 0.9, ax: Axes | None = None) -> Axes:
+    """Draw the response of one run of each plan: median, 50 % and wider intervals, a row for each.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.two_step` returned.
+    prob
+        Probability inside the thin bars.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> loss, error = (bs.published(f"gadre2024-refinedweb{end}") for end in ("", "-error"))
+    >>> found = bs.two_step(loss, error, n_params=["1B", "7B"], n_tokens=["20B", "140B"])
+    >>> bs.plots.two_step(found).get_xlabel()
+    'error'
+    """
+    shown = f"{found.response}_run"
+    draws = found.draws[shown if shown in found.draws else found.response]
+    rows = list(draws.transpose("plan", "chain", "draw").to_numpy().reshape(len(draws["plan"]), -1))
+    inputs = found.text_table()[list(found.first.columns.values())]
+    labels = ["\n".join(map(str, plan)) for plan in inputs.to_numpy()]
+    ax = new_axes(ax, (6.4, 1.6 + 0.5 * len(rows)))
+    both = found.first.is_point and found.second.is_point
+    _rows(ax, labels, rows, prob, is_point=both)
+    ax.set_xlabel(found.response)
     return ax
 
 

@@ -4,9 +4,21 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayescale.experiment_design.result import NextRuns
+from bayescale.experiment_design.sweep_result import FirstSweep
 from bayescale.plots.residuals import label_axis
-from bayescale.plots.style import GREY, ORANGE, legend_above, new_axes, tidy
+from bayescale.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    legend_above,
+    new_axes,
+    tidy,
+)
 from bayescale.units import format_compute
+
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
 
 
 def next_runs(found: NextRuns, ax: Axes | None = None) -> Axes:
@@ -52,6 +64,45 @@ def next_runs(found: NextRuns, ax: Axes | None = None) -> Axes:
             fontsize=9,
             color=ORANGE,
         )
+    legend_above(ax)
+    tidy(ax)
+    return ax
+
+
+def first_sweep(found: FirstSweep, ax: Axes | None = None) -> Axes:
+    """Draw the runs of a first sweep over size and tokens, those of one budget in one colour.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.first_sweep` returned.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> sweep = bs.first_sweep("chinchilla", budget="1e20", target="1e22", simulations=100)
+    >>> bs.plots.first_sweep(sweep).get_xlabel()
+    'parameters N'
+    """
+    ax = new_axes(ax)
+    for place, (_, runs) in enumerate(found.runs.groupby("budget")):
+        each = format_compute(float(runs["compute"].mean()))
+        ax.plot(
+            runs["n_params"],
+            runs["n_tokens"],
+            "o-",
+            color=_COLOURS[place % len(_COLOURS)],
+            linewidth=0.8,
+            label=f"{len(runs)} runs of {each}",
+        )
+    label_axis(ax, "x", "n_params")
+    label_axis(ax, "y", "n_tokens")
     legend_above(ax)
     tidy(ax)
     return ax

@@ -135,6 +135,12 @@ RESULTS: Mapping[type, Callable[[], object]] = {
         {"a": fit(), "b": fit()}, baseline="a", compute=["1e20", BUDGET]
     ),
     bs.NextRuns: lambda: bs.next_runs(fit(), target=BUDGET, budget="1e20", n_runs=2),
+    bs.FirstSweep: lambda: bs.first_sweep(
+        "chinchilla", budget="1e20", target="1e22", simulations=60
+    ),
+    bs.TwoStep: lambda: bs.two_step(
+        fit(), bs.published("gadre2024-refinedweb-error"), n_params="10B", n_tokens="200B"
+    ),
     bs.Forecast: _forecast,
     bs.Preregistration: lambda: bs.preregister(fit(), {"big": AT}),
     bs.ForecastScores: _forecast_scores,
