@@ -87,7 +87,7 @@ def write_gallery(folder: Path) -> None:
         "",
         "Each figure is drawn by the code on its page when this site is built.",
         "",
-        ":::::{div} gallery",
+        ":::::{container} gallery",
     ]
     once = _Once(bs.fit)
     for name in bs.plots.__all__:
