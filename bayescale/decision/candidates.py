@@ -125,6 +125,16 @@ class Candidates:
 
     def table(self, prob: float) -> pd.DataFrame:
         """Return the table described in `bayescale.decision.result.Decision.table`."""
+        if prob not in self._tables:
+            self._tables[prob] = self._table(prob)
+        return self._tables[prob].copy()
+
+    @cached_property
+    def _tables(self) -> dict[float, pd.DataFrame]:
+        """Tables that were made, by probability: sentences, caveats and figures all use them."""
+        return {}
+
+    def _table(self, prob: float) -> pd.DataFrame:
         ends = tail_quantiles(prob)
         size, tokens = np.array(list(self.plans.values())).T
         cost = self.regrets.cost

@@ -270,16 +270,31 @@ def _whole_numbers(amounts: NDArray[np.float64]) -> list[int]:
 
 def _thinned(fit: Fit, count: int, start: int) -> Fit:
     """Return a fit with `count` evenly spaced draws in one chain, numbered from `start`."""
-    chains, draws = (fit.posterior.sizes[dim] for dim in ("chain", "draw"))
-    taken = np.round(np.linspace(0, chains * draws - 1, count)).astype(int)
+    taken = np.round(np.linspace(0, fit.n_draws - 1, count)).astype(int)
+    return with_draws(fit, taken, start)
+
+
+def with_draws(fit: Fit, taken: NDArray[np.intp], start: int = 0) -> Fit:
+    """Return a fit with some draws in one chain, numbered from `start`.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    taken
+        The draws to keep, counted over all chains, one chain after the other.
+    start
+        Number of the first.
+    """
+    draws = fit.posterior.sizes["draw"]
     where: dict[str, Any] = {
         "chain": xr.DataArray(taken // draws, dims="taken"),
         "draw": xr.DataArray(taken % draws, dims="taken"),
     }
 
-    def thin(dataset: xr.Dataset) -> xr.Dataset:
+    def some(dataset: xr.Dataset) -> xr.Dataset:
         found = dataset.isel(where).drop_vars(["chain", "draw"], errors="ignore")
-        named = found.rename(taken="draw").assign_coords(draw=start + np.arange(count))
+        named = found.rename(taken="draw").assign_coords(draw=start + np.arange(len(taken)))
         return named.expand_dims(chain=[0]).transpose("chain", "draw", ...).copy(deep=True)
 
-    return replace(fit, _posterior=thin(fit.posterior), _sample_stats=thin(fit.sample_stats))
+    return replace(fit, _posterior=some(fit.posterior), _sample_stats=some(fit.sample_stats))

@@ -168,10 +168,20 @@ CALLS = {
     "first-sweep": "bayescale.experiment_design.first_sweep.first_sweep",
     "calibrate": "bayescale.validation.leave_scale_out.leave_scale_out",
     "calibrate --simulations": "bayescale.validation.sbc.sbc",
+    "explore": "bayescale.explore.serve.serve",
 }
-"""Commands that sample for long: what they ask the library for is what must differ."""
+"""Commands that sample for long, or serve a page: what they ask the library for is what must differ."""
 
 ASKED = {
+    "explore": {
+        **LEVELS,
+        "--compute": ("--compute", "1e23"),
+        "--plan": ("--plan", "1B,20B"),
+        "--prob": ("--prob", "0.5"),
+        "--at": ("--at", "n_unique_tokens=1B"),
+        "--port": ("--port", "8765"),
+        "--browser": ("--browser",),
+    },
     "plan": {
         "--model": ("--model", "coupled"),
         **READING,
@@ -330,6 +340,7 @@ ASKED = {
     },
 }
 ASKED_BASE = {
+    "explore": ("FIT",),
     "calibrate": ("RUNS", "chinchilla", "--cut", "1e20"),
     "plan": ("RUNS", "--model", "chinchilla", "--compute", "1e22"),
     "fit": ("RUNS", "--model", "chinchilla"),
