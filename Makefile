@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts forecast-records speedup two-step next-runs first-sweep hyperparameters laboratory notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts forecast-records speedup two-step repetition next-runs first-sweep hyperparameters laboratory notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -84,6 +84,10 @@ speedup: ## simulate pairs of recipes and count how often intervals hold, for do
 two-step: ## predict tasks of simulated ladders in two steps, for docs/two-step.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.two_step
+
+repetition: ## predict larger runs on repeated data in TABLES, for docs/repetition.md
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.repetition $(TABLES)
 
 next-runs: ## launch the runs that next_runs chooses, and others, for docs/next-runs.md
 	@tools/venv.sh dev

@@ -179,11 +179,15 @@ def curve_scores(tables: Tables) -> tuple[list[str], dict[str, dict[str, pd.Seri
     return names, scores
 
 
+ELSEWHERE = {"over-fitting": "repetition.md"}
+"""Laws with a page of their own."""
+
+
 def page(
     rows: list[dict[str, str]], names: list[str], scores: dict[str, dict[str, pd.Series]]
 ) -> str:
     fitted = {row["law"].strip("`") for row in rows} | set(CURVE_CARDS)
-    without = [name for name in LAWS if name not in fitted]
+    without = [name for name in LAWS if name not in fitted and name not in ELSEWHERE]
     parts = [
         "# Every law on real runs",
         "",
@@ -200,7 +204,8 @@ def page(
         "",
         "No public table at hand serves "
         + ", ".join(f"`{name}`" for name in without)
-        + ": they are recovered from simulated runs in the tests.",
+        + ": they are recovered from simulated runs in the tests. "
+        + " ".join(f"`{name}` is scored in [{page}]({page})." for name, page in ELSEWHERE.items()),
         "",
         "## Curves of one variable",
         "",

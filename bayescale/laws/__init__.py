@@ -11,7 +11,7 @@ from bayescale.errors import CardError, unknown_name
 from bayescale.laws.base import Law, Parameter, Value, Values
 from bayescale.laws.broken import BrokenPowerLaw
 from bayescale.laws.chinchilla import Chinchilla, Coupled
-from bayescale.laws.data_constrained import DataConstrained
+from bayescale.laws.data_constrained import DataConstrained, OverFitting
 from bayescale.laws.encoder_decoder import EncoderDecoder
 from bayescale.laws.from_loss import (
     AccuracyFromLoss,
@@ -61,6 +61,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             KaplanNS(),
             OverTraining(),
             DataConstrained(),
+            OverFitting(),
             MixtureOfExperts(),
             LearningRateBatch(),
             PowerLaw(),

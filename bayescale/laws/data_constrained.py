@@ -1,4 +1,4 @@
-"""Law for repeated data: repeated tokens and excess parameters have diminishing value."""
+"""Laws for repeated data: with diminishing value of repeated tokens, and with over-fitting."""
 
 from collections.abc import Mapping
 from typing import ClassVar, override
@@ -68,6 +68,118 @@ class DataConstrained(Law):
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         c = coordinates
         return {**_FRESH.from_reference(c, reference), "R_D": c["R_D"], "R_N": c["R_N"]}
+
+
+class OverFitting(Law):
+    """L = E + (L_0 - E) h / (1 + h), h = a N^-alpha + b D^-beta + c N^gamma U^-delta.
+
+    The law of Bryant and Liu 2026 for D tokens, of which U are unique: its terms are those of a
+    small model, of short training, and of over-fitting, which grows with the model and falls with
+    unique tokens. It is bounded by the loss of a guess, L_0. For small h and many unique tokens it
+    is Chinchilla's law. Unique tokens beyond those trained on have no effect.
+
+    The elasticities among the coordinates are those at the reference point, were L_0 far above:
+    each is an exponent times the share of its term in the loss, and the rest of the loss is E.
+    """
+
+    name = "over-fitting"
+    title = "Chinchilla's terms and one of over-fitting, bounded by the loss of a guess"
+    latex = (
+        r"L = E + (L_0 - E)\,\frac{h}{1 + h},\;"
+        r" h = a N^{-\alpha} + b D^{-\beta} + c N^{\gamma} U^{-\delta}"
+    )
+    sources = ("Bryant and Liu 2026, arXiv:2605.09189",)
+    inputs = ("n_params", "n_tokens", "n_unique_tokens")
+    monotone = False
+    same_scale: ClassVar[Mapping[str, str]] = {"n_unique_tokens": "n_tokens"}
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "E": Chinchilla.parameters["E"],
+        "L_0": Parameter(meaning="loss of a guess", symbol="L_0", unit="nats/token"),
+        "a": Parameter(meaning="size term at N = 1", symbol="a"),
+        "b": Parameter(meaning="data term at D = 1", symbol="b"),
+        "c": Parameter(meaning="over-fitting term at N = U = 1", symbol="c"),
+        "alpha": Chinchilla.parameters["alpha"],
+        "beta": Chinchilla.parameters["beta"],
+        "gamma": Parameter(meaning="exponent of size in over-fitting", symbol=r"\gamma"),
+        "delta": Parameter(meaning="exponent of unique tokens in over-fitting", symbol=r"\delta"),
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        "loss_ref": Chinchilla.coordinates["loss_ref"],
+        "e_n": Parameter(meaning="elasticity of the size term there", symbol="e_N"),
+        "e_d": Parameter(meaning="elasticity of the data term there", symbol="e_D"),
+        "e_u": Parameter(meaning="elasticity of over-fitting in unique tokens", symbol="e_U"),
+        "alpha": parameters["alpha"],
+        "beta": parameters["beta"],
+        "delta": parameters["delta"],
+        "gamma": parameters["gamma"],
+        "headroom": Parameter(
+            meaning="distance from the guess, relative to the loss, at the reference",
+            symbol=r"L_0/L_\mathrm{ref} - 1",
+        ),
+    }
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "alpha": ("e_n",),
+        "beta": ("e_d",),
+        "delta": ("e_u",),
+    }
+    traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        p = parameters
+        h = sum(self._terms(log_inputs, p))
+        return p["E"] + (p["L_0"] - p["E"]) * h / (1.0 + h)
+
+    @staticmethod
+    def _terms(log_inputs: Values, p: Values) -> tuple[Value, Value, Value]:
+        """Return the terms of h: of size, of data, and of over-fitting."""
+        log_n, log_d = log_inputs["n_params"], log_inputs["n_tokens"]
+        log_unique = smaller(log_inputs["n_unique_tokens"], log_d)
+        return (
+            p["a"] * np.exp(-p["alpha"] * log_n),
+            p["b"] * np.exp(-p["beta"] * log_d),
+            p["c"] * np.exp(p["gamma"] * log_n - p["delta"] * log_unique),
+        )
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p = parameters
+        at = {name: np.log(reference[name]) for name in self.inputs}
+        loss = self.formula(at, p)
+        headroom = p["L_0"] / loss - 1.0
+        of_size, of_data, of_excess = (headroom * term for term in self._terms(at, p))
+        return {
+            "loss_ref": loss,
+            "e_n": p["alpha"] * of_size,
+            "e_d": p["beta"] * of_data,
+            "e_u": p["delta"] * of_excess,
+            "alpha": p["alpha"],
+            "beta": p["beta"],
+            "delta": p["delta"],
+            "gamma": p["gamma"],
+            "headroom": headroom,
+        }
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        log_n, log_d = np.log(reference["n_params"]), np.log(reference["n_tokens"])
+        log_unique = smaller(np.log(reference["n_unique_tokens"]), log_d)
+        of_size, of_data, of_excess = (
+            c[e] / c[exponent]
+            for e, exponent in (("e_n", "alpha"), ("e_d", "beta"), ("e_u", "delta"))
+        )
+        return {
+            "E": c["loss_ref"] * (1.0 - of_size - of_data - of_excess),
+            "L_0": c["loss_ref"] * (1.0 + c["headroom"]),
+            "a": of_size / c["headroom"] * np.exp(c["alpha"] * log_n),
+            "b": of_data / c["headroom"] * np.exp(c["beta"] * log_d),
+            "c": of_excess / c["headroom"] * np.exp(c["delta"] * log_unique - c["gamma"] * log_n),
+            "alpha": c["alpha"],
+            "beta": c["beta"],
+            "gamma": c["gamma"],
+            "delta": c["delta"],
+        }
 
 
 def _effective(log_total: Value, log_base: Value, scale: Value) -> Value:

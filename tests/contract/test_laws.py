@@ -24,6 +24,10 @@ TYPICAL = {
     "kaplan-ns": bs.published("kaplan2020-ns").parameters,
     "over-training": bs.published("gadre2024-refinedweb").parameters,
     "data-constrained": bs.published("muennighoff2023").parameters,
+    "over-fitting": {
+        **{"E": 1.8, "L_0": 10.8, "a": 20.0, "b": 150.0, "c": 3e3},
+        **{"alpha": 0.3, "beta": 0.33, "gamma": 0.4, "delta": 0.9},
+    },
     "mixture-of-experts": bs.published("ludziejewski2025").parameters,
     "learning-rate-batch": {
         **bs.published("besiroglu2024").parameters,
@@ -58,6 +62,7 @@ TYPICAL_INPUTS = {
     "kaplan-ns": {"n_params": 1e9, "n_steps": 1e5, "batch_tokens": 2.0**19},
     # Fewer parameters than the tokens can use, so that the reference is Chinchilla's.
     "data-constrained": {"n_params": 1e8, "n_tokens": 1e10, "n_unique_tokens": 1e10},
+    "over-fitting": {"n_params": 1e8, "n_tokens": 1e10, "n_unique_tokens": 1e10},
     "mixture-of-experts": {"n_params": 1e9, "n_tokens": 2e10, "n_experts": 1.0},
     "learning-rate-batch": {
         **{"n_params": 1e9, "n_tokens": 2e10},
@@ -326,6 +331,8 @@ def test_the_floor_is_the_limit_of_the_response(name):
     law, p = LAWS[name], TYPICAL[name]
     far = {n: 1.0 if n in law.rises_in else FAR for n in law.inputs}
     # So many experts that exponents change sign at these values are none.
+    # Over-fitting grows with size, so that unique tokens must outgrow it.
+    far |= {"n_params": 1e30} if name == "over-fitting" else {}
     far |= {"n_experts": 8.0} if "n_experts" in far else {}
     if "learning_rate" in far:
         # In these the loss has a minimum inside.
