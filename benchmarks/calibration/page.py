@@ -279,7 +279,7 @@ def optima_means(found: pd.DataFrame) -> pd.DataFrame:
     """Return the means over budgets, then cuts, then tables, by source."""
     scores = pd.DataFrame(
         {
-            **found[["source", "table", "cut", "width", "no_optimum"]],
+            **found[["source", "table", "cut", "width"]],
             **{
                 f"{p} % cover": found["rank"].sub(0.5).abs().le(p / 200).astype(float)
                 for p in (50, 90)

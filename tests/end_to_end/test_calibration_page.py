@@ -24,6 +24,7 @@ from benchmarks.calibration.cards import (
     SIMULATED_CARDS,
     STACK,
 )
+from benchmarks.calibration.optima import OPTIMA_CARDS
 from benchmarks.calibration.page import render
 from benchmarks.calibration.priors import ALL, WIDE
 from benchmarks.calibration.results import STUDIES, read_results, write_result
@@ -91,7 +92,11 @@ def rows() -> dict[str, list[dict]]:
         }
         for card, design in product(SIMULATED_CARDS, designs())
     ]
-    found = (priors, held_out, elsewhere, simulated, traded, corpora, sets)
+    optima = [
+        {**place, "model": card, "cut": cut, "ok": True, "rank": rank, "error": 0.2, "width": 0.8}
+        for place, card, cut, rank in product(where, OPTIMA_CARDS, CUTS, (0.04, 0.3))
+    ]
+    found = (priors, held_out, elsewhere, optima, simulated, traded, corpora, sets)
     return dict(zip(STUDIES, found, strict=True))
 
 
@@ -130,9 +135,10 @@ def test_the_command_renders_what_is_stored(folder):
 
 
 def test_cells_are_of_the_rows(folder, rows):
-    learnt, cover, summary, near, by_source, verdict, elsewhere, right, traded, corpora, sets = (
-        tables_of(render(read_results(folder)))
+    learnt, cover, summary, near, by_source, verdict, elsewhere, *rest = tables_of(
+        render(read_results(folder))
     )
+    optima, of_sources, right, traded, corpora, sets = rest
     assert list(learnt["source"]) == ["chinchilla", "overtraining", f"**{ALL}**"]
     assert set(learnt["k"]) == {"0.05 x 1.50"}
     held = pd.DataFrame(rows["held_out"])
@@ -154,6 +160,10 @@ def test_cells_are_of_the_rows(folder, rows):
     met = 0.87 <= means["coverage_90"].mean() <= 0.94
     assert verdict.loc[0, "met"] == ("yes" if met else "**no**")
     assert list(elsewhere["tables"]) == ["1", "2"]
+    # Of the ranks 0.04 and 0.3, one is outside the 90 % interval; 0.3 is inside the 50 % one.
+    assert set(optima["90 % cover"]) == {"0.50 ± 0.00"} and set(optima["error"]) == {"0.200"}
+    assert set(optima["50 % cover"]) == {"0.50 ± 0.00"}
+    assert list(of_sources["optima"]) == ["6", "12"]
     simulated = pd.DataFrame(rows["well_specified"])
     shares = simulated.loc[simulated["card"] == IID, "coverage_90"]
     error = shares.std(ddof=1) / np.sqrt(len(shares))
