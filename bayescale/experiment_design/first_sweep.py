@@ -24,6 +24,7 @@ from bayescale.laws.hyperparameters import HyperparameterRule, hyperparameter_ru
 from bayescale.laws.optimum import Split
 from bayescale.model.card import DEFAULT_CARD, Model, load_model
 from bayescale.model.identifiability import unidentified
+from bayescale.model.pooling import Pooling
 from bayescale.posterior.point import Source
 from bayescale.units import format_compute, parse_amount, parse_amounts
 
@@ -150,7 +151,7 @@ def first_sweep(
         runs=_to_launch(tables[RECOMMENDED], question, pair),
         designs=_compared(tables, verdicts),
         design=chosen,
-        model=question.model,
+        model=load_model(model),
         judge=judge,
         rule=pair.description if isinstance(pair, HyperparameterRule) else "",
         cluster=cluster,
@@ -183,6 +184,8 @@ class _Question:
         n_runs: int,
     ) -> "_Question":
         split = Split.of(model.law, fixed)
+        # Errors that runs of one size share are left out, which a caveat says.
+        model = replace(model, pooling=tuple(e for e in model.pooling if not _shared(model, e)))
         grouped = ", ".join(effect.by for effect in model.pooling)
         if grouped or model.floor is not None:
             what = f"pooling by {grouped}" if grouped else "a stated floor"
@@ -288,6 +291,13 @@ class _Question:
             and table["compute"].max() <= float(limits.most_compute or np.inf)
             and not self._unidentified(table)
         )
+
+
+def _shared(model: Model, effect: Pooling) -> bool:
+    """Whether an effect is an error of the response that runs of one setting share."""
+    return effect.of == model.law.response and set(effect.by.split("+")) <= {
+        *model.columns.values()
+    }
 
 
 def logs(table: pd.DataFrame) -> tuple[Array, Array]:

@@ -117,6 +117,9 @@ class FirstSweep(Result):
                 f"{_percent(self.judge.without)} of the laws drawn have no optimum at the "
                 "target and are left out."
             )
+        if self.model.pooling:
+            by = ", ".join(effect.by for effect in self.model.pooling)
+            found.append(f"Errors that runs of one {by} share are not simulated.")
         if self.rule:
             found.append(f"Learning rates and batches by {self.rule}")
         return tuple(found)
