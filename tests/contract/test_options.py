@@ -111,6 +111,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--n-params": ("--n-params", "1B"),
         "--n-tokens": ("--n-tokens", "1T"),
         "--at": ("--at", "n_params=1B"),
+        "--task": ("--task", "gadre2024-refinedweb-error"),
         "--prob": ("--prob", "0.5"),
     },
     "export": {**LEVELS, "--out": ("--out", "NEW.csv")},
@@ -381,7 +382,7 @@ AFTERWARDS = {
 }
 """Options of what is done with the answer; the tests of these commands are of them."""
 
-OTHERS = {"datasets", "laws", "models", "published", "doctor", "completion"}
+OTHERS = {"datasets", "laws", "models", "published", "doctor", "completion", "schema"}
 
 
 def verbs() -> Mapping[str, argparse.ArgumentParser]:

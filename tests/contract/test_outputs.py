@@ -81,6 +81,7 @@ def test_options_say_whether_they_name_files(verb: str) -> None:
             "runs",
             "fit",
             "fits",
+            "task",
             "model",
             "cards",
             "candidates",
