@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts forecast-records speedup two-step repetition next-runs first-sweep hyperparameters laboratory notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts schedules forecast-records speedup two-step repetition next-runs first-sweep hyperparameters laboratory notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,10 @@ calibration: ## score intervals on larger runs and on simulations, for docs/cali
 forecasts: ## forecast the public curves in TABLES, for docs/forecasts.md
 	@tools/venv.sh dev
 	@$(BIN)/python benchmarks/forecasts.py $(TABLES) $(if $(MOST),--most $(MOST))
+
+schedules: ## leave each schedule of public loss curves in TABLES out, for docs/schedules.md
+	@tools/venv.sh dev
+	@$(BIN)/python benchmarks/schedules.py $(TABLES)
 
 forecast-records: ## replay three public sweeps in TABLES as if live, for docs/forecast-records.md
 	@tools/venv.sh dev

@@ -62,6 +62,8 @@ from .records.preregister import preregister
 from .records.preregistration import Preregistration, load_preregistration
 from .records.score import score_forecasts
 from .reports.report import report
+from .schedules.forecast import forecast_run
+from .schedules.result import RunForecast
 from .schedules.schedule import Schedule
 from .sensitivity.apparent_exponent import apparent_exponents
 from .sensitivity.choices import Choice
@@ -129,6 +131,7 @@ __all__ = [
     "Preregistration",
     "RequiredInput",
     "Requirements",
+    "RunForecast",
     "RunLogs",
     "Runs",
     "RunsError",
@@ -159,6 +162,7 @@ __all__ = [
     "fit",
     "forecast",
     "forecast_by_floor",
+    "forecast_run",
     "frontier",
     "hold_out",
     "hyperparameters",

@@ -60,6 +60,8 @@ class Stream(Enum):
     """Posteriors of the laws of a forecast; keyed by law."""
     FORECAST_POINTS = 21
     """The average of the laws of a forecast (0), and the scatter of its points (1)."""
+    SCHEDULE_POINTS = 23
+    """Effect of a new schedule and scatter of points of a run (0), and their resampling (1)."""
     PAIRS = 22
     """Pairs of draws of separate fits; keyed by recipe."""
     SWEEP = 23

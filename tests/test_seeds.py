@@ -39,6 +39,8 @@ USES = {
     "inference/learn_prior": {"PRIOR"},
     "forecasting/posterior": {"FORECAST_LAWS"},
     "forecasting/forecast": {"FORECAST_POINTS"},
+    "schedules/fit": {"SCHEDULE_POINTS"},
+    "schedules/forecast": {"SCHEDULE_POINTS"},
 }
 """Which module takes random numbers of which streams. Two modules share one only where they
 are to have the same numbers: what a posterior leaves to the prior when a fit is taken up, and

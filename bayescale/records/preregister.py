@@ -114,7 +114,7 @@ def preregister(
                     "headline": headline_at(source, arrays),
                     **_facts(source, source.runs),
                 },
-                "versions": _versions(),
+                "versions": versions(),
                 "runs": {
                     name: {
                         "inputs": row,
@@ -225,6 +225,7 @@ def _facts(source: Posterior, runs: Runs) -> dict[str, Any]:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of Python, of bayescale and of what predictions depend on."""
     libraries = {name: version(name) for name in _LIBRARIES}
     return {"python": platform.python_version(), "bayescale": __version__, **libraries}

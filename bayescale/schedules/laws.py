@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescale.errors import CardError, listed
 from bayescale.laws import Value, Values
-from bayescale.model.noise import CheckpointCorrelation, Noise
 from bayescale.model.priors import Beta, HalfNormal, LogNormal, Prior
 from bayescale.schedules.schedule import Schedule
 
@@ -52,40 +51,20 @@ _SHARED: Mapping[str, Prior] = {
     ),
 }
 
-DEPARTURES = Noise(
-    kind="normal",
-    priors={
-        "sigma": HalfNormal(
-            scale=0.005,
-            why="a smooth curve departs from the law by 0.1 to 0.5 % of the loss, for long "
-            "stretches",
-        )
-    },
-    checkpoints=CheckpointCorrelation(
-        run="run",
-        along="n_steps",
-        length=LogNormal(
-            median=0.7,
-            log_sd=0.7,
-            why="90 % between 0.2 and 2.2: departures last while the step grows by a factor of "
-            "1.2 to 9",
-        ),
-        alike=Beta(
-            a=4.0,
-            b=1.0,
-            why="most of the departure of a validation loss is shared by neighbouring points; a "
-            "noisy training loss may share less than half of it",
-        ),
+DEPARTURES: Mapping[str, Prior] = {
+    "sigma": HalfNormal(
+        scale=0.01,
+        why="90 % below 0.016: smooth curves depart from the law by 0.1 to 0.5 % of the loss, "
+        "losses of single batches by more",
     ),
-)
-"""How the points of a curve depart from a law, whichever it is: together, along the steps."""
-
-SPREAD = HalfNormal(
-    scale=0.2,
-    why="90 % below 0.33: drops bring up to a third more or less than the law says, by the shape "
-    "of the schedule",
-)
-"""Prior of the spread between schedules of ln of what drops bring."""
+    "spread": LogNormal(
+        median=0.1,
+        log_sd=0.7,
+        why="90 % between 0.03 and 0.32: drops bring up to a third more or less than the law says, "
+        "by the shape of the schedule",
+    ),
+}
+"""Priors of how curves depart from a law, whichever it is."""
 
 MEANINGS: Mapping[str, str] = {
     "loss_ref": "loss at the centre of the curves, at the peak rate",
@@ -96,7 +75,7 @@ MEANINGS: Mapping[str, str] = {
     "reach": "steps at the peak rate after which the effect of a drop sets in",
     "beta": "exponent at which the effect of a drop is completed",
     "gamma": "exponent of the rate in how fast the effect of a drop is completed",
-    **DEPARTURES.meanings,
+    "sigma": "scale of the scatter of ln loss about the law",
     "spread": "spread between schedules of ln of what drops bring",
 }
 """What the coordinates of the laws, and of the departures, are."""
@@ -126,7 +105,7 @@ class ScheduleLaw(ABC):
     @property
     def all_priors(self) -> dict[str, Prior]:
         """The priors of all scalar unknowns: of the law, and of the departures from it."""
-        return {**self.priors, **DEPARTURES.all_priors, "spread": SPREAD}
+        return {**self.priors, **DEPARTURES}
 
     @abstractmethod
     def reached(self, nodes: Values, coordinates: Values) -> Value:

@@ -160,6 +160,7 @@ CALLS = {
     "report": "bayescale.reports.report.report",
     "compare": "bayescale.validation.compare.compare",
     "forecast": "bayescale.forecasting.forecast.forecast",
+    "forecast-run": "bayescale.schedules.forecast.forecast_run",
     "reconcile": "bayescale.sensitivity.reconcile.reconcile_exponents",
     "backtest": "bayescale.validation.backtest.backtest",
     "expanding-window": "bayescale.sensitivity.expanding_window.expanding_window",
@@ -244,6 +245,22 @@ ASKED = {
         "--ceiling": ("--ceiling", "9"),
         "--seed": ("--seed", "5"),
         "--workers": ("--workers", "2"),
+        "--prob": ("--prob", "0.5"),
+    },
+    "forecast-run": {
+        "--schedule": ("--schedule", "cosine:peak=1,steps=9"),
+        "--name": ("--name", "big"),
+        "--to": ("--to", "8"),
+        "--of": ("--of", "small=constant:peak=1,steps=9"),
+        "--step": ("--step", "n_tokens"),
+        "--loss": ("--loss", "other"),
+        "--rate": ("--rate", "other"),
+        "--by": ("--by", "family"),
+        "--sweep": ("--sweep", "FIT"),
+        "--at": ("--at", "n_params=1B"),
+        "--out": ("--out", "NEW.json"),
+        "--force": ("--force",),
+        "--seed": ("--seed", "5"),
         "--prob": ("--prob", "0.5"),
     },
     "reconcile": {
@@ -348,6 +365,7 @@ ASKED_BASE = {
     "report": ("FIT", "--out", "NEW.html", "--compute", "1e22"),
     "compare": ("chinchilla", "kaplan-nd", "--data", "RUNS"),
     "forecast": ("RUNS", "--to", "1M"),
+    "forecast-run": ("RUNS", "--schedule", "constant:peak=1,steps=9"),
     "reconcile": ("RUNS",),
     "backtest": ("RUNS",),
     "expanding-window": ("RUNS", "--model", "chinchilla", "--cut", "1e20", "--compute", "1e22"),
@@ -379,6 +397,8 @@ AFTERWARDS = {
     ("forecast-by-floor", "--figure"),
     ("learn-prior", "--out"),
     ("first-sweep", "--out"),
+    ("forecast-run", "--out"),
+    ("forecast-run", "--force"),
 }
 """Options of what is done with the answer; the tests of these commands are of them."""
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "expanding-window": ("runs.csv", "--model", "card.toml", "--cut", "1e20", "--compute", "1e22"),
     "multiverse": ("runs.csv", "--model", "card.toml", "--compute", "1e22"),
     "forecast-by-floor": ("runs.csv", "--model", "card.toml", "--floor", "2", "--compute", "1e22"),
+    "forecast-run": ("runs.csv", "--name", "big", "--schedule", "constant:peak=1,steps=9"),
     "learn-prior": ("runs.csv",),
     "calibrate": ("runs.csv", "card.toml", "--cut", "1e20"),
     "backtest": ("runs.csv", "--model", "card.toml"),

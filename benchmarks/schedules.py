@@ -1,0 +1,238 @@
+"""Leave one schedule out of public loss curves and write how it was forecast to docs/schedules.md.
+
+    python benchmarks/schedules.py TABLES
+
+TABLES is a folder with the public table `schedule_curves`: three sizes of a model, each under nine
+schedules of the learning rate. Each is forecast from the eight others of its size, before it has
+begun and when half of its steps are done.
+"""
+
+import argparse
+import itertools
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from public_tables import Tables, markdown
+from scipy import optimize, special
+
+import bayescale as bs
+from bayescale.schedules.curves import RunCurve
+from bayescale.schedules.design import Design, matrix_of, rows_of
+from bayescale.schedules.fit import fit_curves
+from bayescale.schedules.laws import LAWS, ScheduleLaw
+
+type Array = NDArray[np.float64]
+
+PAGE = Path(__file__).parents[1] / "docs" / "schedules.md"
+SEED = 1
+DRAWS = 1000
+POINTS = 25
+"""Points of a left-out curve that are scored."""
+
+PEAK, WARMUP, FINAL = 3e-4, 2_160, 3e-5
+SCHEDULES = {
+    "constant_24000": bs.Schedule.constant(PEAK, 24_000, warmup=WARMUP),
+    "constant_72000": bs.Schedule.constant(PEAK, 72_000, warmup=WARMUP),
+    "cosine_24000": bs.Schedule.cosine(PEAK, 24_000, final=FINAL, warmup=WARMUP),
+    "cosine_72000": bs.Schedule.cosine(PEAK, 72_000, final=FINAL, warmup=WARMUP),
+    "wsd_20000_24000": bs.Schedule.wsd(
+        PEAK, 24_000, decay_from=20_000, final=FINAL, warmup=WARMUP, decay="exponential"
+    ),
+    "wsdld_20000_24000": bs.Schedule.wsd(
+        PEAK, 24_000, decay_from=20_000, final=FINAL, warmup=WARMUP
+    ),
+    **{
+        f"wsdcon_{i}": bs.Schedule.two_stage(
+            PEAK, 16_000, second=i * 1e-5, change=8_000, warmup=WARMUP
+        )
+        for i in (3, 9, 18)
+    },
+}
+"""The schedules, as the code released with the curves has them."""
+
+BEFORE, HALF = "before it begins", "when half of its steps are done"
+AVERAGE, WITHOUT = "average of both laws (`bs.forecast_run`)", "`bs.forecast`, without the schedule"
+
+
+def curves_of(table: pd.DataFrame, size: str) -> dict[str, RunCurve]:
+    found = {}
+    for family, part in table[table["size"] == size].groupby("family", sort=False):
+        part = part.sort_values("step")
+        points = (part[name].to_numpy(dtype=float) for name in ("step", "loss"))
+        found[str(family)] = RunCurve(str(family), SCHEDULES[str(family)], *points)
+    return found
+
+
+def least_squares(law: ScheduleLaw, curves: Sequence[RunCurve], left: RunCurve, at: Array) -> Array:
+    """Return ln loss by least squares on the points that are fitted, with normal scatter."""
+    design, rng = Design.of(curves), np.random.default_rng(SEED)
+    rows, names = rows_of(design.matrix), list(law.priors)
+    start = np.array([law.priors[n].unconstrain(law.priors[n].typical) for n in names])
+
+    def mean(theta: Array, of: Mapping[str, Array]) -> Array:
+        found = {n: law.priors[n].constrain(x) for n, x in zip(names, theta, strict=True)}
+        with np.errstate(all="ignore"):
+            fallen = (of["drop"] * law.reached(of, found)).sum(axis=0)
+            log_loss = np.log(law.loss(of["log_area"], fallen, found))
+        return np.nan_to_num(np.asarray(log_loss), nan=1e3, posinf=1e3, neginf=-1e3)
+
+    fits = [
+        optimize.least_squares(
+            lambda theta: mean(theta, rows) - rows["log_loss"],
+            start + 0.5 * rng.standard_normal(len(start)),
+        )
+        for _ in range(10)
+    ]
+    best = min(fits, key=lambda fit: float(fit.cost))
+    sd = np.sqrt(2.0 * best.cost / (len(rows["log_loss"]) - len(names)))
+    there = mean(best.x, rows_of(matrix_of(left.schedule, at, design.centre)))
+    return there + np.log(design.centre.loss) + sd * rng.standard_normal((4000, len(at)))
+
+
+def scores(draws: Array, observed: Array) -> dict[str, float]:
+    """Return the scores of draws of ln loss, points x draws, at all points and at the last."""
+    lower, quarter, median, above, upper = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+    width = 1.06 * draws.std(axis=0) * len(draws) ** -0.2
+    apart = (observed - draws) / width
+    density = special.logsumexp(-0.5 * apart**2, axis=0) - np.log(
+        len(draws) * width * np.sqrt(2.0 * np.pi)
+    )
+    return {
+        "RMSE": float(np.sqrt(np.mean((median - observed) ** 2))),
+        "log score": float(density.mean()),
+        "50 %": float(np.mean((quarter < observed) & (observed < above))),
+        "90 %": float(np.mean((lower < observed) & (observed < upper))),
+        "final error": float(median[-1] - observed[-1]),
+        "final score": float(density[-1]),
+        "final 50 %": float(quarter[-1] < observed[-1] < above[-1]),
+        "final 90 %": float(lower[-1] < observed[-1] < upper[-1]),
+    }
+
+
+def judge(task: tuple[pd.DataFrame, str, str, str]) -> list[dict[str, object]]:
+    """Forecast one schedule of one size from the others, and score every method."""
+    table, size, family, stage = task
+    curves = curves_of(table, size)
+    left = curves.pop(family)
+    half = left.schedule.steps / 2
+    seen = left.step <= half if stage == HALF else np.zeros(len(left.step), dtype=bool)
+    known = list(curves.values())
+    if seen.any():
+        known.append(replace(left, step=left.step[seen], loss=left.loss[seen]))
+    places = np.unique(np.linspace(seen.sum(), len(seen) - 1, POINTS).astype(int))
+    at, observed = left.step[places], np.log(left.loss[places])
+    drawn: dict[str, Array] = {}
+    passed = True
+    for name, law in LAWS.items():
+        drawn[f"least squares, {name}"] = least_squares(law, known, left, at)
+        fit = fit_curves(known, law, draws=DRAWS, cores=1, seed=SEED)
+        passed = passed and fit.diagnostics.ok
+        drawn[f"`{name}`"] = np.log(fit.predict(left.schedule, at, family))
+    drawn[AVERAGE] = np.concatenate([drawn[f"`{name}`"] for name in LAWS])
+    if seen.any():
+        points = np.unique(np.searchsorted(left.step[seen], np.geomspace(left.step[0], half, 40)))
+        points = points[points < seen.sum()]
+        start = pd.DataFrame({"step": left.step[points], "loss": left.loss[points]})
+        found = bs.forecast(start, to=at, seed=SEED).draws[""]
+        drawn[WITHOUT] = np.log(found[at].to_numpy())
+    return [
+        {"stage": stage, "size": size, "schedule": family, "method": method, "passed": passed}
+        | scores(draws, observed)
+        for method, draws in drawn.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tables", type=Path)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    table = Tables(options.tables).read("schedule_curves")
+    tasks = [
+        (table, size, family, stage)
+        for stage, size, family in itertools.product(
+            (BEFORE, HALF), table["size"].unique(), SCHEDULES
+        )
+    ]
+    with ProcessPoolExecutor(options.workers) as pool:
+        rows = pd.DataFrame(itertools.chain.from_iterable(pool.map(judge, tasks)))
+    PAGE.write_text(page(rows))
+    print(f"Wrote {PAGE}.")
+
+
+def text(table: pd.DataFrame) -> pd.DataFrame:
+    forms = {"RMSE": "{:.4f}", "final RMSE": "{:.4f}"}
+    shown = {c: [forms.get(c, "{:.2f}").format(x) for x in table[c]] for c in table}
+    return pd.DataFrame(shown, index=table.index).reset_index()
+
+
+def means(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return the mean scores, the root mean square for the error of the last loss."""
+    rows = rows.drop(columns=["passed"]).assign(**{"final RMSE": rows["final error"] ** 2})
+    found = rows.groupby(list(by), sort=False).mean(numeric_only=True)
+    found["final RMSE"] = np.sqrt(found["final RMSE"])
+    return found[
+        [
+            "RMSE",
+            "log score",
+            "50 %",
+            "90 %",
+            "final RMSE",
+            "final score",
+            "final 50 %",
+            "final 90 %",
+        ]
+    ]
+
+
+def page(rows: pd.DataFrame) -> str:
+    ours = rows[rows["method"] == AVERAGE]
+    by_stage = {stage: rows[rows["stage"] == stage] for stage in (BEFORE, HALF)}
+    failed = int((~ours["passed"]).sum())
+    by_schedule = means(ours, ["stage", "schedule"])
+    return f"""# Loss curves under a schedule
+
+Made by `make schedules TABLES=folder` (bayescale {bs.__version__}, seed {SEED}); do not edit.
+
+The public table `schedule_curves` has the validation loss of three sizes of a model, each under \
+nine schedules of the learning rate of one peak (Luo et al. 2025, arXiv:2503.12811). Each of the \
+{len(ours) // 2} curves is forecast from the eight others of its size. Errors are of ln loss: the \
+root mean square over {POINTS} points of a curve, and that of the last loss; the log score is the \
+mean log density, larger is better; 50 % and 90 % are shares of points inside the intervals of \
+that probability. All are means over curves. Least squares is from ten starts, with the scatter of \
+its residuals as the forecast's. Of {len(ours)} pairs of posteriors, {failed} had one that failed \
+its gates.
+
+## Before the run begins
+
+Nothing of the curve is known but its schedule.
+
+{markdown(text(means(by_stage[BEFORE], ["method"])))}
+
+## When half of its steps are done
+
+The later half is forecast. `bs.forecast` sees the first half of the curve alone, and neither the \
+schedule nor the other runs.
+
+{markdown(text(means(by_stage[HALF], ["method"])))}
+
+## By size
+
+{markdown(text(means(ours, ["stage", "size"])))}
+
+## By schedule
+
+{markdown(text(by_schedule))}
+
+Curves of one size share one set of runs and, where they branch from one run, the points before \
+the branch: the {len(ours) // 2} forecasts are not independent.
+"""
+
+
+if __name__ == "__main__":
+    main()
