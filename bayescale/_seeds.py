@@ -60,13 +60,15 @@ class Stream(Enum):
     """Posteriors of the laws of a forecast; keyed by law."""
     FORECAST_POINTS = 21
     """The average of the laws of a forecast (0), and the scatter of its points (1)."""
-    SCHEDULE_POINTS = 23
-    """Effect of a new schedule and scatter of points of a run (0), and their resampling (1)."""
     PAIRS = 22
     """Pairs of draws of separate fits; keyed by recipe."""
     SWEEP = 23
     """Simulated projects of a first sweep: those that compare designs (0) and those of the search
     (1), random designs (2), and the noise of the comparison (3) and of the search (4)."""
+    SCHEDULE_POINTS = 24
+    """Effect of a new schedule and scatter of points of a run (0), and their resampling (1)."""
+    COST_LAW = 25
+    """Draws of a cost law (0), and the scatter of runs about it (1)."""
 
 
 def checked_seed(seed: object) -> int:

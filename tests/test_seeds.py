@@ -39,6 +39,12 @@ USES = {
     "inference/learn_prior": {"PRIOR"},
     "forecasting/posterior": {"FORECAST_LAWS"},
     "forecasting/forecast": {"FORECAST_POINTS"},
+    "forecasting/two_step": {"PAIRS"},
+    "costs/recorded": {"COST_LAW"},
+    "experiment_design/first_sweep": {"SWEEP"},
+    # Of a seed of their own, which first_sweep derives.
+    "experiment_design/gaussian_posteriors": {"SIMULATION"},
+    "experiment_design/prior_laws": {"RUN_NOISE", "PRIOR"},
     "schedules/fit": {"SCHEDULE_POINTS"},
     "schedules/forecast": {"SCHEDULE_POINTS"},
 }

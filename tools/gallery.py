@@ -51,6 +51,27 @@ OF_REFITS: Mapping[str, str] = {
         )
         bs.plots.multiverse(found)
     """,
+    "forecast_run": """
+        import bayescale as bs
+        import numpy as np, pandas as pd
+
+        cosine = bs.Schedule.cosine(3e-4, 8_000, final=3e-5, warmup=500)
+        longer = bs.Schedule.cosine(3e-4, 16_000, final=3e-5, warmup=500)
+        step = np.arange(600, 8_001, 200)
+        loss = 2.5 + 0.5 * cosine.area(step) ** -0.5 - 0.4 * cosine.annealing_area(step)
+        table = pd.DataFrame({"step": step, "loss": loss, "run": "short"})
+        found = bs.forecast_run(
+            table,
+            longer,
+            run="long",
+            to=[4_000, 8_000, 12_000, 16_000],
+            schedules={"short": cosine},
+            laws=["annealing"],
+            seed=1,
+            progress=False,
+        )
+        bs.plots.forecast_run(found)
+    """,
     "forecast_by_floor": """
         import bayescale as bs
 

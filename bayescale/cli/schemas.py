@@ -168,6 +168,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             predictions=_rows(said="inputs, the law's value and that of one run, with intervals"),
         ),
         "forecast": _record(**SAID, forecasts=_rows("curve", "median"), weights=_rows()),
+        "forecast-run": _record(passed=PASSED, **SAID, forecasts=_rows("step", "median")),
         "allocate": _record(
             passed=PASSED,
             headline=HEADLINE,

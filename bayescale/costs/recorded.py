@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._seeds import Stream, generator
 from bayescale.costs.base import Cost
 from bayescale.costs.hardware import Cluster
 from bayescale.errors import AmountError
@@ -81,7 +82,7 @@ class CostLaw(Cost):
             parse_amounts(n_tokens, "count", "n_tokens"),
         )
         d = {name: self.draws[name].to_numpy()[:, None] for name in self.draws}
-        noise = np.random.default_rng(seed).standard_normal((len(self.draws), len(size)))
+        noise = generator(seed, Stream.COST_LAW, 1).standard_normal((len(self.draws), len(size)))
         found = d["log_k"] + d["a"] * np.log(size + d["n0"]) + d["b"] * np.log(tokens)
         tail = (1.0 - prob) / 2.0
         ends = np.exp(np.quantile(found + d["sigma"] * noise, [0.5, tail, 1.0 - tail], axis=0))
@@ -154,7 +155,7 @@ def fit_cost_law(
             f"costs: found {len(cost)} runs, expected at least {_FEWEST} to tell the law from its "
             "scatter."
         )
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, Stream.COST_LAW, 0)
     rows = np.stack([np.ones(len(cost)), np.log(size), np.log(tokens)], axis=1)
     if form == "power":
         found = _conjugate(rows, np.log(cost), _MEAN, _SD, draws, rng)[0]

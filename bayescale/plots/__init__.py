@@ -11,7 +11,7 @@ from bayescale.plots.elasticities import elasticities
 from bayescale.plots.expanding_window import expanding_window
 from bayescale.plots.fans import tokens_per_param
 from bayescale.plots.floors import forecast_by_floor
-from bayescale.plots.forecasts import forecast
+from bayescale.plots.forecasts import forecast, forecast_run
 from bayescale.plots.forest import forest
 from bayescale.plots.frontier import frontier
 from bayescale.plots.held_out import fitted_runs, held_out
@@ -48,6 +48,7 @@ __all__ = [
     "fitted_runs",
     "forecast",
     "forecast_by_floor",
+    "forecast_run",
     "forecast_scores",
     "forest",
     "frontier",

@@ -22,6 +22,7 @@ from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
 from bayescale.records.history import ForecastScores
 from bayescale.records.preregistration import Preregistration
+from bayescale.schedules.result import RunForecast
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.floors import ForecastByFloor
 from bayescale.sensitivity.multiverse import Multiverse
@@ -72,6 +73,7 @@ FIGURES: Mapping[type, Callable[..., Axes]] = MappingProxyType(
         FirstSweep: plots.first_sweep,
         TwoStep: plots.two_step,
         Forecast: plots.forecast,
+        RunForecast: plots.forecast_run,
         Preregistration: plots.preregistration,
         ForecastScores: plots.forecast_scores,
         Score: plots.held_out,

@@ -1,4 +1,4 @@
-"""Forecasts of curves of one variable."""
+"""Forecasts of curves of one variable, and of runs under their schedules."""
 
 from collections.abc import Sequence
 
@@ -18,6 +18,7 @@ from bayescale.plots.style import (
     tidy,
 )
 from bayescale.posterior.summary import tail_quantiles
+from bayescale.schedules.result import RunForecast
 from bayescale.units import format_share
 
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
@@ -87,6 +88,44 @@ def forecast(
     ax.set_ylabel(found.y)
     if len(names) < len(found.draws):
         ax.set_title(f"{len(names)} of {len(found.draws)} curves", fontsize=9, loc="right")
+    legend_above(ax, 3)
+    tidy(ax)
+    return ax
+
+
+def forecast_run(found: RunForecast, prob: float | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the forecast of a run at each step with 50 % and wider intervals, and all curves.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.forecast_run` returned.
+    prob
+        Probability inside the thin bars; that of the forecast unless given.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+    """
+    prob = found.prob if prob is None else prob
+    ax = new_axes(ax)
+    for i, curve in enumerate(found.curves):
+        own = curve.run == found.run
+        colour = BLUE if own else _COLOURS[1 + i % (len(_COLOURS) - 1)]
+        ax.plot(curve.step, curve.loss, ".", color=colour, markersize=3, label=curve.run or "run")
+    at = found.draws.columns.to_numpy(dtype=float)
+    for share, width in ((prob, 1.4), (0.5, 5.0)):
+        low, _, high = found.draws.quantile(tail_quantiles(share)).to_numpy()
+        label = f"{format_share(share)} interval"
+        ax.vlines(at, low, high, color=BLUE, linewidth=width, alpha=0.8, label=label)
+    ax.plot(
+        at, found.draws.median(), "o", color=BLUE, label=f"forecast of {found.run or 'the run'}"
+    )
+    count_axis(ax.xaxis)
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss (nats/token)")
     legend_above(ax, 3)
     tidy(ax)
     return ax

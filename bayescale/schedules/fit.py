@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import override
 
 import numpy as np
 import pandas as pd
@@ -13,14 +12,12 @@ from bayescale._seeds import Stream, checked_seed, generator
 from bayescale.errors import RunsError
 from bayescale.inference.base import Settings
 from bayescale.posterior.diagnostics import Diagnostics, diagnose_quantities, diagnose_sampling
-from bayescale.posterior.result import Result
 from bayescale.posterior.summary import summarise
 from bayescale.schedules.curves import RunCurve
 from bayescale.schedules.density import EFFECTS, compiled, log_loss
 from bayescale.schedules.design import Centre, Design, matrix_of, rows_of
 from bayescale.schedules.laws import ScheduleLaw
 from bayescale.schedules.schedule import Schedule
-from bayescale.units import format_number
 
 type Array = NDArray[np.float64]
 
@@ -32,7 +29,7 @@ _LONGER = (1, 4)
 
 
 @dataclass(frozen=True, eq=False)
-class ScheduleFit(Result):
+class ScheduleFit:
     """A posterior of the loss along runs under schedules.
 
     Attributes
@@ -89,25 +86,10 @@ class ScheduleFit(Result):
         scatter = found["sigma"] * rng.standard_normal(mean.shape)
         return np.asarray(self.centre.loss * np.exp(mean + scatter))
 
-    @property
-    @override
-    def headline(self) -> str:
-        said = f"The law {self.law.name} given {len(self.runs)} curves."
-        return (
-            f"{said} {self.diagnostics.status}"
-            if self.diagnostics.ok
-            else (f"{self.diagnostics.status} {said}")
-        )
-
     def summary(self, prob: float = 0.9) -> pd.DataFrame:
         """Return median, interval and meaning of the parameters and of the departures."""
         ours = xr.merge([self.parameters(), self.posterior[["sigma", "spread"]]])
         return summarise(ours, prob)
-
-    @override
-    def text_table(self) -> pd.DataFrame:
-        table = self.summary()[["median", "lower", "upper"]]
-        return table.map(lambda x: format_number(x, 4))
 
 
 def fit_curves(

@@ -22,7 +22,7 @@ from bayescale.schedules.schedule import Schedule
 from bayescale.units import format_count, format_number, format_share
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RunForecast(Result):
     """The loss of a run under its planned schedule. Created by `bayescale.forecast_run`.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from contract.fits import few_draws, fit_of_card, laplace_posterior
 from scipy import stats
 
 import bayescale as bs
+from bayescale.schedules.curves import RunCurve
 
 BUDGET = "1e22"
 AT = {"n_params": "10B", "n_tokens": "200B"}
@@ -41,6 +43,23 @@ def _forecast() -> bs.Forecast:
     examples = np.geomspace(1e3, 1e6, 16)
     curve = pd.DataFrame({"examples": examples, "loss": 0.2 + 3 * examples**-0.3})
     return bs.forecast(curve, to=["2M", "5M"], laws=["power-law"])
+
+
+def _run_forecast() -> bs.RunForecast:
+    short, longer = (bs.Schedule.cosine(3e-4, steps) for steps in (8_000, 16_000))
+    step = np.arange(1_000.0, 8_001.0, 1_000.0)
+    curve = RunCurve(run="short", schedule=short, step=step, loss=2.5 + 20.0 / step)
+    draws = np.random.default_rng(1).normal(2.5, 0.01, (100, 2))
+    passed = SimpleNamespace(ok=True, status="All gates passed.")
+    law = SimpleNamespace(law=SimpleNamespace(name="annealing"), diagnostics=passed)
+    return bs.RunForecast(
+        run="long",
+        schedule=longer,
+        draws=pd.DataFrame(draws, columns=[8_000.0, 16_000.0]),
+        fits=(law,),
+        curves=(curve,),
+        alone=draws[:, -1],
+    )
 
 
 def _forecast_scores() -> bs.ForecastScores:
@@ -142,6 +161,7 @@ RESULTS: Mapping[type, Callable[[], object]] = {
         fit(), bs.published("gadre2024-refinedweb-error"), n_params="10B", n_tokens="200B"
     ),
     bs.Forecast: _forecast,
+    bs.RunForecast: _run_forecast,
     bs.Preregistration: lambda: bs.preregister(fit(), {"big": AT}),
     bs.ForecastScores: _forecast_scores,
     bs.Score: lambda: bs.score(fit(), fit().runs),

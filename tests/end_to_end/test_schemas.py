@@ -12,7 +12,8 @@ FILES = {"report.json", "forecasts.json"}
 
 
 def test_every_command_has_a_schema():
-    assert set(make_parser().verbs) - {"schema"} == set(SCHEMAS) - FILES
+    # Neither prints an answer: a page is shown, and a schema is JSON itself.
+    assert set(make_parser().verbs) - {"explore", "schema"} == set(SCHEMAS) - FILES
     assert len(COMMANDS) <= len(SCHEMAS)
 
 
