@@ -1,5 +1,7 @@
 """What the examples of docstrings and the tests share."""
 
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -33,6 +35,14 @@ def drawn_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         return {name: x.copy() for name, x in positions.items()}, statistics.copy(deep=True)
 
     monkeypatch.setattr(CompiledLogp, "sample", once)
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open() -> Iterator[None]:
+    """Close the figures that an example or a test has drawn."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture(autouse=True)

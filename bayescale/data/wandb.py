@@ -113,7 +113,7 @@ def plain_text(value: object) -> str:
 def _is_nested(name: str, column: "pd.Series[Any]") -> bool:
     values = column.dropna()
     if name.strip().lower() in NESTED:
-        return any(isinstance(x, Mapping) or str(x).lstrip()[:1] == "{" for x in values)
+        return any(isinstance(x, Mapping) or plain_text(x).lstrip()[:1] == "{" for x in values)
     return bool(len(values)) and all(isinstance(value, Mapping) for value in values)
 
 

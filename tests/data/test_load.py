@@ -316,7 +316,7 @@ def test_a_folder_without_runs_does_not_hide_the_dataset_of_its_name(tmp_path, m
 def test_missing_files_and_folders(tmp_path):
     refused(tmp_path / "nothing.csv", "there is no such file")
     refused(str(tmp_path / "nothing.csv"), "there is no such file")
-    refused(tmp_path, r"expected a file runs\.csv, runs\.tsv, runs\.parquet, .* or runs\.json\.")
+    refused(tmp_path, r"expected a file runs\.csv, runs\.tsv, runs\.parquet, .* or runs\.json")
 
 
 def test_bad_values_in_a_frame_are_named_by_row():

@@ -12,7 +12,7 @@ import pytest
 import bayescale as bs
 from bayescale.inference import adaptive
 
-CARDS = ("chinchilla", "coupled-discrepancy")
+CARDS = ("chinchilla", "coupled")
 FEW = {"draws": 60, "tune": 120, "chains": 2, "seed": 5, "progress": False}
 SAMPLE = f"""
 import sys, warnings

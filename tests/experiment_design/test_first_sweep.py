@@ -283,6 +283,7 @@ def test_a_stated_floor_is_refused():
 
 
 FIXED = {
+    "over-fitting": {"n_unique_tokens": "100B"},
     "data-constrained": {"n_unique_tokens": "100B"},
     "mixture-of-experts": {"n_experts": 8},
     "kaplan-ns": {"batch_tokens": "500K"},

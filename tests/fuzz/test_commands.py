@@ -48,7 +48,7 @@ def _verbs() -> dict[str, argparse.ArgumentParser]:
         for action in make_parser()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
-    return {name: parser for name, parser in choices.items() if name != "doctor"}
+    return {name: parser for name, parser in choices.items() if name not in ("doctor", "explore")}
 
 
 VERBS = _verbs()
