@@ -158,7 +158,7 @@ def test_floors_of_which_the_code_is_checked_are_of_every_kind():
     models = [model_of(card) for card in COMPILED_FLOORS]
     assert {model.floor.kind for model in models} >= {"halfcauchy", "lognormal", "normal"}
     shares = {len(model.law.shares) for model in models}
-    assert shares == {len(model_of(card).law.shares) for card in FLOORS}
+    assert shares >= {0, 1, 2}
     assert any(model.grouping for model in models)
     assert any(model.discrepancy for model in models)
 

@@ -60,9 +60,7 @@ def test_constants_stand_wherever_a_fit_may(run, tmp_path):
         assert f"{name}: " in out and entry.note in out
         code, out, err = run("export", name)
         assert code == 0 and len(out.splitlines()) == 1 + len(entry.parameters)
-    page = str(tmp_path / "r.html")
     for asked in (
-        ("report", "hoffmann2022", "--compute", "1e21", "--out", page),
         ("next", "hoffmann2022", "--target", "1e22", "--budget", "1e21"),
         ("export", "hoffmann2022", "--out", str(tmp_path / "c.csv")),
     ):
