@@ -8,6 +8,7 @@ import pandas as pd
 
 from bayescale.costs import Cluster
 from bayescale.decision.regret import Regrets
+from bayescale.experiment_design.prices import price_of, with_prices
 from bayescale.posterior.diagnostics import with_status
 from bayescale.posterior.extrapolation import describe_extrapolation
 from bayescale.posterior.protocol import Posterior
@@ -139,21 +140,12 @@ class NextRuns(Result):
         return tuple(found)
 
     def _price(self, flop: float) -> str:
-        if self.cluster is None:
-            return ""
-        parts = [f"{format_days(float(self.cluster.days(flop)))} on {self.cluster}"]
-        if self.cluster.price is not None:
-            parts.append(format_money(self.cluster.money(flop), self.cluster.currency))
-        return f", {', '.join(parts)}"
+        price = price_of(flop, self.cluster)
+        return f", {price}" if price else ""
 
     def table(self) -> pd.DataFrame:
         """Return the runs, with days and money if the cluster and its price are known."""
-        table = self.runs.copy()
-        if self.cluster is not None:
-            table["days"] = self.cluster.days(table["compute"])
-            if self.cluster.price is not None:
-                table["money"] = self.cluster.money(table["compute"])
-        return table
+        return with_prices(self.runs, self.cluster)
 
     def text_table(self) -> pd.DataFrame:
         """Return the table formatted for display."""

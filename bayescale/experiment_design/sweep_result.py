@@ -11,6 +11,7 @@ from bayescale._io import whole_file
 from bayescale._outputs import SWEEP
 from bayescale.costs import Cluster
 from bayescale.experiment_design.judge import Judge
+from bayescale.experiment_design.prices import price_of, with_prices
 from bayescale.experiment_design.sweep_designs import USUAL, IsoFlop
 from bayescale.model.card import Model
 from bayescale.posterior.result import Result
@@ -166,21 +167,12 @@ class FirstSweep(Result):
         return f"{said}, {_percent(abs(more))} ± {_percent(error)} {word}."
 
     def _price(self, flop: float) -> str:
-        if self.cluster is None:
-            return ""
-        parts = [f"{format_days(float(self.cluster.days(flop)))} on {self.cluster}"]
-        if self.cluster.price is not None:
-            parts.append(format_money(self.cluster.money(flop), self.cluster.currency))
-        return f" ({', '.join(parts)})"
+        price = price_of(flop, self.cluster)
+        return f" ({price})" if price else ""
 
     def table(self) -> pd.DataFrame:
         """Return the runs, with days and money if the cluster and its price are known."""
-        table = self.runs.copy()
-        if self.cluster is not None:
-            table["days"] = self.cluster.days(table["compute"])
-            if self.cluster.price is not None:
-                table["money"] = self.cluster.money(table["compute"])
-        return table
+        return with_prices(self.runs, self.cluster)
 
     def text_table(self) -> pd.DataFrame:
         """Return the designs, formatted for display."""

@@ -46,7 +46,7 @@ class Pooling:
         dimensions.
     min_levels
         The number of levels with at least three runs below which a table is fitted without the
-        effect: it could not be told from the scatter and the law.
+        effect, which is not identified beside the scatter and the law.
 
     Examples
     --------
