@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 type Array = NDArray[np.float64]
 
+_NOWHERE_NEAR = 1.37
+"""Of sizes that occur exactly, none is a power of two times this."""
+
 
 def log(values: Array) -> Array:
     """Return natural logarithms of positive numbers, computed one by one by the C library."""
@@ -30,3 +33,11 @@ def rounded(values: Array, step: float) -> Array:
     larger step.
     """
     return np.rint(values / step) * step
+
+
+def step_of(size: float, bits: int) -> float:
+    """Return the power of two that is about `bits` binary digits below a positive size.
+
+    It changes at no power of two, which a size often is but for its last digit.
+    """
+    return 2.0 ** (math.frexp(size / _NOWHERE_NEAR)[1] - bits)

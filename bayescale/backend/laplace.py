@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayescale._portable import rounded, step_of
 from bayescale.backend.hierarchy import Placed, at_levels, at_runs
 from bayescale.backend.unconstrained import coordinates_of, starting_point, variables_of
 from bayescale.backend.whitening import Expansion, leads
@@ -28,6 +29,18 @@ _LONGEST = 1.0
 """Largest step in any variable."""
 
 _LEAST_SCATTER = 1e-5
+
+_BITS = 16
+"""Binary digits that are kept of what is expanded: processors differ in the last ones, which
+differences of logs lift to the fifth decimal before them."""
+
+_BITS_OF_POINT = 4
+"""Those kept of the expansion point, below the scatter of runs: the search amplifies the last
+digits, and the expansion is of second order about any point."""
+
+_LAST = 2.0**-32
+"""Unit of the last place that is kept of parameters at the expansion point."""
+
 _OUTLYING = 3.0
 """Runs this many scales away have weight one half, as under a heavy-tailed likelihood."""
 
@@ -43,6 +56,7 @@ def expand(
     """
     found = _Search(model, placed, log_response, sizes)
     found.run()
+    found.settle()
     return {column: found.expansion(column) for column in model.groupings}
 
 
@@ -101,15 +115,23 @@ class _Search:
             if gain < _ENOUGH:
                 return
 
+    def settle(self) -> None:
+        """Round the best fit to a point that is the same on every processor."""
+        self.at = rounded(self.at, step_of(self.scatter, _BITS_OF_POINT))
+
     def expansion(self, column: str) -> Expansion:
-        """Return the approximation for the effects of one grouping factor."""
+        """Return the approximation for the effects of one grouping factor.
+
+        What is summed over runs is rounded, so that the information has no negative direction.
+        """
         model, law = self.model, self.model.law
         effects = model.effects_by(column)
         residual, levels = self.residual(self.at), self.placed.codes[column]
         # Runs at which the law is undefined carry no information.
-        weights, residual = self.weights(residual), np.nan_to_num(residual)
+        weights = rounded(self.weights(residual), 2.0**-_BITS)
+        residual = rounded(np.nan_to_num(residual), step_of(self.scatter, _BITS))
         parts = [self.parts[effect.effect] for effect in effects]
-        slopes = [np.nan_to_num(self.slope_in(part)) for part in parts]
+        slopes = [_coarse(np.nan_to_num(self.slope_in(part))) for part in parts]
 
         def by_level(values: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.bincount(levels, values, parts[0].stop - parts[0].start)
@@ -126,7 +148,7 @@ class _Search:
                             nested = self.placed.coarser[other.by]
                             best[i] = best[i] + differences[other.effect][nested]
         return Expansion(
-            best=best,
+            best=[rounded(values, _LAST) for values in best],
             slope=[by_level(weights * residual * slope) for slope in slopes],
             information=[[by_level(weights * a * b) for b in slopes] for a in slopes],
         )
@@ -177,3 +199,9 @@ class _Search:
         of_runs = 0.5 * _OUTLYING**2 * np.log1p(outlying**2).sum()
         total = float(of_runs + 0.5 * (self.penalty * (at - self.usual) ** 2).sum())
         return total if np.isfinite(total) else np.inf
+
+
+def _coarse(slopes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return slopes rounded to a share of the steepest."""
+    steepest = float(np.abs(slopes).max(initial=0.0))
+    return rounded(slopes, step_of(steepest, _BITS)) if steepest > 0.0 else slopes

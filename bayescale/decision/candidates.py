@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bayescale.costs import Cluster, Money, Serving
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import Limits
-from bayescale.decision.regret import Regrets
+from bayescale.decision.regret import Regrets, share_lost
 from bayescale.errors import AmountError
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import (
@@ -145,7 +145,7 @@ class Candidates:
             np.ascontiguousarray(found.reshape(-1, len(size)).T)
             for found in (self.regrets.regret(log_loss), self.regrets.log_used(log_loss, spent))
         )
-        wasted = -np.expm1(np.minimum(log_used, 0.0))
+        wasted = share_lost(log_used)
         notes = self._notes
         columns: dict[str, Any] = {
             "n_params": size,

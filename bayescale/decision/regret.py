@@ -19,6 +19,12 @@ _REACH = 25.0
 to rounding."""
 
 _ROUNDING = 1e-9
+"""Relative differences of costs that are rounding."""
+
+
+def share_lost(log_ratio: Array) -> Array:
+    """Return by what share a cost falls short of another, from the log of their ratio."""
+    return np.asarray(-np.expm1(np.where(log_ratio > -_ROUNDING, 0.0, log_ratio)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +100,7 @@ class Regrets:
     def regret(self, log_loss: Array) -> Array:
         """Return one minus the ratio of the equivalent costs of plans and of the optimum."""
         short = self.log_equivalent(log_loss) - self.log_best[..., None]
-        return np.asarray(-np.expm1(np.minimum(short, 0.0)))
+        return share_lost(short)
 
     def log_used(self, log_loss: Array, spent: Array) -> Array:
         """Return the log ratio of the equivalent cost of plans to their actual cost."""
@@ -109,7 +115,7 @@ class Regrets:
 
     def wasted(self, log_loss: Array, spent: Array) -> Array:
         """Return the wasted share of the cost of plans."""
-        return np.asarray(-np.expm1(np.minimum(self.log_used(log_loss, spent), 0.0)))
+        return share_lost(self.log_used(log_loss, spent))
 
     @property
     def _corners(self) -> list[float]:

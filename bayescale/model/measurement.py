@@ -1,5 +1,6 @@
 """How responses were recorded: standard errors, rounding, censoring and order of checkpoints."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,8 +50,8 @@ def widths_of(runs: Runs | None, rounding: str | float, count: int = 0) -> NDArr
                 f"{runs.name}, row {row}, column {runs.response!r}: found {response[row]:g}, which "
                 f"is no more than the {rounding:g} that the card says it is rounded to."
             )
-    half: NDArray[np.float64] = np.maximum(np.arctanh(0.5 * steps / response), _EXACT)
-    return half
+    half = [max(math.atanh(x), _EXACT) for x in (0.5 * steps / response).tolist()]
+    return np.array(half)
 
 
 def share_of(rounding: str) -> float:

@@ -286,3 +286,9 @@ def test_bad_probabilities_are_refused(fit):
 
 def test_plans_may_be_written_out():
     assert candidates_of({"x": {"n_params": "1B", "n_tokens": 2e10}}) == {"x": (1e9, 2e10)}
+
+
+@pytest.mark.parametrize("paper", ["hoffmann2022", "besiroglu2024"])
+def test_the_optimum_itself_has_no_regret(paper):
+    row = bs.decide(bs.published(paper), compute="1e22").table().loc["recommended"]
+    assert row["regret"] == 0.0 and row["wasted"] == 0.0
