@@ -13,7 +13,7 @@ demo: ## fit the shipped Chinchilla runs, print the plans, write the report
 	@tools/venv.sh
 	@mkdir -p demo
 	@$(BIN)/bayescale fit chinchilla --seed 1 \
-		--compute 1e21 --compute 5.76e23 --compute 1e25 \
+		--budget 1e21 --budget 5.76e23 --budget 1e25 \
 		--out demo/chinchilla.nc --report demo/report.html
 
 # Of two processes on two cores, linear algebra in several threads each only gets in the way.

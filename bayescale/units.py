@@ -35,6 +35,9 @@ _NUMBER = (
     r"(?:\.\d*)?(?:e[+-]?\d+)?)"
 )
 _GROUPS = str.maketrans("", "", ",_ '\u2019")
+CURRENCIES = "$€£"
+"""Signs of currencies; an amount with one is an amount of money."""
+
 _NARROW_SPACES = str.maketrans(dict.fromkeys("\u00a0\u202f\u2009", " "))
 _SUPERSCRIPTS = str.maketrans(
     "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b", "0123456789-"
@@ -51,7 +54,7 @@ _PATTERNS = {
         rf"{_NUMBER}\s*(?P<prefix>[kmgtpezy]?)(?:\s*(?P<unit>flops?(?:/s)?-?days?|f(?:/s)?-days?|flops?))?"
     ),
     "rate": re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmgtpe]?)(?P<unit>flops?/s)?"),
-    "money": re.compile(rf"[$€£]?\s*{_NUMBER}\s*(?P<prefix>[kmbt]?)\s*[$€£]?"),
+    "money": re.compile(rf"[{CURRENCIES}]?\s*{_NUMBER}\s*(?P<prefix>[kmbt]?)\s*[{CURRENCIES}]?"),
 }
 _EXPECTED = {
     "count": 'a positive amount such as 7e9, "70B" or "1.4T"',

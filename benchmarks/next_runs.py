@@ -148,7 +148,7 @@ def spend(fit: bs.Fit, chosen: pd.DataFrame, rng: np.random.Generator) -> dict[s
             batch.append(i)
             left -= pool["compute"][i]
     share = BUDGET / 5
-    centre = bs.allocate(fit, compute=[share, BUDGET]).recommended["n_params"].to_numpy()
+    centre = bs.allocate(fit, budget=[share, BUDGET]).recommended["n_params"].to_numpy()
     sweep = centre[0] * np.geomspace(0.25, 4, 5)
     return {
         "next_runs": chosen[["n_params", "n_tokens"]],

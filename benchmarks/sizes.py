@@ -179,7 +179,7 @@ def allocation(repeats: int = 5) -> dict[str, float]:
         seconds = []
         for _ in range(repeats):
             started = time.perf_counter()
-            bs.allocate(source, compute=budgets, cost=cost)
+            bs.allocate(source, budget=budgets, cost=cost)
             seconds.append(time.perf_counter() - started)
         found[name] = min(seconds)
     return found

@@ -59,7 +59,7 @@ def pair(number: int, floors: str) -> tuple[Constants, Constants]:
 def simulated(laws: tuple[Constants, Constants], number: int, floors: str) -> bs.Runs:
     """Return a sweep of both recipes: budgets with sizes about the optimum of the baseline."""
     rng = generator(SEED, Stream.SIMULATION, number, list(CARDS).index(floors), 1)
-    middle = bs.allocate(laws[0], compute=BUDGETS).recommended["n_params"].to_numpy()
+    middle = bs.allocate(laws[0], budget=BUDGETS).recommended["n_params"].to_numpy()
     size = (middle[:, None] * SIZES).ravel()
     tokens = np.repeat(BUDGETS, len(SIZES)) / (6.0 * size)
     tables = []
@@ -77,9 +77,9 @@ def simulate(number: int, floors: str) -> dict[str, Any]:
     fit = fit_quietly(
         simulated(laws, number, floors), bs.load_model(CARDS[floors]), seed=number, draws=DRAWS
     )
-    found = bs.speedup(fit, baseline="baseline", compute=ASKED)
+    found = bs.speedup(fit, baseline="baseline", budget=ASKED)
     of_truth = bs.speedup(
-        dict(zip(("baseline", "recipe"), laws, strict=True)), baseline="baseline", compute=ASKED
+        dict(zip(("baseline", "recipe"), laws, strict=True)), baseline="baseline", budget=ASKED
     )
     truth = of_truth.draws.squeeze().to_numpy()
     table = found.numbers(PROB)

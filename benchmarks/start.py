@@ -26,8 +26,8 @@ COMMANDS = (
     "published",
     "check chinchilla",
     "predict FIT --n-params 7B --n-tokens 2T",
-    "allocate FIT --compute 1e22",
-    "decide FIT --compute 1e22",
+    "allocate FIT --budget 1e22",
+    "decide FIT --budget 1e22",
     "requirements FIT --loss 2.2",
 )
 

@@ -229,7 +229,7 @@ def cuts(chinchilla_runs) -> bs.ExpandingWindow:
         chinchilla_runs,
         "chinchilla",
         ["1e20", "3e20", "1e21"],
-        compute="5.76e23",
+        budget="5.76e23",
         prob=0.95,
         seed=1,
         progress=False,

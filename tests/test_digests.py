@@ -145,7 +145,7 @@ def test_questions_tell_costs_and_countings_apart() -> None:
         ShapedCost(family=ShapeFamily(aspect=128, vocab_size=v, n_ctx=2048)) for v in (1000, 2000)
     ]
     costs += [FunctionCost(function=f, unit="$") for f in (lambda n, d: n * d, lambda n, d: n + d)]
-    settings = {digest_of(Question(compute=1e21, cost=cost).settings) for cost in costs}
+    settings = {digest_of(Question(budget=1e21, cost=cost).settings) for cost in costs}
     assert len(settings) == len(costs)
-    countings = {digest_of(Question(compute=1.0, count=f).settings) for f in (linear, quadratic)}
+    countings = {digest_of(Question(budget=1.0, count=f).settings) for f in (linear, quadratic)}
     assert len(countings) == 2

@@ -36,7 +36,7 @@ OF_REFITS: Mapping[str, str] = {
         floors = tuple(part for part in pooled.pooling if part.of == "E")
         model = replace(pooled, id="floors", pooling=floors)
         fit = bs.fit("overtraining", model, seed=1, progress=False)
-        bs.plots.forest(fit, compute="1e22")
+        bs.plots.forest(fit, budget="1e22")
     """,
     "multiverse": """
         import bayescale as bs
@@ -45,7 +45,7 @@ OF_REFITS: Mapping[str, str] = {
         found = bs.multiverse(
             "chinchilla",
             "chinchilla",
-            compute="5.76e23",
+            budget="5.76e23",
             choices={"outliers": CHOICES["outliers"], "counting": CHOICES["counting"]},
             progress=False,
         )
@@ -79,7 +79,7 @@ OF_REFITS: Mapping[str, str] = {
             "chinchilla",
             "chinchilla",
             floors=[1.75, 1.8, 1.85],
-            compute="5.76e23",
+            budget="5.76e23",
             progress=False,
         )
         bs.plots.forecast_by_floor(found)

@@ -21,7 +21,7 @@ def main() -> None:
     canvas.savefig(ROOT / "docs" / "images" / "n_opt.png", dpi=120)
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    table = markdown(bs.allocate(fit, compute=BUDGETS))
+    table = markdown(bs.allocate(fit, budget=BUDGETS))
     pattern = r"(<!-- demo table -->\n).*?(<!-- end -->)"
     text, count = re.subn(pattern, lambda m: m[1] + table + "\n" + m[2], text, flags=re.DOTALL)
     if count != 1:

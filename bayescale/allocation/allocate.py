@@ -42,7 +42,7 @@ def _format_loss(value: float) -> str:
     return format_number(value, 4)
 
 
-_DIMS = ("chain", "draw", "compute")
+_DIMS = ("chain", "draw", "budget")
 
 TEXT_COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "N_opt": ("n_opt", format_count),
@@ -62,7 +62,7 @@ class Allocation(Result):
     Attributes
     ----------
     log_n
-        Draws of ln N_opt, with dims ``chain``, ``draw``, ``compute``; NaN for draws without an
+        Draws of ln N_opt, with dims ``chain``, ``draw``, ``budget``; NaN for draws without an
         optimum. All other quantities derive from them.
     source
         The posterior: a fit, an average of laws, or published constants (a single draw).
@@ -83,7 +83,7 @@ class Allocation(Result):
 
     @cached_property
     def draws(self) -> xr.Dataset:
-        """Draws of all quantities, with dims ``chain``, ``draw``, ``compute`` (FLOP).
+        """Draws of all quantities, with dims ``chain``, ``draw``, ``budget`` (FLOP).
 
         There are three losses: ``loss_opt`` at the optimum of each draw, ``loss_plan`` at the plan
         recommended for the budget, and ``loss_run``, the posterior predictive of one run of that
@@ -95,12 +95,10 @@ class Allocation(Result):
         """Return the draws of a slice of the budgets."""
         curve = self.source.curve
         split = Split.of(curve.law, self.fixed)
-        spending = Spending(self.cost, self.compute[part], self.limits)
-        log_n = self.log_n.isel(compute=part)
+        spending = Spending(self.cost, self.budgets[part], self.limits)
+        log_n = self.log_n.isel(budget=part)
         log_d = log_n.copy(data=spending.log_tokens(log_n.to_numpy()))
-        middle = xr.DataArray(
-            self._middle[part], dims="compute", coords={"compute": log_n["compute"]}
-        )
+        middle = xr.DataArray(self._middle[part], dims="budget", coords={"budget": log_n["budget"]})
         sizes, tokens = middle.to_numpy(), spending.log_tokens(middle.to_numpy())
         draws = xr.Dataset(
             {
@@ -110,7 +108,7 @@ class Allocation(Result):
                 "loss_opt": curve.loss(split, log_n, log_d),
                 "loss_plan": curve.loss(split, middle, middle.copy(data=tokens)),
             }
-        ).transpose("chain", "draw", "compute")
+        ).transpose("chain", "draw", "budget")
         draws["loss_run"] = simulate_runs(
             self.source,
             draws["loss_plan"],
@@ -121,14 +119,14 @@ class Allocation(Result):
 
     @property
     def _parts(self) -> list[slice]:
-        return blocks(len(self.compute), self.source)
+        return blocks(len(self.budgets), self.source)
 
     def intervals(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the medians and intervals of `table`, without days and money."""
         if len(self._parts) == 1:
-            return interval_columns(self.draws, prob, "compute")
+            return interval_columns(self.draws, prob, "budget")
         return pd.concat(
-            [interval_columns(self._part(part), prob, "compute") for part in self._parts]
+            [interval_columns(self._part(part), prob, "budget") for part in self._parts]
         )
 
     @cached_property
@@ -147,14 +145,14 @@ class Allocation(Result):
         return {"cost": self.cost, "fixed": self.fixed, "limits": self.limits}
 
     @property
-    def compute(self) -> np.ndarray:
+    def budgets(self) -> np.ndarray:
         """The budgets, in the unit of the cost (FLOP by default)."""
-        return self.log_n["compute"].to_numpy()
+        return self.log_n["budget"].to_numpy()
 
     @cached_property
     def spending(self) -> Spending:
         """The budget constraints."""
-        return Spending(self.cost, self.compute, self.limits)
+        return Spending(self.cost, self.budgets, self.limits)
 
     @cached_property
     def diagnostics(self) -> Diagnostics | None:
@@ -166,9 +164,9 @@ class Allocation(Result):
         if not isinstance(self.source, Fit) or found is None:
             return found
         for part in self._parts:
-            log_n = self.log_n.isel(compute=part)
+            log_n = self.log_n.isel(budget=part)
             # Draws without an optimum are counted elsewhere and are no sign of non-convergence.
-            known = log_n.fillna(xr.DataArray(self._middle[part], dims="compute"))
+            known = log_n.fillna(xr.DataArray(self._middle[part], dims="budget"))
             found = found.join(diagnose_quantities(xr.Dataset({"ln n_opt": known})))
         return found
 
@@ -182,14 +180,14 @@ class Allocation(Result):
         middle = self._middle
         return pd.DataFrame(
             {"n_params": np.exp(middle), "n_tokens": np.exp(self.spending.log_tokens(middle))},
-            index=pd.Index(self.compute, name="compute"),
+            index=pd.Index(self.budgets, name="budget"),
         )
 
     @property
     def no_optimum(self) -> pd.Series:
         """Share of draws without an optimum at each budget, excluded from its row."""
         lost = np.isnan(self.log_n.to_numpy()).mean(axis=(0, 1))
-        return pd.Series(lost, index=pd.Index(self.compute, name="compute"), name="no_optimum")
+        return pd.Series(lost, index=pd.Index(self.budgets, name="budget"), name="no_optimum")
 
     @property
     def at_limit(self) -> pd.Series:
@@ -197,11 +195,11 @@ class Allocation(Result):
         held: Any = 0.0
         if self.limits:
             log_n = self.log_n.to_numpy()
-            parts = [(p, Spending(self.cost, self.compute[p], self.limits)) for p in self._parts]
+            parts = [(p, Spending(self.cost, self.budgets[p], self.limits)) for p in self._parts]
             held = np.concatenate(
                 [spending.at_limit(log_n[..., p]).mean(axis=(0, 1)) for p, spending in parts]
             )
-        return pd.Series(held, index=pd.Index(self.compute, name="compute"), name="at_limit")
+        return pd.Series(held, index=pd.Index(self.budgets, name="budget"), name="at_limit")
 
     @property
     def extrapolation(self) -> pd.DataFrame:
@@ -266,13 +264,13 @@ class Allocation(Result):
         found += [
             f"{format_share(round(float(share), 4))} of the draws have no optimum at "
             f"{self.text_budget(float(c))}; they are left out of its medians and intervals."
-            for c, share in zip(self.compute, self.no_optimum, strict=True)
+            for c, share in zip(self.budgets, self.no_optimum, strict=True)
             if share > 0
         ]
         found += [
             f"A limit ({self.limits}) binds in {format_share(round(float(share), 4))} of the "
             f"draws at {self.text_budget(float(c))}."
-            for c, share in zip(self.compute, self.at_limit, strict=True)
+            for c, share in zip(self.budgets, self.at_limit, strict=True)
             if share > 0
         ]
         caveat = self.source.curve.caveat
@@ -289,10 +287,10 @@ class Allocation(Result):
         Returns
         -------
         DataFrame
-            Indexed by compute in FLOP. For each of ``n_opt``, ``d_opt``, ``tokens_per_param``,
-            ``loss_opt``, ``loss_plan`` and ``loss_run``: the median under that name, and
-            ``_lower`` and ``_upper``. If the cluster is known, ``days``, ``gpu_hours`` and
-            ``training_money`` of the recommended plan.
+            Indexed by budget, in the unit of the cost. For each of ``n_opt``, ``d_opt``,
+            ``tokens_per_param``, ``loss_opt``, ``loss_plan`` and ``loss_run``: the median under
+            that name, and ``_lower`` and ``_upper``. If the cluster is known, ``days``,
+            ``gpu_hours`` and ``training_money`` of the recommended plan.
         """
         return flag_failure(self.intervals(prob).assign(**self._hardware), self.diagnostics)
 
@@ -331,7 +329,7 @@ class Allocation(Result):
                 )
                 if name in self._hardware
             },
-            index=pd.Index([self.text_budget(c) for c in self.compute], name="compute"),
+            index=pd.Index([self.text_budget(c) for c in self.budgets], name="budget"),
         )
 
     def _money(self, value: float) -> str:
@@ -351,7 +349,7 @@ MOST_WITHOUT = 0.5
 def allocate(
     source: Source,
     *,
-    compute: object,
+    budget: object,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
@@ -363,7 +361,7 @@ def allocate(
     ----------
     source
         A fit, an average of laws (`bayescale.model_average`), or published constants.
-    compute
+    budget
         One or several budgets: FLOP, or text such as ``"5.76e23"`` or ``"100 PF-days"``. This is
         compute as spent, not Kaplan's batch-adjusted C_min, for which see `bayescale.frontier`.
         For a cost in money, budgets are in money.
@@ -401,11 +399,11 @@ def allocate(
     Examples
     --------
     >>> import bayescale as bs
-    >>> plan = bs.allocate(bs.published("besiroglu2024"), compute="5.76e23")
+    >>> plan = bs.allocate(bs.published("besiroglu2024"), budget="5.76e23")
     >>> round(float(plan.table()["tokens_per_param"].iloc[0]), 4)
     18.3912
     """
-    plan = optima(source, compute=compute, cost=cost, fixed=fixed, limits=limits, cluster=cluster)
+    plan = optima(source, budget=budget, cost=cost, fixed=fixed, limits=limits, cluster=cluster)
     refuse_without_optimum(plan.no_optimum, plan.text_budget)
     return plan
 
@@ -423,7 +421,7 @@ def refuse_without_optimum(lost: "pd.Series[float]", text: Callable[[float], str
     for budget, share in lost.items():
         if share > MOST_WITHOUT:
             raise AmountError(
-                f"compute: {format_share(round(float(share), 4))} of the draws have no optimum at "
+                f"budget: {format_share(round(float(share), 4))} of the draws have no optimum at "
                 f"{text(float(budget))}, expected at most {format_share(MOST_WITHOUT)}: in these "  # type: ignore[arg-type]
                 "draws the loss falls without bound towards more parameters, or more tokens. Give "
                 "another budget, or limits on size and tokens; or add runs on both sides of the "
@@ -434,7 +432,7 @@ def refuse_without_optimum(lost: "pd.Series[float]", text: Callable[[float], str
 def optima(
     source: Source,
     *,
-    compute: object,
+    budget: object,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
@@ -445,12 +443,12 @@ def optima(
     curve = posterior.curve
     split = Split.of(curve.law, fixed)
     # All at once, so that an infeasible budget is refused before any optimisation.
-    budgets = Spending(cost, parse_budgets(compute, cost), limits).budgets
+    budgets = Spending(cost, parse_budgets(budget, cost), limits).budgets
     log_n = [
         curve.optimum(Spending(cost, budgets[part], limits), fixed).transpose(*_DIMS)
         for part in blocks(len(budgets), posterior)
     ]
-    together = log_n[0] if len(log_n) == 1 else xr.concat(log_n, dim="compute", join="override")
+    together = log_n[0] if len(log_n) == 1 else xr.concat(log_n, dim="budget", join="override")
     return Allocation(together.transpose(*_DIMS), posterior, cost, split.fixed, limits, cluster)
 
 
@@ -490,4 +488,4 @@ def largest_compute(source: Posterior, cost: Cost) -> float:
 
 def parse_budgets(values: object, cost: Cost) -> NDArray[np.float64]:
     """Parse budgets in the unit of a cost."""
-    return parse_amounts(values, "compute" if cost.unit == "FLOP" else "money", "compute")
+    return parse_amounts(values, "compute" if cost.unit == "FLOP" else "money", "budget")

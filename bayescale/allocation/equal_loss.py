@@ -32,22 +32,22 @@ def frontier_loss(
     source: Posterior, budgets: Array, cost: Cost, fixed: Mapping[str, float], limits: Limits
 ) -> Array:
     """Return the log loss of the optimum, of shape (draw, budget)."""
-    plan = optima(source, compute=budgets, cost=cost, fixed=fixed, limits=limits)
+    plan = optima(source, budget=budgets, cost=cost, fixed=fixed, limits=limits)
     log_n = plan.log_n
     log_d = log_n.copy(data=plan.spending.log_tokens(log_n.to_numpy()))
     spent = cost(np.exp(log_n.to_numpy()), np.exp(log_d.to_numpy()))
     # Limits on both size and tokens leave a part of a large budget unspent.
-    parts = np.moveaxis(spent, log_n.get_axis_num("compute"), 0)
+    parts = np.moveaxis(spent, log_n.get_axis_num("budget"), 0)
     for budget, part in zip(budgets, parts, strict=True):
         if np.isfinite(part).any() and (most := float(np.nanmax(part))) < budget * _SPENT:
             raise AmountError(
-                f"compute: found {format_budget(float(budget), cost.unit)}, of which plans within "
+                f"budget: found {format_budget(float(budget), cost.unit)}, of which plans within "
                 f"the limits ({limits}) spend {format_budget(most, cost.unit)}; expected a budget "
                 "that they can spend."
             )
     curve = source.curve
     loss = curve.loss(Split.of(curve.law, fixed), log_n, log_d)
-    return np.log(loss.transpose("chain", "draw", "compute").to_numpy()).reshape(-1, len(budgets))
+    return np.log(loss.transpose("chain", "draw", "budget").to_numpy()).reshape(-1, len(budgets))
 
 
 def log_needed(

@@ -200,7 +200,7 @@ class Inverse:
         if not len(budgets):
             return np.full_like(log_loss, np.inf), np.full_like(log_loss, np.nan)
         spending = Spending(self.cost, budgets, self.limits)
-        best = self.curve.optimum(spending, self.split.fixed).transpose("chain", "draw", "compute")
+        best = self.curve.optimum(spending, self.split.fixed).transpose("chain", "draw", "budget")
         sizes = best.to_numpy().reshape(-1, len(budgets))
         tokens = spending.log_tokens(sizes)
         number = np.arange(len(sizes))[:, None]

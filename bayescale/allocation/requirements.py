@@ -35,7 +35,7 @@ class Requirements(ByTarget):
     Attributes
     ----------
     draws
-        Draws of ``n_params``, ``n_tokens``, ``loss``, and ``compute`` in the unit of the cost, with
+        Draws of ``n_params``, ``n_tokens``, ``loss``, and ``budget`` in the unit of the cost, with
         dims ``chain``, ``draw``, ``target``. All are NaN in draws where a target is out of reach,
         such as a loss below the irreducible one.
     question
@@ -87,7 +87,7 @@ class Requirements(ByTarget):
             "parameters": ("n_params", format_count),
             "tokens": ("n_tokens", format_count),
             "D/N": ("tokens_per_param", format_number),
-            self.cost.name: ("compute", lambda x: format_budget(x, self.cost.unit)),
+            self.cost.name: ("budget", lambda x: format_budget(x, self.cost.unit)),
             "loss": ("loss", lambda x: format_number(x, 4)),
         }
 
@@ -206,7 +206,7 @@ def _draws(curve: Curve, split: Split, asked: "_Targets", cost: Cost, limits: Li
             "n_params": np.exp(log_n),
             "n_tokens": np.exp(log_d),
             "tokens_per_param": np.exp(log_d - log_n),
-            "compute": cost(np.exp(log_n), np.exp(log_d)),
+            "budget": cost(np.exp(log_n), np.exp(log_d)),
             "loss": solve.loss(log_n, log_d, draw),
         }
     return xr.Dataset(

@@ -44,7 +44,7 @@ class Speedup(Result):
     Attributes
     ----------
     draws
-        Draws of the speedup, with dims ``chain``, ``draw``, ``recipe``, ``compute``: the budget of
+        Draws of the speedup, with dims ``chain``, ``draw``, ``recipe``, ``budget``: the budget of
         the baseline over the least budget with which the recipe reaches the same loss. Zero in
         draws in which a million times the budget does not reach it, and a million in draws in
         which a millionth does; NaN in draws in which either has no optimum.
@@ -75,9 +75,9 @@ class Speedup(Result):
         return tuple(self.sources)[1:]
 
     @property
-    def compute(self) -> NDArray[np.float64]:
+    def budgets(self) -> NDArray[np.float64]:
         """The budgets of the baseline, in the unit of the cost (FLOP by default)."""
-        return self.draws["compute"].to_numpy()
+        return self.draws["budget"].to_numpy()
 
     @property
     def is_paired(self) -> bool:
@@ -89,9 +89,9 @@ class Speedup(Result):
         """Whether every recipe is a point estimate, such as published constants."""
         return all(source.is_point for source in self.sources.values())
 
-    def at(self, compute: object) -> "Speedup":
+    def at(self, budget: object) -> "Speedup":
         """Return the same comparison at other budgets."""
-        return _compare(self.sources, self.by, parse_budgets(compute, self.cost), **self._terms)
+        return _compare(self.sources, self.by, parse_budgets(budget, self.cost), **self._terms)
 
     @property
     def _terms(self) -> dict[str, Any]:
@@ -99,8 +99,8 @@ class Speedup(Result):
 
     @cached_property
     def _values(self) -> Array:
-        """Speedups of shape (recipe, compute, draw)."""
-        ordered = self.draws.transpose("recipe", "compute", "chain", "draw").to_numpy()
+        """Speedups of shape (recipe, budget, draw)."""
+        ordered = self.draws.transpose("recipe", "budget", "chain", "draw").to_numpy()
         return ordered.reshape(*ordered.shape[:2], -1)
 
     @property
@@ -137,7 +137,7 @@ class Speedup(Result):
 
     def _frame(self, values: Array, recipes: Sequence[str] | None = None) -> pd.DataFrame:
         columns = pd.Index(self.recipes if recipes is None else recipes, name="recipe")
-        return pd.DataFrame(values.T, pd.Index(self.compute, name="compute"), columns)
+        return pd.DataFrame(values.T, pd.Index(self.budgets, name="budget"), columns)
 
     @cached_property
     def diagnostics(self) -> Diagnostics | None:
@@ -150,7 +150,7 @@ class Speedup(Result):
         quantities = {
             f"speedup of {recipe} at {self.text_budget(c)}": (("chain", "draw"), self._filled(i, j))
             for i, recipe in enumerate(self.recipes)
-            for j, c in enumerate(self.compute)
+            for j, c in enumerate(self.budgets)
             if np.ptp(self._filled(i, j)) > 0.0
         }
         ours = diagnose_quantities(xr.Dataset(quantities)) if quantities else None
@@ -159,7 +159,7 @@ class Speedup(Result):
 
     def _filled(self, recipe: int, budget: int) -> Array:
         """Return draws by chain; undefined ones, stated elsewhere, are no sign of trouble."""
-        values = self.draws.isel(recipe=recipe, compute=budget).transpose("chain", "draw")
+        values = self.draws.isel(recipe=recipe, budget=budget).transpose("chain", "draw")
         known = values.to_numpy()
         middle = np.nanmedian(known) if np.isfinite(known).any() else 0.0
         return np.where(np.isnan(known), middle, known)
@@ -185,7 +185,7 @@ class Speedup(Result):
     def sentences(self) -> tuple[str, ...]:
         """For every recipe: its speedup at the largest budget, and how it changes with scale."""
         table, found = self.numbers(0.9), []
-        last = float(self.compute.max())
+        last = float(self.budgets.max())
         for recipe in self.recipes:
             row: Any = table.loc[recipe].loc[last]
             at = self.text_budget(last)
@@ -195,7 +195,7 @@ class Speedup(Result):
                 if row["speedup"] > 0.0
                 else f"{recipe} does not reach the loss of {self.baseline} at {at}."
             )
-            if len(self.compute) > 1 and not self.is_point:
+            if len(self.budgets) > 1 and not self.is_point:
                 found.append(self._trend(recipe))
         return tuple(found)
 
@@ -214,11 +214,11 @@ class Speedup(Result):
 
     def _trend(self, recipe: str) -> str:
         values = self._values[self.recipes.index(recipe)]
-        order = np.argsort(self.compute)
+        order = np.argsort(self.budgets)
         first, last = values[order[0]], values[order[-1]]
         both = np.isfinite(first) & np.isfinite(last)
         rises = float((last > first)[both].mean()) if both.any() else float("nan")
-        ends = [self.text_budget(float(self.compute[i])) for i in (order[0], order[-1])]
+        ends = [self.text_budget(float(self.budgets[i])) for i in (order[0], order[-1])]
         return (
             f"The speedup of {recipe} is larger at {ends[1]} than at {ends[0]} with probability "
             f"{rises:.2f}."
@@ -229,7 +229,7 @@ class Speedup(Result):
         """Sentences on the limitations of the result."""
         found = []
         for recipe in self.recipes:
-            for c in self.compute:
+            for c in self.budgets:
                 at = self.text_budget(float(c))
                 lost = float(self.unreachable.loc[c, recipe])
                 if lost > 0.0:
@@ -244,8 +244,8 @@ class Speedup(Result):
                         f"{recipe} or {self.baseline} has no optimum at {at} in "
                         f"{format_share(round(lost, 4))} of the draws, which are left out."
                     )
-        last = float(self.compute.max())
-        for name, (_, largest) in self.compute_of_runs.items():
+        last = float(self.budgets.max())
+        for name, (_, largest) in self.costs_of_runs.items():
             if (times := last / largest) > FAR:
                 found.append(
                     f"{self.text_budget(last)} is {format_number(times, 2)} times the largest run "
@@ -260,7 +260,7 @@ class Speedup(Result):
         return (*found, *own)
 
     @cached_property
-    def compute_of_runs(self) -> dict[str, tuple[float, float]]:
+    def costs_of_runs(self) -> dict[str, tuple[float, float]]:
         """The cost of the smallest and of the largest run of each recipe."""
         found = {}
         for name, source in self.sources.items():
@@ -286,7 +286,7 @@ class Speedup(Result):
         Returns
         -------
         DataFrame
-            Indexed by ``recipe`` and ``compute``: ``speedup``, and ``compute_needed`` by the recipe
+            Indexed by ``recipe`` and ``budget``: ``speedup``, and ``budget_needed`` by the recipe
             (infinite where it does not reach the loss), with ``_lower`` and ``_upper``;
             ``p_better``, ``p_best``, and the shares ``unreachable`` and ``undefined`` of draws.
         """
@@ -301,9 +301,7 @@ class Speedup(Result):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
             lower, middle, upper = np.nanquantile(self._values, tail_quantiles(prob), axis=-1)
-        index = pd.MultiIndex.from_product(
-            [self.recipes, self.compute], names=["recipe", "compute"]
-        )
+        index = pd.MultiIndex.from_product([self.recipes, self.budgets], names=["recipe", "budget"])
         columns: dict[str, Array] = {
             "speedup": middle,
             "speedup_lower": lower,
@@ -311,9 +309,9 @@ class Speedup(Result):
         }
         with np.errstate(divide="ignore"):
             columns |= {
-                "compute_needed": self.compute / middle,
-                "compute_needed_lower": self.compute / upper,
-                "compute_needed_upper": self.compute / lower,
+                "budget_needed": self.budgets / middle,
+                "budget_needed_lower": self.budgets / upper,
+                "budget_needed_upper": self.budgets / lower,
             }
         frames = {
             "p_better": self.p_better,
@@ -338,7 +336,7 @@ class Speedup(Result):
         rows = [row for _, row in numbers.iterrows()]
         columns = {
             "speedup": [text(row, "speedup", format_number) for row in rows],
-            "compute needed": [text(row, "compute_needed", self.text_budget) for row in rows],
+            "budget needed": [text(row, "budget_needed", self.text_budget) for row in rows],
         }
         if not self.is_point:
             columns["P(better)"] = [f"{row['p_better']:.2f}" for row in rows]
@@ -358,7 +356,7 @@ class Speedup(Result):
 def speedup(
     source: Source | Mapping[str, Source],
     *,
-    compute: object,
+    budget: object,
     baseline: str,
     by: str | None = None,
     recipes: Sequence[str] | None = None,
@@ -377,7 +375,7 @@ def speedup(
     source
         A fit whose model groups runs by recipe, which is compared draw by draw; or separate fits,
         averages of laws or published constants by name, whose draws are independent.
-    compute
+    budget
         One or several budgets of the baseline: FLOP, or text such as ``"5.76e23"``.
     baseline
         The recipe to compare with: a level, or a name.
@@ -418,12 +416,12 @@ def speedup(
     --------
     >>> import bayescale as bs
     >>> papers = {n: bs.published(n) for n in ("hoffmann2022", "besiroglu2024")}
-    >>> found = bs.speedup(papers, baseline="hoffmann2022", compute="5.76e23")
+    >>> found = bs.speedup(papers, baseline="hoffmann2022", budget="5.76e23")
     >>> round(float(found.draws.squeeze()), 3)
     0.161
     """
     cost = as_cost(cost)
-    budgets = np.unique(parse_budgets(compute, cost))
+    budgets = np.unique(parse_budgets(budget, cost))
     if isinstance(source, Mapping):
         if by is not None:
             raise ValueError(f"by: found {by!r} with separate fits, expected a fit of all recipes.")
@@ -506,9 +504,9 @@ def _compare(
     ratio = np.exp(log_budgets - np.array(found)).reshape(len(found), *shape, len(budgets))
     draws = xr.DataArray(
         ratio,
-        dims=("recipe", "chain", "draw", "compute"),
-        coords={"recipe": [name for name, _ in others], "compute": budgets},
-    ).transpose("chain", "draw", "recipe", "compute")
+        dims=("recipe", "chain", "draw", "budget"),
+        coords={"recipe": [name for name, _ in others], "budget": budgets},
+    ).transpose("chain", "draw", "recipe", "budget")
     return Speedup(draws, dict(sources), by, cost, fixed, limits)
 
 

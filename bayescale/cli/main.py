@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser()
     options = argparse.Namespace()
     try:
+        parser.refuse_renamed(sys.argv[1:] if arguments is None else arguments)
         options = parser.parse_args(arguments)
         complete(options)
         logging.basicConfig(format="%(message)s", level=logging.WARNING)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from bayescale._outputs import FIGURE, RESULTS
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import real_number, seed_number, whole_number
+from bayescale.cli.rules import MONEY
 from bayescale.errors import did_you_mean, quoted
+from bayescale.units import CURRENCIES
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -283,16 +285,28 @@ def inputs_of(options: Arguments) -> dict[str, list[str]]:
     return found
 
 
-def add_budgets(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add the options for budgets and for the probability of intervals."""
+def add_budgets(parser: argparse.ArgumentParser, *, required: bool, money: bool = False) -> None:
+    """Add the options for budgets, of compute or also of money, and for the probability."""
     parser.add_argument(
-        "--compute",
+        "--budget",
         action="append",
         required=required,
-        metavar="FLOP",
-        help="budget, such as 5.76e23 or '100 PF-days'; repeatable",
+        metavar="AMOUNT",
+        help=f"budget, such as 5.76e23{', $2M' if money else ''} or '100 PF-days'; repeatable",
     )
     add_prob(parser)
+
+
+def in_money(options: Arguments) -> bool:
+    """Return whether budgets are amounts of money, such as ``$2M``, and check what they need."""
+    budgets = [options.budget] if isinstance(options.budget, str) else options.budget or []
+    money = {any(sign in text for sign in CURRENCIES) for text in budgets}
+    if len(money) > 1:
+        raise ValueError(f"--budget: found {', '.join(budgets)}, expected all of one unit.")
+    if True in money:
+        MONEY.check(options)
+        return True
+    return False
 
 
 def add_prob(parser: argparse.ArgumentParser) -> None:

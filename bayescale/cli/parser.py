@@ -1,6 +1,7 @@
 """The parser of the command line, assembled from its commands."""
 
 import argparse
+from collections.abc import Sequence
 from functools import cache
 from typing import NoReturn
 
@@ -43,6 +44,9 @@ from bayescale.cli.verbs import Verbs
 
 BAD_INPUT = 2
 
+RENAMED = {"--compute": "--budget", "--money": "--budget", "--fixed": "--at"}
+"""Options of earlier versions, and their names now."""
+
 COMMANDS = (
     listing,
     first_sweep,
@@ -83,6 +87,13 @@ class Parser(argparse.ArgumentParser):
 
     verbs: dict[str, argparse.ArgumentParser]
     """The parser of each command."""
+
+    def refuse_renamed(self, arguments: Sequence[str]) -> None:
+        """Exit with the name of today where an option is given by its earlier name."""
+        for argument in arguments:
+            name = argument.partition("=")[0]
+            if name in RENAMED:
+                self.error(f"{name}: found an earlier name, expected {RENAMED[name]}")
 
     def error(self, message: str) -> NoReturn:
         """Print the message and exit with code 2."""

@@ -31,6 +31,15 @@ class Needs:
     why: str
     verbs: tuple[str, ...] = ()
 
+    def check(self, options: argparse.Namespace) -> None:
+        """Raise ValueError if an option that is needed was not given."""
+        missing = [name for name in self.needs if name not in options.given]
+        if missing:
+            raise ValueError(f"{self.option}: {self.why}; also give {_and(missing)}.")
+
+
+MONEY = Needs("--budget", (*CLUSTER, "--price"), "a budget in money needs a cluster with a price")
+"""What a budget such as ``$2M`` needs."""
 
 _SHAPES = "it describes the transformer shapes from which FLOP are counted"
 _CLUSTER = "a cluster needs --gpus, --gpu and --utilisation"
@@ -50,7 +59,6 @@ RULES = (
     Needs("--overhead", CLUSTER, "it lengthens training on a cluster"),
     Needs("--speed", CLUSTER, "it multiplies the throughput of a cluster"),
     Needs("--throughput", CLUSTER, "throughput is that of a cluster's GPUs"),
-    Needs("--money", (*CLUSTER, "--price"), "a budget in money needs a cluster with a price"),
     Needs("--max-steps", ("--batch-tokens",), "the limit on tokens is steps times tokens per step"),
     Needs("--batch-tokens", ("--max-steps",), "without a number of steps it limits nothing"),
     Needs("--lifetime", ("--serving-tokens",), "the budget includes the cost of served tokens"),
@@ -60,7 +68,7 @@ RULES = (
         "serving affects this command only if the budget pays for it",
         ("allocate", "next", "report", "requirements"),
     ),
-    Needs("--report", ("--compute",), "a report answers questions about budgets"),
+    Needs("--report", ("--budget",), "a report answers questions about budgets"),
     *(
         Needs(option, ("--data",), _RUNS, ("compare",))
         for option in (
@@ -103,11 +111,8 @@ def complete(options: argparse.Namespace) -> None:
             setattr(options, name, value)
     del options.complete_with, options.options_of
     for rule in RULES:
-        if rule.option not in options.given or (rule.verbs and options.verb not in rule.verbs):
-            continue
-        missing = [name for name in rule.needs if name not in options.given]
-        if missing:
-            raise ValueError(f"{rule.option}: {rule.why}; also give {_and(missing)}.")
+        if rule.option in options.given and (not rule.verbs or options.verb in rule.verbs):
+            rule.check(options)
     if getattr(options, "fit", None) in PUBLISHED:
         for name in OF_DRAWS:
             if name in options.given:

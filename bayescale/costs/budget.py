@@ -45,7 +45,7 @@ class Spending:
         if len(short):
             budget = format_budget(float(self.budgets[short[0]]), self.cost.unit)
             raise AmountError(
-                f"compute: {budget} of {self.cost.name} does not pay for any plan within the "
+                f"budget: {budget} of {self.cost.name} does not pay for any plan within the "
                 f"limits ({self.limits}). Give a larger budget or other limits."
             )
 

@@ -38,7 +38,7 @@ class Limits:
     --------
     >>> import bayescale as bs
     >>> plan = bs.allocate(
-    ...     bs.published("besiroglu2024"), compute=1e24, limits=bs.Limits(max_tokens="1T")
+    ...     bs.published("besiroglu2024"), budget=1e24, limits=bs.Limits(max_tokens="1T")
     ... )
     >>> plan.text_table()["D_opt (tokens)"].iloc[0]
     '1.00T'

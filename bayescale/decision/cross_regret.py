@@ -136,7 +136,7 @@ def percent(share: float) -> str:
 def cross_regret(
     sources: Mapping[str, Source],
     *,
-    compute: object,
+    budget: object,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
@@ -148,7 +148,7 @@ def cross_regret(
     ----------
     sources
         Fits, averages of laws or published constants, by name.
-    compute
+    budget
         The budget, in the unit of the cost.
     cost, fixed, limits
         As in `decide`.
@@ -178,17 +178,17 @@ def cross_regret(
     --------
     >>> import bayescale as bs
     >>> papers = {n: bs.published(n) for n in ("hoffmann2022", "besiroglu2024")}
-    >>> found = bs.cross_regret(papers, compute="5.76e23")
+    >>> found = bs.cross_regret(papers, budget="5.76e23")
     >>> found.matrix.round(3).to_numpy().tolist()
     [[0.0, 0.205], [0.179, 0.0]]
     """
     if len(sources) < 2:
         raise ValueError(f"sources: found {len(sources)} laws, expected two or more, by name.")
     cost = as_cost(cost)
-    budgets = parse_budgets(compute, cost)
+    budgets = parse_budgets(budget, cost)
     if len(budgets) > 1:
         raise AmountError(
-            f"compute: found {len(budgets)} budgets, expected one; ask for each on its own."
+            f"budget: found {len(budgets)} budgets, expected one; ask for each on its own."
         )
     budget = float(budgets[0])
     regrets = {}

@@ -33,7 +33,7 @@ _ROUNDS, _REFINED = 2, 17
 def decide(
     source: Source,
     *,
-    compute: object,
+    budget: object,
     plans: Mapping[str, object] | None = None,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
     serving: Serving | object | None = None,
@@ -50,7 +50,7 @@ def decide(
     ----------
     source
         A fit, an average of laws (`bayescale.model_average`), or published constants.
-    compute
+    budget
         The budget, in the unit of the cost: FLOP, or text such as ``"100 PF-days"``.
     plans
         Plans to compare, as size and tokens by name: ``{"7B on 2T": ("7B", "2T")}``.
@@ -101,7 +101,7 @@ def decide(
     --------
     >>> import bayescale as bs
     >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    >>> made = bs.decide(fit, compute="5.76e23", plans={"as published": ("70B", "1.4T")})
+    >>> made = bs.decide(fit, budget="5.76e23", plans={"as published": ("70B", "1.4T")})
     >>> bool(made.table().loc["as published", "regret"] < 0.02)
     True
     >>> print(made.sentences[0].split(":")[0])
@@ -111,10 +111,10 @@ def decide(
     for name, value in (("prob", prob), ("quantile", quantile)):
         if value is not None and not 0.0 < value < 1.0:
             raise ValueError(f"{name}: found {value!r}, expected a probability between 0 and 1.")
-    budgets = parse_budgets(compute, cost)
+    budgets = parse_budgets(budget, cost)
     if len(budgets) > 1:
         raise AmountError(
-            f"compute: found {len(budgets)} budgets, expected one; decide for each on its own."
+            f"budget: found {len(budgets)} budgets, expected one; decide for each on its own."
         )
     serving = _read_serving(serving, cost)
     named = candidates_of(plans or {})
@@ -180,7 +180,7 @@ def _sizes_to_compare(regrets: Regrets) -> Array:
     found = regrets.log_n_opt
     if np.isnan(found).all():
         raise AmountError(
-            f"compute: no draw has an optimum at {format_budget(regrets.budget)}; give another "
+            f"budget: no draw has an optimum at {format_budget(regrets.budget)}; give another "
             "budget, or limits inside which there is one."
         )
     low, high = np.nanquantile(found, [0.001, 0.999])

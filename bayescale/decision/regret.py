@@ -63,7 +63,7 @@ class Regrets:
     def log_n_opt(self) -> Array:
         """Draws of ln N_opt at the budget, (chain, draw); NaN for draws without an optimum."""
         found = self.curve.optimum(self.spending, self.fixed)
-        return found.isel(compute=0).transpose("chain", "draw").to_numpy()
+        return found.isel(budget=0).transpose("chain", "draw").to_numpy()
 
     @cached_property
     def log_best(self) -> Array:
@@ -136,9 +136,9 @@ class Regrets:
         logs = np.unique(np.append(logs, [x for x in self._corners if x < top]))[::-1]
         logs = logs[Spending.reach(self.cost, np.exp(logs), self.limits)]
         spending = Spending(self.cost, np.exp(logs), self.limits)
-        log_n = self.curve.optimum(spending, self.fixed).transpose("chain", "draw", "compute")
+        log_n = self.curve.optimum(spending, self.fixed).transpose("chain", "draw", "budget")
         log_d = log_n.copy(data=spending.log_tokens(log_n.to_numpy()))
-        loss = self.curve.loss(self.split, log_n, log_d).transpose("chain", "draw", "compute")
+        loss = self.curve.loss(self.split, log_n, log_d).transpose("chain", "draw", "budget")
         best = np.log(loss.to_numpy())
         # A smaller budget without an optimum counts as infinite loss.
         best[..., 1:] = np.where(np.isnan(best[..., 1:]), np.inf, best[..., 1:])

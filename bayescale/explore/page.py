@@ -69,7 +69,7 @@ def _load(path: str, groups: tuple[tuple[str, str], ...], new_levels: tuple[str,
 
 def _terms(fit: Fit, given: dict[str, Any]) -> Question:
     """Show the sliders, and return the question that they ask."""
-    budgets, first = budgets_for(fit, given["compute"])
+    budgets, first = budgets_for(fit, given["budget"])
     budget = st.select_slider(
         "Budget", budgets, first, key="budget", format_func=lambda x: format_budget(x, "FLOP")
     )

@@ -71,7 +71,7 @@ class Question:
         source = median_of(fit) if self.certain else posterior.thin(most) if most else posterior
         return decide(
             source,
-            compute=self.budget,
+            budget=self.budget,
             plans=read_plans(self.plans),
             cost=self._cost,
             cluster=self.cluster,

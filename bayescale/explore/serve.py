@@ -41,7 +41,7 @@ def serve(
     groups: Mapping[str, str],
     new_levels: Sequence[str],
     fixed: Mapping[str, str],
-    compute: float | None,
+    budget: float | None,
     plans: Sequence[str],
     prob: float,
     port: int,
@@ -57,7 +57,7 @@ def serve(
         Levels of grouping columns, and columns of which the level is a new one.
     fixed
         Values of the law's other inputs.
-    compute
+    budget
         Budget to begin with.
     plans
         Plans to compare at first.
@@ -75,7 +75,7 @@ def serve(
         "groups": dict(groups),
         "new_levels": list(new_levels),
         "fixed": dict(fixed),
-        "compute": compute,
+        "budget": budget,
         "plans": list(plans),
         "prob": prob,
     }

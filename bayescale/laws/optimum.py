@@ -102,20 +102,20 @@ def closed_form(
     logs = spending.log_product
     if logs is None:
         raise NoClosedFormError(f"Under {spending.cost.name} no optimum has a closed form.")
-    log_product = xr.DataArray(logs, dims="compute", coords={"compute": spending.budgets})
+    log_product = xr.DataArray(logs, dims="budget", coords={"budget": spending.budgets})
     free: xr.DataArray = law.optimal_log_params(parameters, log_product)
     low, high = spending.ends
     if not spending.limits:
         # At least one parameter and one token.
-        one, all_of_it = (xr.DataArray(end, dims="compute") for end in (low, high))
+        one, all_of_it = (xr.DataArray(end, dims="budget") for end in (low, high))
         return free.where((free >= one) & (free <= all_of_it))
     # Along a budget the loss is unimodal, so that the constrained optimum is the nearest feasible
     # size. Below the size at which the limit on tokens binds, the loss falls with size.
     least = np.maximum(low, spending.log_least_sizes)
     inside = free.clip(
-        xr.DataArray(np.minimum(least, high), dims="compute"), xr.DataArray(high, dims="compute")
+        xr.DataArray(np.minimum(least, high), dims="budget"), xr.DataArray(high, dims="budget")
     )
-    return inside.assign_coords(compute=spending.budgets)
+    return inside.assign_coords(budget=spending.budgets)
 
 
 def search(
@@ -164,7 +164,7 @@ def search(
     low_set, high_set = spending.limited
     kept = np.where(at == 0, low_set, high_set)
     log_n[ended] = np.where(kept, end, np.nan)[ended]
-    return xr.DataArray(log_n, dims=(*_DIMS, "compute"), coords={"compute": spending.budgets})
+    return xr.DataArray(log_n, dims=(*_DIMS, "budget"), coords={"budget": spending.budgets})
 
 
 def _least_of(

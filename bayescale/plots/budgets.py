@@ -42,7 +42,7 @@ _STYLES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), ("black", "--"))
 
 def budget_axes(
     source: Posterior,
-    compute: np.ndarray | None,
+    budget: np.ndarray | None,
     ax: Axes | None,
     cost: Cost,
     fixed: Mapping[str, object] | None,
@@ -55,7 +55,7 @@ def budget_axes(
     """
     Split.of(source.law, fixed)
     ax = new_axes(ax)
-    marked = np.asarray([] if compute is None else compute, dtype=float)
+    marked = np.asarray([] if budget is None else budget, dtype=float)
     if source.runs is None:
         about = marked if len(marked) else np.array(_USUAL)
         return ax, marked, log_grid(about.min() / _AROUND, about.max() * _AROUND)
@@ -80,9 +80,9 @@ def is_training(cost: Cost) -> bool:
     return cost.training is cost
 
 
-def fan_of(quantity: str, source: Source, compute: np.ndarray, **terms: Any) -> np.ndarray:
+def fan_of(quantity: str, source: Source, budget: np.ndarray, **terms: Any) -> np.ndarray:
     """Return the quantiles `FAN` of a quantity of the optimum at budgets, one row per quantile."""
-    draws = optima(source, compute=compute, **terms).draws[quantity]
+    draws = optima(source, budget=budget, **terms).draws[quantity]
     found: np.ndarray = draws.quantile(FAN, ("chain", "draw")).to_numpy()
     return found
 

@@ -35,7 +35,7 @@ def cross_regret(crossed: CrossRegret, prob: float = 0.9, ax: Axes | None = None
     ...     card: bs.fit("chinchilla", card, seed=1, progress=False)
     ...     for card in ("chinchilla", "coupled")
     ... }
-    >>> ax = bs.plots.cross_regret(bs.cross_regret(fits, compute="5.76e23"))
+    >>> ax = bs.plots.cross_regret(bs.cross_regret(fits, budget="5.76e23"))
     >>> ax.get_xlabel()
     'law that holds'
     """

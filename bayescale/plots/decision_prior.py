@@ -26,7 +26,7 @@ _SHOWN = 0.98
 
 def decision_prior(
     fit: Fit,
-    compute: object,
+    budget: object,
     prob: float = 0.9,
     ax: Axes | None = None,
     cost: Cost = six_nd,
@@ -38,14 +38,14 @@ def decision_prior(
     ----------
     fit
         A posterior.
-    compute
+    budget
         One budget, in FLOP or as text.
     prob
         Probability inside the marked intervals.
     ax
         Where to draw; new Axes unless given.
     cost, fixed
-        The rule of compute, and values of the law's other inputs, as in `allocate`.
+        The cost, and values of the law's other inputs, as in `allocate`.
 
     Returns
     -------
@@ -60,15 +60,15 @@ def decision_prior(
     --------
     >>> import bayescale as bs
     >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    >>> ax = bs.plots.decision_prior(fit, compute="5.76e23")
+    >>> ax = bs.plots.decision_prior(fit, budget="5.76e23")
     >>> ax.get_xscale()
     'log'
     """
     Split.of(fit.law, fixed)
     ax = new_axes(ax)
-    budgets = parse_budgets(compute, cost)
+    budgets = parse_budgets(budget, cost)
     if len(budgets) != 1:
-        raise ValueError(f"compute: found {len(budgets)} budgets, expected one.")
+        raise ValueError(f"budget: found {len(budgets)} budgets, expected one.")
     spending = Spending(cost, budgets)
     posterior = _optima(fit.curve, spending, fixed)
     prior = _optima(_prior_curve(fit), spending, fixed)

@@ -33,7 +33,7 @@ def expanding_window(
     --------
     >>> import bayescale as bs
     >>> found = bs.expanding_window(
-    ...     "chinchilla", "chinchilla", ["3e20"], compute="5.76e23", seed=1, progress=False
+    ...     "chinchilla", "chinchilla", ["3e20"], budget="5.76e23", seed=1, progress=False
     ... )
     >>> ax = bs.plots.expanding_window(found)
     >>> ax.get_ylabel()
@@ -56,12 +56,12 @@ def expanding_window(
             ax.plot(place[these], middle[these], "o", color=colour, markersize=6, label=label)
     if quantity == "a":
         ax.axhline(0.5, color=GREY, linewidth=1, linestyle=":")
-        ax.set_ylabel(f"exponent a of N_opt, around {format_compute(found.compute)}")
+        ax.set_ylabel(f"exponent a of N_opt, around {format_compute(found.budget)}")
     else:
         ax.set_yscale("log")
         count_axis(ax.yaxis)
         ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 3, 5)))
-        ax.set_ylabel(f"N_opt at {format_compute(found.compute)}")
+        ax.set_ylabel(f"N_opt at {format_compute(found.budget)}")
     style = (lambda x: format_scientific(x, 2)) if found.scale == "compute" else format_count
     labels = [
         ("all" if np.isinf(cut) else f"< {style(float(cut))}") + f"\n{int(count)} runs"

@@ -15,7 +15,7 @@ from bayescale.posterior.point import Source, as_posterior
 
 def tokens_per_param(
     fit: Source,
-    compute: np.ndarray | None = None,
+    budget: np.ndarray | None = None,
     ax: Axes | None = None,
     overlays: Sequence[str] = OVERLAYS,
     cost: Cost = six_nd,
@@ -28,8 +28,8 @@ def tokens_per_param(
     ----------
     fit
         A fit, an average of laws, or published constants, which have a line and no band.
-    compute
-        Budgets to reach and to mark, in FLOP.
+    budget
+        Budgets to reach and to mark, in the unit of the cost.
     ax
         Where to draw; new Axes unless given.
     overlays
@@ -37,7 +37,7 @@ def tokens_per_param(
         not both size and tokens are left out, and all frontiers where the cost is not of training
         alone.
     cost, fixed, limits
-        The rule of compute, values of the law's other inputs, and limits, as in `allocate`.
+        The cost, values of the law's other inputs, and limits, as in `allocate`.
 
     Returns
     -------
@@ -47,12 +47,12 @@ def tokens_per_param(
     --------
     >>> import bayescale as bs
     >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    >>> ax = bs.plots.tokens_per_param(fit, compute=[5.76e23])
+    >>> ax = bs.plots.tokens_per_param(fit, budget=[5.76e23])
     >>> ax.get_ylabel()
     'compute-optimal tokens per parameter'
     """
     source = as_posterior(fit)
-    ax, marked, grid = budget_axes(source, compute, ax, cost, fixed)
+    ax, marked, grid = budget_axes(source, budget, ax, cost, fixed)
 
     def published_ratios(name: str) -> tuple[str, np.ndarray] | None:
         constants = published(name)

@@ -56,7 +56,7 @@ def posterior(found: Fit | ModelAverage, ax: Axes | None = None, **options: Any)
 def allocation(plan: Allocation, ax: Axes | None = None, **options: Any) -> Axes:
     """Draw the compute-optimal size against the budget, as `bayescale.plots.optimal_size`."""
     some = plan.source.thin(DRAWS)
-    return plots.optimal_size(some, plan.compute, ax, **{**plan.terms, **options})
+    return plots.optimal_size(some, plan.budgets, ax, **{**plan.terms, **options})
 
 
 FIGURES: Mapping[type, Callable[..., Axes]] = MappingProxyType(

@@ -77,7 +77,7 @@ def forecast_by_floor(
     if quantity == "n_opt":
         ax.set_yscale("log")
         count_axis(ax.yaxis)
-        ax.set_ylabel(f"N_opt at {format_compute(found.compute or 0.0)}")
+        ax.set_ylabel(f"N_opt at {format_compute(found.budget or 0.0)}")
     else:
         plan = ", ".join(f"{column} {format_count(x)}" for column, x in found.plan.items())
         ax.set_ylabel(f"{found.response} at {plan}")

@@ -23,7 +23,7 @@ UNSEEN = "a new one"
 
 def forest(
     fit: Fit,
-    compute: object = None,
+    budget: object = None,
     prob: float = 0.9,
     axes: np.ndarray | None = None,
     cost: Cost = six_nd,
@@ -35,14 +35,14 @@ def forest(
     ----------
     fit
         A posterior of a model with pooling.
-    compute
+    budget
         A budget, in FLOP or as text: then N_opt of each family is drawn too.
     prob
         Probability inside the thin bars; the thick ones are 50 %.
     axes
         One Axes for each quantity; a new figure unless given.
     cost, fixed
-        The rule of compute, and values of the law's other inputs, as in `allocate`.
+        The cost, and values of the law's other inputs, as in `allocate`.
 
     Returns
     -------
@@ -67,14 +67,14 @@ def forest(
         _Panel(name, {label: one.curve.parameters[name] for label, one in asked.items()})
         for name in names
     ]
-    if compute is not None:
+    if budget is not None:
         plans = {
-            label: optima(one, compute=compute, cost=cost, fixed=fixed)
+            label: optima(one, budget=budget, cost=cost, fixed=fixed)
             for label, one in asked.items()
         }
-        budget = format_budget(float(plans[UNSEEN].compute[0]), cost.unit)
-        best = {label: plan.draws["n_opt"].isel(compute=0) for label, plan in plans.items()}
-        panels.append(_Panel(f"N_opt at {budget}", best, on_log=True))
+        at = format_budget(float(plans[UNSEEN].budgets[0]), cost.unit)
+        best = {label: plan.draws["n_opt"].isel(budget=0) for label, plan in plans.items()}
+        panels.append(_Panel(f"N_opt at {at}", best, on_log=True))
     if axes is None:
         import matplotlib.pyplot as plt
 

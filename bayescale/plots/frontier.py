@@ -18,7 +18,7 @@ from bayescale.units import format_share
 
 def frontier(
     fit: Source,
-    compute: np.ndarray | None = None,
+    budget: np.ndarray | None = None,
     prob: float = 0.9,
     ax: Axes | None = None,
     cost: Cost = six_nd,
@@ -31,14 +31,14 @@ def frontier(
     ----------
     fit
         A fit, an average of laws, or published constants, which have a line and no band.
-    compute
-        Budgets to reach and to mark, in FLOP.
+    budget
+        Budgets to reach and to mark, in the unit of the cost.
     prob
         Probability inside the bands.
     ax
         Where to draw; new Axes unless given.
     cost, fixed, limits
-        The rule of compute, values of the law's other inputs, and limits, as in `allocate`.
+        The cost, values of the law's other inputs, and limits, as in `allocate`.
 
     Returns
     -------
@@ -48,14 +48,14 @@ def frontier(
     --------
     >>> import bayescale as bs
     >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    >>> ax = bs.plots.frontier(fit, compute=[5.76e23])
+    >>> ax = bs.plots.frontier(fit, budget=[5.76e23])
     >>> ax.get_ylabel()
     'loss (nats/token)'
     """
     source = as_posterior(fit)
-    ax, marked, grid = budget_axes(source, compute, ax, cost, fixed)
+    ax, marked, grid = budget_axes(source, budget, ax, cost, fixed)
     terms: Any = {"cost": cost, "fixed": fixed, "limits": limits}
-    found = quantiles(optima(source, compute=grid, **terms).draws, prob)
+    found = quantiles(optima(source, budget=grid, **terms).draws, prob)
     runs = source.runs
     if runs is not None:
         spent = spent_on_runs(source, cost)
@@ -70,7 +70,7 @@ def frontier(
     line = "optimum of the law" if source.is_point else None
     ax.plot(grid, found["loss_opt"][1], color=BLUE, linewidth=1.4, label=line)
     if len(marked):
-        at = optima(source, compute=marked, **terms).draws["loss_opt"].median(("chain", "draw"))
+        at = optima(source, budget=marked, **terms).draws["loss_opt"].median(("chain", "draw"))
         ax.plot(marked, at, "D", color="black", markersize=5, label="asked budgets")
     unit = source.law.response_unit if runs is None else runs.loss_unit
     finish(ax, loss_axis, f"loss ({unit})", cost)

@@ -27,6 +27,7 @@ from bayescale.records.preregistration import Preregistration
 from bayescale.units import format_share
 
 _LABELS = {
+    "budget": "training compute C (FLOP)",
     "compute": "training compute C (FLOP)",
     "n_params": "parameters N",
     "n_tokens": "tokens D",
@@ -45,7 +46,7 @@ def requirements(
     found
         What `bayescale.requirements` returned.
     quantity
-        The quantity to draw: ``"compute"`` (the default, in the unit of the cost), ``"n_params"``,
+        The quantity to draw: ``"budget"`` (the default, in the unit of the cost), ``"n_params"``,
         ``"n_tokens"``, ``"tokens_per_param"`` or ``"loss"``; of a law that splits no budget, its
         input.
     prob
@@ -72,7 +73,7 @@ def requirements(
     'training compute C (FLOP)'
     """
     known = list(map(str, found.draws))
-    name = quantity or ("compute" if "compute" in known else known[0])
+    name = quantity or ("budget" if "budget" in known else known[0])
     if name not in known:
         raise ValueError(f"quantity: found {name!r}, expected one of {', '.join(known)}.")
     draws = found.draws[name].transpose(..., "target").to_numpy()
@@ -85,7 +86,7 @@ def requirements(
     ax = new_axes(ax, (6.4, 1.6 + 0.42 * len(rows)))
     _rows(ax, labels, rows, prob, is_point=found.source.is_point)
     ax.set_xscale("log")
-    (compute_axis if name == "compute" else count_axis)(ax.xaxis)
+    (compute_axis if name in ("budget", "compute") else count_axis)(ax.xaxis)
     _few_ticks(ax)
     ax.set_xlabel(_named(found, name))
     return ax
@@ -128,7 +129,7 @@ def two_step(found: TwoStep, prob: float = 0.9, ax: Axes | None = None) -> Axes:
 
 
 def _named(found: ByTarget, name: str) -> str:
-    if name == "compute" and isinstance(found, Requirements) and not is_training(found.cost):
+    if name == "budget" and isinstance(found, Requirements) and not is_training(found.cost):
         return f"{found.cost.name} ({found.cost.unit})"
     if isinstance(found, RequiredInput):
         return f"{name} for a {found.source.response}"

@@ -25,7 +25,7 @@ from bayescale.plots.style import (
 )
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.summary import tail_quantiles
-from bayescale.units import format_compute, format_share
+from bayescale.units import format_budget, format_share
 
 NEAR = 1.3
 """Runs whose compute is within this factor of a budget are drawn with its curve."""
@@ -39,7 +39,7 @@ _MARKERS = ("o", "s", "^", "D", "v")
 
 def isoflop(
     fit: Fit,
-    compute: np.ndarray | None = None,
+    budget: np.ndarray | None = None,
     prob: float = 0.9,
     ax: Axes | None = None,
     cost: Cost = six_nd,
@@ -52,14 +52,14 @@ def isoflop(
     ----------
     fit
         A posterior.
-    compute
+    budget
         Budgets in FLOP, five at most; four across the data unless given.
     prob
         Probability inside the bands, and inside the bar across each optimum.
     ax
         Where to draw; new Axes unless given.
     cost, fixed, limits
-        The rule of compute, values of the law's other inputs, and limits, as in `allocate`.
+        The cost, values of the law's other inputs, and limits, as in `allocate`.
 
     Returns
     -------
@@ -69,26 +69,28 @@ def isoflop(
     --------
     >>> import bayescale as bs
     >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    >>> ax = bs.plots.isoflop(fit, compute=[1e20, 1e21])
+    >>> ax = bs.plots.isoflop(fit, budget=[1e20, 1e21])
     >>> ax.get_xlabel()
     'parameters N'
     """
     split = Split.of(fit.law, fixed)
     ax = new_axes(ax)
     runs, run_sizes, spent = fit.runs, fit.inputs["n_params"], spent_on_runs(fit, cost)
-    budgets = _budgets_in_data(spent) if compute is None else np.asarray(compute)[:5]
-    plan = optima(fit, compute=budgets, cost=cost, fixed=fixed, limits=limits)
+    budgets = _budgets_in_data(spent) if budget is None else np.asarray(budget)[:5]
+    plan = optima(fit, budget=budgets, cost=cost, fixed=fixed, limits=limits)
     ends = tail_quantiles(prob)
-    for i, budget in enumerate(budgets):
-        near = np.abs(np.log(spent / budget)) < np.log(NEAR)
+    for i, asked in enumerate(map(float, budgets)):
+        near = np.abs(np.log(spent / asked)) < np.log(NEAR)
         centre = float(plan.recommended["n_params"].iloc[i])
         sizes = np.append(run_sizes[near], centre)
         size = xr.DataArray(np.geomspace(sizes.min() / 1.5, sizes.max() * 1.5, 60), dims="size")
-        log_d = size.copy(data=np.log(cost.tokens_for(budget, size.to_numpy())))
+        log_d = size.copy(data=np.log(cost.tokens_for(asked, size.to_numpy())))
         loss = fit.curve.loss(split, np.log(size), log_d).quantile(ends, dim=("chain", "draw"))
         colour = _COLOURS[i]
         ax.fill_between(size, loss[0], loss[2], color=colour, alpha=0.25, linewidth=0)
-        ax.plot(size, loss[1], color=colour, linewidth=1.4, label=format_compute(budget, 2))
+        ax.plot(
+            size, loss[1], color=colour, linewidth=1.4, label=format_budget(asked, cost.unit, 2)
+        )
         ax.plot(
             run_sizes[near],
             runs.loss[near],
@@ -100,8 +102,8 @@ def isoflop(
     ax.set_xscale("log")
     height = _DENSITY_HEIGHT * float(np.ptp(ax.get_ylim()))
     for i, colour in zip(range(len(budgets)), _COLOURS, strict=False):
-        best = plan.draws["n_opt"].isel(compute=i)
-        level = float(plan.draws["loss_opt"].isel(compute=i).median())
+        best = plan.draws["n_opt"].isel(budget=i)
+        level = float(plan.draws["loss_opt"].isel(budget=i).median())
         _draw_density(ax, best.to_numpy().ravel(), level, height, colour)
         low, middle, high = best.quantile(ends).to_numpy()
         ax.plot([low, high], [level, level], color="black", linewidth=2.2, solid_capstyle="butt")

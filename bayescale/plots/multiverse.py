@@ -45,7 +45,7 @@ def multiverse(found: Multiverse, ax: Axes | None = None) -> Axes:
     ax.plot([], [], "|", color=ORANGE, markersize=10, markeredgewidth=2.4, label="median")
     ax.set_yticks(places, labels)
     ax.set_xlabel(
-        f"shift of ln N_opt at {format_compute(found.compute)}, in posterior sd of the reference"
+        f"shift of ln N_opt at {format_compute(found.budget)}, in posterior sd of the reference"
     )
     legend_above(ax)
     tidy(ax)

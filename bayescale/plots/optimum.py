@@ -15,7 +15,7 @@ from bayescale.posterior.point import Source, as_posterior
 
 def optimal_size(
     fit: Source,
-    compute: np.ndarray | None = None,
+    budget: np.ndarray | None = None,
     ax: Axes | None = None,
     overlays: Sequence[str] = OVERLAYS,
     cost: Cost = six_nd,
@@ -28,8 +28,8 @@ def optimal_size(
     ----------
     fit
         A fit, an average of laws, or published constants, which have a line and no band.
-    compute
-        Budgets to reach and to mark, in FLOP.
+    budget
+        Budgets to reach and to mark, in the unit of the cost.
     ax
         Where to draw; new Axes unless given.
     overlays
@@ -37,7 +37,7 @@ def optimal_size(
         batch-adjusted C_min, and its label says so. Frontiers of which the paper gives no size
         are left out, and all frontiers where the cost is not of training alone.
     cost, fixed, limits
-        The rule of compute, values of the law's other inputs, and limits, as in `allocate`.
+        The cost, values of the law's other inputs, and limits, as in `allocate`.
 
     Returns
     -------
@@ -47,12 +47,12 @@ def optimal_size(
     --------
     >>> import bayescale as bs
     >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    >>> ax = bs.plots.optimal_size(fit, compute=[5.76e23])
+    >>> ax = bs.plots.optimal_size(fit, budget=[5.76e23])
     >>> ax.get_ylabel()
     'compute-optimal parameters N_opt'
     """
     source = as_posterior(fit)
-    ax, marked, grid = budget_axes(source, compute, ax, cost, fixed)
+    ax, marked, grid = budget_axes(source, budget, ax, cost, fixed)
 
     def quantiles(budgets: np.ndarray) -> np.ndarray:
         return fan_of("n_opt", source, budgets, cost=cost, fixed=fixed, limits=limits)

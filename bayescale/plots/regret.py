@@ -42,7 +42,7 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     --------
     >>> import bayescale as bs
     >>> fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    >>> decision = bs.decide(fit, compute="5.76e23")
+    >>> decision = bs.decide(fit, budget="5.76e23")
     >>> ax = bs.plots.regret(decision)
     >>> ax.get_xlabel()
     'parameters, at 5.76e23 FLOP'

@@ -46,17 +46,17 @@ def speedup(found: Speedup, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     --------
     >>> import bayescale as bs
     >>> papers = {n: bs.published(n) for n in ("hoffmann2022", "besiroglu2024")}
-    >>> found = bs.speedup(papers, baseline="hoffmann2022", compute=["1e20", "1e24"])
+    >>> found = bs.speedup(papers, baseline="hoffmann2022", budget=["1e20", "1e24"])
     >>> bs.plots.speedup(found).get_ylabel()
     'speedup over hoffmann2022'
     """
     ax = new_axes(ax)
-    ranges = list(found.compute_of_runs.values())
-    low, high = float(found.compute.min()), float(found.compute.max())
+    ranges = list(found.costs_of_runs.values())
+    low, high = float(found.budgets.min()), float(found.budgets.max())
     if not found.limits:  # which may not allow plans of the budgets of the runs
         low = min([low, *(first for first, _ in ranges)])
         high = max([high, *(last for _, last in ranges)])
-    grid = log_grid(low, high, _POINTS) if high > low else found.compute
+    grid = log_grid(low, high, _POINTS) if high > low else found.budgets
     if ranges:
         both = max(first for first, _ in ranges), min(last for _, last in ranges)
         if both[1] > both[0]:

@@ -221,7 +221,7 @@ def model_average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]"
     >>> options = {"draws": 200, "seed": 1, "progress": False}
     >>> fits = {card: bs.fit("chinchilla", card, **options) for card in ("chinchilla", "kaplan-nd")}
     >>> both = bs.model_average(fits, {"chinchilla": 0.75, "kaplan-nd": 0.25})
-    >>> plan = bs.allocate(both, compute="1e22")
+    >>> plan = bs.allocate(both, budget="1e22")
     >>> plan.draws.sizes["draw"]
     800
     """

@@ -159,7 +159,7 @@ class Curve:
         It is NaN for draws without an optimum of at least one parameter and one token.
         """
         product = Spending(ProductCost(1.0, "N D"), np.exp(log_product.to_numpy()))
-        return self.optimum(product).assign_coords(compute=log_product["compute"])
+        return self.optimum(product).assign_coords(budget=log_product["budget"])
 
     def optimum(
         self, spending: Spending, fixed: Mapping[str, object] | None = None
@@ -176,7 +176,7 @@ class Curve:
         Returns
         -------
         DataArray
-            Dims ``chain``, ``draw`` and ``compute``. NaN for draws without an optimum of at least
+            Dims ``chain``, ``draw`` and ``budget``. NaN for draws without an optimum of at least
             one parameter and one token; at the bound where a constraint is active.
         """
         split = Split.of(self.law, fixed)
@@ -184,14 +184,14 @@ class Curve:
             of_law = closed_form(self.law, self.parameters, spending)
         except NoClosedFormError:
             of_law = search(split, self.parameters, spending)
-        of_law = of_law.transpose("chain", "draw", "compute")
+        of_law = of_law.transpose("chain", "draw", "budget")
         if self.discrepancy is None and not set(self.tilts) & set(self.law.inputs):
             return of_law
         found = [
-            self._least(of_law.isel(compute=i), spending, split, i)
+            self._least(of_law.isel(budget=i), spending, split, i)
             for i in range(len(spending.budgets))
         ]
-        return xr.concat(found, dim=of_law["compute"]).transpose("chain", "draw", "compute")
+        return xr.concat(found, dim=of_law["budget"]).transpose("chain", "draw", "budget")
 
     def loss(self, split: Split, log_n: Value, log_d: Value) -> xr.DataArray:
         """Return draws of the loss at logs of size and tokens."""

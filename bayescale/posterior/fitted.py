@@ -167,7 +167,7 @@ class FittedModel:
         >>> floors = tuple(part for part in pooled.pooling if part.of == "E")
         >>> model = replace(pooled, id="floors", pooling=floors)
         >>> fit = bs.fit("overtraining", model, seed=1, progress=False)
-        >>> plan = bs.allocate(fit.sel(family="c4"), compute="1e22")
+        >>> plan = bs.allocate(fit.sel(family="c4"), budget="1e22")
         >>> bool(plan.draws["n_opt"].median() > 1e9)
         True
         """

@@ -59,8 +59,8 @@ def predicted_quantities(
     if law.takes_size_and_tokens:
         log_product = logs["n_params"] + logs["n_tokens"]
         largest = np.argmax(log_product)
-        budget = xr.DataArray(log_product[[largest]], dims="compute", coords={"compute": [0.0]})
-        optimum = curve_at(largest).optimal_log_params(budget).isel(compute=0, drop=True)
+        budget = xr.DataArray(log_product[[largest]], dims="budget", coords={"budget": [0.0]})
+        optimum = curve_at(largest).optimal_log_params(budget).isel(budget=0, drop=True)
         # Draws without an optimum are counted elsewhere and are no sign of non-convergence.
         if bool(optimum.notnull().any()):
             found["ln n_opt at the largest run"] = optimum.fillna(optimum.median())

@@ -43,7 +43,7 @@ class Result(Shown, ABC):
         Examples
         --------
         >>> import bayescale as bs
-        >>> plan = bs.allocate(bs.published("besiroglu2024"), compute="5.76e23")
+        >>> plan = bs.allocate(bs.published("besiroglu2024"), budget="5.76e23")
         >>> plan.to_record()["table"][0]["N_opt"]
         '72.2B'
         """

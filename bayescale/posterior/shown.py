@@ -36,7 +36,7 @@ class Shown:
         Examples
         --------
         >>> import bayescale as bs
-        >>> plan = bs.allocate(bs.published("besiroglu2024"), compute=["1e21", "1e23"])
+        >>> plan = bs.allocate(bs.published("besiroglu2024"), budget=["1e21", "1e23"])
         >>> plan.plot().get_ylabel()
         'compute-optimal parameters N_opt'
         """

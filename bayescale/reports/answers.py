@@ -114,13 +114,13 @@ def compare_plans(
         size, tokens = float(row["n_params"]), float(row["n_tokens"])
         if not np.isfinite(size):
             raise AmountError(
-                f"compute: no draw has an optimum at {plan.text_budget(budget)}, so that there is "  # type: ignore[arg-type]
+                f"budget: no draw has an optimum at {plan.text_budget(budget)}, so that there is "  # type: ignore[arg-type]
                 "no plan to report; give a smaller budget."
             )
         beside = plans or _others(plan, budget, size)  # type: ignore[arg-type]
         decision = decide(
             some,
-            compute=budget,
+            budget=budget,
             plans={RECOMMENDED: (size, tokens), **beside},
             **plan.terms,
             cluster=cluster,
@@ -144,7 +144,7 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
     """Return the answer for one budget."""
     row = plan.recommended.iloc[place]
     size, tokens = float(row["n_params"]), float(row["n_tokens"])
-    draws = plan.draws.isel(compute=place)
+    draws = plan.draws.isel(budget=place)
     shares = (0.5, prob) if prob != 0.5 else (0.5,)
     ends = {
         (name, share): [float(x) for x in draws[name].quantile(tail_quantiles(share))]
@@ -158,7 +158,7 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
         middle = ends[name, prob][1]
         return [style(middle), *(f"{style(low)} to {style(high)}" for low, high in spans)]
 
-    budget = plan.text_budget(float(plan.compute[place]))
+    budget = plan.text_budget(float(plan.budgets[place]))
     regret = float(compared.regret.mean())
     factors = plan.extrapolation.iloc[place]
     words = {"n_params": "N", "n_tokens": "D"}
@@ -170,7 +170,7 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
         ),
         (
             "expected regret",
-            f"{_percent(regret)}, {plan.text_budget(regret * float(plan.compute[place]))}",
+            f"{_percent(regret)}, {plan.text_budget(regret * float(plan.budgets[place]))}",
         ),
         *compared.cost_of_error(),
         ("against the largest run", far),
@@ -227,7 +227,7 @@ def _record(
     for (name, share), (low, middle, high) in ends.items():
         quantities.setdefault(name, {"median": middle})[f"interval_{100 * share:g}"] = [low, high]
     return {
-        "budget": float(plan.compute[place]),
+        "budget": float(plan.budgets[place]),
         "unit": plan.cost.unit,
         "n_params": float(row["n_params"]),
         "n_tokens": float(row["n_tokens"]),

@@ -118,7 +118,7 @@ class Budgets:
     Attributes
     ----------
     record
-        ``unit``; ``quantiles``, from low to high; ``compute``, the budgets; by name of a
+        ``unit``; ``quantiles``, from low to high; ``budget``, the budgets; by name of a
         quantity a list for each quantile; ``no_optimum``, the share of draws left out;
         ``times_largest``, the compute of each plan over that of the largest run; and ``asked``,
         the budgets of the report.

@@ -38,10 +38,10 @@ def along_budgets(fit: Fit, plan: Allocation, prob: float) -> Budgets:
     """
     cost = plan.cost
     spent = cost_of_runs(fit, cost)
-    low = min(spent.min(), plan.compute.min())
-    high = BEYOND * max(spent.max(), plan.compute.max())
-    nodes = np.union1d(np.geomspace(low, high, NODES), plan.compute)
-    along = optima(fit, compute=nodes, **plan.terms)
+    low = min(spent.min(), plan.budgets.min())
+    high = BEYOND * max(spent.max(), plan.budgets.max())
+    nodes = np.union1d(np.geomspace(low, high, NODES), plan.budgets)
+    along = optima(fit, budget=nodes, **plan.terms)
     draws = along.draws
     lower, middle, upper = tail_quantiles(prob)
     levels = sorted({lower, *tail_quantiles(0.5), upper})
@@ -56,11 +56,11 @@ def along_budgets(fit: Fit, plan: Allocation, prob: float) -> Budgets:
         "unit": cost.unit,
         "prob": prob,
         "quantiles": levels,
-        "compute": nodes.tolist(),
+        "budget": nodes.tolist(),
         **{name: [_rounded(row) for row in rows] for name, rows in found.items()},
         "no_optimum": _rounded(np.isnan(draws["n_opt"].to_numpy()).mean(axis=(0, 1))),
         "times_largest": _rounded(along.extrapolation["compute"].to_numpy()),
-        "asked": plan.compute.tolist(),
+        "asked": plan.budgets.tolist(),
     }
     ends = [levels.index(x) for x in (lower, middle, upper)]
     return Budgets(
@@ -74,7 +74,7 @@ def along_budgets(fit: Fit, plan: Allocation, prob: float) -> Budgets:
             },
         },
         ends=(plan.text_budget(float(nodes[0])), plan.text_budget(float(nodes[-1]))),
-        asked=tuple(plan.text_budget(float(budget)) for budget in plan.compute),
+        asked=tuple(plan.text_budget(float(budget)) for budget in plan.budgets),
         table=_table(plan, nodes, found, ends, prob),
     )
 
@@ -88,7 +88,7 @@ def _table(
 ) -> Table:
     """Return some nodes as text: about evenly spaced, and every budget of the report."""
     some = np.linspace(0, len(nodes) - 1, _ROWS).round().astype(int)
-    some = np.union1d(some, np.searchsorted(nodes, plan.compute))
+    some = np.union1d(some, np.searchsorted(nodes, plan.budgets))
 
     def text(values: np.ndarray, name: str) -> str:
         if np.isnan(values).any():
@@ -96,7 +96,7 @@ def _table(
         low, middle, high = (_STYLES[name](float(x)) for x in values)
         return f"{middle} [{low}, {high}]"
 
-    asked = set(plan.compute)
+    asked = set(plan.budgets)
     rows = [
         (
             plan.text_budget(float(nodes[i])) + (" (asked)" if nodes[i] in asked else ""),
@@ -107,7 +107,7 @@ def _table(
     header = ("budget", *LABELS.values())
     numbers = pd.DataFrame(
         {
-            "compute": nodes[some],
+            "budget": nodes[some],
             **{
                 f"{name}{end}": values[ends[place], some]
                 for name, values in found.items()

@@ -65,8 +65,8 @@ def assemble_constants_report(
 
 def _plan(plan: Allocation, place: int, compared: PlanComparison) -> Answer:
     """Return the answer for one budget."""
-    row, budget = plan.recommended.iloc[place], float(plan.compute[place])
-    draws = plan.draws.isel(compute=place)
+    row, budget = plan.recommended.iloc[place], float(plan.budgets[place])
+    draws = plan.draws.isel(budget=place)
     values = {name: float(draws[name].squeeze()) for name in _OF_PLAN}
     text = plan.text_budget(budget)
     size, tokens = float(row["n_params"]), float(row["n_tokens"])
@@ -176,7 +176,7 @@ def _next_steps(plan: Allocation | None, compared: Sequence[PlanComparison]) -> 
     if plan is None:
         return ()
     found = []
-    for budget, each in zip(plan.compute, compared, strict=True):
+    for budget, each in zip(plan.budgets, compared, strict=True):
         within, band = list(each.decision.bands.iterrows())[-1]
         found.append(
             f"At {plan.text_budget(float(budget))} any size from {format_count(band['lower'])} to "

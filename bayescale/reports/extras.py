@@ -70,7 +70,7 @@ class Extras:
                 fit.runs,
                 fit.model,
                 usual_cuts(fit.runs.compute),
-                compute=float(plan.compute.max()),
+                budget=float(plan.budgets.max()),
                 cost=plan.cost,
                 fixed=plan.fixed,
                 prob=self.prob,
@@ -88,7 +88,7 @@ class Extras:
             "next runs",
             lambda: next_runs(
                 fit,
-                target=float(plan.compute.max()),
+                target=float(plan.budgets.max()),
                 budget=largest_compute(fit, plan.cost),
                 n_runs=_RUNS,
                 cluster=self.cluster,

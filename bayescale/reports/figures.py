@@ -34,7 +34,7 @@ def allocation_figures(
     """
     if plan.cost.unit != "FLOP":
         return ()
-    compute, drawn = plan.compute, not plan.source.is_point
+    budgets, drawn = plan.budgets, not plan.source.is_point
     optimum = (
         f" with the {format_share(prob)} band of the law's optimum and the wider band of a new "
         "run; the range of the runs is shaded and"
@@ -46,19 +46,19 @@ def allocation_figures(
         Picture(
             caption="The least loss that a budget can buy",
             description=f"Loss against compute{optimum} the asked budgets are marked.",
-            draw=on_axes(lambda ax: plots.frontier(some, compute, prob, ax, **plan.terms)),
+            draw=on_axes(lambda ax: plots.frontier(some, budgets, prob, ax, **plan.terms)),
         ),
         Picture(
             caption="Compute-optimal size against budget, with published laws",
             description=f"Compute-optimal parameters against compute{bands}, and lines for the "
             "published laws of Hoffmann, Besiroglu and Kaplan.",
-            draw=on_axes(lambda ax: plots.optimal_size(some, compute, ax, **plan.terms)),
+            draw=on_axes(lambda ax: plots.optimal_size(some, budgets, ax, **plan.terms)),
         ),
         Picture(
             caption="Compute-optimal tokens per parameter, with published laws",
             description=f"Tokens per parameter at the optimum against compute{bands}, and lines "
             "for published laws.",
-            draw=on_axes(lambda ax: plots.tokens_per_param(some, compute, ax, **plan.terms)),
+            draw=on_axes(lambda ax: plots.tokens_per_param(some, budgets, ax, **plan.terms)),
         ),
     )
 

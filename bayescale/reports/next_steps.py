@@ -39,8 +39,8 @@ def next_steps(
     if plan is None:
         return ()
     found: list[str] = []
-    place = int(np.argmax(plan.compute))
-    budget, decision = float(plan.compute[place]), compared[place].decision
+    place = int(np.argmax(plan.budgets))
+    budget, decision = float(plan.budgets[place]), compared[place].decision
     text = plan.text_budget(budget)
     low, high = decision.bands[["lower", "upper"]].to_numpy()[-1]
     if np.isfinite(low):

@@ -65,7 +65,7 @@ def page_of(shown: object) -> str:
 def _marked(shown: object) -> dict[str, Any]:
     """Return options of the figure: the budget of the plan that is shown of a fit."""
     if isinstance(shown, Fit | ModelAverage) and shown.diagnostics.ok and _splits(shown):
-        return {"compute": np.array([_budget_ahead(shown)])}
+        return {"budget": np.array([_budget_ahead(shown)])}
     return {}
 
 
@@ -128,7 +128,7 @@ def _ahead(fit: Fit | ModelAverage) -> Iterable[str]:
     try:
         if _splits(fit):
             budget = _budget_ahead(fit)
-            plan = allocate(some, compute=budget)
+            plan = allocate(some, budget=budget)
             yield _paragraph(f"The plan for {format_budget(budget, 'FLOP')}, {times}:")
             yield _table(plan.text_table(PROB))
             yield _points(plan.caveats)

@@ -5,7 +5,7 @@
   const grid = JSON.parse(document.getElementById("budget-data").textContent);
   const slider = document.getElementById("budget");
   const said = document.getElementById("budget-said");
-  const logs = grid.compute.map(Math.log);
+  const logs = grid.budget.map(Math.log);
   const first = logs[0], last = logs[logs.length - 1];
 
   function scientific(x, digits) {
@@ -78,7 +78,7 @@
   }
 
   function go(budget) {
-    const i = grid.compute.indexOf(budget);
+    const i = grid.budget.indexOf(budget);
     slider.value = String(Math.round(Number(slider.max) * (logs[i] - first) / (last - first)));
     show(logs[i], budget);
   }

@@ -56,7 +56,7 @@ def report(
     fit: Source,
     path: str | Path,
     *,
-    compute: object = None,
+    budget: object = None,
     inputs: Mapping[str, object] | None = None,
     prob: float = 0.9,
     cost: Cost | Callable[[Any, Any], Any] = six_nd,
@@ -82,7 +82,7 @@ def report(
     path
         The file to write, atomically. ``.html`` is one self-contained page with a slider of the
         budget, ``.md`` Markdown without figures, and ``.json`` the numbers.
-    compute
+    budget
         Budgets, for a law that splits a budget between size and tokens. For a law of compute
         alone, the points of prediction.
     inputs
@@ -146,7 +146,7 @@ def report(
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     text = bs.report(
-    ...         fit, f"{folder}/report.md", compute="5.76e23", progress=False
+    ...         fit, f"{folder}/report.md", budget="5.76e23", progress=False
     ...     ).read_text()
     >>> print(text.splitlines()[0])
     # chinchilla: compute-optimal plans
@@ -155,7 +155,7 @@ def report(
 
     >>> with TemporaryDirectory() as folder:
     ...     paper = bs.published("besiroglu2024")
-    ...     text = bs.report(paper, f"{folder}/report.md", compute="1e22").read_text()
+    ...     text = bs.report(paper, f"{folder}/report.md", budget="1e22").read_text()
     >>> print(text.splitlines()[0])
     # besiroglu2024: compute-optimal plans
     """
@@ -164,10 +164,10 @@ def report(
     # Arguments are parsed before the progress bar starts.
     plan, source = None, as_posterior(fit)
     if source.law.splits_compute:
-        _refuse(source, "splits budgets: give compute, the budgets to be split", inputs=inputs)
-        if compute is None:
-            raise AmountError("compute: a report is about budgets; give one or more.")
-        plan = allocate(source, compute=compute, cost=as_cost(cost), fixed=fixed, limits=limits)
+        _refuse(source, "splits budgets: give budget, the amounts to be split", inputs=inputs)
+        if budget is None:
+            raise AmountError("budget: a report is about budgets; give one or more.")
+        plan = allocate(source, budget=budget, cost=as_cost(cost), fixed=fixed, limits=limits)
     else:
         _refuse(
             source,
@@ -181,9 +181,9 @@ def report(
             next_runs=next_runs,
             limits=limits or None,
             cost=None if cost is six_nd else cost,
-            compute=None if "compute" in source.columns.values() else compute,
+            budget=None if "compute" in source.columns.values() else budget,
         )
-        inputs = {**({} if compute is None else {"compute": compute}), **(inputs or {})}
+        inputs = {**({} if budget is None else {"compute": budget}), **(inputs or {})}
     if isinstance(source, PointPosterior):
         _refuse_results(
             source,

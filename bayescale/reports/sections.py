@@ -29,7 +29,7 @@ from bayescale.validation.result import Comparison
 
 def allocation_section(some: Fit | PointPosterior, plan: Allocation, prob: float) -> Section:
     """Return N, D and the losses over budgets."""
-    numbers, caption = interval_columns(plan.draws, prob, "compute"), "The optimum of each budget"
+    numbers, caption = interval_columns(plan.draws, prob, "budget"), "The optimum of each budget"
     if plan.source.is_point:
         numbers = numbers[list(map(str, plan.draws))]
     else:
@@ -59,7 +59,7 @@ def terms_of(plan: Allocation) -> str:
 def alternatives_section(plan: Allocation, compared: Sequence[PlanComparison]) -> Section:
     """Return the comparison of the recommended plan with others, and the sizes near the best."""
     blocks: list[Table | Points] = []
-    for budget, each in zip(plan.compute, compared, strict=True):
+    for budget, each in zip(plan.budgets, compared, strict=True):
         text = plan.text_budget(float(budget))
         blocks += [
             each.alternatives(text),
@@ -82,10 +82,10 @@ def families_section(some: Fit, plan: Allocation | None, prob: float) -> Section
     for label, fit in asked.items():
         found = {name: fit.curve.parameters[name] for name in dict.fromkeys(pooled)}
         if plan is not None:
-            best = optima(fit, compute=plan.compute, **plan.terms).draws["n_opt"]
+            best = optima(fit, budget=plan.budgets, **plan.terms).draws["n_opt"]
             found |= {
                 f"N_opt at {plan.text_budget(float(budget))}": best[..., place]
-                for place, budget in enumerate(plan.compute)
+                for place, budget in enumerate(plan.budgets)
             }
         rows[label] = found
     ends = {
@@ -146,9 +146,9 @@ def comparison_section(comparison: Comparison, plan: Allocation | None) -> Secti
     }
     kept = [name for name in comparison.supported if name in planned]
     if plan is not None and len(planned) > 1:
-        budget = float(plan.compute[-1])
+        budget = float(plan.budgets[-1])
         try:
-            crossed = cross_regret(planned, compute=budget, supported=kept or None, **plan.terms)
+            crossed = cross_regret(planned, budget=budget, supported=kept or None, **plan.terms)
         except BayescaleError as error:
             blocks.append(Points((f"The regret of a wrong law could not be computed: {error}",)))
         else:

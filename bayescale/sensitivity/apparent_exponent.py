@@ -122,7 +122,7 @@ def apparent_exponents(
             sizes = np.geomspace(low, high, _SIZES)
             cost = convention.cost(shapes, law)
             found = requirements(thinned, n_params=sizes, cost=cost, fixed=fixed).draws
-            log_c = np.log(found["compute"].to_numpy()).reshape(-1, _SIZES)
+            log_c = np.log(found["budget"].to_numpy()).reshape(-1, _SIZES)
             log_n = np.log(np.asarray(convention.size(law.shape(sizes, shapes)), dtype=float))
             slope = np.nanquantile(_slopes(log_c, log_n), tails)
             rows[convention.name, name] = dict(

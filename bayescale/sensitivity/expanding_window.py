@@ -46,7 +46,7 @@ class ExpandingWindow(Result):
         Names of the card and the runs.
     fingerprint
         Fingerprint of all runs.
-    compute
+    budget
         The budget, in FLOP.
     scale
         The column of the cuts.
@@ -58,7 +58,7 @@ class ExpandingWindow(Result):
     model: str
     runs: str
     fingerprint: str
-    compute: float
+    budget: float
     scale: str
     prob: float
 
@@ -95,7 +95,7 @@ class ExpandingWindow(Result):
         moved = []
         for quantity, what, style in (
             ("a", "the exponent a of N_opt", lambda x: format_number(x, 3)),
-            ("n_opt", f"N_opt at {format_compute(self.compute)}", format_count),
+            ("n_opt", f"N_opt at {format_compute(self.budget)}", format_count),
         ):
             if self.meet(quantity) is False:
                 first, last = (
@@ -133,7 +133,7 @@ class ExpandingWindow(Result):
                     for row in rows
                 ],
                 "a": [cell(row, "a", 3) for row in rows],
-                f"N_opt at {format_compute(self.compute)}": [
+                f"N_opt at {format_compute(self.budget)}": [
                     cell(row, "n_opt", None) for row in rows
                 ],
                 "fit": [_brief(row) for row in rows],
@@ -161,7 +161,7 @@ def expanding_window(
     model: str | Path | Model,
     cuts: Sequence[Amount],
     *,
-    compute: Amount,
+    budget: Amount,
     scale: str = "compute",
     cost: Cost = six_nd,
     fixed: Mapping[str, object] | None = None,
@@ -183,7 +183,7 @@ def expanding_window(
         A card id, the path of a card, or a model of size and tokens.
     cuts
         Values of `scale`, in any order: runs below each are fitted. All runs are fitted as well.
-    compute
+    budget
         The budget, in FLOP.
     scale
         The column of the scale.
@@ -227,7 +227,7 @@ def expanding_window(
     >>> import bayescale as bs
     >>> runs = bs.load_runs("chinchilla")
     >>> found = bs.expanding_window(
-    ...     runs, "chinchilla", ["1e20"], compute="5.76e23", draws=300, seed=1, progress=False
+    ...     runs, "chinchilla", ["1e20"], budget="5.76e23", draws=300, seed=1, progress=False
     ... )
     >>> found.meet("a")
     False
@@ -236,9 +236,9 @@ def expanding_window(
     chosen = load_model(model)
     refuse_without_optimum(chosen, fixed)
     runs = runs_for(runs, [chosen])
-    budget = parse_amount(compute, "compute", "compute")
+    amount = parse_amount(budget, "compute", "budget")
     places = parse_amounts(list(cuts), quantity_of(scale), "cuts")
-    question = Question(compute=budget, cost=cost, fixed=fixed, prob=prob)
+    question = Question(budget=amount, cost=cost, fixed=fixed, prob=prob)
     options = {"seed": seed, "draws": draws, "target_accept": target_accept}
     tasks = []
     limits = [*np.unique(places), np.inf]
@@ -257,7 +257,7 @@ def expanding_window(
         progress=progress,
     )
     table = pd.DataFrame(results, index=pd.Index(limits, name="cut"), columns=_columns(results))
-    return ExpandingWindow(table, chosen.id, runs.name, runs.fingerprint, budget, scale, prob)
+    return ExpandingWindow(table, chosen.id, runs.name, runs.fingerprint, amount, scale, prob)
 
 
 def _columns(results: Sequence[dict[str, object]]) -> list[str]:

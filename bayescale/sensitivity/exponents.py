@@ -94,7 +94,7 @@ def measure(
 def exponent_of(fit: Fit) -> NDArray[np.float64]:
     """Return draws of the slope of ln N_opt on ln C over the range of compute of the runs."""
     ends = np.array([fit.runs.compute.min(), fit.runs.compute.max()])
-    log_n = fit.curve.optimum(Spending(six_nd, ends)).transpose("compute", ...).to_numpy()
+    log_n = fit.curve.optimum(Spending(six_nd, ends)).transpose("budget", ...).to_numpy()
     slope = (log_n[1] - log_n[0]).ravel() / np.log(ends[1] / ends[0])
     found: NDArray[np.float64] = slope[np.isfinite(slope)]
     return found

@@ -61,7 +61,7 @@ class ForecastByFloor(Result):
         Names of the runs and of the response.
     plan
         The plan that is forecast, by column of the runs.
-    compute
+    budget
         The budget, in FLOP, if one was given.
     prob
         Probability inside the intervals.
@@ -71,7 +71,7 @@ class ForecastByFloor(Result):
     runs: str
     response: str
     plan: Mapping[str, float]
-    compute: float | None
+    budget: float | None
     prob: float
 
     @property
@@ -124,10 +124,10 @@ class ForecastByFloor(Result):
                 if len(ends) > 1
                 else f"With a floor of {low} the forecast is {first}."
             )
-            if self.compute is not None:
+            if self.budget is not None:
                 sizes = used["n_opt"].dropna()
                 found.append(
-                    f"N_opt at {format_compute(self.compute)} goes from "
+                    f"N_opt at {format_compute(self.budget)} goes from "
                     f"{format_count(float(sizes.min()))} to {format_count(float(sizes.max()))}."
                 )
         middle, *ends_of_floor = (
@@ -156,7 +156,7 @@ class ForecastByFloor(Result):
         """Return forecast and N_opt by floor, formatted for display."""
         shown = {"posterior of the floor": ("floor", _text_of_loss)}
         shown[self.response] = (self.response, _text_of_loss)
-        if self.compute is not None:
+        if self.budget is not None:
             shown["N_opt"] = ("n_opt", format_count)
         columns: dict[str, list[str]] = {
             heading: [
@@ -179,7 +179,7 @@ def forecast_by_floor(
     model: str | Path | Model,
     *,
     floors: Sequence[float | Prior],
-    compute: Amount | None = None,
+    budget: Amount | None = None,
     at: Mapping[str, object] | None = None,
     fixed: Mapping[str, object] | None = None,
     prob: float = 0.9,
@@ -201,7 +201,7 @@ def forecast_by_floor(
     floors
         The assumed floors, in the unit of the response: numbers, which are taken as known (to
         0.1 %), or priors, such as `bayescale.LogNormal` or the `floor_prior` of another fit.
-    compute
+    budget
         A budget, in FLOP by 6ND, for N_opt; for laws that split compute.
     at
         The plan to forecast, by column of the runs: ``{"n_params": "70B", "n_tokens": "1.4T"}``.
@@ -248,7 +248,7 @@ def forecast_by_floor(
     ...     "chinchilla",
     ...     "chinchilla",
     ...     floors=[1.75, 1.85],
-    ...     compute="5.76e23",
+    ...     budget="5.76e23",
     ...     draws=300,
     ...     progress=False,
     ... )
@@ -261,15 +261,15 @@ def forecast_by_floor(
         raise UnsuitableLawError(
             f"forecast_by_floor: the law {chosen.law.name} has no floor; expected one that has."
         )
-    if compute is None and at is None:
-        raise ValueError("found neither compute nor at, expected a budget, a plan, or both.")
+    if budget is None and at is None:
+        raise ValueError("found neither budget nor at, expected a budget, a plan, or both.")
     question = None
-    if compute is not None:
+    if budget is not None:
         refuse_without_optimum(chosen, fixed)
-        budget = parse_amount(compute, "compute", "compute")
-        question = Question(compute=budget, fixed=fixed, prob=prob)
+        amount = parse_amount(budget, "compute", "budget")
+        question = Question(budget=amount, fixed=fixed, prob=prob)
     elif fixed:
-        raise ValueError("found fixed without compute, expected all inputs of the plan in at.")
+        raise ValueError("found fixed without budget, expected all inputs of the plan in at.")
     plan = _plan(chosen, at) if at is not None else None
     models = _with_floors(chosen, floors)
     table = runs_for(runs, [chosen])
@@ -310,7 +310,7 @@ def forecast_by_floor(
         table.name,
         chosen.law.response,
         plan,
-        question.compute if question else None,
+        question.budget if question else None,
         prob,
     )
 
@@ -343,11 +343,11 @@ def _optimum(model: Model, question: Question, asked: Mapping[str, Any]) -> dict
     """Return the median of N_opt and its tokens, as columns of runs."""
     if "log_n" not in asked:
         raise RunsError(
-            f"No draw has an optimum at {format_compute(question.compute)}. Give the plan to "
+            f"No draw has an optimum at {format_compute(question.budget)}. Give the plan to "
             "forecast, or another budget."
         )
     log_n = asked["log_n"]
-    log_d = np.log(question.compute / _FLOP_PER_TOKEN) - log_n
+    log_d = np.log(question.budget / _FLOP_PER_TOKEN) - log_n
     inputs = Split.of(model.law, question.fixed)(log_n, log_d)
     return {model.columns[name]: float(np.exp(value)) for name, value in inputs.items()}
 

@@ -37,7 +37,7 @@ class Multiverse(Result):
         ``r_hat``, ``ess`` and ``status`` of the fit. A combination that failed only has a status.
     runs
         Name of the runs.
-    compute
+    budget
         The budget, in FLOP.
     prob
         Probability inside the intervals.
@@ -45,7 +45,7 @@ class Multiverse(Result):
 
     table: pd.DataFrame
     runs: str
-    compute: float
+    budget: float
     prob: float
 
     @property
@@ -104,7 +104,7 @@ class Multiverse(Result):
         within = float(self.reference["log_n_sd"])
         moves = self.by_choice()["moves"].abs().dropna().groupby("question").max()
         found = [
-            f"Over {len(used)} combinations N_opt at {format_compute(self.compute)} goes from "
+            f"Over {len(used)} combinations N_opt at {format_compute(self.budget)} goes from "
             f"{format_count(low)} to {format_count(high)}; ln N_opt has a standard deviation of "
             f"{spread:.2f} between them, and of {within:.2f} in the reference's posterior.",
         ]
@@ -149,7 +149,7 @@ def multiverse(
     runs: RunsSource,
     model: str | Path | Model,
     *,
-    compute: Amount,
+    budget: Amount,
     choices: Mapping[str, Sequence[Choice]] = CHOICES,
     fixed: Mapping[str, object] | None = None,
     prob: float = 0.9,
@@ -170,7 +170,7 @@ def multiverse(
     model
         A card id, the path of a card, or a model of size and tokens, used with the first choice
         of every question.
-    compute
+    budget
         The budget, in FLOP by 6ND with N as counted in the runs.
     choices
         The options of each question, of which the first is the reference. By default
@@ -217,7 +217,7 @@ def multiverse(
     >>> found = bs.multiverse(
     ...     "chinchilla",
     ...     "chinchilla",
-    ...     compute="5.76e23",
+    ...     budget="5.76e23",
     ...     choices={"outliers": CHOICES["outliers"]},
     ...     draws=300,
     ...     progress=False,
@@ -226,13 +226,13 @@ def multiverse(
     True
     """
     tail_quantiles(prob)
-    budget = parse_amount(compute, "compute", "compute")
+    amount = parse_amount(budget, "compute", "budget")
     _refuse_bad(choices)
     chosen = load_model(model)
     refuse_without_optimum(chosen, fixed)
     runs = runs_for(runs, [chosen], keep_outliers=True)
     start = Universe(
-        model=chosen, runs=runs, question=Question(compute=budget, fixed=fixed, prob=prob)
+        model=chosen, runs=runs, question=Question(budget=amount, fixed=fixed, prob=prob)
     )
     options = {"seed": seed, "draws": draws, "target_accept": target_accept}
     combinations = list(itertools.product(*choices.values()))
@@ -263,7 +263,7 @@ def multiverse(
         )
     )
     results: dict[int, Outcome] = {**refused, **{place: answers[task.key] for place, task in tasks}}
-    return Multiverse(_tabulate(choices, combinations, results), runs.name, budget, prob)
+    return Multiverse(_tabulate(choices, combinations, results), runs.name, amount, prob)
 
 
 def _tabulate(

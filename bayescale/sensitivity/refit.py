@@ -29,7 +29,7 @@ class Question:
 
     Attributes
     ----------
-    compute
+    budget
         The budget, in FLOP.
     cost
         Its cost, in terms of fitted N.
@@ -41,7 +41,7 @@ class Question:
         Probability inside the intervals.
     """
 
-    compute: float
+    budget: float
     cost: Cost = six_nd
     count: Recounted | None = None
     fixed: Mapping[str, object] | None = None
@@ -51,7 +51,7 @@ class Question:
     def settings(self) -> tuple[object, ...]:
         """The parts of the key of a stored result."""
         fixed = sorted((self.fixed or {}).items())
-        return (self.compute, digest_of(self.cost, self.count), fixed, self.prob)
+        return (self.budget, digest_of(self.cost, self.count), fixed, self.prob)
 
 
 def ask(source: Source, question: Question) -> dict[str, Any]:
@@ -65,9 +65,9 @@ def ask(source: Source, question: Question) -> dict[str, Any]:
         N_opt, and ``log_n_sd``; ``no_optimum``, the share of draws without an optimum, which are
         left out.
     """
-    budgets = question.compute * np.exp(_DECADE * np.array([-0.5, 0.0, 0.5]))
+    budgets = question.budget * np.exp(_DECADE * np.array([-0.5, 0.0, 0.5]))
     log_n = as_posterior(source).curve.optimum(Spending(question.cost, budgets), question.fixed)
-    drawn = log_n.transpose("compute", ...).to_numpy().reshape(3, -1)
+    drawn = log_n.transpose("budget", ...).to_numpy().reshape(3, -1)
     if question.count is not None:
         drawn = np.log(question.count(np.exp(drawn)))
     there = np.isfinite(drawn).all(axis=0)

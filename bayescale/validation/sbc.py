@@ -403,8 +403,8 @@ def _optimum(
     ratios of tokens to parameters near those of the runs, the same for all draws.
     """
     if curve.discrepancy is None:
-        product = xr.DataArray([log_product], dims="compute")
-        log_n = curve.optimal_log_params(product).isel(compute=0)
+        product = xr.DataArray([log_product], dims="budget")
+        log_n = curve.optimal_log_params(product).isel(budget=0)
         loss = curve.response({"n_params": log_n, "n_tokens": log_product - log_n})
         return {"ln n_opt": log_n, "loss_opt": loss}
     ratio = np.linspace(ratios[0] - 1.0, ratios[1] + 1.0, 81)

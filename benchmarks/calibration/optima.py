@@ -71,11 +71,11 @@ def score_optima(model: bs.Model, runs: bs.Runs, cut: float) -> dict:
     below, _ = split(runs, cut)
     beyond = witnesses(runs).query("compute > @cut")
     fit = fit_quietly(below, model, seed=SEED)
-    log_n_opt = bs.allocate(fit, compute=beyond["compute"].tolist()).log_n
+    log_n_opt = bs.allocate(fit, budget=beyond["compute"].tolist()).log_n
     rng = np.random.default_rng(SEED)
     rows = []
     for _, witness in beyond.iterrows():
-        log_n = log_n_opt.sel(compute=witness["compute"]).to_numpy().ravel()
+        log_n = log_n_opt.sel(budget=witness["compute"]).to_numpy().ravel()
         there = log_n[np.isfinite(log_n)]
         low, middle, high = np.quantile(there, [0.05, 0.5, 0.95])
         noise = witness["error"] * rng.standard_normal(len(there))

@@ -10,14 +10,14 @@ BUDGETS = [1e21, "5.76e23", "1e25 FLOP"]
 
 @pytest.fixture(scope="module")
 def plan(fit):
-    return bs.allocate(fit, compute=BUDGETS)
+    return bs.allocate(fit, budget=BUDGETS)
 
 
 def test_dims_and_identities(plan):
-    assert dict(plan.draws.sizes) == {"chain": 4, "draw": 1000, "compute": 3}
-    assert plan.compute.tolist() == [1e21, 5.76e23, 1e25]
+    assert dict(plan.draws.sizes) == {"chain": 4, "draw": 1000, "budget": 3}
+    assert plan.budgets.tolist() == [1e21, 5.76e23, 1e25]
     product = plan.draws["n_opt"] * plan.draws["d_opt"]
-    np.testing.assert_allclose(product.isel(draw=0, chain=0), plan.compute / 6, rtol=1e-12)
+    np.testing.assert_allclose(product.isel(draw=0, chain=0), plan.budgets / 6, rtol=1e-12)
     ratio = plan.draws["d_opt"] / plan.draws["n_opt"]
     np.testing.assert_allclose(plan.draws["tokens_per_param"], ratio, rtol=1e-12)
     assert plan.diagnostics.ok
@@ -30,10 +30,8 @@ def test_table_of_the_reference_problem(plan):
     assert row["n_opt"] == pytest.approx(7.15e10, rel=0.02)
     assert row["n_opt_lower"] == pytest.approx(5.80e10, rel=0.03)
     assert row["n_opt_upper"] == pytest.approx(8.88e10, rel=0.03)
-    assert float(plan.draws["loss_opt"].sel(compute=5.76e23).std()) == pytest.approx(
-        0.008, abs=1e-3
-    )
-    assert float(np.log(plan.draws["n_opt"].sel(compute=5.76e23)).std()) == pytest.approx(
+    assert float(plan.draws["loss_opt"].sel(budget=5.76e23).std()) == pytest.approx(0.008, abs=1e-3)
+    assert float(np.log(plan.draws["n_opt"].sel(budget=5.76e23)).std()) == pytest.approx(
         0.106, abs=0.012
     )
 
@@ -61,14 +59,14 @@ def test_intervals_come_from_draws_and_not_from_means(fit, plan):
 
 def test_recommended_plans_spend_the_budget(plan):
     spent = bs.costs.six_nd(plan.recommended["n_params"], plan.recommended["n_tokens"])
-    np.testing.assert_allclose(spent, plan.compute, rtol=1e-12)
+    np.testing.assert_allclose(spent, plan.budgets, rtol=1e-12)
     np.testing.assert_allclose(plan.recommended["n_params"], plan.table()["n_opt"], rtol=1e-3)
 
 
 def test_extrapolation_is_stated_in_words(plan, fit):
     assert plan.extrapolation["compute"].iloc[0] < 1
     assert "5.76e23 FLOP is 44 times" in plan.caveats[0]
-    inside = bs.allocate(fit, compute=1e21)
+    inside = bs.allocate(fit, budget=1e21)
     assert inside.caveats == ()
 
 
@@ -82,7 +80,7 @@ def test_text_table_and_representations(plan):
 
 
 def test_failed_fits_head_the_table(failed_fit):
-    plan = bs.allocate(failed_fit, compute=1e21)
+    plan = bs.allocate(failed_fit, budget=1e21)
     assert str(plan).startswith("THIS FIT FAILED ITS GATES")
     with pytest.warns(BayescaleWarning, match="FAILED"):
         table = plan.table()
@@ -90,31 +88,31 @@ def test_failed_fits_head_the_table(failed_fit):
 
 
 def test_published_constants_are_one_draw():
-    plan = bs.allocate(bs.published("besiroglu2024"), compute=5.76e23)
-    assert dict(plan.draws.sizes) == {"chain": 1, "draw": 1, "compute": 1}
+    plan = bs.allocate(bs.published("besiroglu2024"), budget=5.76e23)
+    assert dict(plan.draws.sizes) == {"chain": 1, "draw": 1, "budget": 1}
     assert plan.diagnostics is None
     assert plan.text_table()["N_opt"].iloc[0] == "72.2B"
     assert "arXiv:2404.10102" in str(plan)
-    kaplan = bs.allocate(bs.published("kaplan2020-nd"), compute=1e21)
+    kaplan = bs.allocate(bs.published("kaplan2020-nd"), budget=1e21)
     assert "early-stopped" in kaplan.caveats[0]
 
 
 def test_batch_adjusted_compute_is_never_taken_for_compute():
     with pytest.raises(TypeError, match="batch-adjusted compute C_min"):
-        bs.allocate(bs.published("kaplan2020-frontier"), compute=1e21)
+        bs.allocate(bs.published("kaplan2020-frontier"), budget=1e21)
 
 
 def test_another_cost_moves_along_the_frontier(fit):
     double = ProductCost(12.0, "12ND")
-    doubled = bs.allocate(fit, compute=1e22, cost=double)
-    plain = bs.allocate(fit, compute=5e21)
+    doubled = bs.allocate(fit, budget=1e22, cost=double)
+    plain = bs.allocate(fit, budget=5e21)
     np.testing.assert_allclose(doubled.draws["n_opt"], plain.draws["n_opt"], rtol=1e-12)
 
 
 @pytest.mark.parametrize("budget", [0, -1e21, "much", "nan", [], [1e21, None], np.inf])
 def test_bad_budgets_are_refused(budget):
-    with pytest.raises(AmountError, match="compute: found"):
-        bs.allocate(bs.published("besiroglu2024"), compute=budget)
+    with pytest.raises(AmountError, match="budget: found"):
+        bs.allocate(bs.published("besiroglu2024"), budget=budget)
 
 
 def test_predict(fit):

@@ -21,11 +21,11 @@ def test_every_draw_answers_for_itself(fit):
     # A budget of what a draw needs has that loss at the draw's own optimum.
     reached = found.draws.isel(target=0)
     p = fit.parameters
-    log_n = fit.law.optimal_log_params(p, np.log(reached["compute"] / 6))
+    log_n = fit.law.optimal_log_params(p, np.log(reached["budget"] / 6))
     np.testing.assert_allclose(np.exp(log_n), reached["n_params"], rtol=1e-5)
     np.testing.assert_allclose(reached["loss"], 2.3, rtol=1e-9)
     table = found.table(prob=0.5)
-    assert (table["compute_lower"] < table["compute"]).all()
+    assert (table["budget_lower"] < table["budget"]).all()
     assert "loss 1.970: far beyond the data" in found.caveats[0]
     assert "loss 2.300" in found.text_table().index
     assert str(found).startswith("The least cost (6ND) that reaches a loss.")
@@ -74,7 +74,7 @@ def test_limits_on_what_reaches_a_loss():
     assert float(free["n_params"]) > 4e10
     small = bs.requirements(constants, loss=2.0, limits=bs.Limits(max_params="30B")).draws.squeeze()
     assert float(small["n_params"]) == pytest.approx(3e10, rel=1e-6)
-    assert float(small["compute"]) > float(free["compute"])
+    assert float(small["budget"]) > float(free["budget"])
     few = bs.requirements(constants, loss=2.0, limits=bs.Limits(max_tokens="500B")).draws.squeeze()
     assert float(few["n_tokens"]) == pytest.approx(5e11, rel=1e-5)
     neither = bs.Limits(max_params="30B", max_tokens="500B")
@@ -122,19 +122,19 @@ def test_limits_that_make_no_sense(limits, words):
 def test_budgets_that_pay_for_no_plan_within_the_limits():
     limits = bs.Limits(min_params="10B", min_tokens="1T")
     with pytest.raises(AmountError, match="1e20 FLOP of 6ND does not pay for any plan"):
-        bs.allocate(bs.published("besiroglu2024"), compute=[1e24, 1e20], limits=limits)
+        bs.allocate(bs.published("besiroglu2024"), budget=[1e24, 1e20], limits=limits)
 
 
 def test_laws_of_more_inputs_need_their_values():
     law = bs.published("muennighoff2023")
     with pytest.raises(AmountError, match="also takes n_unique_tokens"):
-        bs.allocate(law, compute=1e22)
+        bs.allocate(law, budget=1e22)
     with pytest.raises(AmountError, match="found n_things, expected n_unique_tokens"):
-        bs.allocate(law, compute=1e22, fixed={"n_unique_tokens": "1T", "n_things": 3})
+        bs.allocate(law, budget=1e22, fixed={"n_unique_tokens": "1T", "n_things": 3})
     with pytest.raises(AmountError, match="expected nothing"):
-        bs.allocate(bs.published("besiroglu2024"), compute=1e22, fixed={"n_experts": 8})
+        bs.allocate(bs.published("besiroglu2024"), budget=1e22, fixed={"n_experts": 8})
     with pytest.raises(TypeError, match="only under a law of the loss in n_params and n_tokens"):
-        bs.allocate(bs.published("kaplan2020-ns-min"), compute=1e22)
+        bs.allocate(bs.published("kaplan2020-ns-min"), budget=1e22)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_curves_that_depart_from_their_law(departing, scale, monkeypatch):
         assert bool((curve.loss(split, log_n + step, log_d - step) > best).all())
     # What the best loss of one draw takes is the budget, under that draw.
     found = bs.requirements(source, loss=float(best[1, 3, 0])).draws
-    assert float(found["compute"][1, 3, 0]) == pytest.approx(1e22, rel=2e-3)
+    assert float(found["budget"][1, 3, 0]) == pytest.approx(1e22, rel=2e-3)
     assert float(found["loss"][1, 3, 0]) == pytest.approx(float(best[1, 3, 0]), rel=1e-9)
     tokens = bs.requirements(source, n_params=float(np.exp(log_n[1, 3, 0]))).draws["n_tokens"]
     assert float(tokens[1, 3, 0]) == pytest.approx(float(np.exp(log_d[1, 3, 0])), rel=2e-2)
@@ -186,7 +186,7 @@ def test_curves_that_depart_from_their_law(departing, scale, monkeypatch):
     flat = curve.pointwise(split)(
         log_n.to_numpy().ravel(), log_d.to_numpy().ravel(), np.arange(100)
     )
-    np.testing.assert_allclose(flat, best.transpose("chain", "draw", "compute").to_numpy().ravel())
+    np.testing.assert_allclose(flat, best.transpose("chain", "draw", "budget").to_numpy().ravel())
 
 
 def test_regret_of_a_curve_that_departs(departing):

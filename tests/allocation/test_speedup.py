@@ -25,8 +25,8 @@ def efficient(in_params: float, in_tokens: float, floor: float = 1.0) -> bs.Cons
     return replace(BASE, name="other", parameters=p)
 
 
-def compared(other: bs.Constants, compute=BUDGETS, **options) -> bs.Speedup:
-    return bs.speedup({"base": BASE, "other": other}, baseline="base", compute=compute, **options)
+def compared(other: bs.Constants, budget=BUDGETS, **options) -> bs.Speedup:
+    return bs.speedup({"base": BASE, "other": other}, baseline="base", budget=budget, **options)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_efficiency_in_parameters_and_tokens_multiplies_to_the_speedup(in_params
     found = compared(efficient(in_params, in_tokens))
     assert found.draws.to_numpy().ravel() == pytest.approx(in_params * in_tokens, rel=2e-5)
     table = found.table()
-    assert table["compute_needed"].to_numpy() == pytest.approx(
+    assert table["budget_needed"].to_numpy() == pytest.approx(
         np.array(BUDGETS) / (in_params * in_tokens), rel=2e-5
     )
 
@@ -48,9 +48,9 @@ def test_it_is_what_requirements_of_the_loss_gives():
     other = PUBLISHED["hoffmann2022"]
     found = compared(other)
     for budget in BUDGETS:
-        loss = float(bs.allocate(BASE, compute=budget).draws["loss_opt"].squeeze())
-        needed = float(bs.requirements(other, loss=loss).draws["compute"].squeeze())
-        assert float(found.draws.sel(compute=budget).squeeze()) == pytest.approx(
+        loss = float(bs.allocate(BASE, budget=budget).draws["loss_opt"].squeeze())
+        needed = float(bs.requirements(other, loss=loss).draws["budget"].squeeze())
+        assert float(found.draws.sel(budget=budget).squeeze()) == pytest.approx(
             budget / needed, rel=1e-4
         )
 
@@ -58,8 +58,8 @@ def test_it_is_what_requirements_of_the_loss_gives():
 def test_the_other_way_round_it_is_the_inverse():
     other = efficient(1.4, 1.2, floor=0.99)
     there = compared(other, 1e22)
-    (needed,) = there.table()["compute_needed"]
-    back = bs.speedup({"base": BASE, "other": other}, baseline="other", compute=needed)
+    (needed,) = there.table()["budget_needed"]
+    back = bs.speedup({"base": BASE, "other": other}, baseline="other", budget=needed)
     assert float((there.draws * back.draws.to_numpy()).squeeze()) == pytest.approx(1.0, rel=1e-5)
 
 
@@ -69,7 +69,7 @@ def test_a_loss_below_the_floor_of_a_recipe_has_a_speedup_of_zero():
     assert values[0] > 1.0 and values[-1] == 0.0
     assert found.unreachable["other"].tolist() == [0.0, 0.0, 1.0]
     assert found.p_better["other"].tolist() == [1.0, 0.0, 0.0]
-    assert np.isinf(found.table()["compute_needed"].iloc[-1])
+    assert np.isinf(found.table()["budget_needed"].iloc[-1])
     assert "out of reach" in str(found) and "in 100 % of the draws" in " ".join(found.caveats)
 
 
@@ -108,28 +108,28 @@ def test_limits_hold_for_both():
     other = efficient(2.0, 1.0)
     small = bs.Limits(max_params="1B")
     found = compared(other, 1e24, limits=small)
-    loss = float(bs.allocate(BASE, compute=1e24, limits=small).draws["loss_opt"].squeeze())
-    needed = bs.requirements(other, loss=loss, limits=small).draws["compute"]
+    loss = float(bs.allocate(BASE, budget=1e24, limits=small).draws["loss_opt"].squeeze())
+    needed = bs.requirements(other, loss=loss, limits=small).draws["budget"]
     assert float(found.draws.squeeze()) == pytest.approx(1e24 / float(needed.squeeze()), rel=1e-4)
 
 
 def test_levels_of_one_fit_are_compared_draw_by_draw(pooled):
-    found = bs.speedup(pooled, baseline="c4", compute=[1e21, 1e23], recipes=["pile"])
+    found = bs.speedup(pooled, baseline="c4", budget=[1e21, 1e23], recipes=["pile"])
     assert found.is_paired and found.by == "family" and found.recipes == ("pile",)
     fit = pooled.thin(4)
-    few = bs.speedup(fit, baseline="c4", compute=1e21, recipes=["pile"])
-    losses = bs.allocate(fit.sel(family="c4"), compute=1e21).draws["loss_opt"].to_numpy().ravel()
-    needed = bs.requirements(fit.sel(family="pile"), loss=list(losses)).draws["compute"]
+    few = bs.speedup(fit, baseline="c4", budget=1e21, recipes=["pile"])
+    losses = bs.allocate(fit.sel(family="c4"), budget=1e21).draws["loss_opt"].to_numpy().ravel()
+    needed = bs.requirements(fit.sel(family="pile"), loss=list(losses)).draws["budget"]
     own = np.diagonal(needed.to_numpy().reshape(len(losses), -1))
     assert few.draws.to_numpy().ravel() == pytest.approx(1e21 / own, rel=1e-4)
     # All draws are joint, whichever recipes are asked for.
-    both = bs.speedup(pooled, baseline="c4", compute=[1e21, 1e23])
+    both = bs.speedup(pooled, baseline="c4", budget=[1e21, 1e23])
     assert both.draws.sel(recipe="pile").identical(found.draws.sel(recipe="pile"))
     assert f"speedup of pile at {found.text_budget(1e21)}" in found.diagnostics.table.index
 
 
 def test_probabilities_are_shares_of_draws(pooled):
-    found = bs.speedup(pooled, baseline="c4", compute=[1e21, 1e23])
+    found = bs.speedup(pooled, baseline="c4", budget=[1e21, 1e23])
     values = found.draws.to_numpy().reshape(-1, 2, 2)
     assert found.p_better.to_numpy() == pytest.approx((values > 1).mean(axis=0).T)
     best = found.p_best
@@ -147,7 +147,7 @@ def test_probabilities_are_shares_of_draws(pooled):
 def test_draws_of_separate_fits_are_paired_at_random(pooled):
     """With themselves too: chains of one seed would otherwise agree draw by draw."""
     one = pooled.sel(family="c4")
-    found = bs.speedup({"a": one, "b": one}, baseline="a", compute=1e23)
+    found = bs.speedup({"a": one, "b": one}, baseline="a", budget=1e23)
     assert not found.is_paired
     logs = np.log(found.draws.to_numpy().ravel())
     assert np.median(logs) == pytest.approx(0.0, abs=4 * logs.std() / np.sqrt(len(logs)))
@@ -159,9 +159,9 @@ def test_every_draw_of_an_average_is_asked_of_its_own_law():
     one = fit_of_card("chinchilla")
     parts = {"one": one, "two": laplace_posterior(one.model, one.runs, seed=2)}
     average = bs.model_average(parts, {"one": 0.3, "two": 0.7}).thin(100)
-    loss = float(bs.allocate(BASE, compute=1e22).draws["loss_opt"].squeeze())
-    found = bs.speedup({"base": BASE, "average": average}, baseline="base", compute=1e22)
-    needed = bs.requirements(average, loss=loss).draws["compute"].to_numpy().ravel()
+    loss = float(bs.allocate(BASE, budget=1e22).draws["loss_opt"].squeeze())
+    found = bs.speedup({"base": BASE, "average": average}, baseline="base", budget=1e22)
+    needed = bs.requirements(average, loss=loss).draws["budget"].to_numpy().ravel()
     ours = np.sort(1e22 / found.draws.to_numpy().ravel())
     assert ours == pytest.approx(np.sort(needed), rel=1e-4)
 
@@ -174,27 +174,27 @@ def test_every_draw_of_an_average_is_asked_of_its_own_law():
         ({"recipes": ["pille"]}, bs.UnknownNameError, "Did you mean 'pile'"),
         ({"recipes": ["c4"]}, ValueError, "found 'c4' alone"),
         ({"by": "optimizer"}, bs.CardError, "found 'optimizer'"),
-        ({"compute": "much"}, bs.AmountError, "much"),
+        ({"budget": "much"}, bs.AmountError, "much"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(pooled, asked, error, said):
     with pytest.raises(error, match=said):
-        bs.speedup(pooled, **{"baseline": "c4", "compute": 1e22, **asked})
+        bs.speedup(pooled, **{"baseline": "c4", "budget": 1e22, **asked})
 
 
 def test_a_fit_of_one_recipe_is_refused(pooled):
     with pytest.raises(bs.CardError, match="found a fit of c4 alone"):
-        bs.speedup(pooled.sel(family="c4"), baseline="c4", compute=1e22)
+        bs.speedup(pooled.sel(family="c4"), baseline="c4", budget=1e22)
 
 
 def test_a_fit_without_recipes_is_refused():
     with pytest.raises(bs.CardError, match="chinchilla-recipes"):
-        bs.speedup(fit_of_card("chinchilla"), baseline="c4", compute=1e22)
+        bs.speedup(fit_of_card("chinchilla"), baseline="c4", budget=1e22)
     with pytest.raises(bs.UnsuitableLawError, match="several sources by name"):
-        bs.speedup(BASE, baseline="c4", compute=1e22)
+        bs.speedup(BASE, baseline="c4", budget=1e22)
     with pytest.raises(bs.UnsuitableLawError, match="found 'gpt', expected a fit"):
-        bs.speedup({"base": BASE, "gpt": "gpt"}, baseline="base", compute=1e22)
+        bs.speedup({"base": BASE, "gpt": "gpt"}, baseline="base", budget=1e22)
     with pytest.raises(ValueError, match="source: found nothing, expected two recipes"):
-        bs.speedup({}, baseline="base", compute=1e22)
+        bs.speedup({}, baseline="base", budget=1e22)
     with pytest.raises(ValueError, match="by: found 'family' with separate fits"):
         compared(BASE, by="family")

@@ -89,7 +89,7 @@ def _window() -> bs.ExpandingWindow:
     gates = {"ok": True, "r_hat": 1.0, "ess": 1e3, "status": "passed"}
     table = middles.assign(**ends, **known, **gates).rename_axis("cut")
     facts = {"model": "coupled", "runs": "mine", "fingerprint": "0"}
-    return bs.ExpandingWindow(table=table, compute=1e24, scale="compute", prob=0.9, **facts)
+    return bs.ExpandingWindow(table=table, budget=1e24, scale="compute", prob=0.9, **facts)
 
 
 def _floors() -> bs.ForecastByFloor:
@@ -145,14 +145,12 @@ def _parabolas() -> bs.Frontier:
 RESULTS: Mapping[type, Callable[[], object]] = {
     bs.Fit: fit,
     bs.ModelAverage: lambda: bs.model_average({"a": fit(), "b": fit()}, {"a": 1.0, "b": 1.0}),
-    bs.Allocation: lambda: bs.allocate(fit(), compute=["1e20", BUDGET]),
-    bs.Decision: lambda: bs.decide(fit(), compute=BUDGET, plans={"small": ("1B", "20B")}),
-    bs.CrossRegret: lambda: bs.cross_regret({"a": fit(), "b": fit()}, compute=BUDGET),
+    bs.Allocation: lambda: bs.allocate(fit(), budget=["1e20", BUDGET]),
+    bs.Decision: lambda: bs.decide(fit(), budget=BUDGET, plans={"small": ("1B", "20B")}),
+    bs.CrossRegret: lambda: bs.cross_regret({"a": fit(), "b": fit()}, budget=BUDGET),
     bs.Requirements: lambda: bs.requirements(fit(), loss=[2.5, 2.3]),
     bs.RequiredInput: lambda: bs.requirements(_of("power-law")(), loss=[30.0, 20.0]),
-    bs.Speedup: lambda: bs.speedup(
-        {"a": fit(), "b": fit()}, baseline="a", compute=["1e20", BUDGET]
-    ),
+    bs.Speedup: lambda: bs.speedup({"a": fit(), "b": fit()}, baseline="a", budget=["1e20", BUDGET]),
     bs.NextRuns: lambda: bs.next_runs(fit(), target=BUDGET, budget="1e20", n_runs=2),
     bs.FirstSweep: lambda: bs.first_sweep(
         "chinchilla", budget="1e20", target="1e22", simulations=60

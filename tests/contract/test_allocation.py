@@ -64,7 +64,7 @@ def budget_of(cost, flop=1e22):
 def test_no_other_size_on_the_budget_does_better(law, cost):
     source, fixed = LAWS[law]
     budget = budget_of(cost)
-    plan = bs.allocate(source, compute=budget, cost=cost, fixed=fixed)
+    plan = bs.allocate(source, budget=budget, cost=cost, fixed=fixed)
     curve, split = as_posterior(source).curve, Split.of(bs.law(source.law), fixed)
     best = {name: float(plan.draws[name].squeeze()) for name in plan.draws.data_vars}
     assert float(cost(best["n_opt"], best["d_opt"])) == pytest.approx(budget, rel=1e-9)
@@ -82,12 +82,12 @@ def test_the_envelope(law, cost):
     source, fixed = LAWS[law]
     step = 1e-3
     budgets = budget_of(cost) * np.exp([-step, 0.0, step])
-    plan = bs.allocate(source, compute=budgets, cost=cost, fixed=fixed)
+    plan = bs.allocate(source, budget=budgets, cost=cost, fixed=fixed)
     log_loss = np.log(plan.draws["loss_opt"].squeeze().to_numpy())
     along = (log_loss[2] - log_loss[0]) / (2 * step)
     n_opt = plan.draws["n_opt"].squeeze().to_numpy()[1]
     curve, split = as_posterior(source).curve, Split.of(bs.law(source.law), fixed)
-    log_d = xr.DataArray(np.log(cost.tokens_for(budgets, n_opt)), dims="compute")
+    log_d = xr.DataArray(np.log(cost.tokens_for(budgets, n_opt)), dims="budget")
     at_size = np.log(curve.loss(split, np.log(n_opt), log_d).squeeze().to_numpy())
     assert along == pytest.approx((at_size[2] - at_size[0]) / (2 * step), rel=2e-3)
 
@@ -96,7 +96,7 @@ def test_the_envelope(law, cost):
 def test_searches_agree_with_closed_forms(law):
     source, _ = LAWS[law]
     budgets = np.geomspace(1e18, 1e26, 9)
-    closed = np.log(bs.allocate(source, compute=budgets).draws["n_opt"])
+    closed = np.log(bs.allocate(source, budget=budgets).draws["n_opt"])
     found = search(
         Split.of(bs.law(source.law)),
         as_posterior(source).curve.parameters,
@@ -104,7 +104,7 @@ def test_searches_agree_with_closed_forms(law):
     )
     np.testing.assert_allclose(found, closed, atol=2e-6)
     own = FunctionCost(function=lambda n, d: 6 * n * d)
-    by_table = np.log(bs.allocate(source, compute=budgets, cost=own).draws["n_opt"])
+    by_table = np.log(bs.allocate(source, budget=budgets, cost=own).draws["n_opt"])
     np.testing.assert_allclose(by_table, closed, atol=2e-6)
 
 
@@ -113,7 +113,7 @@ def test_searches_agree_with_closed_forms(law):
 @settings(max_examples=15, deadline=None)
 def test_size_and_tokens_spend_the_budget(law, exponent):
     source, fixed = LAWS[law]
-    draws = bs.allocate(source, compute=10**exponent, fixed=fixed).draws
+    draws = bs.allocate(source, budget=10**exponent, fixed=fixed).draws
     product = float((draws["n_opt"] * draws["d_opt"]).squeeze())
     assert product == pytest.approx(10**exponent / 6, rel=1e-12)
 
@@ -124,8 +124,8 @@ def test_units_of_cost_do_not_matter(cost):
     source, _ = LAWS["chinchilla"]
     scaled = FunctionCost(function=lambda n, d: 1e-18 * cost(n, d), unit="exa")
     budget = budget_of(cost)
-    own = bs.allocate(source, compute=budget, cost=cost).draws["n_opt"]
-    other = bs.allocate(source, compute=1e-18 * budget, cost=scaled).draws["n_opt"]
+    own = bs.allocate(source, budget=budget, cost=cost).draws["n_opt"]
+    other = bs.allocate(source, budget=1e-18 * budget, cost=scaled).draws["n_opt"]
     # Of a function what a budget buys is looked up in a table.
     np.testing.assert_allclose(np.log(other), np.log(own), atol=5e-5)
 
@@ -153,7 +153,7 @@ def test_units_of_loss_do_not_matter(law, levels, factor):
         source="arithmetic",
     )
     before, after = (
-        bs.allocate(s, compute=1e23, fixed=fixed).draws.squeeze() for s in (source, changed)
+        bs.allocate(s, budget=1e23, fixed=fixed).draws.squeeze() for s in (source, changed)
     )
     assert float(np.log(after["n_opt"] / before["n_opt"])) == pytest.approx(0.0, abs=2e-6)
     assert float(after["loss_opt"]) == pytest.approx(factor * float(before["loss_opt"]), rel=1e-9)
@@ -164,10 +164,10 @@ def test_units_of_loss_do_not_matter(law, levels, factor):
 def test_the_inverse_questions_lie_on_the_frontier(law, cost):
     source, fixed = LAWS[law]
     budget = budget_of(cost)
-    plan = bs.allocate(source, compute=budget, cost=cost, fixed=fixed).draws.squeeze()
+    plan = bs.allocate(source, budget=budget, cost=cost, fixed=fixed).draws.squeeze()
     kinds = {"cost": cost, "fixed": fixed}
     cheapest = bs.requirements(source, loss=float(plan["loss_opt"]), **kinds).draws.squeeze()
-    assert float(cheapest["compute"]) == pytest.approx(budget, rel=1e-6)
+    assert float(cheapest["budget"]) == pytest.approx(budget, rel=1e-6)
     assert float(np.log(cheapest["n_params"] / plan["n_opt"])) == pytest.approx(0, abs=3e-5)
     tokens = bs.requirements(source, n_params=float(plan["n_opt"]), **kinds).draws.squeeze()
     assert float(np.log(tokens["n_tokens"] / plan["d_opt"])) == pytest.approx(0, abs=3e-5)
@@ -178,7 +178,7 @@ def test_the_inverse_questions_lie_on_the_frontier(law, cost):
 def test_limits_are_where_a_search_and_a_closed_form_agree():
     source, _ = LAWS["chinchilla"]
     own = FunctionCost(function=lambda n, d: 6 * n * d)
-    kinds = {"compute": np.geomspace(1e19, 1e26, 8)}
+    kinds = {"budget": np.geomspace(1e19, 1e26, 8)}
     for limits in (
         bs.Limits(max_params="10B"),
         bs.Limits(min_params="10B"),
@@ -188,7 +188,7 @@ def test_limits_are_where_a_search_and_a_closed_form_agree():
         bs.Limits(max_days=30, cluster=_GPUS),
         bs.Limits(max_params="10B", max_tokens="1T"),
     ):
-        reach = {"compute": kinds["compute"][3:]}  # the smallest buy nothing inside some limits
+        reach = {"budget": kinds["budget"][3:]}  # the smallest buy nothing inside some limits
         closed = bs.allocate(source, limits=limits, **reach)
         found = bs.allocate(source, limits=limits, cost=own, **reach)
         np.testing.assert_allclose(

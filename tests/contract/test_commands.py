@@ -112,17 +112,17 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
     if command == "speedup":
         shutil.copy(path, f"{folder}/other.nc")
     if command == "report":
-        asked = ["--compute", "1e22", *fixed] if fit.law.splits_compute else at
+        asked = ["--budget", "1e22", *fixed] if fit.law.splits_compute else at
         return ["report", path, "--out", f"{folder}/report.json", *asked]
     return {
         "predict": ["predict", path, *at],
-        "allocate": ["allocate", path, "--compute", "1e22", *fixed],
+        "allocate": ["allocate", path, "--budget", "1e22", *fixed],
         "requirements": ["requirements", path, "--n-params", "1B", *fixed],
         "score": ["score", path, f"{folder}/runs.csv", *units],
-        "decide": ["decide", path, "--compute", "1e22", "--plan", "1B,20B", *fixed],
+        "decide": ["decide", path, "--budget", "1e22", "--plan", "1B,20B", *fixed],
         "speedup": [
             *("speedup", path, f"{folder}/other.nc", "--baseline", "other"),
-            *("--compute", "1e22", *fixed),
+            *("--budget", "1e22", *fixed),
         ],
         "next": ["next", path, "--target", "1e22", "--budget", "1e20", "--runs", "2", *fixed],
         "export": ["export", path],

@@ -61,14 +61,14 @@ READING = {
 }
 
 BASE = {
-    "allocate": ("FIT", "--compute", "1e22"),
-    "decide": ("FIT", "--compute", "1e22"),
+    "allocate": ("FIT", "--budget", "1e22"),
+    "decide": ("FIT", "--budget", "1e22"),
     "next": ("FIT", "--target", "1e22", "--budget", "1e21", "--runs", "2", "--candidate", "1B,1B"),
     "predict": ("FIT", "--n-params", "7B", "--n-tokens", "2T"),
     "export": ("FIT",),
     "check": ("RUNS",),
     "requirements": ("FIT", "--loss", "2.3"),
-    "speedup": ("POOLED", "--baseline", "c4", "--compute", "1e22"),
+    "speedup": ("POOLED", "--baseline", "c4", "--budget", "1e22"),
     "score": ("FIT", "RUNS"),
     "preregister": (
         *("FIT", "--name", "big", "--n-params", "7B", "--n-tokens", "2T", "--out", "NEW.json"),
@@ -79,15 +79,14 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "allocate": {
         **COSTS,
         **LEVELS,
-        "--compute": ("--compute", "1e23"),
+        "--budget": ("--budget", "1e23"),
         "--prob": ("--prob", "0.5"),
     },
     "decide": {
         **COSTS,
         **LEVELS,
         "--serving-tokens": ("--serving-tokens", "5T"),
-        "--compute": ("--compute", "1e23"),
-        "--money": (*CLUSTER, "--price", "$2", "--money", "$1M"),
+        "--budget": (*CLUSTER, "--price", "$2", "--budget", "$1M"),
         "--plan": ("--plan", "7B,200B"),
         "--quantile": ("--quantile", "0.95"),
         "--seed": ("--seed", "5", "--json"),
@@ -130,7 +129,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--baseline": ("--baseline", "redpajama"),
         "--by": ("--by", "recipe"),
         "--recipe": ("--recipe", "redpajama"),
-        "--compute": ("--compute", "1e23"),
+        "--budget": ("--budget", "1e23"),
         "--prob": ("--prob", "0.5"),
         "--figure": ("--figure", "NEW.png"),
     },
@@ -177,7 +176,7 @@ CALLS = {
 ASKED = {
     "explore": {
         **LEVELS,
-        "--compute": ("--compute", "1e23"),
+        "--budget": ("--budget", "1e23"),
         "--plan": ("--plan", "1B,20B"),
         "--prob": ("--prob", "0.5"),
         "--at": ("--at", "n_unique_tokens=1B"),
@@ -187,7 +186,7 @@ ASKED = {
     "plan": {
         "--model": ("--model", "coupled"),
         **READING,
-        "--compute": ("--compute", "1e23"),
+        "--budget": ("--budget", "1e23"),
         "--plan": ("--plan", "1B,20B"),
         "--out": ("--out", "NEW.html"),
         "--save": ("--save", "NEW.nc"),
@@ -201,8 +200,8 @@ ASKED = {
         **READING,
         "--out": ("--out", "NEW.nc"),
         "--store": ("--store", "NEW.draws"),
-        "--report": ("--report", "NEW.html", "--compute", "1e22"),
-        "--compute": ("--compute", "1e22"),
+        "--report": ("--report", "NEW.html", "--budget", "1e22"),
+        "--budget": ("--budget", "1e22"),
         "--prob": ("--prob", "0.5"),
         "--seed": ("--seed", "5"),
         "--draws": ("--draws", "50"),
@@ -218,7 +217,7 @@ ASKED = {
         **COSTS,
         **LEVELS,
         "--out": ("--out", "OTHER.html"),
-        "--compute": ("--compute", "1e23"),
+        "--budget": ("--budget", "1e23"),
         "--prob": ("--prob", "0.5"),
         "--plan": ("--plan", "7B,200B"),
         "--full": ("--full",),
@@ -233,7 +232,7 @@ ASKED = {
         "--draws": ("--draws", "50"),
         "--refit-draws": ("--refit-draws", "50"),
         "--seed": ("--seed", "5"),
-        "--compute": ("--compute", "1e24"),
+        "--budget": ("--budget", "1e24"),
         "--figures": ("--figures", "NEW"),
         "--prob": ("--prob", "0.5"),
     },
@@ -289,7 +288,7 @@ ASKED = {
         **READING,
         "--cut": ("--cut", "1e21"),
         "--scale": ("--scale", "n_params"),
-        "--compute": ("--compute", "1e24"),
+        "--budget": ("--budget", "1e24"),
         "--seed": ("--seed", "5"),
         "--draws": ("--draws", "50"),
         "--store": ("--store", "NEW.jsonl"),
@@ -301,7 +300,7 @@ ASKED = {
         "--model": ("--model", "coupled"),
         **{option: given for option, given in READING.items() if option != "--keep-outliers"},
         "--question": ("--question", "law"),
-        "--compute": ("--compute", "1e24"),
+        "--budget": ("--budget", "1e24"),
         "--seed": ("--seed", "5"),
         "--draws": ("--draws", "50"),
         "--store": ("--store", "NEW.jsonl"),
@@ -313,7 +312,7 @@ ASKED = {
         "--model": ("--model", "coupled"),
         **READING,
         "--floor": ("--floor", "1.6"),
-        "--compute": ("--compute", "1e24"),
+        "--budget": ("--budget", "1e24"),
         "--at": ("--at", "n_params=7B", "--at", "n_tokens=1T"),
         "--seed": ("--seed", "5"),
         "--draws": ("--draws", "50"),
@@ -360,17 +359,17 @@ ASKED = {
 ASKED_BASE = {
     "explore": ("FIT",),
     "calibrate": ("RUNS", "chinchilla", "--cut", "1e20"),
-    "plan": ("RUNS", "--model", "chinchilla", "--compute", "1e22"),
+    "plan": ("RUNS", "--model", "chinchilla", "--budget", "1e22"),
     "fit": ("RUNS", "--model", "chinchilla"),
-    "report": ("FIT", "--out", "NEW.html", "--compute", "1e22"),
+    "report": ("FIT", "--out", "NEW.html", "--budget", "1e22"),
     "compare": ("chinchilla", "kaplan-nd", "--data", "RUNS"),
     "forecast": ("RUNS", "--to", "1M"),
     "forecast-run": ("RUNS", "--schedule", "constant:peak=1,steps=9"),
     "reconcile": ("RUNS",),
     "backtest": ("RUNS",),
-    "expanding-window": ("RUNS", "--model", "chinchilla", "--cut", "1e20", "--compute", "1e22"),
-    "multiverse": ("RUNS", "--model", "chinchilla", "--compute", "1e22"),
-    "forecast-by-floor": ("RUNS", "--model", "chinchilla", "--floor", "1.7", "--compute", "1e22"),
+    "expanding-window": ("RUNS", "--model", "chinchilla", "--cut", "1e20", "--budget", "1e22"),
+    "multiverse": ("RUNS", "--model", "chinchilla", "--budget", "1e22"),
+    "forecast-by-floor": ("RUNS", "--model", "chinchilla", "--floor", "1.7", "--budget", "1e22"),
     "learn-prior": ("RUNS", "--base", "chinchilla", "--out", "NEW.toml"),
     "first-sweep": ("--model", "chinchilla", "--budget", "1e20", "--target", "1e22"),
 }
@@ -378,7 +377,7 @@ AFTERWARDS = {
     *(
         ("plan", option)
         for option in (
-            *("--compute", "--plan", "--out", "--save", "--prob"),
+            *("--budget", "--plan", "--out", "--save", "--prob"),
             *("--backtest", "--hyperparameters"),
         )
     ),
@@ -386,9 +385,9 @@ AFTERWARDS = {
     ("backtest", "--figure"),
     ("fit", "--out"),
     ("fit", "--report"),
-    ("fit", "--compute"),
+    ("fit", "--budget"),
     ("fit", "--prob"),
-    ("compare", "--compute"),
+    ("compare", "--budget"),
     ("compare", "--figures"),
     ("compare", "--prob"),
     ("reconcile", "--figure"),
@@ -488,12 +487,11 @@ def outcome(arguments: list[str], folder: Path) -> tuple[int, str, str, dict[str
 
 def without(base: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
     """Return a base command without the options that are given once and are given again."""
-    once = {"--target", "--budget", "--runs", "--compute", "--out", "--data", "--money"}
+    once = {"--target", "--budget", "--runs", "--out", "--data"}
     once |= {"--model", "--simulations"}
     out = {
         "--target-plan": "--target",
         "--candidates": "--candidate",
-        "--money": "--compute",
         "--simulations": "--cut",
     }
     dropped = (once & set(given)) | {out[name] for name in given if name in out}
@@ -625,7 +623,7 @@ def test_options_of_draws_are_refused_with_published_constants(verb, files, tmp_
 
 
 def test_days_and_money_are_in_the_answer(files, tmp_path):
-    base = ("FIT", "--compute", "1e22", *CLUSTER)
+    base = ("FIT", "--budget", "1e22", *CLUSTER)
     out = outcome(asked(files, "allocate", (*base, "--price", "$2")), tmp_path)[1]
     assert "days" in out and "training cost" in out and "$" in out
     rows = json.loads(outcome(asked(files, "allocate", (*base, "--json")), tmp_path)[1])

@@ -16,20 +16,20 @@ from bayescale.cli.parser import make_parser
 from bayescale.posterior.export import export_fit
 
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "fit": ("runs.csv", "--model", "card.toml", "--compute", "1e21"),
-    "plan": ("runs.csv", "--model", "card.toml", "--compute", "1e21"),
-    "report": ("fit.nc", "--compute", "1e21"),
+    "fit": ("runs.csv", "--model", "card.toml", "--budget", "1e21"),
+    "plan": ("runs.csv", "--model", "card.toml", "--budget", "1e21"),
+    "report": ("fit.nc", "--budget", "1e21"),
     "export": ("fit.nc",),
     "compare": ("card.toml", "--data", "runs.csv"),
     "reconcile": ("runs.csv",),
-    "expanding-window": ("runs.csv", "--model", "card.toml", "--cut", "1e20", "--compute", "1e22"),
-    "multiverse": ("runs.csv", "--model", "card.toml", "--compute", "1e22"),
-    "forecast-by-floor": ("runs.csv", "--model", "card.toml", "--floor", "2", "--compute", "1e22"),
+    "expanding-window": ("runs.csv", "--model", "card.toml", "--cut", "1e20", "--budget", "1e22"),
+    "multiverse": ("runs.csv", "--model", "card.toml", "--budget", "1e22"),
+    "forecast-by-floor": ("runs.csv", "--model", "card.toml", "--floor", "2", "--budget", "1e22"),
     "forecast-run": ("runs.csv", "--name", "big", "--schedule", "constant:peak=1,steps=9"),
     "learn-prior": ("runs.csv",),
     "calibrate": ("runs.csv", "card.toml", "--cut", "1e20"),
     "backtest": ("runs.csv", "--model", "card.toml"),
-    "speedup": ("fit.nc", "--baseline", "c4", "--compute", "1e21"),
+    "speedup": ("fit.nc", "--baseline", "c4", "--budget", "1e21"),
     "first-sweep": ("--model", "card.toml", "--budget", "1e20", "--target", "1e22"),
     "preregister": ("fit.nc", "--name", "big", "--n-params", "1B", "--n-tokens", "20B"),
 }
@@ -183,7 +183,7 @@ def test_a_folder_of_inputs_is_an_input(folder, capsys) -> None:
                 "mine",
                 "--model",
                 "chinchilla",
-                "--compute",
+                "--budget",
                 "1e21",
                 "--report",
                 "mine/runs.json",
@@ -209,7 +209,7 @@ def test_every_output_replaces_its_own(fit, tmp_path) -> None:
         for suffix in outputs.EXPORT.forms:
             export_fit(fit, tmp_path / f"export{suffix}")
         for suffix in outputs.REPORT.forms:
-            bs.report(fit, tmp_path / f"report{suffix}", compute="1e21", progress=False)
+            bs.report(fit, tmp_path / f"report{suffix}", budget="1e21", progress=False)
     with pytest.raises(
         ValueError, match="found the suffix '.csv', expected one of .nc for a saved fit"
     ):

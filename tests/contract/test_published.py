@@ -48,7 +48,7 @@ def arguments_of(command: str, name: str, folder: str) -> list[str]:
         if column not in OWN and law.splits_compute
         for word in ("--at", f"{column}={x:g}")
     ]
-    budget = ["--compute", "1e21", *fixed]
+    budget = ["--budget", "1e21", *fixed]
     if command == "score":
         response = law.response
         table = pd.DataFrame({column: x * np.array([0.9, 1, 1.1]) for column, x in amounts.items()})
@@ -72,7 +72,7 @@ def arguments_of(command: str, name: str, folder: str) -> list[str]:
         "export": ["export", name],
         "next": ["next", name, "--target", "1e21", "--budget", "1e20", *fixed],
         "preregister": ["preregister", name, "--name", "a", *at, "--out", f"{folder}/a.json"],
-        "speedup": ["speedup", name, "--baseline", "a", "--compute", "1e21"],
+        "speedup": ["speedup", name, "--baseline", "a", "--budget", "1e21"],
     }[command]
 
 
@@ -111,7 +111,7 @@ def check_report(name: str, record: dict) -> None:
     (answer,) = record["answers"]
     if law.splits_compute:
         fixed = {c: x for c, x in amounts_of(name).items() if c not in OWN}
-        plan = bs.allocate(found, compute=1e21, fixed=fixed).recommended.iloc[0]
+        plan = bs.allocate(found, budget=1e21, fixed=fixed).recommended.iloc[0]
         assert answer["n_params"] == pytest.approx(plan["n_params"])
     else:
         value = bs.predict(found, inputs=amounts_of(name))[law.response].item()
@@ -125,8 +125,8 @@ def check_report(name: str, record: dict) -> None:
 @pytest.mark.parametrize("command", ["allocate", "report", "next"])
 def test_a_frontier_is_no_law(name, command, tmp_path, capsys):
     asked = {
-        "allocate": ("--compute", "1e21"),
-        "report": ("--compute", "1e21", "--out", str(tmp_path / "r.md")),
+        "allocate": ("--budget", "1e21"),
+        "report": ("--budget", "1e21", "--out", str(tmp_path / "r.md")),
         "next": ("--target", "1e21", "--budget", "1e20"),
     }[command]
     assert main([command, name, *asked, "--quiet"]) == 2
@@ -138,7 +138,7 @@ def test_a_frontier_is_no_law(name, command, tmp_path, capsys):
 def test_a_report_of_constants_reads_as_one(suffix, tmp_path):
     path = tmp_path / f"report{suffix}"
     plans = {"mine": ("1B", "20B")}
-    text = bs.report(bs.published("kaplan2020-nd"), path, compute="1e21", plans=plans).read_text()
+    text = bs.report(bs.published("kaplan2020-nd"), path, budget="1e21", plans=plans).read_text()
     assert "Of the source: N without embeddings" in text
     assert "single numbers" in text and "mine" in text
     assert "90 %" not in text.replace("\N{NO-BREAK SPACE}", " ")
@@ -147,6 +147,6 @@ def test_a_report_of_constants_reads_as_one(suffix, tmp_path):
 def test_what_constants_cannot_have_is_refused(tmp_path):
     paper = bs.published("besiroglu2024")
     with pytest.raises(bs.UnsuitableLawError, match="full: found besiroglu2024, published"):
-        bs.report(paper, tmp_path / "r.md", compute="1e21", full=True)
+        bs.report(paper, tmp_path / "r.md", budget="1e21", full=True)
     with pytest.raises(bs.UnsuitableLawError, match="New runs do not change published"):
         bs.next_runs(paper, target="1e21", budget="1e20")

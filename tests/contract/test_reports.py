@@ -42,7 +42,7 @@ def fixed_inputs(fit: bs.Fit) -> dict[str, float] | None:
 def asked_of(fit: bs.Fit) -> dict[str, object]:
     """Return what a report of a fit is asked: budgets, or the middle of the runs and beyond."""
     if fit.law.splits_compute:
-        return {"compute": [BUDGET], "fixed": fixed_inputs(fit)}
+        return {"budget": [BUDGET], "fixed": fixed_inputs(fit)}
     return {
         "inputs": {
             fit.columns[name]: [float(np.median(values)), float(3 * values.max())]
@@ -157,7 +157,7 @@ def test_a_report_of_levels_shows_each(facts_of):
     (table,) = section.blocks
     assert [row[0] for row in table.rows] == ["c4", "pile", "web", "a new one"]
     for record in table.records[:-1]:
-        own = bs.allocate(fit.sel(family=record["family"]), compute=BUDGET)
+        own = bs.allocate(fit.sel(family=record["family"]), budget=BUDGET)
         n_opt = float(own.draws["n_opt"].median())
         assert record["N_opt at 1e22 FLOP"] == pytest.approx(n_opt, rel=0.02)
     assert facts.description.startswith("For a new family, since none was named")
@@ -168,8 +168,8 @@ def test_a_report_of_levels_shows_each(facts_of):
     [
         ("power-law-floor", {"plans": {"x": ("1B", "20B")}}, "plans: the law power-law-floor"),
         ("power-law-floor", {"limits": bs.Limits(max_params="1B")}, "limits"),
-        ("encoder-decoder", {"compute": "1e22"}, "compute: the law encoder-decoder is one of loss"),
-        ("chinchilla", {"compute": "1e22", "inputs": {"n_params": "1B"}}, "inputs: the law"),
+        ("encoder-decoder", {"budget": "1e22"}, "budget: the law encoder-decoder is one of loss"),
+        ("chinchilla", {"budget": "1e22", "inputs": {"n_params": "1B"}}, "inputs: the law"),
     ],
 )
 def test_what_a_law_has_no_use_for_is_refused(tmp_path, name, asked, found):

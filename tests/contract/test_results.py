@@ -154,8 +154,8 @@ def test_options_are_those_of_the_function_that_draws():
 def test_published_constants_have_no_interval():
     paper = bs.published("besiroglu2024")
     for found in (
-        bs.allocate(paper, compute="1e22"),
-        bs.decide(paper, compute="1e22"),
+        bs.allocate(paper, budget="1e22"),
+        bs.decide(paper, budget="1e22"),
         bs.requirements(paper, loss=2.2),
         bs.score(paper, result_of(bs.Fit).runs),
     ):

@@ -59,7 +59,7 @@ every_case = pytest.mark.parametrize(
 @every_case
 def test_a_recommendation_does_not_depend_on_plans(fits, kind, cost):
     names = list(PLANS)
-    asked = {"compute": BUDGET, "cost": COSTS[cost]}
+    asked = {"budget": BUDGET, "cost": COSTS[cost]}
     alone = bs.decide(fits[kind], **asked)
     beside = bs.decide(fits[kind], **asked, plans={name: PLANS[name] for name in names})
     ours, theirs = (
@@ -85,12 +85,12 @@ def test_a_recommendation_does_not_depend_on_plans(fits, kind, cost):
 @every_case
 def test_an_allocation_does_not_depend_on_other_budgets(fits, kind, cost):
     budgets = [1e21, 3e22, 1e24]
-    together = bs.allocate(fits[kind], compute=budgets, cost=COSTS[cost])
+    together = bs.allocate(fits[kind], budget=budgets, cost=COSTS[cost])
     for budget in budgets:
-        alone = bs.allocate(fits[kind], compute=budget, cost=COSTS[cost])
+        alone = bs.allocate(fits[kind], budget=budget, cost=COSTS[cost])
         for name in alone.draws:
             np.testing.assert_array_equal(
-                alone.draws[name].sel(compute=budget), together.draws[name].sel(compute=budget)
+                alone.draws[name].sel(budget=budget), together.draws[name].sel(budget=budget)
             )
 
 
@@ -165,9 +165,7 @@ def test_p_best_is_of_plans_that_spend_alike(fits):
         "cheap": (size, 0.1 * BUDGET / 6 / size),
         "too large": (100 * size, BUDGET / 6 / (100 * size)),
     }
-    made = bs.decide(
-        fits["one law"], compute=BUDGET, plans=plans, limits=bs.Limits(max_params=5e11)
-    )
+    made = bs.decide(fits["one law"], budget=BUDGET, plans=plans, limits=bs.Limits(max_params=5e11))
     table = made.table()
     assert list(table.index[table["p_best"].notna()]) == ["recommended", "same"]
     assert table["p_best"].sum() == pytest.approx(1.0)
@@ -182,14 +180,14 @@ def test_p_best_is_of_plans_that_spend_alike(fits):
         "too large": "above 500B parameters",
     }
     # Of a lone bad plan it is not certain that it is the best.
-    lone = bs.decide(fits["one law"], compute=BUDGET, plans={"cheap": plans["cheap"]})
+    lone = bs.decide(fits["one law"], budget=BUDGET, plans={"cheap": plans["cheap"]})
     assert lone.table()["p_best"].isna().all()
     assert "P(best)" not in lone.text_table()
 
 
 def test_days_and_money_of_a_plan_do_not_depend_on_others(fits):
     cluster = Cluster(n_gpus=512, peak="H100-SXM", utilisation=0.4, price=2.0)
-    asked = {"compute": BUDGET, "cluster": cluster}
+    asked = {"budget": BUDGET, "cluster": cluster}
     alone = bs.decide(fits["one law"], **asked).table()
     beside = bs.decide(fits["one law"], **asked, plans=PLANS).table()
     columns = ["days", "gpu_hours", "training_money", "regret_money"]

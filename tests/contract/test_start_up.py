@@ -24,11 +24,11 @@ OF_RUNS = (
 )
 OF_DRAWS = (
     ["predict", "FIT", "--n-params", "7B", "--n-tokens", "2T"],
-    ["allocate", "FIT", "--compute", "1e22"],
-    ["decide", "FIT", "--compute", "1e22"],
+    ["allocate", "FIT", "--budget", "1e22"],
+    ["decide", "FIT", "--budget", "1e22"],
     ["requirements", "FIT", "--n-params", "1B"],
     ["next", "FIT", "--target", "1e22", "--budget", "1e21", "--runs", "1"],
-    ["speedup", "FIT", "FIT", "--compute", "1e22"],
+    ["speedup", "FIT", "FIT", "--budget", "1e22"],
     ["export", "FIT"],
 )
 

@@ -59,7 +59,7 @@ def check_predict(fit: bs.Fit) -> None:
 
 
 def check_allocate(fit: bs.Fit) -> None:
-    plan = bs.allocate(fit, compute=BUDGET, fixed=fixed_inputs(fit))
+    plan = bs.allocate(fit, budget=BUDGET, fixed=fixed_inputs(fit))
     best = plan.recommended.iloc[0]
     spent = plan.cost(best["n_params"], best["n_tokens"])
     assert float(spent) == pytest.approx(BUDGET, rel=1e-6)
@@ -98,7 +98,7 @@ def check_required_input(fit: bs.Fit) -> None:
 
 
 def check_decide(fit: bs.Fit) -> None:
-    made = bs.decide(fit, compute=BUDGET, plans={"small": ("1B", "20B")}, fixed=fixed_inputs(fit))
+    made = bs.decide(fit, budget=BUDGET, plans={"small": ("1B", "20B")}, fixed=fixed_inputs(fit))
     table = made.table()
     assert 0.0 <= table["regret"].iloc[0] < 0.5
     assert set(made.sentences_on_sizes) <= set(made.sentences)
@@ -108,7 +108,7 @@ def check_decide(fit: bs.Fit) -> None:
 
 def check_speedup(fit: bs.Fit) -> None:
     """Of the fit over itself, whose draws are independent, and of its levels if it has several."""
-    asked = {"compute": BUDGET, "fixed": fixed_inputs(fit)}
+    asked = {"budget": BUDGET, "fixed": fixed_inputs(fit)}
     found = bs.speedup({"one": fit, "two": fit}, baseline="one", **asked)
     assert 0.1 < float(found.draws.median()) < 10.0
     assert 0.2 < float(found.p_better.squeeze()) < 0.8
@@ -222,9 +222,9 @@ def test_a_verb_answers_or_is_refused(name, verb):
 @pytest.mark.parametrize("name", ["data-constrained", "mixture-of-experts", "kaplan-ns"])
 def test_an_input_that_is_not_fixed_is_asked_for(name, verb):
     ask = {
-        "allocate": lambda fit: bs.allocate(fit, compute=BUDGET),
+        "allocate": lambda fit: bs.allocate(fit, budget=BUDGET),
         "needed": lambda fit: bs.requirements(fit, loss=2.5),
-        "decide": lambda fit: bs.decide(fit, compute=BUDGET),
+        "decide": lambda fit: bs.decide(fit, budget=BUDGET),
     }[verb]
     with pytest.raises(bs.AmountError, match=r"also takes .* expected its value. Give fixed="):
         ask(fit_of_card(name))

@@ -69,8 +69,8 @@ def test_plans_by_throughput_take_the_time_that_there_is():
     """Small models that run at a lower share of the peak are dear, so that larger ones are best."""
     law = bs.published("besiroglu2024")
     budget = CLUSTER.compute(days=10)
-    measured = bs.allocate(law, compute=budget, cost=RATES, cluster=CLUSTER)
-    flat = bs.allocate(law, compute=budget, cost=six_nd, cluster=CLUSTER)
+    measured = bs.allocate(law, budget=budget, cost=RATES, cluster=CLUSTER)
+    flat = bs.allocate(law, budget=budget, cost=six_nd, cluster=CLUSTER)
     assert float(measured.table()["days"].iloc[0]) == close(10.0)
     assert measured.recommended["n_params"].iloc[0] != close(flat.recommended["n_params"].iloc[0])
     best = measured.recommended.iloc[0]
@@ -124,7 +124,7 @@ def test_a_deadline_is_a_limit_on_days():
     assert str(limits).startswith("by 2027-03-01, at most 59 days on 512 GPUs")
     sooner = bs.Limits(deadline="2027-03-01", start="2027-01-01", max_days=7, cluster=cluster)
     assert sooner.max_days == 7.0
-    plan = bs.allocate(bs.published("besiroglu2024"), compute=1e26, limits=limits)
+    plan = bs.allocate(bs.published("besiroglu2024"), budget=1e26, limits=limits)
     spent = six_nd(plan.recommended["n_params"], plan.recommended["n_tokens"])
     assert float(spent.iloc[0]) == close(limits.most_compute, rel=1e-6)
 
@@ -181,7 +181,7 @@ def test_a_cost_law_is_a_cost(form):
     budget = float(true(1e9, 1e11))
     sizes = [
         float(
-            bs.allocate(bs.published("besiroglu2024"), compute=budget, cost=one)
+            bs.allocate(bs.published("besiroglu2024"), budget=budget, cost=one)
             .recommended["n_params"]
             .iloc[0]
         )

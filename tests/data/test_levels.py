@@ -92,8 +92,8 @@ def test_a_new_level_is_asked_for_by_name_or_by_silence(pooled, both):
 
 
 ANSWERS = {
-    "allocate": lambda fit: bs.allocate(fit, compute=1e22).headline,
-    "decide": lambda fit: bs.decide(fit, compute=1e22).headline,
+    "allocate": lambda fit: bs.allocate(fit, budget=1e22).headline,
+    "decide": lambda fit: bs.decide(fit, budget=1e22).headline,
     "needed": lambda fit: bs.requirements(fit, loss=2.5).headline,
     "next_runs": lambda fit: bs.next_runs(fit, target=1e22, budget=1e21, n_runs=1).headline,
 }
@@ -109,7 +109,7 @@ def test_an_answer_says_first_of_which_level_it_is(pooled, question):
 
 
 def test_an_average_of_laws_says_it_too(both):
-    assert bs.allocate(both, compute=1e22).headline.startswith("For a new family, since none")
+    assert bs.allocate(both, budget=1e22).headline.startswith("For a new family, since none")
 
 
 def test_a_response_that_differs_by_level_is_of_an_average_one():
@@ -150,8 +150,8 @@ def test_the_level_survives_a_file(pooled, tmp_path):
 
 
 VERBS = {
-    "allocate": ("--compute", "1e22"),
-    "decide": ("--compute", "1e22"),
+    "allocate": ("--budget", "1e22"),
+    "decide": ("--budget", "1e22"),
     "predict": ("--n-params", "7B", "--n-tokens", "2T"),
     "next": ("--target", "1e22", "--budget", "1e21", "--runs", "1"),
 }

@@ -44,7 +44,7 @@ def test_loads_back_to_the_same_fit(fit, saved):
     pd.testing.assert_frame_equal(back.runs.table, fit.runs.table, check_dtype=False)
     pd.testing.assert_frame_equal(back.summary(), fit.summary())
     budgets = [1e21, 1e25]
-    one, two = bs.allocate(fit, compute=budgets), bs.allocate(back, compute=budgets)
+    one, two = bs.allocate(fit, budget=budgets), bs.allocate(back, budget=budgets)
     assert one.draws.identical(two.draws)
 
 
@@ -114,7 +114,7 @@ def test_others_can_read_the_file_as_plain_netcdf(saved, fit):
 
 def test_a_damaged_file_is_one_sentence_on_the_command_line(saved, tmp_path):
     (tmp_path / "cut.nc").write_bytes(saved.read_bytes()[:100_000])
-    command = [sys.executable, "-m", "bayescale", "allocate", "cut.nc", "--compute", "1e21"]
+    command = [sys.executable, "-m", "bayescale", "allocate", "cut.nc", "--budget", "1e21"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""

@@ -24,7 +24,7 @@ PLANS = {
 
 @pytest.fixture(scope="module")
 def decision(fit):
-    return bs.decide(fit, compute="5.76e23", plans=PLANS, cluster=CLUSTER, serving="2T")
+    return bs.decide(fit, budget="5.76e23", plans=PLANS, cluster=CLUSTER, serving="2T")
 
 
 def closed_form(alpha, beta, k):
@@ -85,7 +85,7 @@ def test_regret_of_the_coupled_law_does_not_know_k_nor_the_budget(k, log_k, expo
 
 
 def test_the_plan_is_about_the_mean_of_ln_n_opt(decision, fit):
-    log_n = np.log(bs.allocate(fit, compute="5.76e23").draws["n_opt"])
+    log_n = np.log(bs.allocate(fit, budget="5.76e23").draws["n_opt"])
     assert float(np.log(decision.plan["n_params"]) - log_n.mean()) == pytest.approx(0, abs=0.01)
     total = fit.posterior["alpha"] + fit.posterior["beta"]
     approximate = 0.5 * float(total.mean()) * float(log_n.var())
@@ -105,7 +105,7 @@ def test_no_size_has_less_expected_regret(decision):
 
 
 def test_a_quantile_of_regret(fit, decision):
-    cautious = bs.decide(fit, compute="5.76e23", quantile=0.95)
+    cautious = bs.decide(fit, budget="5.76e23", quantile=0.95)
     values = decision.regret.to_numpy().reshape(-1, len(decision.sizes))
     by_hand = decision.sizes[np.quantile(values, 0.95, axis=0).argmin()]
     assert cautious.plan["n_params"] == pytest.approx(by_hand, rel=0.02)
@@ -124,7 +124,7 @@ def test_bands_hold_with_the_stated_probability(decision):
     log_d = regrets.spending.log_tokens(ends, np.zeros(2, dtype=np.intp))
     shares = (regrets.regret(regrets.log_loss(ends, log_d)) <= 0.05).mean(axis=(0, 1))
     assert shares == pytest.approx([0.9, 0.9], abs=0.01)
-    wide = bs.decide(decision.source, compute="5.76e23", prob=0.5).bands
+    wide = bs.decide(decision.source, budget="5.76e23", prob=0.5).bands
     assert wide.loc[0.05, "lower"] < bands.loc[0.05, "lower"]
     assert wide.loc[0.01, "lower"] < wide.loc[0.01, "upper"]
 
@@ -151,7 +151,7 @@ def test_candidate_plans(decision, fit):
     # What is wasted is what the same loss would not have needed.
     p = fit.parameters
     loss = fit.law.evaluate(n_params=3e10, n_tokens=3e12, **p)
-    needed = bs.requirements(fit, loss=float(loss.isel(chain=0, draw=0))).draws["compute"]
+    needed = bs.requirements(fit, loss=float(loss.isel(chain=0, draw=0))).draws["budget"]
     one = decision.regrets.wasted(
         decision.regrets.log_loss(np.log([3e10]), np.log([3e12])), np.array([5.4e23])
     )[0, 0, 0]
@@ -162,7 +162,7 @@ def test_plans_that_break_a_limit_or_the_budget_say_so(fit):
     limits = bs.Limits(max_params="40B", max_tokens="2T", max_days=8, cluster=CLUSTER)
     found = bs.decide(
         fit,
-        compute="5.76e23",
+        budget="5.76e23",
         plans={**PLANS, "huge": ("400B", "3T")},
         limits=limits,
     )
@@ -178,7 +178,7 @@ def test_plans_that_break_a_limit_or_the_budget_say_so(fit):
 
 
 def test_a_kink_at_a_limit_on_tokens_is_found(fit):
-    found = bs.decide(fit, compute="5.76e23", limits=bs.Limits(max_tokens="800B"))
+    found = bs.decide(fit, budget="5.76e23", limits=bs.Limits(max_tokens="800B"))
     assert found.plan["n_tokens"] == pytest.approx(8e11, rel=1e-3)
     assert found.plan["regret"] < 2e-5
 
@@ -186,13 +186,13 @@ def test_a_kink_at_a_limit_on_tokens_is_found(fit):
 def test_lifetime_and_money_decide_over_serving(fit):
     served = Lifetime(Serving(n_tokens="10T"))
     alone, lifetime = (
-        bs.decide(fit, compute="5.76e23", cost=cost).plan for cost in (six_nd, served)
+        bs.decide(fit, budget="5.76e23", cost=cost).plan for cost in (six_nd, served)
     )
     assert lifetime["n_params"] < 0.8 * alone["n_params"]
     assert served(lifetime["n_params"], lifetime["n_tokens"]) == pytest.approx(5.76e23)
     money = bs.decide(
         fit,
-        compute="$2M",
+        budget="$2M",
         cost=Money(cluster=CLUSTER, serving=Serving(n_tokens="5T")),
         plans={"30B on 3T": ("30B", "3T")},
     )
@@ -208,7 +208,7 @@ def test_prices_of_tokens_decide_without_a_cluster(fit):
         price=TokenPrice("$0.06", n_params="7B"),
         serving=Serving(n_tokens="5T", price=TokenPrice("$0.20", n_params="7B")),
     )
-    found = bs.decide(fit, compute="$2M", cost=cost, plans={"30B on 1T": ("30B", "1T")})
+    found = bs.decide(fit, budget="$2M", cost=cost, plans={"30B on 1T": ("30B", "1T")})
     row = found.table().loc["30B on 1T"]
     assert row["training_money"] == pytest.approx(0.06e-6 * 30 / 7 * 1e12)
     assert row["serving_money"] == pytest.approx(0.20e-6 * 30 / 7 * 5e12)
@@ -248,29 +248,29 @@ def test_draws_without_an_optimum_are_counted(fit):
 
 
 def test_constants_have_no_regret():
-    found = bs.decide(bs.published("besiroglu2024"), compute="5.76e23")
+    found = bs.decide(bs.published("besiroglu2024"), budget="5.76e23")
     assert found.plan["regret"] < 1e-6
     assert found.plan["n_params"] == pytest.approx(7.22487e10, rel=2e-3)
     fresh = bs.decide(
-        bs.published("muennighoff2023"), compute=1e22, fixed={"n_unique_tokens": "25B"}
+        bs.published("muennighoff2023"), budget=1e22, fixed={"n_unique_tokens": "25B"}
     )
     assert fresh.plan["n_tokens"] / 25e9 == pytest.approx(9.488, rel=0.01)
 
 
 def test_failed_fits_lead_with_it(failed_fit):
-    assert str(bs.decide(failed_fit, compute=1e22)).startswith("THIS FIT FAILED ITS GATES")
+    assert str(bs.decide(failed_fit, budget=1e22)).startswith("THIS FIT FAILED ITS GATES")
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"compute": [1e22, 1e23]}, "found 2 budgets, expected one"),
-        ({"compute": "much"}, "compute: found 'much'"),
-        ({"compute": 1e22, "plans": {"x": "7B"}}, "plans, 'x': found '7B'"),
-        ({"compute": 1e22, "plans": {"x": ("7B", "far")}}, "'x', n_tokens: found 'far'"),
-        ({"compute": 1e22, "plans": {"recommended": (1, 2)}}, "is reserved for the chosen plan"),
-        ({"compute": 1e22, "serving": "lots"}, "serving n_tokens: found 'lots'"),
-        ({"compute": 1e22, "fixed": {"n_experts": 3}}, "expected nothing"),
+        ({"budget": [1e22, 1e23]}, "found 2 budgets, expected one"),
+        ({"budget": "much"}, "budget: found 'much'"),
+        ({"budget": 1e22, "plans": {"x": "7B"}}, "plans, 'x': found '7B'"),
+        ({"budget": 1e22, "plans": {"x": ("7B", "far")}}, "'x', n_tokens: found 'far'"),
+        ({"budget": 1e22, "plans": {"recommended": (1, 2)}}, "is reserved for the chosen plan"),
+        ({"budget": 1e22, "serving": "lots"}, "serving n_tokens: found 'lots'"),
+        ({"budget": 1e22, "fixed": {"n_experts": 3}}, "expected nothing"),
     ],
 )
 def test_bad_questions_are_refused(fit, asked, words):
@@ -281,7 +281,7 @@ def test_bad_questions_are_refused(fit, asked, words):
 def test_bad_probabilities_are_refused(fit):
     for name in ("prob", "quantile"):
         with pytest.raises(ValueError, match=f"{name}: found 1.5"):
-            bs.decide(fit, compute=1e22, **{name: 1.5})
+            bs.decide(fit, budget=1e22, **{name: 1.5})
 
 
 def test_plans_may_be_written_out():

@@ -78,7 +78,7 @@ def test_fit_allocate_predict_report(run, tmp_path):
     out_file, page = str(tmp_path / "fit.nc"), str(tmp_path / "report.html")
     code, out, err = run(
         *("fit", "chinchilla", "--model", "chinchilla", "--seed", "1", "--out", out_file),
-        *("--compute", "1e21", "--compute", "5.76e23", "--report", page),
+        *("--budget", "1e21", "--budget", "5.76e23", "--report", page),
     )
     assert code == 0
     assert "All gates passed." in out and "R-hat" not in out
@@ -87,20 +87,20 @@ def test_fit_allocate_predict_report(run, tmp_path):
     assert "sampling, 4 chains" in err, "the progress bar"
     assert "71." in out
 
-    code, out, _ = run("allocate", out_file, "--compute", "5.76e23", "--prob", "0.5")
+    code, out, _ = run("allocate", out_file, "--budget", "5.76e23", "--prob", "0.5")
     assert code == 0
     assert "Median and 50 % equal-tailed interval" in out
     code, out, _ = run("predict", out_file, "--n-params", "7B", "--n-tokens", "2T")
     assert code == 0
     assert "2.06" in out
-    code, out, _ = run("report", out_file, "--compute", "1e22", "--out", page)
+    code, out, _ = run("report", out_file, "--budget", "1e22", "--out", page)
     assert code == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["fit.nc", "report.html"]
 
 
 def test_json_everywhere(run, saved, tmp_path):
     code, out, err = run(
-        "fit", "chinchilla", "--model", "chinchilla", "--seed", "1", "--json", "--compute", "1e22"
+        "fit", "chinchilla", "--model", "chinchilla", "--seed", "1", "--json", "--budget", "1e22"
     )
     assert code == 0
     facts = json.loads(out)
@@ -108,18 +108,18 @@ def test_json_everywhere(run, saved, tmp_path):
     assert said["loss"]["unit_from"] == "card" and said["n_tokens"]["base"] == "tokens"
     assert facts["read"]["rows"] == 245 and len(facts["read"]["left_out"][0]["rows"]) == 5
     assert facts["passed"] is True
-    assert facts["allocation"][0]["compute"] == 1e22
+    assert facts["allocation"][0]["budget"] == 1e22
     assert err == ""
-    facts = json.loads(run("allocate", saved, "--compute", "1e21", "--json")[1])
+    facts = json.loads(run("allocate", saved, "--budget", "1e21", "--json")[1])
     assert facts["allocation"][0]["n_opt_lower"] < facts["allocation"][0]["n_opt"]
     facts = json.loads(run("predict", saved, "--n-params", "7B", "--n-tokens", "2T", "--json")[1])
     assert facts["predictions"][0]["n_tokens"] == 2e12
     page = str(tmp_path / "r.html")
-    facts = json.loads(run("report", saved, "--compute", "1e22", "--out", page, "--json")[1])
+    facts = json.loads(run("report", saved, "--budget", "1e22", "--out", page, "--json")[1])
     assert facts == {"passed": True, "report": page}
     text = str(tmp_path / "r.json")
     plan = ("--plan", "mine=7B,200B")
-    assert run("report", saved, "--compute", "1e22", *plan, "--out", text)[0] == 0
+    assert run("report", saved, "--budget", "1e22", *plan, "--out", text)[0] == 0
     plans = json.loads(Path(text).read_text())["sections"]["alternatives"]["tables"][0]["rows"]
     assert [row["plan"] for row in plans][-1] == "mine"
 
@@ -127,7 +127,7 @@ def test_json_everywhere(run, saved, tmp_path):
 def test_a_law_of_one_variable(run, tmp_path):
     out = str(tmp_path / "c.nc")
     refused(
-        run("fit", "chinchilla", "--model", "power-law-floor", "--compute", "1e21", "--out", out),
+        run("fit", "chinchilla", "--model", "power-law-floor", "--budget", "1e21", "--out", out),
         "a budget cannot be split between size and tokens",
     )
     code, said, _ = run(
@@ -143,14 +143,14 @@ def test_a_law_of_one_variable(run, tmp_path):
 
 
 def test_published_constants_can_be_asked(run):
-    code, out, _ = run("allocate", "hoffmann2022", "--compute", "5.76e23")
+    code, out, _ = run("allocate", "hoffmann2022", "--budget", "5.76e23")
     assert code == 0
     assert "32.2B" in out
-    refused(run("allocate", "kaplan2020-frontier", "--compute", "1e21"), "C_min")
+    refused(run("allocate", "kaplan2020-frontier", "--budget", "1e21"), "C_min")
 
 
 CLUSTER = ("--gpus", "2048", "--gpu", "H100-SXM", "--utilisation", "0.4", "--price", "$2")
-BUDGET = ("--compute", "5.76e23")
+BUDGET = ("--budget", "5.76e23")
 
 
 def test_decide(run, saved):
@@ -174,7 +174,7 @@ def test_decide(run, saved):
 
 
 def test_decide_under_costs_and_limits(run, saved):
-    money = ("--money", "$2M", *CLUSTER, "--lifetime", "--serving-tokens", "5T")
+    money = ("--budget", "$2M", *CLUSTER, "--lifetime", "--serving-tokens", "5T")
     code, out, _ = run("decide", saved, *money)
     assert code == 0
     assert "for $2.00M of training and serving 5.00T tokens" in out
@@ -186,11 +186,11 @@ def test_decide_under_costs_and_limits(run, saved):
     assert code == 0
     assert "Train 40.0B parameters" in out
     repeated = ("--at", "n_unique_tokens=25B")
-    code, out, _ = run("decide", "muennighoff2023", "--compute", "1e22", *repeated)
+    code, out, _ = run("decide", "muennighoff2023", "--budget", "1e22", *repeated)
     assert code == 0
     assert "Train 7.0" in out
-    refused(run("decide", "muennighoff2023", "--compute", "1e22"), "also takes n_unique_tokens")
-    code, out, _ = run("allocate", "muennighoff2023", "--compute", "1e22", *repeated)
+    refused(run("decide", "muennighoff2023", "--budget", "1e22"), "also takes n_unique_tokens")
+    code, out, _ = run("allocate", "muennighoff2023", "--budget", "1e22", *repeated)
     assert code == 0
     assert "7.03B" in out
 
@@ -217,12 +217,15 @@ def test_next(run, saved, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("decide", "FIT"), "one of the arguments --compute --money is required"),
+        (("decide", "FIT"), "the following arguments are required: --budget"),
         (("decide", "FIT", *BUDGET, "--plan", "7B"), "--plan: found '7B'"),
         (("decide", "FIT", *BUDGET, "--plan", "7B,x"), "n_tokens: found 'x'"),
         (("decide", "FIT", *BUDGET, "--plan", "a=7B,2T", "--plan", "a=1B,2T"), "found a twice"),
         (("decide", "FIT", *BUDGET, "--quantile", "2"), "quantile: found 2.0"),
-        (("decide", "FIT", "--money", "$2M"), "also give --gpus, --gpu, --utilisation and --price"),
+        (
+            ("decide", "FIT", "--budget", "$2M"),
+            "also give --gpus, --gpu, --utilisation and --price",
+        ),
         (("decide", "FIT", *BUDGET, "--gpus", "8"), "a cluster needs --gpus, --gpu"),
         (("decide", "FIT", *BUDGET, "--price", "2"), "the price is per GPU-hour of a cluster"),
         (("decide", "FIT", *BUDGET, "--lifetime"), "also give --serving-tokens"),
@@ -264,16 +267,16 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
     failed_fit.save(path)
     page = str(tmp_path / "r.html")
     for arguments in (
-        ("allocate", path, "--compute", "1e21"),
+        ("allocate", path, "--budget", "1e21"),
         ("predict", path, "--n-params", "7B", "--n-tokens", "2T"),
-        ("report", path, "--compute", "1e21", "--out", page),
-        ("decide", path, "--compute", "1e21"),
+        ("report", path, "--budget", "1e21", "--out", page),
+        ("decide", path, "--budget", "1e21"),
         ("next", path, "--target", "1e23", "--budget", "1e21", "--runs", "1"),
     ):
         code, out, _ = run(*arguments)
         assert code == 0
         assert out.startswith("THIS FIT FAILED ITS GATES"), arguments
-    assert json.loads(run("allocate", path, "--compute", "1e21", "--json")[1])["passed"] is False
+    assert json.loads(run("allocate", path, "--budget", "1e21", "--json")[1])["passed"] is False
 
 
 @pytest.mark.parametrize(
@@ -283,9 +286,9 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
         (("fit", "chinchila", "--model", "chinchilla"), "no dataset called 'chinchila'"),
         (("fit", "nothing.csv", "--model", "chinchilla"), "no such file"),
         (("fit", "chinchilla", "--model", "nothing.toml"), "no such card"),
-        (("fit", "chinchilla", "--model", "chinchilla", "--compute", "lots"), "found 'lots'"),
+        (("fit", "chinchilla", "--model", "chinchilla", "--budget", "lots"), "found 'lots'"),
         (
-            ("fit", "chinchilla", "--model", "chinchilla", "--compute=-1e21"),
+            ("fit", "chinchilla", "--model", "chinchilla", "--budget=-1e21"),
             "expected a positive amount",
         ),
         (("fit", "chinchilla", "--model", "chinchilla", "--prob", "1.5"), "expected a probability"),
@@ -296,7 +299,7 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
         (("fit", "chinchilla", "--model", "chinchilla", "--out", "."), "is a folder"),
         (
             ("fit", "chinchilla", "--model", "chinchilla", "--report", "r.html"),
-            "also give --compute",
+            "also give --budget",
         ),
         (
             (
@@ -304,7 +307,7 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
                 "chinchilla",
                 "--model",
                 "chinchilla",
-                "--compute",
+                "--budget",
                 "1e21",
                 "--report",
                 "r.pdf",
@@ -313,7 +316,7 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
         ),
         (("fit", "chinchilla", "--model", "chinchilla", "--draws", "0"), "draws: found '0'"),
         (("fit",), "required"),
-        (("allocate", "nothing.nc", "--compute", "1e21"), "no such file"),
+        (("allocate", "nothing.nc", "--budget", "1e21"), "no such file"),
         (("predict", "nothing.nc", "--n-params", "7B", "--n-tokens", "2T"), "no such file"),
         (("dance",), "invalid choice"),
         ((), "required"),
@@ -327,12 +330,12 @@ def test_bad_input_is_one_sentence_and_exit_code_2(run, arguments, words, tmp_pa
 
 
 def test_bad_plans_and_budgets_of_a_saved_fit(run, saved, tmp_path):
-    refused(run("allocate", saved, "--compute", "0"), "found '0'")
+    refused(run("allocate", saved, "--budget", "0"), "found '0'")
     refused(run("predict", saved, "--n-params", "x", "--n-tokens", "2T"), "n_params: found 'x'")
     refused(run("predict", saved, "--n-params", "7B"), "expected n_params, n_tokens")
-    refused(run("allocate", saved, "--compute", "1e21", "--prob", "0"), "prob: found '0'")
+    refused(run("allocate", saved, "--budget", "1e21", "--prob", "0"), "prob: found '0'")
     page = tmp_path / "r.html"
-    refused(run("report", saved, "--compute", "x", "--out", str(page)), "found 'x'")
+    refused(run("report", saved, "--budget", "x", "--out", str(page)), "found 'x'")
     assert not page.exists()
 
 
@@ -343,7 +346,7 @@ def test_a_full_disk_is_one_sentence(run, saved, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_text", full)
     page = tmp_path / "r.html"
     refused(
-        run("report", saved, "--compute", "1e21", "--out", str(page), "--quiet"),
+        run("report", saved, "--budget", "1e21", "--out", str(page), "--quiet"),
         "No space left on device",
     )
     assert list(tmp_path.iterdir()) == []
@@ -426,17 +429,17 @@ def test_a_closed_pipe_is_quiet():
 @pytest.mark.slow
 def test_plan(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    asked = ("plan", "chinchilla", "--model", "chinchilla", "--seed", "1", "--compute", "1e22")
+    asked = ("plan", "chinchilla", "--model", "chinchilla", "--seed", "1", "--budget", "1e22")
     code, out, err = run(*asked, "--plan", "7B,240B", "--save", "fit.nc", "--quiet")
     assert code == 0, err
     assert out.startswith("n_params is the column 'n_params'") and "report: report.html" in out
     assert "7B on 240B" in out
     assert (tmp_path / "report.html").is_file() and (tmp_path / "fit.nc").is_file()
-    code, out, err = run(*asked, "--compute", "1e23", "--out", "plan.json", "--json")
+    code, out, err = run(*asked, "--budget", "1e23", "--out", "plan.json", "--json")
     found = json.loads(out)
     assert code == 0, err
     assert found["passed"] and len(found["decisions"]) == 2 and found["report"] == "plan.json"
-    refused(run("plan", "chinchilla", "--model", "power-law", "--compute", "1e22"), "expected one")
+    refused(run("plan", "chinchilla", "--model", "power-law", "--budget", "1e22"), "expected one")
 
 
 @pytest.mark.slow
@@ -446,7 +449,7 @@ def test_expanding_window(run, tmp_path):
         "chinchilla",
         "--model",
         "chinchilla",
-        "--compute",
+        "--budget",
         "5.76e23",
         "--draws",
         "200",
@@ -495,7 +498,7 @@ def test_calibrate(run, tmp_path):
 @pytest.mark.slow
 def test_multiverse(run, tmp_path):
     store = tmp_path / "fits.jsonl"
-    asked = ("chinchilla", "--model", "chinchilla", "--compute", "1e24", "--question", "outliers")
+    asked = ("chinchilla", "--model", "chinchilla", "--budget", "1e24", "--question", "outliers")
     quick = ("--draws", "200", "--quiet", "--store", str(store))
     code, out, err = run("multiverse", *asked, *quick)
     assert code == 0, err
@@ -506,14 +509,14 @@ def test_multiverse(run, tmp_path):
     assert code == 0 and len(found["combinations"]) == 2
     assert [row["n_runs"] for row in found["combinations"]] == [240, 245]
     assert len(store.read_text(encoding="utf-8").splitlines()) == 2
-    wrong = ("chinchilla", "--model", "chinchilla", "--compute", "1e24", "--question", "outlier")
+    wrong = ("chinchilla", "--model", "chinchilla", "--budget", "1e24", "--question", "outlier")
     refused(run("multiverse", *wrong), "Did you mean 'outliers'?")
 
 
 @pytest.mark.slow
 def test_floors(run, tmp_path):
     figure = tmp_path / "floors.png"
-    asked = ("forecast-by-floor", "chinchilla", "--model", "chinchilla", "--compute", "1e24")
+    asked = ("forecast-by-floor", "chinchilla", "--model", "chinchilla", "--budget", "1e24")
     quick = ("--draws", "200", "--quiet", "--store", str(tmp_path / "fits.jsonl"))
     floors = ("--floor", "1.75", "--floor", "1.85 +- 0.01")
     code, out, err = run(*asked, *floors, *quick, "--figure", str(figure))

@@ -19,7 +19,7 @@ def saved(law_fits, tmp_path_factory) -> list[str]:
 def test_saved_fits(run, saved, tmp_path):
     figures = tmp_path / "figures"
     code, out, err = run(
-        "compare", *saved, "--figures", str(figures), "--quiet", "--compute", "1e23"
+        "compare", *saved, "--figures", str(figures), "--quiet", "--budget", "1e23"
     )
     assert (code, err) == (0, "")
     assert "Runs left out one by one: coupled predicts best; kaplan-nd is worse" in out
@@ -45,7 +45,7 @@ def test_json(run, saved):
     assert facts["weights"]["coupled"] > 0.5
     assert {row["model"] for row in facts["table"]} == {"kaplan-nd", "coupled"}
     # Ten times the largest run.
-    assert facts["allocation"][0]["compute"] == 1.3e23
+    assert facts["allocation"][0]["budget"] == 1.3e23
     assert len(facts["cross_regret"]) == 9
     assert facts["caveats"]
 
@@ -56,7 +56,7 @@ def test_what_is_refused(run, saved):
         ([saved[0], "chinchilla"], "give saved fits alone"),
         ([saved[0], "--data", "chinchilla"], "give saved fits alone"),
         (["chinchila", "--data", "chinchilla"], "Did you mean 'chinchilla'"),
-        (["chinchilla", "--data", "chinchilla", "--compute", "much"], "--compute"),
+        (["chinchilla", "--data", "chinchilla", "--budget", "much"], "--budget"),
         (["chinchilla", "--data", "chinchilla", "--folds", "1"], "folds: found 1"),
     ):
         code, out, err = run("compare", *arguments, "--quiet")

@@ -61,7 +61,7 @@ def test_the_readme_table_is_the_demo(drawn_once):
     fit = bs.fit("chinchilla", seed=1, progress=False)
     header, _, *rows = table_rows()
     assert len(rows) == 3
-    plan = bs.allocate(fit, compute=[row[0] for row in rows])
+    plan = bs.allocate(fit, budget=[row[0] for row in rows])
     fresh = plan.text_table().reset_index()
     assert header == list(fresh.columns)
     for row, now in zip(rows, fresh.to_numpy().tolist(), strict=True):

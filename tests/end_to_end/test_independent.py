@@ -99,7 +99,7 @@ def test_importance_sampling_agrees(fit):
         "nu": 1 + np.exp(theta[:, 6]),
         "ln n_opt": (log_ratio + beta * np.log(5.76e23 / 6)) / (alpha + beta),
     }
-    plan = bs.allocate(fit, compute=5.76e23)
+    plan = bs.allocate(fit, budget=5.76e23)
     for name, values in expected.items():
         draws = np.log(plan.draws["n_opt"]) if name == "ln n_opt" else fit.posterior[name]
         ess = float(plan.diagnostics.table["ess_bulk"].filter(like=name).iloc[0])
@@ -136,7 +136,7 @@ def test_pymc_own_nuts_agrees(fit):
 @pytest.mark.parametrize("seed", range(5))
 def test_every_gate_is_passed_on_every_seed(seed, chinchilla_runs):
     found = bs.fit(chinchilla_runs, "chinchilla", seed=seed, progress=False)
-    plan = bs.allocate(found, compute=[1e21, 5.76e23, 1e25])
+    plan = bs.allocate(found, budget=[1e21, 5.76e23, 1e25])
     assert plan.diagnostics.ok, plan.diagnostics.messages
     # That the law bends otherwise than these runs is said, and is no matter of convergence.
     remarked = {check.name for check in plan.diagnostics.checks if check.status == "remark"}

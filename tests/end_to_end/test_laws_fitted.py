@@ -41,7 +41,7 @@ def test_laws_of_one_variable_recover_their_truth(law, truth):
     expected = bs.law(law).evaluate(x=1e22, **truth)
     assert float(found["loss"].isel(plan=1).median()) == pytest.approx(expected, rel=0.01)
     with pytest.raises(TypeError, match="only under a law of the loss in n_params and n_tokens"):
-        bs.allocate(fit, compute=1e22)
+        bs.allocate(fit, budget=1e22)
     with pytest.raises(AmountError, match="expected compute"):
         bs.predict(fit, n_params="7B")
 
@@ -69,7 +69,7 @@ def test_size_may_be_counted_another_way():
     fit = bs.fit(runs, model, seed=1, progress=False)
     largest = runs.column("n_params_nonembedding").max()
     assert fit.inputs["n_params"].max() == largest
-    plan = bs.allocate(fit, compute=1e22)
+    plan = bs.allocate(fit, budget=1e22)
     factor = plan.recommended["n_params"].iloc[0] / largest
     assert plan.extrapolation["n_params"].iloc[0] == pytest.approx(factor)
     assert fit.scale.reference["n_params"] < np.exp(np.log(runs.n_params).mean())
@@ -151,7 +151,7 @@ def test_a_law_of_the_users_own_gets_everything(tilted, chinchilla_runs, fit, tm
         assert float(ours.mean()) == pytest.approx(
             float(theirs.mean()), abs=0.5 * float(theirs.std())
         )
-    plan = bs.allocate(own, compute=[1e21, 5.76e23])
+    plan = bs.allocate(own, budget=[1e21, 5.76e23])
     p = own.parameters
     natural = {
         "E": p["E"],
@@ -162,9 +162,9 @@ def test_a_law_of_the_users_own_gets_everything(tilted, chinchilla_runs, fit, tm
     }
     for i, compute in enumerate((1e21, 5.76e23)):
         closed = bs.law("chinchilla").optimal_log_params(natural, np.log(compute / 6))
-        found = np.log(plan.draws["n_opt"].isel(compute=i))
+        found = np.log(plan.draws["n_opt"].isel(budget=i))
         np.testing.assert_allclose(found, closed, atol=1e-5)
-    bs.report(own, tmp_path / "own.html", compute=1e22)
+    bs.report(own, tmp_path / "own.html", budget=1e22)
     assert "A floor and two terms" in (tmp_path / "own.html").read_text(encoding="utf-8")
     own.save(tmp_path / "own.nc")
     assert bs.load_fit(tmp_path / "own.nc").posterior.identical(own.posterior)
@@ -206,9 +206,9 @@ def test_a_draw_without_an_optimum_is_counted(chinchilla_runs):
     constants = bs.Constants(
         name="c", law="tokens-only", parameters={"a": 2.0, "b": 0.1}, source="s"
     )
-    assert np.isnan(optima(constants, compute=1e21).draws["n_opt"]).all()
+    assert np.isnan(optima(constants, budget=1e21).draws["n_opt"]).all()
     with pytest.raises(AmountError, match="100 % of the draws have no optimum"):
-        bs.allocate(constants, compute=1e21)
+        bs.allocate(constants, budget=1e21)
 
 
 def test_bad_definitions_are_refused(fit, tmp_path):

@@ -40,8 +40,8 @@ def test_repeated_epochs_on_real_runs(shared_table):
     assert 1 < table.loc["R_N", "lower"] < 5.31 < table.loc["R_N", "upper"] < 20
     assert 0.2 < table.loc["alpha", "median"] < 0.5
     with pytest.raises(AmountError, match="also takes n_unique_tokens"):
-        bs.allocate(fit, compute=1e22)
-    plan = bs.allocate(fit, compute=1e22, fixed={"n_unique_tokens": "25B"})
+        bs.allocate(fit, budget=1e22)
+    plan = bs.allocate(fit, budget=1e22, fixed={"n_unique_tokens": "25B"})
     assert 1e9 < float(plan.draws["n_opt"].median()) < 1e11
 
 

@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(fit, tmp_path_factory) -> Path:
-    return bs.report(fit, tmp_path_factory.mktemp("page") / "report.html", compute=BUDGETS)
+    return bs.report(fit, tmp_path_factory.mktemp("page") / "report.html", budget=BUDGETS)
 
 
 @pytest.fixture
@@ -163,9 +163,9 @@ def moved(page: Page, value: int) -> list[str]:
 def test_a_button_shows_an_asked_budget(show, report, fit):
     seen = show(report)
     page = seen.page
-    plan = bs.allocate(fit, compute=BUDGETS)
+    plan = bs.allocate(fit, budget=BUDGETS)
     text = plan.text_table(0.9)
-    for i, budget in enumerate(plan.compute):
+    for i, budget in enumerate(plan.budgets):
         page.get_by_role("button", name=format_compute(budget)).click()
         assert page.locator("#budget-said").inner_text().startswith(format_compute(budget) + ", ")
         middle, _, wide, tokens, *_ = cells_of(page)
@@ -178,12 +178,12 @@ def test_a_button_shows_an_asked_budget(show, report, fit):
 def test_the_control_moves_the_answer(show, report, fit):
     page = show(report).page
     grid = json.loads(page.locator("#budget-data").inner_text())
-    nodes, middle = np.array(grid["compute"]), grid["quantiles"].index(0.5)
+    nodes, middle = np.array(grid["budget"]), grid["quantiles"].index(0.5)
     styles = {"n_opt": format_count, "d_opt": format_count, "tokens_per_param": format_number}
     for value in (0, 57, 211, 333, 400):
         cells = moved(page, value)
         budget = float(np.exp(np.interp(value / 400, [0, 1], np.log(nodes[[0, -1]]))))
-        draws = bs.allocate(fit, compute=budget).draws
+        draws = bs.allocate(fit, budget=budget).draws
         for place, (name, style) in enumerate(styles.items()):
             row = cells[3 * place : 3 * place + 3]
             found = [amount(row[0]), *map(amount, row[2].split(" to "))]
@@ -222,7 +222,7 @@ def test_the_control_says_where_there_is_no_optimum(show, report, tmp_path):
 def test_texts_from_users_run_nothing(show, fit, tmp_path):
     runs = bs.Runs(fit.runs.table, EVIL, (EVIL,))
     odd = bs.Fit(fit.model, runs, fit.scale, fit.posterior, fit.sample_stats, fit.provenance)
-    path = bs.report(odd, tmp_path / "odd.html", compute=1e21, plans={EVIL: ("70B", "1.4T")})
+    path = bs.report(odd, tmp_path / "odd.html", budget=1e21, plans={EVIL: ("70B", "1.4T")})
     seen = show(path)
     assert quiet(seen, path)
     assert seen.page.title().startswith(EVIL)

@@ -26,7 +26,7 @@ def test_gradient_evaluations_for_each_effective_sample(fit):
     """Of the worst quantity of the reference problem, ln N_opt at 5.76e23 FLOP included."""
     import arviz_stats as azs
 
-    n_opt = bs.allocate(fit, compute="5.76e23").draws["n_opt"].isel(compute=0, drop=True)
+    n_opt = bs.allocate(fit, budget="5.76e23").draws["n_opt"].isel(budget=0, drop=True)
     effective = azs.ess(fit.posterior.assign(ln_n_opt=np.log(n_opt)), method="bulk")
     worst = min(float(effective[name]) for name in effective.data_vars)
     settings = fit.provenance["sampler"]

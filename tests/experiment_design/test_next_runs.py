@@ -63,7 +63,7 @@ def test_the_best_batch_of_a_small_pool_is_found(fit):
     outcomes = Outcomes.of(
         fit, {name: pool[name].to_numpy() for name in ("n_params", "n_tokens")}, seed=4
     )
-    quantity = np.log(bs.allocate(fit, compute="5.76e23").draws["n_opt"]).to_numpy().ravel()
+    quantity = np.log(bs.allocate(fit, budget="5.76e23").draws["n_opt"]).to_numpy().ravel()
     learning = Learning.of(outcomes, quantity, np.arange(4000))
     costs = pool["compute"].to_numpy()
     found = choose_batch(learning, costs, 1e22, 3)
@@ -83,7 +83,7 @@ def test_advice(advice, fit):
     assert (np.diff(runs["after"], prepend=1.0) < 0).all(), "each run teaches something"
     assert 0 < advice.after < advice.before
     assert 0 < advice.mcse < 0.3 * advice.reduction
-    decided = bs.decide(fit, compute="5.76e23").plan["regret"]
+    decided = bs.decide(fit, budget="5.76e23").plan["regret"]
     assert advice.before == pytest.approx(decided, rel=0.1), "half of the draws judge"
     assert advice.saving == pytest.approx(advice.reduction * 5.76e23)
     assert advice.per_flop == pytest.approx(advice.reduction / advice.compute)
@@ -148,7 +148,7 @@ def test_other_things_to_know(fit, objective):
     target = "5.76e23" if objective == "size" else ("70B", "1.4T")
     found = bs.next_runs(fit, target=target, budget="1e22", objective=objective, n_runs=3)
     if objective == "size":
-        quantity = np.log(bs.allocate(fit, compute="5.76e23").draws["n_opt"])
+        quantity = np.log(bs.allocate(fit, budget="5.76e23").draws["n_opt"])
     else:
         quantity = np.log(bs.predict(fit, n_params="70B", n_tokens="1.4T")["loss"])
     assert found.before == pytest.approx(float(quantity.var()), rel=0.1)
@@ -239,7 +239,7 @@ def test_runs_for_laws_of_other_inputs():
     own = {"n_params": ["1B", "3B"], "n_tokens": ["100B", "30B"], "n_unique_tokens": "10B"}
     found = bs.value_of_runs(repeated, own, **kinds)
     assert set(found.runs["n_unique_tokens"]) == {1e10}
-    plan = bs.decide(repeated, compute=1e22, fixed=kinds["fixed"]).plan
+    plan = bs.decide(repeated, budget=1e22, fixed=kinds["fixed"]).plan
     assert plan["n_params"] == pytest.approx(7.03e9, rel=0.1)
 
     rows = [
@@ -254,7 +254,7 @@ def test_runs_for_laws_of_other_inputs():
     spent = 6 * found.runs["n_params"] * found.runs["n_steps"] * found.runs["batch_tokens"]
     np.testing.assert_allclose(spent, found.runs["compute"])
     assert bs.frontier(stepped, compute_min=1e21)["n_params"].sizes["draw"] == 500
-    plan = bs.allocate(stepped, compute=1e21, fixed=kinds["fixed"])
+    plan = bs.allocate(stepped, budget=1e21, fixed=kinds["fixed"])
     assert plan.extrapolation["compute"].iloc[0] == pytest.approx(1e21 / (6e9 * 2.5e5 * 2**21))
 
 

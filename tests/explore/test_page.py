@@ -24,7 +24,7 @@ GIVEN = {
     "groups": {},
     "new_levels": [],
     "fixed": {},
-    "compute": 1e22,
+    "budget": 1e22,
     "plans": ["7B,2T"],
     "prob": 0.9,
 }
@@ -102,7 +102,7 @@ def test_the_options_reach_the_page(saved, capsys, monkeypatch):
     pytest.importorskip("streamlit")
     served = []
     monkeypatch.setattr("bayescale.explore.serve.serve", lambda fit, **to: served.append((fit, to)))
-    words = ["--compute", "3e22", "--plan", "a=7B,2T", "--prob", "0.8", "--port", "8765"]
+    words = ["--budget", "3e22", "--plan", "a=7B,2T", "--prob", "0.8", "--port", "8765"]
     assert main(["explore", saved, *words, "--browser"]) == 0
     (fit, to), out = served[0], capsys.readouterr().out
     assert fit == saved and out.startswith("explore: http://127.0.0.1:8765 (Ctrl-C ends it)")
@@ -110,7 +110,7 @@ def test_the_options_reach_the_page(saved, capsys, monkeypatch):
         "groups": {},
         "new_levels": [],
         "fixed": {},
-        "compute": 3e22,
+        "budget": 3e22,
         "plans": ["a=7B,2T"],
         "prob": 0.8,
         "port": 8765,
@@ -138,7 +138,7 @@ def test_in_a_browser(saved, tmp_path):
         pytest.skip(f"no browser on the PATH ({', '.join(BROWSERS)})")
     from playwright.sync_api import sync_playwright
 
-    command = [sys.executable, "-m", "bayescale", "explore", saved, "--compute", "1e22"]
+    command = [sys.executable, "-m", "bayescale", "explore", saved, "--budget", "1e22"]
     served = subprocess.Popen(
         [*command, "--plan", "7B,2T"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
     )

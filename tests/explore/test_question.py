@@ -13,7 +13,7 @@ from bayescale.explore.question import Question, between_floors, budgets_for, fl
 
 CLUSTER = Cluster(n_gpus=1024, peak="H100-SXM", utilisation=0.4, price=2.0)
 TERMS = {
-    "budget": ({"budget": 1e22}, {"compute": 1e22}),
+    "budget": ({"budget": 1e22}, {"budget": 1e22}),
     "serving": (
         {"serving_tokens": 1e13},
         {"cost": Lifetime(Serving(n_tokens=1e13), train=six_nd)},
@@ -34,7 +34,7 @@ def some():
 def test_a_term_gives_the_decision_of_the_library(some, term):
     asked, terms = TERMS[term]
     made = Question(**{"budget": 1e23, "cluster": CLUSTER} | asked).answer(some)
-    expected = bs.decide(some, **{"compute": 1e23, "cluster": CLUSTER} | terms)
+    expected = bs.decide(some, **{"budget": 1e23, "cluster": CLUSTER} | terms)
     assert made.sentences == expected.sentences
     assert made.text_table().equals(expected.text_table())
     assert made.cost.name == expected.cost.name
@@ -53,7 +53,7 @@ def test_a_range_of_floors_takes_the_draws_inside(some):
     np.testing.assert_array_equal(inside.parameters["alpha"].to_numpy().ravel(), alpha[taken])
     assert between_floors(some, 0.0, 9.0) is some
     made = Question(budget=1e23, cluster=CLUSTER, floor=(low, high)).answer(some)
-    assert made.sentences == bs.decide(inside, compute=1e23, cluster=CLUSTER).sentences
+    assert made.sentences == bs.decide(inside, budget=1e23, cluster=CLUSTER).sentences
     with pytest.raises(AmountError, match=r"floor: found 0 of \d+ draws between 8 and 9"):
         between_floors(some, 8.0, 9.0)
 
@@ -61,14 +61,14 @@ def test_a_range_of_floors_takes_the_draws_inside(some):
 def test_a_law_taken_as_known_has_no_intervals(some):
     made = Question(budget=1e23, cluster=CLUSTER, certain=True).answer(some)
     assert made.source.is_point
-    whole = bs.decide(some, compute=1e23)
+    whole = bs.decide(some, budget=1e23)
     assert made.plan["n_params"] == pytest.approx(whole.plan["n_params"], rel=0.1)
 
 
 def test_few_draws_answer_first(some):
     quick = Question(budget=1e23, cluster=CLUSTER).answer(some, 100)
     assert quick.source.n_draws < some.n_draws
-    assert quick.sentences == bs.decide(some.thin(100), compute=1e23, cluster=CLUSTER).sentences
+    assert quick.sentences == bs.decide(some.thin(100), budget=1e23, cluster=CLUSTER).sentences
 
 
 def test_budgets_begin_below_the_runs_and_end_far_beyond(some):

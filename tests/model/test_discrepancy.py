@@ -183,15 +183,15 @@ def test_intervals_grow_away_from_the_runs(fit, departing):
 
 def test_optimum_is_the_least_loss_of_each_draw(departing):
     budget = 1e22
-    plan = bs.allocate(departing, compute=budget)
+    plan = bs.allocate(departing, budget=budget)
     log_n = xr.DataArray(np.linspace(np.log(3e9), np.log(2.5e10), 4001), dims="size")
     loss = departing.curve.response({"n_params": log_n, "n_tokens": np.log(budget / 6) - log_n})
     least = loss.min("size")
-    found = plan.draws["loss_opt"].isel(compute=0)
+    found = plan.draws["loss_opt"].isel(budget=0)
     # Around the optimum of the law: some draws turn down again where tokens per parameter are far
     # from any run's; that is not an optimum to plan by, and the search does not go there.
-    inside = (plan.draws["n_opt"].isel(compute=0) > 3.1e9) & (
-        plan.draws["n_opt"].isel(compute=0) < 2.4e10
+    inside = (plan.draws["n_opt"].isel(budget=0) > 3.1e9) & (
+        plan.draws["n_opt"].isel(budget=0) < 2.4e10
     )
     assert float(inside.mean()) > 0.9
     assert float(np.abs(np.log(found / least)).where(inside).max()) < 1e-4
@@ -201,7 +201,7 @@ def test_fit_survives_its_file(departing, tmp_path):
     departing.save(tmp_path / "fit.nc")
     again = bs.load_fit(tmp_path / "fit.nc")
     xr.testing.assert_identical(
-        bs.allocate(again, compute=1e24).draws, bs.allocate(departing, compute=1e24).draws
+        bs.allocate(again, budget=1e24).draws, bs.allocate(departing, budget=1e24).draws
     )
     assert SLOPES in again.posterior
     assert set(SCALES) <= set(again.summary().index)

@@ -639,12 +639,12 @@ def test_correlated_checkpoints_taken_as_independent_are_too_sure():
     linked = normal(checkpoints=LINKED)
     budget = 1e22
     inside: dict[str, list[bool]] = {"linked": [], "independent": []}
-    truth = bs.allocate(bs.published("besiroglu2024"), compute=budget).draws["n_opt"].item()
+    truth = bs.allocate(bs.published("besiroglu2024"), budget=budget).draws["n_opt"].item()
     for seed in range(24):
         table = simulated(linked, curves(10, 20), seed, sigma=0.01, correlation_length=2.0)
         for name, noise in (("linked", linked), ("independent", normal())):
             fit = bs.fit(table, with_noise(noise), draws=250, seed=seed, progress=False)
-            low, high = bs.allocate(fit, compute=budget).draws["n_opt"].quantile([0.05, 0.95])
+            low, high = bs.allocate(fit, budget=budget).draws["n_opt"].quantile([0.05, 0.95])
             inside[name].append(bool(low < truth < high))
     assert np.mean(inside["linked"]) > 0.75
     assert np.mean(inside["independent"]) < 0.6

@@ -25,7 +25,7 @@ def test_isoflop(fit):
     assert all(label.endswith("FLOP") for label in labels(ax))
     assert ax.get_xscale() == "log"
     assert len(ax.collections) == 8, "a band and a density for each budget"
-    chosen = bs.plots.isoflop(fit, compute=np.array([1e20, 1e21]), ax=Figure().subplots())
+    chosen = bs.plots.isoflop(fit, budget=np.array([1e20, 1e21]), ax=Figure().subplots())
     assert labels(chosen) == ["1e20 FLOP", "1e21 FLOP"]
     # The bar across the optimum lies at the least of the curve it belongs to.
     curve, mark = chosen.lines[0], chosen.lines[5]
@@ -43,7 +43,7 @@ def test_frontier(fit):
     assert ax.get_xlim()[1] > 1e25
     marked = ax.lines[-1]
     np.testing.assert_allclose(marked.get_xdata(), BUDGETS)
-    expected = bs.allocate(fit, compute=BUDGETS).draws["loss_opt"].median(("chain", "draw"))
+    expected = bs.allocate(fit, budget=BUDGETS).draws["loss_opt"].median(("chain", "draw"))
     np.testing.assert_allclose(marked.get_ydata(), expected)
     assert "asked budgets" not in labels(bs.plots.frontier(fit))
 
@@ -64,7 +64,7 @@ def test_tokens_per_param(fit):
         found
     )
     marked = ax.lines[-1]
-    expected = bs.allocate(fit, compute=BUDGETS).draws["tokens_per_param"]
+    expected = bs.allocate(fit, budget=BUDGETS).draws["tokens_per_param"]
     np.testing.assert_allclose(marked.get_ydata(), expected.median(("chain", "draw")))
     ax.figure.canvas.draw()
     assert {"0.1", "1", "10"} <= {tick.get_text() for tick in ax.get_yticklabels()}
@@ -107,7 +107,7 @@ def test_decision_prior(fit):
     prior, posterior = labels(ax)
     assert prior.startswith("prior: ") and posterior.startswith("posterior: ")
     _, _, bar, middle = ax.lines
-    draws = bs.allocate(fit, compute="5.76e23").draws["n_opt"]
+    draws = bs.allocate(fit, budget="5.76e23").draws["n_opt"]
     np.testing.assert_allclose(bar.get_xdata(), np.exp(np.log(draws).quantile([0.1, 0.9])))
     assert middle.get_xdata()[0] == pytest.approx(float(draws.median()))
     wide, narrow = (np.ptp(np.log(line.get_xdata())) for line in (ax.lines[0], bar))
@@ -169,7 +169,7 @@ def pooled(fit) -> bs.Fit:
 
 
 def test_forest(pooled):
-    floors, sizes = bs.plots.forest(pooled, compute="1e21").ravel()
+    floors, sizes = bs.plots.forest(pooled, budget="1e21").ravel()
     assert floors.get_title() == "E"
     assert sizes.get_title() == "N_opt at 1e21 FLOP"
     assert [t.get_text() for t in floors.get_yticklabels()] == ["even", "odd", "a new one"]
@@ -208,7 +208,7 @@ def test_figures_as_images(fit):
     image = np.asarray(canvas.buffer_rgba())
     compute = 1e21
     low, middle, high = (
-        bs.allocate(fit, compute=compute).draws["tokens_per_param"].quantile([0.05, 0.5, 0.95])
+        bs.allocate(fit, budget=compute).draws["tokens_per_param"].quantile([0.05, 0.5, 0.95])
     )
 
     def pixel(ratio: float) -> np.ndarray:
@@ -256,7 +256,7 @@ def test_given_axes_are_used(fit):
 
 def test_regret(fit):
     plans = {"as published": ("70B", "1.4T"), "far off": ("1B", "2T")}
-    made = bs.decide(fit, compute="5.76e23", plans=plans, prob=0.8)
+    made = bs.decide(fit, budget="5.76e23", plans=plans, prob=0.8)
     ax = bs.plots.regret(made)
     assert {"expected regret", "least expected regret", "within 5 % with 80 %"} <= set(labels(ax))
     curve, mark, *plans = ax.lines
@@ -283,7 +283,7 @@ def test_expanding_window(cuts):
 
 
 def plain(cuts) -> dict[str, object]:
-    names = ("model", "runs", "fingerprint", "compute", "scale", "prob")
+    names = ("model", "runs", "fingerprint", "budget", "scale", "prob")
     return {name: getattr(cuts, name) for name in names}
 
 
@@ -393,7 +393,7 @@ def test_elasticities(law_fits):
 
 
 def test_cross_regret(law_fits):
-    crossed = bs.cross_regret(law_fits, compute="1e23")
+    crossed = bs.cross_regret(law_fits, budget="1e23")
     ax = bs.plots.cross_regret(crossed)
     assert len(ax.texts) == 9
     np.testing.assert_allclose(np.asarray(ax.images[0].get_array()) ** 2, crossed.matrix)

@@ -21,9 +21,7 @@ def mixture(law_fits) -> bs.ModelAverage:
 def test_one_law_with_all_the_weight_is_that_law(law_fits):
     alone = bs.model_average(law_fits, {"coupled": 2.0})
     assert alone.weights.to_dict() == {"chinchilla": 0.0, "kaplan-nd": 0.0, "coupled": 1.0}
-    of_law, of_average = (
-        bs.allocate(s, compute=BUDGET).draws for s in (law_fits["coupled"], alone)
-    )
+    of_law, of_average = (bs.allocate(s, budget=BUDGET).draws for s in (law_fits["coupled"], alone))
     for name in ("n_opt", "loss_opt", "loss_plan"):
         np.testing.assert_array_equal(
             of_average[name].to_numpy().ravel(), of_law[name].to_numpy().ravel()
@@ -54,19 +52,19 @@ def test_its_distribution_is_the_mixture_of_theirs(mixture, law_fits):
 
 
 def test_plans_allow_for_not_knowing_the_law(mixture, law_fits):
-    plan = bs.allocate(mixture, compute=BUDGET)
+    plan = bs.allocate(mixture, budget=BUDGET)
     assert set(plan.draws.sizes.values()) == {1, 4000}
     assert plan.headline.startswith("Average of laws")
     assert any("Far beyond the data" in caveat for caveat in plan.caveats)
     assert sum("early-stopped" in caveat for caveat in plan.caveats) == 1
     spread = float(np.log(plan.draws["n_opt"]).std())
     assert spread > float(
-        np.log(bs.allocate(law_fits["chinchilla"], compute=BUDGET).draws["n_opt"]).std()
+        np.log(bs.allocate(law_fits["chinchilla"], budget=BUDGET).draws["n_opt"]).std()
     )
-    made = bs.decide(mixture, compute=BUDGET, plans={"as published": ("70B", "1.4T")})
-    alone = bs.decide(law_fits["chinchilla"], compute=BUDGET)
+    made = bs.decide(mixture, budget=BUDGET, plans={"as published": ("70B", "1.4T")})
+    alone = bs.decide(law_fits["chinchilla"], budget=BUDGET)
     assert made.plan["regret"] > alone.plan["regret"]
-    ends = np.log([bs.decide(f, compute=BUDGET).plan["n_params"] for f in law_fits.values()])
+    ends = np.log([bs.decide(f, budget=BUDGET).plan["n_params"] for f in law_fits.values()])
     assert ends.min() < np.log(made.plan["n_params"]) < ends.max()
     assert str(made).splitlines()[-1].startswith("Average of laws")
 
@@ -80,7 +78,7 @@ def test_weights_of_a_comparison_serve(compared):
 
 def test_a_law_that_failed_is_told_of(fit, failed_fit):
     mixed = bs.model_average({"good": fit, "bad": failed_fit}, {"good": 0.5, "bad": 0.5})
-    assert bs.allocate(mixed, compute=BUDGET).headline.startswith("THIS FIT FAILED")
+    assert bs.allocate(mixed, budget=BUDGET).headline.startswith("THIS FIT FAILED")
     assert "bad: R-hat of" in mixed.diagnostics.failures[0]
     without = bs.model_average({"good": fit, "bad": failed_fit}, {"good": 1.0})
     assert without.diagnostics.ok

@@ -96,7 +96,7 @@ def test_a_law_that_bends_otherwise_is_found(fit, true):
     assert "coupled-discrepancy" in found.sentence
     assert not bent.diagnostics.ok
     assert "Residuals follow a pattern" in bent.diagnostics.status
-    assert "pattern" in bs.allocate(bent, compute="1e21").headline
+    assert "pattern" in bs.allocate(bent, budget="1e21").headline
 
 
 def test_a_scatter_that_changes_along_compute_is_found(true):
@@ -356,14 +356,14 @@ def test_extrapolation_is_counted_in_e_folds(fit):
 
 def test_every_answer_says_how_far_it_is_from_the_runs(fit):
     far = {
-        "allocate": bs.allocate(fit, compute="1e25").headline,
-        "decide": bs.decide(fit, compute="1e25").headline,
+        "allocate": bs.allocate(fit, budget="1e25").headline,
+        "decide": bs.decide(fit, budget="1e25").headline,
         "needed": bs.requirements(fit, loss=1.95).headline,
         "next_runs": bs.next_runs(fit, target="1e25", budget="1e21", n_runs=1).headline,
     }
     for verb, headline in far.items():
         assert "Extrapolates beyond the runs, in e-folds: compute" in headline, verb
-    assert "Inside the range" in bs.allocate(fit, compute="1e20").headline
+    assert "Inside the range" in bs.allocate(fit, budget="1e20").headline
     found = bs.predict(fit, n_params=["1B", "70B"], n_tokens=["20B", "1.4T"])
     assert found["beyond"][0] == 0.0
     assert found["beyond"][1] > 3.0
@@ -381,8 +381,8 @@ def test_a_budget_without_an_optimum_for_most_draws_is_refused(fit):
 
     for verb in (bs.allocate, bs.decide):
         with pytest.raises(AmountError, match="88 % of the draws have no optimum at 1e21 FLOP"):
-            verb(lost(0.88), compute="1e21")
-    plan = bs.allocate(lost(0.3), compute="1e21")
+            verb(lost(0.88), budget="1e21")
+    plan = bs.allocate(lost(0.3), budget="1e21")
     assert float(plan.no_optimum.iloc[0]) == pytest.approx(0.3)
     assert any(caveat.startswith("30 % of the draws have no optimum") for caveat in plan.caveats)
 

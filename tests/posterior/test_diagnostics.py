@@ -243,8 +243,6 @@ def test_statuses_derive_from_checks():
 
 
 def test_each_element_of_a_variable_is_gated_by_name():
-    draws = chains()["x"] + xr.DataArray(
-        [0.0, 1.0], dims="compute", coords={"compute": [1e21, 1e24]}
-    )
+    draws = chains()["x"] + xr.DataArray([0.0, 1.0], dims="budget", coords={"budget": [1e21, 1e24]})
     found = diagnose_quantities(draws.to_dataset(name="y"))
     assert list(found.table.index) == ["y[1e+21]", "y[1e+24]"]

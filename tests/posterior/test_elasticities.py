@@ -88,10 +88,10 @@ def test_a_law_of_one_variable():
 def test_cross_regret_against_the_closed_form():
     """Hoffmann's regret of missing the optimum by a factor (science of a fixed budget)."""
     papers = {name: bs.published(name) for name in ("hoffmann2022", "besiroglu2024-log")}
-    found = bs.cross_regret(papers, compute="5.76e23")
+    found = bs.cross_regret(papers, budget="5.76e23")
     sizes = found.plans["n_params"]
     for name, constants in papers.items():
-        optimum = float(bs.allocate(constants, compute="5.76e23").draws["n_opt"].squeeze())
+        optimum = float(bs.allocate(constants, budget="5.76e23").draws["n_opt"].squeeze())
         assert sizes[name] == pytest.approx(optimum, rel=1e-3)
         alpha, beta = constants.parameters["alpha"], constants.parameters["beta"]
         for other in papers:
@@ -102,33 +102,33 @@ def test_cross_regret_against_the_closed_form():
 
 
 def test_cross_regret_of_posteriors(law_fits):
-    found = bs.cross_regret(law_fits, compute="1e23")
+    found = bs.cross_regret(law_fits, budget="1e23")
     matrix = found.matrix
     assert list(matrix.index) == list(matrix.columns) == list(law_fits)
     # The plan that is best under a law is no worse than any other's under it.
     for name in law_fits:
         assert matrix[name].idxmin() == name
-        decided = bs.decide(law_fits[name], compute="1e23")
+        decided = bs.decide(law_fits[name], budget="1e23")
         assert matrix.loc[name, name] == pytest.approx(decided.plan["regret"], rel=1e-6)
     table = found.table(prob=0.5)
     assert (table["regret_lower"] <= table["regret_upper"]).all()
     np.testing.assert_allclose(table["wasted"], table["regret"] * 1e23)
     assert "the costliest error" in found.sentences[0]
     assert "if coupled holds" in str(found)
-    reordered = bs.cross_regret(dict(reversed(law_fits.items())), compute="1e23").matrix
+    reordered = bs.cross_regret(dict(reversed(law_fits.items())), budget="1e23").matrix
     np.testing.assert_allclose(reordered.loc[matrix.index, matrix.columns], matrix)
     with pytest.raises(ValueError, match="found 1 laws"):
-        bs.cross_regret({"a": law_fits["coupled"]}, compute="1e23")
+        bs.cross_regret({"a": law_fits["coupled"]}, budget="1e23")
     with pytest.raises(AmountError, match="found 2 budgets"):
-        bs.cross_regret(law_fits, compute=["1e22", "1e23"])
+        bs.cross_regret(law_fits, budget=["1e22", "1e23"])
 
 
 def test_what_the_runs_do_not_support_is_never_the_minimax_plan():
     papers = {n: bs.published(n) for n in ("hoffmann2022", "besiroglu2024", "besiroglu2024-log")}
-    every = bs.cross_regret(papers, compute="5.76e23")
+    every = bs.cross_regret(papers, budget="5.76e23")
     believed = {name: every.matrix.loc[name] for name in papers}
     for kept in (["hoffmann2022"], ["hoffmann2022", "besiroglu2024"]):
-        found = bs.cross_regret(papers, compute="5.76e23", supported=kept)
+        found = bs.cross_regret(papers, budget="5.76e23", supported=kept)
         costliest, minimax, unsupported = found.sentences
         least = min(kept, key=lambda name: believed[name][kept].max())
         assert f"The plan of {least} is the minimax one" in minimax
@@ -137,4 +137,4 @@ def test_what_the_runs_do_not_support_is_never_the_minimax_plan():
         assert all(name in unsupported for name in papers if name not in kept)
     assert len(every.sentences) == 2
     with pytest.raises(ValueError, match="supported: found none of"):
-        bs.cross_regret(papers, compute="5.76e23", supported=["another"])
+        bs.cross_regret(papers, budget="5.76e23", supported=["another"])

@@ -17,13 +17,13 @@ from bayescale.posterior.export import export_fit
 
 def allocated(fit, coefficients, budgets):
     constants = Constants(name="pasted", law=fit.law.name, parameters=coefficients, source="a test")
-    return bs.allocate(constants, compute=budgets).draws.squeeze()
+    return bs.allocate(constants, budget=budgets).draws.squeeze()
 
 
 def test_coefficients_belong_together(fit):
     """Pasted elsewhere, they give the medians of the posterior; separate medians do not."""
     budgets = [1e19, 1e21, 5.76e23, 1e25]
-    draws = bs.allocate(fit, compute=budgets).draws
+    draws = bs.allocate(fit, budget=budgets).draws
     medians = {name: float(values.median()) for name, values in fit.parameters.items()}
 
     def distance(coefficients, name):

@@ -33,10 +33,10 @@ def test_a_fit_gates_predictions_at_its_corners_and_the_largest_run(fit):
     np.testing.assert_allclose(
         found["loss at run"].to_numpy(), predicted.transpose("chain", "draw", "plan"), rtol=1e-12
     )
-    plan = bs.allocate(fit, compute=6 * (fit.runs.n_params * fit.runs.n_tokens).max())
+    plan = bs.allocate(fit, budget=6 * (fit.runs.n_params * fit.runs.n_tokens).max())
     np.testing.assert_allclose(
         found["ln n_opt at the largest run"],
-        np.log(plan.draws["n_opt"].isel(compute=0)),
+        np.log(plan.draws["n_opt"].isel(budget=0)),
         rtol=1e-9,
     )
 

@@ -14,7 +14,7 @@ close = pytest.approx
 
 def optimum(constants: str | bs.Constants, compute: float) -> dict[str, float]:
     source = bs.published(constants) if isinstance(constants, str) else constants
-    table = bs.allocate(source, compute=compute).table()
+    table = bs.allocate(source, budget=compute).table()
     return {name: float(value) for name, value in table.iloc[0].items()}
 
 
@@ -213,7 +213,7 @@ def test_closed_form_agrees_with_a_numerical_optimum(name):
 def test_every_draw_gets_its_own_optimum(handmade_draws):
     law = bs.law("chinchilla")
     natural = law.from_reference(handmade_draws, {"n_params": 1e9, "n_tokens": 2e10})
-    axis = xr.DataArray(np.log([1e21 / 6, 1e25 / 6]), dims="compute")
+    axis = xr.DataArray(np.log([1e21 / 6, 1e25 / 6]), dims="budget")
     closed = law.optimal_log_params(natural, axis)
     nearby = closed + xr.DataArray([-1e-3, 0.0, 1e-3], dims="step")
     loss = law.formula({"n_params": nearby, "n_tokens": axis - nearby}, natural)
@@ -563,7 +563,7 @@ def test_compute_for_a_loss_inverts_the_frontier(name):
     level = (p["A"] * ratio ** -p["alpha"] + p["B"] * ratio ** p["beta"]) * 6**g
     losses = p["E"] + np.array([0.05, 0.2, 1.0])
     found = bs.requirements(constants, loss=losses).draws.squeeze()
-    np.testing.assert_allclose(found["compute"], (level / (losses - p["E"])) ** (1 / g), rtol=1e-10)
+    np.testing.assert_allclose(found["budget"], (level / (losses - p["E"])) ** (1 / g), rtol=1e-10)
     unreachable = bs.requirements(constants, loss=p["E"])
     assert unreachable.unreachable.to_list() == [1.0]
     assert unreachable.caveats == (f"loss {p['E']:.3f}: out of reach.",)
@@ -593,7 +593,7 @@ def test_smaller_models_are_cheaper_where_many_tokens_are_served(
     assert float(found["n_params"]) == close(n_params, rel=1e-5)
     assert float(found["n_tokens"]) == close(n_tokens, rel=1e-5)
     alone = lifetime(13e9, float(trained["n_tokens"]))
-    assert 1 - float(found["compute"]) / alone == close(saving, rel=1e-5)
+    assert 1 - float(found["budget"]) / alone == close(saving, rel=1e-5)
     # Its first-order condition, which without serving is Chinchilla's.
     p, served = constants.parameters, 2e12
     weight = 1 + served / (3 * float(found["n_tokens"]))
@@ -604,7 +604,7 @@ def test_smaller_models_are_cheaper_where_many_tokens_are_served(
 
 def test_optimum_with_repeated_data():  # check 20
     plan = bs.allocate(
-        bs.published("muennighoff2023"), compute=1e22, fixed={"n_unique_tokens": "25B"}
+        bs.published("muennighoff2023"), budget=1e22, fixed={"n_unique_tokens": "25B"}
     )
     found = plan.table().iloc[0]
     assert found["n_opt"] == close(7.02616e9, rel=1e-4)
@@ -615,7 +615,7 @@ def test_optimum_with_repeated_data():  # check 20
 def test_a_single_epoch_leaves_the_rest_to_size():
     constants = bs.published("besiroglu2024")
     free = optimum("besiroglu2024", 5.76e23)
-    capped = bs.allocate(constants, compute=5.76e23, limits=bs.Limits(max_tokens="1T"))
+    capped = bs.allocate(constants, budget=5.76e23, limits=bs.Limits(max_tokens="1T"))
     found = capped.table().iloc[0]
     assert found["d_opt"] == close(1e12, rel=1e-12) and free["d_opt"] > 1e12
     assert found["n_opt"] == close(5.76e23 / 6e12, rel=1e-12)
@@ -634,7 +634,7 @@ def test_counts_without_embeddings_tilt_the_exponent():
     for budget in (1e16, 1e19, 1e22):
         step = 1e-2
         around = budget * np.exp([-step, 0.0, step])
-        plan = bs.allocate(bs.published("besiroglu2024"), compute=around, cost=kaplans)
+        plan = bs.allocate(bs.published("besiroglu2024"), budget=around, cost=kaplans)
         log_n = np.log(pearce2024.non_embedding(plan.draws["n_opt"].squeeze().to_numpy()))
         slope = (log_n[2] - log_n[0]) / (2 * step)
         exact = pearce2024.local_exponent(np.exp(log_n[1]), **tilt)
@@ -656,12 +656,12 @@ def test_the_exponent_that_kaplans_range_would_show(name, exponent):
         bs.requirements(
             bs.published(name), n_params=pearce2024.total(np.array([768.0, 1.5e9])), cost=kaplans
         )
-        .draws["compute"]
+        .draws["budget"]
         .squeeze()
         .to_numpy()
     )
     grid = np.geomspace(*ends, 50)
-    plan = bs.allocate(bs.published(name), compute=grid, cost=kaplans)
+    plan = bs.allocate(bs.published(name), budget=grid, cost=kaplans)
     log_n = np.log(pearce2024.non_embedding(plan.draws["n_opt"].squeeze().to_numpy()))
     assert np.polyfit(np.log(grid), log_n, 1)[0] == close(exponent, abs=0.01)
     assert p["beta"] / (p["alpha"] + p["beta"]) < 0.52
@@ -689,7 +689,7 @@ def test_kaplans_frontiers_are_three_and_never_confused():  # checks 10 and 17
     assert float(three["loss"]) == close(3.08560, abs=6e-6)
     assert 6 * float(three["n_params"] * three["n_steps"]) * BATCH == close(1e19, rel=1e-12)
     assert np.isnan(bs.frontier(law, compute=1e9, batch_tokens=BATCH)["n_params"]).all()
-    allocated = bs.allocate(law, compute=1e19, fixed={"batch_tokens": BATCH}).draws.squeeze()
+    allocated = bs.allocate(law, budget=1e19, fixed={"batch_tokens": BATCH}).draws.squeeze()
     assert float(allocated["n_opt"]) == float(three["n_params"])
     for wrong, words in (
         ({"compute": 1e19, "compute_min": 1e19}, "found both"),

@@ -38,14 +38,14 @@ def test_a_loss_of_given_constants(run):
     ],
 )
 def test_tokens_per_parameter(run, name, budgets, ratios, note):
-    asked = [part for budget in budgets for part in ("--compute", budget)]
+    asked = [part for budget in budgets for part in ("--budget", budget)]
     code, out, _ = run("allocate", name, *asked)
     assert code == 0
     assert note in out, "the note on the constants"
     assert "interval" not in out and "Point estimates" in out
     for ratio in ratios:
         assert ratio in out.split()
-    made = run("decide", name, "--compute", budgets[0])[1]
+    made = run("decide", name, "--budget", budgets[0])[1]
     assert note in made and "Sizes from" in made
     assert not any(word in made for word in ("probability", "P(best)", "expected regret below"))
 

@@ -66,7 +66,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def source(fit, tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    assert bs.report(fit, path, compute=BUDGETS) == path
+    assert bs.report(fit, path, budget=BUDGETS) == path
     return path.read_text(encoding="utf-8")
 
 
@@ -78,13 +78,13 @@ def page(source) -> Page:
 @pytest.fixture(scope="module")
 def record(fit, tmp_path_factory) -> dict:
     path = tmp_path_factory.mktemp("report") / "report.json"
-    bs.report(fit, path, compute=BUDGETS)
+    bs.report(fit, path, budget=BUDGETS)
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def plan(fit) -> bs.Allocation:
-    return bs.allocate(fit, compute=BUDGETS)
+    return bs.allocate(fit, budget=BUDGETS)
 
 
 def test_the_page_is_whole_and_self_contained(page, source):
@@ -198,12 +198,12 @@ def test_figures_have_descriptions_and_are_drawn(page):
 def test_the_numbers_of_the_page_are_those_of_allocate(page, fit, plan, record):
     grid = page.budgets
     assert grid == record["budgets"]
-    nodes = np.array(grid["compute"])
-    assert set(plan.compute) <= set(nodes)
+    nodes = np.array(grid["budget"])
+    assert set(plan.budgets) <= set(nodes)
     assert nodes[0] == pytest.approx(float(np.min(6 * fit.runs.n_params * fit.runs.n_tokens)))
-    assert nodes[-1] == pytest.approx(10 * plan.compute.max())
+    assert nodes[-1] == pytest.approx(10 * plan.budgets.max())
     some = nodes[[0, 20, 45, -1]]
-    draws = bs.allocate(fit, compute=some).draws
+    draws = bs.allocate(fit, budget=some).draws
     for name in ("n_opt", "d_opt", "tokens_per_param", "loss_plan"):
         expected = draws[name].quantile(grid["quantiles"], ("chain", "draw"))
         found = np.array(grid[name])[:, [0, 20, 45, -1]]
@@ -215,7 +215,7 @@ def test_answers_are_those_of_allocate_and_decide(fit, plan, record):
     table = plan.table(0.9)
     for i, answer in enumerate(record["answers"]):
         row, best = table.iloc[i], plan.recommended.iloc[i]
-        assert answer["budget"] == plan.compute[i]
+        assert answer["budget"] == plan.budgets[i]
         assert answer["n_params"] == pytest.approx(best["n_params"])
         assert answer["n_tokens"] == pytest.approx(best["n_tokens"])
         for name in ("n_opt", "d_opt", "loss_run"):
@@ -224,7 +224,7 @@ def test_answers_are_those_of_allocate_and_decide(fit, plan, record):
             low, high = answer[name]["interval_50"]
             assert ends[0] < low < answer[name]["median"] < high < ends[1]
         made = bs.decide(
-            fit, compute=plan.compute[i], plans={"it": (best["n_params"], best["n_tokens"])}
+            fit, budget=plan.budgets[i], plans={"it": (best["n_params"], best["n_tokens"])}
         )
         assert answer["regret"] == pytest.approx(made.table().loc["it", "regret"], rel=0.1)
         at = np.abs(np.log(made.sizes / best["n_params"])).argmin()
@@ -235,7 +235,7 @@ def test_answers_are_those_of_allocate_and_decide(fit, plan, record):
 
 
 def test_markdown_says_what_the_page_says(fit, page, record, tmp_path):
-    text = bs.report(fit, tmp_path / "r.md", compute=BUDGETS).read_text(encoding="utf-8")
+    text = bs.report(fit, tmp_path / "r.md", budget=BUDGETS).read_text(encoding="utf-8")
     assert text.startswith("# chinchilla: compute-optimal plans\n\nchinchilla law")
     assert text.index("With 1e21 FLOP, train") < text.index("**Diagnostics: amber.**")
     for sentence in record["next_steps"]:
@@ -284,7 +284,7 @@ def odd(fit) -> bs.Fit:
 @pytest.mark.slow
 def test_texts_from_users_are_escaped(odd, tmp_path):
     plans = {EVIL: ("70B", "1.4T")}
-    options = {"compute": 1e21, "plans": plans}
+    options = {"budget": 1e21, "plans": plans}
     text = bs.report(odd, tmp_path / "r.html", **options).read_text(encoding="utf-8")
     assert text.count("<script") == 2 == text.count("</script>")
     assert "alert(1)</" not in text
@@ -315,37 +315,37 @@ def test_numbers_that_are_not_finite_are_null():
 
 @pytest.mark.slow
 def test_a_failed_fit_leads_every_form(failed_fit, tmp_path):
-    text = Page(bs.report(failed_fit, tmp_path / "r.html", compute=1e21).read_text()).text
+    text = Page(bs.report(failed_fit, tmp_path / "r.html", budget=1e21).read_text()).text
     body = text.split("compute-optimal plans", 1)[1]
     assert re.match(r"\s*✖ Diagnostics: red. THIS FIT FAILED ITS GATES", body)
-    text = bs.report(failed_fit, tmp_path / "r.md", compute=1e21).read_text()
+    text = bs.report(failed_fit, tmp_path / "r.md", budget=1e21).read_text()
     assert text.startswith("**Diagnostics: red.** THIS FIT FAILED ITS GATES")
-    record = json.loads(bs.report(failed_fit, tmp_path / "r.json", compute=1e21).read_text())
+    record = json.loads(bs.report(failed_fit, tmp_path / "r.json", budget=1e21).read_text())
     assert next(iter(record.items())) == ("passed", False)
     assert record["status"].startswith("THIS FIT FAILED")
 
 
 def test_the_same_fit_gives_the_same_page(fit, source, tmp_path):
-    bs.report(fit, tmp_path / "r.html", compute=BUDGETS)
+    bs.report(fit, tmp_path / "r.html", budget=BUDGETS)
     assert (tmp_path / "r.html").read_text(encoding="utf-8") == source
 
 
 def test_what_is_bad_writes_nothing(fit, tmp_path):
     with pytest.raises(bs.AmountError):
-        bs.report(fit, tmp_path / "r.html", compute="soon")
+        bs.report(fit, tmp_path / "r.html", budget="soon")
     with pytest.raises(FileNotFoundError):
-        bs.report(fit, tmp_path / "no" / "r.html", compute=1e21)
+        bs.report(fit, tmp_path / "no" / "r.html", budget=1e21)
     with pytest.raises(ValueError, match=r"found the suffix '.pdf', expected one of .html"):
-        bs.report(fit, tmp_path / "r.pdf", compute=1e21)
+        bs.report(fit, tmp_path / "r.pdf", budget=1e21)
     with pytest.raises(bs.AmountError, match="recommended here"):
-        bs.report(fit, tmp_path / "r.md", compute=1e21, plans={"recommended here": (1e9, 1e9)})
+        bs.report(fit, tmp_path / "r.md", budget=1e21, plans={"recommended here": (1e9, 1e9)})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_plans_and_a_cluster(fit, tmp_path):
     cluster = Cluster(n_gpus=512, peak="H100-SXM", utilisation=0.4, price="$2")
     path = tmp_path / "r.json"
-    bs.report(fit, path, compute="1e22", plans={"mine": ("7B", "2T")}, cluster=cluster)
+    bs.report(fit, path, budget="1e22", plans={"mine": ("7B", "2T")}, cluster=cluster)
     (table,) = json.loads(path.read_text())["sections"]["alternatives"]["tables"]
     rows = {row["plan"]: row for row in table["rows"]}
     # The plan of least expected regret is the recommended one, but for a per cent of its size.
@@ -359,7 +359,7 @@ def test_comparison_sensitivity_and_next_runs(fit, compared, cuts, tmp_path):
     path = bs.report(
         fit,
         tmp_path / "r.html",
-        compute="5.76e23",
+        budget="5.76e23",
         comparison=compared,
         cuts=cuts,
         next_runs=advised,
@@ -388,7 +388,7 @@ def test_comparison_sensitivity_and_next_runs(fit, compared, cuts, tmp_path):
 
 @pytest.mark.slow
 def test_a_full_report_asks_the_rest_itself(fit, tmp_path):
-    path = bs.report(fit, tmp_path / "r.json", compute="5.76e23", full=True, progress=False)
+    path = bs.report(fit, tmp_path / "r.json", budget="5.76e23", full=True, progress=False)
     record = json.loads(path.read_text(encoding="utf-8"))
     assert {"comparison", "sensitivity", "next-runs"} <= set(record["sections"])
     rows = record["sections"]["comparison"]["tables"][0]["rows"]
@@ -404,7 +404,7 @@ def test_what_runs_cannot_answer_is_left_out_of_a_full_report(fit, tmp_path, mon
         monkeypatch.setattr(f"bayescale.reports.extras.{name}", refused)
     path = tmp_path / "r.md"
     with pytest.warns(BayescaleWarning, match="left out of the report. found too few runs"):
-        bs.report(fit, path, compute="5.76e23", full=True, progress=False)
+        bs.report(fit, path, budget="5.76e23", full=True, progress=False)
     assert "## Law comparison" not in path.read_text(encoding="utf-8")
 
 
@@ -418,7 +418,7 @@ def test_a_full_report_asks_nothing_that_it_was_given(fit, cuts, tmp_path, monke
     monkeypatch.setattr(
         "bayescale.reports.extras.expanding_window", lambda *_, **__: pytest.fail("asked again")
     )
-    options = {"compute": "5.76e23", "cuts": cuts, "full": True, "progress": False}
+    options = {"budget": "5.76e23", "cuts": cuts, "full": True, "progress": False}
     text = bs.report(fit, tmp_path / "r.md", **options).read_text(encoding="utf-8")
     assert "## Sensitivity and drift" in text
 
@@ -428,7 +428,7 @@ def test_what_is_of_other_runs_is_refused(fit, compared, cuts, tmp_path):
     small = bs.Fit(fit.model, other, fit.scale, fit.posterior, fit.sample_stats, fit.provenance)
     for given in ({"cuts": cuts}, {"comparison": compared}):
         with pytest.raises(bs.RunsError, match="found other runs"):
-            bs.report(small, tmp_path / "r.json", compute=1e21, **given)
+            bs.report(small, tmp_path / "r.json", budget=1e21, **given)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -438,23 +438,23 @@ def test_a_multiverse(fit, tmp_path):
 
     choices = {"outliers": CHOICES["outliers"]}
     found = bs.multiverse(
-        "chinchilla", "chinchilla", compute="5.76e23", choices=choices, draws=300, progress=False
+        "chinchilla", "chinchilla", budget="5.76e23", choices=choices, draws=300, progress=False
     )
-    path = bs.report(fit, tmp_path / "r.md", compute="5.76e23", multiverse=found)
+    path = bs.report(fit, tmp_path / "r.md", budget="5.76e23", multiverse=found)
     text = path.read_text()
     assert "## Sensitivity and drift" in text
     for sentence in found.sentences:
         assert escaped(sentence) in text
-    renamed = bs.Multiverse(found.table, "others", found.compute, found.prob)
+    renamed = bs.Multiverse(found.table, "others", found.budget, found.prob)
     with pytest.raises(bs.RunsError, match="multiverse: found other runs"):
-        bs.report(fit, path, compute="5.76e23", multiverse=renamed)
+        bs.report(fit, path, budget="5.76e23", multiverse=renamed)
 
 
 def test_caveats_follow_the_runs(fit):
     def of(table) -> str:
         runs = bs.Runs(table, "mine")
         found = bs.Fit(fit.model, runs, fit.scale, fit.posterior, fit.sample_stats, fit.provenance)
-        plan = bs.allocate(found, compute=3.0 * float(table["compute"].max()))
+        plan = bs.allocate(found, budget=3.0 * float(table["compute"].max()))
         said = [caveat.sentence for caveat in caveats_of(found, plan)]
         assert set(design_warnings(fit.model, runs)) <= set(said)
         return " ".join(said)
@@ -479,7 +479,7 @@ def test_thinning_keeps_the_answer(fit):
     some = fit.thin(1000)
     assert some.posterior.sizes["chain"] * some.posterior.sizes["draw"] == 1000
     assert fit.thin(10**6) is fit
-    every, few = (bs.allocate(x, compute=1e22).draws["n_opt"] for x in (fit, some))
+    every, few = (bs.allocate(x, budget=1e22).draws["n_opt"] for x in (fit, some))
     width = float(every.quantile(0.95) - every.quantile(0.05))
     for q in (0.05, 0.5, 0.95):
         assert abs(float(every.quantile(q) - few.quantile(q))) < 0.1 * width
@@ -509,11 +509,11 @@ def repeating() -> bs.Fit:
 def test_what_a_law_is_given_is_on_the_first_page(repeating, tmp_path):
     path = tmp_path / "r.html"
     with pytest.raises(bs.AmountError, match="n_unique_tokens"):
-        bs.report(repeating, path, compute=1e21)
+        bs.report(repeating, path, budget=1e21)
     given = {"n_unique_tokens": "25B"}
-    page = Page(bs.report(repeating, path, compute=1e21, fixed=given).read_text())
+    page = Page(bs.report(repeating, path, budget=1e21, fixed=given).read_text())
     assert "Given: n_unique_tokens = 25.0B." in page.text.split("With 1e21 FLOP, train")[0]
-    plan = bs.allocate(repeating, compute=1e21, fixed=given)
+    plan = bs.allocate(repeating, budget=1e21, fixed=given)
     assert plan.text_table()["N_opt"].iloc[0] in page.text
 
 
@@ -527,14 +527,14 @@ def test_budgets_may_pay_for_more_than_training(fit, tmp_path):
         (Lifetime(serving), "5.76e23", "5.76e23 FLOP"),
     ):
         limits = bs.Limits(max_tokens="2.5T")
-        path = bs.report(fit, tmp_path / "r.html", compute=budget, cost=cost, limits=limits)
+        path = bs.report(fit, tmp_path / "r.html", budget=budget, cost=cost, limits=limits)
         page = Page(path.read_text())
         first = page.text.split(f"With {text}, train")[0]
         assert f"Budgets pay for {cost.name}. Limits: at most 2.50T tokens." in first
-        plan = bs.allocate(fit, compute=budget, cost=cost, limits=limits)
+        plan = bs.allocate(fit, budget=budget, cost=cost, limits=limits)
         assert plan.text_table()["N_opt"].iloc[0] in page.text
         grid = page.budgets
-        asked = grid["compute"].index(grid["asked"][0])
+        asked = grid["budget"].index(grid["asked"][0])
         # How far a plan is from the runs is a matter of its training, whatever its budget is of.
         times = float(plan.extrapolation["compute"].iloc[0])
         assert grid["times_largest"][asked] == pytest.approx(times, rel=1e-6)
@@ -542,7 +542,7 @@ def test_budgets_may_pay_for_more_than_training(fit, tmp_path):
 
 
 def test_other_laws_have_reports_too(law_fits, tmp_path):
-    path = bs.report(law_fits["kaplan-nd"], tmp_path / "r.html", compute=1e22)
+    path = bs.report(law_fits["kaplan-nd"], tmp_path / "r.html", budget=1e22)
     assert "made for early-stopped runs" in Page(path.read_text()).text
 
 

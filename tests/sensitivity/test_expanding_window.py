@@ -29,7 +29,7 @@ def made(first, last, prob=0.9, **more) -> bs.ExpandingWindow:
     ]
     table = pd.DataFrame(rows, index=pd.Index([1e20, np.inf], name="cut"))
     facts = {"model": "chinchilla", "runs": "mine", "fingerprint": "f", "scale": "compute"}
-    return bs.ExpandingWindow(table=table, compute=1e24, prob=prob, **{**facts, **more})
+    return bs.ExpandingWindow(table=table, budget=1e24, prob=prob, **{**facts, **more})
 
 
 STILL = ((0.5, 0.55, 0.6), (1e9, 2e9, 3e9))
@@ -77,10 +77,10 @@ def test_the_exponent_is_that_of_the_law(name):
     if name == "coupled":
         source = replace(source, law="coupled", parameters={**source.parameters, "k": 0.6})
     for budget in (1e19, 1e25):
-        found = ask(source, Question(compute=budget))
+        found = ask(source, Question(budget=budget))
         derived = bs.law(source.law).derived(source.parameters)
         assert found["a"] == close(float(derived["a"]), abs=1e-6)
-        plan = bs.allocate(source, compute=budget).recommended
+        plan = bs.allocate(source, budget=budget).recommended
         assert found["n_opt"] == close(plan["n_params"].iloc[0])
         assert found["no_optimum"] == 0.0
 
@@ -88,16 +88,16 @@ def test_the_exponent_is_that_of_the_law(name):
 def test_other_inputs_are_fixed():
     source = bs.published("muennighoff2023")
     fixed = {"n_unique_tokens": "25B"}
-    found = ask(source, Question(compute=1e22, fixed=fixed))
+    found = ask(source, Question(budget=1e22, fixed=fixed))
     # Against a separate search over ln N.
     assert found["n_opt"] == close(7.02616e9, rel=1e-3)
-    assert Question(compute=1e22, fixed=fixed).settings != Question(compute=1e22).settings
+    assert Question(budget=1e22, fixed=fixed).settings != Question(budget=1e22).settings
 
 
 def test_answers_are_counted_as_asked():
     source = bs.published("besiroglu2024")
-    plain = ask(source, Question(compute=1e22))
-    doubled = ask(source, Question(compute=1e22, count=lambda n: 2 * n))
+    plain = ask(source, Question(budget=1e22))
+    doubled = ask(source, Question(budget=1e22, count=lambda n: 2 * n))
     assert doubled["n_opt"] == close(2 * plain["n_opt"])
     assert doubled["a"] == close(plain["a"])
 
@@ -119,13 +119,13 @@ def test_the_exponent_falls_as_larger_chinchilla_runs_are_fitted(cuts):
 
 @pytest.mark.slow
 def test_the_last_row_is_the_fit_itself(cuts, fit):
-    plan = bs.allocate(fit, compute="5.76e23")
+    plan = bs.allocate(fit, budget="5.76e23")
     assert cuts.table["n_opt"].iloc[-1] == close(float(plan.draws["n_opt"].median()), rel=1e-6)
 
 
 @pytest.mark.slow
 def test_finished_cuts_are_not_fitted_again(cuts, chinchilla_runs, tmp_path, monkeypatch):
-    asked = {"compute": 5.76e23, "prob": 0.95, "seed": 1, "progress": False, "draws": 100}
+    asked = {"budget": 5.76e23, "prob": 0.95, "seed": 1, "progress": False, "draws": 100}
     store = tmp_path / "cuts.jsonl"
     first = bs.expanding_window(chinchilla_runs, "chinchilla", ["1e20"], store=store, **asked)
     assert len(store.read_text(encoding="utf-8").splitlines()) == 2
@@ -152,7 +152,7 @@ def test_too_few_runs_fail_alone(chinchilla_runs):
         "chinchilla",
         [size],
         scale="n_params",
-        compute=1e22,
+        budget=1e22,
         draws=100,
         seed=1,
         progress=False,
@@ -166,15 +166,15 @@ def test_too_few_runs_fail_alone(chinchilla_runs):
 def test_bad_cuts_are_refused(chinchilla_runs):
     for cut, words in ((1e10, "found 0 of 240 runs"), (1e30, "found 240 of 240 runs")):
         with pytest.raises(RunsError, match=words):
-            bs.expanding_window(chinchilla_runs, "chinchilla", [cut], compute=1e22)
-    with pytest.raises(AmountError, match="compute"):
-        bs.expanding_window(chinchilla_runs, "chinchilla", ["1e20"], compute="much")
+            bs.expanding_window(chinchilla_runs, "chinchilla", [cut], budget=1e22)
+    with pytest.raises(AmountError, match="budget"):
+        bs.expanding_window(chinchilla_runs, "chinchilla", ["1e20"], budget="much")
     with pytest.raises(TypeError, match="power-law"):
-        bs.expanding_window(chinchilla_runs, "power-law-floor", ["1e20"], compute=1e22)
+        bs.expanding_window(chinchilla_runs, "power-law-floor", ["1e20"], budget=1e22)
     with pytest.raises(AmountError, match="n_unique_tokens"):
-        bs.expanding_window(chinchilla_runs, "data-constrained", ["1e20"], compute=1e22)
+        bs.expanding_window(chinchilla_runs, "data-constrained", ["1e20"], budget=1e22)
     with pytest.raises(ValueError, match="prob"):
-        bs.expanding_window(chinchilla_runs, "chinchilla", ["1e20"], compute=1e22, prob=1.0)
+        bs.expanding_window(chinchilla_runs, "chinchilla", ["1e20"], budget=1e22, prob=1.0)
 
 
 def test_keys_tell_refits_apart(chinchilla_runs):
@@ -189,12 +189,12 @@ def test_keys_tell_refits_apart(chinchilla_runs):
 
 @pytest.mark.slow
 def test_a_report_says_that_the_answer_moves(fit, cuts, tmp_path):
-    path = bs.report(fit, tmp_path / "report.html", compute="5.76e23", cuts=cuts)
+    path = bs.report(fit, tmp_path / "report.html", budget="5.76e23", cuts=cuts)
     text = path.read_text(encoding="utf-8")
     assert "The answer changes with the range" in text
-    quiet = bs.report(fit, tmp_path / "quiet.html", compute="5.76e23")
+    quiet = bs.report(fit, tmp_path / "quiet.html", budget="5.76e23")
     assert "The answer changes" not in quiet.read_text(encoding="utf-8")
     other = replace(cuts, fingerprint="of others")
     with pytest.raises(RunsError, match="found other runs"):
-        bs.report(fit, tmp_path / "none.html", compute="5.76e23", cuts=other)
+        bs.report(fit, tmp_path / "none.html", budget="5.76e23", cuts=other)
     assert not (tmp_path / "none.html").exists()

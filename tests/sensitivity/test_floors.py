@@ -21,7 +21,7 @@ def found(tmp_path_factory) -> bs.ForecastByFloor:
         "chinchilla",
         "chinchilla",
         floors=[1.75, 1.9, WIDE, NEAR],
-        compute="1e26",
+        budget="1e26",
         store=tmp_path_factory.mktemp("floors") / "fits.jsonl",
         **QUICK,
     )
@@ -91,7 +91,7 @@ def test_a_law_of_one_variable_is_forecast_at_a_plan(chinchilla_runs):
     table = chinchilla_runs.table.query("n_tokens > 20 * n_params").nsmallest(60, "n_params")
     asked = {"runs": table, "floors": [1.2, 2.0], "at": {"compute": "1e24"}}
     found = bs.forecast_by_floor(model="power-law-floor", **asked, **QUICK)
-    assert found.plan == {"compute": 1e24} and found.compute is None
+    assert found.plan == {"compute": 1e24} and found.budget is None
     assert "n_opt" not in found.table and "N_opt" not in found.text_table()
     assert found.table["loss"].iloc[1] < found.table["loss"].iloc[2]
 
@@ -99,13 +99,13 @@ def test_a_law_of_one_variable_is_forecast_at_a_plan(chinchilla_runs):
 @pytest.mark.parametrize(
     ("model", "asked", "error", "match"),
     [
-        ("kaplan-nd", {"floors": [1.7], "compute": 1e24}, UnsuitableLawError, "has no floor"),
-        ("chinchilla", {"floors": [1.7]}, ValueError, "neither compute nor at"),
-        ("chinchilla", {"floors": [], "compute": 1e24}, ValueError, "floors: found none"),
-        ("chinchilla", {"floors": [1.7, 1.7], "compute": 1e24}, ValueError, "found 1.7 twice"),
-        ("chinchilla", {"floors": [-1.0], "compute": 1e24}, CardError, "floor: found -1"),
-        ("chinchilla", {"floors": [1.7], "compute": -1}, AmountError, "compute"),
-        ("chinchilla", {"floors": [1.7], "compute": 1e24, "prob": 2}, ValueError, "prob: found 2"),
+        ("kaplan-nd", {"floors": [1.7], "budget": 1e24}, UnsuitableLawError, "has no floor"),
+        ("chinchilla", {"floors": [1.7]}, ValueError, "neither budget nor at"),
+        ("chinchilla", {"floors": [], "budget": 1e24}, ValueError, "floors: found none"),
+        ("chinchilla", {"floors": [1.7, 1.7], "budget": 1e24}, ValueError, "found 1.7 twice"),
+        ("chinchilla", {"floors": [-1.0], "budget": 1e24}, CardError, "floor: found -1"),
+        ("chinchilla", {"floors": [1.7], "budget": -1}, AmountError, "budget"),
+        ("chinchilla", {"floors": [1.7], "budget": 1e24, "prob": 2}, ValueError, "prob: found 2"),
         (
             "chinchilla",
             {"floors": [1.7], "at": {"n_params": "1B"}},
@@ -122,10 +122,10 @@ def test_a_law_of_one_variable_is_forecast_at_a_plan(chinchilla_runs):
             "chinchilla",
             {"floors": [1.7], "at": {"n_params": 1e9, "n_tokens": 1e9}, "fixed": {"x": 1}},
             ValueError,
-            "found fixed without compute",
+            "found fixed without budget",
         ),
-        ("power-law-floor", {"floors": [1.7], "compute": 1e24}, UnsuitableLawError, "split"),
-        ("data-constrained", {"floors": [1.7], "compute": 1e24}, AmountError, "n_unique_tokens"),
+        ("power-law-floor", {"floors": [1.7], "budget": 1e24}, UnsuitableLawError, "split"),
+        ("data-constrained", {"floors": [1.7], "budget": 1e24}, AmountError, "n_unique_tokens"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_sampling(
@@ -140,4 +140,4 @@ def test_a_card_that_cannot_be_fitted_is_refused(chinchilla_runs):
     few = chinchilla_runs.where("n_params > 1e10")
     assert len(few) < load_model("chinchilla").n_free
     with pytest.raises(RunsError, match="the card as it is failed. .*expected at least 7"):
-        bs.forecast_by_floor(few, "chinchilla", floors=[1.7], compute=1e24, **QUICK)
+        bs.forecast_by_floor(few, "chinchilla", floors=[1.7], budget=1e24, **QUICK)

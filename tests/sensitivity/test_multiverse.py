@@ -23,7 +23,7 @@ def small(tmp_path_factory):
     return bs.multiverse(
         "chinchilla",
         "chinchilla",
-        compute="5.76e23",
+        budget="5.76e23",
         choices={"outliers": CHOICES["outliers"], "law": law},
         draws=300,
         seed=1,
@@ -70,7 +70,7 @@ def test_a_reference_that_failed_is_said():
 
 def test_each_default_choice_does_what_it_says(chinchilla_runs):
     runs = bs.load_runs("chinchilla", keep_outliers=True)
-    start = Universe(model=bs.load_model("chinchilla"), runs=runs, question=Question(compute=1e22))
+    start = Universe(model=bs.load_model("chinchilla"), runs=runs, question=Question(budget=1e22))
     made = {
         (question, choice.name): choice.make(start)
         for question, listed in CHOICES.items()
@@ -111,7 +111,7 @@ def test_each_default_choice_does_what_it_says(chinchilla_runs):
 
 def test_choices_follow_one_another(chinchilla_runs):
     start = Universe(
-        model=bs.load_model("chinchilla"), runs=chinchilla_runs, question=Question(compute=1e22)
+        model=bs.load_model("chinchilla"), runs=chinchilla_runs, question=Question(budget=1e22)
     )
     both = start.after([CHOICES["likelihood"][1], CHOICES["law"][1]])
     assert (both.model.law.name, both.model.noise.kind) == ("coupled", "normal")
@@ -124,7 +124,7 @@ def test_the_reference_and_shifts_of_real_fits(small, fit):
     assert small.table["ok"].all() and len(small.table) == 4
     reference = small.reference
     assert reference["shift"] == 0.0 and reference["n_runs"] == 240
-    plan = np.log(bs.allocate(fit, compute="5.76e23").draws["n_opt"])
+    plan = np.log(bs.allocate(fit, budget="5.76e23").draws["n_opt"])
     assert reference["log_n"] == close(float(plan.median()), abs=0.03)
     assert reference["log_n_sd"] == close(float(plan.std()), rel=0.15)
     shift = (small.table["log_n"] - reference["log_n"]) / reference["log_n_sd"]
@@ -140,7 +140,7 @@ def test_a_choice_of_ones_own_that_cannot_be_made_stays_alone():
     found = bs.multiverse(
         "chinchilla",
         "chinchilla",
-        compute=1e22,
+        budget=1e22,
         choices={"runs": (CHOICES["outliers"][0], nothing, few)},
         draws=300,
         seed=1,
@@ -155,7 +155,7 @@ def test_a_choice_of_ones_own_that_cannot_be_made_stays_alone():
 
 def test_what_cannot_be_asked_is_refused(chinchilla_runs):
     none = bs.Choice("none", lambda u: replace(u, runs=u.runs.where("n_params > 1e30")))
-    asked = {"compute": 1e22, "progress": False}
+    asked = {"budget": 1e22, "progress": False}
     with pytest.raises(RunsError, match="the reference, .* could not be fitted: .*no run meets"):
         bs.multiverse(chinchilla_runs, "chinchilla", choices={"runs": (none,)}, **asked)
     with pytest.raises(ValueError, match="found none, expected a question"):

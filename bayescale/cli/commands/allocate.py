@@ -11,6 +11,7 @@ from bayescale.cli.options import (
     cost_of,
     fit_or_constants,
     fixed_of,
+    in_money,
     limits_of,
 )
 from bayescale.cli.render import computed_from, passed, print_allocation, print_json, table_records
@@ -23,7 +24,7 @@ def add(verbs: Verbs) -> None:
     """Add the command."""
     allocate = verbs.add("allocate", run, "Print the compute-optimal sizes and tokens of budgets.")
     add_fit(allocate, constants=True)
-    add_budgets(allocate, required=True)
+    add_budgets(allocate, required=True, money=True)
     add_cost_options(allocate)
 
 
@@ -35,8 +36,8 @@ def run(options: Arguments) -> None:
     cluster = cluster_of(options)
     plan = allocate(
         fit_or_constants(options),
-        compute=options.compute,
-        cost=cost_of(options, cluster),
+        budget=options.budget,
+        cost=cost_of(options, cluster, money=in_money(options)),
         limits=limits_of(options, cluster),
         fixed=fixed_of(options),
         cluster=cluster,

@@ -60,7 +60,7 @@ def add(verbs: Verbs) -> None:
     )
     add_seed(compare)
     compare.add_argument(
-        "--compute",
+        "--budget",
         metavar="FLOP",
         help=f"budget for which to compare plans ({BEYOND:g} times the largest run)",
     )
@@ -75,8 +75,8 @@ def run(options: Arguments) -> None:
     from bayescale.units import parse_amounts
     from bayescale.validation.compare import compare
 
-    if options.compute:
-        parse_amounts(options.compute, "compute", "--compute")
+    if options.budget:
+        parse_amounts(options.budget, "compute", "--budget")
     if options.figures is not None:
         options.figures.mkdir(parents=True, exist_ok=True)
     found = compare(
@@ -90,7 +90,7 @@ def run(options: Arguments) -> None:
         refit_draws=options.refit_draws,
         progress=not (options.quiet or options.json),
     )
-    planning = _Planning(found, options.compute)
+    planning = _Planning(found, options.budget)
     figures = _draw(found, planning, options) if options.figures is not None else []
     if options.json:
         print_json(_facts(found, planning, options.prob, figures))
@@ -155,7 +155,7 @@ class _Planning:
             kept = [name for name in found.supported if name in self.fits]
             self.crossed = cross_regret(
                 self.sources,
-                compute=self.budget,
+                budget=self.budget,
                 supported=[*kept, "average"] if kept else None,
             )
 
@@ -185,7 +185,7 @@ class _Planning:
         from bayescale.allocation.allocate import optima
         from bayescale.posterior.extrapolation import describe_extrapolation
 
-        plans = {name: optima(s, compute=self.budget) for name, s in self.sources.items()}
+        plans = {name: optima(s, budget=self.budget) for name, s in self.sources.items()}
         return {name: describe_extrapolation(plan.beyond) for name, plan in plans.items()}
 
     def allocations(self, prob: float) -> "tuple[pd.DataFrame, pd.DataFrame]":
@@ -194,13 +194,13 @@ class _Planning:
 
         from bayescale.allocation.allocate import optima
 
-        plans = {name: optima(s, compute=self.budget) for name, s in self.sources.items()}
+        plans = {name: optima(s, budget=self.budget) for name, s in self.sources.items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the statuses say it
             numbers = {name: plan.table(prob) for name, plan in plans.items()}
-        names = ["model", "compute"]
+        names = ["model", "budget"]
         texts = pd.concat({name: p.text_table(prob) for name, p in plans.items()}, names=names)
-        return texts.droplevel("compute"), pd.concat(numbers, names=names)
+        return texts.droplevel("budget"), pd.concat(numbers, names=names)
 
     def show(self, prob: float) -> None:
         """Print elasticities, optima and cross-regret."""

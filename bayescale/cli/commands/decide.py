@@ -12,6 +12,7 @@ from bayescale.cli.options import (
     cost_of,
     fit_or_constants,
     fixed_of,
+    in_money,
     limits_of,
     plans_of,
 )
@@ -27,9 +28,12 @@ def add(verbs: Verbs) -> None:
         "decide", run, "Choose the plan with the least expected regret for a budget."
     )
     add_fit(decide, constants=True)
-    budget = decide.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--compute", metavar="FLOP", help="budget, such as 5.76e23")
-    budget.add_argument("--money", metavar="AMOUNT", help="budget in money, such as '$2M'")
+    decide.add_argument(
+        "--budget",
+        required=True,
+        metavar="AMOUNT",
+        help="budget, such as 5.76e23, '100 PF-days' or '$2M'",
+    )
     add_plans(decide)
     decide.add_argument(
         "--quantile",
@@ -50,9 +54,9 @@ def run(options: Arguments) -> None:
     cluster = cluster_of(options)
     made = decide(
         source,
-        compute=options.compute or options.money,
+        budget=options.budget,
         plans=plans_of(options),
-        cost=cost_of(options, cluster, money=options.money is not None),
+        cost=cost_of(options, cluster, money=in_money(options)),
         serving=options.serving_tokens,
         cluster=cluster,
         limits=limits_of(options, cluster),

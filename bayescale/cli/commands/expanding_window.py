@@ -35,7 +35,7 @@ def add(verbs: Verbs) -> None:
         help="fit the runs below this scale; repeatable",
     )
     window.add_argument("--scale", default="compute", help="column of the scale (compute)")
-    window.add_argument("--compute", required=True, metavar="FLOP", help="budget of N_opt")
+    window.add_argument("--budget", required=True, metavar="FLOP", help="budget of N_opt")
     add_refits(window)
     add_prob(window)
     add_figure(window)
@@ -52,7 +52,7 @@ def run(options: Arguments) -> None:
             runs,
             model,
             options.cut,
-            compute=options.compute,
+            budget=options.budget,
             scale=options.scale,
             prob=options.prob,
             seed=options.seed,

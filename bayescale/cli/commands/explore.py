@@ -24,7 +24,7 @@ def add(verbs: Verbs) -> None:
         "explore", run, "Open a page on this computer, to move budget, data and prices."
     )
     add_fit(explore)
-    explore.add_argument("--compute", metavar="FLOP", help="budget to begin with, such as 5.76e23")
+    explore.add_argument("--budget", metavar="FLOP", help="budget to begin with, such as 5.76e23")
     add_plans(explore)
     add_prob(explore)
     add_at(explore)
@@ -44,13 +44,13 @@ def run(options: Arguments) -> None:
     if options.json:
         raise ValueError("--json: explore shows a page; for JSON use decide.")
     check_installed()
-    compute = parse_amount(options.compute, "compute", "--compute") if options.compute else None
+    budget = parse_amount(options.budget, "compute", "--budget") if options.budget else None
     fit, fixed = saved_fit(options), fixed_of(options)
     plans_of(options)
     plans = [entry.strip() for entry in options.plan]
     # What no slider can change is refused before there is a page.
     Question(
-        budget=budgets_for(fit, compute)[1],
+        budget=budgets_for(fit, budget)[1],
         cluster=Cluster(n_gpus=8, peak="H100-SXM", utilisation=0.4),
         plans="; ".join(plans),
         fixed=fixed,
@@ -63,7 +63,7 @@ def run(options: Arguments) -> None:
         groups=read_mapping(options.group, "--group", "COLUMN=LEVEL"),
         new_levels=options.new_level,
         fixed=fixed,
-        compute=compute,
+        budget=budget,
         plans=plans,
         prob=options.prob,
         port=port,

@@ -85,25 +85,25 @@ def run(options: Arguments) -> None:
     from bayescale.model.unused_columns import unused_columns
     from bayescale.units import parse_amounts
 
-    if options.compute:
-        parse_amounts(options.compute, "compute", "--compute")
+    if options.budget:
+        parse_amounts(options.budget, "compute", "--budget")
     model = model_of(options)
     if options.floor is not None:
         model = replace(model, floor=options.floor)
     law = model.law
-    if options.compute and not law.takes_size_and_tokens:
+    if options.budget and not law.takes_size_and_tokens:
         raise ValueError(
-            f"--compute: the law {law.name} is of {', '.join(law.inputs)}, so a budget cannot be "
+            f"--budget: the law {law.name} is of {', '.join(law.inputs)}, so a budget cannot be "
             "split between size and tokens"
             + (
                 " until its other inputs are fixed; save the fit with --out, and use allocate or "
                 "report with --at."
                 if law.splits_compute
-                else ". Remove --compute."
+                else ". Remove --budget."
             )
         )
-    if options.report and law.splits_compute and not options.compute:
-        raise ValueError("--report: a report needs budgets; give one or more --compute.")
+    if options.report and law.splits_compute and not options.budget:
+        raise ValueError("--report: a report needs budgets; give one or more --budget.")
     result = fit(
         runs_for_models(options, model),
         model,
@@ -119,10 +119,10 @@ def run(options: Arguments) -> None:
     )
     if options.out:
         result.save(options.out)
-    if options.compute:
+    if options.budget:
         from bayescale.allocation.allocate import allocate
 
-        plan = allocate(result, compute=options.compute)
+        plan = allocate(result, budget=options.budget)
     else:
         plan = None
     backtest = backtest_of(options, result.runs, model, prob=options.prob, seed=options.seed)
@@ -132,7 +132,7 @@ def run(options: Arguments) -> None:
         report(
             result,
             options.report,
-            compute=options.compute,
+            budget=options.budget,
             prob=options.prob,
             backtest=backtest,
             progress=not (options.quiet or options.json),

@@ -43,7 +43,7 @@ def add(verbs: Verbs) -> None:
         help="assumed floor, in the unit of the loss, such as 1.7 or '1.7 +- 0.1'; repeatable",
     )
     floors.add_argument(
-        "--compute",
+        "--budget",
         metavar="FLOP",
         help="budget of N_opt; the plan that is forecast is its optimum, unless given",
     )
@@ -59,16 +59,16 @@ def run(options: Arguments) -> None:
 
     model, at = model_of(options), inputs_of(options)
     # A plan has a value for every input. For a budget, inputs but size and tokens are held fixed.
-    planned = {"n_params", "n_tokens"} & set(at) or options.compute is None
+    planned = {"n_params", "n_tokens"} & set(at) or options.budget is None
     held = {name: x for name, x in fixed_of(options).items() if name not in _SPLIT}
     with pool_of_workers(options.workers) as executor:
         found = forecast_by_floor(
             runs_for_models(options, model),
             model,
             floors=options.floor,
-            compute=options.compute,
+            budget=options.budget,
             at=at if planned and at else None,
-            fixed=(held or None) if options.compute else None,
+            fixed=(held or None) if options.budget else None,
             prob=options.prob,
             seed=options.seed,
             draws=options.draws,

@@ -35,7 +35,7 @@ def add(verbs: Verbs) -> None:
         help="choice to vary: likelihood, window, outliers, counting or law; repeatable; the "
         "default varies all of them",
     )
-    multiverse.add_argument("--compute", required=True, metavar="FLOP", help="budget of N_opt")
+    multiverse.add_argument("--budget", required=True, metavar="FLOP", help="budget of N_opt")
     add_refits(multiverse)
     add_prob(multiverse)
     add_figure(multiverse)
@@ -57,7 +57,7 @@ def run(options: Arguments) -> None:
         found = multiverse(
             runs,
             model,
-            compute=options.compute,
+            budget=options.budget,
             choices={name: CHOICES[name] for name in options.question or CHOICES},
             prob=options.prob,
             seed=options.seed,

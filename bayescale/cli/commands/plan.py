@@ -66,7 +66,7 @@ def run(options: Arguments) -> None:
     from bayescale.units import parse_amounts
 
     # Invalid input is refused before anything is sampled.
-    parse_amounts(options.compute, "compute", "--compute")
+    parse_amounts(options.budget, "compute", "--budget")
     plans, model = plans_of(options), model_of(options)
     if not model.law.takes_size_and_tokens:
         raise ValueError(
@@ -79,14 +79,14 @@ def run(options: Arguments) -> None:
     if options.save:
         result.save(options.save)
     made = [
-        decide(result, compute=budget, plans=plans, prob=options.prob) for budget in options.compute
+        decide(result, budget=budget, plans=plans, prob=options.prob) for budget in options.budget
     ]
     backtest = backtest_of(options, result.runs, model, prob=options.prob, seed=options.seed)
     rates = [_rates(rule, one, options.prob) for one in made]
     report(
         result,
         options.out,
-        compute=options.compute,
+        budget=options.budget,
         plans=plans or None,
         prob=options.prob,
         backtest=backtest,

@@ -13,6 +13,7 @@ from bayescale.cli.options import (
     cost_of,
     fit_or_constants,
     fixed_of,
+    in_money,
     inputs_of,
     limits_of,
     plans_of,
@@ -32,7 +33,7 @@ def add(verbs: Verbs) -> None:
     )
     add_fit(report, constants=True)
     report.add_argument("--out", type=Writes(REPORT), required=True, help="html, md or json file")
-    add_budgets(report, required=False)
+    add_budgets(report, required=False, money=True)
     add_plans(report)
     report.add_argument(
         "--full",
@@ -53,10 +54,10 @@ def run(options: Arguments) -> None:
     report(
         source,
         options.out,
-        compute=options.compute,
+        budget=options.budget,
         inputs=None if splits else inputs_of(options) or None,
         prob=options.prob,
-        cost=cost_of(options, cluster),
+        cost=cost_of(options, cluster, money=in_money(options)),
         fixed=(fixed_of(options) or None) if splits else None,
         limits=limits_of(options, cluster),
         plans=plans_of(options) or None,

@@ -68,7 +68,7 @@ def run(options: Arguments) -> None:
     cluster = cluster_of(options)
     found = speedup(
         _fits(options),
-        compute=options.compute,
+        budget=options.budget,
         baseline=options.baseline,
         by=options.by,
         recipes=options.recipe,
