@@ -286,7 +286,7 @@ def labelled(
         name: (("chain", "draw"), x) for name, x in found.items() if x.ndim == 2
     }
     for effect in model.effects:
-        labels, dim = design.levels[effect.by].labels, level_dim(effect.by)
+        labels, dim = design.levels[effect.over].labels, level_dim(effect.over)
         coordinates[dim] = labels
         columns[effect.effect] = (
             ("chain", "draw", dim),

@@ -91,11 +91,13 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
     of_runs: dict[str, Any] = {}
     for effect in model.effects:
         found = differences[effect.effect]
-        if effect.of in law.parameters and within(effect.by, model.grouping):
-            found = found[..., placed.coarser[effect.by]] if effect.by != model.grouping else found
+        if effect.of in law.parameters and within(effect.over, model.grouping):
+            found = (
+                found[..., placed.coarser[effect.over]] if effect.over != model.grouping else found
+            )
             of_levels[effect.of] = of_levels.get(effect.of, 0.0) + found
         else:
-            of_runs[effect.of] = of_runs.get(effect.of, 0.0) + found[..., placed.codes[effect.by]]
+            of_runs[effect.of] = of_runs.get(effect.of, 0.0) + found[..., placed.codes[effect.over]]
     parameters = natural
     if model.grouping:
         at_centres = law.to_reference(natural, shift_of(placed.centres))

@@ -73,7 +73,7 @@ class _Search:
         start = starting_point(model, sizes=sizes)
         self.model, self.placed, self.log_response = model, placed, log_response
         self.coordinates = variables_of(model)
-        ends = np.cumsum([len(self.coordinates), *(dict(sizes)[e.by] for e in model.effects)])
+        ends = np.cumsum([len(self.coordinates), *(dict(sizes)[e.over] for e in model.effects)])
         self.parts = {
             effect.effect: slice(a, b)
             for effect, a, b in zip(model.effects, ends[:-1], ends[1:], strict=True)
@@ -144,8 +144,8 @@ class _Search:
                 if leads(model, effect.of, column):
                     best[i] = best[i] + law.on_scale(effect.of, there[effect.of])
                     for other in model.effects:
-                        if other.of == effect.of and other.by in self.placed.coarser:
-                            nested = self.placed.coarser[other.by]
+                        if other.of == effect.of and other.over in self.placed.coarser:
+                            nested = self.placed.coarser[other.over]
                             best[i] = best[i] + differences[other.effect][nested]
         return Expansion(
             best=[rounded(values, _LAST) for values in best],
@@ -180,7 +180,7 @@ class _Search:
         count = len(self.log_response)
         columns = [np.full(count, i) for i in range(len(self.coordinates))]
         columns += [
-            self.parts[e.effect].start + self.placed.codes[e.by] for e in self.model.effects
+            self.parts[e.effect].start + self.placed.codes[e.over] for e in self.model.effects
         ]
         parts: list[int | slice] = [*range(len(self.coordinates)), *self.parts.values()]
         values = [self.slope_in(part) for part in parts]

@@ -68,7 +68,7 @@ def coordinates_of(model: Model, sampled: Values) -> tuple[dict[str, Value], Val
 def steps_of(model: Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the (nearly) standard normal variables of a model, by name."""
     room = dict(sizes)
-    effects = {effect.effect: (room[effect.by],) for effect in model.effects}
+    effects = {effect.effect: (room[effect.over],) for effect in model.effects}
     return {**effects, **({SLOPES: (MODES,)} if model.discrepancy else {})}
 
 

@@ -186,7 +186,7 @@ class _Question:
         split = Split.of(model.law, fixed)
         # Errors that runs of one size share are left out, which a caveat says.
         model = replace(model, pooling=tuple(e for e in model.pooling if not _shared(model, e)))
-        grouped = ", ".join(effect.by for effect in model.pooling)
+        grouped = ", ".join(effect.over for effect in model.pooling)
         if grouped or model.floor is not None:
             what = f"pooling by {grouped}" if grouped else "a stated floor"
             raise UnsuitableLawError(
@@ -295,7 +295,7 @@ class _Question:
 
 def _shared(model: Model, effect: Pooling) -> bool:
     """Whether an effect is an error of the response that runs of one setting share."""
-    return effect.of == model.law.response and set(effect.by.split("+")) <= {
+    return effect.of == model.law.response and set(effect.over.split("+")) <= {
         *model.columns.values()
     }
 

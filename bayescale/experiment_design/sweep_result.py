@@ -119,7 +119,7 @@ class FirstSweep(Result):
                 "target and are left out."
             )
         if self.model.pooling:
-            by = ", ".join(effect.by for effect in self.model.pooling)
+            by = ", ".join(effect.over for effect in self.model.pooling)
             found.append(f"Errors that runs of one {by} share are not simulated.")
         if self.rule:
             found.append(f"Learning rates and batches by {self.rule}")

@@ -201,7 +201,7 @@ class Model:
     @property
     def groupings(self) -> tuple[str, ...]:
         """The grouping factors, coarser before finer ones."""
-        columns = dict.fromkeys(effect.by for effect in self.effects)
+        columns = dict.fromkeys(effect.over for effect in self.effects)
         return tuple(sorted(columns, key=lambda column: column.count("+")))
 
     def identified_by(self, runs: Runs) -> "Model":
@@ -217,7 +217,7 @@ class Model:
 
     def effects_by(self, column: str) -> tuple[Pooling, ...]:
         """Return the effects of one grouping factor."""
-        return tuple(effect for effect in self.effects if effect.by == column)
+        return tuple(effect for effect in self.effects if effect.over == column)
 
     @property
     def grouped_and_noted(self) -> tuple[str, ...]:
@@ -235,7 +235,7 @@ class Model:
 
         With several nested factors it is the finest.
         """
-        pooled = [effect.by for effect in self.effects if effect.of in self.law.parameters]
+        pooled = [effect.over for effect in self.effects if effect.of in self.law.parameters]
         return max(pooled, key=lambda column: (column.count("+"), pooled.index(column)), default="")
 
     def step_scales(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,7 +272,7 @@ class Model:
     def _pooling_tables(self) -> dict[str, dict[str, Any]]:
         tables: dict[str, dict[str, Any]] = {}
         for pooling in self.pooling:
-            tables.setdefault(pooling.of, {})[pooling.by] = pooling.to_dict()
+            tables.setdefault(pooling.of, {})[pooling.over] = pooling.to_dict()
         return tables
 
     @classmethod

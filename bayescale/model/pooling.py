@@ -27,7 +27,7 @@ class Pooling:
     of
         A natural parameter of the law (on the log scale if it is positive), an input (the
         elasticity along it), or the response itself (its level, everywhere).
-    by
+    over
         The column of the grouping factor; columns joined by ``+`` form one factor.
     kind
         ``"partial"``: levels are draws from a common distribution with estimated standard
@@ -52,7 +52,7 @@ class Pooling:
     --------
     >>> import bayescale as bs
     >>> spread = bs.HalfNormal(scale=0.35, why="between public sweeps it is about 0.3")
-    >>> bs.Pooling(of="alpha", by="family", sd=spread).effect
+    >>> bs.Pooling(of="alpha", over="family", sd=spread).effect
     'alpha_by_family'
 
     Notes
@@ -62,7 +62,7 @@ class Pooling:
     """
 
     of: str
-    by: str
+    over: str
     kind: str = "partial"
     sd: Prior | float | None = None
     why: str = ""
@@ -71,10 +71,10 @@ class Pooling:
     min_levels: int = 0
 
     def __post_init__(self) -> None:
-        where = f"pooling.{self.of}.{self.by}"
-        if not all(self.by.split("+")):
+        where = f"pooling.{self.of}.{self.over}"
+        if not all(self.over.split("+")):
             raise CardError(
-                f"{where}: found the column {quoted(self.by)}, expected the name of a column, or "
+                f"{where}: found the column {quoted(self.over)}, expected the name of a column, or "
                 "several joined by +."
             )
         if self.kind not in KINDS:
@@ -117,7 +117,7 @@ class Pooling:
     @property
     def effect(self) -> str:
         """Name of the group effect, with one value per level."""
-        return f"{self.of}_by_{self.by}"
+        return f"{self.of}_by_{self.over}"
 
     @property
     def spread(self) -> str:
@@ -132,19 +132,19 @@ class Pooling:
     @property
     def meaning(self) -> str:
         """Description of the standard deviation between levels."""
-        return f"standard deviation of {self.of} between levels of {self.by}"
+        return f"standard deviation of {self.of} between levels of {self.over}"
 
     @property
     def concordance(self) -> str:
         """Name of (1 + correlation) / 2 with the effect on another parameter."""
-        return f"concordance_{self.of}_{self.with_}_by_{self.by}"
+        return f"concordance_{self.of}_{self.with_}_by_{self.over}"
 
     def is_identified(self, runs: Runs) -> bool:
         """Whether a table has as many levels as the effect needs (`min_levels`)."""
         if self.min_levels == 0:
             return True
-        values = column_of(runs, self.by)
-        counts = np.bincount(Levels.of(runs, self.by).codes(values))
+        values = column_of(runs, self.over)
+        counts = np.bincount(Levels.of(runs, self.over).codes(values))
         return int((counts >= _RUNS).sum()) >= self.min_levels
 
     @property
@@ -159,7 +159,7 @@ class Pooling:
         return {
             self.spread: self.meaning,
             self.concordance: f"half of (1 + correlation of {self.of} with {self.with_}) between "
-            f"levels of {self.by}",
+            f"levels of {self.over}",
         }
 
     def scale(self, values: Mapping[str, Any]) -> Any:
@@ -177,7 +177,7 @@ class Pooling:
         """Return the conditional mean of the effect, given the other effects by name."""
         if self.correlation is None:
             return 0.0
-        other = f"{self.with_}_by_{self.by}"
+        other = f"{self.with_}_by_{self.over}"
         return _broadcast(self._regression(values), others[other]) * others[other]
 
     def loading(self, other: "Pooling", values: Mapping[str, Any]) -> Any:
@@ -194,7 +194,7 @@ class Pooling:
     def _regression(self, values: Mapping[str, Any]) -> Any:
         """Return the regression coefficient of this effect on that of `with_`."""
         rho = 2.0 * values[self.concordance] - 1.0
-        return rho * values[self.spread] / values[f"sd_{self.with_}_by_{self.by}"]
+        return rho * values[self.spread] / values[f"sd_{self.with_}_by_{self.over}"]
 
     def check(self, law: Law, others: Sequence["Pooling"]) -> None:
         """Raise CardError unless the law has this part, and the part it is correlated with."""
@@ -214,7 +214,7 @@ class Pooling:
             self.of in law.parameters
             and any(
                 other.of == self.with_ != self.of
-                and other.by == self.by
+                and other.over == self.over
                 and other.kind == "partial"
                 and not other.with_
                 for other in others
@@ -222,13 +222,13 @@ class Pooling:
             )
         ):
             raise CardError(
-                f"pooling.{self.of}.{self.by}: found with = {quoted(self.with_)}, expected two "
+                f"pooling.{self.of}.{self.over}: found with = {quoted(self.with_)}, expected two "
                 "parameters of the law, the other partially pooled by the same column and "
                 "correlated with none itself."
             )
 
     @classmethod
-    def from_dict(cls, content: object, of: str, by: str, where: str) -> "Pooling":
+    def from_dict(cls, content: object, of: str, over: str, where: str) -> "Pooling":
         """Build a pooling from a card's table."""
         if not isinstance(content, Mapping):
             raise CardError(f"{where}: found {quoted(content)}, expected a table.")
@@ -243,7 +243,7 @@ class Pooling:
             )
             return cls(
                 of=of,
-                by=by,
+                over=over,
                 sd=prior_from_dict(prior, where),
                 with_=str(content.get("with", "")),
                 correlation=correlation,
@@ -255,7 +255,9 @@ class Pooling:
                 f"{where}: found the unknown key {quoted(unknown[0])}; the keys of {kind} "
                 "pooling are kind, sd, why."
             )
-        return cls(of=of, by=by, kind=kind, sd=content.get("sd"), why=str(content.get("why", "")))
+        return cls(
+            of=of, over=over, kind=kind, sd=content.get("sd"), why=str(content.get("why", ""))
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the pooling as a card states it."""

@@ -62,7 +62,7 @@ def forest(
     labels = list(map(str, Levels.of(fit.runs, column).labels))
     asked = {label: fit.sel(**{column: label}) for label in labels}
     asked[UNSEEN] = fit.sel(**{column: NEW})
-    names = [e.of for e in fit.model.effects if e.by == column and e.of in fit.law.parameters]
+    names = [e.of for e in fit.model.effects if e.over == column and e.of in fit.law.parameters]
     panels = [
         _Panel(name, {label: one.curve.parameters[name] for label, one in asked.items()})
         for name in names

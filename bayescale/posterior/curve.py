@@ -88,8 +88,8 @@ class Curve:
         drawn: dict[str, NDArray[np.float64]] = {}
         for i, effect in enumerate(model.effects):
             of_law = effect.of in law.parameters
-            if of_law or effect.by in groups:
-                found = effects_at(effect, draws, groups.get(effect.by), dim, (seed, i), drawn)
+            if of_law or effect.over in groups:
+                found = effects_at(effect, draws, groups.get(effect.over), dim, (seed, i), drawn)
                 name = "" if effect.of == law.response else effect.of
                 into = differences if of_law else tilts
                 into[name] = into.get(name, 0.0) + found
@@ -363,7 +363,7 @@ def effects_at(
         Effects drawn for unseen levels, by name; updated in place.
     """
     known = draws[effect.effect]
-    labels = Levels(effect.by, known[level_dim(effect.by)].to_numpy())
+    labels = Levels(effect.over, known[level_dim(effect.over)].to_numpy())
     names = np.array([""])
     if levels is None:
         codes = np.array([-1])

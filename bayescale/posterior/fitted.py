@@ -116,7 +116,7 @@ class FittedModel:
     def _selected(self) -> xr.Dataset:
         """The draws, with the law's parameters and coordinates at the selected levels."""
         law = self.law
-        apart = {effect.by for effect in self.model.effects if effect.of in law.parameters}
+        apart = {effect.over for effect in self.model.effects if effect.of in law.parameters}
         if apart.isdisjoint(self.groups):
             return self._posterior
         natural = self.curve.parameters

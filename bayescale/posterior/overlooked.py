@@ -67,7 +67,7 @@ def _candidates(fit: FittedModel) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """
     table, model = fit.runs.table, fit.model
     used = {*fit.columns.values(), fit.response, *model.grouped_and_noted}
-    used |= {part for pooling in model.pooling for part in pooling.by.split("+")}
+    used |= {part for pooling in model.pooling for part in pooling.over.split("+")}
     amounts = [np.log(values) for values in fit.inputs.values()]
     if fit.law.takes_size_and_tokens:
         size, tokens = amounts

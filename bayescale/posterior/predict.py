@@ -254,11 +254,11 @@ def effects_of_runs(
     model, dim = fit.model, str(like.dims[-1])
     total = xr.zeros_like(like)
     for place, effect in enumerate(model.effects):
-        if effect.by in {*fit.groups, *(groups or {})} or effect.of in model.law.parameters:
+        if effect.over in {*fit.groups, *(groups or {})} or effect.of in model.law.parameters:
             continue
         own = [f"plan {0 if alone else first + i}" for i in range(like.sizes[dim])]
         stream = (_seed(fit, seed), place)
-        found = effects_at(effect, fit.posterior, columns.get(effect.by, own), dim, stream)
+        found = effects_at(effect, fit.posterior, columns.get(effect.over, own), dim, stream)
         if effect.of in model.law.inputs:
             column = model.columns[effect.of]
             along = np.log(np.asarray(columns[column]) / fit.scale.reference[effect.of])

@@ -75,7 +75,7 @@ def families_section(some: Fit, plan: Allocation | None, prob: float) -> Section
     if not column:
         return None
     labels = Levels.of(some.runs, column).text(column_of(some.runs, column))
-    pooled = [p.of for p in some.model.effects if p.by == column and p.of in some.law.parameters]
+    pooled = [p.of for p in some.model.effects if p.over == column and p.of in some.law.parameters]
     asked = {label: some.sel(**{column: label}) for label in sorted(set(labels))}
     asked[UNSEEN] = some.sel(**{column: NEW})
     rows = {}

@@ -113,7 +113,7 @@ def _base() -> bs.Model:
 
 
 def _partial(of: str, by: str, **options: object) -> bs.Pooling:
-    return bs.Pooling(of=of, by=by, sd=_HALF_NORMAL, **options)  # type: ignore[arg-type]
+    return bs.Pooling(of=of, over=by, sd=_HALF_NORMAL, **options)  # type: ignore[arg-type]
 
 
 def _of_sizes() -> bs.Model:
@@ -255,7 +255,7 @@ class _Draft:
         self.scalars = [*variables_of(model), *model.other_priors]
         # Of the levels that there are, not of those that a compiled model has room for.
         self.counts = {
-            name: len(self.design.levels[e.by]) if (e := self._effect(name)) else shape[0]
+            name: len(self.design.levels[e.over]) if (e := self._effect(name)) else shape[0]
             for name, shape in steps_of(model, self.design.sizes).items()
         }
 

@@ -72,7 +72,7 @@ def parts_of(law: Law) -> list[str]:
 
 def pooled(law: Law, parts: list[str], columns: tuple[str, ...] = ("family",)) -> bs.Model:
     """Return the card of a law with parts of it pooled by columns."""
-    pooling = tuple(bs.Pooling(of=part, by=by, sd=SPREAD) for part in parts for by in columns)
+    pooling = tuple(bs.Pooling(of=part, over=by, sd=SPREAD) for part in parts for by in columns)
     return dataclasses.replace(bs.load_model(law.name), pooling=pooling, id="pooled")
 
 
@@ -137,7 +137,7 @@ def log_mean_in_the_fit(model: bs.Model, design: Design, posterior: xr.Dataset) 
             [
                 (0, 0),
                 (0, 0),
-                (0, dict(design.sizes)[effect.by] - posterior[effect.effect].shape[-1]),
+                (0, dict(design.sizes)[effect.over] - posterior[effect.effect].shape[-1]),
             ],
         )
         for effect in model.effects

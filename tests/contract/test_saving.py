@@ -79,7 +79,7 @@ def test_fits_pooled_by_columns_of_any_name_are_saved(name, levels, tmp_path) ->
     pooled = bs.load_model("chinchilla-pooled")
     from dataclasses import replace
 
-    model = replace(pooled, pooling=tuple(replace(p, by=name) for p in pooled.pooling))
+    model = replace(pooled, pooling=tuple(replace(p, over=name) for p in pooled.pooling))
     table = TABLE.assign(run=[f"r{i}" for i in range(12)])
     table[name] = [*levels] * 4
     fit = of_prior(model, bs.Runs(table, "odd"))

@@ -15,7 +15,7 @@ BUDGET = 1e22
 SIZES = replace(
     bs.load_model("chinchilla"),
     id="sizes",
-    pooling=(bs.Pooling(of="loss", by="n_params", sd=bs.HalfNormal(scale=0.01, why="a test")),),
+    pooling=(bs.Pooling(of="loss", over="n_params", sd=bs.HalfNormal(scale=0.01, why="a test")),),
 )
 
 PLANS = {

@@ -117,8 +117,8 @@ def test_a_response_that_differs_by_level_is_of_an_average_one():
 
     spread = bs.HalfNormal(scale=0.1, why="a test")
     pooling = (
-        bs.Pooling(of="loss", by="family", sd=spread),
-        bs.Pooling(of="loss", by="n_params", sd=spread),
+        bs.Pooling(of="loss", over="family", sd=spread),
+        bs.Pooling(of="loss", over="n_params", sd=spread),
     )
     model = replace(bs.load_model("chinchilla"), id="levels", pooling=pooling)
     fit = laplace_fit(model, bs.load_runs("overtraining").table)

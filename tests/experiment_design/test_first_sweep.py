@@ -298,7 +298,7 @@ def test_every_card_answers_or_is_refused(card):
     if not model.law.splits_compute:
         with pytest.raises(bs.UnsuitableLawError, match=f"The law {model.law.name} is one of"):
             bs.first_sweep(model, **asked)
-    elif any(e.of != model.law.response or e.by != "n_params" for e in model.pooling):
+    elif any(e.of != model.law.response or e.over != "n_params" for e in model.pooling):
         with pytest.raises(bs.UnsuitableLawError, match="with pooling by"):
             bs.first_sweep(model, **asked)
     elif set(model.law.inputs) - {"n_params", "n_tokens", "n_steps"} - {*model.law.fixed_reference}:

@@ -609,7 +609,7 @@ def test_repeats_tell_their_scatter_from_misfit():
     scatter = np.tile(off, 4) + 0.002 * rng.standard_normal(160)
     repeated["loss"] *= np.exp(scatter)
     misfit = Pooling(
-        of="loss", by="n_params+n_tokens", kind="partial", sd=bs.HalfNormal(scale=0.02, why=WHY)
+        of="loss", over="n_params+n_tokens", kind="partial", sd=bs.HalfNormal(scale=0.02, why=WHY)
     )
     model = replace(with_noise(normal()), pooling=(misfit,))
     fit = bs.fit(repeated, model, draws=2000, tune=1000, seed=1, target_accept=0.97, progress=False)

@@ -21,7 +21,7 @@ PUBLISHED = dict(bs.published("besiroglu2024").parameters)
 
 
 def pooled(*parts: str, by: str = "family", base: str = "chinchilla") -> bs.Model:
-    pooling = tuple(bs.Pooling(of=part, by=by, sd=SPREAD) for part in parts)
+    pooling = tuple(bs.Pooling(of=part, over=by, sd=SPREAD) for part in parts)
     return dataclasses.replace(bs.load_model(base), id="pooled", pooling=pooling)
 
 
@@ -113,8 +113,8 @@ def test_what_a_fit_says_of_families_survives_its_file(three, tmp_path):
 
 
 def test_no_and_complete_pooling():
-    wide = bs.Pooling(of="E", by="family", kind="none", sd=1.0, why="each corpus its own")
-    same = bs.Pooling(of="alpha", by="family", kind="complete", why="one recipe")
+    wide = bs.Pooling(of="E", over="family", kind="none", sd=1.0, why="each corpus its own")
+    same = bs.Pooling(of="alpha", over="family", kind="complete", why="one recipe")
     model = dataclasses.replace(bs.load_model("chinchilla"), pooling=(wide, same))
     assert [effect.effect for effect in model.effects] == ["E_by_family"]
     assert "sd_E_by_family" not in model.all_priors
@@ -131,8 +131,8 @@ def test_several_columns_are_one_grouping():
 
 
 def test_nested_groupings_add_up():
-    inner = bs.Pooling(of="E", by="family+recipe", sd=SPREAD)
-    outer = bs.Pooling(of="E", by="family", sd=SPREAD)
+    inner = bs.Pooling(of="E", over="family+recipe", sd=SPREAD)
+    outer = bs.Pooling(of="E", over="family", sd=SPREAD)
     model = dataclasses.replace(bs.load_model("chinchilla"), pooling=(outer, inner))
     table = THREE.assign(recipe=np.where(np.arange(len(THREE)) % 2, "x", "y"))
     design = Design.of(model, bs.load_runs(table))
@@ -149,7 +149,9 @@ def test_nested_groupings_add_up():
 )
 def test_the_graph_has_the_density_of_the_predictions(columns):
     """Two routes from a position to the density of the runs: by level in the graph, by run here."""
-    parts = [bs.Pooling(of=of, by=by, sd=SPREAD) for by in columns for of in ("E", "beta", "loss")]
+    parts = [
+        bs.Pooling(of=of, over=by, sd=SPREAD) for by in columns for of in ("E", "beta", "loss")
+    ]
     model = dataclasses.replace(bs.load_model("chinchilla"), pooling=tuple(parts))
     recipe = np.random.default_rng(3).choice(["x", "y", "z"], len(THREE))
     runs = bs.load_runs(THREE.assign(recipe=recipe).sample(frac=1.0, random_state=4))
@@ -210,7 +212,7 @@ def test_an_effect_is_left_out_of_a_table_with_too_few_levels(sizes, each, kept)
 
 def test_the_default_card_gives_sizes_effects_where_they_can_be_told_from_the_scatter():
     (effect,) = bs.load_model().pooling
-    assert (effect.of, effect.by) == ("loss", "n_params")
+    assert (effect.of, effect.over) == ("loss", "n_params")
     assert effect.is_identified(bs.load_runs("chinchilla"))
     assert not effect.is_identified(bs.load_runs("overtraining"))
 

@@ -61,10 +61,10 @@ def test_effects_that_disagree_fail_though_every_scalar_agrees():
             for name, value in {**scalars, **others}.items()
         }
     )
-    levels = np.unique(runs.table[effect.by].astype(str))
+    levels = np.unique(runs.table[effect.over].astype(str))
     steps = 0.01 * rng.standard_normal((*shape, len(levels)))
-    named = {f"level_{effect.by}": levels}
-    dims = ("chain", "draw", f"level_{effect.by}")
+    named = {f"level_{effect.over}": levels}
+    dims = ("chain", "draw", f"level_{effect.over}")
     scale = Scale.of(model, runs)
 
     def checked(steps):
