@@ -92,9 +92,8 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
     for effect in model.effects:
         found = differences[effect.effect]
         if effect.of in law.parameters and within(effect.over, model.grouping):
-            found = (
-                found[..., placed.coarser[effect.over]] if effect.over != model.grouping else found
-            )
+            if effect.over != model.grouping:
+                found = found[..., placed.coarser[effect.over]]
             of_levels[effect.of] = of_levels.get(effect.of, 0.0) + found
         else:
             of_runs[effect.of] = of_runs.get(effect.of, 0.0) + found[..., placed.codes[effect.over]]

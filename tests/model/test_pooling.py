@@ -181,7 +181,7 @@ def test_the_graph_has_the_density_of_the_predictions(columns):
 )
 def test_bad_poolings_are_refused_in_words(change, message):
     with pytest.raises(CardError, match=message):
-        bs.Pooling(**{"of": "E", "by": "family", "sd": SPREAD, **change})
+        bs.Pooling(**{"of": "E", "over": "family", "sd": SPREAD, **change})
 
 
 def grid(sizes: int, each: int) -> pd.DataFrame:
