@@ -43,6 +43,7 @@ from .forecasting.two_step import TwoStep, two_step
 from .inference.fit import fit
 from .inference.learn_prior import learn_prior
 from .inference.load import load_fit
+from .inference.refits import RefitOptions
 from .laws import Parameter, define_law, law, list_laws
 from .laws.published import Constants, EmpiricalFrontier, list_published, published
 from .model.card import Model, load_model
@@ -129,6 +130,7 @@ __all__ = [
     "Parameter",
     "Pooling",
     "Preregistration",
+    "RefitOptions",
     "RequiredInput",
     "Requirements",
     "RunForecast",

@@ -96,7 +96,7 @@ def run_tasks(
         RESULTS.check(store)
     done = _read(store)
     todo = [task for task in tasks if task.key not in done]
-    with stages(progress) as shown:
+    with stages(progress and bool(tasks)) as shown:
         shown.stage(label)
         shown.count(len(tasks) - len(todo), len(tasks))
         for task, result in _results(work, todo, executor):

@@ -1,16 +1,17 @@
 """Sensitivity to the range of the runs: refits on an expanding window."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 
 from bayescale.costs import Cost, six_nd
 from bayescale.data.load import RunsSource
-from bayescale.inference.parallel import Task, run_tasks, task_key
+from bayescale.inference.parallel import Task, task_key
+from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import Model, load_model
 from bayescale.model.inputs import runs_for
 from bayescale.posterior.result import Result
@@ -166,12 +167,7 @@ def expanding_window(
     cost: Cost = six_nd,
     fixed: Mapping[str, object] | None = None,
     prob: float = 0.9,
-    seed: int = 0,
-    draws: int = 1000,
-    target_accept: float | None = None,
-    executor: Executor | None = None,
-    store: str | Path | None = None,
-    progress: bool = True,
+    **options: Unpack[RefitOptions],
 ) -> ExpandingWindow:
     """Refit a model on an expanding window, and track the exponent and N_opt at a budget.
 
@@ -193,14 +189,9 @@ def expanding_window(
         Values of the law's inputs other than size and tokens, as in `allocate`.
     prob
         Probability inside the intervals.
-    seed, draws, target_accept
-        As in `fit`.
-    executor
-        Any PEP 3148 executor; sequential unless given.
-    store
-        A file to which each result is written, so that an interrupted call can be resumed.
-    progress
-        Show a progress bar on standard error.
+    **options
+        Options of the fits (`RefitOptions`): `seed`, `draws` (1000 per chain), `target_accept`,
+        `executor`, `store` and `progress`.
 
     Returns
     -------
@@ -232,6 +223,7 @@ def expanding_window(
     >>> found.meet("a")
     False
     """
+    refits = Refits.of(options, draws=1000)
     tail_quantiles(prob)
     chosen = load_model(model)
     refuse_without_optimum(chosen, fixed)
@@ -239,23 +231,15 @@ def expanding_window(
     amount = parse_amount(budget, "compute", "budget")
     places = parse_amounts(list(cuts), quantity_of(scale), "cuts")
     question = Question(budget=amount, cost=cost, fixed=fixed, prob=prob)
-    options = {"seed": seed, "draws": draws, "target_accept": target_accept}
     tasks = []
     limits = [*np.unique(places), np.inf]
     for cut in limits:
         part = runs
         if np.isfinite(cut):
             part = runs.where(runs.below(scale, cut), f"{scale} below {cut:g}")
-        key = task_key(chosen, part, *question.settings, *options.values())
-        tasks.append(Task(key, (chosen, part, question, options)))
-    results = run_tasks(
-        refit,
-        tasks,
-        label="refitting below cuts",
-        executor=executor,
-        store=store,
-        progress=progress,
-    )
+        key = task_key(chosen, part, *question.settings, *refits.key)
+        tasks.append(Task(key, (chosen, part, question, refits.sampling)))
+    results = refits.run(refit, tasks, "refitting below cuts")
     table = pd.DataFrame(results, index=pd.Index(limits, name="cut"), columns=_columns(results))
     return ExpandingWindow(table, chosen.id, runs.name, runs.fingerprint, amount, scale, prob)
 

@@ -1,10 +1,9 @@
 """The forecast, and N_opt, for each of several assumed floors."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,8 @@ from bayescale.data.load import RunsSource
 from bayescale.data.runs import Runs
 from bayescale.errors import AmountError, RunsError, UnsuitableLawError
 from bayescale.inference.fit import fit_quietly
-from bayescale.inference.parallel import Outcome, Task, run_tasks, task_key
+from bayescale.inference.parallel import Outcome, Task, task_key
+from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.laws.optimum import Split
 from bayescale.model.card import Model, load_model
 from bayescale.model.floor import KNOWN, assumed_floor
@@ -183,12 +183,7 @@ def forecast_by_floor(
     at: Mapping[str, object] | None = None,
     fixed: Mapping[str, object] | None = None,
     prob: float = 0.9,
-    seed: int = 0,
-    draws: int = 500,
-    target_accept: float | None = None,
-    executor: Executor | None = None,
-    store: str | Path | None = None,
-    progress: bool = True,
+    **options: Unpack[RefitOptions],
 ) -> ForecastByFloor:
     """Fit a model under each of several assumed floors, and return how the forecast depends on it.
 
@@ -211,14 +206,9 @@ def forecast_by_floor(
         Values of the law's inputs other than size and tokens, as in `allocate`.
     prob
         Probability inside the intervals.
-    seed, draws, target_accept
-        As in `fit`.
-    executor
-        Any PEP 3148 executor; sequential unless given.
-    store
-        A file to which each result is written, so that an interrupted call can be resumed.
-    progress
-        Show a progress bar on standard error.
+    **options
+        Options of the fits (`RefitOptions`): `seed`, `draws` (500 per chain), `target_accept`,
+        `executor`, `store` and `progress`.
 
     Returns
     -------
@@ -255,6 +245,7 @@ def forecast_by_floor(
     >>> bool(found.table["loss"].iloc[1] < found.table["loss"].iloc[2])
     True
     """
+    refits = Refits.of(options, draws=500)
     tail_quantiles(prob)
     chosen = load_model(model)
     if not chosen.law.floor:
@@ -273,22 +264,16 @@ def forecast_by_floor(
     plan = _plan(chosen, at) if at is not None else None
     models = _with_floors(chosen, floors)
     table = runs_for(runs, [chosen])
-    options = {"seed": seed, "draws": draws, "target_accept": target_accept}
+
+    sampling = refits.sampling
 
     def answers(of: Sequence[Model], plan: Mapping[str, float] | None) -> list[Outcome]:
-        settings = (*(question.settings if question else ()), plan, prob, *options.values())
+        settings = (*(question.settings if question else ()), plan, prob, *refits.key)
         tasks = [
-            Task(task_key(each, table, *settings), (each, table, question, plan, prob, options))
+            Task(task_key(each, table, *settings), (each, table, question, plan, prob, sampling))
             for each in of
         ]
-        return run_tasks(
-            _forecast,
-            tasks,
-            label="fitting floors",
-            executor=executor,
-            store=store,
-            progress=progress,
-        )
+        return refits.run(_forecast, tasks, "fitting floors")
 
     (reference,) = answers([chosen], plan)
     if "plan" not in reference:

@@ -2,17 +2,17 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 
 from bayescale.data.load import RunsSource
 from bayescale.errors import BayescaleError, RunsError
-from bayescale.inference.parallel import Outcome, Task, run_tasks, task_key
+from bayescale.inference.parallel import Outcome, Task, task_key
+from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import Model, load_model
 from bayescale.model.inputs import runs_for
 from bayescale.posterior.result import Result
@@ -153,12 +153,7 @@ def multiverse(
     choices: Mapping[str, Sequence[Choice]] = CHOICES,
     fixed: Mapping[str, object] | None = None,
     prob: float = 0.9,
-    seed: int = 0,
-    draws: int = 500,
-    target_accept: float | None = None,
-    executor: Executor | None = None,
-    store: str | Path | None = None,
-    progress: bool = True,
+    **options: Unpack[RefitOptions],
 ) -> Multiverse:
     """Fit every combination of defensible choices, and return the effect of each on N_opt.
 
@@ -181,14 +176,9 @@ def multiverse(
         Values of the law's inputs other than size and tokens, as in `allocate`.
     prob
         Probability inside the intervals.
-    seed, draws, target_accept
-        As in `fit`.
-    executor
-        Any PEP 3148 executor; sequential unless given.
-    store
-        A file to which each result is written, so that an interrupted call can be resumed.
-    progress
-        Show a progress bar on standard error.
+    **options
+        Options of the fits (`RefitOptions`): `seed`, `draws` (500 per chain), `target_accept`,
+        `executor`, `store` and `progress`.
 
     Returns
     -------
@@ -225,6 +215,7 @@ def multiverse(
     >>> bool(abs(found.table["shift"].iloc[1]) < 2)
     True
     """
+    refits = Refits.of(options, draws=500)
     tail_quantiles(prob)
     amount = parse_amount(budget, "compute", "budget")
     _refuse_bad(choices)
@@ -234,7 +225,6 @@ def multiverse(
     start = Universe(
         model=chosen, runs=runs, question=Question(budget=amount, fixed=fixed, prob=prob)
     )
-    options = {"seed": seed, "draws": draws, "target_accept": target_accept}
     combinations = list(itertools.product(*choices.values()))
     tasks, refused = [], {}
     for place, combination in enumerate(combinations):
@@ -244,21 +234,14 @@ def multiverse(
             refused[place] = {"ok": False, "status": str(error)}
             continue
         fitted = (universe.model, universe.runs)
-        key = task_key(*fitted, *universe.question.settings, *options.values())
-        tasks.append((place, Task(key, (*fitted, universe.question, options))))
+        key = task_key(*fitted, *universe.question.settings, *refits.key)
+        tasks.append((place, Task(key, (*fitted, universe.question, refits.sampling))))
     # Combinations may be identical, as when there are no outliers to leave out.
     distinct = {task.key: task for _, task in tasks}
     answers = dict(
         zip(
             distinct,
-            run_tasks(
-                refit,
-                list(distinct.values()),
-                label="fitting combinations",
-                executor=executor,
-                store=store,
-                progress=progress,
-            ),
+            refits.run(refit, list(distinct.values()), "fitting combinations"),
             strict=True,
         )
     )

@@ -1,10 +1,9 @@
 """Backtest: predict every budget of a table from its smaller budgets alone."""
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,8 @@ from scipy import stats
 from bayescale.data.load import RunsSource
 from bayescale.data.runs import Runs
 from bayescale.errors import RunsError
-from bayescale.inference.parallel import Task, run_tasks, task_key
+from bayescale.inference.parallel import Task, task_key
+from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import DEFAULT_CARD, Model, load_model
 from bayescale.model.identifiability import runs_needed
 from bayescale.model.inputs import runs_for
@@ -180,12 +180,7 @@ def backtest(
     *,
     scale: str | None = None,
     prob: float = 0.9,
-    seed: int = 0,
-    draws: int = 1000,
-    target_accept: float | None = None,
-    executor: Executor | None = None,
-    store: str | Path | None = None,
-    progress: bool = True,
+    **options: Unpack[RefitOptions],
 ) -> Backtest:
     """Predict each budget of the runs from smaller budgets alone, and count how many held.
 
@@ -200,14 +195,9 @@ def backtest(
         the law.
     prob
         Probability inside the intervals.
-    seed, draws, target_accept
-        As in `fit`.
-    executor
-        Any PEP 3148 executor; sequential unless given.
-    store
-        A file to which each result is written, so that an interrupted call can be resumed.
-    progress
-        Show a progress bar on standard error.
+    **options
+        Options of the fits (`RefitOptions`): `seed`, `draws` (1000 per chain), `target_accept`,
+        `executor`, `store` and `progress`.
 
     Returns
     -------
@@ -242,12 +232,12 @@ def backtest(
     >>> count
     6
     """
+    refits = Refits.of(options, draws=1000)
     tail_quantiles(prob)
     chosen = load_model(model)
     runs = runs_for(runs, [chosen])
     scale = scale or usual_scale(runs, chosen.columns.values())
     groups = _budgets(runs.column(scale))
-    options = {"seed": seed, "draws": draws, "target_accept": target_accept}
     places, tasks = [], []
     for budget in range(1, groups.max() + 1):
         below, there = groups < budget, groups == budget
@@ -255,22 +245,15 @@ def backtest(
             continue
         part = runs.where(groups <= budget, f"{scale} up to group {budget + 1}")
         places.append(float(np.exp(np.log(runs.column(scale)[there]).mean())))
-        key = task_key(chosen, part, scale, budget, prob, *options.values())
-        tasks.append(Task(key, (chosen, runs, below, there, scale, prob, options)))
+        key = task_key(chosen, part, scale, budget, prob, *refits.key)
+        tasks.append(Task(key, (chosen, runs, below, there, scale, prob, refits.sampling)))
     if not tasks:
         raise RunsError(
             f"{runs.name}: found {len(runs)} runs in {groups.max() + 1} groups of {scale}, "
             f"expected a group with at least {runs_needed(chosen)} runs below it. Add runs of "
             "smaller or larger scale, or name another column (scale)."
         )
-    results = run_tasks(
-        _predict_budget,
-        tasks,
-        label="predicting larger budgets",
-        executor=executor,
-        store=store,
-        progress=progress,
-    )
+    results = refits.run(_predict_budget, tasks, "predicting larger budgets")
     columns = dict.fromkeys(name for result in results for name in result)
     table = pd.DataFrame(
         results,

@@ -2,10 +2,9 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from bayescale.data.runs import Runs
 from bayescale.data.same_runs import check_same_runs
 from bayescale.errors import BayescaleWarning, RunsError, SamplingError
 from bayescale.inference.fit import fit as fit_model
+from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import Model, load_model
 from bayescale.model.inputs import runs_for
 from bayescale.posterior.contraction import weakly_identified
@@ -41,13 +41,8 @@ def compare(
     leave_out: str | None = None,
     folds: int = 10,
     others: Mapping[str, ArrayLike] | None = None,
-    seed: int = 0,
-    draws: int = 1000,
     refit_draws: int = 500,
-    target_accept: float | None = None,
-    executor: Executor | None = None,
-    store: str | Path | None = None,
-    progress: bool = True,
+    **options: Unpack[RefitOptions],
 ) -> Comparison:
     """Compare laws on the same runs by out-of-sample predictive density.
 
@@ -73,16 +68,11 @@ def compare(
     others
         External predictions, by name: the held-out log density of each response itself (not of
         its logarithm), one for each run, or for each group that is left out, in order.
-    seed, draws, target_accept
-        As in `fit`, for the fits of cards.
     refit_draws
         Draws per chain of the refits.
-    executor
-        Any PEP 3148 executor for the refits; sequential unless given.
-    store
-        A file to which each refit is written, so that an interrupted comparison can be resumed.
-    progress
-        Show progress bars on standard error.
+    **options
+        Options of the fits (`RefitOptions`): `seed`, `draws` (1000 per chain, of the fits of
+        cards), `target_accept`, `executor`, `store` and `progress`.
 
     Returns
     -------
@@ -119,10 +109,10 @@ def compare(
     >>> print(found.sentences[0].split(" within")[0])
     Larger scales support chinchilla
     """
-    options: dict[str, Any] = {"seed": seed, "target_accept": target_accept}
+    refits = Refits.of(options, draws=1000)
     unfitted: Mapping[str, str] = {}
     if not isinstance(fits, Mapping):
-        fits, unfitted = _fit_all(fits, runs, draws=draws, progress=progress, **options)
+        fits, unfitted = _fit_all(fits, runs, refits)
     elif runs is not None:
         raise ValueError("runs: the fits have runs of their own; give runs with cards only.")
     if folds < 2:
@@ -140,7 +130,7 @@ def compare(
     elsewhere = _others(others or {}, units, {*fits, *unfitted})
     scale = scale or usual_scale(table, fits[min(fits)].columns.values())
     cuts = usual_cuts(table.column(scale)) if cuts is None else cuts
-    options |= {"draws": refit_draws, "executor": executor, "store": store, "progress": progress}
+    options["draws"] = refit_draws
     scales = leave_scale_out(table, [*models.values()], cuts, scale=scale, **options)
     left_out = score_left_out(fits, table, units, folds=folds, **options)
     clustered_by, clusters = _clusters(table, units)
@@ -163,11 +153,7 @@ def compare(
 def _fit_all(
     cards: Sequence[str | Path | Model],
     runs: RunsSource | None,
-    *,
-    seed: int,
-    draws: int,
-    target_accept: float | None,
-    progress: bool,
+    refits: Refits,
 ) -> tuple[dict[str, Fit], dict[str, str]]:
     """Fit cards to runs; return the reason for those that cannot be fitted."""
     if isinstance(cards, str | Path | Model):
@@ -191,14 +177,7 @@ def _fit_all(
             with warnings.catch_warnings():
                 # Weak identification is reported for each law by its prior-to-posterior change.
                 warnings.simplefilter("ignore", BayescaleWarning)
-                fits[model.id] = fit_model(
-                    runs,
-                    model,
-                    seed=seed,
-                    draws=draws,
-                    target_accept=target_accept,
-                    progress=progress,
-                )
+                fits[model.id] = fit_model(runs, model, **refits.sampling, progress=refits.progress)
         except (RunsError, SamplingError) as error:
             unfitted[model.id] = str(error)
     return fits, unfitted

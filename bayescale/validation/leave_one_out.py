@@ -5,10 +5,8 @@ ones of its group, under the noise of the card.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,7 +17,8 @@ from bayescale.data.levels import Levels, column_of
 from bayescale.data.runs import Runs
 from bayescale.errors import RunsError
 from bayescale.inference.fit import fit_quietly
-from bayescale.inference.parallel import Task, run_tasks, task_key
+from bayescale.inference.parallel import Task, task_key
+from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import Model
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.likelihood import log_densities
@@ -154,12 +153,7 @@ def score_left_out(
     units: Units,
     *,
     folds: int,
-    seed: int,
-    draws: int,
-    target_accept: float | None,
-    executor: Executor | None = None,
-    store: str | Path | None = None,
-    progress: bool = False,
+    **options: Unpack[RefitOptions],
 ) -> LeftOut:
     """Predict every unit by each law fitted to the other units.
 
@@ -168,7 +162,7 @@ def score_left_out(
     are more than `folds` of these, or units are groups, the scores are from K-fold
     cross-validation with `folds` folds of whole units.
     """
-    options = {"seed": seed, "draws": draws, "target_accept": target_accept}
+    refits = Refits.of(options, draws=500)
     index = pd.Index(units.labels, name=units.by or "run")
     empty = pd.DataFrame(np.nan, index=index, columns=list(fits))
     elpd, shapes = empty.copy(), empty.copy()
@@ -183,7 +177,7 @@ def score_left_out(
             bad[name] = [np.array([i]) for i in np.flatnonzero(doubtful)]
     too_many = max(map(len, bad.values()), default=0) > folds
     if units.by or too_many:
-        shuffled = generator(seed, Stream.FOLDS).permutation(len(units))
+        shuffled = generator(refits.seed, Stream.FOLDS).permutation(len(units))
         parts = [np.sort(part) for part in np.array_split(shuffled, min(folds, len(units)))]
         bad = dict.fromkeys(fits, parts)
         how = f"{units.why} {len(parts)} folds, each predicted by fits to the others" + (
@@ -199,17 +193,10 @@ def score_left_out(
         model = fits[name].model
         for part in parts:
             out = np.isin(units.codes, part)
-            key = task_key(model, runs, "left out", units.by, part.tolist(), *options.values())
-            tasks.append(Task(key, (model, runs, out, units.codes[out].tolist(), options)))
+            key = task_key(model, runs, "left out", units.by, part.tolist(), *refits.key)
+            tasks.append(Task(key, (model, runs, out, units.codes[out].tolist(), refits.sampling)))
             places.append((name, part))
-    results = run_tasks(
-        _without,
-        tasks,
-        label="leaving runs out",
-        executor=executor,
-        store=store,
-        progress=progress and bool(tasks),
-    )
+    results = refits.run(_without, tasks, "leaving runs out")
     exact = empty.notna()
     failed = dict.fromkeys(fits, 0)
     for (name, part), result in zip(places, results, strict=True):

@@ -1,16 +1,16 @@
 """Leave-scale-out validation: fit runs below a cut, and score the predictions of those above."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 
 from bayescale.data.load import RunsSource
 from bayescale.data.runs import Runs
-from bayescale.inference.parallel import Task, run_tasks, task_key
+from bayescale.inference.parallel import Task, task_key
+from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import Model, load_model
 from bayescale.model.inputs import runs_for
 from bayescale.units import Amount, parse_amounts, quantity_of
@@ -27,12 +27,7 @@ def leave_scale_out(
     cuts: Sequence[Amount],
     *,
     scale: str = "compute",
-    seed: int = 0,
-    draws: int = 1000,
-    target_accept: float | None = None,
-    executor: Executor | None = None,
-    store: str | Path | None = None,
-    progress: bool = True,
+    **options: Unpack[RefitOptions],
 ) -> ScalesLeftOut:
     """Fit models below each of several scales, and score them on the runs above.
 
@@ -46,15 +41,9 @@ def leave_scale_out(
         Values of `scale`: runs below a cut are fitted, the others predicted.
     scale
         The column of the scale: ``"compute"``, ``"n_params"``, ``"n_tokens"`` or any other.
-    seed, draws, target_accept
-        As in `fit`.
-    executor
-        Any PEP 3148 executor; sequential unless given. With a process pool, user-defined laws
-        must be in a module that the workers import.
-    store
-        A file to which each score is written, so that an interrupted call can be resumed.
-    progress
-        Show a progress bar on standard error.
+    **options
+        Options of the fits (`RefitOptions`): `seed`, `draws` (1000 per chain), `target_accept`,
+        `executor`, `store` and `progress`.
 
     Returns
     -------
@@ -82,6 +71,7 @@ def leave_scale_out(
     >>> bool((found.table["coverage_90"] < 0.85).all())
     True
     """
+    refits = Refits.of(options, draws=1000)
     loaded = [load_model(entry) for entry in models]
     names = [model.id for model in loaded]
     if len(set(names)) < len(names):
@@ -96,17 +86,9 @@ def leave_scale_out(
         distance = float(np.log(amounts[~below]).mean() - np.log(amounts[below].max()))
         for model in loaded:
             index.append((model.id, cut))
-            key = task_key(model, runs, scale, cut, seed, draws, target_accept)
-            options = {"seed": seed, "draws": draws, "target_accept": target_accept}
-            tasks.append(Task(key, (model, runs, below, distance, options)))
-    results = run_tasks(
-        _score_above,
-        tasks,
-        label="leaving scales out",
-        executor=executor,
-        store=store,
-        progress=progress,
-    )
+            key = task_key(model, runs, scale, cut, *refits.key)
+            tasks.append(Task(key, (model, runs, below, distance, refits.sampling)))
+    results = refits.run(_score_above, tasks, "leaving scales out")
     densities = {
         place: result.pop(_DENSITIES)
         for place, result in zip(index, results, strict=True)

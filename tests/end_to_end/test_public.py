@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
@@ -61,8 +62,9 @@ def test_public_functions_take_no_unnamed_extras():
     for name in bs.__all__:
         value = getattr(bs, name)
         if inspect.isfunction(value):
-            kinds = {p.kind for p in inspect.signature(value).parameters.values()}
-            assert inspect.Parameter.VAR_KEYWORD not in kinds, name
+            for parameter in inspect.signature(value).parameters.values():
+                if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                    assert parameter.annotation == Unpack[bs.RefitOptions], name
 
 
 def test_version_is_one():

@@ -3,14 +3,12 @@
 import argparse
 import warnings
 
-from bayescale.cli.options import (
+from bayescale.cli.options import add_fit, fit_or_constants, fixed_of
+from bayescale.cli.planning import (
     add_budgets,
     add_cost_options,
-    add_fit,
     cluster_of,
     cost_of,
-    fit_or_constants,
-    fixed_of,
     in_money,
     limits_of,
 )

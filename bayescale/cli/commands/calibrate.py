@@ -1,16 +1,12 @@
 """``calibrate``: calibration of intervals, on held-out larger runs or on simulations."""
 
 import argparse
+from typing import Any
 
 from bayescale.cli.files import Reads
 from bayescale.cli.numbers import whole_number
-from bayescale.cli.options import (
-    add_reading,
-    add_refits,
-    of_variable,
-    pool_of_workers,
-    runs_for_models,
-)
+from bayescale.cli.options import add_reading, of_variable, runs_for_models
+from bayescale.cli.refits import add_refits, refits_of
 from bayescale.cli.render import print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 
@@ -60,23 +56,16 @@ def run(options: Arguments) -> None:
             )
     models = [of_variable(load_model(card), options) for card in options.cards]
     runs = runs_for_models(options, *models)
-    with pool_of_workers(options.workers) as executor:
-        settings = {
-            "seed": options.seed,
-            "executor": executor,
-            "store": options.store,
-            "progress": not (options.quiet or options.json),
-        }
+    with refits_of(options) as refits:
         if options.cut:
             from bayescale.validation.leave_scale_out import leave_scale_out
 
-            found = leave_scale_out(
-                runs, models, options.cut, scale=options.scale, draws=options.draws, **settings
-            )
+            found = leave_scale_out(runs, models, options.cut, scale=options.scale, **refits)
             tables = {"larger runs held out": found.table}
         else:
             from bayescale.validation.sbc import sbc
 
+            settings: dict[str, Any] = {k: v for k, v in refits.items() if k != "draws"}
             tables = {
                 model.id: sbc(model, runs.table, options.simulations, **settings).table()
                 for model in models

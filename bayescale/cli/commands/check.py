@@ -3,14 +3,8 @@
 import argparse
 import warnings
 
-from bayescale.cli.options import (
-    add_backtest,
-    add_model,
-    add_runs,
-    backtest_of,
-    model_of,
-    runs_for_models,
-)
+from bayescale.cli.options import add_model, add_runs, model_of, runs_for_models
+from bayescale.cli.refits import add_backtest, backtest_of
 from bayescale.cli.render import print_answer, print_json
 from bayescale.cli.verbs import Verbs
 

@@ -3,15 +3,12 @@
 import argparse
 
 from bayescale.cli.numbers import real_number, seed_number
-from bayescale.cli.options import (
+from bayescale.cli.options import add_fit, add_prob, fit_or_constants, fixed_of
+from bayescale.cli.planning import (
     add_cost_options,
-    add_fit,
     add_plans,
-    add_prob,
     cluster_of,
     cost_of,
-    fit_or_constants,
-    fixed_of,
     in_money,
     limits_of,
     plans_of,

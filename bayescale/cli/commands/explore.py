@@ -3,16 +3,8 @@
 import argparse
 
 from bayescale.cli.numbers import whole_number
-from bayescale.cli.options import (
-    add_at,
-    add_fit,
-    add_plans,
-    add_prob,
-    fixed_of,
-    plans_of,
-    read_mapping,
-    saved_fit,
-)
+from bayescale.cli.options import add_at, add_fit, add_prob, fixed_of, read_mapping, saved_fit
+from bayescale.cli.planning import add_plans, plans_of
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from bayescale._outputs import SWEEP
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import real_number, whole_number
-from bayescale.cli.options import (
+from bayescale.cli.options import add_model, add_seed, fixed_of
+from bayescale.cli.planning import (
     add_cost_options,
     add_hyperparameters,
-    add_model,
-    add_seed,
     cluster_of,
     cost_of,
-    fixed_of,
     limits_of,
     rule_or_fit,
 )

@@ -9,16 +9,15 @@ from bayescale._outputs import DRAWS, REPORT, SAVED_FIT
 from bayescale.cli.files import Writes
 from bayescale.cli.numbers import whole_number
 from bayescale.cli.options import (
-    add_backtest,
-    add_budgets,
     add_model,
     add_runs,
     add_seed,
-    backtest_of,
     floor_value,
     model_of,
     runs_for_models,
 )
+from bayescale.cli.planning import add_budgets
+from bayescale.cli.refits import add_backtest, backtest_of
 from bayescale.cli.render import (
     computed_from,
     heading_of,

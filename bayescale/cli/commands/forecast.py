@@ -4,7 +4,8 @@ import argparse
 
 from bayescale.cli.files import Reads
 from bayescale.cli.numbers import real_number
-from bayescale.cli.options import add_prob, add_seed, add_workers, pool_of_workers
+from bayescale.cli.options import add_prob, add_seed
+from bayescale.cli.refits import add_workers, pool_of_workers
 from bayescale.cli.render import print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 

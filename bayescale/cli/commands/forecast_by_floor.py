@@ -7,15 +7,14 @@ from bayescale.cli.options import (
     add_figure,
     add_model,
     add_prob,
-    add_refits,
     add_runs,
     fixed_of,
     floor_value,
     inputs_of,
     model_of,
-    pool_of_workers,
     runs_for_models,
 )
+from bayescale.cli.refits import add_refits, refits_of
 from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
@@ -61,7 +60,7 @@ def run(options: Arguments) -> None:
     # A plan has a value for every input. For a budget, inputs but size and tokens are held fixed.
     planned = {"n_params", "n_tokens"} & set(at) or options.budget is None
     held = {name: x for name, x in fixed_of(options).items() if name not in _SPLIT}
-    with pool_of_workers(options.workers) as executor:
+    with refits_of(options) as refits:
         found = forecast_by_floor(
             runs_for_models(options, model),
             model,
@@ -70,11 +69,7 @@ def run(options: Arguments) -> None:
             at=at if planned and at else None,
             fixed=(held or None) if options.budget else None,
             prob=options.prob,
-            seed=options.seed,
-            draws=options.draws,
-            executor=executor,
-            store=options.store,
-            progress=not (options.quiet or options.json),
+            **refits,
         )
     draw_figure(options, "forecast_by_floor", found, 4.2)
     if options.json:

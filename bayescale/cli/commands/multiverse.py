@@ -6,12 +6,11 @@ from bayescale.cli.options import (
     add_figure,
     add_model,
     add_prob,
-    add_refits,
     add_runs,
     model_of,
-    pool_of_workers,
     runs_for_models,
 )
+from bayescale.cli.refits import add_refits, refits_of
 from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
@@ -53,18 +52,14 @@ def run(options: Arguments) -> None:
     model = model_of(options)
     options.keep_outliers = True
     runs = runs_for_models(options, model)
-    with pool_of_workers(options.workers) as executor:
+    with refits_of(options) as refits:
         found = multiverse(
             runs,
             model,
             budget=options.budget,
             choices={name: CHOICES[name] for name in options.question or CHOICES},
             prob=options.prob,
-            seed=options.seed,
-            draws=options.draws,
-            executor=executor,
-            store=options.store,
-            progress=not (options.quiet or options.json),
+            **refits,
         )
     draw_figure(options, "multiverse", found, 1.4 + 0.34 * len(found.by_choice()))
     if options.json:

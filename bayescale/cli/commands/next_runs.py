@@ -4,16 +4,8 @@ import argparse
 
 from bayescale.cli.files import Reads
 from bayescale.cli.numbers import seed_number, whole_number
-from bayescale.cli.options import (
-    add_cost_options,
-    add_fit,
-    cluster_of,
-    cost_of,
-    fit_or_constants,
-    fixed_of,
-    limits_of,
-    size_and_tokens,
-)
+from bayescale.cli.options import add_fit, fit_or_constants, fixed_of
+from bayescale.cli.planning import add_cost_options, cluster_of, cost_of, limits_of, size_and_tokens
 from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 

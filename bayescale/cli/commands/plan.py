@@ -6,20 +6,15 @@ from typing import TYPE_CHECKING
 
 from bayescale._outputs import REPORT, SAVED_FIT
 from bayescale.cli.files import Writes
-from bayescale.cli.options import (
-    add_backtest,
+from bayescale.cli.options import add_model, add_runs, add_seed, model_of, runs_for_models
+from bayescale.cli.planning import (
     add_budgets,
     add_hyperparameters,
-    add_model,
     add_plans,
-    add_runs,
-    add_seed,
-    backtest_of,
-    model_of,
     plans_of,
     rule_or_fit,
-    runs_for_models,
 )
+from bayescale.cli.refits import add_backtest, backtest_of
 from bayescale.cli.render import (
     print_answer,
     print_decision,

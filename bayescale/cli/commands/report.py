@@ -4,17 +4,14 @@ import argparse
 
 from bayescale._outputs import REPORT
 from bayescale.cli.files import Writes
-from bayescale.cli.options import (
+from bayescale.cli.options import add_fit, fit_or_constants, fixed_of, inputs_of
+from bayescale.cli.planning import (
     add_budgets,
     add_cost_options,
-    add_fit,
     add_plans,
     cluster_of,
     cost_of,
-    fit_or_constants,
-    fixed_of,
     in_money,
-    inputs_of,
     limits_of,
     plans_of,
 )

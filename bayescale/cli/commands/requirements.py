@@ -3,16 +3,8 @@
 import argparse
 import warnings
 
-from bayescale.cli.options import (
-    add_cost_options,
-    add_fit,
-    add_prob,
-    cluster_of,
-    cost_of,
-    fit_or_constants,
-    fixed_of,
-    limits_of,
-)
+from bayescale.cli.options import add_fit, add_prob, fit_or_constants, fixed_of
+from bayescale.cli.planning import add_cost_options, cluster_of, cost_of, limits_of
 from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 

@@ -6,17 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayescale.cli.files import Reads
-from bayescale.cli.options import (
-    add_budgets,
-    add_cost_options,
-    add_figure,
-    add_levels,
-    cluster_of,
-    cost_of,
-    fit_at,
-    fixed_of,
-    limits_of,
-)
+from bayescale.cli.options import add_figure, add_levels, fit_at, fixed_of
+from bayescale.cli.planning import add_budgets, add_cost_options, cluster_of, cost_of, limits_of
 from bayescale.cli.render import draw_figure, passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
