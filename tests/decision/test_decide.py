@@ -290,5 +290,5 @@ def test_plans_may_be_written_out():
 
 @pytest.mark.parametrize("paper", ["hoffmann2022", "besiroglu2024"])
 def test_the_optimum_itself_has_no_regret(paper):
-    row = bs.decide(bs.published(paper), compute="1e22").table().loc["recommended"]
+    row = bs.decide(bs.published(paper), budget="1e22").table().loc["recommended"]
     assert row["regret"] == 0.0 and row["wasted"] == 0.0
