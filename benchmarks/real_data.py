@@ -179,7 +179,7 @@ def curve_scores(tables: Tables) -> tuple[list[str], dict[str, dict[str, pd.Seri
     return names, scores
 
 
-ELSEWHERE = {"over-fitting": "repetition.md"}
+ELSEWHERE = {"over-fitting": "repetition.md", "loss-from-loss": "loss-to-loss.md"}
 """Laws with a page of their own."""
 
 

@@ -19,10 +19,13 @@ BASES = {
     "n_steps": "steps",
     "compute": "FLOP",
     "loss": "nats/token",
+    "target_loss": "nats/token",
     "error": "fraction",
     "accuracy": "fraction",
 }
 """The base unit of each column."""
+
+_LOSSES = ("loss", "target_loss")
 
 _WORDS = {"thousand": "K", "million": "M", "billion": "B", "trillion": "T"}
 _LABEL = re.compile(r"(?:nats|bits)/[a-z-]+")
@@ -100,7 +103,7 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
     plain = text.lower()
     if plain == base.lower():
         return ColumnUnit(text, base)
-    if column == "loss":
+    if column in _LOSSES:
         return _loss_unit(text, plain)
     if column in ("error", "accuracy") and plain in _PER_CENT:
         return ColumnUnit(text, base, lambda values: values / 100.0, "value / 100")
@@ -157,7 +160,7 @@ def _factor(column: str, plain: str) -> float | None:
 
 
 def _expected(column: str) -> str:
-    if column == "loss":
+    if column in _LOSSES:
         return "nats/token, bits/token, perplexity, log10, or a unit to be kept such as bits/byte"
     if column == "error":
         return "fraction, %, accuracy or accuracy %"

@@ -20,7 +20,7 @@ from bayescale.units import format_compute, format_count, format_number
 AMOUNTS = ("n_params", "n_tokens", "compute")
 OBSERVED = (*AMOUNTS, "loss")
 
-MEASURED = frozenset({"loss", "error", "accuracy", "bleu"})
+MEASURED = frozenset({"loss", "target_loss", "error", "accuracy", "bleu"})
 """Columns of measurements, which are plain numbers, not amounts such as ``"70B"``."""
 
 

@@ -17,6 +17,7 @@ from bayescale.laws.from_loss import (
     AccuracyFromLoss,
     BleuFromLoss,
     ErrorFromLoss,
+    LossFromLoss,
 )
 from bayescale.laws.kaplan import KaplanND, KaplanNDWithFloor
 from bayescale.laws.kaplan_ns import KaplanNS, KaplanNSmin
@@ -75,6 +76,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             ErrorFromLoss(),
             AccuracyFromLoss(),
             BleuFromLoss(),
+            LossFromLoss(),
         )
     }
 )

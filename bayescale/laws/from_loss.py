@@ -1,4 +1,4 @@
-"""Functions of the loss: error rate or accuracy on tasks, BLEU."""
+"""Functions of the loss: error rate or accuracy on tasks, BLEU, the loss on other text."""
 
 from collections.abc import Mapping
 from typing import ClassVar, override
@@ -6,7 +6,9 @@ from typing import ClassVar, override
 import numpy as np
 
 from bayescale.laws.base import Law, Parameter, Value, Values
-from bayescale.laws.dispatch import sigmoid
+from bayescale.laws.dispatch import larger, sigmoid
+
+_NATS = "nats/token"
 
 
 class ErrorFromLoss(Law):
@@ -167,3 +169,91 @@ class AccuracyFromLoss(Law):
             "L_0": c["L_0"],
             "k": c["steepness"] / c["L_0"],
         }
+
+
+class LossFromLoss(Law):
+    """L_1 = E_1 + K (L_0 - E_0)^kappa (Brandfonbrener et al. 2024): the loss on another text.
+
+    Of two losses of the same model, on two validation sets, the reducible parts are powers of each
+    other. E_0 and E_1 are their floors; below E_0 the response is E_1. Losses within a factor of
+    two say little of E_0, which is below zero where the target falls faster at larger losses. The
+    coordinates are the response at a reference loss, its elasticity and that of its reducible part
+    there, and kappa: any runs determine the first two, and E_0 follows from the last two.
+    """
+
+    name = "loss-from-loss"
+    title = "the loss on another text as a shifted power of the loss"
+    latex = r"L_1 = E_1 + K\,(L_0 - E_0)^{\kappa}"
+    sources = ("Brandfonbrener et al. 2024, arXiv:2411.12925",)
+    caveat = (
+        "The relation holds for models of one training corpus: one that is trained on other text "
+        "has another."
+    )
+    response = "target_loss"
+    response_unit = "nats/token"
+    inputs = ("loss",)
+    rises_in = frozenset({"loss"})
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "E_1": Parameter(
+            meaning="irreducible loss on the target", symbol="E_1", unit=_NATS, is_floor=True
+        ),
+        "K": Parameter(
+            meaning="reducible loss on the target where that of the input is one",
+            symbol="K",
+            unit=_NATS,
+        ),
+        "kappa": Parameter(meaning="exponent of the reducible loss", symbol=r"\kappa"),
+        "E_0": Parameter(
+            meaning="irreducible loss of the input", symbol="E_0", unit=_NATS, support="real"
+        ),
+    }
+    coordinates: ClassVar[Mapping[str, Parameter]] = {
+        "target_loss_ref": Parameter(
+            meaning="loss on the target at the reference loss",
+            symbol=r"L_{1,\mathrm{ref}}",
+            unit=_NATS,
+        ),
+        "e_l": Parameter(meaning="elasticity in the loss there", symbol="e_L"),
+        "kappa_l": Parameter(
+            meaning="elasticity of the reducible loss on the target in the loss there",
+            symbol=r"\kappa\,L_\mathrm{ref}/(L_\mathrm{ref} - E_0)",
+        ),
+        "kappa": parameters["kappa"],
+    }
+    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"kappa_l": ("e_l",)}
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        p, loss = parameters, np.exp(log_inputs["loss"])
+        reducible = larger(loss - p["E_0"], _LEAST * loss)
+        return p["E_1"] + p["K"] * np.exp(p["kappa"] * np.log(reducible))
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p = parameters
+        above = reference["loss"] - p["E_0"]
+        reducible = p["K"] * np.exp(p["kappa"] * np.log(above))
+        target_loss_ref = p["E_1"] + reducible
+        kappa_l = p["kappa"] * reference["loss"] / above
+        return {
+            "target_loss_ref": target_loss_ref,
+            "e_l": kappa_l * reducible / target_loss_ref,
+            "kappa_l": kappa_l,
+            "kappa": p["kappa"],
+        }
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c = coordinates
+        reducible = c["target_loss_ref"] * c["e_l"] / c["kappa_l"]
+        above = reference["loss"] * c["kappa"] / c["kappa_l"]
+        return {
+            "E_1": c["target_loss_ref"] - reducible,
+            "K": reducible * np.exp(-c["kappa"] * np.log(above)),
+            "kappa": c["kappa"],
+            "E_0": reference["loss"] - above,
+        }
+
+
+_LEAST = 1e-6
+"""Share of a loss that is reducible at the least."""

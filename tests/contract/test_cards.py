@@ -106,6 +106,7 @@ def chinchilla_runs() -> bs.Runs:
             n_transferred_tokens=1e4 * tokens**0.2 * size**0.4,
             error=0.85 - 2.0 * np.exp(-0.7 * loss),
             bleu=80 * np.exp(-0.5 * loss),
+            target_loss=0.5 + 0.9 * loss,
             accuracy=0.25 + 0.65 / (1.0 + np.exp(2.0 * (loss - 2.5))),
         )
     )

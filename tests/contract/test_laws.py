@@ -53,6 +53,7 @@ TYPICAL = {
     "error-from-loss": bs.published("gadre2024-refinedweb-error").parameters,
     "accuracy-from-loss": {"a": 0.25, "b": 0.9, "L_0": 3.0, "k": 2.0},
     "bleu-from-loss": {"C": 80.0, "k": 0.5},
+    "loss-from-loss": {"E_1": 1.5, "K": 1.1, "kappa": 0.95, "E_0": 1.7},
 }
 """Typical parameters of each law, from a paper where there is one."""
 
@@ -71,6 +72,7 @@ TYPICAL_INPUTS = {
     "error-from-loss": {"loss": 3.0},
     "accuracy-from-loss": {"loss": 2.5},
     "bleu-from-loss": {"loss": 2.0},
+    "loss-from-loss": {"loss": 3.0},
 }
 """Where to evaluate a law whose inputs are not about a billion."""
 
@@ -316,6 +318,8 @@ FAR = 1e90
         ("error-from-loss", {"loss": FAR}, lambda p: p["epsilon"]),
         ("accuracy-from-loss", {"loss": FAR}, lambda p: p["a"]),
         ("bleu-from-loss", {"loss": 1 / FAR}, lambda p: p["C"]),
+        ("loss-from-loss", {"loss": 1.7}, lambda p: p["E_1"]),
+        ("loss-from-loss", {"loss": 2.7}, lambda p: p["E_1"] + p["K"]),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

@@ -497,6 +497,28 @@ def test_accuracy_from_loss():
     assert law.to_reference(p, law.unit_reference)["reach"] == close(0.7 / 0.75, rel=1e-12)
 
 
+def test_loss_from_loss():
+    """Brandfonbrener et al.: reducible losses are powers of each other, floors go to floors."""
+    law = bs.law("loss-from-loss")
+    p = {"E_1": 1.5, "K": 1.1, "kappa": 0.95, "E_0": 1.7}
+    loss = np.array([2.0, 2.7, 4.0])
+    np.testing.assert_allclose(law.evaluate(loss=loss, **p), 1.5 + 1.1 * (loss - 1.7) ** 0.95)
+    assert law.evaluate(loss=1.7, **p) == close(1.5, rel=1e-4)
+    # If both losses are Chinchilla's laws whose terms differ by one factor, kappa is one.
+    chinchilla, at = bs.law("chinchilla"), {"alpha": 0.3, "beta": 0.3}
+    size, tokens = np.geomspace(1e7, 1e10, 9), np.geomspace(2e11, 1e9, 9)
+    one = chinchilla.evaluate(n_params=size, n_tokens=tokens, E=1.7, A=400.0, B=500.0, **at)
+    other = chinchilla.evaluate(n_params=size, n_tokens=tokens, E=1.5, A=440.0, B=550.0, **at)
+    found = law.evaluate(loss=one, E_1=1.5, K=1.1, kappa=1.0, E_0=1.7)
+    np.testing.assert_allclose(found, other, rtol=1e-12)
+    coordinates = law.to_reference(p, {"loss": 3.0})
+    step = 1e-6
+    ends = law.evaluate(loss=3.0 * np.exp([-step, step]), **p)
+    assert coordinates["e_l"] == close(np.diff(np.log(ends))[0] / (2 * step), rel=1e-6)
+    ends = np.log(ends - 1.5)
+    assert coordinates["kappa_l"] == close(np.diff(ends)[0] / (2 * step), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("experts", "size_level", "size_slope", "data_level", "data_slope"),
     [(1, 30.3640, -0.1817, 53.9838, -0.1965), (32, 16.5424, -0.1557, 234.6726, -0.2652)],
