@@ -3,6 +3,7 @@
 python -m laboratory train                # what sweep.toml lists and is not there yet
 python -m laboratory plan                 # what is there, what is left, and what it costs
 python -m laboratory rerun --runs 5       # train again, compare with the table
+python -m laboratory closed-loop          # decide from small runs, train the decision: the page
 """
 
 import argparse
@@ -14,6 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bayescale._io import whole_file
+from laboratory.closed_loop import FOLDER as LOOP
+from laboratory.closed_loop import Loop
+from laboratory.closed_loop_page import PAGE, page_of
 from laboratory.sweep import FILE, Sweep
 from laboratory.table import FOLDER, Table
 from laboratory.texts import CORPORA, corpus
@@ -42,8 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     again.add_argument("--runs", type=int, default=5, help="how many, drawn by the seed")
     again.add_argument("--seed", type=int, default=1)
     again.add_argument("--largest", type=float, default=np.inf, help="most FLOP of a run (6ND)")
+    loop = verbs.add_parser("closed-loop", help="decide from small runs and train what is decided")
+    loop.add_argument("--page", type=Path, default=PAGE, help="page to write")
     options = parser.parse_args(arguments)
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip()
+    if options.verb == "closed-loop":
+        return closed_loop(LOOP if options.folder == FOLDER else options.folder, options.page)
     table, sweep = Table(options.folder), Sweep.read(options.sweep)
     if options.verb == "train":
         with table.alone():
@@ -96,6 +105,16 @@ def extend(
         table.add(row, curve)
         print(f"{number}/{len(left)} {setting.run}: {row['loss']:.4f}", flush=True)
     return int(diverged > 0)
+
+
+def closed_loop(folder: Path, page: Path) -> int:
+    """Train and decide what is missing of the closed loop, and write its page."""
+    loop = Loop(folder)
+    loop.run()
+    with whole_file(page) as part:
+        part.write_text(page_of(loop), encoding="utf-8")
+    print(f"Wrote {page}")
+    return 0
 
 
 def planned(table: Table, sweep: Sweep) -> pd.DataFrame:

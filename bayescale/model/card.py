@@ -1,6 +1,6 @@
 """Model: a law with priors and noise, and its conversion from and to a TOML card."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from bayescale.laws import law as find_law
 from bayescale.model.discrepancy import SLOPES, Discrepancy
 from bayescale.model.floor import check_floor
 from bayescale.model.noise import Noise
-from bayescale.model.pooling import Pooling
+from bayescale.model.pooling import Pooling, pooling_of
 from bayescale.model.priors import Prior, check_priors, prior_from_dict
 
 DEFAULT_CARD = "coupled-discrepancy"
@@ -214,6 +214,39 @@ class Model:
         """
         kept = tuple(pooling for pooling in self.pooling if pooling.is_identified(runs))
         return self if kept == self.pooling else replace(self, pooling=kept)
+
+    def pool(
+        self, by: str, of: Collection[str] | None = None, *, sd: Prior | None = None
+    ) -> "Model":
+        """Return the model with parts that differ between the levels of a column.
+
+        Parameters
+        ----------
+        by
+            The column of the grouping factor, such as ``family``; columns joined by ``+`` form one
+            factor, nested in each of them.
+        of
+            Parameters, inputs (the elasticity along one) or the response; all parameters of the
+            law that are not shares, unless given. Parts that are pooled by the column are
+            replaced.
+        sd
+            Prior of the standard deviation between levels, on the log scale for positive parts;
+            half-normal of scale 0.35 unless given.
+
+        Examples
+        --------
+        >>> import bayescale as bs
+        >>> model = bs.load_model("kaplan-nd").pool("family")
+        >>> [effect.effect for effect in model.effects][:2]
+        ['N_c_by_family', 'D_c_by_family']
+        >>> spread = bs.HalfNormal(scale=0.02, why="seeds scatter by less than 2 %")
+        >>> model.pool("family+seed", of=["loss"], sd=spread).groupings
+        ('family', 'family+seed')
+        """
+        new = pooling_of(self.law, by, of, sd)
+        names = {pooling.effect for pooling in new}
+        kept = tuple(pooling for pooling in self.pooling if pooling.effect not in names)
+        return replace(self, id=f"{self.id}-by-{by}", pooling=(*kept, *new))
 
     def effects_by(self, column: str) -> tuple[Pooling, ...]:
         """Return the effects of one grouping factor."""

@@ -379,3 +379,19 @@ def test_a_law_of_several_modes_can_be_pooled():
         expected = truth["alpha_N"] * np.exp(step)
         low, high = np.quantile(draws, [0.001, 0.999])
         assert low < expected < high, family
+
+
+def test_parameters_of_any_card_can_be_pooled(tmp_path):
+    spread = bs.HalfNormal(scale=0.02, why="seeds of one setting scatter by less than 2 %")
+    model = bs.load_model("kaplan-ns").pool("family").pool("family+seed", of=["loss"], sd=spread)
+    assert {effect.of for effect in model.effects_by("family")} == set(model.law.parameters)
+    assert model.groupings == ("family", "family+seed")
+    assert not bs.load_model("kaplan-ns").effects
+    narrow = model.pool("family", of=["N_c"], sd=spread)
+    assert len(narrow.effects) == len(model.effects)
+    assert {p.of: p.sd for p in narrow.effects_by("family")}["N_c"] == spread
+    path = tmp_path / "card.toml"
+    path.write_text(model.to_toml(), encoding="utf-8")
+    assert bs.load_model(path).pooling == model.pooling
+    with pytest.raises(CardError, match=r"found 'floor', expected a part of the law kaplan-nd"):
+        bs.load_model("kaplan-nd").pool("family", of=["floor"])
