@@ -119,7 +119,7 @@ class Loop:
         )
         by_amounts = {(float(s.shape.n_params), float(s.n_tokens)): s for s in pool}
         rows = advice.runs[["n_params", "n_tokens"]].itertuples(index=False)
-        best = bs.allocate(fit, compute=LARGEST).recommended["n_params"].iloc[0]
+        best = bs.allocate(fit, budget=LARGEST).recommended["n_params"].iloc[0]
         about = sorted(SHAPES, key=lambda shape: abs(np.log(Shape(*shape).n_params / best)))
         drawn, left = [], FURTHER * 1.001
         # A way has a stream of its own, so that others may change without moving its draws.
@@ -136,7 +136,7 @@ class Loop:
 
     def decided(self, name: str, fit: bs.Fit) -> dict[str, Any]:
         """Return the plan for the target, its promises, and the loss predicted of every size."""
-        made = bs.decide(fit, compute=TARGET)
+        made = bs.decide(fit, budget=TARGET)
         plans = [self.setting(name, shape, TARGET) for shape in SHAPES]
         loss = bs.predict(
             fit,
@@ -144,7 +144,7 @@ class Loop:
             n_tokens=[float(plan.n_tokens) for plan in plans],
         )["loss_run"]
         ends = loss.quantile([0.5 - PROB / 2, 0.5, 0.5 + PROB / 2], dim=("chain", "draw"))
-        optimum = bs.allocate(fit, compute=TARGET).draws["n_opt"].to_numpy().ravel()
+        optimum = bs.allocate(fit, budget=TARGET).draws["n_opt"].to_numpy().ravel()
         optimum = optimum[np.isfinite(optimum)]
         plan = float(made.plan["n_params"])
         return {

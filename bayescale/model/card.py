@@ -216,18 +216,18 @@ class Model:
         return self if kept == self.pooling else replace(self, pooling=kept)
 
     def pool(
-        self, by: str, of: Collection[str] | None = None, *, sd: Prior | None = None
+        self, over: str, of: Collection[str] | None = None, *, sd: Prior | None = None
     ) -> "Model":
         """Return the model with parts that differ between the levels of a column.
 
         Parameters
         ----------
-        by
+        over
             The column of the grouping factor, such as ``family``; columns joined by ``+`` form one
             factor, nested in each of them.
         of
             Parameters, inputs (the elasticity along one) or the response; all parameters of the
-            law that are not shares, unless given. Parts that are pooled by the column are
+            law that are not shares, unless given. Parts that are pooled over the column are
             replaced.
         sd
             Prior of the standard deviation between levels, on the log scale for positive parts;
@@ -243,10 +243,10 @@ class Model:
         >>> model.pool("family+seed", of=["loss"], sd=spread).groupings
         ('family', 'family+seed')
         """
-        new = pooling_of(self.law, by, of, sd)
+        new = pooling_of(self.law, over, of, sd)
         names = {pooling.effect for pooling in new}
         kept = tuple(pooling for pooling in self.pooling if pooling.effect not in names)
-        return replace(self, id=f"{self.id}-by-{by}", pooling=(*kept, *new))
+        return replace(self, id=f"{self.id}-by-{over}", pooling=(*kept, *new))
 
     def effects_by(self, column: str) -> tuple[Pooling, ...]:
         """Return the effects of one grouping factor."""

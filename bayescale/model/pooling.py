@@ -280,11 +280,11 @@ class Pooling:
 
 
 def pooling_of(
-    law: Law, by: str, of: Collection[str] | None = None, sd: Prior | None = None
+    law: Law, over: str, of: Collection[str] | None = None, sd: Prior | None = None
 ) -> tuple[Pooling, ...]:
     """Return partial pooling of parts of a law by one grouping factor; see `Model.pool`."""
     parts = of or [name for name, p in law.parameters.items() if p.support != "unit"]
-    return tuple(Pooling(of=part, by=by, sd=sd or _BETWEEN_LEVELS) for part in parts)
+    return tuple(Pooling(of=part, over=over, sd=sd or _BETWEEN_LEVELS) for part in parts)
 
 
 def _broadcast(factor: Any, levels: Any) -> Any:
