@@ -1,0 +1,116 @@
+"""Parse the amounts and measurements of a column, with an error for each bad value."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale.data.column_units import BASES, ColumnUnit
+from bayescale.data.columns import as_float
+from bayescale.data.named_table import NamedTable, first_few
+from bayescale.data.runs import MEASURED
+from bayescale.data.wandb import is_nothing
+from bayescale.errors import (
+    AmountError,
+    RunsError,
+    quoted,
+)
+from bayescale.units import (
+    Quantity,
+    parse_amount,
+)
+
+SHARES = ("error", "accuracy")
+"""Measurements that are shares of answers."""
+
+
+def refuse_above_one(
+    name: str, frame: pd.DataFrame, stated: Mapping[str, ColumnUnit], raw: NamedTable
+) -> None:
+    """Refuse shares above one, unless their unit is stated."""
+    if name not in frame or name in stated or frame[name].dtype.kind != "f":
+        return
+    above = frame[name][frame[name] > 1.0]
+    if len(above):
+        raise RunsError(
+            f"{raw.place(above.index[0], name)}: found {float(above.iloc[0]):g}, expected a "
+            f"fraction below 1 ({len(above)} of {len(frame)} rows are above). State the unit: "
+            f"units={{{name!r}: '%'}} (--unit {name}=%) if it is in per cent, or "
+            f"units={{{name!r}: 'fraction'}} (--unit {name}=fraction) to confirm it."
+        )
+
+
+def numbers_of(
+    column: "pd.Series[Any]", name: str, raw: NamedTable, unit: ColumnUnit | None
+) -> NDArray[np.float64]:
+    """Parse a column of amounts or losses; errors name the first bad values with their rows."""
+    if name in SHARES:
+        column = column.map(lambda value: _of_per_cent(value, unit))
+    values = np.array([as_float(value) for value in column])
+    is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)
+    doubtful = np.flatnonzero(~np.isfinite(values) | (values <= 0) | is_bool)
+    wrong: list[str] = []
+    for i in map(int, doubtful):
+        place, found = raw.place(column.index[i], name), column.iloc[i]
+        if name not in MEASURED:
+            quantity: Quantity = "compute" if name == "compute" else "count"
+            try:
+                values[i] = parse_amount(found, quantity, place)
+            except AmountError as error:
+                wrong.append(str(error))
+                continue
+            if unit is not None and unit.convert is not None:
+                wrong.append(
+                    f"{place}: found {quoted(found)}, expected a number of {unit.stated}. If "
+                    f"values state their own unit, --unit {name}={BASES.get(name, unit.base)}."
+                )
+        else:
+            shown = "nothing" if is_nothing(found) else quoted(found)
+            comma = " Write a decimal point." if _has_decimal_comma(found) else ""
+            wrong.append(f"{place}: found {shown}, expected a positive finite {name}.{comma}")
+    if wrong:
+        raise RunsError(first_few(wrong) + " Correct or remove the row.")
+    return values if unit is None else _converted(values, column, name, raw, unit)
+
+
+def _converted(
+    values: NDArray[np.float64],
+    column: "pd.Series[Any]",
+    name: str,
+    raw: NamedTable,
+    unit: ColumnUnit,
+) -> NDArray[np.float64]:
+    """Return values in the base unit, or raise RunsError if they overflow."""
+    if unit.convert is None:
+        return values
+    with np.errstate(over="ignore"):
+        converted = unit.convert(values)
+    wrong = [
+        f"{raw.place(column.index[i], name)}: found {values[i]:g} {unit.stated}, which is "
+        f"{converted[i]:g} {unit.base}, expected a positive finite number."
+        for i in map(int, np.flatnonzero(~(np.isfinite(converted) & (converted > 0))))
+    ]
+    if wrong:
+        per_cent = (
+            " In per cent it is --unit error='accuracy %'." if unit.stated == "accuracy" else ""
+        )
+        raise RunsError(f"{first_few(wrong)}{per_cent} Correct the unit or the row.")
+    return converted
+
+
+def _of_per_cent(value: object, unit: ColumnUnit | None) -> object:
+    """Return a cell such as ``"35 %"`` as a number in the unit of its column."""
+    if not isinstance(value, str) or not value.rstrip().endswith("%"):
+        return value
+    number = as_float(value.rstrip().removesuffix("%"))
+    if math.isnan(number):
+        return value
+    return number if unit is not None and "%" in unit.stated else number / 100.0
+
+
+def _has_decimal_comma(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"\s*\d+,\d+\s*", value))

@@ -1,0 +1,116 @@
+"""Check rows against each other and against the limits of what runs can be."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bayescale.costs import six_nd
+from bayescale.data.column_units import BASES
+from bayescale.data.named_table import NamedTable, first_few
+from bayescale.data.notes import Note
+from bayescale.data.plausibility import Finding
+from bayescale.data.runs import AMOUNTS
+from bayescale.data.wandb import plain_text
+from bayescale.errors import (
+    BayescaleWarning,
+    RunsError,
+    quoted,
+)
+from bayescale.units import (
+    format_number,
+    format_scientific,
+    format_share,
+)
+
+
+def notes_on_doubts(
+    doubts: Sequence[Finding], raw: NamedTable, by_heading: Mapping[str, str]
+) -> list[Note]:
+    """Raise for impossible amounts, and warn of implausible ones.
+
+    Where units are taken from headings, what is implausible is impossible: the heading may be
+    read wrongly.
+    """
+    if doubts and by_heading:
+        said = "; ".join(
+            f"{name} in {unit} (column {quoted(raw.column_of[name])}; if its values are in "
+            f"{BASES.get(name, 'another unit')} already, --unit {name}={BASES.get(name, '...')})"
+            for name, unit in by_heading.items()
+        )
+        raise RunsError(
+            f"{raw.name}: {' '.join(doubt.found for doubt in doubts)} By the headings it was read "
+            f"with {said}. State the unit of each with units= (--unit), which settles it."
+        )
+    refused = [doubt.sentence for doubt in doubts if doubt.impossible]
+    if refused:
+        raise RunsError(f"{raw.name}: {' '.join(refused)}")
+    if doubts:
+        warnings.warn(
+            f"{raw.name}: {' '.join(doubt.sentence for doubt in doubts)}",
+            BayescaleWarning,
+            stacklevel=3,
+        )
+    return [
+        Note(doubt.sentence, "implausible", (doubt.column,), doubt.rows, units=doubt.units)
+        for doubt in doubts
+    ]
+
+
+def notes_on_compute(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> list[Note]:
+    """Warn of runs whose compute differs from 6ND, if all three were given."""
+    ratio = (frame["compute"] / six_nd(frame["n_params"], frame["n_tokens"])).to_numpy()
+    off = np.flatnonzero(~(np.abs(ratio - 1) <= tolerance))
+    if not len(off):
+        return []
+    rows = ", ".join(
+        f"{raw.row_word} {frame.index[i]} (C / 6ND = {format_number(float(ratio[i]), 3)})"
+        for i in off[:5]
+    )
+    more = f" and {len(off) - 5} more" if len(off) > 5 else ""
+    said = (
+        f"compute differs from 6ND by more than {format_share(tolerance)} in "
+        f"{len(off)} of {len(frame)} runs: {rows}{more}. Sizes and tokens are fitted as "
+        "given; check how compute or parameters were counted."
+    )
+    warnings.warn(f"{raw.name}: {said}", BayescaleWarning, stacklevel=3)
+    return [Note(said, "counting", AMOUNTS, frame.index[off])]
+
+
+def refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: NamedTable) -> None:
+    """Raise for a loss above the logarithm of the size of the vocabulary."""
+    if size < 2:
+        raise RunsError(f"vocabulary_size: found {size}, expected at least 2.")
+    limit = math.log(size)
+    above = loss[loss > limit]
+    if len(above):
+        wrong = [
+            f"{raw.place(int(row), 'loss')}: found {value:g} nats/token, expected at most "  # type: ignore[call-overload]
+            f"ln({size}) = {limit:.3f}, the loss of a uniform guess."
+            for row, value in above.items()
+        ]
+        raise RunsError(first_few(wrong) + " Check the unit, or leave out runs that diverged.")
+
+
+def refuse_duplicates(
+    frame: pd.DataFrame, raw: NamedTable, observed: Sequence[str], response: str
+) -> None:
+    """Raise for runs that are equal in all that is observed of them."""
+    same = [c for c in ("family", *observed, response, "seed") if c in frame]
+    # As texts, so that labels of any type, including lists, can be compared.
+    labels = {c: frame[c].map(plain_text) for c in same if frame[c].dtype.kind not in "iuf"}
+    twice = frame.assign(**labels).duplicated(same, keep=False)
+    if twice.any():
+        groups = frame.assign(**labels)[twice].groupby(same, sort=False, dropna=False).groups
+        pairs = [
+            f"{raw.row_word}s {' and '.join(str(r) for r in rows)}" for rows in groups.values()
+        ]
+        first = frame[twice].iloc[0]
+        raise RunsError(
+            f"{raw.name}: found the same run more than once ({first_few(pairs)}; "
+            + ", ".join(f"{name} = {format_scientific(float(first[name]))}" for name in observed)
+            + f", {response} = {float(first[response]):g}). "
+            "Keep one of each; if they are repeats, tell them apart in a column seed."
+        )

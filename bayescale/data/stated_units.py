@@ -1,0 +1,86 @@
+"""The unit of each column, as the user, the card or the heading states it."""
+
+from collections.abc import Mapping, Sequence
+
+from bayescale.data.column_units import BASES, ColumnUnit, column_unit
+from bayescale.data.columns import Columns
+from bayescale.data.headings import OPEN_UNITS, Heading
+from bayescale.data.named_table import NamedTable
+from bayescale.data.notes import Note
+from bayescale.errors import (
+    RunsError,
+    did_you_mean,
+    listed,
+    quoted,
+)
+
+
+def stated_units(
+    found: Columns, raw: NamedTable, units: Mapping[str, str], names: Sequence[str]
+) -> dict[str, ColumnUnit]:
+    """Return the units of columns as stated by the user, the card or the heading."""
+    if not isinstance(units, Mapping):
+        raise RunsError(
+            f"units=: found {quoted(units)}, expected a mapping such as {{'n_params': 'M'}}."
+        )
+    for name in units:
+        if name not in names:
+            hint = did_you_mean(str(name), names)
+            raise RunsError(
+                f"units={{{quoted(name)}: ...}}: expected one of {listed(dict.fromkeys(names))}."
+                f"{hint}"
+            )
+    stated = {}
+    for name in names:
+        said = _said_by_card(name, raw)
+        heading = found.headings.get(name, Heading())
+        if name in units:
+            stated[name] = column_unit(name, units[name])
+        elif said:
+            stated[name] = column_unit(name, said, label=True)
+        elif heading.unit in OPEN_UNITS:
+            raise RunsError(
+                f"{raw.name}: the heading of the column {quoted(found.of[name])} says "
+                f"{OPEN_UNITS[heading.unit]}, as in units={{{name!r}: "
+                f"{_FIRST[heading.unit]!r}}} (--unit {name}={_FIRST[heading.unit]})."
+            )
+        elif heading.unit and _is_in_its_unit(name, heading.quantity):
+            stated[name] = column_unit(name, heading.unit)
+    return stated
+
+
+_FIRST = {"log": "log10", "bits": "bits/token"}
+
+
+def _is_in_its_unit(name: str, quantity: str) -> bool:
+    """Return whether the unit in a heading is one of a quantity that may be named otherwise."""
+    return quantity in ("", name) and (name in BASES or bool(quantity))
+
+
+def _said_by_card(name: str, raw: NamedTable) -> str:
+    units = raw.card.units if raw.card else {}
+    return units.get(name, "") or units.get(raw.column_of.get(name, name), "")
+
+
+def unit_source(name: str, raw: NamedTable, units: Mapping[str, str], heading: Heading) -> str:
+    """Return who states the unit of a column: the user, the card, its heading or nobody."""
+    if name in units:
+        return "you"
+    if _said_by_card(name, raw):
+        return "card"
+    return "heading" if heading.unit else "default"
+
+
+def notes_on_unit(
+    name: str, unit: ColumnUnit | None, raw: NamedTable, *, confirmed: bool
+) -> list[Note]:
+    """Return notes on units that were converted, confirmed, or taken from a column's name."""
+    if unit is None:
+        return []
+    if unit.convert is not None:
+        said = f"{name} converted from {unit.stated} to {unit.base}"
+    elif confirmed or (name == "loss" and not raw.card):
+        said = f"{name} taken as {unit.base}"
+    else:
+        return []
+    return [Note(said, "unit", (name,), units={name: unit.stated})]
