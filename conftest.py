@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 
-# Functions of figures are named like their modules: the package is imported first, so that a module
-# which pytest collects on its own does not take the place of its function.
-import bayescale.plots  # noqa: F401
 from bayescale.inference.base import CompiledLogp
 
 DRAWN = pytest.StashKey[dict[Any, Any]]()

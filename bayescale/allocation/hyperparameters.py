@@ -66,10 +66,8 @@ def hyperparameters(
         source = hyperparameter_rule(source)
     log_n, log_d = (np.log(plans[name]) for name in ("n_params", "n_tokens"))
     if isinstance(source, HyperparameterRule):
-        rows = [source.log_optimum(n, d) for n, d in zip(log_n, log_d, strict=True)]
-        values = [{name: float(np.exp(x)) for name, x in row.items()} for row in rows]
-        given = _given(plans)
-        return given.join(pd.DataFrame(values, index=given.index))
+        best = source.log_optimum({"n_params": log_n, "n_tokens": log_d})
+        return _given(plans).assign(**{name: np.exp(x) for name, x in best.items()})
     posterior = as_posterior(source)
     law, parameters = _tuned(posterior)
     at = {

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bayescale.errors import unknown_name
+from bayescale.laws.base import Value, Values
 
 FLOP_PER_PARAM_TOKEN = 6.0
 
@@ -37,11 +38,12 @@ class HyperparameterRule:
     batch_tokens: tuple[float, Mapping[str, float]]
     note: str = field(default="")
 
-    def log_optimum(self, log_n: float, log_d: float) -> dict[str, float]:
-        """Return ln of the best learning rate and batch, at ln of size and tokens.
+    def log_optimum(self, log_inputs: Values) -> dict[str, Value]:
+        """Return ln of the best learning rate and batch size, at ln of size and tokens.
 
         A rule in compute is evaluated at 6 N D.
         """
+        log_n, log_d = log_inputs["n_params"], log_inputs["n_tokens"]
         at = {
             "n_params": log_n,
             "n_tokens": log_d,

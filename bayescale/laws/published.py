@@ -28,8 +28,8 @@ class Cited:
     source: str
 
     @property
-    def paper(self) -> str:
-        """Authors and year: ``Hoffmann et al. 2022``."""
+    def citation(self) -> str:
+        """Authors and year, ``Hoffmann et al. 2022``, or the name of a repository."""
         return self.source.split(",")[0]
 
 

@@ -1,38 +1,37 @@
 """Figures, one function each, drawn on Axes that are given or made."""
 
-from bayescale.plots.backtest import backtest
-from bayescale.plots.baselines import baseline
-from bayescale.plots.coupling import coupling
-from bayescale.plots.coverage import coverage
-from bayescale.plots.cross_regret import cross_regret
-from bayescale.plots.curves import curve
-from bayescale.plots.decision_prior import decision_prior
-from bayescale.plots.elasticities import elasticities
-from bayescale.plots.expanding_window import expanding_window
-from bayescale.plots.fans import tokens_per_param
-from bayescale.plots.floors import forecast_by_floor
-from bayescale.plots.forecasts import forecast, forecast_run
-from bayescale.plots.forest import forest
-from bayescale.plots.frontier import frontier
-from bayescale.plots.held_out import fitted_runs, held_out
-from bayescale.plots.intervals import (
+from bayescale.plots._allocation_bands import optimal_size, tokens_per_param
+from bayescale.plots._backtest import backtest
+from bayescale.plots._baselines import baseline
+from bayescale.plots._coupling import coupling
+from bayescale.plots._coverage import coverage
+from bayescale.plots._cross_regret import cross_regret
+from bayescale.plots._curves import curve
+from bayescale.plots._decision_prior import decision_prior
+from bayescale.plots._elasticities import elasticities
+from bayescale.plots._expanding_window import expanding_window
+from bayescale.plots._floors import forecast_by_floor
+from bayescale.plots._forecasts import forecast, forecast_run
+from bayescale.plots._forest import forest
+from bayescale.plots._frontier import frontier
+from bayescale.plots._held_out import fitted_runs, held_out
+from bayescale.plots._intervals import (
     forecast_scores,
     preregistration,
     requirements,
     two_step,
 )
-from bayescale.plots.isoflop import isoflop
-from bayescale.plots.multiverse import multiverse
-from bayescale.plots.optimum import optimal_size
-from bayescale.plots.pairs import pairs
-from bayescale.plots.parameters import parameters
-from bayescale.plots.proposed_runs import first_sweep, next_runs
-from bayescale.plots.ranks import ranks
-from bayescale.plots.reconcile import reconcile_exponents
-from bayescale.plots.regret import regret
-from bayescale.plots.residuals import residuals
-from bayescale.plots.scores import scores
-from bayescale.plots.speedup import speedup
+from bayescale.plots._isoflop import isoflop
+from bayescale.plots._multiverse import multiverse
+from bayescale.plots._pairs import pairs
+from bayescale.plots._parameters import parameters
+from bayescale.plots._proposed_runs import first_sweep, next_runs
+from bayescale.plots._ranks import ranks
+from bayescale.plots._reconcile import reconcile_exponents
+from bayescale.plots._regret import regret
+from bayescale.plots._residuals import residuals
+from bayescale.plots._scores import scores
+from bayescale.plots._speedup import speedup
 
 __all__ = [
     "backtest",

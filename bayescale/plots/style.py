@@ -13,6 +13,10 @@ from bayescale.units import format_count, format_number, format_scientific
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#7A4FA3", "#6b6b6b"
 """Okabe and Ito's palette, and a grey."""
 
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
+MARKERS = ("o", "s", "^", "D", "v")
+"""Colours and markers of several series, in their order."""
+
 
 _NARROW = 1.5
 """Ratio of the ends of an axis below which ticks need a third digit to differ."""

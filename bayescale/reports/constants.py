@@ -128,7 +128,7 @@ def _constants(source: PointPosterior) -> Section:
         "Constants",
         (
             Table(
-                caption=f"The constants of {source.constants.paper}",
+                caption=f"The constants of {source.constants.citation}",
                 header=("quantity", "meaning", "value"),
                 rows=rows,
                 records=tuple({"quantity": n, "value": float(x)} for n, x in values.items()),

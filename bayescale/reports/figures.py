@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from bayescale import plots
 from bayescale.allocation.allocate import Allocation
-from bayescale.plots.pairs import correlated_pairs
-from bayescale.plots.parameters import shown_quantities
+from bayescale.plots._pairs import correlated_pairs
+from bayescale.plots._parameters import shown_quantities
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.point import PointPosterior
 from bayescale.reports.blocks import Picture

@@ -12,8 +12,8 @@ from bayescale.data.levels import NEW, Levels, column_of
 from bayescale.decision.cross_regret import cross_regret
 from bayescale.errors import BayescaleError
 from bayescale.experiment_design.result import NextRuns
+from bayescale.plots._forest import UNSEEN
 from bayescale.plots.figures import DRAWS
-from bayescale.plots.forest import UNSEEN
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.point import PointPosterior
 from bayescale.posterior.summary import interval_columns, tail_quantiles

@@ -5,20 +5,16 @@ from matplotlib.axes import Axes
 
 from bayescale.experiment_design.result import NextRuns
 from bayescale.experiment_design.sweep_result import FirstSweep
-from bayescale.plots.residuals import label_axis
+from bayescale.plots._residuals import label_axis
 from bayescale.plots.style import (
-    BLUE,
-    GREEN,
+    COLOURS,
     GREY,
     ORANGE,
-    PURPLE,
     legend_above,
     new_axes,
     tidy,
 )
 from bayescale.units import format_compute
-
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
 
 
 def next_runs(found: NextRuns, ax: Axes | None = None) -> Axes:
@@ -97,7 +93,7 @@ def first_sweep(found: FirstSweep, ax: Axes | None = None) -> Axes:
             runs["n_params"],
             runs["n_tokens"],
             "o-",
-            color=_COLOURS[place % len(_COLOURS)],
+            color=COLOURS[place % len(COLOURS)],
             linewidth=0.8,
             label=f"{len(runs)} runs of {each}",
         )

@@ -6,11 +6,8 @@ from matplotlib.axes import Axes
 from bayescale.allocation.speedup import Speedup
 from bayescale.plots.budgets import is_training
 from bayescale.plots.style import (
-    BLUE,
-    GREEN,
+    COLOURS,
     GREY,
-    ORANGE,
-    PURPLE,
     compute_axis,
     log_grid,
     new_axes,
@@ -19,7 +16,6 @@ from bayescale.plots.style import (
 )
 from bayescale.units import format_share
 
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
 _POINTS = 25
 _LEAST, _MOST = 0.01, 100.0
 """Smallest and largest speedup that is drawn."""
@@ -66,7 +62,7 @@ def speedup(found: Speedup, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     bands, marks = (source.numbers(prob) for source in (found.at(grid), found))
     drawn: list[float] = [1.0]
     for i, recipe in enumerate(found.recipes):
-        colour, rows = _COLOURS[i % len(_COLOURS)], bands.loc[recipe]
+        colour, rows = COLOURS[i % len(COLOURS)], bands.loc[recipe]
         lower, middle, upper = (
             rows[name].clip(_LEAST, _MOST).to_numpy()
             for name in ("speedup_lower", "speedup", "speedup_upper")

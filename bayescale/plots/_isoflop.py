@@ -13,11 +13,8 @@ from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.laws.optimum import Split
 from bayescale.plots.budgets import spent_on_runs
 from bayescale.plots.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
+    COLOURS,
+    MARKERS,
     count_axis,
     legend_above,
     new_axes,
@@ -32,9 +29,6 @@ NEAR = 1.3
 
 _DENSITY_HEIGHT = 0.06
 """Height of the density of an optimum, as a share of the range of losses."""
-
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
-_MARKERS = ("o", "s", "^", "D", "v")
 
 
 def isoflop(
@@ -86,7 +80,7 @@ def isoflop(
         size = xr.DataArray(np.geomspace(sizes.min() / 1.5, sizes.max() * 1.5, 60), dims="size")
         log_d = size.copy(data=np.log(cost.tokens_for(asked, size.to_numpy())))
         loss = fit.curve.loss(split, np.log(size), log_d).quantile(ends, dim=("chain", "draw"))
-        colour = _COLOURS[i]
+        colour = COLOURS[i]
         ax.fill_between(size, loss[0], loss[2], color=colour, alpha=0.25, linewidth=0)
         ax.plot(
             size, loss[1], color=colour, linewidth=1.4, label=format_budget(asked, cost.unit, 2)
@@ -94,14 +88,14 @@ def isoflop(
         ax.plot(
             run_sizes[near],
             runs.loss[near],
-            _MARKERS[i],
+            MARKERS[i],
             color=colour,
             markersize=3.5,
             alpha=0.8,
         )
     ax.set_xscale("log")
     height = _DENSITY_HEIGHT * float(np.ptp(ax.get_ylim()))
-    for i, colour in zip(range(len(budgets)), _COLOURS, strict=False):
+    for i, colour in zip(range(len(budgets)), COLOURS, strict=False):
         best = plan.draws["n_opt"].isel(budget=i)
         level = float(plan.draws["loss_opt"].isel(budget=i).median())
         _draw_density(ax, best.to_numpy().ravel(), level, height, colour)

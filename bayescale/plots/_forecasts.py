@@ -8,9 +8,7 @@ from bayescale.errors import unknown_name
 from bayescale.forecasting.result import Forecast
 from bayescale.plots.style import (
     BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
+    COLOURS,
     count_axis,
     legend_above,
     loss_axis,
@@ -20,8 +18,6 @@ from bayescale.plots.style import (
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.schedules.result import RunForecast
 from bayescale.units import format_share
-
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
 
 
 def forecast(
@@ -65,11 +61,11 @@ def forecast(
     for name in curves or ():
         if name not in found.draws:
             raise unknown_name("curve", name, tuple(found.draws))
-    names = list(curves or found.draws)[: None if curves else len(_COLOURS)]
+    names = list(curves or found.draws)[: None if curves else len(COLOURS)]
     prob = found.prob if prob is None else prob
     ax = new_axes(ax)
     for i, name in enumerate(names):
-        colour, draws = _COLOURS[i % len(_COLOURS)], found.draws[name]
+        colour, draws = COLOURS[i % len(COLOURS)], found.draws[name]
         # Curves at the same amounts stand beside one another.
         at = draws.columns.to_numpy(dtype=float) * 1.04 ** (i - (len(names) - 1) / 2)
         for share, width in ((prob, 1.4), (0.5, 5.0)):
@@ -113,7 +109,7 @@ def forecast_run(found: RunForecast, prob: float | None = None, ax: Axes | None 
     ax = new_axes(ax)
     for i, curve in enumerate(found.curves):
         own = curve.run == found.run
-        colour = BLUE if own else _COLOURS[1 + i % (len(_COLOURS) - 1)]
+        colour = BLUE if own else COLOURS[1 + i % (len(COLOURS) - 1)]
         ax.plot(curve.step, curve.loss, ".", color=colour, markersize=3, label=curve.run or "run")
     at = found.draws.columns.to_numpy(dtype=float)
     for share, width in ((prob, 1.4), (0.5, 5.0)):

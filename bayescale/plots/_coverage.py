@@ -5,12 +5,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, new_axes, ratio_axis, tidy
+from bayescale.plots.style import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    new_axes,
+    ratio_axis,
+    tidy,
+)
 from bayescale.units import format_share
 from bayescale.validation.scales import ScalesLeftOut
-
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
-_MARKERS = ("o", "s", "^", "D", "v")
 
 
 def coverage(
@@ -70,12 +74,12 @@ def coverage(
         share, count = rows[name].to_numpy(), rows["n_test"].to_numpy()
         inside = share * count
         posterior = stats.beta(inside + 0.5, count - inside + 0.5)
-        colour = _COLOURS[i % len(_COLOURS)]
+        colour = COLOURS[i % len(COLOURS)]
         ax.vlines(times, posterior.ppf(0.05), posterior.ppf(0.95), color=colour, linewidth=1.2)
         ax.plot(
             times,
             share,
-            _MARKERS[i % len(_MARKERS)] + "-",
+            MARKERS[i % len(MARKERS)] + "-",
             color=colour,
             linewidth=1.0,
             markersize=5.5,

@@ -7,11 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bayescale.errors import UnsuitableLawError
-from bayescale.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, new_axes, tidy
+from bayescale.plots.style import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    new_axes,
+    tidy,
+)
 from bayescale.units import format_count
-
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
-_MARKERS = ("o", "s", "^", "D", "v")
 
 
 def elasticities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -46,9 +49,9 @@ def elasticities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         )
     ax = new_axes(ax)
     names = table.index.get_level_values("model").unique()
-    for name, colour in zip(names, cycle(_COLOURS), strict=False):
+    for name, colour in zip(names, cycle(COLOURS), strict=False):
         own = table.xs(name, level="model")
-        for i, (marker, (_, row)) in enumerate(zip(cycle(_MARKERS), own.iterrows(), strict=False)):
+        for i, (marker, (_, row)) in enumerate(zip(cycle(MARKERS), own.iterrows(), strict=False)):
             ax.errorbar(
                 row["e_n"],
                 row["e_d"],
@@ -59,7 +62,7 @@ def elasticities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
                 label=None if i else str(name),
             )
     points = table.xs(names[0], level="model")
-    for marker, (_, row) in zip(cycle(_MARKERS), points.iterrows(), strict=False):
+    for marker, (_, row) in zip(cycle(MARKERS), points.iterrows(), strict=False):
         size, tokens = (format_count(row[c], 2) for c in ("n_params", "n_tokens"))
         ax.plot([], [], marker, color="black", label=f"at N {size}, D {tokens}")
     most = 1.1 * float(table[["e_n_upper", "e_d_upper"]].to_numpy().max())

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayescale.errors import UnsuitableLawError
-from bayescale.plots.residuals import label_axis
+from bayescale.plots._residuals import label_axis
 from bayescale.plots.style import BLUE, GREY, legend_above, log_grid, loss_axis, new_axes, tidy
 from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
