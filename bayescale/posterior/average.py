@@ -34,8 +34,9 @@ _MINOR = 0.5
 class ModelAverage(Shown):
     """A posterior averaged over laws, as returned by `model_average`.
 
-    `bayescale.allocate`, `bayescale.decide`, `bayescale.predict`, `bayescale.requirements` and
-    `bayescale.next_runs` accept it in place of a fit. Its intervals include model uncertainty.
+    `bayescale.allocate`, `bayescale.decide`, `bayescale.predict`, `bayescale.requirements`,
+    `bayescale.next_runs` and `bayescale.report` accept it in place of a fit. Its intervals
+    include model uncertainty.
 
     Attributes
     ----------

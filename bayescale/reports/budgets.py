@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale.allocation.allocate import TEXT_COLUMNS, Allocation, cost_of_runs, optima
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.reports.blocks import Budgets, Table
 from bayescale.units import format_share
@@ -30,7 +30,7 @@ LABELS = {
 }
 
 
-def along_budgets(fit: Fit, plan: Allocation, prob: float) -> Budgets:
+def along_budgets(fit: Posterior, plan: Allocation, prob: float) -> Budgets:
     """Return the optimum from the smallest run to beyond the largest budget.
 
     The nodes include the budgets of the report, where values are those of `allocate`; between

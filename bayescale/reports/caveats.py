@@ -7,6 +7,7 @@ import numpy as np
 from bayescale.allocation.allocate import FAR, Allocation
 from bayescale.model.identifiability import design_warnings
 from bayescale.model.unused_columns import unused_columns
+from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
 from bayescale.reports.blocks import CAVEATS, Caveat
 from bayescale.reports.forecasts import Forecast
@@ -41,6 +42,22 @@ def caveats_of(
         "law": _law_caveats(fit),
         "data": [*unused_columns(fit.model, fit.runs), *_data_caveats(fit, plan)],
     }
+    return [Caveat(kind, said) for kind in CAVEATS for said in found.get(kind, ())]
+
+
+def caveats_of_average(
+    average: ModelAverage, plan: Allocation | None, forecasts: Sequence[Forecast] = ()
+) -> list[Caveat]:
+    """Return the caveats of the answers of an average of laws, the most severe first."""
+    if plan is not None:
+        far = [*plan.caveats, *_budget_caveats(plan)]
+    else:
+        far = [f.caveat for f in forecasts if f.caveat]
+    weighed = (
+        "The intervals include which of the laws holds, in proportion to the weights, but not "
+        "what none of them says: misfit that the laws share is in none of them."
+    )
+    found = {"extrapolation": far, "law": [weighed], "data": _data_caveats(average, plan)}
     return [Caveat(kind, said) for kind in CAVEATS for said in found.get(kind, ())]
 
 
@@ -92,7 +109,7 @@ def _law_caveats(fit: Fit) -> list[str]:
     return found
 
 
-def _data_caveats(fit: Fit, plan: Allocation | None) -> list[str]:
+def _data_caveats(fit: Fit | ModelAverage, plan: Allocation | None) -> list[str]:
     runs = fit.runs
     table, card = runs.table, runs.card
     found = []
@@ -135,7 +152,7 @@ def _data_caveats(fit: Fit, plan: Allocation | None) -> list[str]:
     return found
 
 
-def _repeated(fit: Fit) -> bool:
+def _repeated(fit: Fit | ModelAverage) -> bool:
     """Return whether any setting has runs of more than one seed."""
     table = fit.runs.table
     if "seed" not in table:

@@ -2,21 +2,23 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from bayescale._version import __version__
 from bayescale.allocation.allocate import Allocation
 from bayescale.costs import Cluster
+from bayescale.data.runs import Runs
 from bayescale.errors import BayescaleWarning, RunsError
 from bayescale.experiment_design.result import NextRuns
 from bayescale.model.identifiability import count_distinct
 from bayescale.plots.figures import DRAWS
+from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.diagnostics import Diagnostics
 from bayescale.posterior.fit import Fit
 from bayescale.reports.answers import answer, compare_plans
-from bayescale.reports.blocks import Caveat, Facts, Light, Pairs, Points, Section, Table
+from bayescale.reports.blocks import Caveat, Facts, Light, Pairs, Picture, Points, Section, Table
 from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
 from bayescale.reports.figures import fit_figures, parameter_figures
@@ -64,7 +66,14 @@ def assemble_report(
 
     A law that does not split a budget has no plan; its answers are predictions at `inputs`.
     """
-    _refuse_other_runs(fit, comparison, backtest, cuts, multiverse, next_runs)
+    refuse_other_runs(
+        fit.runs,
+        comparison=comparison,
+        backtest=backtest,
+        cuts=cuts,
+        multiverse=multiverse,
+        next_runs=next_runs,
+    )
     diagnostics = (plan and plan.diagnostics) or fit.diagnostics
     some = fit.thin(DRAWS)
     compared = compare_plans(fit, plan, prob, plans, cluster) if plan else []
@@ -78,8 +87,8 @@ def assemble_report(
         families_section(some, plan, prob),
         _parameters(fit, prob),
         next_runs_section(next_runs) if next_runs else None,
-        _fit_section(fit, some, plan, prob, diagnostics),
-        _data(fit),
+        convergence_section(diagnostics, fit_figures(fit, some, plan, prob)),
+        data_section(fit),
         _method(fit, plan),
         _provenance(fit),
     )
@@ -87,7 +96,7 @@ def assemble_report(
         title=f"{fit.runs.name}: "
         + ("compute-optimal plans" if plan else f"{fit.response} against {columns}"),
         description=f"{fit.answering} {terms_of(plan) if plan else ''}".strip(),
-        light=_light(diagnostics),
+        light=light_of(diagnostics),
         status=diagnostics.status,
         formula=fit.law.latex,
         answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(compared))
@@ -103,21 +112,24 @@ def assemble_report(
     )
 
 
-def _light(diagnostics: Diagnostics) -> Light:
+def light_of(diagnostics: Diagnostics) -> Light:
+    """Return red for failed checks, amber for remarks, and green otherwise."""
     if not diagnostics.ok:
         return "red"
     return "amber" if diagnostics.remarks else "green"
 
 
-def _refuse_other_runs(
-    fit: Fit,
-    comparison: Comparison | None,
-    backtest: Backtest | None,
-    cuts: ExpandingWindow | None,
-    multiverse: Multiverse | None,
-    next_runs: NextRuns | None,
+def refuse_other_runs(
+    runs: Runs,
+    *,
+    comparison: Comparison | None = None,
+    backtest: Backtest | None = None,
+    cuts: ExpandingWindow | None = None,
+    multiverse: Multiverse | None = None,
+    next_runs: NextRuns | None = None,
 ) -> None:
-    mine = fit.runs.fingerprint
+    """Raise RunsError for a result of other runs than those of the posterior."""
+    mine = runs.fingerprint
     advised = next_runs.source.runs if next_runs else None
     others = (
         ("backtest", backtest and (backtest.fingerprint, backtest.runs), "backtest"),
@@ -137,10 +149,10 @@ def _refuse_other_runs(
         ("multiverse", multiverse and (multiverse.runs, multiverse.runs), "multiverse"),
     )
     for what, found, function in others:
-        if found and found[0] not in (mine, fit.runs.name if what == "multiverse" else mine):
+        if found and found[0] not in (mine, runs.name if what == "multiverse" else mine):
             raise RunsError(
                 f"{what}: found other runs ({found[1]}) than those of the fit "
-                f"({fit.runs.name}). Give what {function} found of the fit's own runs."
+                f"({runs.name}). Give what {function} found of the fit's own runs."
             )
 
 
@@ -169,9 +181,8 @@ def _parameters(fit: Fit, prob: float) -> Section:
     )
 
 
-def _fit_section(
-    fit: Fit, some: Fit, plan: Allocation | None, prob: float, diagnostics: Diagnostics
-) -> Section:
+def convergence_section(diagnostics: Diagnostics, figures: Sequence[Picture] = ()) -> Section:
+    """Return figures of the fit, what its checks say, and the convergence of every quantity."""
     table = diagnostics.table
     rows = tuple(
         (str(name), f"{row['r_hat']:.4f}", f"{row['ess_bulk']:.0f}", f"{row['ess_tail']:.0f}")
@@ -184,9 +195,7 @@ def _fit_section(
         records=tuple(table.rename_axis("quantity").reset_index().to_dict("records")),  # type: ignore[arg-type]
     )
     said = (Points(diagnostics.messages),) if diagnostics.messages else ()
-    return Section(
-        "fit", "Fit and diagnostics", (*fit_figures(fit, some, plan, prob), *said, gates)
-    )
+    return Section("fit", "Fit and diagnostics", (*figures, *said, gates))
 
 
 def _worst_of_many(table: pd.DataFrame) -> pd.DataFrame:
@@ -201,7 +210,8 @@ def _worst_of_many(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(labels, sort=False).agg(worst)
 
 
-def _data(fit: Fit) -> Section:
+def data_section(fit: Fit | ModelAverage) -> Section:
+    """Return what the runs are and where they are from."""
     runs, card = fit.runs, fit.runs.card
     rows = [("runs", runs.describe())]
     if "n_params" in fit.inputs:

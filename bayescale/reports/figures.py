@@ -8,7 +8,7 @@ from bayescale.allocation.allocate import Allocation
 from bayescale.plots._pairs import correlated_pairs
 from bayescale.plots._parameters import shown_quantities
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.point import PointPosterior
+from bayescale.posterior.protocol import Posterior
 from bayescale.reports.blocks import Picture
 from bayescale.units import format_share
 
@@ -25,9 +25,7 @@ def on_axes(draw: Callable[["Axes"], object]) -> Callable[["Figure"], object]:
     return lambda figure: draw(figure.subplots())
 
 
-def allocation_figures(
-    some: Fit | PointPosterior, plan: Allocation, prob: float
-) -> tuple[Picture, ...]:
+def allocation_figures(some: Posterior, plan: Allocation, prob: float) -> tuple[Picture, ...]:
     """Return the frontier, and the fans of size and of tokens per parameter.
 
     Empty if budgets are not in compute, the horizontal axis of these figures.

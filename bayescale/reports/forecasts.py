@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayescale.allocation.allocate import FAR
-from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import predict
+from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.reports.blocks import Answer, Table
 from bayescale.units import format_amount_of, format_count, format_number, format_share
@@ -21,8 +21,8 @@ class Forecast:
     caveat: str
 
 
-def forecasts_of(fit: Fit, inputs: Mapping[str, object], prob: float) -> tuple[Forecast, ...]:
-    """Return the predictions of a fit at given inputs, by column of the runs.
+def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> tuple[Forecast, ...]:
+    """Return the predictions of a posterior at given inputs, by column of the runs.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def forecasts_of(fit: Fit, inputs: Mapping[str, object], prob: float) -> tuple[F
     return tuple(found)
 
 
-def _extrapolation(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
+def _extrapolation(fit: Posterior, at: Mapping[str, float]) -> dict[str, float]:
     """Return the factor by which each input is above the largest run or below the smallest."""
     found = {}
     for name, values in fit.inputs.items():

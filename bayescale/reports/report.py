@@ -12,9 +12,11 @@ from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.experiment_design.result import NextRuns
+from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.point import PointPosterior, Source, as_posterior
 from bayescale.posterior.protocol import Posterior
+from bayescale.reports.average import assemble_average_report
 from bayescale.reports.blocks import Facts
 from bayescale.reports.constants import assemble_constants_report
 from bayescale.reports.extras import Extras
@@ -72,13 +74,14 @@ def report(
     full: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Write the report of a fit, or of published constants, as HTML, Markdown or JSON.
+    """Write the report of a posterior, or of published constants, as HTML, Markdown or JSON.
 
     Parameters
     ----------
     fit
-        A fit, or published constants. If a fit failed its gates, the report starts with that; a
-        report of constants has no intervals, and says what the source notes on them.
+        A fit, an average of laws (`bayescale.model_average`), or published constants. If a fit
+        failed its gates, the report starts with that; a report of constants has no intervals, and
+        says what the source notes on them.
     path
         The file to write, atomically. ``.html`` is one self-contained page with a slider of the
         budget, ``.md`` Markdown without figures, and ``.json`` the numbers.
@@ -186,7 +189,9 @@ def report(
         inputs = {**({} if budget is None else {"compute": budget}), **(inputs or {})}
     if isinstance(source, PointPosterior):
         _refuse_results(
-            source,
+            f"{source.constants.name}, published constants, which have no runs to refit, compare "
+            "or add to",
+            "report a fit",
             comparison=comparison,
             backtest=backtest,
             cuts=cuts,
@@ -198,11 +203,27 @@ def report(
             source, plan, prob, inputs=inputs, plans=plans, cluster=cluster
         )
         return _written(write(facts), path)
-    if not isinstance(source, Fit):
-        raise UnsuitableLawError(
-            "fit: found an average of laws, expected a fit or published constants. Report each "
-            "fit, and decide on the average with bayescale.decide."
+    if isinstance(source, ModelAverage):
+        _refuse_results(
+            "an average of laws, which is not refitted as one model",
+            "report each fit",
+            backtest=backtest,
+            cuts=cuts,
+            multiverse=multiverse,
+            full=full or None,
         )
+        facts = assemble_average_report(
+            source,
+            plan,
+            prob,
+            inputs=inputs,
+            plans=plans,
+            cluster=cluster,
+            comparison=comparison,
+            next_runs=next_runs,
+        )
+        return _written(write(facts), path)
+    assert isinstance(source, Fit), source
     if full:
         extras = Extras(source, plan, prob, cluster, progress)
         comparison = comparison or extras.comparison()
@@ -235,14 +256,11 @@ def _written(text: str, path: str | Path) -> Path:
     return Path(path)
 
 
-def _refuse_results(source: PointPosterior, **given: object) -> None:
-    """Raise UnsuitableLawError for the first result that published constants cannot have."""
+def _refuse_results(found: str, instead: str, **given: object) -> None:
+    """Raise UnsuitableLawError for the first result that a posterior cannot have."""
     for name, value in given.items():
         if value is not None:
-            raise UnsuitableLawError(
-                f"{name}: found {source.constants.name}, published constants, which have no runs "
-                f"to refit, compare or add to. Leave {name} out, or report a fit."
-            )
+            raise UnsuitableLawError(f"{name}: found {found}. Leave {name} out, or {instead}.")
 
 
 def _refuse(fit: Posterior, why: str, **given: object) -> None:

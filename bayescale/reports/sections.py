@@ -15,7 +15,7 @@ from bayescale.experiment_design.result import NextRuns
 from bayescale.plots._forest import UNSEEN
 from bayescale.plots.figures import DRAWS
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.point import PointPosterior
+from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import interval_columns, tail_quantiles
 from bayescale.reports.answers import PlanComparison
 from bayescale.reports.blocks import Picture, Points, Section, Table, table_of
@@ -27,7 +27,7 @@ from bayescale.validation.backtest import Backtest
 from bayescale.validation.result import Comparison
 
 
-def allocation_section(some: Fit | PointPosterior, plan: Allocation, prob: float) -> Section:
+def allocation_section(some: Posterior, plan: Allocation, prob: float) -> Section:
     """Return N, D and the losses over budgets."""
     numbers, caption = interval_columns(plan.draws, prob, "budget"), "The optimum of each budget"
     if plan.source.is_point:

@@ -1,0 +1,163 @@
+"""The content of a report of an average of laws: one decision, and what each law says alone."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from bayescale._version import __version__
+from bayescale.allocation.allocate import Allocation, optima
+from bayescale.costs import Cluster
+from bayescale.experiment_design.result import NextRuns
+from bayescale.plots.figures import DRAWS
+from bayescale.posterior.average import ModelAverage
+from bayescale.posterior.summary import tail_quantiles
+from bayescale.reports.answers import answer, compare_plans
+from bayescale.reports.blocks import Facts, Pairs, Section, Table, table_of
+from bayescale.reports.budgets import along_budgets
+from bayescale.reports.caveats import caveats_of_average
+from bayescale.reports.facts import convergence_section, data_section, light_of, refuse_other_runs
+from bayescale.reports.forecasts import forecasts_of
+from bayescale.reports.next_steps import next_steps
+from bayescale.reports.sections import (
+    allocation_section,
+    alternatives_section,
+    comparison_section,
+    next_runs_section,
+    terms_of,
+)
+from bayescale.units import format_count, format_share
+from bayescale.validation.result import Comparison
+
+
+def assemble_average_report(
+    average: ModelAverage,
+    plan: Allocation | None,
+    prob: float,
+    *,
+    inputs: Mapping[str, object] | None = None,
+    plans: Mapping[str, object] | None = None,
+    cluster: Cluster | None = None,
+    comparison: Comparison | None = None,
+    next_runs: NextRuns | None = None,
+) -> Facts:
+    """Assemble the content of a report of an average of laws, and of its allocation, if any."""
+    refuse_other_runs(average.runs, comparison=comparison, next_runs=next_runs)
+    diagnostics = (plan and plan.diagnostics) or average.diagnostics
+    compared = compare_plans(average, plan, prob, plans, cluster) if plan else []
+    forecasts = forecasts_of(average, inputs or {}, prob) if plan is None else ()
+    columns = " and ".join(average.columns.values())
+    sections = (
+        allocation_section(average.thin(DRAWS), plan, prob) if plan else None,
+        alternatives_section(plan, compared) if plan else None,
+        _laws(average, plan, prob),
+        comparison_section(comparison, plan) if comparison else None,
+        next_runs_section(next_runs) if next_runs else None,
+        convergence_section(diagnostics),
+        data_section(average),
+        _method(average, plan),
+        _provenance(average),
+    )
+    return Facts(
+        title=f"{average.runs.name}: "
+        + ("compute-optimal plans" if plan else f"{average.response} against {columns}"),
+        description=f"{average.answering} {terms_of(plan) if plan else ''}".strip(),
+        light=light_of(diagnostics),
+        status=diagnostics.status,
+        formula="",  # each law has its own, among the methods
+        answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(compared))
+        if plan
+        else tuple(forecast.answer for forecast in forecasts),
+        next_steps=next_steps(plan, compared, diagnostics, next_runs),
+        caveats=tuple(caveats_of_average(average, plan, forecasts)),
+        budgets=along_budgets(average, plan, prob) if plan else None,
+        sections=tuple(section for section in sections if section is not None),
+    )
+
+
+def _laws(average: ModelAverage, plan: Allocation | None, prob: float) -> Section:
+    """Return the weight of each law, and the optimum of each budget under it alone."""
+    texts, numbers = [], []
+    for name, fit in average.fits.items():
+        weight = float(average.weights.get(name, 0.0))
+        text = {"law": fit.law.name, "weight": format_share(round(weight, 3))}
+        number: dict[str, object] = {"law": fit.law.name, "weight": weight}
+        if plan is not None:
+            drawn = optima(fit, budget=plan.budgets, **plan.terms).draws["n_opt"].to_numpy()
+            for place, budget in enumerate(plan.budgets):
+                title = f"N_opt at {plan.text_budget(float(budget))}"
+                known = drawn[..., place][np.isfinite(drawn[..., place])]
+                ends = np.quantile(known, tail_quantiles(prob)) if len(known) else [np.nan] * 3
+                low, middle, high = map(format_count, ends)
+                text[title] = f"{middle} [{low}, {high}]" if len(known) else "no optimum"
+                number |= {
+                    f"{title}{end}": float(x)
+                    for end, x in zip(("_lower", "", "_upper"), ends, strict=True)
+                }
+        status = "passed" if fit.diagnostics.ok else "failed its gates"
+        texts.append({**text, "fit": status})
+        numbers.append({**number, "ok": fit.diagnostics.ok})
+    index = pd.Index(list(average.fits), name="model")
+    return Section(
+        "laws",
+        "Laws and their weights",
+        (
+            table_of(
+                pd.DataFrame(texts, index=index),
+                "Each law alone"
+                + (f": median and {format_share(prob)} equal-tailed interval" if plan else ""),
+                pd.DataFrame(numbers, index=index),
+            ),
+        ),
+    )
+
+
+def _method(average: ModelAverage, plan: Allocation | None) -> Section:
+    rows = [
+        (
+            "average",
+            "draws of every law in proportion to its weight, so that intervals include which of "
+            "the laws holds",
+        ),
+        *(
+            (f"law {name}", f"{fit.law.title}; card {fit.model.id}: {fit.model.title}")
+            for name, fit in average.parts.items()
+        ),
+        *((f"formula of {name} (TeX)", fit.law.latex) for name, fit in average.parts.items()),
+    ]
+    if plan is not None:
+        rows += [
+            ("compute rule", plan.cost.training.name),
+            *((("budgets, inputs and limits", terms_of(plan)),) if terms_of(plan) else ()),
+            (
+                "recommended plan",
+                "the median over draws of the size that is optimal under each, and the tokens "
+                "that spend the rest of the budget",
+            ),
+        ]
+    priors = Table(
+        caption="Priors of each law, with their reasons",
+        header=("law", "quantity", "prior", "why"),
+        rows=tuple(
+            (name, quantity, str(prior), prior.why)
+            for name, fit in average.parts.items()
+            for quantity, prior in fit.model.stated_priors.items()
+        ),
+    )
+    return Section("method", "Method", (Pairs(tuple(rows)), priors))
+
+
+def _provenance(average: ModelAverage) -> Section:
+    first = next(iter(average.parts.values()))
+    rows = (
+        ("bayescale", __version__),
+        *(
+            (
+                f"sampler of {name}",
+                ", ".join(f"{k} {v}" for k, v in fit.provenance["sampler"].items()),
+            )
+            for name, fit in average.parts.items()
+        ),
+        ("fingerprint of the runs", str(first.provenance["fingerprint"])),
+    )
+    return Section("provenance", "Provenance", (Pairs(rows),))
