@@ -2,18 +2,17 @@
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 from json_outputs import check_json
+from other_seed.shifted import shift_in_processes, shift_seeds
 
 import bayescale as bs
 from bayescale.backend.observed import Scale
 from bayescale.cli.main import main
-from bayescale.inference.base import CompiledLogp
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 """Larger public tables that are not part of the repository, beside it where they are at hand."""
@@ -84,23 +83,15 @@ QUICK_EXAMPLES = {
 others are marked slow."""
 
 
-OTHER_SEED = int(os.environ.get("BAYESCALE_TEST_SEED", "0"))
-"""Added to the seed of every sampler of a test: expectations must hold for any correct draws."""
-
 # The benchmarks are of the checkout alone; the package stays the one that is installed.
 sys.path.append(str(Path(__file__).parents[1]))
 
 
 def pytest_configure():
-    """Sample with other seeds if asked to; what provenance records stays as it was asked for."""
-    sample = CompiledLogp.sample
-
-    def shifted(self, data, settings, *others, **options):
-        seed = (settings.seed + OTHER_SEED) % 2**64
-        return sample(self, data, replace(settings, seed=seed), *others, **options)
-
-    if OTHER_SEED:
-        CompiledLogp.sample = shifted
+    """Sample with other seeds if asked to: expectations must hold for any correct draws."""
+    if os.environ.get("BAYESCALE_TEST_SEED"):
+        shift_seeds()
+        shift_in_processes()
 
 
 UNKNOWN = pytest.StashKey[list[str] | None]()

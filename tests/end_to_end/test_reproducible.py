@@ -19,9 +19,6 @@ import sys, warnings
 import numpy as np
 import bayescale as bs
 from bayescale.inference import adaptive
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-import conftest
-conftest.pytest_configure()
 warnings.simplefilter("ignore")
 adaptive._WORTH = 100.0
 adaptive.LONGEST = 1
