@@ -19,6 +19,12 @@ FIRST_LINE_OF_DRAWS = b"bayescale draws 1\n"
 """First line of a store of draws."""
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_OF_SWEEP = (
+    *("run", "budget", "n_params", "n_tokens", "seed", "compute"),
+    *("learning_rate", "batch_tokens", "n_steps", "days", "money"),
+)
+"""The columns that a sweep to launch may have."""
+
 _BEGINNING = 4096
 _ENDING = 128
 
@@ -101,7 +107,9 @@ def _is_table_of_draws(path: Path) -> bool:
 
 
 def _is_sweep(path: Path) -> bool:
-    return _begin(path).startswith(b"run,budget,n_params,n_tokens,")
+    # With a further column, such as the losses of these runs, it is no longer a plan.
+    header = _begin(path).partition(b"\n")[0].decode().rstrip("\r").split(",")
+    return header[:4] == list(_OF_SWEEP[:4]) and set(header) <= set(_OF_SWEEP)
 
 
 def _is_parquet_of_draws(path: Path) -> bool:

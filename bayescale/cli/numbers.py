@@ -7,6 +7,7 @@ from bayescale._seeds import checked_seed
 from bayescale.errors import quoted
 
 _MOST = 10**9
+_PORTS = 65535
 
 
 def whole_number(text: str) -> int:
@@ -18,6 +19,16 @@ def whole_number(text: str) -> int:
     if not 1 <= number <= _MOST:
         raise argparse.ArgumentTypeError(
             f"found {quoted(text)}, expected a whole number from 1 to {_MOST:,}"
+        )
+    return number
+
+
+def port_number(text: str) -> int:
+    """Return a port of a computer."""
+    number = whole_number(text)
+    if number > _PORTS:
+        raise argparse.ArgumentTypeError(
+            f"found {quoted(text)}, expected a whole number from 1 to {_PORTS:,}"
         )
     return number
 

@@ -216,12 +216,10 @@ def _measured(options: Arguments, cluster: "Cluster | None") -> "Cost | None":
         )
     if options.throughput is None and options.recorded_costs is None:
         return None
-    import pandas as pd
-
     from bayescale.costs import MeasuredThroughput, fit_cost_law
+    from bayescale.data.amount_tables import read_amounts
 
-    # As text, so that amounts such as 70B are parsed like all others.
-    table = pd.read_csv(options.throughput or options.recorded_costs, dtype=str)
+    table = read_amounts(options.throughput or options.recorded_costs)
     if options.recorded_costs is not None:
         return fit_cost_law(table, cluster=cluster)
     assert cluster is not None, "a rule asks for it"

@@ -18,7 +18,7 @@ from bayescale.data.logs.read import TRACKERS, read_logs
 from bayescale.data.logs.run_log import RunLogs
 from bayescale.data.notes import Note
 from bayescale.data.tables import table_of
-from bayescale.data.text_files import text_of
+from bayescale.data.text_files import first_line, text_of, unreadable
 from bayescale.data.workbooks import read_workbook
 from bayescale.errors import RunsError, listed, quoted
 
@@ -121,7 +121,7 @@ def _from_arrow(source: ArrowTable, kind: str) -> pd.DataFrame:
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise RunsError(
             f"load_runs: the {kind} gave no table through its Arrow interface "
-            f"({_first_line(error)}). Give a table with named columns."
+            f"({first_line(error)}). Give a table with named columns."
         ) from None
     return frame
 
@@ -186,9 +186,7 @@ def _read_file(path: Path, name: str, card: DatasetCard | None) -> RawTable:
         raise RunsError(f"{path}: could not be read as {path.suffix}: nested too deep.") from None
     # pandas, pyarrow and JSON raise ValueErrors, except for some pyarrow types.
     except (ValueError, OSError, pa.ArrowException) as error:
-        raise RunsError(
-            f"{path}: could not be read as {path.suffix} ({_first_line(error)})."
-        ) from None
+        raise unreadable(path, error) from None
     if frame.columns.map(str).duplicated().any():
         raise RunsError(_duplicate_header(str(path), list(map(str, frame.columns))))
     frame.columns = frame.columns.map(str)
@@ -203,11 +201,6 @@ def _shown(path: Path) -> str:
     """Return a path as text for a message, shortened if it cannot be a path."""
     text = str(path)
     return text if len(text) < 1000 and text.isprintable() else quoted(text)
-
-
-def _first_line(error: Exception) -> str:
-    text = (str(error).splitlines() or [type(error).__name__])[0]
-    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 type _Read = tuple[pd.DataFrame, tuple[Note, ...]]
@@ -261,7 +254,7 @@ def _read_json_lines(path: Path) -> _Read:
             row = _json(line)
         except ValueError as error:
             raise RunsError(
-                f"{path}, line {number}: could not be read as .jsonl ({_first_line(error)}). "
+                f"{path}, line {number}: could not be read as .jsonl ({first_line(error)}). "
                 "Correct the line."
             ) from None
         if not isinstance(row, dict):

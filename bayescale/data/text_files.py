@@ -16,6 +16,17 @@ _BINARY = {
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of a message, shortened, or the name of an error without one."""
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    return said if len(said) <= 200 else f"{said[:200]}..."
+
+
+def unreadable(path: Path, error: Exception) -> RunsError:
+    """Return the error for a file that a parser cannot read."""
+    return RunsError(f"{path}: could not be read as {path.suffix} ({first_line(error)}).")
+
+
 def text_of(path: Path) -> tuple[str, tuple[Note, ...]]:
     """Return the text of a file, with a note on its encoding unless it is UTF-8.
 

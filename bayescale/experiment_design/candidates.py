@@ -53,6 +53,7 @@ def pool_of(
         table = {str(name): given[name] for name in given}
     else:
         table = pairs(given)
+    given_names = list(table)
     table = _as_inputs(table, columns, fixed)
     amounts = {
         name: parse_amounts(values, "count", f"candidates, {name}")
@@ -61,8 +62,8 @@ def pool_of(
     missing = [name for name in columns if name not in amounts]
     if missing:
         raise AmountError(
-            f"candidates: found {', '.join(amounts)}, expected {', '.join(columns)}. Give a table "
-            "with these columns, or fixed values."
+            f"candidates: found {', '.join(given_names) or 'none'}, expected "
+            f"{', '.join(columns)}. Give a table with these columns, or fixed values."
         )
     length = max(map(len, amounts.values()))
     lengths = {name: len(values) for name, values in amounts.items()}

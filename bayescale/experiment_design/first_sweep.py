@@ -14,6 +14,7 @@ from bayescale.allocation.hyperparameters import hyperparameters as best_pair
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.data.plausibility import FEWEST_PARAMS
 from bayescale.errors import AmountError, RunsError, UnsuitableLawError
 from bayescale.experiment_design.candidates import pairs
 from bayescale.experiment_design.judge import Judge, Verdict
@@ -26,7 +27,7 @@ from bayescale.model.card import DEFAULT_CARD, Model, load_model
 from bayescale.model.identifiability import unidentified
 from bayescale.model.pooling import Pooling
 from bayescale.posterior.point import Source
-from bayescale.units import format_compute, parse_amount, parse_amounts
+from bayescale.units import format_compute, format_count, parse_amount, parse_amounts
 
 _SEARCHED, _FEW = 300, 24
 """Projects on which the search judges designs, and posterior draws of each."""
@@ -186,7 +187,7 @@ class _Question:
         split = Split.of(model.law, fixed)
         # Errors that runs of one size share are left out, which a caveat says.
         model = replace(model, pooling=tuple(e for e in model.pooling if not _shared(model, e)))
-        grouped = ", ".join(effect.over for effect in model.pooling)
+        grouped = ", ".join(dict.fromkeys(effect.over for effect in model.pooling))
         if grouped or model.floor is not None:
             what = f"pooling by {grouped}" if grouped else "a stated floor"
             raise UnsuitableLawError(
@@ -201,7 +202,14 @@ class _Question:
             raise ValueError(f"n_runs: found {n_runs!r}, expected a whole number of at least 1.")
         total = parse_amount(budget, "compute", "budget")
         found = cls(model, split, total, float(targets[0]), ratio, cost, limits, int(n_runs))
-        for sentence in found._unidentified(found.table(IsoFlop())):
+        usual = found.table(IsoFlop())
+        if (smallest := float(usual["n_params"].min())) < FEWEST_PARAMS:
+            raise AmountError(
+                f"budget: found {format_compute(total)}, of which the usual sweep has models of "
+                f"{format_count(smallest)} parameters, and no model has fewer than "
+                f"{format_count(FEWEST_PARAMS)}. Give the compute of all runs together, in FLOP."
+            )
+        for sentence in found._unidentified(usual):
             raise UnsuitableLawError(
                 f"model: {sentence} A first sweep varies size and tokens alone; give a card of a "
                 "law of these two."

@@ -133,8 +133,9 @@ class FirstSweep(Result):
         found = [
             f"Make {len(self.runs)} runs of {format_compute(self.compute)} in all"
             f"{self._price(self.compute)}: {self.design}.",
-            f"They are expected to reduce the regret at {at} from {_percent(self.before)} (the "
-            f"best size by the prior alone) to {_percent(self.regret)}, with a Monte Carlo "
+            f"{'They are' if self.saving > 0 else 'They are not'} expected to reduce the regret at "
+            f"{at}: from {_percent(self.before)} (the best size by the prior alone) to "
+            f"{_percent(self.regret)}, with a Monte Carlo "
             f"standard error of {_percent(self._value(RECOMMENDED, 'mcse'))}, and to leave the "
             "best size known within a factor of "
             f"{format_number(self._value(RECOMMENDED, 'factor'), 2)}.",

@@ -158,11 +158,11 @@ def _read(store: str | Path | None) -> dict[str, Outcome]:
     if store is None or not Path(store).is_file():
         return {}
     found: dict[str, Outcome] = {}
-    for line in Path(store).read_text(encoding="utf-8").splitlines():
+    for line in Path(store).read_bytes().splitlines():
         try:
             entry: Mapping[str, Any] = json.loads(line)
             found[entry["key"]] = entry["result"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             # A line truncated by a crash.
             logger.warning("%s: left out a damaged line", store)
     return found

@@ -186,7 +186,42 @@ def load_preregistration(path: str | Path) -> Preregistration:
             "changed after it was written. Restore the file as it was, from version control or a "
             "backup; changed forecasts are not scored."
         )
+    if said := _fault(content):
+        raise ForecastFileError(
+            f"{path}: not forecasts that `preregister` wrote: {said}, though its SHA-256 is right."
+        )
     return Preregistration(content)
+
+
+def _fault(content: Mapping[str, Any]) -> str:
+    """Return what sealed content lacks, in words; empty if nothing."""
+    known = {"date": str, "response": str, "unit": str, "posterior": dict, "runs": dict}
+    for name, kind in known.items():
+        if not isinstance(content.get(name), kind):
+            return f"found {name} = {quoted(content.get(name))}"
+    source, runs = content["posterior"], content["runs"]
+    if not isinstance(source.get("headline"), str) or not isinstance(source.get("passed"), bool):
+        return f"found posterior = {quoted(source)}"
+    if not runs:
+        return "found no runs"
+    for name, run in runs.items():
+        inputs, levels, draws = (
+            run.get(key) if isinstance(run, dict) else None for key in ("inputs", "levels", "draws")
+        )
+        if (
+            not (isinstance(inputs, dict) and inputs and all(map(_is_amount, inputs.values())))
+            or not isinstance(levels, dict)
+            or not (isinstance(draws, list) and draws and all(map(_is_amount, draws)))
+            or not (_is_amount(run.get("beyond")) or run.get("beyond") == 0)
+        ):
+            return f"found the run {quoted(name)} = {quoted(run)}"
+    return ""
+
+
+def _is_amount(value: object) -> bool:
+    """Return whether a value is a positive finite number."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0.0 < value < np.inf  # type: ignore[operator]
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -126,6 +126,11 @@ def forecast_run(
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"laws: found {list(chosen)}, expected at least one, each of them once.")
     planned = as_schedule(schedule)
+    if at and sweep is None:
+        raise ValueError(
+            f"at: found {listed(at)}, the inputs of the run in a sweep, and no sweep. Give its fit "
+            "(sweep=, --sweep), or leave them out."
+        )
     columns = {"step": step, "loss": loss, "rate": rate, "run": by}
     curves = read_run_curves(source, {**(schedules or {}), run: planned}, columns)
     names = [curve.run for curve in curves]

@@ -40,7 +40,7 @@ def as_schedule(given: ScheduleLike) -> Schedule:
     if isinstance(given, Path) or (Path(given).suffix and kind not in KINDS):
         return _from_file(given)
     if kind not in KINDS:
-        raise unknown_name("kind of schedule", kind, KINDS)
+        raise unknown_name("schedule", kind, KINDS)
     make, arguments = KINDS[kind], dict(_pairs(rest, given))
     known = inspect.signature(make).parameters
     for name in arguments:

@@ -13,6 +13,8 @@ from bayescale.errors import AmountError, listed, quoted
 
 type Array = NDArray[np.float64]
 
+_TWO_STAGES = "two stages"
+
 LONGEST = 10_000_000
 """Most steps of a schedule, which bounds memory."""
 
@@ -125,7 +127,7 @@ class Schedule:
     ) -> Self:
         """Return a constant rate and, after `change` steps, another one."""
         return cls._warmed(
-            "two stages", peak, steps, warmup, change, second, lambda x: np.ones_like(x)
+            _TWO_STAGES, peak, steps, warmup, change, second, lambda x: np.ones_like(x)
         )
 
     @classmethod
@@ -178,6 +180,11 @@ class Schedule:
             raise AmountError(
                 f"{name} schedule: found rates {peak:g} and {final:g}, expected a positive one, "
                 "and a last one of at least zero."
+            )
+        if name != _TWO_STAGES and final > peak:
+            raise AmountError(
+                f"{name} schedule: found a last rate of {final:g}, above the peak of {peak:g}; "
+                "expected at most the peak."
             )
         step = np.arange(1.0, steps + 1.0)
         along = np.clip((step - decay_from) / (steps - decay_from), 0.0, 1.0)

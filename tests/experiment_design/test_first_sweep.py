@@ -178,6 +178,11 @@ def test_the_runs_are_a_table_to_launch_and_then_to_fit(sweep, tmp_path):
     runs = bs.load_runs(path)
     assert len(runs) == len(table)
     assert runs.n_params == pytest.approx(table["n_params"].to_numpy())
+    # The losses of these runs are not lost to another plan.
+    with pytest.raises(FileExistsError, match="left as it is"):
+        sweep.to_csv(path)
+    table.to_csv(path, index=False)
+    sweep.to_csv(path)
     (tmp_path / "mine.csv").write_text("when,what\n1,2\n")
     with pytest.raises(FileExistsError, match="left as it is"):
         sweep.to_csv(tmp_path / "mine.csv")
@@ -264,6 +269,11 @@ REFUSED = {
         r"run_limits: found no sweep .*at least 100B parameters",
     ),
     "no such rule": ({"hyperparameters": "none"}, bs.UnknownNameError, "hyperparameter rule"),
+    "no budget of runs": (
+        {"budget": "1e5"},
+        bs.AmountError,
+        "models of .* parameters, and no model",
+    ),
     "ratio": ({"tokens_per_param": -1}, bs.AmountError, "tokens_per_param"),
 }
 

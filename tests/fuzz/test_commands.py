@@ -180,6 +180,8 @@ def test_any_command_line(folder, capsys, arguments) -> None:
         ("allocate", "hoffmann2022", "--budget", "1e308"),
         ("check", "runs.csv", "--column", "n_params=loss"),
         ("check", "nested.json"),
+        ("explore", "fit.nc", "--port", "99999999"),
+        ("explore", "fit.nc", "--budget", "9" * 5000),
     ],
 )
 def test_slips_of_the_pen(folder, capsys, arguments) -> None:

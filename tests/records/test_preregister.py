@@ -127,6 +127,33 @@ def test_a_damaged_file_is_refused(saved, name):
         bs.load_preregistration(saved)
 
 
+OTHER_CONTENT = {
+    "no date": (lambda content: content.pop("date"), "found date = None"),
+    "a number for a unit": (lambda content: content.update(unit=3), "found unit = 3"),
+    "no headline": (lambda content: content["posterior"].pop("headline"), "found posterior = "),
+    "no runs": (lambda content: content.update(runs={}), "found no runs"),
+    "a run of texts": (
+        lambda content: next(iter(content["runs"].values())).update(draws=["2.1", "2.2"]),
+        "found the run ",
+    ),
+    "a run nowhere": (
+        lambda content: next(iter(content["runs"].values())).update(inputs={}),
+        "found the run ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_CONTENT)
+def test_other_content_under_a_right_digest_is_refused(saved, name):
+    change, words = OTHER_CONTENT[name]
+    sealed = json.loads(saved.read_text())
+    change(sealed["content"])
+    sealed["sha256"] = bs.Preregistration(sealed["content"]).sha256
+    saved.write_text(json.dumps(sealed))
+    with pytest.raises(ForecastFileError, match=words):
+        bs.load_preregistration(saved)
+
+
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ForecastFileError, match="there is no such file"):
         bs.load_preregistration(tmp_path / "none.json")

@@ -178,6 +178,7 @@ def test_points_that_cannot_be_used_are_refused(change, said):
         ({"rate": "rate"}, "no column 'rate'"),
         ({"loss": "losses"}, "Did you mean"),
         ({"schedule": "cosine"}, "peak"),
+        ({"at": {"n_params": "1B"}}, "found n_params, the inputs of the run in a sweep, and no"),
     ],
 )
 def test_calls_that_cannot_be_answered_are_refused(arguments, said):

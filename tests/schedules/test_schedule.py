@@ -136,6 +136,7 @@ def test_a_file_of_rates_is_a_schedule(tmp_path):
         (lambda: Schedule.cosine(3e-4, 100, warmup=100), "before the end"),
         (lambda: Schedule.cosine(3e-4, 100.5), "whole number"),
         (lambda: Schedule.linear(-1.0, 100), "positive"),
+        (lambda: Schedule.cosine(3e-4, 100, final=3e-3), "last rate of 0.003, above the peak"),
         (lambda: Schedule.wsd(3e-4, 100, decay_from=50, decay="cosine"), "'cosine'"),
         (lambda: Schedule.wsd(3e-4, 100, decay_from=50, decay="exponential"), "never is zero"),
         (lambda: Schedule.table([1, 2], [1e-4]), "2 steps and 1 rates"),

@@ -2,7 +2,7 @@
 
 import argparse
 
-from bayescale.cli.numbers import whole_number
+from bayescale.cli.numbers import port_number
 from bayescale.cli.options import add_at, add_fit, add_prob, fixed_of, read_mapping, saved_fit
 from bayescale.cli.planning import add_plans, plans_of
 from bayescale.cli.verbs import Verbs
@@ -21,7 +21,7 @@ def add(verbs: Verbs) -> None:
     add_prob(explore)
     add_at(explore)
     explore.add_argument(
-        "--port", type=whole_number, help="port of this computer (8501, or the next free one)"
+        "--port", type=port_number, help="port of this computer (8501, or the next free one)"
     )
     explore.add_argument("--browser", action="store_true", help="open a browser")
 

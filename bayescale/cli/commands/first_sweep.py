@@ -122,7 +122,6 @@ def run(options: Arguments) -> None:
 
 
 def _design(path: str) -> "pd.DataFrame":
-    import pandas as pd
+    from bayescale.data.amount_tables import read_amounts
 
-    # As text, so that amounts such as 70B are parsed like all others.
-    return pd.read_csv(path, dtype=str)
+    return read_amounts(path)

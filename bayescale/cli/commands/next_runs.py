@@ -95,7 +95,6 @@ def _candidates(options: Arguments) -> object:
         return [size_and_tokens(text, "--candidate") for text in options.candidate] or None
     if options.candidate:
         raise ValueError("--candidates: found --candidate too; give one of the two.")
-    import pandas as pd
+    from bayescale.data.amount_tables import read_amounts
 
-    # As text, so that amounts such as 70B are parsed like all others.
-    return pd.read_csv(options.candidates, dtype=str)
+    return read_amounts(options.candidates)

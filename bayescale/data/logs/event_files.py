@@ -34,7 +34,7 @@ def read_events(folders: Sequence[tuple[str, Path]]) -> tuple[dict[str, Any], Me
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
         events.Reload()
         config |= _hyperparameters(events)
-        found = metrics_of(_scalars(events))
+        found = metrics_of(_scalars(events), folder)
         metrics |= {f"{prefix}{k}": v for k, v in found.items() if f"{prefix}{k}" not in metrics}
     return config, metrics
 

@@ -18,6 +18,7 @@ import pandas as pd
 from bayescale.data.logs import mlflow, trainer_state
 from bayescale.data.logs.event_files import MARK, read_events
 from bayescale.data.logs.run_log import STEP, Metrics, RunLog, flat, metrics_of
+from bayescale.data.text_files import text_of, unreadable
 from bayescale.errors import MissingExtraError, RunsError, listed, quoted
 
 TABLES = tuple(
@@ -138,7 +139,7 @@ def _table(path: Path) -> Metrics:
     try:
         frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_json(path, lines=True)
     except ValueError as error:
-        raise RunsError(f"{path}: could not be read as {path.suffix} ({error}).") from None
+        raise unreadable(path, error) from None
     step = next((name for name in _STEPS if name in frame), None)
     if step is None:
         raise RunsError(
@@ -147,12 +148,13 @@ def _table(path: Path) -> Metrics:
         )
     numbers = frame.select_dtypes("number").drop(columns=step, errors="ignore")
     steps = pd.to_numeric(frame[step], errors="coerce")
-    return metrics_of(
+    points = (
         (str(name), at, value)
         for name in numbers
         for at, value in zip(steps, numbers[name], strict=True)
         if pd.notna(value) and pd.notna(at)
     )
+    return metrics_of(points, path)
 
 
 def _settings(folder: Path, root: Path) -> dict[str, Any]:
@@ -162,20 +164,20 @@ def _settings(folder: Path, root: Path) -> dict[str, Any]:
     """
     while True:
         if paths := [folder / name for name in _SETTINGS if (folder / name).is_file()]:
-            return flat({k: v for path in reversed(paths) for k, v in _mapping(path).items()})
+            return {k: v for path in reversed(paths) for k, v in _mapping(path).items()}
         if folder == root:
             return {}
         folder = folder.parent
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    """Read a file of settings."""
-    text = path.read_text(encoding="utf-8")
+    """Read a file of settings, with dotted names for nested ones."""
+    text, _ = text_of(path)
     try:
         content = json.loads(text) if path.suffix == ".json" else _yaml(text, path)
-    except ValueError as error:
-        raise RunsError(f"{path}: could not be read ({error}).") from None
-    return content if isinstance(content, dict) else {}
+        return flat(content) if isinstance(content, dict) else {}
+    except (ValueError, RecursionError) as error:
+        raise unreadable(path, error) from None
 
 
 def _yaml(text: str, path: Path) -> Any:
@@ -189,4 +191,4 @@ def _yaml(text: str, path: Path) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise RunsError(f"{path}: could not be read as YAML ({error}).") from None
+        raise unreadable(path, error) from None

@@ -11,7 +11,7 @@ from typing import Any
 from bayescale.data.logs.run_log import Metrics, RunLog, metrics_of
 from bayescale.errors import MissingExtraError, RunsError
 
-_STATES = {1: "running", 2: "pending", 3: "finished", 4: "failed", 5: "killed"}
+_STATES = {"1": "running", "2": "pending", "3": "finished", "4": "failed", "5": "killed"}
 """States of runs by the number in ``meta.yaml``."""
 
 _META = "meta.yaml"
@@ -27,13 +27,13 @@ def run_in(folder: Path) -> RunLog | None:
     meta = _meta(folder / _META)
     if meta.get("lifecycle_stage") == "deleted":
         return None
-    metrics = metrics_of(_points(folder / "metrics"))
+    metrics = metrics_of(_points(folder / "metrics"), folder)
     number = meta.get("status", "")
     return RunLog(
         name=meta.get("run_name") or meta.get("run_id") or folder.name,
         config=dict(_files(folder / "params")),
         history=lambda: metrics,
-        state=_STATES.get(int(number), "") if number.isdigit() else "",
+        state=_STATES.get(number, ""),
     )
 
 
@@ -69,11 +69,12 @@ def _all(client: Any, experiments: list[str]) -> list[Any]:
 
 def _of_client(client: Any, run: Any) -> RunLog:
     def history() -> Metrics:
-        return metrics_of(
+        points = (
             (name, point.step, point.value)
             for name in run.data.metrics
             for point in client.get_metric_history(run.info.run_id, name)
         )
+        return metrics_of(points, f"run {run.info.run_id}")
 
     status = str(run.info.status).lower()
     return RunLog(
@@ -87,16 +88,21 @@ def _of_client(client: Any, run: Any) -> RunLog:
 
 def _meta(path: Path) -> dict[str, str]:
     """Read the description of a run, a YAML mapping of plain values."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _text(path).splitlines()
     pairs = (line.partition(": ") for line in lines if not line.startswith((" ", "-")))
     return {name: value.strip().strip("'\"") for name, _, value in pairs}
+
+
+def _text(path: Path) -> str:
+    """Return what a file holds; a parameter may be any text."""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield each file's path below a folder, which is a name, and its text."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            yield path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")
+            yield path.relative_to(folder).as_posix(), _text(path)
 
 
 def _points(folder: Path) -> Iterator[tuple[str, str, str]]:

@@ -138,11 +138,20 @@ class RunLogs:
         return pd.concat(parts, ignore_index=True)
 
 
-def metrics_of(points: Iterable[tuple[str, Any, Any]]) -> Metrics:
-    """Return metrics from points (name, step, value); of several at one step the last counts."""
+def metrics_of(points: Iterable[tuple[str, Any, Any]], where: object) -> Metrics:
+    """Return metrics from points (name, step, value); of several at one step the last counts.
+
+    `where` is the file, folder or run of the points, for messages.
+    """
     found: dict[str, dict[int, float]] = {}
     for name, step, value in points:
-        found.setdefault(name, {})[int(step)] = float(value)
+        try:
+            found.setdefault(name, {})[int(float(step))] = float(value)
+        except (ValueError, TypeError, OverflowError):
+            raise RunsError(
+                f"{where}: found {quoted(value)} at step {quoted(step)} of the metric "
+                f"{quoted(name)}, expected numbers."
+            ) from None
     return {name: pd.Series(values, dtype=float).sort_index() for name, values in found.items()}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bayescale.data.logs.run_log import Metrics, flat, metrics_of
+from bayescale.data.text_files import text_of, unreadable
 from bayescale.errors import RunsError
 
 FILE = "trainer_state.json"
@@ -22,28 +23,35 @@ _OF_THE_WHOLE = "train_"
 
 def read_states(paths: Sequence[Path]) -> tuple[dict[str, Any], Metrics]:
     """Return the settings and the metrics of a run from the last of its states."""
-    _, path, state = max(
-        ((_state(path).get("global_step", 0), path, _state(path)) for path in paths),
-        key=lambda found: found[0],
-    )
+    states = [(path, _state(path)) for path in paths]
+    path, state = max(states, key=lambda found: _step_of(found[1]))
     entries = state.get("log_history")
     if not isinstance(entries, list) or not all(isinstance(x, dict) for x in entries):
         raise RunsError(f"{path}: found no log_history, expected the state of a Trainer.")
-    metrics = metrics_of(
+    points = (
         (_NAMES.get(name, name), entry.get("step", 0), value)
         for entry in entries
         for name, value in entry.items()
         if isinstance(value, int | float) and name != "step" and not name.startswith(_OF_THE_WHOLE)
     )
+    metrics = metrics_of(points, path)
     totals = {k: state[k] for k in _TOTALS if state.get(k) and k not in metrics}
-    return {**flat(state.get("trial_params") or {}), **totals}, metrics
+    settings = state.get("trial_params")
+    return {**(flat(settings) if isinstance(settings, dict) else {}), **totals}, metrics
+
+
+def _step_of(state: dict[str, Any]) -> float:
+    step = state.get("global_step")
+    return step if isinstance(step, int | float) else 0.0
 
 
 def _state(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunsError(f"{path}: could not be read as JSON ({error}).") from None
+        content = json.loads(text_of(path)[0])
+    except RunsError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise unreadable(path, error) from None
     if not isinstance(content, dict):
         raise RunsError(f"{path}: found no object, expected the state of a Trainer.")
     return content

@@ -36,12 +36,13 @@ def as_logs(runs: Iterable[Any]) -> tuple[RunLog, ...]:
 
 def _log(run: Any) -> RunLog:
     def history() -> Metrics:
-        return metrics_of(
+        points = (
             (name, row[_STEP], value)
             for row in run.scan_history()
             for name, value in row.items()
             if _is_metric(name, value)
         )
+        return metrics_of(points, f"run {run.id}")
 
     return RunLog(
         name=run.name or run.id,

@@ -349,7 +349,7 @@ def test_names_and_settings_that_clash(tmp_path):
     ("name", "text", "said"),
     [
         ("metrics.csv", "a,b\n1,2\n", "found the columns 'a', 'b', expected one of step"),
-        ("trainer_state.json", "{", "could not be read as JSON"),
+        ("trainer_state.json", "{", r"could not be read as \.json"),
         ("trainer_state.json", "[]", "found no object"),
         ("trainer_state.json", '{"global_step": 3}', "found no log_history"),
         ("log.jsonl", "{not\n", r"could not be read as \.jsonl"),
