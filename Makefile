@@ -81,9 +81,9 @@ forecast-records: ## replay three public sweeps in TABLES as if live, for docs/f
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.forecast_records $(TABLES)
 
-speedup: ## simulate pairs of recipes and count how often intervals hold, for docs/speedup.md
+speedup: ## simulate pairs of recipes, and compare a real pair in TABLES, for docs/speedup.md
 	@tools/venv.sh dev
-	@$(BIN)/python -m benchmarks.speedup
+	@$(BIN)/python -m benchmarks.speedup $(TABLES)
 
 two-step: ## predict tasks of simulated ladders in two steps, for docs/two-step.md
 	@tools/venv.sh dev

@@ -32,6 +32,7 @@ from .errors import (
     UnknownNameError,
     UnsuitableLawError,
 )
+from .experiment_design.comparison_runs import ComparisonRuns, comparison_runs
 from .experiment_design.first_sweep import first_sweep
 from .experiment_design.next_runs import next_runs, value_of_runs
 from .experiment_design.result import NextRuns
@@ -96,6 +97,7 @@ __all__ = [
     "CheckpointCorrelation",
     "Choice",
     "Comparison",
+    "ComparisonRuns",
     "Constants",
     "Counting",
     "CrossRegret",
@@ -153,6 +155,7 @@ __all__ = [
     "backtest",
     "compare",
     "compare_breaks",
+    "comparison_runs",
     "costs",
     "cross_regret",
     "decide",

@@ -69,6 +69,8 @@ class Stream(Enum):
     """Effect of a new schedule and scatter of points of a run (0), and their resampling (1)."""
     COST_LAW = 25
     """Draws of a cost law (0), and the scatter of runs about it (1)."""
+    COMPARISON_RUNS = 26
+    """Seed of the simulated outcomes of runs that tell recipes apart; keyed by recipe."""
 
 
 def checked_seed(seed: object) -> int:

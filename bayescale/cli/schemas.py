@@ -187,7 +187,13 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             evpi=_about(_map(NUMBER), "expected value of perfect information"),
         ),
         "speedup": _record(
-            passed=PASSED, **SAID, baseline=TEXT, paired=FLAG, speedup=_rows("recipe", "speedup")
+            ("next_runs",),
+            passed=PASSED,
+            **SAID,
+            baseline=TEXT,
+            paired=FLAG,
+            speedup=_rows("recipe", "speedup"),
+            next_runs=_about(RESULT, "the runs that would tell recipes apart"),
         ),
         "next": _record(
             passed=PASSED,

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from bayescale.allocation.allocate import columns_of_plans, parse_budgets
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
@@ -17,10 +16,15 @@ from bayescale.decision.decide import least_regret
 from bayescale.decision.regret import Regrets
 from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.experiment_design.candidates import pool_of
-from bayescale.experiment_design.preposterior import SHRINKAGES, Learning, Outcomes, choose_batch
+from bayescale.experiment_design.preposterior import (
+    SHRINKAGES,
+    Learning,
+    Outcomes,
+    choose_batch,
+    effective_draws,
+)
 from bayescale.experiment_design.result import MEANINGS, NextRuns, Objective
 from bayescale.laws.optimum import Split
-from bayescale.posterior.convergence import ess_of_mean
 from bayescale.posterior.extrapolation import beyond_runs
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.protocol import Posterior
@@ -357,23 +361,13 @@ class _Question:
             if count:
                 # A single draw does not show how those of its law vary.
                 spread = float(gain[own].var(ddof=1)) if count > 1 else float(gain.var(ddof=1))
-                effective = _effective(gain[own], of_chain[own], self._chains)
+                effective = effective_draws(gain[own], of_chain[own], self._chains)
                 variance += (count / len(gain)) ** 2 * spread / effective
         return float(np.sqrt(variance))
 
     @property
     def _chains(self) -> int:
         return next(self.source.pieces())[0].posterior.sizes["chain"]
-
-
-def _effective(values: Array, of_chain: NDArray[np.intp], chains: int) -> float:
-    """Return the effective sample size of the mean of draws, given the chain of each."""
-    shortest = int(np.bincount(of_chain, minlength=chains).min())
-    if shortest < 4:
-        return float(len(values))
-    rows = np.array([values[of_chain == chain][:shortest] for chain in range(chains)])
-    found = float(ess_of_mean(rows[None])[0])
-    return min(found, float(len(values))) if found > 0 else float(len(values))
 
 
 def _one_budget(target: object, cost: Cost) -> float:

@@ -8,6 +8,7 @@ batches are diverse.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, seed_of
 from bayescale.costs.budget import Array
+from bayescale.posterior.convergence import ess_of_mean
 from bayescale.posterior.predict import simulate_runs
 from bayescale.posterior.protocol import Posterior
 
@@ -33,6 +35,17 @@ by a few extreme draws, while regret is bounded."""
 
 SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 """Candidate shrinkage factors of a rule, chosen on the same draws as the runs."""
+
+
+class Simulated(Protocol):
+    """Outcomes of runs that can be simulated, one for each draw and run."""
+
+    @property
+    def mean(self) -> xr.DataArray:
+        """Draws of the mean response, with dims chain, draw, run."""
+
+    def simulate(self, repeat: int) -> Array:
+        """Return one simulated ln response of each draw and run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +113,7 @@ class Learning:
     means: Array
 
     @classmethod
-    def of(cls, outcomes: Outcomes, target: Array, draws: NDArray[np.intp]) -> "Learning":
+    def of(cls, outcomes: Simulated, target: Array, draws: NDArray[np.intp]) -> "Learning":
         """Estimate covariances from simulated outcomes of the given draws."""
         values = np.clip(target[draws], *np.quantile(target[draws], [_TAIL, 1.0 - _TAIL]))
         centred = values - values.mean()
@@ -206,3 +219,13 @@ def _in_order(learning: Learning, costs: Array, batch: list[int]) -> list[int]:
         scores = _gains(learning, ordered) / costs
         ordered.append(max((run for run in batch if run not in ordered), key=lambda i: scores[i]))
     return ordered
+
+
+def effective_draws(values: Array, of_chain: NDArray[np.intp], chains: int) -> float:
+    """Return the effective sample size of the mean of draws, given the chain of each."""
+    shortest = int(np.bincount(of_chain, minlength=chains).min())
+    if shortest < 4:
+        return float(len(values))
+    rows = np.array([values[of_chain == chain][:shortest] for chain in range(chains)])
+    found = float(ess_of_mean(rows[None])[0])
+    return min(found, float(len(values))) if found > 0 else float(len(values))

@@ -25,7 +25,7 @@ from bayescale.plots._isoflop import isoflop
 from bayescale.plots._multiverse import multiverse
 from bayescale.plots._pairs import pairs
 from bayescale.plots._parameters import parameters
-from bayescale.plots._proposed_runs import first_sweep, next_runs
+from bayescale.plots._proposed_runs import comparison_runs, first_sweep, next_runs
 from bayescale.plots._ranks import ranks
 from bayescale.plots._reconcile import reconcile_exponents
 from bayescale.plots._regret import regret
@@ -36,6 +36,7 @@ from bayescale.plots._speedup import speedup
 __all__ = [
     "backtest",
     "baseline",
+    "comparison_runs",
     "coupling",
     "coverage",
     "cross_regret",

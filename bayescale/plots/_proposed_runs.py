@@ -3,10 +3,12 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayescale.experiment_design.comparison_runs import ComparisonRuns
 from bayescale.experiment_design.result import NextRuns
 from bayescale.experiment_design.sweep_result import FirstSweep
 from bayescale.plots._residuals import label_axis
 from bayescale.plots.style import (
+    BLUE,
     COLOURS,
     GREY,
     ORANGE,
@@ -60,6 +62,59 @@ def next_runs(found: NextRuns, ax: Axes | None = None) -> Axes:
             fontsize=9,
             color=ORANGE,
         )
+    legend_above(ax)
+    tidy(ax)
+    return ax
+
+
+def comparison_runs(found: ComparisonRuns, ax: Axes | None = None) -> Axes:
+    """Draw the runs that tell recipes apart over size and tokens, numbered by their value.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.comparison_runs` returned.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("overtraining").where("n_params > 5e7 and family != 'c4'")
+    >>> fit = bs.fit(runs, "chinchilla-corpora", seed=1, draws=250, progress=False)
+    >>> speedup = bs.speedup(fit, baseline="redpajama", budget="1e21")
+    >>> found = bs.comparison_runs(speedup, budget="1e20", n_runs=2)
+    >>> bs.plots.comparison_runs(found).get_xlabel()
+    'parameters N'
+    """
+    ax = new_axes(ax)
+    source = found.comparison.sources[found.recipe]
+    across, up = (source.columns[name] for name in list(source.columns)[:2])
+    fitted = source.inputs
+    x, y = list(source.columns)[:2]
+    ax.plot(fitted[x], fitted[y], ".", color=GREY, alpha=0.6, label="fitted runs")
+    label_axis(ax, "x", across)
+    label_axis(ax, "y", up)
+    for name, colour, marker in (
+        (found.comparison.baseline, BLUE, "s"),
+        (found.recipe, ORANGE, "D"),
+    ):
+        own = found.runs[found.runs["recipe"] == name]
+        if len(own):
+            ax.plot(own[across], own[up], marker, color=colour, label=f"runs of {name}")
+        for number, place in own[[across, up]].iterrows():
+            ax.annotate(
+                str(int(str(number)) + 1),
+                tuple(place),
+                textcoords="offset points",
+                xytext=(7, 5),
+                fontsize=9,
+                color=colour,
+            )
     legend_above(ax)
     tidy(ax)
     return ax

@@ -14,6 +14,7 @@ from bayescale.allocation.speedup import Speedup
 from bayescale.baselines.isoflop import Frontier
 from bayescale.decision.cross_regret import CrossRegret
 from bayescale.decision.result import Decision
+from bayescale.experiment_design.comparison_runs import ComparisonRuns
 from bayescale.experiment_design.result import NextRuns
 from bayescale.experiment_design.sweep_result import FirstSweep
 from bayescale.forecasting.result import Forecast
@@ -70,6 +71,7 @@ FIGURES: Mapping[type, Callable[..., Axes]] = MappingProxyType(
         RequiredInput: plots.requirements,
         Speedup: plots.speedup,
         NextRuns: plots.next_runs,
+        ComparisonRuns: plots.comparison_runs,
         FirstSweep: plots.first_sweep,
         TwoStep: plots.two_step,
         Forecast: plots.forecast,

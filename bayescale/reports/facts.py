@@ -8,6 +8,7 @@ import pandas as pd
 
 from bayescale._version import __version__
 from bayescale.allocation.allocate import Allocation
+from bayescale.allocation.speedup import Speedup
 from bayescale.costs import Cluster
 from bayescale.data.runs import Runs
 from bayescale.errors import BayescaleWarning, RunsError
@@ -31,6 +32,7 @@ from bayescale.reports.sections import (
     families_section,
     next_runs_section,
     sensitivity_section,
+    speedup_section,
     terms_of,
 )
 from bayescale.sensitivity.expanding_window import ExpandingWindow
@@ -61,6 +63,7 @@ def assemble_report(
     cuts: ExpandingWindow | None = None,
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
+    speedup: Speedup | None = None,
 ) -> Facts:
     """Assemble the content of a report from a fit, its allocation and further analyses.
 
@@ -73,6 +76,7 @@ def assemble_report(
         cuts=cuts,
         multiverse=multiverse,
         next_runs=next_runs,
+        speedup=speedup,
     )
     diagnostics = (plan and plan.diagnostics) or fit.diagnostics
     some = fit.thin(DRAWS)
@@ -85,6 +89,7 @@ def assemble_report(
         comparison_section(comparison, plan) if comparison else None,
         sensitivity_section(backtest, cuts, multiverse),
         families_section(some, plan, prob),
+        speedup_section(speedup, prob) if speedup else None,
         _parameters(fit, prob),
         next_runs_section(next_runs) if next_runs else None,
         convergence_section(diagnostics, fit_figures(fit, some, plan, prob)),
@@ -127,10 +132,12 @@ def refuse_other_runs(
     cuts: ExpandingWindow | None = None,
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
+    speedup: Speedup | None = None,
 ) -> None:
     """Raise RunsError for a result of other runs than those of the posterior."""
     mine = runs.fingerprint
     advised = next_runs.source.runs if next_runs else None
+    compared = next(iter(speedup.sources.values())).runs if speedup else None
     others = (
         ("backtest", backtest and (backtest.fingerprint, backtest.runs), "backtest"),
         ("cuts", cuts and (cuts.fingerprint, cuts.runs), "expanding_window"),
@@ -144,6 +151,7 @@ def refuse_other_runs(
             advised and (advised.fingerprint, advised.name),
             "next_runs",
         ),
+        ("speedup", compared and (compared.fingerprint, compared.name), "speedup"),
         # A multiverse is of more than one table: with and without flagged runs, of all sizes or
         # of some. Their name is what they share.
         ("multiverse", multiverse and (multiverse.runs, multiverse.runs), "multiverse"),

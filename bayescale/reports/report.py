@@ -8,6 +8,7 @@ from bayescale._io import whole_file
 from bayescale._outputs import REPORT
 from bayescale._progress import stages
 from bayescale.allocation.allocate import allocate
+from bayescale.allocation.speedup import Speedup
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.errors import AmountError, UnsuitableLawError
@@ -71,6 +72,7 @@ def report(
     cuts: ExpandingWindow | None = None,
     multiverse: Multiverse | None = None,
     next_runs: NextRuns | None = None,
+    speedup: Speedup | None = None,
     full: bool = False,
     progress: bool = True,
 ) -> Path:
@@ -111,6 +113,8 @@ def report(
         the range of runs and on choices of the analysis.
     next_runs
         Result of `bayescale.next_runs`.
+    speedup
+        Result of `bayescale.speedup` of the fit, for recipes that are its levels.
     full
         Compute `comparison`, `backtest`, `cuts` and `next_runs` (two runs for the largest budget)
         if they are not given. These are dozens of fits, which take minutes.
@@ -182,6 +186,7 @@ def report(
             cuts=cuts,
             multiverse=multiverse,
             next_runs=next_runs,
+            speedup=speedup,
             limits=limits or None,
             cost=None if cost is six_nd else cost,
             budget=None if "compute" in source.columns.values() else budget,
@@ -197,6 +202,7 @@ def report(
             cuts=cuts,
             multiverse=multiverse,
             next_runs=next_runs,
+            speedup=speedup,
             full=full or None,
         )
         facts = assemble_constants_report(
@@ -210,6 +216,7 @@ def report(
             backtest=backtest,
             cuts=cuts,
             multiverse=multiverse,
+            speedup=speedup,
             full=full or None,
         )
         facts = assemble_average_report(
@@ -244,6 +251,7 @@ def report(
             cuts=cuts,
             multiverse=multiverse,
             next_runs=next_runs,
+            speedup=speedup,
         )
         shown.stage("drawing")
         text = write(facts)

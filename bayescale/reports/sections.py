@@ -7,6 +7,7 @@ import pandas as pd
 
 from bayescale import plots
 from bayescale.allocation.allocate import Allocation, optima
+from bayescale.allocation.speedup import Speedup
 from bayescale.costs import six_nd
 from bayescale.data.levels import NEW, Levels, column_of
 from bayescale.decision.cross_regret import cross_regret
@@ -223,6 +224,29 @@ def sensitivity_section(
     if not blocks:
         return None
     return Section("sensitivity", "Sensitivity and drift", tuple(blocks))
+
+
+def speedup_section(found: Speedup, prob: float) -> Section:
+    """Return by how much less compute recipes reach the loss of the baseline."""
+    return Section(
+        "speedup",
+        f"Speedup over {found.baseline}",
+        (
+            Points((*found.sentences, *found.caveats)),
+            table_of(
+                found.text_table(prob),
+                "Budget of the baseline over the least budget with which the recipe reaches its "
+                f"loss: median and {format_share(prob)} equal-tailed interval",
+                found.numbers(prob),
+            ),
+            Picture(
+                caption="Speedup against the budget of the baseline",
+                description=f"Medians of the speedup of each recipe with {format_share(prob)} "
+                "bands, over the budgets of the runs and those that are asked for.",
+                draw=on_axes(lambda ax: plots.speedup(found, prob, ax)),
+            ),
+        ),
+    )
 
 
 def next_runs_section(found: NextRuns) -> Section:

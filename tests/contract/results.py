@@ -142,6 +142,11 @@ def _parabolas() -> bs.Frontier:
     return bs.isoflop_parabolas("chinchilla", budgets=budgets, width=4, drop_edges=True)
 
 
+def _comparison_runs() -> bs.ComparisonRuns:
+    found = bs.speedup(_of("chinchilla-recipes")(), baseline="c4", budget=BUDGET)
+    return bs.comparison_runs(found, budget="1e20", n_runs=2)
+
+
 RESULTS: Mapping[type, Callable[[], object]] = {
     bs.Fit: fit,
     bs.ModelAverage: lambda: bs.model_average({"a": fit(), "b": fit()}, {"a": 1.0, "b": 1.0}),
@@ -151,6 +156,7 @@ RESULTS: Mapping[type, Callable[[], object]] = {
     bs.Requirements: lambda: bs.requirements(fit(), loss=[2.5, 2.3]),
     bs.RequiredInput: lambda: bs.requirements(_of("power-law")(), loss=[30.0, 20.0]),
     bs.Speedup: lambda: bs.speedup({"a": fit(), "b": fit()}, baseline="a", budget=["1e20", BUDGET]),
+    bs.ComparisonRuns: lambda: _comparison_runs(),
     bs.NextRuns: lambda: bs.next_runs(fit(), target=BUDGET, budget="1e20", n_runs=2),
     bs.FirstSweep: lambda: bs.first_sweep(
         "chinchilla", budget="1e20", target="1e22", simulations=60

@@ -129,6 +129,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--baseline": ("--baseline", "redpajama"),
         "--by": ("--by", "recipe"),
         "--recipe": ("--recipe", "redpajama"),
+        "--next": ("--next", "1e20"),
         "--budget": ("--budget", "1e23"),
         "--prob": ("--prob", "0.5"),
         "--figure": ("--figure", "NEW.png"),
@@ -220,6 +221,7 @@ ASKED = {
         "--budget": ("--budget", "1e23"),
         "--prob": ("--prob", "0.5"),
         "--plan": ("--plan", "7B,200B"),
+        "--baseline": ("--baseline", "c4"),
         "--full": ("--full",),
     },
     "compare": {
@@ -513,7 +515,13 @@ def examples(known: Mapping[str, Mapping[str, tuple[str, ...]]]):
 def said(verb: str, option: str, base: tuple[str, ...]) -> tuple[str, ...]:
     """Return a base command on the fit that the option is for."""
     held = option == "--at" and verb in HOLDS
-    fit = "UNIQUE" if held else "POOLED" if option in ("--group", "--new-level") else "FIT"
+    fit = (
+        "UNIQUE"
+        if held
+        else "POOLED"
+        if option in ("--group", "--new-level", "--baseline")
+        else "FIT"
+    )
     # A new level is one that is spelt as if it were not.
     table = "OTHER" if option == "--new-level" else "RUNS"
     files = {"FIT": fit, "RUNS": table}

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from contract.fits import few_draws, fit_of_card
 
 import bayescale as bs
 from bayescale._plain import plain
 from bayescale.costs import Cluster, Lifetime, Money, Serving
-from bayescale.errors import BayescaleWarning
+from bayescale.errors import BayescaleWarning, RunsError
 from bayescale.model.identifiability import design_warnings
 from bayescale.reports import html
 from bayescale.reports.caveats import caveats_of
@@ -352,6 +353,18 @@ def test_plans_and_a_cluster(fit, tmp_path):
     assert list(rows) == ["recommended here", "mine"]
     assert rows["mine"]["note"] == "8.40 times the budget"
     assert rows["recommended here"]["days"] > 0 and rows["recommended here"]["regret_money"] > 0
+
+
+@pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
+def test_the_speedup_of_recipes_has_a_section(tmp_path):
+    some = few_draws(fit_of_card("chinchilla-recipes"), 40)
+    found = bs.speedup(some, baseline="c4", budget="1e22")
+    path = bs.report(some, tmp_path / "r.md", budget="1e22", speedup=found, progress=False)
+    text = path.read_text(encoding="utf-8")
+    assert "Speedup over c4" in text and found.sentences[0] in text
+    other = few_draws(fit_of_card("chinchilla-pooled"), 40)
+    with pytest.raises(RunsError, match="speedup"):
+        bs.report(other, tmp_path / "o.md", budget="1e22", speedup=found, progress=False)
 
 
 def test_comparison_sensitivity_and_next_runs(fit, compared, cuts, tmp_path):

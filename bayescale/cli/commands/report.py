@@ -33,6 +33,12 @@ def add(verbs: Verbs) -> None:
     add_budgets(report, required=False, money=True)
     add_plans(report)
     report.add_argument(
+        "--baseline",
+        metavar="RECIPE",
+        help="recipe among the levels of the fit: add by how much less compute the others reach "
+        "its loss, as speedup does",
+    )
+    report.add_argument(
         "--full",
         action="store_true",
         help="also compare laws, refit below increasing cuts and choose next runs; takes minutes",
@@ -42,23 +48,37 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Arguments) -> None:
     """Write the report."""
+    from bayescale.allocation.speedup import speedup
     from bayescale.posterior.extrapolation import headline_at
     from bayescale.posterior.point import as_posterior
     from bayescale.reports.report import report
 
     source = as_posterior(fit_or_constants(options))
     cluster, splits = cluster_of(options), source.law.splits_compute
+    cost, limits = cost_of(options, cluster, money=in_money(options)), limits_of(options, cluster)
+    fixed = (fixed_of(options) or None) if splits else None
+    recipes = None
+    if options.baseline is not None:
+        recipes = speedup(
+            source,
+            budget=options.budget,
+            baseline=options.baseline,
+            cost=cost,
+            fixed=fixed,
+            limits=limits,
+        )
     report(
         source,
         options.out,
         budget=options.budget,
         inputs=None if splits else inputs_of(options) or None,
         prob=options.prob,
-        cost=cost_of(options, cluster, money=in_money(options)),
-        fixed=(fixed_of(options) or None) if splits else None,
-        limits=limits_of(options, cluster),
+        cost=cost,
+        fixed=fixed,
+        limits=limits,
         plans=plans_of(options) or None,
         cluster=cluster,
+        speedup=recipes,
         full=options.full,
         progress=not (options.quiet or options.json),
     )

@@ -46,6 +46,12 @@ def add(verbs: Verbs) -> None:
         metavar="RECIPE",
         help="recipe to compare with the baseline (all); repeatable",
     )
+    speedup.add_argument(
+        "--next",
+        metavar="FLOP",
+        help="compute of further runs: say which would tell best whether the recipe of which "
+        "least is known is better, at the largest budget",
+    )
     add_levels(speedup)
     add_budgets(speedup, required=True)
     add_figure(speedup)
@@ -55,6 +61,7 @@ def add(verbs: Verbs) -> None:
 def run(options: Arguments) -> None:
     """Print the speedup of each recipe at each budget."""
     from bayescale.allocation.speedup import speedup
+    from bayescale.experiment_design.comparison_runs import comparison_runs
 
     cluster = cluster_of(options)
     found = speedup(
@@ -68,6 +75,7 @@ def run(options: Arguments) -> None:
         limits=limits_of(options, cluster),
     )
     draw_figure(options, "speedup", found, 4.2)
+    further = comparison_runs(found, budget=options.next) if options.next else None
     if options.json:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "passed" says it
@@ -81,10 +89,15 @@ def run(options: Arguments) -> None:
                 "baseline": found.baseline,
                 "paired": found.is_paired,
                 "speedup": table_records(table),
+                **({"next_runs": further.to_record()} if further else {}),
             }
         )
         return
     print_answer(found, found.text_table(options.prob))
+    if further:
+        print()
+        print("\n".join(further.sentences))
+        print(further.text_table().to_string())
 
 
 def _fits(options: Arguments) -> "Fit | dict[str, Fit]":

@@ -1,0 +1,331 @@
+"""comparison_runs: the runs that would tell which of two recipes is the better one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayescale._seeds import Stream, seed_of
+from bayescale.allocation.allocate import parse_budgets
+from bayescale.allocation.speedup import Speedup
+from bayescale.costs.budget import Array
+from bayescale.errors import AmountError, UnknownNameError, UnsuitableLawError, did_you_mean
+from bayescale.experiment_design.candidates import pool_of
+from bayescale.experiment_design.preposterior import (
+    SHRINKAGES,
+    Learning,
+    Outcomes,
+    Simulated,
+    choose_batch,
+    effective_draws,
+)
+from bayescale.posterior.diagnostics import with_status
+from bayescale.posterior.result import Result
+from bayescale.units import (
+    format_budget,
+    format_compute,
+    format_count,
+    format_number,
+    parse_amount,
+)
+
+_MOST = np.log(1e6)
+"""Largest log speedup, in either direction."""
+
+_FEWEST = 100
+"""Least number of draws of a speedup."""
+
+_JUDGED = 8
+"""Simulated outcomes per evaluation draw."""
+
+_APART = 10_000
+"""Offset of the random streams for evaluation from those for the choice of the rule."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ComparisonRuns(Result):
+    """Runs of a baseline and a recipe, and how likely the choice between them is wrong after them.
+
+    Attributes
+    ----------
+    runs
+        One row per run, ordered by value per FLOP: ``recipe``, the inputs of the model,
+        ``compute`` (FLOP), and ``after``, the expected share of the variance of the log speedup
+        that remains after this and the preceding runs.
+    comparison
+        The comparison.
+    recipe, budget
+        The recipe, and the budget of the baseline at which it is compared.
+    before, after
+        Probability that the recipe that looks better is not, now and on average after the runs.
+    mcse
+        Monte Carlo standard error of their difference.
+    """
+
+    runs: pd.DataFrame
+    comparison: Speedup
+    recipe: str
+    budget: float
+    before: float
+    after: float
+    mcse: float
+
+    @property
+    def compute(self) -> float:
+        """Total compute of the runs, in FLOP."""
+        return float(self.runs["compute"].sum())
+
+    @property
+    def headline(self) -> str:
+        """What is compared, with failed checks first."""
+        said, diagnostics = self.comparison.headline, self.comparison.diagnostics
+        return said if diagnostics is None else with_status(said, diagnostics)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The advice in words."""
+        which = f"Which of {self.recipe} and {self.comparison.baseline} is better"
+        where = f"at {format_budget(self.budget, self.comparison.cost.unit)}"
+        wrong = format_number(100 * self.before, 2)
+        if not len(self.runs):
+            return (
+                f"{which} {where} is wrongly told with probability {wrong} % now, and no run "
+                "within the budget is expected to tell more.",
+            )
+        count = "the run" if len(self.runs) == 1 else f"the {len(self.runs)} runs"
+        found = [
+            f"{which} {where} is wrongly told with probability {wrong} % now, and "
+            f"{format_number(100 * self.after, 2)} % on average after {count} "
+            f"({format_compute(self.compute)}); the Monte Carlo standard error of the difference "
+            f"is {format_number(100 * self.mcse, 2)} %."
+        ]
+        if self.before - self.after <= 2.0 * self.mcse:
+            found.append("Within Monte Carlo error the runs do not tell.")
+        return tuple(found)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Caveats of the comparison."""
+        return self.comparison.caveats
+
+    def table(self) -> pd.DataFrame:
+        """Return the runs."""
+        return self.runs.copy()
+
+    def text_table(self) -> pd.DataFrame:
+        """Return the table formatted for display."""
+        headings = {"n_params": "N", "n_tokens": "D (tokens)", "after": "variance left"}
+        styles: Mapping[str, Callable[[Any], str]] = {
+            "recipe": str,
+            "compute": format_compute,
+            "after": lambda x: f"{format_number(100 * x, 2)} %",
+        }
+        columns = {
+            headings.get(str(name), str(name)): [
+                styles.get(str(name), format_count)(x) for x in column
+            ]
+            for name, column in self.runs.items()
+        }
+        return pd.DataFrame(columns, index=pd.Index(range(1, len(self.runs) + 1), name="run"))
+
+
+def comparison_runs(
+    comparison: Speedup,
+    *,
+    budget: object,
+    recipe: str | None = None,
+    at: object = None,
+    candidates: object = None,
+    n_runs: int = 6,
+    seed: int | None = None,
+) -> ComparisonRuns:
+    """Choose the runs that are expected to tell best whether a recipe is better than the baseline.
+
+    Parameters
+    ----------
+    comparison
+        What `bayescale.speedup` returned of one fit whose levels are the recipes.
+    budget
+        Total compute of the new runs, in FLOP.
+    recipe
+        The recipe to tell from the baseline; the one whose P(better) is nearest to a half unless
+        given.
+    at
+        The budget of the comparison, one of those that it was made for; the largest unless given.
+    candidates
+        Runs to choose from, of either recipe, as in `bayescale.next_runs`.
+    n_runs
+        Maximal number of runs.
+    seed
+        Seed of the simulated outcomes; that of the fit unless given.
+
+    Returns
+    -------
+    ComparisonRuns
+        The runs by recipe, and the probability of a wrong choice before and after them.
+
+    Raises
+    ------
+    UnsuitableLawError
+        If the comparison is of separate fits or constants, whose draws are not joint.
+    UnknownNameError
+        If there is no such recipe.
+    AmountError
+        If an amount cannot be read, no candidate is within the budget, or the speedup is defined
+        in too few draws.
+
+    Notes
+    -----
+    As in `bayescale.next_runs`, outcomes of all candidates are simulated from every draw, and the
+    batch minimises the residual variance of the best linear predictor of the log speedup. Half of
+    the draws choose the batch and the shrinkage of the predictor, the other half count how often
+    the sign that it predicts is wrong. New runs share the group effects of their recipe alone.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("overtraining").where("n_params > 5e7 and family != 'c4'")
+    >>> fit = bs.fit(runs, "chinchilla-corpora", seed=1, draws=250, progress=False)
+    >>> found = bs.speedup(fit, baseline="redpajama", budget="1e21")
+    >>> advice = bs.comparison_runs(found, budget="1e20", n_runs=2)
+    >>> set(advice.runs["recipe"]) <= {"redpajama", "refinedweb"}, advice.compute <= 1.001e20
+    (True, True)
+    """
+    if not comparison.is_paired:
+        raise UnsuitableLawError(
+            "comparison: found separate fits, whose draws are not joint. Fit the recipes as levels "
+            "of one model, with a card such as chinchilla-recipes."
+        )
+    if not isinstance(n_runs, int | np.integer) or n_runs < 1:
+        raise ValueError(f"n_runs: found {n_runs!r}, expected a whole number of at least 1.")
+    most = parse_amount(budget, "compute", "budget")
+    place = _budget_of(comparison, at)
+    name = _recipe_of(comparison, recipe, place)
+    chosen = comparison.draws.sel(recipe=name).isel(budget=place).transpose("chain", "draw")
+    with np.errstate(divide="ignore"):
+        log_speedup = np.clip(np.log(chosen.to_numpy()), -_MOST, _MOST)
+    known = np.flatnonzero(np.isfinite(log_speedup.ravel()))
+    if len(known) < _FEWEST:
+        raise AmountError(
+            f"comparison: found {len(known)} draws with a speedup of {name}, expected at least "
+            f"{_FEWEST}. Compare at another budget, or draw more."
+        )
+    pool, outcomes = _outcomes(comparison, name, candidates, most, seed)
+    choosing, judging = known[::2], known[1::2]
+    learning = Learning.of(outcomes, log_speedup.ravel(), choosing)
+    batch = choose_batch(learning, pool["compute"].to_numpy(), most, n_runs)
+    judge = _Judge(log_speedup, learning, batch, outcomes)
+    shrinkage = min(SHRINKAGES, key=lambda s: judge.wrong(s, choosing, 1).mean())
+    now, then = judge.wrong(0.0, judging, 1), judge.wrong(shrinkage, judging, _JUDGED)
+    left = [1.0 - learning.explained(batch[: i + 1]) / learning.variance for i in range(len(batch))]
+    return ComparisonRuns(
+        runs=pool.iloc[batch].reset_index(drop=True).assign(after=left),
+        comparison=comparison,
+        recipe=name,
+        budget=float(comparison.budgets[place]),
+        before=float(now.mean()),
+        after=float(then.mean()),
+        mcse=_error(now - then, judging // log_speedup.shape[1], len(log_speedup)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _OfRecipes:
+    """Outcomes of runs of several recipes, one after another, from joint draws."""
+
+    parts: tuple[Outcomes, ...]
+
+    @cached_property
+    def mean(self) -> xr.DataArray:
+        """Draws of the mean response, with dims chain, draw, run."""
+        return xr.concat([part.mean for part in self.parts], dim="run", coords="minimal")
+
+    def simulate(self, repeat: int) -> Array:
+        """Return one simulated ln response of each draw and run."""
+        return np.concatenate([part.simulate(repeat) for part in self.parts], axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """How often a rule that decides on simulated outcomes is wrong about the better recipe."""
+
+    log_speedup: Array
+    learning: Learning
+    batch: list[int]
+    outcomes: Simulated
+
+    def wrong(self, shrinkage: float, draws: NDArray[np.intp], repeats: int) -> Array:
+        """Return the share of outcomes of each draw for which the other recipe is the better."""
+        found, values = np.zeros(len(draws)), self.log_speedup.ravel()[draws]
+        for repeat in range(repeats):
+            shown = self.outcomes.simulate(_APART + repeat)[draws]
+            predicted = np.median(self.learning.target) + shrinkage * self.learning.shift(
+                self.batch, shown
+            )
+            found += (predicted > 0.0) != (values > 0.0)
+        return found / repeats
+
+
+def _outcomes(
+    comparison: Speedup, recipe: str, candidates: object, budget: float, seed: int | None
+) -> tuple[pd.DataFrame, _OfRecipes]:
+    """Return the affordable runs of the baseline and of the recipe, and their outcomes."""
+    tables, parts = [], []
+    for number, name in enumerate((comparison.baseline, recipe)):
+        source = comparison.sources[name]
+        pool = pool_of(source, candidates, budget, comparison.cost.training, comparison.fixed)
+        affordable = pool["compute"] <= budget * (1 + 1e-9)
+        if not affordable.any():
+            raise AmountError(
+                f"candidates: the cheapest of {len(pool)} takes "
+                f"{format_compute(pool['compute'].min())}, above the budget of "
+                f"{format_compute(budget)}. Give cheaper ones or a larger budget."
+            )
+        pool = pool[affordable].reset_index(drop=True)
+        columns: Mapping[str, Array] = {
+            str(column): pool[column].to_numpy(dtype=float)
+            for column in pool.drop(columns="compute")
+        }
+        own = seed_of(source.seed if seed is None else seed, Stream.COMPARISON_RUNS, number)
+        parts.append(Outcomes.of(source, columns, own))
+        pool.insert(0, "recipe", name)
+        tables.append(pool)
+    return pd.concat(tables, ignore_index=True), _OfRecipes(tuple(parts))
+
+
+def _budget_of(comparison: Speedup, at: object) -> int:
+    """Return the place of a budget among those of a comparison."""
+    budgets = comparison.budgets
+    if at is None:
+        return int(budgets.argmax())
+    asked = parse_budgets(at, comparison.cost)
+    places = np.flatnonzero(np.isclose(budgets, asked[0], rtol=1e-6))
+    if len(asked) > 1 or not len(places):
+        shown = ", ".join(comparison.text_budget(float(b)) for b in budgets)
+        raise AmountError(f"at: found {at!r}, expected a budget of the comparison: {shown}.")
+    return int(places[0])
+
+
+def _recipe_of(comparison: Speedup, recipe: str | None, place: int) -> str:
+    """Return the recipe that is asked for, or the one of which least is known."""
+    if recipe is None:
+        doubt = (comparison.p_better.iloc[place] - 0.5).abs()
+        return str(doubt.idxmin())
+    if recipe not in comparison.recipes:
+        raise UnknownNameError(
+            f"recipe: found {recipe!r}, expected one of {', '.join(comparison.recipes)}."
+            f"{did_you_mean(str(recipe), comparison.recipes)}"
+        )
+    return recipe
+
+
+def _error(gain: Array, of_chain: NDArray[np.intp], chains: int) -> float:
+    """Return the Monte Carlo standard error of the mean gain of the evaluation draws."""
+    if np.ptp(gain) == 0.0:
+        return 0.0
+    return float(gain.std(ddof=1) / np.sqrt(effective_draws(gain, of_chain, chains)))
