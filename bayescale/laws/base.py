@@ -74,6 +74,8 @@ class Law(ABC):
     fixed_reference
         Inputs whose reference is set by the law, not by the centre of the runs. Coordinates that
         depend on them have informative priors in their unit, for tables in which they do not vary.
+    identifies
+        For inputs of `fixed_reference`, the parameters that only runs at several values identify.
     parameters
         Natural parameters, as in the paper.
     coordinates
@@ -116,6 +118,7 @@ class Law(ABC):
     scale_free: ClassVar[bool] = True
     same_scale: ClassVar[Mapping[str, str]] = {}
     fixed_reference: ClassVar[Mapping[str, float]] = {}
+    identifies: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     parameters: ClassVar[Mapping[str, Parameter]]
     coordinates: ClassVar[Mapping[str, Parameter]]
     shares: ClassVar[Mapping[str, tuple[str, ...]]] = {}

@@ -128,6 +128,7 @@ class KaplanNS(Law):
     caveat = _CAVEAT
     inputs = ("n_params", "n_steps", "batch_tokens")
     fixed_reference: ClassVar[Mapping[str, float]] = {"batch_tokens": 2.0**19}
+    identifies: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_tokens": ("B_star", "alpha_B")}
     parameters: ClassVar[Mapping[str, Parameter]] = {
         **KaplanNSmin.parameters,
         "B_star": Parameter(meaning="critical batch at a loss of one", symbol="B_*", unit="tokens"),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bayescale.data.levels import SAME
 from bayescale.data.runs import MEASURED, Runs
 from bayescale.errors import RunsError
+from bayescale.laws import Law
 from bayescale.model.card import Model
 from bayescale.model.checks import Check, Status, verdict
 from bayescale.model.monotone import response_conflicts
@@ -26,6 +27,9 @@ few runs exactly."""
 HIGH_FLOOR, IMPOSSIBLE_FLOOR = 0.05, 0.5
 """Prior probabilities that a stated floor is above the lowest response: above the first there is a
 remark, above the second the check fails."""
+
+LEAST_FACTOR = 4.0
+"""Range of an input with a reference of its own, below which its prior determines most."""
 
 LEFT_OVER = 3
 """Fewest residual degrees of freedom that separate scatter from lack of fit."""
@@ -121,14 +125,7 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
         values = runs.column(column)
         distinct, decades = count_distinct(values), _decades(values)
         if name in law.fixed_reference:
-            if distinct == 1:
-                found.append(
-                    _check(
-                        column,
-                        f"Every run has {column} = {format_count(float(values[0]))}: its effect is "
-                        "determined by the prior alone.",
-                    )
-                )
+            found += _fixed(law, name, column, values)
             continue
         if distinct < 5:
             found.append(
@@ -163,6 +160,26 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
                 )
             )
     return tuple(found)
+
+
+def _fixed(law: Law, name: str, column: str, values: NDArray[np.float64]) -> list[Check]:
+    """Return a check that an input with a reference of its own varies enough to be informative."""
+    span = _span(values)
+    if span >= np.log(LEAST_FACTOR):
+        return []
+    known = " and ".join(law.identifies.get(name, ()))
+    if span < SAME:
+        said = f"Every run has {column} = {format_count(float(values[0]))}: " + (
+            f"{known} are not known from these runs, but determined by the prior alone."
+            if known
+            else "its effect is determined by the prior alone."
+        )
+    else:
+        said = (
+            f"Values of {column} vary by a factor {format_number(float(np.exp(span)), 2)} only: "
+            f"{known or 'its effect'} {'depend' if known else 'depends'} mostly on the prior."
+        )
+    return [_check(column, said, statistic=span)]
 
 
 def _left_over(model: Model, runs: Runs) -> list[Check]:

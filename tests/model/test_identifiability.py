@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,3 +82,32 @@ def test_a_design_that_identifies_nothing_is_fitted_on_request_and_warned_of():
         fit = bs.fit(runs, MODEL, draws=200, seed=1, unidentified="warn", progress=False)
     # The optimum stays at the prior: neither half of its range can be excluded.
     assert 0.1 < float((fit.quantities["a"] > 0.5).mean()) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("batches", "said"),
+    [
+        ([2**19], r"Every run has batch_tokens = 524K: B_star and alpha_B are not known from"),
+        ([2**19, 2**20], r"batch_tokens vary by a factor 2.0 only: B_star and alpha_B depend mostly"),
+        ([2**17, 2**19, 2**21], None),
+    ],
+    ids=["one", "two close ones", "three"],
+)
+def test_batches_that_do_not_vary_leave_the_critical_batch_unknown(batches, said):
+    size = np.repeat(np.geomspace(1e8, 1e10, 6), 6)
+    table = pd.DataFrame(
+        {
+            "n_params": size,
+            "n_steps": np.tile(np.geomspace(1e4, 1e6, 6), 6),
+            "batch_tokens": np.resize(np.array(batches, dtype=float), 36),
+        }
+    )
+    law = bs.law("kaplan-ns")
+    table["loss"] = law.evaluate(**table, **bs.published("kaplan2020-ns").parameters)
+    runs = bs.load_runs(table, needs=("n_params",))
+    found = [x for x in design_warnings(bs.load_model("kaplan-ns"), runs) if "batch" in x]
+    if said is None:
+        assert not found
+    else:
+        (only,) = found
+        assert re.search(said, only), only
