@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts schedules forecast-records speedup two-step repetition loss-to-loss next-runs first-sweep hyperparameters laboratory notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts schedules forecast-records speedup two-step repetition loss-to-loss token-quality next-runs first-sweep hyperparameters laboratory notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -96,6 +96,10 @@ repetition: ## predict larger runs on repeated data in TABLES, for docs/repetiti
 loss-to-loss: ## predict losses on other text of the best models in TABLES, for docs/loss-to-loss.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.loss_to_loss $(TABLES)
+
+token-quality: ## predict larger runs on three corpora by what a token is worth, for docs/token-quality.md
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.token_quality
 
 next-runs: ## launch the runs that next_runs chooses, and others, for docs/next-runs.md
 	@tools/venv.sh dev

@@ -6,6 +6,7 @@ from .allocation.kaplan_frontier import frontier
 from .allocation.required_input import RequiredInput
 from .allocation.requirements import Requirements, requirements
 from .allocation.speedup import Speedup, speedup
+from .allocation.token_quality import TokenQuality, token_quality
 from .baselines.isoflop import Frontier, envelope, isoflop_parabolas
 from .costs.counting import Counting
 from .costs.limits import Limits
@@ -146,6 +147,7 @@ __all__ = [
     "Score",
     "Speedup",
     "Step",
+    "TokenQuality",
     "TwoStep",
     "UnknownNameError",
     "UnsuitableLawError",
@@ -203,6 +205,7 @@ __all__ = [
     "shape_weights",
     "speedup",
     "stacking_weights",
+    "token_quality",
     "two_step",
     "value_of_runs",
 ]

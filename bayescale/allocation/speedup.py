@@ -434,7 +434,7 @@ def speedup(
         split, *_ = (Split.of(each.law, fixed) for each in sources.values())
     else:
         split = Split.of(as_posterior(source).law, fixed)
-        sources, by = _levels(source, by)
+        sources, by = levels_of(source, by)
     asked = [recipes] if isinstance(recipes, str) else recipes or list(sources)
     chosen = [baseline, *(name for name in asked if name != baseline)]
     for i, name in enumerate(chosen):
@@ -449,7 +449,7 @@ def speedup(
     return _compare(sources, by, budgets, cost, split.fixed, limits)
 
 
-def _levels(source: Source, by: str | None) -> tuple[dict[str, Posterior], str]:
+def levels_of(source: Source, by: str | None) -> tuple[dict[str, Posterior], str]:
     """Return the fit at each level of a grouping factor, by name, and the factor."""
     if not isinstance(source, Fit):
         raise UnsuitableLawError(

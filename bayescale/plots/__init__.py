@@ -19,6 +19,7 @@ from bayescale.plots._intervals import (
     forecast_scores,
     preregistration,
     requirements,
+    token_quality,
     two_step,
 )
 from bayescale.plots._isoflop import isoflop
@@ -67,6 +68,7 @@ __all__ = [
     "residuals",
     "scores",
     "speedup",
+    "token_quality",
     "tokens_per_param",
     "two_step",
 ]

@@ -10,15 +10,18 @@ from numpy.typing import ArrayLike
 
 from bayescale.allocation.required_input import ByTarget, RequiredInput
 from bayescale.allocation.requirements import Requirements
+from bayescale.allocation.token_quality import TokenQuality
 from bayescale.forecasting.two_step import TwoStep
 from bayescale.plots.budgets import is_training
 from bayescale.plots.style import (
     BLUE,
+    GREY,
     ORANGE,
     compute_axis,
     count_axis,
     legend_above,
     new_axes,
+    ratio_axis,
     tidy,
 )
 from bayescale.posterior.summary import tail_quantiles
@@ -125,6 +128,41 @@ def two_step(found: TwoStep, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     both = found.first.is_point and found.second.is_point
     _rows(ax, labels, rows, prob, is_point=both)
     ax.set_xlabel(found.response)
+    return ax
+
+
+def token_quality(found: TokenQuality, prob: float = 0.9, ax: Axes | None = None) -> Axes:
+    """Draw what a token of each corpus is worth: median, 50 % and wider intervals, a row for each.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.token_quality` returned.
+    prob
+        Probability inside the thin bars.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.load_runs("overtraining").where("n_params > 5e7 and family != 'c4'")
+    >>> fit = bs.fit(runs, "chinchilla-quality", seed=1, draws=250, progress=False)
+    >>> found = bs.token_quality(fit, baseline="redpajama")
+    >>> bs.plots.token_quality(found).get_xlabel()
+    'tokens of redpajama that a token is worth'
+    """
+    draws = found.draws.transpose("chain", "draw", "corpus").to_numpy()
+    rows = list(draws.reshape(-1, draws.shape[-1]).T)
+    ax = new_axes(ax, (6.4, 1.6 + 0.42 * len(rows)))
+    _rows(ax, found.corpora, rows, prob, is_point=False)
+    ax.axvline(1.0, color=GREY, linewidth=0.8)
+    ratio_axis(ax.xaxis)
+    ax.set_xlabel(f"tokens of {found.baseline} that a token is worth")
     return ax
 
 

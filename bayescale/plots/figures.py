@@ -11,6 +11,7 @@ from bayescale.allocation.allocate import Allocation
 from bayescale.allocation.required_input import RequiredInput
 from bayescale.allocation.requirements import Requirements
 from bayescale.allocation.speedup import Speedup
+from bayescale.allocation.token_quality import TokenQuality
 from bayescale.baselines.isoflop import Frontier
 from bayescale.decision.cross_regret import CrossRegret
 from bayescale.decision.result import Decision
@@ -70,6 +71,7 @@ FIGURES: Mapping[type, Callable[..., Axes]] = MappingProxyType(
         Requirements: plots.requirements,
         RequiredInput: plots.requirements,
         Speedup: plots.speedup,
+        TokenQuality: plots.token_quality,
         NextRuns: plots.next_runs,
         ComparisonRuns: plots.comparison_runs,
         FirstSweep: plots.first_sweep,
