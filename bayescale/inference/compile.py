@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from bayescale.backend.unconstrained import slices_of
 from bayescale.inference.compile_cache import Code, Density
+from bayescale.inference.kernel import one_function
 from bayescale.inference.preconditioner import Frame
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
     import numba
     import pytensor.tensor as pt
     from numba import types
-    from pymc.pytensorf import compile as compile_graph
     from pytensor.configdefaults import config
     from pytensor.gradient import grad
     from pytensor.graph.replace import clone_replace
@@ -44,17 +44,13 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
     log_density = built.logp()
     slopes: Any = grad(log_density, list(values.values()))
     gradient: Any = pt.concatenate([slope.ravel() for slope in slopes])  # type: ignore[no-untyped-call]
-    outputs = clone_replace([log_density, gradient], entries)
-    # With fastmath, sums are reordered and fused depending on the processor and on the state of
-    # PyTensor's cache. Without it results are reproducible to the last digit, and so is every
-    # draw, at no measurable cost.
-    with built, config.change_flags(numba__fastmath=False):
-        function = compile_graph([position], outputs, mode="NUMBA")
-        evaluate = function.vm.jit_fn
-    shared = [variable.name for variable in function.get_shared()]
-    if shared != [data_name]:
-        raise ValueError(f"expected the data {data_name} alone, found {shared}")
     n, rows = int(position.type.shape[0]), int(built[data_name].get_value().shape[0])
+    data = pt.matrix(data_name, shape=(rows, None))
+    outputs = clone_replace([log_density, gradient], {**entries, built[data_name]: data})
+    # With fastmath, sums are reordered and fused depending on the processor. Without it results
+    # are reproducible to the last digit, and so is every draw, at no measurable cost.
+    with config.change_flags(numba__fastmath=False):
+        evaluate = one_function([position, data], outputs)
     scalars = sum(not np.shape(start[name]) for name in values)
     head = 1 + Frame.room(n, scalars)
 
@@ -78,7 +74,7 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
         columns = int(numba.carray(packed, (1,), np.float64)[0])
         facts = numba.carray(packed, (head + rows * columns,), np.float64)
         result, slope = evaluate(place(position, facts), facts[head:].reshape((rows, columns)))
-        value[0] = result[()]
+        value[0] = result
         finite = np.isfinite(value[0])
         for i in range(n):
             gradient[i] = slope[i] if i >= scalars else 0.0

@@ -73,7 +73,7 @@ def _double_precision() -> Any:
     """Return a context in which graphs are of 64 bits, whatever `floatX` is in this process."""
     from pytensor.configdefaults import config
 
-    return config.change_flags(floatX="float64")
+    return config.change_flags(floatX="float64", traceback__limit=0)
 
 
 SAMPLERS = {"nutpie": _with_numba, "numpyro": _with_jax}
