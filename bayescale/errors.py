@@ -89,7 +89,12 @@ def quoted(value: object, most: int = 60) -> str:
     ("'70B'", "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'... (100,000 characters)")
     >>> quoted(10**5000)
     'an integer of about 5,001 digits'
+    >>> import numpy as np
+    >>> quoted(np.float64(2.5)), quoted(np.str_("a"))
+    ('2.5', "'a'")
     """
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
+        value = value.item()  # type: ignore[attr-defined]
     if isinstance(value, int) and value.bit_length() > 4 * most:
         return f"an integer of about {int(value.bit_length() * 0.30103) + 1:,} digits"
     if isinstance(value, str | bytes):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayescale.allocation.allocate import FAR, largest_compute
 from bayescale.allocation.inverse import Inverse
@@ -191,6 +192,10 @@ def _draws(curve: Curve, split: Split, asked: "_Targets", cost: Cost, limits: Li
     target = {name: np.tile(np.log(v), n_draws) for name, v in asked.amounts.items()}
     solve = Inverse.of(curve, replace(split, law=curve.law), cost, limits, draw)
     with np.errstate(all="ignore"):
+        if "loss" in target:
+            nothing = np.zeros(len(draw))
+            beside = target["loss"] > np.log(solve.loss(nothing, nothing, draw))
+            asked.refuse_losses_of_nothing(beside.reshape(n_draws, count).all(axis=0))
         if "loss" not in target:
             log_n, log_d = solve.balanced(**target)
         elif "n_params" in target:
@@ -248,6 +253,14 @@ class _Targets:
             )
         length = max(map(len, read.values()))
         return cls({name: np.broadcast_to(values, (length,)) for name, values in read.items()})
+
+    def refuse_losses_of_nothing(self, found: NDArray[np.bool_]) -> None:
+        """Refuse targets that a model of one parameter on one token reaches."""
+        if found.any():
+            raise AmountError(
+                f"loss: found {float(self.amounts['loss'][found][0]):g}, which a model of one "
+                "parameter on one token reaches in every draw. Check its unit."
+            )
 
     @property
     def labels(self) -> list[str]:

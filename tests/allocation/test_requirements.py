@@ -96,6 +96,10 @@ def test_failed_fits_are_flagged(failed_fit):
         ({"loss": 2, "n_params": "7B", "n_tokens": "1T"}, "found loss, n_params, n_tokens"),
         ({"loss": [2, 2.1], "n_params": ["7B"] * 3}, "found 2 of loss and 3 of n_params"),
         ({"loss": "low"}, "loss: found 'low'"),
+        (
+            {"loss": [2.0, 1e9]},
+            r"found 1e\+09, which a model of one parameter on one token reaches",
+        ),
     ],
 )
 def test_questions_that_are_none(asked, words):
