@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.backend.hierarchy import Placed, at_runs, within
+from bayescale.backend.hierarchy import Placed, at_runs, unit_reference, within
 from bayescale.backend.likelihood import NoiseOfRuns
 from bayescale.backend.observed import TYPICAL, Design, Rows
 from bayescale.backend.unconstrained import (
@@ -90,7 +90,7 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             pm.Potential("shares_jacobian", log_remainder)
         others = {name: prior.variable(name) for name, prior in model.other_priors.items()}
         codes = {column: runs[row].astype("int64") for column, row in rows.codes.items()}
-        overall = law.from_reference(coordinates, law.unit_reference)
+        overall = law.from_reference(coordinates, unit_reference(law, log_inputs))
         if model.floor is not None:
             stated = {name: runs[row][0] for name, row in rows.floor.items()}
             floor = stated.pop(TYPICAL) * overall[law.floor]
@@ -183,7 +183,7 @@ def parameters_from_draws(
         if name not in variables_of(model)
     }
     wide = {name: free[name][..., None] for name in priors}
-    about_unit = law.from_reference(coordinates, law.unit_reference)
+    about_unit = law.from_reference(coordinates, unit_reference(law, design.placed.log_inputs))
     overall = {name: np.asarray(x)[..., None] for name, x in about_unit.items()}
     if model.effects:
         found, _ = differences_of(model, wide, overall, design.placed, design.expansions, free)

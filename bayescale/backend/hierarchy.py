@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 
 from bayescale.laws import Law, Value, Values
+from bayescale.laws.base import ends_of
 from bayescale.model.card import Model
+
+
+def unit_reference(law: Law, log_inputs: Values) -> dict[str, Value]:
+    """Return the reference of relative inputs: one, and the ends that coordinates refer to."""
+    reference: dict[str, Value] = dict(law.unit_reference)
+    for name in law.ends:
+        first, last = ends_of(name)
+        reference[first] = np.exp(log_inputs[name].min())
+        reference[last] = np.exp(log_inputs[name].max())
+    return reference
 
 
 def moved(law: Law, parameters: Values, shift: Values) -> dict[str, Value]:

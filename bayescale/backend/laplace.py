@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayescale._portable import rounded, step_of
-from bayescale.backend.hierarchy import Placed, at_levels, at_runs
+from bayescale.backend.hierarchy import Placed, at_levels, at_runs, unit_reference
 from bayescale.backend.unconstrained import coordinates_of, starting_point, variables_of
 from bayescale.backend.whitening import Expansion, leads
 from bayescale.data.levels import Sizes
@@ -157,7 +157,7 @@ class _Search:
         """Return natural parameters and group effects."""
         law = self.model.law
         coordinates, _ = coordinates_of(self.model, dict(zip(self.coordinates, at, strict=False)))
-        natural = law.from_reference(coordinates, law.unit_reference)
+        natural = law.from_reference(coordinates, unit_reference(law, self.placed.log_inputs))
         return natural, {name: at[part] for name, part in self.parts.items()}
 
     def residual(self, at: NDArray[np.float64]) -> NDArray[np.float64]:

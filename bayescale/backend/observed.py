@@ -13,7 +13,7 @@ from bayescale.backend.laplace import expand
 from bayescale.backend.whitening import Expansion
 from bayescale.data.levels import Levels, Sizes, column_of, padded
 from bayescale.data.runs import Runs
-from bayescale.laws import Law
+from bayescale.laws.base import Law, ends_of
 from bayescale.model.card import Model
 from bayescale.model.discrepancy import MODES, Modes
 
@@ -28,9 +28,10 @@ class Scale:
     Attributes
     ----------
     reference
-        Geometric centre of each input of the law.
+        Geometric centre of each input of the law; also the least and the largest amount, as
+        ``first_x`` and ``last_x``, of inputs in the `ends` of the law.
     response
-        The typical response (usually a loss) there.
+        The typical response (usually a loss) there, or at the largest amounts.
     centres
         Geometric centre of each input for each level of the model's `grouping`, if it has one.
         The natural parameters of the levels refer to these centres.
@@ -42,15 +43,21 @@ class Scale:
 
     @classmethod
     def of(cls, model: Model, runs: Runs) -> "Scale":
-        """Return the geometric centre, and the median response of the runs nearest to it."""
+        """Return the reference point, and the median response of the runs nearest to it."""
         law = model.law
         logs = {name: log(runs.column(column)) for name, column in model.columns.items()}
         if law.scale_free:
             distance = sum(
-                ((x - x.mean()) / max(float(x.std()), 1e-12)) ** 2 for x in logs.values()
+                ((x - (x.max() if name in law.ends else x.mean())) / max(float(x.std()), 1e-12))
+                ** 2
+                for name, x in logs.items()
             )
             nearest = np.argsort(distance, kind="stable")[: max(5, len(runs) // 4)]
             reference = _centre(law, logs, slice(None))
+            for name in law.ends:
+                first, last = ends_of(name)
+                reference[first] = math.exp(logs[name].min())
+                reference[last] = math.exp(logs[name].max())
             typical = float(np.median(runs.column(law.response)[nearest]))
         else:
             reference, typical = law.unit_reference, 1.0
@@ -59,7 +66,7 @@ class Scale:
         levels = Levels.of(runs, model.grouping)
         codes = levels.codes(column_of(runs, model.grouping))
         found = [_centre(law, logs, codes == i) for i in range(len(levels))]
-        centres = {name: [centre[name] for centre in found] for name in reference}
+        centres = {name: [centre[name] for centre in found] for name in law.inputs}
         return cls(reference=reference, response=typical, centres=centres)
 
 

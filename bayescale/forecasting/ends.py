@@ -20,7 +20,7 @@ from scipy import special
 
 from bayescale.laws import law
 from bayescale.laws.base import Law
-from bayescale.laws.broken import BrokenPowerLaw
+from bayescale.laws.broken import BrokenPowerLaw, SignedBrokenPowerLaw
 
 type Array = NDArray[np.float64]
 type Columns = Mapping[str, Array]
@@ -186,7 +186,7 @@ class _Broken:
 class _Signed:
     """Natural parameters of a broken power law without floor, of slopes of either sign."""
 
-    law: BrokenPowerLaw
+    law: SignedBrokenPowerLaw
 
     def __call__(self, z: Array, fall: Array, span: float) -> Columns:
         count = self.law.breaks
@@ -199,7 +199,7 @@ class _Signed:
         _, last = _at_ends(self.law, shape, span)
         scale = fall / span
         level = np.exp(-scale * last)
-        return {"a": np.zeros((len(z), 1)), "b": _column(level), **_scaled(shape, scale)}
+        return {"b": _column(level), **_scaled(shape, scale)}
 
 
 def _shape(c0: Array, changes: Sequence[Array], z: Array, span: float) -> Columns:
@@ -216,7 +216,9 @@ def _shape(c0: Array, changes: Sequence[Array], z: Array, span: float) -> Column
     return shape
 
 
-def _at_ends(law: BrokenPowerLaw, shape: Columns, span: float) -> tuple[Array, Array]:
+def _at_ends(
+    law: BrokenPowerLaw | SignedBrokenPowerLaw, shape: Columns, span: float
+) -> tuple[Array, Array]:
     """Return ln of the reducible loss at the first and at the last x."""
     ends = np.asarray(law.log_shape({"x": np.array([[-span, 0.0]])}, shape))
     return ends[:, 0], ends[:, 1]
@@ -230,21 +232,13 @@ def _scaled(shape: Columns, scale: Array) -> Columns:
     }
 
 
-def _broken(breaks: int) -> BrokenPowerLaw:
-    chosen = law(f"broken-power-law-{breaks}")
-    assert isinstance(chosen, BrokenPowerLaw)
-    return chosen
-
-
 def _named(name: str, shares: int, natural: Callable[[Array, Array, float], Columns]) -> EndsLaw:
     return EndsLaw(name, law(name), shares, natural)
 
 
 SIGNED: Mapping[str, EndsLaw] = {
-    (name := f"broken-power-law-{breaks}-signed"): EndsLaw(
-        name, _broken(breaks), 1 + 3 * breaks, _Signed(_broken(breaks))
-    )
-    for breaks in (1, 2)
+    signed.name: EndsLaw(signed.name, signed, 1 + 3 * signed.breaks, _Signed(signed))
+    for signed in map(SignedBrokenPowerLaw, (1, 2))
 }
 """The laws of a forecast that may rise."""
 
@@ -257,8 +251,8 @@ LAWS: Mapping[str, EndsLaw] = {
             _named("power-law-plateau", 1, _plateau),
             _named("power-law-saturating", 2, _saturating),
             _named("power-law-sigmoid", 3, _sigmoid),
-            _named("broken-power-law-1", 4, _Broken(_broken(1))),
-            _named("broken-power-law-2", 7, _Broken(_broken(2))),
+            _named("broken-power-law-1", 4, _Broken(BrokenPowerLaw(1))),
+            _named("broken-power-law-2", 7, _Broken(BrokenPowerLaw(2))),
         )
     },
     **SIGNED,

@@ -74,8 +74,8 @@ def fit(
         Seed of all random numbers: the same seed gives the same draws.
     target_accept
         Target acceptance rate; closer to one for a difficult posterior. By default 0.9, or 0.95
-        for a model with a discrepancy term or group effects; raised if over 0.1 % of the draws
-        diverge.
+        for a model with breaks, a discrepancy term or group effects; raised if over 0.1 % of the
+        draws diverge.
     unidentified
         Whether to ``"refuse"`` runs that do not identify the parameters of the law, or to
         ``"warn"`` and sample a posterior that is mostly the prior.

@@ -82,4 +82,5 @@ SAMPLERS = {"nutpie": _with_numba, "numpyro": _with_jax}
 
 def target_of(model: Model) -> float:
     """Return the default target acceptance rate of a model."""
-    return 0.95 if model.has_steps else 0.9
+    # Levels and slopes have funnels; places of breaks lie along a curved ridge.
+    return 0.95 if model.has_steps or model.law.breaks else 0.9

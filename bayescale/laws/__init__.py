@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayescale.errors import CardError, unknown_name
 from bayescale.laws.base import Law, Parameter, Value, Values
-from bayescale.laws.broken import BrokenPowerLaw
+from bayescale.laws.broken import BrokenPowerLaw, SignedBrokenPowerLaw
 from bayescale.laws.chinchilla import Chinchilla, Coupled
 from bayescale.laws.data_constrained import DataConstrained, OverFitting
 from bayescale.laws.encoder_decoder import EncoderDecoder
@@ -70,7 +70,8 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             ShiftedPowerLaw(),
             SigmoidPowerLaw(),
             SaturatingPowerLaw(),
-            *(BrokenPowerLaw(breaks) for breaks in (1, 2, 3)),
+            *(BrokenPowerLaw(breaks) for breaks in (1, 2, 3, 4)),
+            *(SignedBrokenPowerLaw(breaks) for breaks in (1, 2)),
             EncoderDecoder(),
             EffectiveDataTransferred(),
             ErrorFromLoss(),

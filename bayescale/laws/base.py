@@ -16,6 +16,9 @@ type Value = Any
 
 type Values = Mapping[str, Value]
 
+UNSTATED = 1000.0
+"""Ratio of the ends of an input whose reference states none: the point is then the largest."""
+
 type LogInputs = Mapping[str, NDArray[np.float64]]
 """Logarithms of each input of a law relative to the reference point, one value per run."""
 
@@ -66,6 +69,10 @@ class Law(ABC):
         Whether the response is monotone in every input; a broken law need not be.
     breaks
         Number of breaks between its segments.
+    ends
+        Inputs whose coordinates refer to the least and the largest amount among the runs, which a
+        reference states beside the point as ``first_x`` and ``last_x`` (`ends_of`). The level of
+        the response is then that at the largest amount.
     scale_free
         Whether the coordinates refer to a reference point and a relative response, so that the
         same priors serve any units; a user-defined law is in its own units.
@@ -115,6 +122,7 @@ class Law(ABC):
     rises_in: ClassVar[frozenset[str]] = frozenset()
     monotone: ClassVar[bool] = True
     breaks: ClassVar[int] = 0
+    ends: ClassVar[tuple[str, ...]] = ()
     scale_free: ClassVar[bool] = True
     same_scale: ClassVar[Mapping[str, str]] = {}
     fixed_reference: ClassVar[Mapping[str, float]] = {}
@@ -314,6 +322,11 @@ class Law(ABC):
 
     def __repr__(self) -> str:
         return f"<law {self.name}: {self.title}>"
+
+
+def ends_of(name: str) -> tuple[str, str]:
+    """Return the names by which a reference states the least and the largest amount of an input."""
+    return f"first_{name}", f"last_{name}"
 
 
 def _positive(amount: Any, name: str) -> Any:

@@ -1,53 +1,42 @@
-"""Broken power laws of one variable, with ordered breaks."""
+"""Broken power laws of one variable, in coordinates of the ends of the data."""
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
-from typing import override
+from itertools import accumulate, combinations, pairwise
+from operator import mul
+from typing import ClassVar, override
 
 import numpy as np
 
-from bayescale.laws.base import Law, LogInputs, Parameter, Value, Values
+from bayescale.laws.base import UNSTATED, Law, LogInputs, Parameter, Value, Values, ends_of
 from bayescale.laws.dispatch import softplus
 
 _LOSS = "nats/token"
+
+_LAST = Parameter(meaning="loss at the last x", symbol=r"L_\mathrm{ref}", unit=_LOSS)
+
+_MARGIN = 0.05
+"""Share of the range of ln x by which breaks may lie outside either end."""
 
 _NOTABLE = 0.05
 """Posterior probability from which a break is reported to lie outside the data."""
 
 
-class BrokenPowerLaw(Law):
-    """A smoothly broken power law (Caballero et al. 2022).
-
-    L = a + b x^(-c0) prod_i (1 + (x / d_i)^(1 / f_i))^(-c_i f_i): on log axes the reducible loss
-    has slope -c0 before the first break, -(c0 + c1) after it, and so on; a small f_i makes the
-    break sharp.
-
-    Parameters
-    ----------
-    breaks
-        Number of breaks, at least one; the law without breaks is `power-law-floor`.
-
-    Notes
-    -----
-    The coordinates are the slopes of the segments, so that positive priors make the law monotone,
-    and the position of the first break with the gaps between breaks, so that breaks are ordered
-    (no label switching). Positions and gaps are natural logarithms of x, positions relative to the
-    reference point.
-    """
+class _Broken(Law):
+    """What broken power laws share: places and widths of ordered breaks."""
 
     sources = ("Caballero et al. 2022, arXiv:2210.14891",)
-    latex = r"L = a + b\,x^{-c_0} \prod_i \left(1 + (x/d_i)^{1/f_i}\right)^{-c_i f_i}"
     inputs = ("x",)
+    ends: ClassVar[tuple[str, ...]] = ("x",)
     # A segment may rise, if the prior on its slope allows.
     monotone = False
 
     def __init__(self, breaks: int) -> None:
-        numbers = range(1, breaks + 1)
         self.breaks = breaks  # type: ignore[misc]
-        self.name = f"broken-power-law-{breaks}"  # type: ignore[misc]
-        self.title = f"power law of one variable, {breaks} smooth break" + "s" * (breaks > 1)  # type: ignore[misc]
-        self.parameters = {  # type: ignore[misc]
-            "a": Parameter(meaning="floor", symbol="a", unit=_LOSS, is_floor=True),
+
+    def _of_slopes(self) -> dict[str, Parameter]:
+        """Return level, slopes, positions and widths, as natural parameters."""
+        numbers = range(1, self.breaks + 1)
+        return {
             "b": Parameter(meaning="level", symbol="b", unit=_LOSS),
             "c0": Parameter(meaning="first slope", symbol="c_0", support="real"),
             **{
@@ -67,40 +56,25 @@ class BrokenPowerLaw(Law):
                 for i in numbers
             },
         }
-        self.coordinates = {  # type: ignore[misc]
-            "loss_ref": Parameter(
-                meaning="loss at the reference point", symbol=r"L_\mathrm{ref}", unit=_LOSS
-            ),
-            "floor_share": Parameter(
-                meaning="share of the floor in it", symbol=r"a/L_\mathrm{ref}", support="unit"
-            ),
-            **{
-                f"slope{i}": Parameter(
-                    meaning=f"slope of the reducible loss on segment {i}",
-                    symbol=f"s_{i}",
-                    support="real",
-                )
-                for i in range(breaks + 1)
-            },
-            "break1": Parameter(
-                meaning="ln of the first break, relative to the reference point",
-                symbol=r"\ln d_1/x_0",
-                support="real",
-            ),
-            **{
-                f"gap{i}": Parameter(
-                    meaning=f"ln of the ratio of breaks {i} and {i - 1}",
-                    symbol=rf"\ln d_{i}/d_{i - 1}",
-                )
-                for i in numbers
-                if i > 1
-            },
-            **{f"f{i}": self.parameters[f"f{i}"] for i in numbers},
-        }
 
-    @override
-    def formula(self, log_inputs: Values, parameters: Values) -> Value:
-        return parameters["a"] + parameters["b"] * np.exp(self.log_shape(log_inputs, parameters))
+    def _of_breaks(self) -> dict[str, Parameter]:
+        """Return places and widths, as coordinates."""
+        return {
+            **{
+                f"break{i}": Parameter(
+                    meaning=f"place of break {i} between "
+                    + ("the first x" if i == 1 else f"break {i - 1}")
+                    + " and the last, on a log scale",
+                    symbol=f"t_{i}",
+                    support="unit",
+                )
+                for i in range(1, self.breaks + 1)
+            },
+            **{
+                f"f{i}": Parameter(meaning=f"smoothness of break {i}", symbol=f"f_{i}")
+                for i in range(1, self.breaks + 1)
+            },
+        }
 
     def log_shape(self, log_inputs: Values, p: Values) -> Value:
         """Return ln of the reducible loss at b = 1; it is finite where its exponential is not."""
@@ -110,54 +84,41 @@ class BrokenPowerLaw(Law):
             log_shape = log_shape - p[f"c{i}"] * p[f"f{i}"] * softplus(z)
         return log_shape
 
-    @override
-    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
-        p = parameters
-        at = {"x": np.log(reference["x"])}
-        loss_ref = self.formula(at, p)
-        slopes = [p["c0"]]
-        for i in range(1, self.breaks + 1):
-            slopes.append(slopes[-1] + p[f"c{i}"])
-        return {
-            "loss_ref": loss_ref,
-            "floor_share": p["a"] / loss_ref,
-            **{f"slope{i}": slope for i, slope in enumerate(slopes)},
-            "break1": np.log(p["d1"]) - at["x"],
-            **{
-                f"gap{i}": np.log(p[f"d{i}"]) - np.log(p[f"d{i - 1}"])
-                for i in range(2, self.breaks + 1)
-            },
-            **{f"f{i}": p[f"f{i}"] for i in range(1, self.breaks + 1)},
-        }
+    def _log_fall(self, p: Values, first: Value, last: Value) -> Value:
+        """Return by how much ln of the reducible loss falls between two ln x."""
+        return self.log_shape({"x": first}, p) - self.log_shape({"x": last}, p)
 
-    @override
-    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
-        c = coordinates
-        at = {"x": np.log(reference["x"])}
-        log_breaks = [c["break1"] + at["x"]]
-        for i in range(2, self.breaks + 1):
-            log_breaks.append(log_breaks[-1] + c[f"gap{i}"])
-        natural: dict[str, Value] = {"a": c["loss_ref"] * c["floor_share"], "c0": c["slope0"]}
+    def _places(self, p: Values, first: Value, last: Value) -> dict[str, Value]:
+        """Return the coordinates of the breaks from their positions."""
+        low, high = _outer(first, last)
+        found: dict[str, Value] = {}
         for i in range(1, self.breaks + 1):
-            natural[f"c{i}"] = c[f"slope{i}"] - c[f"slope{i - 1}"]
-            natural[f"d{i}"] = np.exp(log_breaks[i - 1])
-            natural[f"f{i}"] = c[f"f{i}"]
-        reducible = c["loss_ref"] * (1.0 - c["floor_share"])
-        natural["b"] = reducible * np.exp(-self.log_shape(at, natural))
-        return {name: natural[name] for name in self.parameters}
+            position = np.log(p[f"d{i}"])
+            found[f"break{i}"] = (position - low) / (high - low)
+            low = position
+        return found | {f"f{i}": p[f"f{i}"] for i in range(1, self.breaks + 1)}
+
+    def _positions(self, c: Values, first: Value, last: Value) -> dict[str, Value]:
+        """Return positions and widths from the coordinates of the breaks."""
+        low, high = _outer(first, last)
+        found: dict[str, Value] = {}
+        for i in range(1, self.breaks + 1):
+            low = low + (high - low) * c[f"break{i}"]
+            found[f"d{i}"] = np.exp(low)
+            found[f"f{i}"] = c[f"f{i}"]
+        return found
 
     @override
     def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
         # One start per placement of the breaks along the data: a chain that starts with them
         # elsewhere may never find the mode.
-        low, high = log_inputs["x"].min(), log_inputs["x"].max()
-        places = np.linspace(low, high, self.breaks + 4)[1:-1]
+        along = np.linspace(0.0, 1.0, self.breaks + 4)[1:-1]
         return tuple(
             {
-                "break1": float(chosen[0]),
-                **{f"gap{i + 1}": float(chosen[i] - chosen[i - 1]) for i in range(1, self.breaks)},
+                f"break{i}": (place - before) / (1.0 - before)
+                for i, (before, place) in enumerate(pairwise((0.0, *chosen)), 1)
             }
-            for chosen in combinations(places, self.breaks)
+            for chosen in combinations(along.tolist(), self.breaks)
         )
 
     @override
@@ -185,3 +146,187 @@ class BrokenPowerLaw(Law):
                     "not need it."
                 )
         return tuple(found)
+
+
+class BrokenPowerLaw(_Broken):
+    """A smoothly broken power law (Caballero et al. 2022).
+
+    L = a + b x^(-c0) prod_i (1 + (x / d_i)^(1 / f_i))^(-c_i f_i): on log axes the reducible loss
+    has slope -c0 before the first break, -(c0 + c1) after it, and so on; a small f_i makes the
+    break sharp.
+
+    Parameters
+    ----------
+    breaks
+        Number of breaks, at least one; the law without breaks is `power-law-floor`.
+
+    Notes
+    -----
+    Floor and last slope form a ridge, and a break far from the data changes nothing, so that the
+    natural parameters are hardly determined one by one. The fall of the loss from the first x of
+    the runs to the last is determined, whatever the law. The coordinates are therefore of the ends
+    of the data: the loss at the last x, the fall of its logarithm, and the floor's share of it;
+    ratios of successive slopes, of which the fall then determines the first; and places of the
+    breaks along the range, each between the one before and the end. Breaks are thus ordered (no
+    label switching) and lie at the data: the law foresees none beyond them. Positive falls and
+    ratios make every segment fall.
+
+    The ratio of the slopes of ln loss at both ends is determined where that of the reducible loss
+    is not: a higher floor needs a steeper last slope. Each ratio is therefore that of the reducible
+    loss, over the n-th root (of n breaks) of the factor by which the floor makes the total ratio
+    larger, (1 - a / L_first) / (1 - a / L_last).
+    """
+
+    latex = r"L = a + b\,x^{-c_0} \prod_i \left(1 + (x/d_i)^{1/f_i}\right)^{-c_i f_i}"
+
+    def __init__(self, breaks: int) -> None:
+        super().__init__(breaks)
+        self.name = f"broken-power-law-{breaks}"  # type: ignore[misc]
+        self.title = f"power law of one variable, {breaks} smooth break" + "s" * (breaks > 1)  # type: ignore[misc]
+        self.parameters = {  # type: ignore[misc]
+            "a": Parameter(meaning="floor", symbol="a", unit=_LOSS, is_floor=True),
+            **self._of_slopes(),
+        }
+        self.coordinates = {  # type: ignore[misc]
+            "loss_ref": _LAST,
+            "fall": Parameter(meaning="fall of ln loss from the first x to the last", symbol="F"),
+            "floor_share": Parameter(
+                meaning="share of the floor in the loss at the last x",
+                symbol=r"a/L_\mathrm{ref}",
+                support="unit",
+            ),
+            **{
+                f"ratio{i}": Parameter(
+                    meaning=f"ratio of the slopes after and before break {i}", symbol=f"r_{i}"
+                )
+                for i in range(1, breaks + 1)
+            },
+            **self._of_breaks(),
+        }
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        return parameters["a"] + parameters["b"] * np.exp(self.log_shape(log_inputs, parameters))
+
+    def _steeper(self, floor_share: Value, fall: Value) -> Value:
+        """Return by how much steeper each break makes the reducible loss than the loss itself."""
+        at_first, at_last = 1.0 - floor_share * np.exp(-fall), 1.0 - floor_share
+        return (at_first / at_last) ** (1.0 / self.breaks)
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p, (first, last) = parameters, _ends(reference)
+        loss_ref = self.formula({"x": last}, p)
+        share = p["a"] / loss_ref
+        fall = np.log(self.formula({"x": first}, p)) - np.log(loss_ref)
+        steeper = self._steeper(share, fall)
+        slopes = list(accumulate(p[f"c{i}"] for i in range(self.breaks + 1)))
+        return {
+            "loss_ref": loss_ref,
+            "fall": fall,
+            "floor_share": share,
+            **{f"ratio{i}": b / a / steeper for i, (a, b) in enumerate(pairwise(slopes), 1)},
+            **self._places(p, first, last),
+        }
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c, (first, last) = coordinates, _ends(reference)
+        positions = self._positions(c, first, last)
+        # Slopes relative to the first, which the fall then determines.
+        steeper = self._steeper(c["floor_share"], c["fall"])
+        ratios = [c[f"ratio{i}"] * steeper for i in range(1, self.breaks + 1)]
+        relative = list(accumulate([1.0, *ratios], mul))
+        changes = {f"c{i}": b - a for i, (a, b) in enumerate(pairwise(relative), 1)}
+        reducible = 1.0 - c["floor_share"]
+        fall = np.log1p(np.expm1(c["fall"]) / reducible)
+        slope = fall / self._log_fall({"c0": 1.0, **changes, **positions}, first, last)
+        natural: dict[str, Value] = {"a": c["loss_ref"] * c["floor_share"], "c0": slope}
+        natural |= {name: slope * change for name, change in changes.items()} | positions
+        at_last = self.log_shape({"x": last}, natural)
+        natural["b"] = c["loss_ref"] * reducible * np.exp(-at_last)
+        return {name: natural[name] for name in self.parameters}
+
+
+class SignedBrokenPowerLaw(_Broken):
+    """A smoothly broken power law without floor, whose segments fall or rise.
+
+    L = b x^(-c0) prod_i (1 + (x / d_i)^(1 / f_i))^(-c_i f_i), for losses that turn: double descent,
+    models that over-fit, inverse scaling.
+
+    Parameters
+    ----------
+    breaks
+        Number of breaks, at least one.
+
+    Notes
+    -----
+    Coordinates are those of the ends of the data, as of `BrokenPowerLaw`; the fall may be a rise,
+    and in the place of ratios of slopes stand their changes, each times the range of ln x, which
+    is the change of ln L at the last x that a break at the first would cause.
+    """
+
+    latex = r"L = b\,x^{-c_0} \prod_i \left(1 + (x/d_i)^{1/f_i}\right)^{-c_i f_i}"
+
+    def __init__(self, breaks: int) -> None:
+        super().__init__(breaks)
+        self.name = f"broken-power-law-{breaks}-signed"  # type: ignore[misc]
+        self.title = (  # type: ignore[misc]
+            f"power law of one variable that may rise, {breaks} smooth break" + "s" * (breaks > 1)
+        )
+        self.parameters = self._of_slopes()  # type: ignore[misc]
+        self.coordinates = {  # type: ignore[misc]
+            "loss_ref": _LAST,
+            "fall": Parameter(
+                meaning="fall of ln loss from the first x to the last", symbol="F", support="real"
+            ),
+            **{
+                f"change{i}": Parameter(
+                    meaning=f"change of slope at break {i}, times the range of ln x",
+                    symbol=f"g_{i}",
+                    support="real",
+                )
+                for i in range(1, breaks + 1)
+            },
+            **self._of_breaks(),
+        }
+
+    @override
+    def formula(self, log_inputs: Values, parameters: Values) -> Value:
+        return parameters["b"] * np.exp(self.log_shape(log_inputs, parameters))
+
+    @override
+    def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
+        p, (first, last) = parameters, _ends(reference)
+        return {
+            "loss_ref": self.formula({"x": last}, p),
+            "fall": self._log_fall(p, first, last),
+            **{f"change{i}": p[f"c{i}"] * (last - first) for i in range(1, self.breaks + 1)},
+            **self._places(p, first, last),
+        }
+
+    @override
+    def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
+        c, (first, last) = coordinates, _ends(reference)
+        span = last - first
+        bends = {f"c{i}": c[f"change{i}"] / span for i in range(1, self.breaks + 1)}
+        bends |= self._positions(c, first, last)
+        # The changes fix the slopes up to one for all segments, which the fall then determines.
+        slope = (c["fall"] - self._log_fall({"c0": 0.0, **bends}, first, last)) / span
+        natural: dict[str, Value] = {"c0": slope, **bends}
+        natural["b"] = c["loss_ref"] * np.exp(-self.log_shape({"x": last}, natural))
+        return {name: natural[name] for name in self.parameters}
+
+
+def _ends(reference: Values) -> tuple[Value, Value]:
+    """Return ln of the first and of the last x."""
+    first, last = ends_of("x")
+    if first in reference:
+        return np.log(reference[first]), np.log(reference[last])
+    return np.log(reference["x"] / UNSTATED), np.log(reference["x"])
+
+
+def _outer(first: Value, last: Value) -> tuple[Value, Value]:
+    """Return the ends of the range in which breaks may lie."""
+    margin = _MARGIN * (last - first)
+    return first - margin, last + margin

@@ -20,6 +20,9 @@ SAME_RATIO = 0.05
 RUNS_PER_SEGMENT = 5
 """Fewest runs per segment, for its slope, break and sharpness."""
 
+UNKNOWNS_PER_BREAK = 3
+"""Unknowns of a break: its place, its width, and the slope after it."""
+
 RUNS_PER_UNKNOWN = 2
 """Runs recommended per unknown, and required for laws with breaks, whose segments can interpolate a
 few runs exactly."""
@@ -86,9 +89,21 @@ def unidentified(model: Model, runs: Runs, *, observed: bool = True) -> tuple[st
 def runs_needed(model: Model) -> int:
     """Return the minimal number of runs of a model."""
     breaks = model.law.breaks
-    if not breaks:
-        return model.n_free
-    return max(RUNS_PER_SEGMENT * (breaks + 1), RUNS_PER_UNKNOWN * model.n_free)
+    return _runs_of_segments(breaks, model.n_free) if breaks else model.n_free
+
+
+def _runs_of_segments(breaks: int, unknown: int) -> int:
+    return max(RUNS_PER_SEGMENT * (breaks + 1), RUNS_PER_UNKNOWN * unknown)
+
+
+def _simpler(model: Model, count: int) -> str:
+    """Return the law of most breaks that so many runs suffice for."""
+    name, breaks = model.law.name, model.law.breaks
+    for fewer in range(breaks - 1, 0, -1):
+        unknown = model.n_free - UNKNOWNS_PER_BREAK * (breaks - fewer)
+        if count >= _runs_of_segments(fewer, unknown):
+            return name.replace(f"-{breaks}", f"-{fewer}")
+    return "power-law-floor"
 
 
 def _too_few(model: Model, runs: Runs) -> Iterator[str]:
@@ -99,7 +114,7 @@ def _too_few(model: Model, runs: Runs) -> Iterator[str]:
         yield (
             f"Found {len(runs)} runs, expected at least {needed} for the {breaks + 1} segments and "
             f"{model.n_free} parameters of {model.id}: with fewer a segment passes through the "
-            "scatter. Add runs, or fit a simpler law: power-law-floor, or one of fewer breaks."
+            f"scatter. Add runs, or fit a simpler law: {_simpler(model, len(runs))}."
         )
         return
     yield (

@@ -95,7 +95,7 @@ class Curve:
                 into[name] = into.get(name, 0.0) + found
         parameters: Mapping[str, Any] = {name: draws[name] for name in law.parameters}
         if differences:
-            shift = _centre_at(model.grouping, scale, draws, groups.get(model.grouping), dim)
+            shift = _centre_at(model, scale, draws, groups.get(model.grouping), dim)
             there = law.differing(law.to_reference(parameters, shift), differences)
             parameters = moved_back(law, there, shift)
         return cls(
@@ -390,12 +390,12 @@ def effects_at(
 
 
 def _centre_at(
-    grouping: str, scale: Scale, draws: xr.Dataset, levels: ArrayLike | None, dim: str
+    model: Model, scale: Scale, draws: xr.Dataset, levels: ArrayLike | None, dim: str
 ) -> dict[str, Any]:
     """Return the centres of levels; for unseen levels, the centre of all runs."""
     if levels is None or scale.centres is None:
-        return dict(scale.reference)
-    labels = Levels(grouping, draws[level_dim(grouping)].to_numpy())
+        return {name: scale.reference[name] for name in model.law.inputs}
+    labels = Levels(model.grouping, draws[level_dim(model.grouping)].to_numpy())
     codes = labels.codes(np.atleast_1d(np.asarray(levels)))
     centres = {
         name: np.append(values, scale.reference[name])[codes]

@@ -252,7 +252,7 @@ def _method(fit: Fit, plan: Allocation | None) -> Section:
         axes = " and ".join(discrepancy.axes)
         rows.append(("discrepancy", f"a local linear trend of ln {law.response} along {axes}"))
     rows += [("pooling", f"{p.of} by {p.over}: {p.kind}") for p in model.pooling]
-    point = ", ".join(format_amount_of(fit.columns[n], x) for n, x in scale.reference.items())
+    point = ", ".join(format_amount_of(c, scale.reference[n]) for n, c in fit.columns.items())
     if law.scale_free:
         rows.append(("reference point", f"{point}, the geometric centre of the runs"))
     else:

@@ -55,6 +55,7 @@ AXES_OF = {
     "broken-power-law-1": {"x": np.geomspace(50.0, 5e3, 80)},
     "broken-power-law-2": {"x": np.geomspace(1e4, 1e14, 150)},
     "broken-power-law-3": {"x": np.geomspace(1e2, 1e16, 200)},
+    "broken-power-law-4": {"x": np.geomspace(1e2, 1e18, 240)},
 }
 """Where to put runs: a grid over all inputs of a law."""
 
@@ -67,6 +68,11 @@ TRUTH = TYPICAL | {
     "broken-power-law-3": {
         **{"a": 0.1, "b": 9.0, "c0": 0.02, "c1": 0.25, "c2": -0.22, "c3": 0.25},
         **{"d1": 1e6, "d2": 1e9, "d3": 1e12, "f1": 0.3, "f2": 0.3, "f3": 0.3},
+    },
+    "broken-power-law-4": {
+        **{"a": 0.1, "b": 9.0, "c0": 0.02, "c1": 0.25, "c2": -0.22, "c3": 0.25, "c4": -0.2},
+        **{"d1": 1e5, "d2": 1e8, "d3": 1e11, "d4": 1e15},
+        **{"f1": 0.3, "f2": 0.3, "f3": 0.3, "f4": 0.3},
     },
     "two-powers": {"floor": 1.7, "a": 4.0, "alpha": 0.3, "b": 4.0, "beta": 0.3},
 }

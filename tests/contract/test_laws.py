@@ -48,6 +48,16 @@ TYPICAL = {
         **{"a": 1.0, "b": 9.0, "c0": 0.1, "c1": 0.2, "c2": -0.25, "c3": 0.1},
         **{"d1": 3e8, "d2": 2e9, "d3": 4e9, "f1": 0.3, "f2": 0.5, "f3": 0.2},
     },
+    "broken-power-law-4": {
+        **{"a": 1.0, "b": 9.0, "c0": 0.1, "c1": 0.2, "c2": -0.25, "c3": 0.1, "c4": -0.05},
+        **{"d1": 3e8, "d2": 8e8, "d3": 2e9, "d4": 4e9},
+        **{"f1": 0.3, "f2": 0.5, "f3": 0.2, "f4": 0.4},
+    },
+    "broken-power-law-1-signed": {"b": 9.0, "c0": 0.1, "c1": -0.2, "d1": 3e9, "f1": 0.5},
+    "broken-power-law-2-signed": {
+        **{"b": 9.0, "c0": 0.1, "c1": -0.2, "c2": 0.25},
+        **{"d1": 3e8, "d2": 3e10, "f1": 0.3, "f2": 0.5},
+    },
     "encoder-decoder": {"E": 1.2, "A": 900.0, "p_e": 0.15, "p_d": 0.2},
     "effective-data-transferred": bs.published("hernandez2021-text").parameters,
     "error-from-loss": bs.published("gadre2024-refinedweb-error").parameters,
@@ -310,6 +320,7 @@ FAR = 1e90
         ("broken-power-law-1", {"x": FAR}, lambda p: p["a"]),
         ("broken-power-law-2", {"x": FAR}, lambda p: p["a"]),
         ("broken-power-law-3", {"x": FAR}, lambda p: p["a"]),
+        ("broken-power-law-4", {"x": FAR}, lambda p: p["a"]),
         (
             "encoder-decoder",
             {"n_encoder_params": 1e8, "n_decoder_params": FAR},

@@ -13,7 +13,7 @@ import xarray as xr
 
 import bayescale as bs
 from bayescale.backend.build import labelled, parameters_from_draws
-from bayescale.backend.hierarchy import at_runs
+from bayescale.backend.hierarchy import at_runs, unit_reference
 from bayescale.backend.observed import Design
 from bayescale.backend.unconstrained import coordinates_of, starting_point
 from bayescale.backend.whitening import Expansion
@@ -123,7 +123,7 @@ def log_mean_in_the_fit(model: bs.Model, design: Design, posterior: xr.Dataset) 
     """Return what the graph says of the log of each run over the typical one, a row a draw."""
     law = model.law
     coordinates, _ = coordinates_of(model, positions_about(model, design))
-    natural = law.from_reference(coordinates, law.unit_reference)
+    natural = law.from_reference(coordinates, unit_reference(law, design.placed.log_inputs))
     room = max([size for _, size in design.sizes], default=1)
     natural = {
         name: np.broadcast_to(np.asarray(x)[..., None], (1, DRAWS, room))
