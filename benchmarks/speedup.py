@@ -36,7 +36,7 @@ ASKED = (1e20, 1e21, 1e22, 1e23)
 
 NOISE, PROB, SEED, DRAWS = 0.004, 0.9, 1, 250
 MOST = 2.0
-ENOUGH = 100
+ENOUGH = 50
 """Number of pairs of each kind from which coverage is known to a few per cent."""
 
 FLOORS = 0.02
@@ -146,8 +146,8 @@ def real_pair(tables: Path) -> list[str]:
         "",
         f"{len(runs)} runs of {REAL[0]} (transformers) and {REAL[1]} (xLSTMs) at isoFLOP budgets "
         f"up to {format_compute(largest[REAL[0]])} and {format_compute(largest[REAL[1]])}, "
-        "compute counted as 6 N D for both, which leaves out attention, so that at equal time the "
-        f"speedup is larger. Checks of the fits: {'; '.join(said)}.",
+        "compute counted as 6 N D for both, which leaves out attention. Checks of the fits: "
+        f"{'; '.join(said)}.",
         "",
         markdown(pd.DataFrame(rows)),
         "",

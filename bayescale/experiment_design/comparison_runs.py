@@ -190,7 +190,7 @@ def comparison_runs(
     --------
     >>> import bayescale as bs
     >>> runs = bs.load_runs("overtraining").where("n_params > 5e7 and family != 'c4'")
-    >>> fit = bs.fit(runs, "chinchilla-corpora", seed=1, draws=250, progress=False)
+    >>> fit = bs.fit(runs, "chinchilla-quality", seed=1, draws=250, progress=False)
     >>> found = bs.speedup(fit, baseline="redpajama", budget="1e21")
     >>> advice = bs.comparison_runs(found, budget="1e20", n_runs=2)
     >>> set(advice.runs["recipe"]) <= {"redpajama", "refinedweb"}, advice.compute <= 1.001e20

@@ -85,7 +85,8 @@ class Outcomes:
             self.source, self.mean, self.columns, seed=seed_of(self.seed, Stream.OUTCOMES, repeat)
         )
         log_mean = np.log(self.mean.to_numpy())
-        scatter = np.log(drawn.transpose(*self.mean.dims).to_numpy()) - log_mean
+        with np.errstate(divide="ignore"):  # the tail of a heavy-tailed scatter, drawn in below
+            scatter = np.log(drawn.transpose(*self.mean.dims).to_numpy()) - log_mean
         scatter = scatter.reshape(-1, scatter.shape[-1])
         scale = 1.4826 * np.median(np.abs(scatter), axis=0)
         drawn_in = np.clip(scatter, -_CLIP * scale, _CLIP * scale)

@@ -85,7 +85,7 @@ def comparison_runs(found: ComparisonRuns, ax: Axes | None = None) -> Axes:
     --------
     >>> import bayescale as bs
     >>> runs = bs.load_runs("overtraining").where("n_params > 5e7 and family != 'c4'")
-    >>> fit = bs.fit(runs, "chinchilla-corpora", seed=1, draws=250, progress=False)
+    >>> fit = bs.fit(runs, "chinchilla-quality", seed=1, draws=250, progress=False)
     >>> speedup = bs.speedup(fit, baseline="redpajama", budget="1e21")
     >>> found = bs.comparison_runs(speedup, budget="1e20", n_runs=2)
     >>> bs.plots.comparison_runs(found).get_xlabel()

@@ -88,7 +88,10 @@ def test_a_design_that_identifies_nothing_is_fitted_on_request_and_warned_of():
     ("batches", "said"),
     [
         ([2**19], r"Every run has batch_tokens = 524K: B_star and alpha_B are not known from"),
-        ([2**19, 2**20], r"batch_tokens vary by a factor 2.0 only: B_star and alpha_B depend mostly"),
+        (
+            [2**19, 2**20],
+            r"batch_tokens vary by a factor 2.0 only: B_star and alpha_B depend mostly",
+        ),
         ([2**17, 2**19, 2**21], None),
     ],
     ids=["one", "two close ones", "three"],
