@@ -63,7 +63,7 @@ prior: ## learn the priors of the default card from the public tables in TABLES
 
 real-data: ## fit every law to the larger public tables in TABLES, for docs/real-data.md
 	@tools/venv.sh dev
-	@$(BIN)/python benchmarks/real_data.py $(TABLES)
+	@$(BIN)/python benchmarks/real_data.py $(TABLES) $(if $(ONLY),--$(ONLY))
 
 calibration: ## score intervals on larger runs and on simulations, for docs/calibration.md
 	@tools/venv.sh dev

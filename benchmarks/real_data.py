@@ -1,6 +1,6 @@
 """Fit every law to real runs and write what it found to docs/real-data.md.
 
-    python benchmarks/real_data.py TABLES
+    python benchmarks/real_data.py TABLES [--curves]
 
 TABLES is a folder with the larger public tables that the text of the page names; the tables that
 ship are used from the package. Laws for which there is no public table at hand are listed as such.
@@ -132,10 +132,18 @@ CASES = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path, help="folder of the larger public tables")
-    tables = Tables(parser.parse_args().tables)
+    parser.add_argument(
+        "--curves", action="store_true", help="make the section of curves anew, and leave the rest"
+    )
+    options = parser.parse_args()
+    tables = Tables(options.tables)
+    if options.curves:
+        before, _ = PAGE.read_text(encoding="utf-8").split(CURVES)
+        PAGE.write_text(before + curves_section(*curve_scores(tables)), encoding="utf-8")
+        return
     rows = [fitted_row(case, tables) for case in CASES]
     names, scores = curve_scores(tables)
-    PAGE.write_text(page(rows, names, scores), encoding="utf-8")
+    PAGE.write_text(page(rows) + curves_section(names, scores), encoding="utf-8")
 
 
 def fitted_row(case: Case, tables: Tables) -> dict[str, str]:
@@ -183,13 +191,15 @@ def curve_scores(tables: Tables) -> tuple[list[str], dict[str, dict[str, pd.Seri
     return names, scores
 
 
+CURVES = "## Curves of one variable"
+"""Heading of the section of curves."""
+
 ELSEWHERE = {"over-fitting": "repetition.md", "loss-from-loss": "loss-to-loss.md"}
 """Laws with a page of their own."""
 
 
-def page(
-    rows: list[dict[str, str]], names: list[str], scores: dict[str, dict[str, pd.Series]]
-) -> str:
+def page(rows: list[dict[str, str]]) -> str:
+    """Return the page up to the section of curves."""
     fitted = {row["law"].strip("`") for row in rows} | set(CURVE_CARDS)
     without = [name for name in LAWS if name not in fitted and name not in ELSEWHERE]
     parts = [
@@ -211,12 +221,22 @@ def page(
         + ": they are recovered from simulated runs in the tests. "
         + " ".join(f"`{name}` is scored in [{page}]({page})." for name, page in ELSEWHERE.items()),
         "",
-        "## Curves of one variable",
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def curves_section(names: list[str], scores: dict[str, dict[str, pd.Series]]) -> str:
+    parts = [
+        CURVES,
+        "",
+        "`make real-data TABLES=folder ONLY=curves` makes this section alone.",
         "",
         "The language part of the benchmark of Alabdulmohsin et al. 2022 (`revisiting_lang`): "
         "RMSE of log loss on the extrapolation part / share of it inside the 90 % predictive "
         "interval. A star marks a fit that failed its gates. A curve with fewer runs than a law "
-        "with breaks needs is refused, and the refusal names a law that suits it.",
+        "with breaks needs is refused, and the refusal names a law that suits it. The last row is "
+        "over the curves that were fitted.",
         "",
         markdown(curve_table(names, scores)),
         "",
