@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from contract.fits import fit_of_card
 from scipy import stats
 
 import bayescale as bs
@@ -146,6 +147,37 @@ def test_a_sweep_multiplies_densities():
     assert 100 < effective < 4000
     with pytest.raises(UnsuitableLawError, match="One of them does not hold"):
         weights_of(here, there + 1.0)
+
+
+@pytest.mark.slow
+def test_a_run_in_progress_is_forecast_from_its_curve_and_a_sweep_together(found, monkeypatch):
+    """The last loss is known better from both than from either, and both hold it."""
+    monkeypatch.setattr("bayescale.schedules.forecast.fit_curves", lambda *_, **__: found.fits[0])
+    sweep, last = fit_of_card("chinchilla"), float(loss(LONGER, np.array([8_000]))[0])
+    sizes = np.geomspace(1e7, 1e11, 400)
+    predicted = bs.predict(sweep, n_params=sizes.tolist(), n_tokens="20B")["loss"]
+    place = np.abs(predicted.median(("chain", "draw")).to_numpy() - 1.001 * last).argmin()
+    at = {"n_params": float(sizes[place]), "n_tokens": "20B"}
+    both = bs.forecast_run(
+        table(*CURVES, curve("longer", LONGER, 4, until=3_000)),
+        LONGER,
+        run="longer",
+        schedules={"cosine": COSINE, "decayed": DECAYED, "constant": CONSTANT},
+        laws=["annealing"],
+        sweep=sweep,
+        at=at,
+        seed=1,
+    )
+    own = bs.predict(sweep, inputs={name: [amount] for name, amount in at.items()})["loss_run"]
+    parts = [np.log(both.alone), np.log(own.to_numpy().ravel())]
+    joint = np.log(both.draws[8_000.0].to_numpy())
+    precision = [1.0 / x.var() for x in parts]
+    mean = sum(p * x.mean() for p, x in zip(precision, parts, strict=True)) / sum(precision)
+    assert joint.std() < min(x.std() for x in parts)
+    assert joint.std() == pytest.approx(sum(precision) ** -0.5, rel=0.2)
+    assert joint.mean() == pytest.approx(mean, abs=0.3 * joint.std())
+    lower, upper = np.exp(np.quantile(joint, [0.005, 0.995]))
+    assert lower < last < upper
 
 
 @pytest.mark.parametrize(
