@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 _LONGEST_NAME = 200
-"""Longest name for which suggestions are made, since comparing takes quadratic time."""
+"""Longest name: suggestions take quadratic time, and messages are to be read."""
 
 
 class BayescaleError(Exception):
@@ -131,6 +131,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return ""
     nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {quoted(nearest[0])}?" if nearest else ""
+
+
+def is_name(value: object) -> bool:
+    """Return whether a value can name something in a message: text of one line, not too long."""
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable()
 
 
 def refuse_unknown(content: Iterable[str], known: Collection[str], where: str) -> None:

@@ -13,6 +13,7 @@ from bayescale.errors import (
     CardError,
     RunsError,
     did_you_mean,
+    is_name,
     listed,
     quoted,
     refuse_unknown,
@@ -118,7 +119,7 @@ def _check(key: str, value: object, where: str) -> None:
     if key in _TEXTS:
         right, expected = isinstance(value, str), "text"
         if key == "id":
-            right, expected = right and bool(value), "text that is not empty"
+            right, expected = is_name(value), "a name: one line of text"
         if key == "checksum" and value:
             right = right and bool(re.fullmatch(r"sha256:[0-9a-f]{64}", str(value)))
             expected = '"sha256:" and 64 hexadecimal digits'

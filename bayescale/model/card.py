@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bayescale.data.catalog import find_model_card
 from bayescale.data.runs import Runs
 from bayescale.data.toml_file import check_content, read_card
-from bayescale.errors import CardError, quoted, refuse_unknown
+from bayescale.errors import CardError, is_name, quoted, refuse_unknown
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.model.discrepancy import SLOPES, Discrepancy
@@ -121,6 +121,8 @@ class Model:
             wrong = [text for text in texts if not isinstance(text, str)]
             if wrong:
                 raise CardError(f"{name}: found {quoted(wrong[0])}, expected texts.")
+        if not is_name(self.id):
+            raise CardError(f"id: found {quoted(self.id)}, expected a name: one line of text.")
         coordinates = self.law.coordinates
         check_priors("priors", f"the law {self.law.name}", tuple(coordinates), self.priors)
         for name, prior in self.priors.items():

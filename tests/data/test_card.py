@@ -45,7 +45,8 @@ def test_a_misspelt_key_is_refused_with_the_nearest(key):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"id": ""}, "text that is not empty"),
+        ({"id": ""}, "one line of text"),
+        ({"id": "x" * 10_000}, "one line of text"),
         ({"checksum": "sha256:abc"}, "64 hexadecimal digits"),
         ({"checksum": "md5:" + "0" * 64}, "64 hexadecimal digits"),
         ({"outliers": {"colum": "outlier"}}, r"\[outliers\]: found the unknown key 'colum'.*'column'"),
