@@ -39,6 +39,10 @@ _LABELS = {
 }
 
 
+_WIDE = 3.0
+"""Ratio of the ends of an axis of ratios from which it is logarithmic."""
+
+
 def requirements(
     found: ByTarget, quantity: str | None = None, prob: float = 0.9, ax: Axes | None = None
 ) -> Axes:
@@ -161,7 +165,10 @@ def token_quality(found: TokenQuality, prob: float = 0.9, ax: Axes | None = None
     ax = new_axes(ax, (6.4, 1.6 + 0.42 * len(rows)))
     _rows(ax, found.corpora, rows, prob, is_point=False)
     ax.axvline(1.0, color=GREY, linewidth=0.8)
-    ratio_axis(ax.xaxis)
+    low, high = np.quantile(draws, tail_quantiles(prob)[::2])
+    if max(high, 1.0) > _WIDE * min(low, 1.0):
+        ax.set_xscale("log")
+        ratio_axis(ax.xaxis)
     ax.set_xlabel(f"tokens of {found.baseline} that a token is worth")
     return ax
 
