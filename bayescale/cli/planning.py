@@ -155,13 +155,13 @@ def _add_hardware(cost: argparse._ArgumentGroup) -> None:
     cost.add_argument(
         "--throughput",
         type=Reads(),
-        metavar="CSV",
+        metavar="FILE",
         help="count time from tokens_per_second (and n_gpus) by n_params in a file, not as 6ND",
     )
     cost.add_argument(
         "--recorded-costs",
         type=Reads(),
-        metavar="CSV",
+        metavar="FILE",
         help="count FLOP by a law fitted to compute or gpu_hours of recorded runs, not as 6ND",
     )
 

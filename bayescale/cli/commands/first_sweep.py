@@ -58,7 +58,7 @@ def add(verbs: Verbs) -> None:
         action="append",
         type=Reads(),
         default=[],
-        metavar="CSV",
+        metavar="FILE",
         help="file of n_params and n_tokens of a sweep to compare; repeatable",
     )
     add_hyperparameters(sweep)

@@ -44,7 +44,7 @@ def add(verbs: Verbs) -> None:
         help="run to choose from, such as 1B,20B; repeatable; the default is a grid",
     )
     following.add_argument(
-        "--candidates", type=Reads(), metavar="CSV", help="file of runs to choose from"
+        "--candidates", type=Reads(), metavar="FILE", help="file of runs to choose from"
     )
     following.add_argument("--seed", type=seed_number, help="seed of the simulated outcomes")
     add_cost_options(following)
