@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bayescale.inference.base import CompiledLogp
+from bayescale.inference.nutpie import CompiledLogp
 
 DRAWN = pytest.StashKey[dict[Any, Any]]()
 """Draws by density, data and settings."""

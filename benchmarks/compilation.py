@@ -1,8 +1,10 @@
-"""Compile the reference model with bayescale's wrappers and with nutpie's, side by side.
+"""What the private names of other packages save (bayescale/inference/native.py).
 
     python benchmarks/compilation.py
 
-Each in a process of its own, after one that filled the caches; seconds without imports.
+Each in a process of its own, after one that filled the caches; medians of seconds of the
+processor, without imports: compiling the log density with bayescale's wrappers and with nutpie's;
+and the first and a second fit of a card, with private names and by public names alone.
 """
 
 import subprocess
@@ -14,30 +16,46 @@ import numpy as np, nutpie, pymc, numba, arviz_stats
 import bayescale as bs
 from bayescale.backend.build import DATA, build
 from bayescale.backend.unconstrained import starting_point
+from bayescale.inference import native
 from bayescale.inference.compile import compile_logp
 model = bs.load_model("chinchilla")
-started = time.perf_counter()
-built = build(model, np.zeros((3, 240)))
+def seconds(what):
+    started = time.process_time()
+    what()
+    print(time.process_time() - started)
 """
-CONTENDERS = {
-    "bayescale": "compile_logp(built, starting_point(model), DATA)",
-    "nutpie": "nutpie.compile_pymc_model(built, var_names=[])",
+COMPILE = """
+built = build(model, np.zeros((3, 240)))
+seconds(lambda: {})
+"""
+FIT = """
+{}
+runs = bs.load_runs({!r})
+fit = lambda: bs.fit(runs, {!r}, draws=250, seed=1, progress=False)
+seconds(fit)
+seconds(fit)
+"""
+PUBLIC = "native._RECORD = ()"
+CASES = {
+    "compile, bayescale": COMPILE.format("compile_logp(built, starting_point(model), DATA)"),
+    "compile, nutpie": COMPILE.format("nutpie.compile_pymc_model(built, var_names=[])"),
+} | {
+    f"fit of {card}, {names} names": FIT.format(code, runs, card)
+    for runs, card in (("chinchilla", "chinchilla"), ("overtraining", "chinchilla-pooled"))
+    for names, code in (("private", ""), ("public", PUBLIC))
 }
-REPEATS = 5
+REPEATS = 3
 
 
 def main() -> None:
-    medians = {}
-    for name, compile_it in CONTENDERS.items():
-        code = PREPARE + compile_it + "\nprint(time.perf_counter() - started)"
-        command = [sys.executable, "-W", "ignore", "-c", code]
-        seconds = sorted(
-            float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            for _ in range(REPEATS + 1)
-        )
-        medians[name] = seconds[REPEATS // 2]
-        print(f"{name:12}{medians[name]:8.2f} s")
-    print(f"ratio {medians['nutpie'] / medians['bayescale']:.1f}")
+    for name, code in CASES.items():
+        command = [sys.executable, "-W", "ignore", "-c", PREPARE + code]
+        found = []
+        for _ in range(REPEATS + 1):
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            found.append([float(line) for line in said.split()])
+        medians = [sorted(column)[REPEATS // 2] for column in zip(*found[1:], strict=True)]
+        print(f"{name:42}", *(f"{x:8.2f} s" for x in medians), flush=True)
 
 
 if __name__ == "__main__":

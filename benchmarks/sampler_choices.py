@@ -21,8 +21,9 @@ import bayescale as bs
 from bayescale.backend.build import DATA, build
 from bayescale.backend.observed import Design
 from bayescale.backend.unconstrained import coordinates_of, starting_point
-from bayescale.inference.base import CompiledLogp, Settings
+from bayescale.inference.base import Settings
 from bayescale.inference.compile import compile_logp
+from bayescale.inference.nutpie import CompiledLogp
 
 SEEDS = range(10)
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayescale.backend.unconstrained import slices_of
-from bayescale.inference.compile_cache import Code, Density
+from bayescale.inference.compile_cache import Density
 from bayescale.inference.kernel import one_function
+from bayescale.inference.native import Code, inner_function
 from bayescale.inference.preconditioner import Frame
 
 if TYPE_CHECKING:
@@ -36,17 +37,13 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
     import pytensor.tensor as pt
     from numba import types
     from pytensor.configdefaults import config
-    from pytensor.gradient import grad
     from pytensor.graph.replace import clone_replace
 
     values = _values_of(built)
     position, entries = _entries_of_position(values, start)
-    log_density = built.logp()
-    slopes: Any = grad(log_density, list(values.values()))
-    gradient: Any = pt.concatenate([slope.ravel() for slope in slopes])  # type: ignore[no-untyped-call]
     n, rows = int(position.type.shape[0]), int(built[data_name].get_value().shape[0])
     data = pt.matrix(data_name, shape=(rows, None))
-    outputs = clone_replace([log_density, gradient], {**entries, built[data_name]: data})
+    outputs = clone_replace(_with_gradient(built, values), {**entries, built[data_name]: data})
     # With fastmath, sums are reordered and fused depending on the processor. Without it results
     # are reproducible to the last digit, and so is every draw, at no measurable cost.
     with config.change_flags(numba__fastmath=False):
@@ -94,6 +91,36 @@ def compile_logp(built: "pm.Model", start: Mapping[str, ArrayLike], data_name: s
     return Density(tuple(values), Code.of(logp), Code.of(expand))
 
 
+def compile_function(
+    built: "pm.Model", start: Mapping[str, ArrayLike], data_name: str
+) -> tuple[tuple[str, ...], Any]:
+    """Compile the log density of such a model to a function of Python, by public names alone.
+
+    Parameters
+    ----------
+    built, start, data_name
+        As for `compile_logp`.
+
+    Returns
+    -------
+    order
+        The variables in the order of the position vector.
+    function
+        Function of a position and the matrix, which returns the log density and its gradient.
+    """
+    import pytensor.tensor as pt
+    from pymc.pytensorf import compile as compile_graph
+    from pytensor.configdefaults import config
+    from pytensor.graph.replace import clone_replace
+
+    values = _values_of(built)
+    position, entries = _entries_of_position(values, start)
+    data = pt.matrix(data_name, shape=(built[data_name].get_value().shape[0], None))
+    outputs = clone_replace(_with_gradient(built, values), {**entries, built[data_name]: data})
+    with built, config.change_flags(numba__fastmath=False):
+        return tuple(values), compile_graph([position, data], outputs, mode="NUMBA")
+
+
 def lower_logp(
     built: "pm.Model", start: Mapping[str, ArrayLike], data_name: str
 ) -> tuple[tuple[str, ...], Callable[[Any, Any], Any]]:
@@ -130,8 +157,18 @@ def lower_logp(
         function = compile_graph([position, data], outputs, mode="JAX")
     # PyTensor's JAX backend enables 64 bits for the whole process on import; restore the setting.
     jax.config.update("jax_enable_x64", found)
-    evaluate = function.vm.jit_fn
+    evaluate = inner_function(function)
     return tuple(values), lambda x, matrix: evaluate(x, matrix)[0]
+
+
+def _with_gradient(built: "pm.Model", values: Mapping[str, Any]) -> list[Any]:
+    """Return the log density and its gradient, as one vector in the order of the variables."""
+    import pytensor.tensor as pt
+    from pytensor.gradient import grad
+
+    log_density = built.logp()
+    slopes: Any = grad(log_density, list(values.values()))
+    return [log_density, pt.concatenate([slope.ravel() for slope in slopes])]  # type: ignore[no-untyped-call]
 
 
 def _values_of(built: "pm.Model") -> dict[str, Any]:

@@ -7,21 +7,19 @@ processor.
 Files that are incomplete or have another key are ignored.
 """
 
-import base64
 import hashlib
 import json
 import logging
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from bayescale._io import whole_file
+from bayescale.inference.native import Code, processor
 from bayescale.inference.private_files import make_private_folder, read_private
 
 logger = logging.getLogger(__name__)
@@ -36,11 +34,6 @@ _COMPILED_BY = (
 
 _IMPORT = re.compile(r"^\s*from (bayescale[\w.]*) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
 
-_CALLS_PYTHON = b"objmode"
-"""Marks the symbols of code that calls back into Python and so cannot be cached."""
-
-_FASTMATH = re.compile(r"= f\w+ [\w ]*\b(?:reassoc|contract|afn|arcp|fast)\b")
-"""An operation of LLVM whose rounding may differ from one compilation to the next."""
 
 _NUMBA_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVML", "BOUNDSCHECK")
 """Settings of Numba, from the environment or a file, that the code depends on."""
@@ -50,57 +43,6 @@ _reported: set[str] = set()
 
 _MOST = 256
 """Maximal number of cached densities; the least recently used are evicted."""
-
-
-@dataclass(frozen=True, eq=False)
-class Code:
-    """Machine code of one C function.
-
-    Attributes
-    ----------
-    symbol
-        Its name in the library.
-    library
-        Owner of its memory, which must outlive all calls.
-    """
-
-    symbol: str
-    library: Any
-
-    @cached_property
-    def address(self) -> int:
-        """Memory address."""
-        return int(self.library.get_pointer_to_function(self.symbol))
-
-    @classmethod
-    def of(cls, cfunc: Any) -> "Code":
-        """Return the code of a function that Numba compiled for C."""
-        return cls(cfunc._wrapper_name, cfunc._library)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the code in a form that JSON can hold."""
-        if self.library.has_dynamic_globals:
-            raise ValueError(f"{self.symbol} holds addresses of this process")
-        if _FASTMATH.search(self.library.get_llvm_str()):
-            raise ValueError(f"{self.symbol} was compiled with fastmath")
-        name, kind, parts = self.library.serialize_using_object_code()
-        if any(_CALLS_PYTHON in part for part in parts):
-            raise ValueError(f"{self.symbol} calls back into Python")
-        encoded = [base64.b64encode(part).decode() for part in parts]
-        return {"symbol": self.symbol, "library": [name, kind, encoded]}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "Code":
-        """Load code from the cache."""
-        from numba.core.registry import cpu_target
-        from numba.core.runtime.nrt import rtsys
-
-        context = cpu_target.target_context
-        rtsys.initialize(context)
-        name, kind, encoded = content["library"]
-        parts = tuple(base64.b64decode(part) for part in encoded)
-        library = context.codegen().unserialize_library((name, kind, parts))
-        return cls(content["symbol"], library)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,10 +131,8 @@ def _make_room(where: Path) -> None:
 
 def _digest(what: str) -> str:
     from numba.core import config
-    from numba.core.registry import cpu_target
 
-    processor = cpu_target.target_context.codegen().magic_tuple()
-    parts = [what, _IMPORTED, platform.python_version(), repr(processor)]
+    parts = [what, _IMPORTED, platform.python_version(), processor()]
     parts += [f"{name} {getattr(config, name)}" for name in _NUMBA_SETTINGS]
     parts += [f"{name} {version(name)}" for name in _COMPILERS]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -76,6 +76,18 @@ class Frame:
         """Return the frame as one array."""
         return np.concatenate([self.centre, self.axes.ravel()])
 
+    def place(self, point: Vector) -> Vector:
+        """Return the position of a point in these coordinates; the inverse of `seen`."""
+        scalars = len(self.axes)
+        return np.asarray(
+            self.centre + np.concatenate([self.axes @ point[:scalars], point[scalars:]])
+        )
+
+    def slope(self, gradient: Vector) -> Vector:
+        """Return the gradient in these coordinates, from that in positions."""
+        scalars = len(self.axes)
+        return np.concatenate([self.axes.T @ gradient[:scalars], gradient[scalars:]])
+
     def seen(self, position: Vector) -> Vector:
         """Return a position in these coordinates."""
         scalars = len(self.axes)

@@ -1,21 +1,31 @@
 """The samplers of a model, compiled at most once per process."""
 
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bayescale.backend.build import DATA, build
 from bayescale.backend.observed import Rows
 from bayescale.backend.unconstrained import starting_point
 from bayescale.data.levels import Sizes
-from bayescale.inference.base import CompiledLogp, Sampler
+from bayescale.inference.base import Sampler
 from bayescale.inference.compile_cache import Density, kept
+from bayescale.inference.native import ChangedError, check_record
+from bayescale.inference.nutpie import CompiledLogp, PythonLogp
 from bayescale.laws import Law
 from bayescale.laws.user import FunctionLaw
 from bayescale.model.card import Model
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+logger = logging.getLogger(__name__)
 
 _ONE_AT_A_TIME = RLock()
 
@@ -44,20 +54,62 @@ def _compiled_card(card: str, law: Law, sizes: Sizes, sampler: str) -> Sampler:
 
 
 def _with_numba(model: Model, sizes: Sizes) -> Sampler:
-    start, rows, law = starting_point(model, sizes=sizes), Rows(model).count, model.law
+    rows, law = Rows(model).count, model.law
+    # The dependencies of a user-defined law are unknown, so its code is not cached.
+    ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
+    return sampler_on_nutpie(
+        # Placeholder data: the graph depends on the number of rows only.
+        lambda: build(model, np.zeros((rows, 2)), sizes),
+        starting_point(model, sizes=sizes),
+        rows,
+        DATA,
+        cached_as=f"{model.to_toml()}\n{sizes}" if ours else "",
+        # With a discrepancy a frame does not help, and there are few enough variables to adapt.
+        framed=bool(model.effects) and model.discrepancy is None,
+    )
+
+
+def sampler_on_nutpie(
+    graph: Callable[[], "pm.Model"],
+    start: Mapping[str, ArrayLike],
+    rows: int,
+    data_name: str,
+    *,
+    cached_as: str = "",
+    framed: bool = False,
+) -> Sampler:
+    """Return the sampler of a PyMC model whose only data is one matrix of floats.
+
+    Parameters
+    ----------
+    graph
+        Makes the model.
+    start, data_name
+        Starting value of each variable, and the name of the data.
+    rows
+        Number of rows of the matrix.
+    cached_as
+        Text of all that the machine code depends on, under which it is kept; not kept if empty.
+    framed
+        Whether to sample in the coordinates of the Laplace approximation at the mode.
+    """
 
     def compile_it() -> Density:
         from bayescale.inference.compile import compile_logp
 
-        # Placeholder data: the graph depends on the number of rows only.
         with _double_precision():
-            return compile_logp(build(model, np.zeros((rows, 2)), sizes), start, DATA)
+            return compile_logp(graph(), start, data_name)
 
-    # The dependencies of a user-defined law are unknown, so its code is not cached.
-    ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
-    density = kept(f"{model.to_toml()}\n{sizes}", compile_it) if ours else compile_it()
-    # With a discrepancy a frame does not help, and there are few enough variables to adapt.
-    framed = bool(model.effects) and model.discrepancy is None
+    try:
+        check_record()
+        density = kept(cached_as, compile_it) if cached_as else compile_it()
+    except ChangedError as error:
+        from bayescale.inference.compile import compile_function
+
+        logger.warning("sampling more slowly, by public names alone: %s", error)
+        with _double_precision():
+            order, function = compile_function(graph(), start, data_name)
+        return PythonLogp.of(order, function, start, rows, framed)
     return CompiledLogp.of(density, start, rows, framed)
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.inference.base import CompiledLogp
-from bayescale.inference.compile_cache import Density, kept, modules_behind
+from bayescale.inference.base import Sampler
+from bayescale.inference.compile_cache import modules_behind
+from bayescale.inference.samplers import sampler_on_nutpie
 from bayescale.laws import Value, Values
 from bayescale.laws.dispatch import larger
 from bayescale.schedules.design import ROWS, rows_of
@@ -62,22 +63,16 @@ def build(law: ScheduleLaw, matrix: NDArray[np.float64], room: int) -> "pm.Model
 
 
 @lru_cache(maxsize=32)
-def compiled(law: ScheduleLaw, room: int) -> CompiledLogp:
+def compiled(law: ScheduleLaw, room: int) -> Sampler:
     """Return the compiled log density, from the cache if it was compiled before."""
-    from pytensor.configdefaults import config
-
     start: dict[str, Any] = {n: p.unconstrain(p.typical) for n, p in law.all_priors.items()}
     start[EFFECTS] = np.zeros(room)
-
-    def compile_it() -> Density:
-        from bayescale.inference.compile import compile_logp
-
-        with config.change_flags(floatX="float64"):
-            return compile_logp(build(law, np.zeros((ROWS, 2)), room), start, DATA)
 
     digest = hashlib.sha256()
     for name, path in sorted(modules_behind([__name__]).items()):
         digest.update(name.encode() + b"\0" + path.read_bytes())
     priors = {name: prior.to_dict() for name, prior in law.all_priors.items()}
     what = f"{law.name} of schedules, {room}\n{priors}\n{digest.hexdigest()}"
-    return CompiledLogp.of(kept(what, compile_it), start, ROWS)
+    return sampler_on_nutpie(
+        lambda: build(law, np.zeros((ROWS, 2)), room), start, ROWS, DATA, cached_as=what
+    )

@@ -376,7 +376,7 @@ def test_version(run):
 SAYS_THAT_IT_SAMPLES = """
 import sys
 from bayescale.cli.main import main
-from bayescale.inference.base import CompiledLogp
+from bayescale.inference.nutpie import CompiledLogp
 
 sample = CompiledLogp.sample
 

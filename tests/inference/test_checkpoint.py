@@ -15,8 +15,8 @@ import bayescale as bs
 from bayescale.cli.main import main
 from bayescale.errors import FitFileError
 from bayescale.inference import base as sampler
-from bayescale.inference.base import CompiledLogp
 from bayescale.inference.checkpoint import DrawStore, Place
+from bayescale.inference.nutpie import CompiledLogp
 
 FEW = {"draws": 750, "tune": 200, "chains": 2, "cores": 2, "seed": 3, "progress": False}
 MANY = {**FEW, "draws": 16_000}

@@ -11,7 +11,8 @@ import pytest
 
 import bayescale as bs
 from bayescale.inference import compile_cache, private_files
-from bayescale.inference.compile_cache import Code, Density, folder, kept
+from bayescale.inference.compile_cache import Density, folder, kept
+from bayescale.inference.native import Code
 
 PRINT_DENSITY = """
 import sys

@@ -8,7 +8,8 @@ import pytest
 import bayescale as bs
 from bayescale.backend.observed import Design
 from bayescale.errors import BayescaleWarning, SamplingError
-from bayescale.inference.base import CompiledLogp, Settings
+from bayescale.inference.base import Settings
+from bayescale.inference.nutpie import CompiledLogp
 from bayescale.inference.samplers import compiled_logp
 
 

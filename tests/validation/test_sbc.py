@@ -10,7 +10,7 @@ import pytest
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning, RunsError
-from bayescale.inference.base import CompiledLogp
+from bayescale.inference.nutpie import CompiledLogp
 from bayescale.validation import sbc as ranks
 from bayescale.validation.sbc_chain import ReversibleChain
 
