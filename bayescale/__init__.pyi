@@ -5,7 +5,8 @@ from .allocation.hyperparameters import hyperparameters, loss_lost
 from .allocation.kaplan_frontier import frontier
 from .allocation.required_input import RequiredInput
 from .allocation.requirements import Requirements, requirements
-from .allocation.speedup import Speedup, speedup
+from .allocation.speedup import speedup
+from .allocation.speedup_result import Speedup
 from .allocation.token_quality import TokenQuality, token_quality
 from .baselines.isoflop import Frontier, envelope, isoflop_parabolas
 from .costs.counting import Counting

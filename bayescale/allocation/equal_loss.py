@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale._seeds import Stream, generator
 from bayescale.allocation.allocate import optima
 from bayescale.allocation.inverse import Inverse
 from bayescale.costs import Cost
@@ -104,3 +106,54 @@ def log_needed(
     # The same for a budget whichever others are asked for.
     found = np.maximum(found, log_budgets - _REACH)
     return np.where(found > log_budgets + _REACH, np.inf, found)
+
+
+def speedup_draws(
+    sources: Mapping[str, Posterior],
+    budgets: Array,
+    cost: Cost,
+    fixed: Mapping[str, float],
+    limits: Limits,
+    *,
+    paired: bool,
+) -> xr.DataArray:
+    """Return draws of the speedup of every other source over the first.
+
+    Parameters
+    ----------
+    sources
+        The posteriors, the baseline first.
+    budgets, cost, fixed, limits
+        The budgets of the baseline, their cost, and the other terms of plans.
+    paired
+        Whether the sources are levels of one posterior, with joint draws.
+
+    Returns
+    -------
+    DataArray
+        Dims ``chain``, ``draw``, ``recipe``, ``budget``.
+    """
+    (_, first), *others = sources.items()
+    target = frontier_loss(first, budgets, cost, fixed, limits)
+    rows = {name: np.arange(source.n_draws) for name, source in sources.items()}
+    shape = first.curve.pieces[0].shape if paired else (1, 0)
+    if not paired:
+        # Chains of one seed are correlated between fits, so that draws are paired at random.
+        counts = {name: source.n_draws for name, source in sources.items()}
+        several = max(counts.values())
+        shape = (1, several)
+        for place, (name, count) in enumerate(counts.items()):
+            shuffled = generator(first.seed, Stream.PAIRS, place).permutation(count)
+            rows[name] = np.resize(shuffled, several)
+    own = target[rows[next(iter(sources))]]
+    log_budgets = np.log(budgets)
+    found = [
+        log_needed(source, own, rows[name], log_budgets, cost, fixed, limits)
+        for name, source in others
+    ]
+    ratio = np.exp(log_budgets - np.array(found)).reshape(len(found), *shape, len(budgets))
+    return xr.DataArray(
+        ratio,
+        dims=("recipe", "chain", "draw", "budget"),
+        coords={"recipe": [name for name, _ in others], "budget": budgets},
+    ).transpose("chain", "draw", "recipe", "budget")

@@ -101,7 +101,7 @@ class MeasuredThroughput(Cost):
         gpus = list(table["n_gpus"]) if "n_gpus" in table else 1
         return cls(n_params=size, tokens_per_second=rate, n_gpus=gpus, cluster=cluster)
 
-    def tokens_a_second(self, n_params: Any) -> Any:
+    def tokens_per_second_at(self, n_params: Any) -> Any:
         """Return the tokens a second of one GPU at sizes."""
         log_n = np.log(n_params)
         inside = np.clip(log_n, self._log_n[0], self._log_n[-1])
@@ -110,13 +110,13 @@ class MeasuredThroughput(Cost):
 
     @override
     def __call__(self, n_params: Any, n_tokens: Any) -> Any:
-        return n_tokens / self.tokens_a_second(n_params) * self._flop_a_second
+        return n_tokens / self.tokens_per_second_at(n_params) * self._flop_per_second
 
     @override
     def tokens_for(self, budget: Any, n_params: Any) -> Any:
-        return budget / self._flop_a_second * self.tokens_a_second(n_params)
+        return budget / self._flop_per_second * self.tokens_per_second_at(n_params)
 
     @property
-    def _flop_a_second(self) -> float:
+    def _flop_per_second(self) -> float:
         """What a second of a GPU of the cluster counts as, before failures and restarts."""
         return float(self.cluster.peak) * self.cluster.utilisation * self.cluster.speed

@@ -118,7 +118,7 @@ class Judge:
         with np.errstate(invalid="ignore"):
             optimum = curve.optimum(self.regrets.spending, self.regrets.fixed).to_numpy()[..., 0]
         decided = _mean(optimum, np.full(len(optimum), self.without_runs))
-        # The error that the posterior expects, at the regret of the law itself.
+        # The error of the decision averaged over the posterior, priced under the true law.
         apart = np.where(np.isnan(optimum), 0.0, decided[:, None] - optimum)
         return Verdict(
             regret=self.price(decided[:, None])[:, 0],

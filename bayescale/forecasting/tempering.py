@@ -127,13 +127,13 @@ def _moved(
     states, values = [state], [value]
     for move in range(len(z) // starts - 1):
         if move % 2 == 0:
-            # Reversible for the Gaussian of the draws.
+            # Autoregressive (pCN): reversible for the Gaussian with the moments of the draws.
             step = rng.choice(_AUTOREGRESSIVE)
             noise = rng.standard_normal(state.shape) @ factor.T
             proposal = centre + np.sqrt(1.0 - step**2) * (state - centre) + step * noise
             correction = 0.5 * (distance(proposal) - distance(state))
         else:
-            # Differences of draws point along ridges that are no ellipses.
+            # Differential evolution: differences of draws follow curved ridges.
             scale = rng.choice((2.38 / np.sqrt(2.0 * size), 1.0, 0.4))
             apart = z[pick(rng.random(starts))] - z[pick(rng.random(starts))]
             proposal = state + scale * apart + _JITTER * rng.standard_normal(state.shape)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bayescale.plots.style import BLUE, GREY, ORANGE, legend_above, loss_axis, new_axes, tidy
 from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.predict import noise_at_runs, stream_of_noise
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_share
@@ -73,13 +74,12 @@ def fitted_runs(fit: Fit | ModelAverage, prob: float = 0.9, ax: Axes | None = No
     >>> bs.plots.fitted_runs(fit).get_ylabel()
     'observed over predicted median'
     """
-    parts = fit.parts.values() if isinstance(fit, ModelAverage) else (fit,)
-    drawn = np.concatenate([_predictions(part) for part in parts])
+    drawn = np.concatenate([_predictions(part) for part, *_ in fit.pieces()])
     observed = np.log(fit.runs.column(fit.response))
     return _beside_predictions(drawn, observed, fit.response, tail_quantiles(prob), ax)
 
 
-def _predictions(fit: Fit) -> NDArray[np.float64]:
+def _predictions(fit: FittedModel) -> NDArray[np.float64]:
     """Return draws of the log response of the fitted runs, one column per run."""
     noise, log_mean = noise_at_runs(fit, fit.runs)
     alone = np.full(log_mean.shape, np.nan)

@@ -10,7 +10,7 @@ from bayescale import plots
 from bayescale.allocation.allocate import Allocation
 from bayescale.allocation.required_input import RequiredInput
 from bayescale.allocation.requirements import Requirements
-from bayescale.allocation.speedup import Speedup
+from bayescale.allocation.speedup_result import Speedup
 from bayescale.allocation.token_quality import TokenQuality
 from bayescale.baselines.isoflop import Frontier
 from bayescale.decision.cross_regret import CrossRegret

@@ -31,7 +31,7 @@ def of_sweep(sweep: Source, at: Mapping[str, Amount]) -> Array:
 
 
 def weights_of(log_loss: Array, log_sweep: Array) -> tuple[Array, float]:
-    """Return the weight of each draw of ln loss by the density of a sweep, and their worth.
+    """Return the weight of each draw of ln loss under a sweep, and the effective number of draws.
 
     The two are independent given the loss, and the prior of the loss is flat where both have mass:
     the posterior is proportional to the product of the two densities.

@@ -27,11 +27,11 @@ def test_time_of_measured_throughput_is_the_measured_one(change):
 
 
 def test_throughput_between_and_beyond_sizes():
-    middle = float(RATES.tokens_a_second(np.sqrt(1e9 * 7e9)))
+    middle = float(RATES.tokens_per_second_at(np.sqrt(1e9 * 7e9)))
     assert middle == close(np.sqrt(400e3 * 72e3) / 8)
     # Beyond, FLOP a second are those of the nearest size.
     for size, nearest in ((1e11, 7e9), (1e7, 1e8)):
-        there, here = (float(RATES.tokens_a_second(n)) * n for n in (size, nearest))
+        there, here = (float(RATES.tokens_per_second_at(n)) * n for n in (size, nearest))
         assert there == close(here)
     sizes = np.geomspace(1e6, 1e12, 50)
     assert (np.diff(RATES(sizes, 1e9)) > 0).all()
@@ -41,9 +41,9 @@ def test_repeated_measurements_are_averaged():
     twice = MeasuredThroughput(
         n_params=[1e9, 1e9, 7e9], tokens_per_second=[40e3, 90e3, 9e3], cluster=CLUSTER
     )
-    assert float(twice.tokens_a_second(1e9)) == close(60e3)
+    assert float(twice.tokens_per_second_at(1e9)) == close(60e3)
     table = {"n_params": [1e9], "tokens_per_second": [8e3], "n_gpus": [4]}
-    assert MeasuredThroughput.of_table(table, CLUSTER).tokens_a_second(1e9) == close(2e3)
+    assert MeasuredThroughput.of_table(table, CLUSTER).tokens_per_second_at(1e9) == close(2e3)
 
 
 @pytest.mark.parametrize(

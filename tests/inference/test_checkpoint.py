@@ -14,7 +14,7 @@ import pytest
 import bayescale as bs
 from bayescale.cli.main import main
 from bayescale.errors import FitFileError
-from bayescale.inference import base as sampler
+from bayescale.inference import nutpie as sampler
 from bayescale.inference.checkpoint import DrawStore, Place
 from bayescale.inference.nutpie import CompiledLogp
 

@@ -54,7 +54,7 @@ def _scalars(events: Any) -> Iterator[tuple[str, int, float]]:
 
 
 def _hyperparameters(events: Any) -> dict[str, Any]:
-    """Return what was logged for the plugin of hyperparameters."""
+    """Return the hyperparameters that the HParams plugin logged."""
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     try:

@@ -99,7 +99,7 @@ def _found(source: str | Path | Iterable[Any]) -> tuple[str, list[RunLog], int]:
 
 
 def _named_once(logs: Iterable[RunLog]) -> list[RunLog]:
-    """Return logs with a number after the names that others bear too."""
+    """Return logs with distinct names: a number is appended to repeated ones."""
     counts: dict[str, int] = {}
     named = []
     for log in logs:
