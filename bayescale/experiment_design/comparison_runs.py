@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, seed_of
 from bayescale.allocation.allocate import parse_budgets
-from bayescale.allocation.speedup import Speedup
+from bayescale.allocation.speedup_result import Speedup
 from bayescale.costs.budget import Array
 from bayescale.errors import AmountError, UnknownNameError, UnsuitableLawError, did_you_mean
 from bayescale.experiment_design.candidates import pool_of

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bayescale._version import __version__
 from bayescale.allocation.allocate import Allocation
-from bayescale.allocation.speedup import Speedup
+from bayescale.allocation.speedup_result import Speedup
 from bayescale.costs import Cluster
 from bayescale.data.runs import Runs
 from bayescale.errors import BayescaleWarning, RunsError

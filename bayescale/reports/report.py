@@ -8,7 +8,7 @@ from bayescale._io import whole_file
 from bayescale._outputs import REPORT
 from bayescale._progress import stages
 from bayescale.allocation.allocate import allocate
-from bayescale.allocation.speedup import Speedup
+from bayescale.allocation.speedup_result import Speedup
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.errors import AmountError, UnsuitableLawError

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bayescale import plots
 from bayescale.allocation.allocate import Allocation, optima
-from bayescale.allocation.speedup import Speedup
+from bayescale.allocation.speedup_result import Speedup
 from bayescale.costs import six_nd
 from bayescale.data.levels import NEW, Levels, column_of
 from bayescale.decision.cross_regret import cross_regret

@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
-SAMPLES = "bayescale.inference.base"
+SAMPLES = "bayescale.inference.nutpie"
 """The module whose class samples."""
 
 
@@ -18,7 +18,7 @@ def shift_seeds() -> None:
     """Add `BAYESCALE_TEST_SEED` to the seed of every sampler, from when that is imported."""
     shift = int(os.environ.get("BAYESCALE_TEST_SEED", "0"))
     if shift and SAMPLES in sys.modules:
-        _shift(sys.modules[SAMPLES].CompiledLogp, shift)
+        _shift(sys.modules[SAMPLES].NutpieSampler, shift)
     elif shift:
         sys.meta_path.insert(0, _WhenImported(shift))
 
@@ -44,17 +44,17 @@ class _WhenImported(MetaPathFinder):
 
         def exec_module(module):
             execute(module)
-            _shift(module.CompiledLogp, self.shift)
+            _shift(module.NutpieSampler, self.shift)
 
         spec.loader.exec_module = exec_module
         return spec
 
 
-def _shift(compiled, shift: int) -> None:
-    sample = compiled.sample
+def _shift(sampler, shift: int) -> None:
+    sample = sampler.sample
 
     def shifted(self, data, settings, *others, **options):
         seed = (settings.seed + shift) % 2**64
         return sample(self, data, replace(settings, seed=seed), *others, **options)
 
-    compiled.sample = shifted
+    sampler.sample = shifted
