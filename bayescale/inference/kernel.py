@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from bayescale.inference.native import numba_function
+
 _STATEMENTS: dict[str, Callable[..., str]] = {
     "Add": lambda *x: " + ".join(x),
     "Mul": lambda *x: " * ".join(x),
@@ -492,11 +494,9 @@ class _Writer:
 
     def _pytensor(self, op: Any, node: Any) -> str:
         """Return the name of PyTensor's function of an operation."""
-        from pytensor.link.numba.dispatch.basic import numba_funcify_ensure_cache
-
         if node not in self._functions:
             name = self._functions[node] = self._name("call")
-            self.scope[name], _ = numba_funcify_ensure_cache(op, node=node)
+            self.scope[name] = numba_function(op, node)
         return self._functions[node]
 
 

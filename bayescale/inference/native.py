@@ -105,6 +105,14 @@ def inner_function(function: Any) -> Any:
         return function.vm.jit_fn
 
 
+def numba_function(op: Any, node: Any) -> Any:
+    """Return the Numba function that PyTensor has for an operation."""
+    with _private("pytensor.link.numba.dispatch"):
+        from pytensor.link.numba.dispatch.basic import numba_funcify_ensure_cache
+
+        return numba_funcify_ensure_cache(op, node=node)[0]
+
+
 _RECORD = (
     *("dims", "reparameterized_names", "compiled_logp_func", "compiled_expand_func"),
     *("initial_point_func", "shared_data", "shared_var_keys", "user_data", "n_expanded"),
