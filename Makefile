@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts schedules forecast-records speedup two-step repetition loss-to-loss token-quality next-runs first-sweep hyperparameters laboratory notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts schedules forecast-records speedup two-step repetition loss-to-loss token-quality next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -116,6 +116,10 @@ hyperparameters: ## predict learning rates and batches of held-out settings in T
 laboratory: ## train the runs of the dataset `laboratory` that are missing, cheapest first; takes hours
 	@tools/venv.sh dev
 	@$(BIN)/python -m laboratory train
+
+laboratory-laws: ## pool every law on the laboratory's runs, and its critical batch beside those in TABLES, for docs/laboratory.md
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.laboratory $(TABLES) --store build/laboratory
 
 notebooks: ## execute the notebooks in place
 	@tools/venv.sh dev
