@@ -380,6 +380,15 @@ def test_a_missing_variable_says_how_to_name_another():
         runs_for(pd.DataFrame({"steps": [1e3, 1e4], "loss": [4.0, 3.0]}), [model])
 
 
+def test_a_second_loss_is_read_in_its_own_unit():
+    table = pd.DataFrame({"loss": [3.0, 2.5], "code": [1.5, 1.2]})
+    asked = {"needs": ["loss"], "response": "target_loss", "columns": {"target_loss": "code"}}
+    assert load_runs(table, **asked).column("target_loss").tolist() == [1.5, 1.2]
+    found = load_runs(table, **asked, units={"target_loss": "bits/token"})
+    np.testing.assert_allclose(found.column("target_loss"), np.log(2.0) * table["code"])
+    assert found.column("loss").tolist() == [3.0, 2.5]
+
+
 def test_accuracies_are_shares_and_may_be_in_per_cent():
     table = pd.DataFrame({"loss": [0.9, 0.8, 0.7], "accuracy": [0.3, 0.4, 0.55]})
     asked = {"needs": ["loss"], "response": "accuracy", "units": {"loss": "bits/byte"}}
