@@ -218,6 +218,9 @@ def test_next(run, saved, tmp_path):
     ("arguments", "words"),
     [
         (("decide", "FIT"), "the following arguments are required: --budget"),
+        (("decide", "FIT", "--compute", "1e22"), "found an earlier name, expected --budget"),
+        (("decide", "FIT", "--money=$2M"), "found an earlier name, expected --budget"),
+        (("allocate", "FIT", "--budget", "$2M", "--budget", "1e22"), "expected all of one unit"),
         (("decide", "FIT", *BUDGET, "--plan", "7B"), "--plan: found '7B'"),
         (("decide", "FIT", *BUDGET, "--plan", "7B,x"), "n_tokens: found 'x'"),
         (("decide", "FIT", *BUDGET, "--plan", "a=7B,2T", "--plan", "a=1B,2T"), "found a twice"),
