@@ -40,7 +40,7 @@ BREAK_CARDS = (
 """Cards of laws with zero to three breaks."""
 
 
-def score(fit: Source, runs: Runs, *, new_levels: Collection[str] = ()) -> Score:
+def score(fit: Source, runs: RunsSource, *, new_levels: Collection[str] = ()) -> Score:
     """Score a posterior on held-out runs.
 
     Parameters
@@ -49,8 +49,8 @@ def score(fit: Source, runs: Runs, *, new_levels: Collection[str] = ()) -> Score
         A fit, or published constants: then errors alone, since single numbers have neither a
         density nor intervals.
     runs
-        Held-out runs, with the columns of the fit's model. Levels that were not fitted, such as
-        another family, are scored as new ones.
+        Held-out runs, or anything that `load_runs` accepts, with the columns of the fit's model.
+        Levels that were not fitted, such as another family, are scored as new ones.
     new_levels
         Columns by which the model groups runs, in which every level that was not fitted is a new
         one, also where its name resembles one that was.
@@ -87,6 +87,7 @@ def score(fit: Source, runs: Runs, *, new_levels: Collection[str] = ()) -> Score
     if not isinstance(source, Fit):
         return _of_constants(source, runs)
     fit, model, law = source, source.model, source.law
+    runs = runs_for(runs, [model])
     _refuse_misspelt_levels(fit, runs, new_levels)
     runs = held_out = runs.for_law(tuple(model.columns.values()), law.response)
     # Validate before fitted checkpoints are prepended, so that errors name the user's rows.
@@ -117,7 +118,7 @@ def score(fit: Source, runs: Runs, *, new_levels: Collection[str] = ()) -> Score
     return Score(pointwise, float(joint), drawn, observed, fit, held_out)
 
 
-def _of_constants(source: Posterior, runs: Runs) -> Score:
+def _of_constants(source: Posterior, runs: RunsSource) -> Score:
     """Return the errors of published constants, which have no density and no interval.
 
     Raises
@@ -131,7 +132,8 @@ def _of_constants(source: Posterior, runs: Runs) -> Score:
             "fit, and combine the scores by their weights with bayescale.Score.mix."
         )
     columns = source.columns
-    runs = runs.for_law(tuple(columns.values()), source.response)
+    needs = tuple(columns.values())
+    runs = as_runs(runs, needs=needs, response=source.response).for_law(needs, source.response)
     logs = {n: xr.DataArray(np.log(runs.column(c)), dims="run") for n, c in columns.items()}
     predicted = np.log(source.curve_of(None, "run").response(logs).to_numpy()).reshape(1, -1)
     observed = np.log(runs.column(source.response))

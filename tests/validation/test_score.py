@@ -49,6 +49,18 @@ def test_a_true_law_covers_as_often_as_it_says(fitted):
     assert "coverage_90" in repr(fresh)
 
 
+def test_held_out_runs_are_read_like_runs_to_fit(fitted, tmp_path):
+    runs = curve(n=20, seed=9)
+    runs.table.to_csv(tmp_path / "held_out.csv")
+    of_runs = bs.score(fitted, runs).summary()
+    for source in (runs.table, tmp_path / "held_out.csv"):
+        assert bs.score(fitted, source).summary() == pytest.approx(of_runs)
+    constants = {"n_params": [1e9, 7e9], "n_tokens": [2e10, 1e12], "loss": [2.6, 2.0]}
+    assert len(bs.score(bs.published("hoffmann2022"), pd.DataFrame(constants)).pointwise) == 2
+    with pytest.raises(RunsError, match="n_tokens"):
+        bs.score(bs.published("hoffmann2022"), pd.DataFrame(constants).drop(columns="n_tokens"))
+
+
 def test_runs_that_moved_are_seen_to_have(fitted):
     runs = curve(seed=3)
     higher = bs.load_runs(runs.table.assign(loss=runs.loss * 1.03), needs=["examples"])
