@@ -91,9 +91,9 @@ def page(rows: list[dict[str, str]]) -> str:
             "",
             "Losses of one table lie within a factor of two, which leaves the floors to their "
             "priors. Models that share a size or a router err together, which the card does not "
-            "say: where the scatter is a tenth of a per cent, intervals are too narrow. The prior of "
-            "kappa was narrowed after these errors were seen, so that scores on other tables are "
-            "likely to be somewhat worse.",
+            "say: where the scatter is a tenth of a per cent, intervals are too narrow. The prior "
+            "of kappa was narrowed after these errors were seen, so that scores on other tables "
+            "are likely to be somewhat worse.",
             "",
         ]
     )
