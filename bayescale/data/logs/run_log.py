@@ -170,4 +170,7 @@ def _cell(value: Any) -> Any:
         return "nan"
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    return json.dumps(value, default=str)
+    try:
+        return json.dumps(value, default=str)
+    except (ValueError, RecursionError):  # YAML has lists that hold themselves
+        return repr(value)

@@ -381,3 +381,10 @@ def test_a_trainer_state_is_a_curve(tmp_path):
     assert "train_loss" not in log.metrics
     table = pd.DataFrame(bs.read_logs(path).curves("eval_loss"))
     assert table["step"].tolist() == list(STEPS)
+
+
+def test_a_setting_that_holds_itself_is_a_text(tmp_path):
+    with_tables(tmp_path)
+    (tmp_path / "small" / "version_0" / "hparams.yaml").write_text("n_params: 7e7\nodd: &a [*a]\n")
+    table = bs.read_logs(tmp_path).table.set_index("run")
+    assert table.loc["small/version_0", "odd"] == "[[...]]"
