@@ -43,9 +43,9 @@ def page_of(
             "",
             "## A new corpus from five small runs",
             "",
-            f"Each corpus in turn is known by its {FEW} least settings alone, and the larger half "
-            "of its runs is predicted: with the other two corpora by partial pooling, from its own "
-            "runs alone, and as if all corpora were one. RMSE and width are of log loss, averaged "
+            f"A corpus is known by its {FEW} least settings alone, and the larger half of its runs "
+            "is predicted: with the other two corpora by partial pooling, from its own runs alone, "
+            "and as if all corpora were one. RMSE and width are of log loss, averaged "
             "over the corpora that are named; cover is the share of larger runs inside 90 % "
             "intervals. Alone, five runs are fewer than the parameters of most laws, which the "
             "priors then determine.",
