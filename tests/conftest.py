@@ -20,6 +20,9 @@ SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 CASES = SHARED.parent / "cases"
 """Small tables from public threads, beside the repository where they are at hand."""
 
+collect_ignore = ["other_seed"]
+"""Modules that processes of tests import; none of them has tests."""
+
 SLOW_FIXTURES = {
     "compared",
     "departing",

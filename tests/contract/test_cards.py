@@ -73,13 +73,21 @@ FLOORS = {
 COMPILED_FLOORS = [
     card + FLOOR_STATED
     for card in (
-        *("broken-power-law-1", "chinchilla", "chinchilla-corpora", "coupled-discrepancy"),
-        *("encoder-decoder", "learning-rate-batch", "over-fitting", "power-law-floor"),
+        *("broken-power-law-1", "broken-power-law-4", "chinchilla", "chinchilla-corpora"),
+        *(
+            "coupled-discrepancy",
+            "data-constrained",
+            "encoder-decoder",
+            "learning-rate-batch",
+            "over-fitting",
+            "power-law-floor",
+        ),
     )
 ]
 """Stated floors of which the machine code is checked: between them of every kind of prior, of laws with
 none to three shares, with levels and with a discrepancy. Of the others the graph is, which Python can
-evaluate without a compiler, but not with as many operands as that of learning rates has."""
+evaluate without a compiler, but not with as many operands as those of learning rates and of four breaks
+have."""
 
 every_card = pytest.mark.parametrize("card", sorted(model_cards()))
 every_model = pytest.mark.parametrize("card", [*sorted(model_cards()), *FLOORS])

@@ -240,7 +240,7 @@ def test_next(run, saved, tmp_path):
         (("next", "FIT", "--target-plan", "7B", "--budget", "1e22"), "--target-plan: found '7B'"),
         (
             ("next", "FIT", "--target", "1e23", "--budget", "1e22", "--candidates", "no.csv"),
-            "No such file",
+            "no such file",
         ),
         (
             (
