@@ -43,7 +43,9 @@ def same_posterior(one: bs.Fit, other: bs.Fit) -> None:
         effective = min(f.diagnostics.table["ess_bulk"].min() for f in (one, other))
         error = sd * np.sqrt(2 / effective)
         assert float(b.mean()) == pytest.approx(float(a.mean()), abs=4 * error), name
-        assert float(b.std()) == pytest.approx(sd, rel=0.15), name
+        # Of the bulk: the sd of a floor that may be near zero, in logs, is that of a few draws.
+        bulk, other_bulk = (float(np.ptp(np.quantile(x, [0.1, 0.9]))) for x in (a, b))
+        assert other_bulk == pytest.approx(bulk, rel=0.15), name
 
 
 @pytest.mark.slow
@@ -63,10 +65,11 @@ def test_the_posterior_is_that_of_nutpie(fit, chinchilla_runs):
 
 @pytest.mark.slow
 def test_the_posterior_with_a_discrepancy_is_that_of_nutpie(chinchilla_runs):
-    # Each step of the sampler costs half with half of the runs.
+    # Each step of the sampler costs half with half of the runs, and less without effects of sizes.
     some = chinchilla_runs.where(np.arange(len(chinchilla_runs)) % 2 == 0, "every other run")
+    model = replace(bs.load_model("coupled-discrepancy"), pooling=(), id="no effects")
     one, other = (
-        bs.fit(some, "coupled-discrepancy", seed=1, sampler=sampler, progress=False)
+        bs.fit(some, model, seed=1, sampler=sampler, progress=False)
         for sampler in ("nutpie", "numpyro")
     )
     same_posterior(one, other)
