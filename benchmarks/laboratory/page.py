@@ -90,7 +90,7 @@ def fit_cells(facts: Mapping[str, Any]) -> list[str]:
         for name, ends in values.items()
         if name.startswith(("sd_", "correlation"))
     }
-    said = "; ".join(facts["said"]) or "all passed"
+    said = " ".join(facts["said"]) or "all passed"
     return [
         "<br>".join(f"{name} {interval(ends)}" for name, ends in shown.items()),
         f"{values['sigma'][0]:.4f}",
