@@ -91,14 +91,12 @@ def one_function(inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
     """
     import numba
     from pytensor.compile.mode import NUMBA
-    from pytensor.configdefaults import config
     from pytensor.graph.fg import FunctionGraph
 
     graph = FunctionGraph(list(inputs), list(outputs), clone=True)
     # Loops are fused here, and nothing is overwritten.
-    with config.change_flags(traceback__limit=0):
-        mode: Any = NUMBA
-        mode.excluding("inplace", "fuse_elemwise", "scalarize").optimizer.rewrite(graph)
+    mode: Any = NUMBA
+    mode.excluding("inplace", "fuse_elemwise", "scalarize").optimizer.rewrite(graph)
     writer = _Writer(graph)
     scope = writer.scope
     # The source is written here, from operations alone; names of variables are not in it.
@@ -138,16 +136,16 @@ class _Writer:
             write = getattr(self, f"_{type(node.op).__name__}", self._call)
             if write(node) is NotImplemented:
                 self._call(node)
-        found = [self._whole(self._entry(out)) for out in self.graph.outputs]
+        found = [self._whole(out) for out in self.graph.outputs]
         head = f"def kernel({', '.join(names)}):"
         self._lines, body = [], self._lines
         for name, length in self._lengths.items():
             self._say(f"{length} = {name}")
-        self._say("end0 = 0")
-        for end, (place, size) in enumerate(self._places.items(), start=1):
-            self._say(f"{place} = end{end - 1}")
-            self._say(f"end{end} = {place} + {size}")
-        self._say(f"work = np.empty(end{len(self._places)}, np.float64)")
+        end = "0"
+        for place, size in self._places.items():
+            self._say(f"{place} = {end}")
+            end = f"{place} + {size}"
+        self._say(f"work = np.empty({end}, np.float64)")
         return "\n".join([head, *self._lines, *body, f"    return ({', '.join(found)},)", ""])
 
     # What is written, and how it is referred to.
@@ -206,30 +204,31 @@ class _Writer:
             # All others are constants.
             value = np.asarray(variable.data)
             if value.size and np.all(value == value.flat[0]):
-                self._entries[variable] = _Entry(
-                    _literal(value.flat[0]), tuple(map(str, value.shape))
-                )
+                expression = _literal(value.flat[0])
             else:
                 name = self._name("constant")
                 self.scope[name] = np.ascontiguousarray(value)
-                self._entries[variable] = _Entry(
-                    _element(name, value.ndim), tuple(map(str, value.shape))
-                )
+                expression = _element(name, value.ndim)
+            self._entries[variable] = _Entry(expression, tuple(map(str, value.shape)))
         return self._entries[variable]
 
-    def _whole(self, entry: _Entry, dtype: str = "float64") -> str:
+    def _whole(self, variable: Any) -> str:
         """Return the name of a variable as a scalar, or as an array in C order."""
+        entry = self._entry(variable)
         if not entry.lengths:
             return entry.expression
-        if entry.is_array:
-            return entry.expression.partition("[")[0]
-        name = self._new(entry.lengths, dtype)
+        return entry.expression.partition("[")[0] if entry.is_array else self._copy(variable)
+
+    def _copy(self, variable: Any) -> str:
+        """Return the name of a new array with the elements of a variable."""
+        entry = self._entry(variable)
+        name = self._new(entry.lengths, variable.type.dtype)
         with self._loops(entry.lengths) as places:
             self._say(f"{_at(name, places)} = {entry.at(places)}")
         return name
 
     def _length(self, variable: Any, axis: int, inputs: Sequence[Any]) -> str:
-        """Return the length along an axis of what is made elementwise of inputs."""
+        """Return the length of an elementwise result along an axis."""
         known = variable.type.shape[axis]
         if known is not None:
             return str(known)
@@ -243,11 +242,11 @@ class _Writer:
         lengths = [
             self._length(node.outputs[0], axis, node.inputs) for axis in range(node.outputs[0].ndim)
         ]
-        several, arrays, sums = any(n != "1" for n in lengths), {}, []
+        several, arrays, sums = any(n != "1" for n in lengths), {}, {}
         for out in node.outputs:
             clients = self.graph.clients[out]
-            summed = [client for client, _ in clients if self._is_sum(client)] if lengths else []
-            sums += [(out, client, self._sum_starts(client, lengths)) for client in summed]
+            summed = [client for client, _ in clients if _is_sum(client)] if lengths else []
+            sums[out] = [(client, self._sum_starts(client, lengths)) for client in summed]
             if several and len(summed) < len(clients):
                 arrays[out] = self._room(lengths, out.type.dtype)
         with self._loops(lengths if several else []) as places:
@@ -258,9 +257,8 @@ class _Writer:
                     self._entries[out] = _Entry(value, tuple(lengths))
                 elif out in arrays:
                     self._say(f"{arrays[out].format(*places)} = {value}")
-                for summed, client, total in sums:
-                    if summed is out:
-                        self._add(client, total, places, value)
+                for client, total in sums[out]:
+                    self._add(client, total, places, value)
         if several:
             for out in node.outputs:
                 # What is only summed has no elements.
@@ -293,9 +291,6 @@ class _Writer:
             return f"{_CASTS[dtype.kind]}({values[0]})"
         return f"{self._pytensor(op, node)}({', '.join(values)})"
 
-    def _is_sum(self, node: Any) -> bool:
-        return type(node.op).__name__ == "Sum"
-
     def _Sum(self, node: Any) -> None:
         entry = self._entry(node.inputs[0])
         total = self._sum_starts(node, entry.lengths)
@@ -304,7 +299,7 @@ class _Writer:
 
     def _sum_starts(self, node: Any, lengths: Sequence[str]) -> str:
         """Write the start of a sum, and return its name."""
-        of_total = [lengths[axis] for axis in self._kept(node, len(lengths))]
+        of_total = [lengths[axis] for axis in _kept(node, len(lengths))]
         dtype = node.outputs[0].type.dtype
         nothing = "0.0" if np.dtype(dtype).kind == "f" else "0"
         if all(n == "1" for n in of_total):
@@ -317,14 +312,8 @@ class _Writer:
         return total
 
     def _add(self, node: Any, total: str, places: Sequence[str], value: str) -> None:
-        kept = [places[axis] for axis in self._kept(node, len(places))]
+        kept = [places[axis] for axis in _kept(node, len(places))]
         self._say(f"{total.format(*kept)} += {value}")
-
-    @staticmethod
-    def _kept(node: Any, axes: int) -> list[int]:
-        """Return the axes along which a sum has elements."""
-        summed = range(axes) if node.op.axis is None else node.op.axis
-        return [axis for axis in range(axes) if axis not in summed]
 
     def _DimShuffle(self, node: Any) -> None:
         entry, order = self._entry(node.inputs[0]), node.op.new_order
@@ -419,26 +408,19 @@ class _Writer:
 
     def _AdvancedSubtensor(self, node: Any) -> Any:
         x, *indices = node.inputs
-        axis = self._gathered(node.op.idx_list, indices)
+        axis = _gathered(node.op.idx_list, indices)
         if axis is None:
             return NotImplemented
-        name, index = self._whole(self._entry(x), x.type.dtype), self._entry(indices[0])
+        name, index = self._whole(x), self._entry(indices[0])
         lengths = list(self._entry(x).lengths)
         places = [f"{{{i}}}" for i in range(len(lengths))]
         places[axis], lengths[axis] = index.at([f"{{{axis}}}"]), index.lengths[0]
         self._entries[node.outputs[0]] = _Entry(_at(name, places), tuple(lengths))
         return None
 
-    @staticmethod
-    def _gathered(indices: Sequence[Any], given: Sequence[Any]) -> int | None:
-        """Return the axis along which a single vector of indices gathers, if nothing else is."""
-        axes = [axis for axis, index in enumerate(indices) if not isinstance(index, slice)]
-        whole = all(i == slice(None) for i in indices if isinstance(i, slice))
-        return axes[0] if len(axes) == 1 and whole and given[0].ndim == 1 else None
-
     def _AdvancedIncSubtensor(self, node: Any) -> Any:
         x, y, *indices = node.inputs
-        axis = self._gathered(node.op.idx_list, indices)
+        axis = _gathered(node.op.idx_list, indices)
         if axis is None:
             return NotImplemented
         entry, index = self._entry(x), self._entry(indices[0])
@@ -463,13 +445,6 @@ class _Writer:
         self._entries[node.outputs[0]] = _Entry(_element(name, x.ndim), entry.lengths)
         return None
 
-    def _copy(self, variable: Any) -> str:
-        entry = self._entry(variable)
-        name = self._new(entry.lengths, variable.type.dtype)
-        with self._loops(entry.lengths) as places:
-            self._say(f"{_at(name, places)} = {entry.at(places)}")
-        return name
-
     def _broadcast(self, variable: Any, places: Sequence[str]) -> str:
         entry = self._entry(variable)
         return entry.at(places[len(places) - len(entry.lengths) :])
@@ -483,7 +458,7 @@ class _Writer:
         function = self._pytensor(node.op, node)
         given = []
         for x in node.inputs:
-            value = self._whole(self._entry(x), x.type.dtype)
+            value = self._whole(x)
             given.append(f"np.asarray({value})" if _is_array_of_one(x) else value)
         names = [self._name() for _ in node.outputs]
         self._say(f"{', '.join(names)} = {function}({', '.join(given)})")
@@ -498,6 +473,23 @@ class _Writer:
             name = self._functions[node] = self._name("call")
             self.scope[name] = numba_function(op, node)
         return self._functions[node]
+
+
+def _is_sum(node: Any) -> bool:
+    return type(node.op).__name__ == "Sum"
+
+
+def _kept(node: Any, axes: int) -> list[int]:
+    """Return the axes along which a sum has elements."""
+    summed = range(axes) if node.op.axis is None else node.op.axis
+    return [axis for axis in range(axes) if axis not in summed]
+
+
+def _gathered(indices: Sequence[Any], given: Sequence[Any]) -> int | None:
+    """Return the axis that a vector of indices selects from, if no other axis is indexed."""
+    axes = [axis for axis, index in enumerate(indices) if not isinstance(index, slice)]
+    whole = all(i == slice(None) for i in indices if isinstance(i, slice))
+    return axes[0] if len(axes) == 1 and whole and given[0].ndim == 1 else None
 
 
 def _is_array_of_one(variable: Any) -> bool:
