@@ -18,7 +18,7 @@ from bayescale.laws.optimum import Split
 from bayescale.posterior.protocol import Posterior
 from bayescale.units import format_budget
 
-_REACH = np.log(1e6)
+REACH = np.log(1e6)
 """Log of the largest speedup, and of its inverse; larger ones count as that."""
 
 _STEP = 0.5
@@ -74,7 +74,7 @@ def log_needed(
     log_budgets
         The budgets of the baseline, about which the frontier is tabulated.
     """
-    low, high = log_budgets.min() - _REACH, log_budgets.max() + _REACH
+    low, high = log_budgets.min() - REACH, log_budgets.max() + REACH
     table = np.exp(np.linspace(low, high, round((high - low) / _STEP) + 1))
     # The least plan within the limits may cost more than the smallest budget.
     least = float(cost(float(limits.min_params or 1.0), float(limits.min_tokens or 1.0)))
@@ -104,8 +104,8 @@ def log_needed(
         needed = np.where(log_n == np.inf, np.inf, needed)
         found[mine] = needed.reshape(-1, log_loss.shape[1])
     # The same for a budget whichever others are asked for.
-    found = np.maximum(found, log_budgets - _REACH)
-    return np.where(found > log_budgets + _REACH, np.inf, found)
+    found = np.maximum(found, log_budgets - REACH)
+    return np.where(found > log_budgets + REACH, np.inf, found)
 
 
 def speedup_draws(

@@ -10,7 +10,7 @@ from bayescale.costs import Cost
 from bayescale.costs.budget import Array, Spending
 from bayescale.errors import AmountError
 from bayescale.posterior.protocol import Posterior
-from bayescale.units import parse_amounts
+from bayescale.units import format_compute, parse_amounts
 
 _BUDGETS = 2.0 ** -np.arange(6)
 """Compute of the grid's runs, as shares of the budget."""
@@ -21,6 +21,23 @@ _TAIL = 0.05
 
 _BEYOND = 4.0
 """Largest factor by which sizes of the grid may lie outside the fitted range."""
+
+
+def affordable(pool: pd.DataFrame, budget: float) -> pd.DataFrame:
+    """Return the candidates within a budget in FLOP.
+
+    Raises
+    ------
+    AmountError
+        If there are none.
+    """
+    within = pool["compute"] <= budget * (1 + 1e-9)
+    if not within.any():
+        raise AmountError(
+            f"candidates: the cheapest of {len(pool)} takes {format_compute(pool['compute'].min())}"
+            f", above the budget of {format_compute(budget)}. Give cheaper ones or a larger budget."
+        )
+    return pool[within].reset_index(drop=True)
 
 
 def pool_of(

@@ -1,9 +1,7 @@
 """comparison_runs: the runs that would tell which of two recipes is the better one."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,39 +10,33 @@ from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, seed_of
 from bayescale.allocation.allocate import parse_budgets
+from bayescale.allocation.equal_loss import REACH
 from bayescale.allocation.speedup_result import Speedup
 from bayescale.costs.budget import Array
 from bayescale.errors import AmountError, UnknownNameError, UnsuitableLawError, did_you_mean
-from bayescale.experiment_design.candidates import pool_of
+from bayescale.experiment_design.candidates import affordable, pool_of
 from bayescale.experiment_design.preposterior import (
+    JUDGED,
     SHRINKAGES,
     Learning,
     Outcomes,
     Simulated,
     choose_batch,
+    decisions,
     effective_draws,
 )
+from bayescale.experiment_design.result import text_of_runs
 from bayescale.posterior.diagnostics import with_status
 from bayescale.posterior.result import Result
 from bayescale.units import (
     format_budget,
     format_compute,
-    format_count,
     format_number,
     parse_amount,
 )
 
-_MOST = np.log(1e6)
-"""Largest log speedup, in either direction."""
-
 _FEWEST = 100
 """Least number of draws of a speedup."""
-
-_JUDGED = 8
-"""Simulated outcomes per evaluation draw."""
-
-_APART = 10_000
-"""Offset of the random streams for evaluation from those for the choice of the rule."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,19 +111,7 @@ class ComparisonRuns(Result):
 
     def text_table(self) -> pd.DataFrame:
         """Return the table formatted for display."""
-        headings = {"n_params": "N", "n_tokens": "D (tokens)", "after": "variance left"}
-        styles: Mapping[str, Callable[[Any], str]] = {
-            "recipe": str,
-            "compute": format_compute,
-            "after": lambda x: f"{format_number(100 * x, 2)} %",
-        }
-        columns = {
-            headings.get(str(name), str(name)): [
-                styles.get(str(name), format_count)(x) for x in column
-            ]
-            for name, column in self.runs.items()
-        }
-        return pd.DataFrame(columns, index=pd.Index(range(1, len(self.runs) + 1), name="run"))
+        return text_of_runs(self.runs)
 
 
 def comparison_runs(
@@ -208,7 +188,7 @@ def comparison_runs(
     name = _recipe_of(comparison, recipe, place)
     chosen = comparison.draws.sel(recipe=name).isel(budget=place).transpose("chain", "draw")
     with np.errstate(divide="ignore"):
-        log_speedup = np.clip(np.log(chosen.to_numpy()), -_MOST, _MOST)
+        log_speedup = np.clip(np.log(chosen.to_numpy()), -REACH, REACH)
     known = np.flatnonzero(np.isfinite(log_speedup.ravel()))
     if len(known) < _FEWEST:
         raise AmountError(
@@ -221,10 +201,9 @@ def comparison_runs(
     batch = choose_batch(learning, pool["compute"].to_numpy(), most, n_runs)
     judge = _Judge(log_speedup, learning, batch, outcomes)
     shrinkage = min(SHRINKAGES, key=lambda s: judge.wrong(s, choosing, 1).mean())
-    now, then = judge.wrong(0.0, judging, 1), judge.wrong(shrinkage, judging, _JUDGED)
-    left = [1.0 - learning.explained(batch[: i + 1]) / learning.variance for i in range(len(batch))]
+    now, then = judge.wrong(0.0, judging, 1), judge.wrong(shrinkage, judging, JUDGED)
     return ComparisonRuns(
-        runs=pool.iloc[batch].reset_index(drop=True).assign(after=left),
+        runs=learning.ranked(pool, batch),
         comparison=comparison,
         recipe=name,
         budget=float(comparison.budgets[place]),
@@ -262,11 +241,10 @@ class _Judge:
     def wrong(self, shrinkage: float, draws: NDArray[np.intp], repeats: int) -> Array:
         """Return the share of outcomes of each draw for which the other recipe is the better."""
         found, values = np.zeros(len(draws)), self.log_speedup.ravel()[draws]
-        for repeat in range(repeats):
-            shown = self.outcomes.simulate(_APART + repeat)[draws]
-            predicted = np.median(self.learning.target) + shrinkage * self.learning.shift(
-                self.batch, shown
-            )
+        start = float(np.median(self.learning.target))
+        for predicted in decisions(
+            self.learning, self.outcomes, self.batch, start, shrinkage, draws, repeats
+        ):
             found += (predicted > 0.0) != (values > 0.0)
         return found / repeats
 
@@ -279,20 +257,9 @@ def _outcomes(
     for number, name in enumerate((comparison.baseline, recipe)):
         source = comparison.sources[name]
         pool = pool_of(source, candidates, budget, comparison.cost.training, comparison.fixed)
-        affordable = pool["compute"] <= budget * (1 + 1e-9)
-        if not affordable.any():
-            raise AmountError(
-                f"candidates: the cheapest of {len(pool)} takes "
-                f"{format_compute(pool['compute'].min())}, above the budget of "
-                f"{format_compute(budget)}. Give cheaper ones or a larger budget."
-            )
-        pool = pool[affordable].reset_index(drop=True)
-        columns: Mapping[str, Array] = {
-            str(column): pool[column].to_numpy(dtype=float)
-            for column in pool.drop(columns="compute")
-        }
+        pool = affordable(pool, budget)
         own = seed_of(source.seed if seed is None else seed, Stream.COMPARISON_RUNS, number)
-        parts.append(Outcomes.of(source, columns, own))
+        parts.append(Outcomes.of(source, pool, own))
         pool.insert(0, "recipe", name)
         tables.append(pool)
     return pd.concat(tables, ignore_index=True), _OfRecipes(tuple(parts))

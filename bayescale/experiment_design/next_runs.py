@@ -15,12 +15,14 @@ from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.decision.decide import least_regret
 from bayescale.decision.regret import Regrets
 from bayescale.errors import AmountError, UnsuitableLawError
-from bayescale.experiment_design.candidates import pool_of
+from bayescale.experiment_design.candidates import affordable, pool_of
 from bayescale.experiment_design.preposterior import (
+    JUDGED,
     SHRINKAGES,
     Learning,
     Outcomes,
     choose_batch,
+    decisions,
     effective_draws,
 )
 from bayescale.experiment_design.result import MEANINGS, NextRuns, Objective
@@ -30,16 +32,9 @@ from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.protocol import Posterior
 from bayescale.units import (
     format_budget,
-    format_compute,
     format_count,
     parse_amount,
 )
-
-_JUDGED = 8
-"""Simulated outcomes per evaluation draw."""
-
-_APART = 10_000
-"""Offset of the random streams for evaluation from those for the choice of the rule."""
 
 
 def next_runs(
@@ -126,13 +121,7 @@ def next_runs(
         if not isinstance(count, int | np.integer) or count < 1:
             raise ValueError(f"{name}: found {count!r}, expected a whole number of at least 1.")
     pool = pool_of(question.source, candidates, most, question.training, question.fixed)
-    affordable = pool["compute"] <= most * (1 + 1e-9)
-    if not affordable.any():
-        raise AmountError(
-            f"candidates: the cheapest of {len(pool)} takes {format_compute(pool['compute'].min())}"
-            f", above the budget of {format_compute(most)}. Give cheaper ones or a larger budget."
-        )
-    pool = pool[affordable].reset_index(drop=True)
+    pool = affordable(pool, most)
     # Replicates have independent noise, but share the group effects of their size.
     copies = pd.concat([pool] * min(n_runs, repeats), ignore_index=True)
     outcomes = question.outcomes(copies)
@@ -271,10 +260,7 @@ class _Question:
         return there[::2], there[1::2]
 
     def outcomes(self, pool: pd.DataFrame) -> Outcomes:
-        columns = {
-            str(name): np.asarray(pool[name], dtype=float) for name in pool if name != "compute"
-        }
-        return Outcomes.of(self.source, columns, self.seed)
+        return Outcomes.of(self.source, pool, self.seed)
 
     def answer(
         self,
@@ -291,14 +277,10 @@ class _Question:
             key=lambda s: self._paid(start, s, batch, learning, outcomes, choosing, 1).mean(),
         )
         now = self._price_of(np.full(len(judging), start), judging)
-        then = self._paid(start, shrinkage, batch, learning, outcomes, judging, _JUDGED)
+        then = self._paid(start, shrinkage, batch, learning, outcomes, judging, JUDGED)
         gain = now - then
-        left = [
-            1.0 - learning.explained(batch[: i + 1]) / learning.variance for i in range(len(batch))
-        ]
-        runs = pool.iloc[batch].reset_index(drop=True).assign(after=left)
         return NextRuns(
-            runs=runs,
+            runs=learning.ranked(pool, batch),
             objective=self.objective,
             before=float(now.mean()),
             after=float(then.mean()),
@@ -322,10 +304,7 @@ class _Question:
     ) -> Array:
         """Return the average loss of each draw when the rule decides on simulated outcomes."""
         paid = np.zeros(len(draws))
-        for repeat in range(repeats):
-            # Independent of the streams from which the rule was made.
-            shown = outcomes.simulate(_APART + repeat)[draws]
-            decided = start + shrinkage * learning.shift(batch, shown)
+        for decided in decisions(learning, outcomes, batch, start, shrinkage, draws, repeats):
             paid += self._price_of(decided, draws) / repeats
         return paid
 

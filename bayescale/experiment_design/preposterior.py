@@ -6,11 +6,12 @@ expected posterior variance after the runs. Redundant runs do not reduce it furt
 batches are diverse.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -32,6 +33,12 @@ _PASSES = 4
 _TAIL = 0.01
 """Tail probability at which the quantity is winsorised: least squares would otherwise be dominated
 by a few extreme draws, while regret is bounded."""
+
+JUDGED = 8
+"""Simulated outcomes per evaluation draw."""
+
+APART = 10_000
+"""Offset of the random streams for evaluation from those for the choice of the rule."""
 
 SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 """Candidate shrinkage factors of a rule, chosen on the same draws as the runs."""
@@ -70,8 +77,11 @@ class Outcomes:
     seed: int
 
     @classmethod
-    def of(cls, source: Posterior, columns: Mapping[str, Array], seed: int) -> "Outcomes":
-        """Return outcomes of runs given by the columns of the model."""
+    def of(cls, source: Posterior, pool: pd.DataFrame, seed: int) -> "Outcomes":
+        """Return outcomes of candidate runs (`candidates.pool_of`)."""
+        columns = {
+            str(name): np.asarray(pool[name], dtype=float) for name in pool if name != "compute"
+        }
         inputs = {
             name: xr.DataArray(np.log(columns[column]), dims="run")
             for name, column in source.columns.items()
@@ -141,6 +151,11 @@ class Learning:
             return 0.0
         return float(self.with_target[batch] @ self.weights(batch))
 
+    def ranked(self, pool: pd.DataFrame, batch: list[int]) -> pd.DataFrame:
+        """Return the runs of a batch, with the share of the variance ``after`` each of them."""
+        left = [1.0 - self.explained(batch[: i + 1]) / self.variance for i in range(len(batch))]
+        return pool.iloc[batch].reset_index(drop=True).assign(after=left)
+
     def weights(self, batch: list[int]) -> Array:
         """Return the coefficients of the best linear predictor."""
         inner = self.covariance[np.ix_(batch, batch)]
@@ -151,6 +166,25 @@ class Learning:
         if not batch:
             return np.zeros(len(shown))
         return np.asarray((shown[:, batch] - self.means[batch]) @ self.weights(batch))
+
+
+def decisions(
+    learning: Learning,
+    outcomes: Simulated,
+    batch: list[int],
+    start: float,
+    shrinkage: float,
+    draws: NDArray[np.intp],
+    repeats: int,
+) -> Iterator[Array]:
+    """Yield what a rule decides on the outcomes that each draw simulates, for every repetition.
+
+    The rule moves from `start` by the shrunk shift of the best linear predictor. The outcomes are
+    independent of those from which it was made.
+    """
+    for repeat in range(repeats):
+        shown = outcomes.simulate(APART + repeat)[draws]
+        yield start + shrinkage * learning.shift(batch, shown)
 
 
 def choose_batch(learning: Learning, costs: Array, budget: float, most: int) -> list[int]:

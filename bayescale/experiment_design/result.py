@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -149,20 +149,25 @@ class NextRuns(Result):
 
     def text_table(self) -> pd.DataFrame:
         """Return the table formatted for display."""
-        currency = self.cluster.currency if self.cluster else "$"
-        headings: dict[str, tuple[str, Callable[[float], str]]] = {
-            "n_params": ("N", format_count),
-            "n_tokens": ("D (tokens)", format_count),
-            "compute": ("compute", format_compute),
-            "days": ("days", format_days),
-            "money": ("cost", lambda x: format_money(x, currency)),
-            "after": ("variance left", lambda x: f"{format_number(100 * x, 2)} %"),
-        }
-        return pd.DataFrame(
-            {
-                heading: [style(float(x)) for x in column]
-                for name, column in self.table().items()
-                for heading, style in [headings.get(str(name), (str(name), format_count))]
-            },
-            index=pd.Index(range(1, len(self.runs) + 1), name="run"),
-        )
+        return text_of_runs(self.table(), self.cluster.currency if self.cluster else "$")
+
+
+def text_of_runs(runs: pd.DataFrame, currency: str = "$") -> pd.DataFrame:
+    """Return a table of proposed runs formatted for display, numbered from one."""
+    headings: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "recipe": ("recipe", str),
+        "n_params": ("N", format_count),
+        "n_tokens": ("D (tokens)", format_count),
+        "compute": ("compute", format_compute),
+        "days": ("days", format_days),
+        "money": ("cost", lambda x: format_money(x, currency)),
+        "after": ("variance left", lambda x: f"{format_number(100 * x, 2)} %"),
+    }
+    return pd.DataFrame(
+        {
+            heading: [style(x) for x in column]
+            for name, column in runs.items()
+            for heading, style in [headings.get(str(name), (str(name), format_count))]
+        },
+        index=pd.Index(range(1, len(runs) + 1), name="run"),
+    )

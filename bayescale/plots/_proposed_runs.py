@@ -1,5 +1,7 @@
 """The runs to launch next, among those that were made."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -16,6 +18,7 @@ from bayescale.plots.style import (
     new_axes,
     tidy,
 )
+from bayescale.posterior.protocol import Posterior
 from bayescale.units import format_compute
 
 
@@ -42,26 +45,14 @@ def next_runs(found: NextRuns, ax: Axes | None = None) -> Axes:
     'parameters N'
     """
     ax = new_axes(ax)
-    columns = found.source.columns
-    across, up = list(columns)[:2]
-    fitted = found.source.inputs
-    ax.plot(fitted[across], fitted[up], ".", color=GREY, alpha=0.6, label="fitted runs")
-    for which, name in (("x", across), ("y", up)):
-        label_axis(ax, which, columns[name])  # type: ignore[arg-type]
-    proposed = found.runs[[columns[across], columns[up]]].to_numpy(dtype=float)
+    plane = _draw_fitted(ax, found.source)
+    proposed = found.runs[plane].to_numpy(dtype=float)
     places, numbers = _same_places(proposed)
     if len(places):
         spent = f"runs to launch, {format_compute(found.compute)} in all"
         ax.plot(*places.T, "D", color=ORANGE, markersize=7, label=spent)
     for place, number in zip(places, numbers, strict=True):
-        ax.annotate(
-            number,
-            place,
-            textcoords="offset points",
-            xytext=(7, 5),
-            fontsize=9,
-            color=ORANGE,
-        )
+        _number(ax, number, tuple(place), ORANGE)
     legend_above(ax)
     tidy(ax)
     return ax
@@ -92,29 +83,16 @@ def comparison_runs(found: ComparisonRuns, ax: Axes | None = None) -> Axes:
     'parameters N'
     """
     ax = new_axes(ax)
-    source = found.comparison.sources[found.recipe]
-    across, up = (source.columns[name] for name in list(source.columns)[:2])
-    fitted = source.inputs
-    x, y = list(source.columns)[:2]
-    ax.plot(fitted[x], fitted[y], ".", color=GREY, alpha=0.6, label="fitted runs")
-    label_axis(ax, "x", across)
-    label_axis(ax, "y", up)
+    plane = _draw_fitted(ax, found.comparison.sources[found.recipe])
     for name, colour, marker in (
         (found.comparison.baseline, BLUE, "s"),
         (found.recipe, ORANGE, "D"),
     ):
         own = found.runs[found.runs["recipe"] == name]
         if len(own):
-            ax.plot(own[across], own[up], marker, color=colour, label=f"runs of {name}")
-        for number, place in own[[across, up]].iterrows():
-            ax.annotate(
-                str(int(str(number)) + 1),
-                tuple(place),
-                textcoords="offset points",
-                xytext=(7, 5),
-                fontsize=9,
-                color=colour,
-            )
+            ax.plot(*own[plane].to_numpy().T, marker, color=colour, label=f"runs of {name}")
+        for number, place in own[plane].iterrows():
+            _number(ax, str(int(str(number)) + 1), tuple(place), colour)
     legend_above(ax)
     tidy(ax)
     return ax
@@ -157,6 +135,21 @@ def first_sweep(found: FirstSweep, ax: Axes | None = None) -> Axes:
     legend_above(ax)
     tidy(ax)
     return ax
+
+
+def _draw_fitted(ax: Axes, source: Posterior) -> list[str]:
+    """Draw the fitted runs over the first two inputs, and return the columns of these."""
+    plane = list(source.columns.items())[:2]
+    across, up = (source.inputs[name] for name, _ in plane)
+    ax.plot(across, up, ".", color=GREY, alpha=0.6, label="fitted runs")
+    label_axis(ax, "x", plane[0][1])
+    label_axis(ax, "y", plane[1][1])
+    return [column for _, column in plane]
+
+
+def _number(ax: Axes, number: str, place: tuple[Any, Any], colour: str) -> None:
+    """Write the number of a run beside its marker."""
+    ax.annotate(number, place, textcoords="offset points", xytext=(7, 5), fontsize=9, color=colour)
 
 
 def _same_places(proposed: np.ndarray) -> tuple[np.ndarray, list[str]]:
