@@ -20,10 +20,12 @@ from bayescale.reports.facts import convergence_section, data_section, light_of,
 from bayescale.reports.forecasts import forecasts_of
 from bayescale.reports.next_steps import next_steps
 from bayescale.reports.sections import (
+    RECOMMENDED,
     allocation_section,
     alternatives_section,
     comparison_section,
     next_runs_section,
+    rules_of,
     terms_of,
 )
 from bayescale.units import format_count, format_share
@@ -126,15 +128,7 @@ def _method(average: ModelAverage, plan: Allocation | None) -> Section:
         *((f"formula of {name} (TeX)", fit.law.latex) for name, fit in average.parts.items()),
     ]
     if plan is not None:
-        rows += [
-            ("compute rule", plan.cost.training.name),
-            *((("budgets, inputs and limits", terms_of(plan)),) if terms_of(plan) else ()),
-            (
-                "recommended plan",
-                "the median over draws of the size that is optimal under each, and the tokens "
-                "that spend the rest of the budget",
-            ),
-        ]
+        rows += [*rules_of(plan), RECOMMENDED]
     priors = Table(
         caption="Priors of each law, with their reasons",
         header=("law", "quantity", "prior", "why"),

@@ -9,7 +9,12 @@ from bayescale.posterior.point import PointPosterior
 from bayescale.posterior.predict import predict
 from bayescale.reports.answers import PlanComparison, compare_plans, picture_of
 from bayescale.reports.blocks import Answer, Caveat, Facts, Pairs, Section, Table
-from bayescale.reports.sections import allocation_section, alternatives_section, terms_of
+from bayescale.reports.sections import (
+    allocation_section,
+    alternatives_section,
+    rules_of,
+    terms_of,
+)
 from bayescale.units import (
     format_amount_of,
     format_count,
@@ -148,8 +153,7 @@ def _method(source: PointPosterior, plan: Allocation | None) -> Section:
     ]
     if plan is not None:
         rows += [
-            ("compute rule", plan.cost.training.name),
-            *((("budgets, inputs and limits", terms_of(plan)),) if terms_of(plan) else ()),
+            *rules_of(plan),
             ("recommended plan", "the size of least loss for the budget under these constants"),
         ]
     return Section("method", "Method", (Pairs(tuple(rows)),))

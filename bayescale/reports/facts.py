@@ -26,11 +26,13 @@ from bayescale.reports.figures import fit_figures, parameter_figures
 from bayescale.reports.forecasts import forecasts_of
 from bayescale.reports.next_steps import next_steps
 from bayescale.reports.sections import (
+    RECOMMENDED,
     allocation_section,
     alternatives_section,
     comparison_section,
     families_section,
     next_runs_section,
+    rules_of,
     sensitivity_section,
     speedup_section,
     terms_of,
@@ -259,13 +261,8 @@ def _method(fit: Fit, plan: Allocation | None) -> Section:
         rows.append(("reference point", "none: priors are on the parameters themselves"))
     if plan is not None:
         rows += [
-            ("compute rule", plan.cost.training.name),
-            *((("budgets, inputs and limits", terms_of(plan)),) if terms_of(plan) else ()),
-            (
-                "recommended plan",
-                "the median over draws of the size that is optimal under each, and the tokens "
-                "that spend the rest of the budget",
-            ),
+            *rules_of(plan),
+            RECOMMENDED,
             (
                 "loss",
                 "three are kept apart: at optimum, the law's value where each draw has its own "

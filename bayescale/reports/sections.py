@@ -57,6 +57,23 @@ def terms_of(plan: Allocation) -> str:
     return " ".join(said)
 
 
+def rules_of(plan: Allocation) -> tuple[tuple[str, str], ...]:
+    """Return the compute rule of an allocation, and its terms if there are any."""
+    terms = terms_of(plan)
+    return (
+        ("compute rule", plan.cost.training.name),
+        *((("budgets, inputs and limits", terms),) if terms else ()),
+    )
+
+
+RECOMMENDED = (
+    "recommended plan",
+    "the median over draws of the size that is optimal under each, and the tokens that spend the "
+    "rest of the budget",
+)
+"""How the plan of a posterior is recommended."""
+
+
 def alternatives_section(plan: Allocation, compared: Sequence[PlanComparison]) -> Section:
     """Return the comparison of the recommended plan with others, and the sizes near the best."""
     blocks: list[Table | Points] = []
