@@ -85,7 +85,7 @@ def kept(what: str, make: Callable[[], Density]) -> Density:
         return found
     density = make()
     try:
-        if _source() != _IMPORTED:
+        if digest_of_modules(_COMPILED_BY) != _IMPORTED:
             raise ValueError("the package changed on disk since it was imported")
         _write(path, density)
         _make_room(path.parent)
@@ -138,10 +138,10 @@ def _digest(what: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _source() -> str:
-    """Return a digest of the modules that determine what is compiled, as they are on disk."""
+def digest_of_modules(names: Iterable[str]) -> str:
+    """Return a digest of modules and their imports (`modules_behind`), as they are on disk."""
     digest = hashlib.sha256()
-    for name, path in sorted(modules_behind(_COMPILED_BY).items()):
+    for name, path in sorted(modules_behind(names).items()):
         digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -169,5 +169,6 @@ def modules_behind(names: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-_IMPORTED = _source()
-"""That digest when the package was imported; later sessions may import changed modules."""
+_IMPORTED = digest_of_modules(_COMPILED_BY)
+"""Digest of the modules that determine what is compiled, when the package was imported; later
+sessions may import changed ones."""

@@ -1,6 +1,5 @@
 """The log density of a law of schedules, given a matrix of points, and its compiled form."""
 
-import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayescale.inference.base import Sampler
-from bayescale.inference.compile_cache import modules_behind
+from bayescale.inference.compile_cache import digest_of_modules
 from bayescale.inference.samplers import sampler_on_nutpie
 from bayescale.laws import Value, Values
 from bayescale.laws.dispatch import larger
@@ -67,12 +66,8 @@ def compiled(law: ScheduleLaw, room: int) -> Sampler:
     """Return the compiled log density, from the cache if it was compiled before."""
     start: dict[str, Any] = {n: p.unconstrain(p.typical) for n, p in law.all_priors.items()}
     start[EFFECTS] = np.zeros(room)
-
-    digest = hashlib.sha256()
-    for name, path in sorted(modules_behind([__name__]).items()):
-        digest.update(name.encode() + b"\0" + path.read_bytes())
     priors = {name: prior.to_dict() for name, prior in law.all_priors.items()}
-    what = f"{law.name} of schedules, {room}\n{priors}\n{digest.hexdigest()}"
+    what = f"{law.name} of schedules, {room}\n{priors}\n{digest_of_modules([__name__])}"
     return sampler_on_nutpie(
         lambda: build(law, np.zeros((ROWS, 2)), room), start, ROWS, DATA, cached_as=what
     )

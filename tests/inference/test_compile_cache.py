@@ -285,7 +285,8 @@ def test_code_whose_rounding_may_differ_is_not_kept(cache, fastmath):
 
 def test_code_of_a_package_that_changed_since_it_was_imported_is_not_kept(cache, code, monkeypatch):
     """It would be found by sessions that import the other version."""
-    monkeypatch.setattr(compile_cache, "_source", lambda: "a later version of the package")
+    later = "a later version of the package"
+    monkeypatch.setattr(compile_cache, "digest_of_modules", lambda names: later)
     assert squared(kept("a square", lambda: code), 3.0) == 9.0
     assert not list(cache.glob("*.json"))
 
