@@ -104,7 +104,7 @@ def new_corpus(case: Case, corpus: str, kind: str) -> dict[str, Any]:
         "seconds": used,
         "rmsle": float(found.rmsle),
         "coverage_90": float(found.coverage(0.9)),
-        "width_90": width(found, 0.9),
+        "width_90": found.summary()["width_90"],
         "gates": bool(fit.gates.ok),
     }
 
@@ -118,12 +118,6 @@ def _few(runs: bs.Runs, new: np.ndarray, amount: np.ndarray) -> np.ndarray:
     mask = np.zeros(len(new), dtype=bool)
     mask[order[different][:FEW]] = True
     return mask
-
-
-def width(score: bs.Score, prob: float) -> float:
-    """Return the mean width of predictive intervals of log loss."""
-    low, high = np.quantile(score.draws, [0.5 - prob / 2, 0.5 + prob / 2], axis=0)
-    return float(np.mean(high - low))
 
 
 def _nested() -> dict[str, Any]:
