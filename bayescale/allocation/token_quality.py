@@ -70,7 +70,7 @@ class TokenQuality(Result):
         return self.fit.diagnostics.join(diagnose_quantities(xr.Dataset(named)))
 
     @property
-    def told(self) -> "pd.Series[float]":
+    def sd_ratio(self) -> "pd.Series[float]":
         """Standard deviation of the log quality over that of its prior, by corpus.
 
         The prior is that of the difference of two levels, at the posterior exponent.
@@ -115,7 +115,7 @@ class TokenQuality(Result):
             "changes with the range of the runs: compare with a card in which it differs "
             "(chinchilla-corpora)."
         ]
-        weak = [name for name, share in self.told.items() if share > _LEARNT]
+        weak = [name for name, share in self.sd_ratio.items() if share > _LEARNT]
         if weak:
             found.append(
                 f"The runs hardly tell the quality of {', '.join(map(str, weak))}: most of the "

@@ -31,8 +31,8 @@ _LONGEST = 1.0
 _LEAST_SCATTER = 1e-5
 
 _BITS = 16
-"""Binary digits that are kept of what is expanded: processors differ in the last ones, which
-differences of logs lift to the fifth decimal before them."""
+"""Binary digits to which the quantities of the expansion are rounded: processors differ in the last
+ones, and differences of logs amplify that to the fifth decimal."""
 
 _BITS_OF_POINT = 4
 """Those kept of the expansion point, below the scatter of runs: the search amplifies the last

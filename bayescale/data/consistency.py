@@ -1,4 +1,4 @@
-"""Check rows against each other and against the limits of what runs can be."""
+"""Check rows against each other and against the limits of plausible amounts."""
 
 import math
 import warnings

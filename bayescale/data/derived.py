@@ -10,12 +10,8 @@ from bayescale.data.amounts import numbers_of
 from bayescale.data.named_table import NamedTable
 from bayescale.data.notes import Note
 from bayescale.data.runs import AMOUNTS
-from bayescale.errors import (
-    RunsError,
-)
-from bayescale.units import (
-    format_scientific,
-)
+from bayescale.errors import RunsError
+from bayescale.units import format_scientific
 
 
 def derive_missing(

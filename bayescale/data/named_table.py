@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from bayescale.data.card import DatasetCard
 from bayescale.data.readers import RawTable
-from bayescale.errors import (
-    quoted,
-)
+from bayescale.errors import quoted
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class NamedTable:
 
 
 def first_few(messages: Sequence[str], most: int = 3) -> str:
-    """Return the first messages, and how many there are besides."""
+    """Return the first messages, and how many more there are."""
     shown = " ".join(messages[:most])
     rest = len(messages) - most
     return shown + (f" And {rest} more like these." if rest > 0 else "")

@@ -97,7 +97,7 @@ def _runs_of_segments(breaks: int, unknown: int) -> int:
 
 
 def _simpler(model: Model, count: int) -> str:
-    """Return the law of most breaks that so many runs suffice for."""
+    """Return the law with the most breaks that can be fitted to so many runs."""
     name, breaks = model.law.name, model.law.breaks
     for fewer in range(breaks - 1, 0, -1):
         unknown = model.n_free - UNKNOWNS_PER_BREAK * (breaks - fewer)

@@ -46,7 +46,7 @@ def measure(table: pd.DataFrame, scatter: float, name: str) -> Iterator[Measured
 
     At a fixed loss the tokens that a batch B needs are E_min (1 + B / B_crit) (McCandlish et al.
     2018, arXiv:1812.06162, equation 2.11, in tokens). The tokens are interpolated in log loss
-    between the amounts that were trained; intervals are of losses drawn anew with the scatter.
+    between the amounts that were trained; intervals are by a parametric bootstrap.
     """
     rng = np.random.default_rng(1)
     for size, part in table.groupby("n_params"):

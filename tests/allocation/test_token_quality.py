@@ -57,7 +57,7 @@ def test_it_says_whether_the_runs_tell():
     # So many tokens that the data term is next to nothing.
     poor = laplace_fit(model, table[table["n_tokens"] > 0.5 * table["n_tokens"].max()])
     told = [bs.token_quality(few_draws(f, 50), baseline="c4") for f in (rich, poor)]
-    assert (told[0].told < told[1].told).all()
+    assert (told[0].sd_ratio < told[1].sd_ratio).all()
     assert not any("hardly tell" in said for said in told[0].caveats)
 
 
