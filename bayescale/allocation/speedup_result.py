@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale.allocation.allocate import FAR, cost_of_runs, parse_budgets
-from bayescale.allocation.equal_loss import speedup_draws
+from bayescale.allocation.equal_loss import REACH, speedup_draws
 from bayescale.costs import Cost
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
@@ -26,6 +26,9 @@ from bayescale.units import format_budget, format_number, format_share
 
 _SURE = 0.95
 """Probability from which one of two recipes is said to be the better one."""
+
+_MOST = float(np.exp(REACH)) * (1.0 - 1e-9)
+"""The largest speedup that is told apart, up to rounding: larger ones are stated as at least it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,7 +197,7 @@ class Speedup(Result):
 
     def _factor(self, row: "pd.Series[float]") -> str:
         middle, low, high = (
-            format_number(row[name]) for name in ("speedup", "speedup_lower", "speedup_upper")
+            _text_factor(row[name]) for name in ("speedup", "speedup_lower", "speedup_upper")
         )
         return middle if self.is_point else f"{middle} [{low}, {high}]"
 
@@ -328,8 +331,11 @@ class Speedup(Result):
 
         rows = [row for _, row in numbers.iterrows()]
         columns = {
-            "speedup": [text(row, "speedup", format_number) for row in rows],
-            "budget needed": [text(row, "budget_needed", self.text_budget) for row in rows],
+            "speedup": [text(row, "speedup", _text_factor) for row in rows],
+            "budget needed": [
+                text(row, "budget_needed", self._text_needed(float(row.name[1])))  # type: ignore[index]
+                for row in rows
+            ],
         }
         if not self.is_point:
             columns["P(better)"] = [f"{row['p_better']:.2f}" for row in rows]
@@ -341,9 +347,22 @@ class Speedup(Result):
         )
         return pd.DataFrame(columns, index=index)
 
+    def _text_needed(self, budget: float) -> Callable[[float], str]:
+        """Return how the least budgets are written that take the place of one of the baseline."""
+
+        def text(needed: float) -> str:
+            known = self.text_budget(needed)
+            return f"at most {known}" if needed * _MOST <= budget else known
+
+        return text
+
     def text_budget(self, budget: float) -> str:
         """Format a budget with its unit: ``5.76e23 FLOP``."""
         return format_budget(budget, self.cost.unit)
+
+
+def _text_factor(speedup: float) -> str:
+    return f"at least {format_number(speedup)}" if speedup >= _MOST else format_number(speedup)
 
 
 def _named(diagnostics: Diagnostics, name: str) -> Diagnostics:

@@ -20,6 +20,9 @@ from bayescale.units import format_compute, format_count, format_number
 AMOUNTS = ("n_params", "n_tokens", "compute")
 OBSERVED = (*AMOUNTS, "loss")
 
+USUAL_UNIT = "nats/token"
+"""The unit of a loss for which none is stated."""
+
 MEASURED = frozenset({"loss", "target_loss", "error", "accuracy", "bleu"})
 """Columns of measurements, which are plain numbers, not amounts such as ``"70B"``."""
 
@@ -93,8 +96,13 @@ class Runs:
     @property
     def loss_unit(self) -> str:
         """Unit of the loss, as stated by the user or the card."""
-        by_card = self.card.units.get("loss", "nats/token") if self.card else "nats/token"
+        by_card = self.card.units.get("loss", USUAL_UNIT) if self.card else USUAL_UNIT
         return self.units.get("loss", by_card)
+
+    @property
+    def response_unit(self) -> str:
+        """Unit of the response; empty where none is stated."""
+        return self.loss_unit if self.response == "loss" else self.units.get(self.response, "")
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -179,7 +187,7 @@ class Runs:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the observed data (inputs, response and family), in any row order."""
+        """SHA-256 of the observed data (inputs, response, its unit, family), in any row order."""
         observed = self._table[[*self.observed, self.response]].to_numpy(dtype="<f8")
         families = (
             self._table["family"].astype(str) if "family" in self._table else [""] * len(self)
@@ -187,15 +195,21 @@ class Runs:
         rows = sorted(
             row.tobytes() + family.encode() for row, family in zip(observed, families, strict=True)
         )
-        return hashlib.sha256(b"\n".join(rows)).hexdigest()
+        return hashlib.sha256(b"\n".join([*rows, *self._stated_unit])).hexdigest()
 
     def digest(self, columns: Sequence[str] = ()) -> str:
-        """Return the SHA-256 of the observed data and of other columns, in row order."""
+        """Return the SHA-256 of the observed data, the unit and other columns, in row order."""
         wanted = dict.fromkeys((*self.observed, self.response, "family", *columns))
         known = [name for name in wanted if name in self._table]
         rows = self._table[known].astype(str).to_numpy(dtype=object).tolist()
         whole = json.dumps([known, rows], ensure_ascii=True)
-        return hashlib.sha256(whole.encode()).hexdigest()
+        return hashlib.sha256(b"\n".join([whole.encode(), *self._stated_unit])).hexdigest()
+
+    @property
+    def _stated_unit(self) -> list[bytes]:
+        """The unit of the response in digests, unless it is the usual one or none is stated."""
+        unit = self.response_unit
+        return [] if unit in ("", USUAL_UNIT) else [f"unit {unit}".encode()]
 
     @property
     def _read_as(self) -> dict[str, str]:

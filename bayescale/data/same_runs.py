@@ -41,6 +41,11 @@ def _difference(tables: Mapping[str, Runs], first: str, second: str) -> str:
     one, other = tables[first], tables[second]
     if one.response != other.response:
         return f"{first} is a law of {one.response}, {second} one of {other.response}."
+    if one.response_unit != other.response_unit:
+        return (
+            f"the {one.response} of {first} is in {one.response_unit or 'no stated unit'}, that of "
+            f"{second} in {other.response_unit or 'no stated unit'}."
+        )
     columns = _columns(list(tables.values()))
     for name, runs in ((first, one), (second, other)):
         lacking = [column for column in columns if column not in runs.table]

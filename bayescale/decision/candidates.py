@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bayescale.costs import Cluster, Money, Serving
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import Limits
+from bayescale.data.plausibility import FEWEST_PARAMS
 from bayescale.decision.regret import Regrets, share_lost
 from bayescale.errors import AmountError
 from bayescale.posterior.summary import tail_quantiles
@@ -42,7 +43,8 @@ def candidates_of(plans: Mapping[str, object]) -> dict[str, PlanSize]:
     Raises
     ------
     AmountError
-        If a plan is not a pair of amounts, or has the name of the recommended plan.
+        If a plan is not a pair of amounts, has the name of the recommended plan, or is of fewer
+        than a thousand parameters.
 
     Examples
     --------
@@ -60,10 +62,14 @@ def candidates_of(plans: Mapping[str, object]) -> dict[str, PlanSize]:
             raise AmountError(
                 f'plans, {name!r}: found {plan!r}, expected size and tokens, such as ("7B", "2T").'
             )
-        found[str(name)] = (
-            parse_amount(plan[0], "count", f"plans, {name!r}, n_params"),
-            parse_amount(plan[1], "count", f"plans, {name!r}, n_tokens"),
-        )
+        size = parse_amount(plan[0], "count", f"plans, {name!r}, n_params")
+        if size < FEWEST_PARAMS:
+            raise AmountError(
+                f"plans, {name!r}, n_params: found {format_number(size)}, and no model has fewer "
+                f"than {format_number(FEWEST_PARAMS)}. Write the size with its unit, such as 70M."
+            )
+        tokens = parse_amount(plan[1], "count", f"plans, {name!r}, n_tokens")
+        found[str(name)] = (size, tokens)
     return found
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale.data.plausibility import FEWEST_PARAMS
 from bayescale.posterior.diagnostics import Diagnostics, with_status
 from bayescale.posterior.protocol import Posterior
 from bayescale.units import format_number
@@ -86,11 +87,25 @@ def headline_at(
     diagnostics
         The diagnostics of the results; those of the posterior unless given.
     """
+    caution = _caution(source, plans)
     if source.diagnostics is None:
-        return source.description
+        return f"{source.description} {caution}".strip()
     label = describe_extrapolation(beyond_runs(source, plans))
-    said = f"{source.answering} {label}".strip()
+    said = " ".join(filter(None, (source.answering, label, caution)))
     return with_status(said, diagnostics or source.diagnostics)
+
+
+def _caution(source: Posterior, plans: Mapping[str, ArrayLike]) -> str:
+    """Return a warning of sizes that no model has, unless the fitted runs have such sizes too."""
+    sizes = np.asarray(plans.get("n_params", ()), dtype=float)
+    of_runs = {source.columns[name]: values for name, values in source.inputs.items()}
+    smallest = min([FEWEST_PARAMS, *of_runs.get("n_params", ())])
+    if not (sizes < smallest).any():
+        return ""
+    return (
+        f"Caution: found {format_number(float(np.nanmin(sizes)))} parameters, and no model has "
+        f"fewer than {format_number(FEWEST_PARAMS)}; write sizes with their unit, such as 70M."
+    )
 
 
 def _outside(log: NDArray[np.float64], of_runs: NDArray[np.float64]) -> NDArray[np.float64]:

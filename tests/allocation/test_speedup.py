@@ -77,6 +77,8 @@ def test_a_speedup_beyond_a_million_counts_as_a_million():
     found = compared(efficient(1e5, 1e5), 1e24)
     assert found.draws.to_numpy().ravel() == pytest.approx(1e6)
     assert found.p_better.to_numpy() == 1.0 and found.undefined.to_numpy() == 0.0
+    assert "the speedup of other over base is at least 1,000,000." in found.sentences[0]
+    assert found.text_table().iloc[0].tolist() == ["at least 1,000,000", "at most 1e18 FLOP"]
 
 
 def test_a_speedup_does_not_depend_on_the_other_budgets_asked_for():

@@ -172,6 +172,16 @@ def test_fingerprint_is_of_what_was_observed():
     assert load_runs(GOOD.iloc[:3]).fingerprint != runs.fingerprint
 
 
+def test_fingerprint_and_digest_hold_the_unit_of_the_loss():
+    runs, usual, other = (
+        load_runs(GOOD, units=units)
+        for units in ({}, {"loss": "nats/token"}, {"loss": "bits/byte"})
+    )
+    assert other.loss.tolist() == runs.loss.tolist(), "it is not converted without the bytes"
+    assert usual.fingerprint == runs.fingerprint and usual.digest() == runs.digest()
+    assert other.fingerprint != runs.fingerprint and other.digest() != runs.digest()
+
+
 def test_where_keeps_what_is_asked_and_notes_it(chinchilla_runs):
     small = chinchilla_runs.where("compute < 1e20", why="below 1e20")
     assert 0 < len(small) < 240

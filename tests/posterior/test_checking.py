@@ -372,6 +372,15 @@ def test_every_answer_says_how_far_it_is_from_the_runs(fit):
     assert found["beyond"][1] > 3.0
 
 
+def test_a_size_that_no_model_has_is_cautioned_of(fit, run):
+    caution = "Caution: found 7.00 parameters, and no model has fewer than 1,000; write sizes with"
+    assert caution in bs.requirements(fit, n_params=7).headline
+    assert caution in bs.requirements(bs.published("hoffmann2022"), n_params=7).headline
+    out = run("predict", "hoffmann2022", "--n-params", "7", "--n-tokens", "2T")[1]
+    assert caution in out
+    assert "Caution" not in bs.requirements(fit, n_params="7M").headline
+
+
 def test_a_budget_without_an_optimum_for_most_draws_is_refused(fit):
     """What the few draws with one say is not what the fit says."""
     posterior = fit.posterior.copy(deep=True)
