@@ -1,4 +1,4 @@
-"""comparison_runs: the runs that would tell which of two recipes is the better one."""
+"""comparison_runs: the runs that best resolve which of two recipes is better."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,23 +81,23 @@ class ComparisonRuns(Result):
     @property
     def sentences(self) -> tuple[str, ...]:
         """The advice in words."""
-        which = f"Which of {self.recipe} and {self.comparison.baseline} is better"
+        sign = f"The sign of the difference between {self.recipe} and {self.comparison.baseline}"
         where = f"at {format_budget(self.budget, self.comparison.cost.unit)}"
         wrong = format_number(100 * self.before, 2)
         if not len(self.runs):
             return (
-                f"{which} {where} is wrongly told with probability {wrong} % now, and no run "
-                "within the budget is expected to tell more.",
+                f"{sign} {where} is misjudged with probability {wrong} % now, and no run within "
+                "the budget is expected to lower it.",
             )
         count = "the run" if len(self.runs) == 1 else f"the {len(self.runs)} runs"
         found = [
-            f"{which} {where} is wrongly told with probability {wrong} % now, and "
+            f"{sign} {where} is misjudged with probability {wrong} % now, and "
             f"{format_number(100 * self.after, 2)} % on average after {count} "
             f"({format_compute(self.compute)}); the Monte Carlo standard error of the difference "
             f"is {format_number(100 * self.mcse, 2)} %."
         ]
         if self.before - self.after <= 2.0 * self.mcse:
-            found.append("Within Monte Carlo error the runs do not tell.")
+            found.append("The difference is within Monte Carlo error.")
         return tuple(found)
 
     @property
@@ -124,7 +124,7 @@ def comparison_runs(
     n_runs: int = 6,
     seed: int | None = None,
 ) -> ComparisonRuns:
-    """Choose the runs that are expected to tell best whether a recipe is better than the baseline.
+    """Choose the runs that best resolve whether a recipe is better than the baseline.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def comparison_runs(
     budget
         Total compute of the new runs, in FLOP.
     recipe
-        The recipe to tell from the baseline; the one whose P(better) is nearest to a half unless
+        The recipe to compare with the baseline; the one whose P(better) is nearest to a half unless
         given.
     at
         The budget of the comparison, one of those that it was made for; the largest unless given.

@@ -161,7 +161,7 @@ class _SimulatedRuns:
         rough, smooth = scales.rough[law], scales.smooth[law]
         slopes = discrepancy.draw(rough, smooth, rng)
         noise = (scales.noise[:, None] * self.spread)[law] * rng.standard_normal(residual.shape)
-        # Matheron's rule: a prior draw, corrected by what it says otherwise about the runs.
+        # Matheron's rule: a prior draw, corrected by the residuals that it leaves.
         gap = residual - slopes @ self.effects - noise
         gap = (precision[law] @ gap[..., None])[..., 0]
         rough, smooth = (x[:, None] ** 2 for x in (rough, smooth))

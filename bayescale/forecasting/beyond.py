@@ -1,4 +1,4 @@
-"""What may happen to a curve that no law says: breaks beyond its data, and departures."""
+"""Deviations of a curve from its fitted law: breaks beyond the data, and departures."""
 
 from dataclasses import dataclass
 

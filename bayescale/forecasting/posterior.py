@@ -28,7 +28,7 @@ ROUGHNESS_SD = 1.0
 
 @dataclass(frozen=True)
 class Given:
-    """What the curve says of each draw of the unknowns.
+    """The likelihood of a curve for each draw of the unknowns, and its moments.
 
     Attributes
     ----------

@@ -2,10 +2,11 @@
 
 Every closed-form law is misspecified somewhere, and a posterior that ignores this is overconfident
 about larger runs. Here ln L departs from the law along several axes of (ln N, ln D) by random
-walks that start at the centre of the runs. A rough part is there at once beyond the runs: budgets
-that are tuned a little better or worse than their neighbours. A smooth part bends and goes on: a
-law of another shape. Both shrink with scale as the elasticities of laws do. The scale of each part
-is estimated from the runs, with a prior learnt from public sweeps.
+walks that start at the centre of the runs. The slope of each walk has a rough part, independent
+from one e-fold to the next, as of budgets that are tuned better or worse than their neighbours; and
+a smooth part that accumulates, as of a law of another shape. Both shrink with scale as the
+elasticities of laws do. The scale of each part is estimated from the runs, with a prior learnt from
+public sweeps.
 """
 
 from collections.abc import Mapping
@@ -27,23 +28,24 @@ if TYPE_CHECKING:
 _HALF = float(np.sqrt(0.5))
 
 CELLS = 14
-"""Knots on each side of the centre, one e-fold apart: a factor of a million. Walks stand still
-beyond."""
+"""Knots on each side of the centre, one e-fold apart: a factor of a million. Walks are constant
+beyond the last."""
 
 _UNSEEN = 1e-6
-"""Share of the largest eigenvalue below which the runs do not see a direction."""
+"""Eigenvalues below this share of the largest count as zero: directions that the runs do not
+inform."""
 
 _TIES = 1e-4
 """Weight that separates directions of equal prior variance by their effect at the runs; variances
 are of order one."""
 
 _STEP = 2.0**-16
-"""Unit of the last place that is kept of effects, in ln L per unit of slope."""
+"""Effects are rounded to multiples of this, in ln L per unit of slope."""
 
 DECAY = 0.3
 """Rate, per e-fold of an input, at which slopes shrink with scale. The elasticities of a law shrink
-at the rates k alpha and k beta, which are near 0.3 in public sweeps: with slopes that did not, the
-departure would outgrow what there is to gain, and many draws would have no optimum."""
+at the rates k alpha and k beta, which are near 0.3 in public sweeps. If slopes did not shrink, the
+departure would exceed the remaining gains from scale, and many draws would have no optimum."""
 
 AXES: Mapping[str, Mapping[str, float]] = {
     "compute": {"n_params": _HALF, "n_tokens": _HALF},
@@ -55,12 +57,12 @@ SCALES = ("rough", "smooth")
 """The scales of a discrepancy."""
 
 MODES = 28
-"""Number of modes of the slopes that are sampled: all that runs within a factor of 1,000 see."""
+"""Number of modes of the slopes that are sampled: all that runs over a factor of 1,000 inform."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Modes:
-    """The directions of the slopes that the runs see.
+    """The directions of the slopes that the runs inform.
 
     In the orthogonal basis `turn`, the coordinates of the slopes are independent a priori, and
     together they determine the departure at all runs.
@@ -230,7 +232,7 @@ class Discrepancy:
         smooth: NDArray[np.float64],
         rng: np.random.Generator,
     ) -> NDArray[np.float64]:
-        """Return draws of all slopes given the coordinates of those that the runs see.
+        """Return draws of all slopes given the coordinates of those that the runs inform.
 
         Parameters
         ----------
@@ -245,7 +247,7 @@ class Discrepancy:
         """
         slopes = self.draw(rough, smooth, rng)
         variance = rough[..., None] ** 2 + smooth[..., None] ** 2 * modes.growth
-        # Matheron's rule: a prior draw, corrected by what it says otherwise about the modes.
+        # Matheron's rule: a prior draw, corrected by the difference of its modes from those given.
         gap = coordinates / np.sqrt(variance) - (slopes @ modes.turn) / variance
         through = gap @ (self.covariance_of_levels() @ modes.turn).T
         return (
@@ -253,7 +255,7 @@ class Discrepancy:
         )
 
     def modes(self, log_inputs: Values) -> Modes:
-        """Return the directions of the slopes that the runs see.
+        """Return the directions of the slopes that the runs inform.
 
         Parameters
         ----------
@@ -263,7 +265,7 @@ class Discrepancy:
         effects = self.effects(log_inputs)
         # From the smaller Gram matrix, since there may be thousands of runs.
         strength, directions = np.linalg.eigh(effects @ effects.T)
-        # The runs see no more of the others than rounding errors.
+        # The effects of all others at the runs are rounding errors.
         count = min(MODES, int((strength > _UNSEEN * strength[-1]).sum()))
         seen = directions[:, : -count - 1 : -1]
         covariance = seen.T @ self.covariance_of_levels() @ seen

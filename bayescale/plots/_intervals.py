@@ -190,7 +190,7 @@ def _few_ticks(ax: Axes) -> None:
 
 
 def forecast_scores(found: ForecastScores, ax: Axes | None = None) -> Axes:
-    """Draw forecasts of runs, and what came true: 90 % interval, median and outcome of each.
+    """Draw forecasts of runs beside their outcomes: 90 % interval, median and outcome of each.
 
     Parameters
     ----------

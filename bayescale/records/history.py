@@ -1,4 +1,4 @@
-"""ForecastScores: how the forecasts of a project came true."""
+"""ForecastScores: the forecasts of a project beside the outcomes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _MEANS = ("width_90", "interval_score_90", "crps")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ForecastScores(Result):
-    """Forecasts beside what came true. Created by `bayescale.score_forecasts`.
+    """Forecasts beside the outcomes. Created by `bayescale.score_forecasts`.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ from bayescale.schedules.schedule import Schedule
 type Array = NDArray[np.float64]
 
 POINTS = 12
-"""Most points of a run that are fitted: of a smooth curve, the points between say the same."""
+"""Most points of a run that are fitted: neighbouring points of a smooth curve are redundant."""
 
 _SINGLE = ("log_area", "log_loss", "run")
 _NODES = ("drop", "log_rate", "since", "log_steps")

@@ -31,7 +31,7 @@ def test_runs_of_both_recipes_are_chosen_within_the_budget(found):
     assert advice.budget == 1e23
     p = float(found.p_better.loc[1e23, "pile"])
     assert advice.before == pytest.approx(min(p, 1 - p), abs=0.1)
-    assert "is wrongly told with probability" in str(advice)
+    assert "is misjudged with probability" in str(advice)
     assert bs.comparison_runs(found, budget="1e21", recipe="pile", n_runs=4).runs.equals(
         advice.runs
     )
