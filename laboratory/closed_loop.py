@@ -22,6 +22,7 @@ import pandas as pd
 import bayescale as bs
 from bayescale._io import whole_file
 from bayescale.errors import BayescaleWarning
+from bayescale.posterior.summary import tail_quantiles
 from laboratory.sweep import Rule, Sweep
 from laboratory.table import Table
 from laboratory.texts import CORPORA, corpus
@@ -143,7 +144,7 @@ class Loop:
             n_params=[float(plan.shape.n_params) for plan in plans],
             n_tokens=[float(plan.n_tokens) for plan in plans],
         )["loss_run"]
-        ends = loss.quantile([0.5 - PROB / 2, 0.5, 0.5 + PROB / 2], dim=("chain", "draw"))
+        ends = loss.quantile(tail_quantiles(PROB), dim=("chain", "draw"))
         optimum = bs.allocate(fit, budget=TARGET).draws["n_opt"].to_numpy().ravel()
         optimum = optimum[np.isfinite(optimum)]
         plan = float(made.plan["n_params"])
@@ -151,7 +152,7 @@ class Loop:
             "n_params": plan,
             "shape": list(nearest(plan)),
             "expected_regret": float(made.plan["regret"]),
-            "n_opt": np.quantile(optimum, [0.5 - PROB / 2, 0.5, 0.5 + PROB / 2]).tolist(),
+            "n_opt": np.quantile(optimum, tail_quantiles(PROB)).tolist(),
             "loss": {
                 setting.run: [round(float(x), 5) for x in column]
                 for setting, column in zip(plans, ends.to_numpy().T, strict=True)

@@ -5,13 +5,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import bayescale as bs
 from bayescale.units import format_count
 from benchmarks.laboratory.pooled import KINDS, MORE
 from benchmarks.laboratory.tables import CASES, CORPORA, FEW, SEED
+from benchmarks.public_tables import markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "laboratory.md"
+
+_FIT = ("sigma", "R-hat", "ESS", "seconds", "gates and checks")
+_NEW = (
+    *("law", "pooling", "new corpora", "RMSE", "90 % cover", "width", "gates passed"),
+    "seconds a fit",
+)
+_BATCH = ("runs", "N", "loss", "B_crit measured, tokens", "B_crit by the law, tokens", "overlap")
+_RECOVERY = (
+    *("law", "simulations", "spreads between corpora inside", "other parameters inside"),
+    *("least p of uniform ranks", "ranked along a chain", "seconds each"),
+)
 
 
 def page_of(
@@ -36,10 +49,10 @@ def page_of(
             "logarithms. Seconds are of one processor, with compilation where a "
             "card is the first of its kind.",
             "",
-            "| law | runs | pooled | spread between corpora, 90 % | sigma | R-hat | ESS | seconds "
-            "| gates and checks |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-            *(fitted_row(case.card, case.of, fits.get(f"all {case.card}", {})) for case in CASES),
+            table(
+                ("law", "runs", "pooled", "spread between corpora, 90 %", *_FIT),
+                [fitted_row(c.card, c.of, fits.get(f"all {c.card}", {})) for c in CASES],
+            ),
             "",
             "## A new corpus from five small runs",
             "",
@@ -50,17 +63,14 @@ def page_of(
             "intervals. Alone, five runs are fewer than the parameters of most laws, which the "
             "priors then determine.",
             "",
-            "| law | pooling | new corpora | RMSE | 90 % cover | width | gates passed "
-            "| seconds a fit |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |",
-            *(new_row(case.card, kind, fits) for case in CASES for kind in KINDS),
+            table(_NEW, [new_row(case.card, kind, fits) for case in CASES for kind in KINDS]),
             "",
             "## Two groupings, and correlated effects",
             "",
-            "| groups | runs | spreads and correlation, 90 % | sigma | R-hat | ESS | seconds | "
-            "gates and checks |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |",
-            *(more_row(name, fits.get(f"more {name}", {})) for name in MORE),
+            table(
+                ("groups", "runs", "spreads and correlation, 90 %", *_FIT),
+                [more_row(name, fits.get(f"more {name}", {})) for name in MORE],
+            ),
             "",
             *batch_section(*critical),
             *recovery_section(recoveries),
@@ -69,21 +79,24 @@ def page_of(
     )
 
 
-def fitted_row(card: str, of: Sequence[str], facts: Mapping[str, Any]) -> str:
-    if "values" not in facts:
-        return f"| `{card}` | | {', '.join(of)} | {failure(facts)} | | | | | |"
-    cells = [f"`{card}`", str(facts["runs"]), ", ".join(of), *fit_cells(facts)]
-    return f"| {' | '.join(cells)} |"
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table; rows that say why there is no result are filled up with empty cells."""
+    full = [[*row, *[""] * (len(header) - len(row))] for row in rows]
+    return markdown(pd.DataFrame(full, columns=list(header)))
 
 
-def more_row(name: str, facts: Mapping[str, Any]) -> str:
-    if "values" not in facts:
-        return f"| {name} | | {failure(facts)} | | | | | |"
-    return f"| {' | '.join([name, str(facts['runs']), *fit_cells(facts)])} |"
+def fitted_row(card: str, of: Sequence[str], facts: Mapping[str, Any]) -> list[str]:
+    return [f"`{card}`", str(facts.get("runs", "")), ", ".join(of), *fit_cells(facts)]
+
+
+def more_row(name: str, facts: Mapping[str, Any]) -> list[str]:
+    return [name, str(facts.get("runs", "")), *fit_cells(facts)]
 
 
 def fit_cells(facts: Mapping[str, Any]) -> list[str]:
     """Return spreads, scatter, convergence, seconds and what the checks say of a fit."""
+    if "values" not in facts:
+        return [failure(facts)]
     values = facts["values"]
     shown = {
         name.removeprefix("sd_"): ends
@@ -97,22 +110,22 @@ def fit_cells(facts: Mapping[str, Any]) -> list[str]:
         f"{facts['r_hat']:.3f}",
         f"{facts['ess']:.0f}",
         f"{facts['seconds']:.0f}",
-        said.replace("|", "\\|"),
+        said,
     ]
 
 
-def new_row(card: str, kind: str, fits: Mapping[str, Mapping[str, Any]]) -> str:
+def new_row(card: str, kind: str, fits: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = {corpus: fits.get(f"new {card} {corpus} {kind}", {}) for corpus in CORPORA}
     # Only corpora with every kind of pooling, so that the rows of a law compare.
     every = [c for c in CORPORA if all(f"new {card} {c} {other}" in fits for other in KINDS)]
     scored = [found[corpus] for corpus in every if "rmsle" in found[corpus]]
     if not scored:
-        return f"| `{card}` | {kind} | {failure(found[CORPORA[0]])} | | | | | |"
+        return [f"`{card}`", kind, failure(found[CORPORA[0]])]
 
     def mean(name: str) -> float:
         return float(np.mean([facts[name] for facts in scored]))
 
-    cells = [
+    return [
         f"`{card}`",
         kind,
         ", ".join(corpus for corpus in every if "rmsle" in found[corpus]),
@@ -122,12 +135,12 @@ def new_row(card: str, kind: str, fits: Mapping[str, Mapping[str, Any]]) -> str:
         f"{sum(facts['gates'] for facts in scored)} of {len(scored)}",
         f"{mean('seconds'):.1f}",
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def batch_section(ours: Mapping[str, Any], public: Mapping[str, Any]) -> list[str]:
     """Return the section of the critical batch."""
-    lines = [
+    rows = [row for facts in (ours, public) for row in batch_rows(facts)]
+    return [
         "## The critical batch",
         "",
         "Kaplan's L(N, S) has B_crit as a power of the loss. Measured directly, it is where steps "
@@ -142,13 +155,7 @@ def batch_section(ours: Mapping[str, Any], public: Mapping[str, Any]) -> list[st
         "`critical_batch` is of other models on other text: there only the measurement's point is "
         "known, and the law is read at its loss.",
         "",
-        "| runs | N | loss | B_crit measured, tokens | B_crit by the law, tokens | overlap |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for facts in (ours, public):
-        lines += [batch_row(row) for row in facts.get("rows", ())] or [f"| {failure(facts)} |"]
-    return [
-        *lines,
+        table(_BATCH, rows),
         "",
         "With one batch size B_crit is not known, and a fit says so: its check `batch_tokens` "
         "names B_star and alpha_B.",
@@ -156,7 +163,11 @@ def batch_section(ours: Mapping[str, Any], public: Mapping[str, Any]) -> list[st
     ]
 
 
-def batch_row(row: Mapping[str, Any]) -> str:
+def batch_rows(facts: Mapping[str, Any]) -> list[list[str]]:
+    return [batch_row(row) for row in facts.get("rows", ())] or [[failure(facts)]]
+
+
+def batch_row(row: Mapping[str, Any]) -> list[str]:
     low, middle, high = row["critical"]
     below, by_law, above = row["law"]
     point = np.isnan(low)
@@ -166,42 +177,34 @@ def batch_row(row: Mapping[str, Any]) -> str:
         measured += f" [{format_count(low)}, {format_count(high)}]"
     size = "" if np.isnan(row["n_params"]) else format_count(row["n_params"])
     law = f"{format_count(by_law)} [{format_count(below)}, {format_count(above)}]"
-    return (
-        f"| {row['name']} | {size} | {row['loss']:.2f} | {measured} | {law} "
-        f"| {'yes' if inside else 'no'} |"
-    )
+    return [row["name"], size, f"{row['loss']:.2f}", measured, law, "yes" if inside else "no"]
 
 
 def recovery_section(recoveries: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    lines = [
+    rows = [recovery_row(case.card, recoveries.get(case.card, {})) for case in CASES]
+    return [
         "## Recovery by simulation",
         "",
         "Parameters drawn from the prior, runs of this very design drawn from them and fitted: how "
         "many 90 % intervals hold the truth, by simulation-based calibration, which samples "
         "briefly, and ranks the truth along a reversible chain where that does not suffice.",
         "",
-        "| law | simulations | spreads between corpora inside | other parameters inside "
-        "| least p of uniform ranks | ranked along a chain | seconds each |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        table(_RECOVERY, rows),
     ]
-    for card in (case.card for case in CASES):
-        facts = recoveries.get(card, {})
-        if "groups" not in facts:
-            lines.append(f"| `{card}` | {failure(facts)} | | | | | |")
-            continue
-        cells = [
-            f"`{card}`",
-            str(facts["simulations"]),
-            *(
-                f"{some} of {all_} ({some / all_:.2f})"
-                for some, all_ in (facts["groups"], facts["others"])
-            ),
-            f"{facts['least_p']:.3f}",
-            str(facts["along_chain"]),
-            f"{facts['seconds']:.1f}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+
+
+def recovery_row(card: str, facts: Mapping[str, Any]) -> list[str]:
+    if "groups" not in facts:
+        return [f"`{card}`", failure(facts)]
+    return [
+        f"`{card}`",
+        str(facts["simulations"]),
+        share(*facts["groups"]),
+        share(*facts["others"]),
+        f"{facts['least_p']:.3f}",
+        str(facts["along_chain"]),
+        f"{facts['seconds']:.1f}",
+    ]
 
 
 def share(some: int, of: int) -> str:
