@@ -8,7 +8,6 @@ import pandas as pd
 from bayescale._version import __version__
 from bayescale.allocation.allocate import Allocation, optima
 from bayescale.costs import Cluster
-from bayescale.experiment_design.result import NextRuns
 from bayescale.plots.figures import DRAWS
 from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.summary import tail_quantiles
@@ -16,8 +15,9 @@ from bayescale.reports.answers import answer, compare_plans
 from bayescale.reports.blocks import Facts, Pairs, Section, Table, table_of
 from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of_average
-from bayescale.reports.facts import convergence_section, data_section, light_of, refuse_other_runs
+from bayescale.reports.facts import convergence_section, data_section, light_of
 from bayescale.reports.forecasts import forecasts_of
+from bayescale.reports.further import NO_FURTHER, Further
 from bayescale.reports.next_steps import next_steps
 from bayescale.reports.sections import (
     RECOMMENDED,
@@ -29,22 +29,21 @@ from bayescale.reports.sections import (
     terms_of,
 )
 from bayescale.units import format_count, format_share
-from bayescale.validation.result import Comparison
 
 
 def assemble_average_report(
     average: ModelAverage,
     plan: Allocation | None,
     prob: float,
+    further: Further = NO_FURTHER,
     *,
     inputs: Mapping[str, object] | None = None,
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
-    comparison: Comparison | None = None,
-    next_runs: NextRuns | None = None,
 ) -> Facts:
     """Assemble the content of a report of an average of laws, and of its allocation, if any."""
-    refuse_other_runs(average.runs, comparison=comparison, next_runs=next_runs)
+    further.refuse_other_runs(average.runs)
+    comparison, next_runs = further.comparison, further.next_runs
     diagnostics = (plan and plan.diagnostics) or average.diagnostics
     compared = compare_plans(average, plan, prob, plans, cluster) if plan else []
     forecasts = forecasts_of(average, inputs or {}, prob) if plan is None else ()

@@ -9,6 +9,7 @@ from bayescale.posterior.point import PointPosterior
 from bayescale.posterior.predict import predict
 from bayescale.reports.answers import PlanComparison, compare_plans, picture_of
 from bayescale.reports.blocks import Answer, Caveat, Facts, Pairs, Section, Table
+from bayescale.reports.further import NO_FURTHER, Further
 from bayescale.reports.sections import (
     allocation_section,
     alternatives_section,
@@ -34,6 +35,7 @@ def assemble_constants_report(
     source: PointPosterior,
     plan: Allocation | None,
     prob: float,
+    further: Further = NO_FURTHER,  # there is none of constants
     *,
     inputs: Mapping[str, object] | None = None,
     plans: Mapping[str, object] | None = None,

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bayescale.allocation.allocate import Allocation, largest_compute
 from bayescale.costs import Cluster
@@ -12,6 +12,7 @@ from bayescale.experiment_design.result import NextRuns
 from bayescale.inference.fit import fit_quietly
 from bayescale.model.card import load_model
 from bayescale.posterior.fit import Fit
+from bayescale.reports.further import Further
 from bayescale.sensitivity.expanding_window import ExpandingWindow, expanding_window
 from bayescale.validation.backtest import Backtest, backtest
 from bayescale.validation.compare import compare, usual_cuts
@@ -35,6 +36,16 @@ class Extras:
     prob: float
     cluster: Cluster | None
     progress: bool
+
+    def added_to(self, further: Further) -> Further:
+        """Return analyses with those that are not given."""
+        return replace(
+            further,
+            comparison=further.comparison or self.comparison(),
+            backtest=further.backtest or self.backtest(),
+            cuts=further.cuts or self.cuts(),
+            next_runs=further.next_runs or self.next_runs(),
+        )
 
     def comparison(self) -> Comparison | None:
         """Return the comparison with other laws."""
@@ -102,5 +113,5 @@ def _unless_refused[T](what: str, ask: Callable[[], T]) -> T | None:
         return ask()
     except BayescaleError as error:
         said = f"{what}: left out of the report. {error}"
-        warnings.warn(said, BayescaleWarning, stacklevel=4)
+        warnings.warn(said, BayescaleWarning, stacklevel=5)
         return None

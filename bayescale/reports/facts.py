@@ -8,11 +8,8 @@ import pandas as pd
 
 from bayescale._version import __version__
 from bayescale.allocation.allocate import Allocation
-from bayescale.allocation.speedup_result import Speedup
 from bayescale.costs import Cluster
-from bayescale.data.runs import Runs
-from bayescale.errors import BayescaleWarning, RunsError
-from bayescale.experiment_design.result import NextRuns
+from bayescale.errors import BayescaleWarning
 from bayescale.model.identifiability import count_distinct
 from bayescale.plots.figures import DRAWS
 from bayescale.posterior.average import ModelAverage
@@ -24,6 +21,7 @@ from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
 from bayescale.reports.figures import fit_figures, parameter_figures
 from bayescale.reports.forecasts import forecasts_of
+from bayescale.reports.further import NO_FURTHER, Further
 from bayescale.reports.next_steps import next_steps
 from bayescale.reports.sections import (
     RECOMMENDED,
@@ -37,16 +35,12 @@ from bayescale.reports.sections import (
     speedup_section,
     terms_of,
 )
-from bayescale.sensitivity.expanding_window import ExpandingWindow
-from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.units import (
     format_amount_of,
     format_number,
     format_scientific,
     format_share,
 )
-from bayescale.validation.backtest import Backtest
-from bayescale.validation.result import Comparison
 
 _LEVELS = 8
 """Most levels of a group effect that are listed one by one among the diagnostics."""
@@ -56,30 +50,19 @@ def assemble_report(
     fit: Fit,
     plan: Allocation | None,
     prob: float,
+    further: Further = NO_FURTHER,
     *,
     inputs: Mapping[str, object] | None = None,
     plans: Mapping[str, object] | None = None,
     cluster: Cluster | None = None,
-    comparison: Comparison | None = None,
-    backtest: Backtest | None = None,
-    cuts: ExpandingWindow | None = None,
-    multiverse: Multiverse | None = None,
-    next_runs: NextRuns | None = None,
-    speedup: Speedup | None = None,
 ) -> Facts:
     """Assemble the content of a report from a fit, its allocation and further analyses.
 
     A law that does not split a budget has no plan; its answers are predictions at `inputs`.
     """
-    refuse_other_runs(
-        fit.runs,
-        comparison=comparison,
-        backtest=backtest,
-        cuts=cuts,
-        multiverse=multiverse,
-        next_runs=next_runs,
-        speedup=speedup,
-    )
+    further.refuse_other_runs(fit.runs)
+    comparison, next_runs, speedup = further.comparison, further.next_runs, further.speedup
+    backtest, cuts = further.backtest, further.cuts
     diagnostics = (plan and plan.diagnostics) or fit.diagnostics
     some = fit.thin(DRAWS)
     compared = compare_plans(fit, plan, prob, plans, cluster) if plan else []
@@ -89,7 +72,7 @@ def assemble_report(
         allocation_section(some, plan, prob) if plan else None,
         alternatives_section(plan, compared) if plan else None,
         comparison_section(comparison, plan) if comparison else None,
-        sensitivity_section(backtest, cuts, multiverse),
+        sensitivity_section(backtest, cuts, further.multiverse),
         families_section(some, plan, prob),
         speedup_section(speedup, prob) if speedup else None,
         _parameters(fit, prob),
@@ -124,46 +107,6 @@ def light_of(diagnostics: Diagnostics) -> Light:
     if not diagnostics.ok:
         return "red"
     return "amber" if diagnostics.remarks else "green"
-
-
-def refuse_other_runs(
-    runs: Runs,
-    *,
-    comparison: Comparison | None = None,
-    backtest: Backtest | None = None,
-    cuts: ExpandingWindow | None = None,
-    multiverse: Multiverse | None = None,
-    next_runs: NextRuns | None = None,
-    speedup: Speedup | None = None,
-) -> None:
-    """Raise RunsError for a result of other runs than those of the posterior."""
-    mine = runs.fingerprint
-    advised = next_runs.source.runs if next_runs else None
-    compared = next(iter(speedup.sources.values())).runs if speedup else None
-    others = (
-        ("backtest", backtest and (backtest.fingerprint, backtest.runs), "backtest"),
-        ("cuts", cuts and (cuts.fingerprint, cuts.runs), "expanding_window"),
-        (
-            "comparison",
-            comparison and (comparison.runs.fingerprint, comparison.runs.name),
-            "compare",
-        ),
-        (
-            "next_runs",
-            advised and (advised.fingerprint, advised.name),
-            "next_runs",
-        ),
-        ("speedup", compared and (compared.fingerprint, compared.name), "speedup"),
-        # A multiverse is of more than one table: with and without flagged runs, of all sizes or
-        # of some. Their name is what they share.
-        ("multiverse", multiverse and (multiverse.runs, multiverse.runs), "multiverse"),
-    )
-    for what, found, function in others:
-        if found and found[0] not in (mine, runs.name if what == "multiverse" else mine):
-            raise RunsError(
-                f"{what}: found other runs ({found[1]}) than those of the fit "
-                f"({runs.name}). Give what {function} found of the fit's own runs."
-            )
 
 
 def _parameters(fit: Fit, prob: float) -> Section:

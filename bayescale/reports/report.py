@@ -1,8 +1,9 @@
 """report: write the report of a posterior; the suffix of the file sets the format."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bayescale._io import whole_file
 from bayescale._outputs import REPORT
@@ -22,6 +23,7 @@ from bayescale.reports.blocks import Facts
 from bayescale.reports.constants import assemble_constants_report
 from bayescale.reports.extras import Extras
 from bayescale.reports.facts import assemble_report
+from bayescale.reports.further import Further
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.validation.backtest import Backtest
@@ -53,6 +55,56 @@ FORMS: Mapping[str, Callable[[Facts], str]] = {
     ".markdown": _markdown,
     ".json": _json,
 }
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a report of one kind of posterior is.
+
+    Attributes
+    ----------
+    assemble
+        Assembles its content.
+    further
+        The arguments with further analyses that it takes.
+    why, instead
+        Why it takes no others, and what to do instead.
+    """
+
+    assemble: Callable[..., Facts]
+    further: frozenset[str]
+    why: str = ""
+    instead: str = ""
+
+    def refuse_others(self, source: Posterior, **given: object) -> None:
+        """Raise UnsuitableLawError for the first analysis that the posterior cannot have."""
+        for name, value in given.items():
+            if value is not None and name not in self.further:
+                why = self.why.format(source=source)
+                raise UnsuitableLawError(
+                    f"{name}: found {why}. Leave {name} out, or {self.instead}."
+                )
+
+
+_OF_FITS = ("comparison", "backtest", "cuts", "multiverse", "next_runs", "speedup", "full")
+
+KINDS: Mapping[type, Kind] = {
+    Fit: Kind(assemble_report, frozenset(_OF_FITS)),
+    ModelAverage: Kind(
+        assemble_average_report,
+        frozenset({"comparison", "next_runs"}),
+        "an average of laws, which is not refitted as one model",
+        "report each fit",
+    ),
+    PointPosterior: Kind(
+        assemble_constants_report,
+        frozenset(),
+        "{source.constants.name}, published constants, which have no runs to refit, compare or "
+        "add to",
+        "report a fit",
+    ),
+}
+"""The reports, by the class of the posterior."""
 
 
 def report(
@@ -192,66 +244,22 @@ def report(
             budget=None if "compute" in source.columns.values() else budget,
         )
         inputs = {**({} if budget is None else {"compute": budget}), **(inputs or {})}
-    if isinstance(source, PointPosterior):
-        _refuse_results(
-            f"{source.constants.name}, published constants, which have no runs to refit, compare "
-            "or add to",
-            "report a fit",
-            comparison=comparison,
-            backtest=backtest,
-            cuts=cuts,
-            multiverse=multiverse,
-            next_runs=next_runs,
-            speedup=speedup,
-            full=full or None,
-        )
-        facts = assemble_constants_report(
-            source, plan, prob, inputs=inputs, plans=plans, cluster=cluster
-        )
-        return _written(write(facts), path)
-    if isinstance(source, ModelAverage):
-        _refuse_results(
-            "an average of laws, which is not refitted as one model",
-            "report each fit",
-            backtest=backtest,
-            cuts=cuts,
-            multiverse=multiverse,
-            speedup=speedup,
-            full=full or None,
-        )
-        facts = assemble_average_report(
-            source,
-            plan,
-            prob,
-            inputs=inputs,
-            plans=plans,
-            cluster=cluster,
-            comparison=comparison,
-            next_runs=next_runs,
-        )
-        return _written(write(facts), path)
-    assert isinstance(source, Fit), source
+    kind = KINDS[type(source)]
+    further = Further(
+        comparison=comparison,
+        backtest=backtest,
+        cuts=cuts,
+        multiverse=multiverse,
+        next_runs=next_runs,
+        speedup=speedup,
+    )
+    kind.refuse_others(source, **vars(further), full=full or None)
     if full:
-        extras = Extras(source, plan, prob, cluster, progress)
-        comparison = comparison or extras.comparison()
-        backtest = backtest or extras.backtest()
-        cuts = cuts or extras.cuts()
-        next_runs = next_runs or extras.next_runs()
+        further = Extras(cast(Fit, source), plan, prob, cluster, progress).added_to(further)
     with stages(progress) as shown:
         shown.stage("judging plans")
-        facts = assemble_report(
-            source,
-            plan,
-            prob,
-            inputs=inputs,
-            plans=plans,
-            cluster=cluster,
-            comparison=comparison,
-            backtest=backtest,
-            cuts=cuts,
-            multiverse=multiverse,
-            next_runs=next_runs,
-            speedup=speedup,
+        facts = kind.assemble(
+            source, plan, prob, further, inputs=inputs, plans=plans, cluster=cluster
         )
         shown.stage("drawing")
         text = write(facts)
@@ -262,13 +270,6 @@ def _written(text: str, path: str | Path) -> Path:
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
     return Path(path)
-
-
-def _refuse_results(found: str, instead: str, **given: object) -> None:
-    """Raise UnsuitableLawError for the first result that a posterior cannot have."""
-    for name, value in given.items():
-        if value is not None:
-            raise UnsuitableLawError(f"{name}: found {found}. Leave {name} out, or {instead}.")
 
 
 def _refuse(fit: Posterior, why: str, **given: object) -> None:

@@ -63,13 +63,13 @@ def facts_of(monkeypatch, tmp_path):
     def write(name: str, of: str) -> tuple[bs.Fit, Facts, str]:
         fit = few_draws(fit_of_card(name))
         fit = fit if of == "none" else of_a_level(fit)
-        assemble_report, gathered = writing.assemble_report, []
+        write_page, gathered = writing.FORMS[".html"], []
 
-        def noted(*args: object, **options: object) -> Facts:
-            gathered.append(assemble_report(*args, **options))
-            return gathered[0]
+        def noted(facts: Facts) -> str:
+            gathered.append(facts)
+            return write_page(facts)
 
-        monkeypatch.setattr(writing, "assemble_report", noted)
+        monkeypatch.setitem(writing.FORMS, ".html", noted)
         monkeypatch.setattr("bayescale.reports.budgets.NODES", 7)
         if name not in DRAWN:
             monkeypatch.setattr("bayescale.reports.html._inline", lambda *_, **__: "data:,")

@@ -15,6 +15,7 @@ from bayescale.cli.files import Reads, Writes
 from bayescale.cli.main import main
 from bayescale.cli.parser import make_parser
 from bayescale.errors import SamplingError
+from bayescale.reports import report as reporting
 
 FILES = ("runs.csv", "card.toml", "fit.nc", "pooled.nc", "notes.txt", "lines.jsonl", "nested.json")
 NAMES = [*FILES, ".", "none.csv", "none/none.nc", "new.nc", "new.html", "new.png", "new.json", ""]
@@ -120,8 +121,8 @@ def folder(tmp_path_factory):
             "bayescale.sensitivity.reconcile.reconcile_exponents",
         ):
             patch.setattr(name, _not_now)
-        # The package has the function of this name, which hides the module.
-        patch.setattr("bayescale.reports.report.assemble_report", _not_now)
+        of_fits = replace(reporting.KINDS[bs.Fit], assemble=_not_now)
+        patch.setitem(reporting.KINDS, bs.Fit, of_fits)
         patch.setattr("bayescale.inference.fit.compiled_logp", _not_now)
         yield folder
 
