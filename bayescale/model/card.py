@@ -152,6 +152,9 @@ class Model:
             self.discrepancy.check(self.law)
         for pooling in self.pooling:
             pooling.check(self.law, self.pooling)
+        # In the order of a card's tables, so that a model and what is read from its card are the
+        # same to the last digit: variables, random streams and compiled code follow the order.
+        object.__setattr__(self, "pooling", self._in_order(self.pooling))
         effects = [pooling.effect for pooling in self.pooling]
         twice = [name for name in effects if effects.count(name) > 1]
         if twice:
@@ -249,6 +252,11 @@ class Model:
         names = {pooling.effect for pooling in new}
         kept = tuple(pooling for pooling in self.pooling if pooling.effect not in names)
         return replace(self, id=f"{self.id}-by-{over}", pooling=(*kept, *new))
+
+    def _in_order(self, pooling: tuple[Pooling, ...]) -> tuple[Pooling, ...]:
+        """Return pooling in the order of the parts of the law, coarser before finer factors."""
+        parts = [*self.law.parameters, *self.law.inputs, self.law.response]
+        return tuple(sorted(pooling, key=lambda p: (parts.index(p.of), p.over.count("+"), p.over)))
 
     def effects_by(self, column: str) -> tuple[Pooling, ...]:
         """Return the effects of one grouping factor."""

@@ -1,6 +1,8 @@
 """Parts of a law that differ between levels: cards, draws, predictions, and what pooling is for."""
 
 import dataclasses
+import itertools
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -170,6 +172,21 @@ def test_the_graph_has_the_density_of_the_predictions(columns):
 
 
 @pytest.mark.parametrize(
+    "order", list(itertools.permutations([("E", "family"), ("A", "recipe"), ("E", "recipe")]))
+)
+def test_the_order_in_which_parts_are_pooled_makes_no_difference(order):
+    # Compiled code is of the text of the card, whose tables put the effects on one part together.
+    pooling = tuple(bs.Pooling(of=part, over=by, sd=SPREAD) for part, by in order)
+    model = dataclasses.replace(bs.load_model("chinchilla"), id="pooled", pooling=pooling)
+    one_by_one = dataclasses.replace(model, pooling=())
+    for part, by in order:
+        one_by_one = one_by_one.pool(by, of=[part], sd=SPREAD)
+    expected = ["E_by_family", "E_by_recipe", "A_by_recipe"]
+    for found in (model, one_by_one, bs.Model.from_dict(tomllib.loads(model.to_toml()))):
+        assert [effect.effect for effect in found.effects] == expected
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"kind": "some"}, "found kind 'some'"),
@@ -231,9 +248,10 @@ def test_pooling_must_be_of_a_part_of_the_law():
 def correlated(a: float = 2.0, b: float = 2.0) -> bs.Model:
     """Exponents that differ together, with a Beta prior on (1 + correlation) / 2."""
     why = bs.Beta(a=a, b=b, why="LKJ(2) of two when both are 2")
-    model = pooled("beta", "alpha")
-    beta = dataclasses.replace(model.pooling[0], with_="alpha", correlation=why)
-    return dataclasses.replace(model, id="correlated", pooling=(beta, model.pooling[1]))
+    model = pooled("alpha", "beta")
+    alpha, beta = model.pooling
+    beta = dataclasses.replace(beta, with_="alpha", correlation=why)
+    return dataclasses.replace(model, id="correlated", pooling=(alpha, beta))
 
 
 def test_correlated_differences_make_the_round_trip_through_a_card(tmp_path):
@@ -243,9 +261,9 @@ def test_correlated_differences_make_the_round_trip_through_a_card(tmp_path):
     assert bs.load_model(path) == model
     assert [effect.of for effect in model.effects] == ["alpha", "beta"]
     with pytest.raises(CardError, match="expected both or neither"):
-        dataclasses.replace(model.pooling[0], correlation=None)
+        dataclasses.replace(model.pooling[1], correlation=None)
     with pytest.raises(CardError, match="the other partially pooled by the same column"):
-        dataclasses.replace(model, pooling=model.pooling[:1])
+        dataclasses.replace(model, pooling=model.pooling[1:])
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
