@@ -3,19 +3,20 @@
     python benchmarks/forecasts.py TABLES [--most 10]
 
 TABLES is a folder with the larger public tables that the page names. Each curve is fitted up to
-half of its largest x (or to the split of the table) and forecast beyond.
+half of its largest x (or to the split of the table) and forecast beyond. What is done is kept in a
+file, from which the study goes on.
 """
 
 import argparse
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from kept import each
 from numpy.typing import NDArray
 from public_tables import Tables, markdown
 
@@ -106,13 +107,13 @@ def known_curves(tables: Tables) -> Iterator[Known]:
         yield split("constant schedule", part.iloc[kept], "step")
 
 
-def thinned(curves: Sequence[Known], most: int) -> list[Known]:
+def thinned(curves: Mapping[str, Known], most: int) -> dict[str, Known]:
     """Return at most so many curves of each kind, at equal distances among them."""
-    kept = []
-    for kind in dict.fromkeys(known.kind for known in curves):
-        of_kind = [known for known in curves if known.kind == kind]
-        count = min(most, len(of_kind))
-        kept += [of_kind[i] for i in np.linspace(0, len(of_kind) - 1, count).round().astype(int)]
+    kept: dict[str, Known] = {}
+    for kind in dict.fromkeys(known.kind for known in curves.values()):
+        of_kind = [name for name, known in curves.items() if known.kind == kind]
+        places = np.linspace(0, len(of_kind) - 1, min(most, len(of_kind))).round().astype(int)
+        kept |= {of_kind[i]: curves[of_kind[i]] for i in places}
     return kept
 
 
@@ -233,13 +234,16 @@ def learnt_elsewhere(kinds: Sequence[str], tried: Sequence[list[dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path)
-    parser.add_argument("--most", type=int, default=42, help="most curves of a kind")
+    parser.add_argument("--most", type=int, help="most curves of a kind; all unless given")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=Path("build/forecasts.json"))
     options = parser.parse_args()
-    curves = thinned(list(known_curves(Tables(options.tables))), options.most)
-    with ProcessPoolExecutor(options.workers) as pool:
-        judged = list(pool.map(judge, curves, chunksize=2))
-    kinds = [known.kind for known in curves]
+    every = {
+        f"{i} {known.kind}": known for i, known in enumerate(known_curves(Tables(options.tables)))
+    }
+    curves = every if options.most is None else thinned(every, options.most)
+    judged = list(each(judge, curves, options.results, options.workers).values())
+    kinds = [known.kind for known in curves.values()]
     chosen = learnt_elsewhere(kinds, [tried for _, tried, _ in judged])
     rows = [
         {"kind": kind, "method": method, **values}
@@ -247,7 +251,8 @@ def main() -> None:
         for method, values in {**found, ELSEWHERE: tried[best]}.items()
     ]
     seconds = [one for *_, one in judged]
-    PAGE.write_text(page(pd.DataFrame(rows), kinds, chosen, seconds, options.most))
+    shown = page(pd.DataFrame(rows), kinds, chosen, seconds, options.most)
+    PAGE.write_text(shown, encoding="utf-8")
     print(f"Wrote {PAGE}.")
 
 
@@ -269,7 +274,7 @@ def page(
     kinds: Sequence[str],
     chosen: Sequence[int],
     seconds: Sequence[float],
-    most: int,
+    most: int | None,
 ) -> str:
     language = rows[rows["kind"].isin(LANGUAGE)]
     of_language = language.drop(columns="kind").groupby("method", sort=False).mean()
@@ -293,20 +298,22 @@ def page(
             "change of slope": [one.slope_change for one in picked.values()],
         }
     )
+    command, thinning = "make forecasts TABLES=folder", ""
+    if most is not None:
+        command += f" MOST={most}"
+        thinning = f"Of kinds with more than {most} curves, {most} at equal distances are taken. "
     return f"""# Forecasts of public curves
 
-Made by `make forecasts TABLES=folder MOST={most}` (bayescale {bs.__version__}, seed {SEED}); do \
-not edit.
+Made by `{command}` (bayescale {bs.__version__}, seed {SEED}); do not edit.
 
 {len(kinds)} curves of {len(set(kinds))} kinds are fitted up to half of their largest x and \
 forecast beyond; the language curves (Alabdulmohsin et al. 2022, `revisiting_lang`) by their \
-own split. Of kinds with more than {most} curves, {most} at equal distances among them are \
-taken. RMSLE is the root mean squared error of the log of the median; the log score is the mean \
-log density of the log loss, larger is better; 50 % and 90 % are the shares of points inside the \
-intervals of that probability. All are means over the points of a curve, then over curves. Least \
-squares is on log loss from {STARTS} starts, with the scatter of its residuals as the forecast's. \
-A forecast of one curve takes {np.median(seconds):.1f} s (median), {np.max(seconds):.1f} s at \
-most, of processor time.
+own split. {thinning}RMSLE is the root mean squared error of the log of the median; the log \
+score is the mean log density of the log loss, larger is better; 50 % and 90 % are the shares of \
+points inside the intervals of that probability. All are means over the points of a curve, then \
+over curves. Least squares is on log loss from {STARTS} starts, with the scatter of its residuals \
+as the forecast's. A forecast of one curve takes {np.median(seconds):.1f} s (median), \
+{np.max(seconds):.1f} s at most, of processor time.
 
 ## All kinds
 

@@ -1,6 +1,6 @@
 """Fit every law to real runs and write what it found to docs/real-data.md.
 
-    python benchmarks/real_data.py TABLES [--curves]
+    python benchmarks/real_data.py TABLES [--laws | --curves]
 
 TABLES is a folder with the larger public tables that the text of the page names; the tables that
 ship are used from the package. Laws for which there is no public table at hand are listed as such.
@@ -132,18 +132,16 @@ CASES = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path, help="folder of the larger public tables")
-    parser.add_argument(
-        "--curves", action="store_true", help="make the section of curves anew, and leave the rest"
-    )
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--laws", action="store_true", help="make the first table anew alone")
+    only.add_argument("--curves", action="store_true", help="make the section of curves anew alone")
     options = parser.parse_args()
     tables = Tables(options.tables)
-    if options.curves:
-        before, _ = PAGE.read_text(encoding="utf-8").split(CURVES)
-        PAGE.write_text(before + curves_section(*curve_scores(tables)), encoding="utf-8")
-        return
-    rows = [fitted_row(case, tables) for case in CASES]
-    names, scores = curve_scores(tables)
-    PAGE.write_text(page(rows) + curves_section(names, scores), encoding="utf-8")
+    before, after = PAGE.read_text(encoding="utf-8").split(CURVES)
+    if not options.curves:
+        before = page([fitted_row(case, tables) for case in CASES])
+    of_curves = CURVES + after if options.laws else curves_section(*curve_scores(tables))
+    PAGE.write_text(before + of_curves, encoding="utf-8")
 
 
 def fitted_row(case: Case, tables: Tables) -> dict[str, str]:
@@ -207,6 +205,8 @@ def page(rows: list[dict[str, str]]) -> str:
         "",
         "Made by `make real-data TABLES=folder` "
         f"(bayescale {bs.__version__.split('+')[0]}, seed {SEED}); do not edit.",
+        "",
+        "`make real-data TABLES=folder ONLY=laws` makes this table alone.",
         "",
         "Each law is fitted to part of a public table with its card as it ships, and predicts the "
         "rest. RMSE is of log loss, of the posterior median; cover is the share of held-out runs "

@@ -10,14 +10,13 @@ on and the page is rendered.
 
 import argparse
 import itertools
-import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from kept import each
 from numpy.typing import NDArray
 from public_tables import Tables, markdown
 from scipy import optimize, special
@@ -159,21 +158,15 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("build/schedules.json"))
     options = parser.parse_args()
     table = Tables(options.tables).read("schedule_curves")
-    done = json.loads(options.results.read_text()) if options.results.exists() else []
-    known = {(row["stage"], row["size"], row["schedule"]) for row in done}
-    tasks = [
-        (table, size, family, stage)
+    tasks = {
+        f"{stage}, {size}, {family}": (table, size, family, stage)
         for stage, size, family in itertools.product(
             (BEFORE, HALF), table["size"].unique(), SCHEDULES
         )
-        if (stage, size, family) not in known
-    ]
-    options.results.parent.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(options.workers) as pool:
-        for rows in pool.map(judge, tasks):
-            done += rows
-            options.results.write_text(json.dumps(done))
-    PAGE.write_text(page(pd.DataFrame(done)))
+    }
+    done = each(judge, tasks, options.results, options.workers)
+    rows = pd.DataFrame(itertools.chain.from_iterable(done.values()))
+    PAGE.write_text(page(rows), encoding="utf-8")
     print(f"Wrote {PAGE}.")
 
 

@@ -7,12 +7,17 @@ from typing import override
 import numpy as np
 import pandas as pd
 
+from bayescale.data.columns import ALIASES
+from bayescale.data.wandb import key_of
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_count, format_number, format_share
 
 _SHOWN = 0.05
 """Least weight of a law that sentences name."""
+
+_ALONG_A_RUN = ALIASES["n_steps"] | {"step", "iteration", "global_step"}
+"""Columns of amounts against which a curve is likely of one run."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,6 +118,12 @@ class Forecast(Result):
             found.append(
                 f"The {self.y}{of} does not fall: only laws of either sign follow it, and none of "
                 "them levels off. For a metric that rises towards a bound give it as `ceiling`."
+            )
+        if key_of(self.x) in _ALONG_A_RUN:
+            found.append(
+                f"Points against {self.x} are likely of one run. Where its learning rate is yet to "
+                "decay, its loss will fall faster than they show. `forecast_run` takes the "
+                "schedule, and curves of other runs of the model."
             )
         return tuple(found)
 

@@ -36,8 +36,9 @@ BREAK_CARDS = (
     "broken-power-law-1",
     "broken-power-law-2",
     "broken-power-law-3",
+    "broken-power-law-4",
 )
-"""Cards of laws with zero to three breaks."""
+"""Cards of laws with zero to four breaks."""
 
 
 def score(fit: Source, runs: RunsSource, *, new_levels: Collection[str] = ()) -> Score:
@@ -251,7 +252,7 @@ def compare_breaks(
     x
         The column of the variable.
     most
-        The largest number of breaks, at most three. Laws with fewer than five runs per segment
+        The largest number of breaks, at most four. Laws with fewer than five runs per segment
         are left out, with the reason.
     last
         Share of the runs, those of largest `x`, to hold out.

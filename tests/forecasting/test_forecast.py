@@ -306,6 +306,13 @@ def test_a_curve_that_rises_is_followed_and_said():
     assert "does not fall" in found.caveats[1] and "ceiling" in found.caveats[1]
 
 
+@pytest.mark.parametrize(("x", "said"), [("steps", True), ("Global Step", True), ("tokens", False)])
+def test_along_a_run_the_forecast_by_its_schedule_is_named(x, said):
+    one = curve()
+    found = bs.forecast(pd.DataFrame({x: one.x, "loss": one.y}), to=1e6, laws=["power-law"])
+    assert any("forecast_run" in caveat for caveat in found.caveats) == said
+
+
 @pytest.mark.parametrize(
     ("truth", "turns"),
     [
