@@ -49,6 +49,8 @@ SLOW_EXAMPLES = {
         "kaplan-ns",
         "learning-rate-batch",
         "mixture-of-experts",
+        "over-fitting",
+        "over-training",
         "power-law-sigmoid",
     },
     "test_a_recommendation_does_not_depend_on_plans": {"one law-lifetime", "one law-searched"},
@@ -60,8 +62,28 @@ SLOW_EXAMPLES = {
         "requirements---new-level",
     },
     "test_interval_density_is_a_difference_of_probabilities": {"skew"},
+    "test_every_card_answers_or_is_refused": {"kaplan-ns"},
+    "test_a_report_in_every_form": {"chinchilla-pooled-group"},
+    "test_intervals_of_a_cost_law_hold_the_cost_of_a_larger_run": {"additive"},
+    "test_over_cores_with_a_store_and_loaded": {"coupled-discrepancy"},
+    "test_a_chain_off_by_less_than_half_a_standard_deviation_is_found": {"1000-0.6"},
+    "test_short_chains_that_agree_seldom_fail_by_chance": {"1000-0.8"},
+    "test_groups_on_the_command_line": {"decide", "next"},
+    "test_an_answer_says_first_of_which_level_it_is": {"next_runs"},
+    "test_size_and_tokens_spend_the_budget": {"kaplan-ns"},
 }
-"""Examples of parametrised tests that take over four seconds, by test; they are marked slow."""
+"""Examples of parametrised tests that take over two seconds, by test; they are marked slow."""
+
+SLOW_DOCTESTS = {
+    "bayescale.allocation.token_quality.token_quality",
+    "bayescale.inference.fit.fit",
+    "bayescale.inference.refits.RefitOptions",
+    "bayescale.plots._backtest.backtest",
+    "bayescale.schedules.forecast.forecast_run",
+    "bayescale.validation.compare.compare",
+    "bayescale.validation.score.compare_breaks",
+}
+"""Examples in docstrings that take over two seconds; they are marked slow."""
 
 QUICK_MODELS = {
     "chinchilla",
@@ -71,6 +93,7 @@ QUICK_MODELS = {
     "power-law-floor",
 }
 QUICK_LAWS = {"chinchilla", "coupled", "power-law-floor"}
+QUICK_CONSTANTS = {"hoffmann2022", "kaplan2020-ns", "kaplan2020-n"}
 QUICK_EXAMPLES = {
     "test_a_fit_and_its_predictions_say_the_same_in_every_unit": ("law", QUICK_LAWS),
     "test_fits_pooled_by_columns_of_any_name_are_saved": ("name", {"a/b"}),
@@ -79,7 +102,17 @@ QUICK_EXAMPLES = {
     "test_a_fit_is_exported": ("name", QUICK_MODELS),
     "test_a_law_is_compared": ("name", QUICK_MODELS),
     "test_a_report_in_every_form": ("name", QUICK_MODELS),
-    "test_a_verb_answers_or_is_refused": ("name", QUICK_MODELS),
+    "test_a_fit_is_saved_and_loaded_as_it_is": ("name", QUICK_MODELS),
+    "test_a_verb_answers_or_is_refused": (
+        "name",
+        {"coupled-discrepancy", "chinchilla-pooled", "power-law-floor"},
+    ),
+    "test_a_command_prints_what_people_read": ("name", {"nested", "power-law"}),
+    "test_all_parts_pooled_at_once_agree_too": ("columns", {("family", "family+recipe")}),
+    "test_a_command_answers_without_an_interval_or_says_why_not": ("name", QUICK_CONSTANTS),
+    "test_the_inverse_questions_lie_on_the_frontier": ("cost", {"6ND", "own cost"}),
+    "test_columns_of_any_name_are_saved": ("name", set()),
+    "test_columns_of_any_kind_are_saved": ("kind", set()),
     "test_compiled_density_is_prior_times_likelihood": (
         "card",
         {"chinchilla", "chinchilla, floor stated", "chinchilla-digitised", "kaplan-nd"},
@@ -94,7 +127,12 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 
 def pytest_configure():
-    """Sample with other seeds if asked to: expectations must hold for any correct draws."""
+    """Let arrays match exactly, and sample with other seeds if asked to.
+
+    Arrays of other draws or plans are an error then, where xarray would keep what they share; and
+    expectations must hold for any correct draws.
+    """
+    xr.set_options(arithmetic_join="exact")
     if os.environ.get("BAYESCALE_TEST_SEED"):
         shift_seeds()
         shift_in_processes()
@@ -107,7 +145,8 @@ UNKNOWN = pytest.StashKey[list[str] | None]()
 def pytest_collection_modifyitems(config, items):
     config.stash[UNKNOWN] = _unknown_names(items) if _is_whole(config) else None
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or _is_slow_example(item):
+        slow_fixtures = SLOW_FIXTURES & set(getattr(item, "fixturenames", ()))
+        if slow_fixtures or item.name in SLOW_DOCTESTS or _is_slow_example(item):
             item.add_marker(pytest.mark.slow)
 
 
@@ -120,6 +159,7 @@ def _is_whole(config):
 def _unknown_names(items):
     """Return the fixtures, tests and examples that are named here and are nowhere else."""
     fixtures, ids, values = set(), {}, {}
+    missing = SLOW_DOCTESTS - {item.name for item in items}
     for item in items:
         fixtures |= set(getattr(item, "fixturenames", ()))
         if hasattr(item, "callspec"):
@@ -129,6 +169,7 @@ def _unknown_names(items):
                 value = item.callspec.params[argument]
                 values.setdefault(item.originalname, set()).add(getattr(value, "name", value))
     found = [f"fixture {name}" for name in sorted(SLOW_FIXTURES - fixtures)]
+    found += [f"doctest {name}" for name in sorted(missing)]
     for known, named in (
         (ids, SLOW_EXAMPLES),
         (values, {test: quick for test, (_, quick) in QUICK_EXAMPLES.items()}),

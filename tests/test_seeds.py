@@ -1,6 +1,7 @@
 """Every use of a seed has a stream of random numbers of its own."""
 
 import ast
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -54,6 +55,7 @@ are to have the same numbers: what a posterior leaves to the prior when a fit is
 draws of a prior for a figure."""
 
 
+@cache
 def _modules() -> dict[str, ast.Module]:
     return {
         path.relative_to(PACKAGE).with_suffix("").as_posix(): ast.parse(path.read_text())

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -406,6 +407,7 @@ AFTERWARDS = {
 OTHERS = {"datasets", "laws", "models", "published", "doctor", "completion", "schema"}
 
 
+@cache
 def verbs() -> Mapping[str, argparse.ArgumentParser]:
     (found,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
     return found.choices
@@ -468,6 +470,21 @@ def files(tmp_path_factory) -> Mapping[str, str]:
     }
 
 
+@pytest.fixture(autouse=True)
+def loaded_once(monkeypatch):
+    """Let a file be loaded once, with its diagnostics: commands differ in their options alone."""
+    monkeypatch.setattr("bayescale.inference.load.load_fit", _loaded)
+
+
+_loaded = cache(bs.load_fit)
+
+
+@pytest.fixture(scope="module")
+def remembered() -> dict[object, object]:
+    """What commands without the option gave, which many options are compared with."""
+    return {}
+
+
 def asked(files: Mapping[str, str], verb: str, arguments: tuple[str, ...]) -> list[str]:
     return [verb, *(files.get(argument, argument) for argument in arguments)]
 
@@ -528,8 +545,19 @@ def said(verb: str, option: str, base: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(files.get(argument, argument) for argument in base)
 
 
-@pytest.mark.parametrize(("verb", "option"), examples(CASES))
-def test_an_option_acts_or_is_refused(verb, option, files, tmp_path, monkeypatch):
+ACTING = [
+    pytest.param(
+        verb,
+        option,
+        # What a cost is belongs to all verbs alike; `allocate` has it in the quick suite.
+        marks=pytest.mark.slow if verb != "allocate" and option in COSTS else (),
+    )
+    for verb, option in examples(CASES)
+]
+
+
+@pytest.mark.parametrize(("verb", "option"), ACTING)
+def test_an_option_acts_or_is_refused(verb, option, files, tmp_path, monkeypatch, remembered):
     monkeypatch.chdir(tmp_path)
     # What is sealed has the time in it, which would differ whatever the option does.
     monkeypatch.setattr("bayescale.records.preregister.now", lambda: "2026-03-01T12:00:00+00:00")
@@ -541,13 +569,15 @@ def test_an_option_acts_or_is_refused(verb, option, files, tmp_path, monkeypatch
     base = said(verb, option, BASE[verb])
     # Options that it needs, alone: what differs is to be its own doing.
     rest = given[: given.index(option)] + after(given, option, verb)
-    before = outcome(asked(files, verb, (*without(base, rest), *rest)), tmp_path)
+    plain = tuple(asked(files, verb, (*without(base, rest), *rest)))
+    if plain not in remembered:
+        remembered[plain] = outcome([*plain], tmp_path)
     found = outcome(asked(files, verb, (*without(base, given), *given)), tmp_path)
     if found[0] == 2:
         assert found[1] == "" and word(option) in found[2], found[2]
         return
     assert found[0] == 0, found[2]
-    assert found != before, f"{verb} {option} changes nothing"
+    assert found != remembered[plain], f"{verb} {option} changes nothing"
 
 
 def word(option: str) -> str:
@@ -564,7 +594,7 @@ def after(given: tuple[str, ...], option: str, verb: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize(("verb", "option"), examples(ASKED))
 def test_an_option_of_a_long_command_reaches_the_library(
-    verb, option, files, tmp_path, monkeypatch
+    verb, option, files, tmp_path, monkeypatch, remembered
 ):
     if (verb, option) in AFTERWARDS:
         pytest.skip("of what is done with the answer")
@@ -587,12 +617,14 @@ def test_an_option_of_a_long_command_reaches_the_library(
 
     given = ASKED[verb][option]
     base = said(verb, option, ASKED_BASE[verb])
-    before, found = ask(base), ask((*without(base, given), *given))
+    if (verb, base) not in remembered:
+        remembered[verb, base] = ask(base)
+    found = ask((*without(base, given), *given))
     if isinstance(found, tuple):
         assert found[0] == 2, found
         assert word(option) in found[2], found[2]
     else:
-        assert found != before, f"{verb} {option} changes nothing"
+        assert found != remembered[verb, base], f"{verb} {option} changes nothing"
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.option + " ".join(rule.verbs))

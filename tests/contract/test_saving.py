@@ -73,6 +73,16 @@ def test_columns_of_any_name_are_saved(name, tmp_path) -> None:
     np.testing.assert_array_equal(back.runs.table[name], np.arange(12.0) + 1)
 
 
+def test_columns_of_all_odd_names_are_saved_at_once(tmp_path) -> None:
+    table = TABLE.assign(run=[f"r{i}" for i in range(12)])
+    for place, name in enumerate(ODD_NAMES):
+        table[name] = np.arange(12.0) + place
+    runs = bs.Runs(table, "odd", ("a note",))
+    back = saved(of_prior(bs.load_model("chinchilla"), runs), tmp_path / "fit.nc")
+    for place, name in enumerate(ODD_NAMES):
+        np.testing.assert_array_equal(back.runs.table[name], np.arange(12.0) + place)
+
+
 @pytest.mark.parametrize("name", ["a/b", "a.b", "row", "x\0y", "draw", "é ß"])
 @pytest.mark.parametrize("levels", ["abc", ["", "\0", "a/b"]], ids=["plain", "odd"])
 def test_fits_pooled_by_columns_of_any_name_are_saved(name, levels, tmp_path) -> None:
@@ -134,7 +144,17 @@ def test_columns_of_any_kind_are_saved(kind, tmp_path) -> None:
     # A column of dictionaries is read as a column for each of their keys.
     name = "extra" if "extra" in runs.table else "extra.a"
     back = saved(fit, tmp_path / "fit.nc").runs.table[name]
-    before = runs.table[name]
+    same_values(back, runs.table[name])
+
+
+def test_columns_of_all_kinds_are_saved_at_once(tmp_path) -> None:
+    runs = bs.load_runs(TABLE.assign(**{f"as {kind}": COLUMNS[kind] for kind in COLUMNS}))
+    back = saved(of_prior(bs.load_model("chinchilla"), runs), tmp_path / "fit.nc").runs.table
+    for name in runs.table:
+        same_values(back[name], runs.table[name])
+
+
+def same_values(back: pd.Series, before: pd.Series) -> None:
     if before.dtype.kind in "biuf" and not before.isna().any():
         np.testing.assert_array_equal(back.to_numpy(), before.to_numpy())
     else:
@@ -235,7 +255,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(names, values, min_size=1, max_size=4))
 def test_any_table_comes_back(columns) -> None:
     table = pd.DataFrame(columns)

@@ -183,6 +183,7 @@ def test_a_kink_at_a_limit_on_tokens_is_found(fit):
     assert found.plan["regret"] < 2e-5
 
 
+@pytest.mark.slow
 def test_lifetime_and_money_decide_over_serving(fit):
     served = Lifetime(Serving(n_tokens="10T"))
     alone, lifetime = (

@@ -98,6 +98,7 @@ def test_fit_allocate_predict_report(run, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["fit.nc", "report.html"]
 
 
+@pytest.mark.slow
 def test_json_everywhere(run, saved, tmp_path):
     code, out, err = run(
         "fit", "chinchilla", "--model", "chinchilla", "--seed", "1", "--json", "--budget", "1e22"

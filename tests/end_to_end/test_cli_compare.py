@@ -37,6 +37,7 @@ def test_saved_fits(run, saved, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_json(run, saved):
     code, out, err = run("compare", *saved, "--json", "--cut", "1e20", "--cut", "1e21")
     assert (code, err) == (0, "")

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from contract.fits import few_draws, fit_of_card
 
 import bayescale as bs
 from bayescale.allocation.allocate import optima
 from bayescale.errors import AmountError, CardError, FitFileError, RunsError
+from bayescale.laws import _DEFINED
 from bayescale.testing import check_law
 
 
@@ -200,7 +202,7 @@ def test_a_draw_without_an_optimum_is_counted(chinchilla_runs):
         bs.allocate(constants, budget=1e21)
 
 
-def test_bad_definitions_are_refused(fit, tmp_path):
+def test_bad_definitions_are_refused():
     p = bs.Parameter(meaning="level", symbol="a")
     with pytest.raises(CardError, match="ships with bayescale"):
         bs.define_law("chinchilla")
@@ -216,19 +218,12 @@ def test_bad_definitions_are_refused(fit, tmp_path):
     with pytest.raises(CardError, match="found the argument n_tokens"):
         bs.define_law("bad")(wrong)
 
-    @bs.define_law("short-lived")
-    def short(n_params, n_tokens, a: p):
-        return a + 0.0 * n_params * n_tokens
 
-    from bayescale.laws import _DEFINED
-
-    prior = bs.LogNormal(median=2.5, log_sd=0.3, why="nats")
-    model = bs.Model(law="short-lived", priors={"a": prior}, noise=fit.model.noise)
-    options = {"draws": 50, "tune": 50, "chains": 2, "seed": 1, "progress": False}
-    bs.fit(fit.runs, model, **options).save(tmp_path / "s.nc")
-    del _DEFINED["short-lived"]
-    with pytest.raises(FitFileError, match="no law called 'short-lived'"):
-        bs.load_fit(tmp_path / "s.nc")
+def test_a_fit_of_a_law_that_is_not_defined_is_refused(tmp_path, monkeypatch):
+    few_draws(fit_of_card("two-powers")).save(tmp_path / "fit.nc")
+    monkeypatch.delitem(_DEFINED, "two-powers")
+    with pytest.raises(FitFileError, match="no law called 'two-powers'"):
+        bs.load_fit(tmp_path / "fit.nc")
 
 
 def test_a_prior_may_restrict_a_real_coordinate_but_not_widen_one():

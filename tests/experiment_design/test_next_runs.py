@@ -93,6 +93,7 @@ def test_advice(advice, fit):
     assert ratio.min() >= made.min() and ratio.max() <= made.max()
 
 
+@pytest.mark.slow
 def test_the_monte_carlo_error_is_that_of_other_seeds(fit, advice):
     kinds = {"target": "5.76e23"}
     runs = advice.runs[["n_params", "n_tokens"]]
@@ -157,6 +158,7 @@ def test_other_things_to_know(fit, objective):
     assert found.after / found.before == pytest.approx(found.runs["after"].iloc[-1], abs=0.05)
 
 
+@pytest.mark.slow
 def test_costs_of_runs_are_those_of_training(fit):
     shaped = ShapedCost(family=ShapeFamily(aspect=100, vocab_size=32000, n_ctx=2048))
     served = bs.costs.Lifetime(bs.costs.Serving(n_tokens="5T"), train=shaped)

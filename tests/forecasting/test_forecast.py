@@ -313,6 +313,7 @@ def test_along_a_run_the_forecast_by_its_schedule_is_named(x, said):
     assert any("forecast_run" in caveat for caveat in found.caveats) == said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "turns"),
     [

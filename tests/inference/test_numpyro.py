@@ -98,6 +98,7 @@ def test_other_data_of_one_shape_compile_nothing(engine):
     assert others["loss_ref"].mean() - draws["loss_ref"].mean() > 0.02
 
 
+@pytest.mark.slow
 def test_the_draws_do_not_depend_on_the_cores(engine):
     lowered, data = engine
     one, _ = lowered.sample(data, replace(SHORT, cores=1))
@@ -121,6 +122,7 @@ def test_chains_in_step_draw_the_same_posterior(engine, monkeypatch):
         assert together[name].mean() == pytest.approx(values.mean(), abs=0.3 * values.std()), name
 
 
+@pytest.mark.slow
 def test_progress_counts_up_and_an_interrupt_leaves_the_engine_usable(engine):
     lowered, data = engine
     seen = []

@@ -132,6 +132,7 @@ def test_a_position_sees_nothing_after_it():
     assert np.abs(before[:, -1] - after[:, -1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_loss_falls_and_a_repeat_is_the_same():
     prose, code = texts.corpus("prose"), texts.corpus("code")
     row, curve = train(TINY, prose, (code,))

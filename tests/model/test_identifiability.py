@@ -72,6 +72,7 @@ def test_fit_warns_of_a_weak_design():
         )
 
 
+@pytest.mark.slow
 def test_a_design_that_identifies_nothing_is_fitted_on_request_and_warned_of():
     runs = runs_at(SIZES, 20 * SIZES)
     with pytest.raises(RunsError, match="unidentified='warn'"):

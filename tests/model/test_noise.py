@@ -446,6 +446,7 @@ def test_checkpoints_follow_the_last_that_is_known():
     np.testing.assert_allclose(links["gap"][1:4], [step, step, 2 * step])
 
 
+@pytest.mark.slow
 def test_runs_that_say_nothing_of_the_noise_are_warned_of():
     alone = grid(20).assign(diverged=1)
     model = with_noise(normal(checkpoints=LINKED, censored="diverged"))
@@ -577,6 +578,7 @@ def test_inefficiency_leaves_the_law_to_runs_that_are_tuned_well():
     assert stats.skew(run) > 0.5
 
 
+@pytest.mark.slow
 def test_diverged_runs_are_lower_bounds():
     """Large runs of little data diverge and stop where they are: to take that for their loss
     is to find that they do not need the data."""

@@ -284,6 +284,7 @@ def test_a_response_that_falls_or_only_scatters_is_not_refused():
     assert accuracy.law.rises_in == {"loss"}
 
 
+@pytest.mark.slow
 def test_scatter_alone_is_seldom_called_a_rise():
     rng = np.random.default_rng(11)
     refused = [

@@ -101,6 +101,7 @@ def test_cross_regret_against_the_closed_form():
             assert found.matrix.loc[other, name] == pytest.approx(expected, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_cross_regret_of_posteriors(law_fits):
     found = bs.cross_regret(law_fits, budget="1e23")
     matrix = found.matrix

@@ -326,6 +326,7 @@ def test_a_failed_fit_leads_every_form(failed_fit, tmp_path):
     assert record["status"].startswith("THIS FIT FAILED")
 
 
+@pytest.mark.slow
 def test_the_same_fit_gives_the_same_page(fit, source, tmp_path):
     bs.report(fit, tmp_path / "r.html", budget=BUDGETS)
     assert (tmp_path / "r.html").read_text(encoding="utf-8") == source
@@ -409,6 +410,7 @@ def test_a_full_report_asks_the_rest_itself(fit, tmp_path):
     assert laws == {"chinchilla", "coupled", "kaplan-nd-floor"}
 
 
+@pytest.mark.slow
 def test_what_runs_cannot_answer_is_left_out_of_a_full_report(fit, tmp_path, monkeypatch):
     def refused(*args, **options):
         raise bs.RunsError("found too few runs.")
@@ -421,6 +423,7 @@ def test_what_runs_cannot_answer_is_left_out_of_a_full_report(fit, tmp_path, mon
     assert "## Law comparison" not in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*left out of the report:bayescale.errors.BayescaleWarning")
 def test_a_full_report_asks_nothing_that_it_was_given(fit, cuts, tmp_path, monkeypatch):
     def refused(*args, **options):
@@ -554,6 +557,7 @@ def test_budgets_may_pay_for_more_than_training(fit, tmp_path):
         assert max(x for x in grid["d_opt"][-1] if x) < 2.501e12
 
 
+@pytest.mark.slow
 def test_other_laws_have_reports_too(law_fits, tmp_path):
     path = bs.report(law_fits["kaplan-nd"], tmp_path / "r.html", budget=1e22)
     assert "made for early-stopped runs" in Page(path.read_text()).text

@@ -27,6 +27,7 @@ def found(tmp_path_factory) -> bs.ForecastByFloor:
     )
 
 
+@pytest.mark.slow
 def test_a_lower_floor_forecasts_a_lower_loss(found):
     table = found.table
     assert list(table.index) == ["as the card", "1.75", "1.9", str(WIDE), str(NEAR)]
@@ -40,11 +41,13 @@ def test_a_lower_floor_forecasts_a_lower_loss(found):
     assert 0.5 < found.per_floor < 1.0, "so far on, most of the loss is the floor"
 
 
+@pytest.mark.slow
 def test_the_plan_is_that_of_the_card_as_it_is(found):
     n_opt = found.reference["n_opt"]
     assert found.plan == pytest.approx({"n_params": n_opt, "n_tokens": 1e26 / 6 / n_opt})
 
 
+@pytest.mark.slow
 def test_a_wide_floor_changes_nothing(found):
     """Within Monte Carlo error: the prior on the level that it replaces is itself wide."""
     one, other = found.reference, found.table.loc[str(WIDE)]
@@ -55,6 +58,7 @@ def test_a_wide_floor_changes_nothing(found):
         assert abs(other[name] - one[name]) < 5.0 * error, name
 
 
+@pytest.mark.slow
 def test_a_prior_of_another_fit_is_one_of_the_floors(found):
     """Between what was stated and what the runs say, nearer to the more certain of the two."""
     runs, both = found.reference, found.table.loc[str(NEAR)]
@@ -62,6 +66,7 @@ def test_a_prior_of_another_fit_is_one_of_the_floors(found):
     assert NEAR.mean - both["floor"] < both["floor"] - runs["floor"]
 
 
+@pytest.mark.slow
 def test_what_is_said(found):
     assert found.headline.startswith("loss at n_params = ")
     assert "4 assumed floors" in found.headline

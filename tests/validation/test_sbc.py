@@ -17,6 +17,7 @@ from bayescale.validation.sbc_chain import ReversibleChain
 QUICK = {"seed": 1, "draws": 300, "progress": False}
 
 
+@pytest.mark.slow
 def test_scales_are_left_out_one_after_the_other(chinchilla_runs, tmp_path):
     store = tmp_path / "scores.jsonl"
     cuts = ["3e20", 1e21]

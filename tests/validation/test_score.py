@@ -31,6 +31,7 @@ def fitted(model) -> bs.Fit:
     return bs.fit(curve(n=500, seed=3), model, seed=1, progress=False)
 
 
+@pytest.mark.slow
 def test_a_true_law_covers_as_often_as_it_says(fitted):
     fresh = bs.score(fitted, curve(n=2000, seed=9))
     assert "coverage_90" in repr(fresh) and "coverage_90" in fresh._repr_html_()
