@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 from bayescale._io import refuse_unwritable
 
@@ -17,6 +18,9 @@ readers ignore trailing bytes, so the file remains valid netCDF."""
 
 FIRST_LINE_OF_DRAWS = b"bayescale draws 1\n"
 """First line of a store of draws."""
+
+WORKBOOK_CREATOR = "bayescale"
+"""The creator that a workbook names, by which an older export is known."""
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _OF_SWEEP = (
@@ -122,6 +126,15 @@ def _is_parquet_of_draws(path: Path) -> bool:
         return False
 
 
+def _is_workbook_of_fit(path: Path) -> bool:
+    try:
+        with ZipFile(path) as parts:
+            about = parts.read("docProps/core.xml")
+    except (BadZipFile, KeyError, OSError, NotImplementedError, RuntimeError):
+        return False
+    return f"<dc:creator>{WORKBOOK_CREATOR}</dc:creator>".encode() in about
+
+
 def _has(*keys: str) -> Callable[[Path], bool]:
     def has(path: Path) -> bool:
         content = json.loads(path.read_bytes())
@@ -159,6 +172,7 @@ EXPORT = Output(
         ".parquet": _is_parquet_of_draws,
         ".nc": _is_tree,
         ".json": _has("model", "law", "coefficients", "provenance"),
+        ".xlsx": _is_workbook_of_fit,
     },
 )
 REPORT = Output(

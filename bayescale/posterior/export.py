@@ -9,6 +9,7 @@ from bayescale._outputs import EXPORT
 from bayescale._plain import json_text
 from bayescale.posterior.convert import draws_of, tree_of
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.workbook import write_workbook
 
 
 def facts_of(fit: Fit) -> dict[str, Any]:
@@ -42,10 +43,13 @@ def export_fit(fit: Fit, path: str | Path) -> None:
         The fit.
     path
         ``.csv`` or ``.parquet`` for a table of draws, ``.nc`` for an ArviZ tree, ``.json`` for
-        coefficients, summary and provenance.
+        coefficients, summary and provenance, ``.xlsx`` for these, the runs and the draws, a sheet
+        each.
 
     Raises
     ------
+    MissingExtraError
+        If a workbook is asked for and openpyxl is not installed.
     ValueError
         If the suffix is not one of these.
     """
@@ -71,9 +75,14 @@ def _write_json(fit: Fit, path: Path) -> None:
     path.write_text(json_text(facts_of(fit)) + "\n", encoding="utf-8")
 
 
+def _write_workbook(fit: Fit, path: Path) -> None:
+    write_workbook(fit, facts_of(fit), path)
+
+
 _WRITERS: Mapping[str, Callable[[Fit, Path], None]] = {
     ".csv": _write_csv,
     ".parquet": _write_parquet,
     ".nc": _write_tree,
     ".json": _write_json,
+    ".xlsx": _write_workbook,
 }

@@ -1,6 +1,8 @@
 """A fit in the forms that other tools take."""
 
 import json
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from scipy import stats
 
 import bayescale as bs
 from bayescale.cli.main import main
+from bayescale.errors import MissingExtraError
 from bayescale.laws.published import Constants
 from bayescale.posterior.convert import log_likelihood
 from bayescale.posterior.export import export_fit
@@ -117,9 +120,45 @@ def test_trees_and_summaries_are_read_by_others(fit, tmp_path):
     assert facts["runs"]["fingerprint"] == fit.runs.fingerprint
 
 
-def test_other_suffixes_are_refused(fit, tmp_path):
-    with pytest.raises(ValueError, match=r"found the suffix '\.xlsx', expected one of \.csv"):
+def test_a_workbook_holds_numbers_as_numbers_and_texts_as_texts(fit, tmp_path):
+    pytest.importorskip("openpyxl")
+    formula = fit.runs.table.assign(note=["=1+1", "a\x00b", *["ok"] * (len(fit.runs) - 2)])
+    noted = replace(fit, runs=bs.load_runs(formula))
+    path = tmp_path / "fit.xlsx"
+    export_fit(noted, path)
+    sheets = pd.read_excel(path, sheet_name=None)
+    assert list(sheets) == ["summary", "coefficients", "about", "runs", "draws"]
+    pd.testing.assert_frame_equal(sheets["draws"], fit.to_dataframe(), check_dtype=False)
+    np.testing.assert_allclose(sheets["runs"]["n_params"], fit.runs.n_params)
+    assert sheets["runs"]["note"].tolist()[:2] == ["=1+1", "ab"]
+    coefficients = sheets["coefficients"].set_index("name")["value"]
+    assert coefficients.to_dict() == pytest.approx(fit.coefficients())
+    about = sheets["about"].set_index("name")["value"]
+    assert about["runs fingerprint"] == noted.runs.fingerprint
+    export_fit(fit, path)  # replaces an export of its own
+
+
+def test_another_workbook_is_left_as_it_is(fit, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    openpyxl.Workbook().save(tmp_path / "mine.xlsx")
+    (tmp_path / "none.xlsx").write_bytes(b"no zip")
+    for name in ("mine.xlsx", "none.xlsx"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(FileExistsError, match="holds something else than an export"):
+            export_fit(fit, tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_workbook_without_its_library_says_what_to_install(fit, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'bayescale\[excel\]'"):
         export_fit(fit, tmp_path / "fit.xlsx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_suffixes_are_refused(fit, tmp_path):
+    with pytest.raises(ValueError, match=r"found the suffix '\.ods', expected one of \.csv"):
+        export_fit(fit, tmp_path / "fit.ods")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -21,8 +21,8 @@ def add(verbs: Verbs) -> None:
         "--out",
         type=Writes(EXPORT),
         metavar="FILE",
-        help="draws as .csv or .parquet, an ArviZ tree as .nc or a summary as .json; the default "
-        "prints the coefficients of the law",
+        help="draws as .csv or .parquet, an ArviZ tree as .nc, a summary as .json or all of "
+        "these as sheets of an .xlsx; the default prints the coefficients of the law",
     )
 
 
