@@ -293,12 +293,14 @@ def format_number(value: float, digits: int = 3) -> str:
 
     >>> format_number(18.3912), format_number(92.6474), format_number(1.97444, 4)
     ('18.4', '92.6', '1.974')
+    >>> format_number(1.7976e308)
+    '1.8e308'
     """
     if not math.isfinite(value):
         return str(value)
     if value == 0:
         return "0"
-    magnitude = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    magnitude = int(f"{value:.{digits - 1}e}".partition("e")[2])
     if not -4 <= magnitude < 7:
         return format_scientific(value, digits)
     return f"{value:,.{max(0, digits - 1 - magnitude)}f}"

@@ -175,6 +175,7 @@ def test_formats():
     assert format_number(1.2e-7) == "1.2e-7"
     assert format_number(-0.05) == "-0.0500"
     assert format_number(math.inf) == "inf"
+    assert format_number(1.7976e308) == "1.8e308", "which would round to more than a float holds"
     assert format_share(0.9) == "90 %"
     assert format_share(0.995) == "99.5 %"
 

@@ -57,6 +57,11 @@ class _Split:
     between: str
     start: int | None
 
+    @property
+    def width(self) -> int:
+        """Number of fields of the first line; zero without lines."""
+        return len(self.lines[0][1]) if self.lines else 0
+
 
 def read_delimited(text: str, usual: str) -> TextTable:
     """Read a table, with the separator that gives rows of equal length.
@@ -144,7 +149,7 @@ def _best_split(text: str, usual: str, skipped: int) -> _Split:
         return min(tabular, key=lambda split: split.start or 0)
     if usual in wrong:
         raise wrong[usual]
-    if max(len(split.lines[0][1]) if split.lines else 0 for split in splits) < 2:
+    if max(split.width for split in splits) < 2:
         for spaces in _SPACES:
             lines = [
                 (number, spaces.split(line.strip()))
@@ -155,9 +160,9 @@ def _best_split(text: str, usual: str, skipped: int) -> _Split:
                 return _Split(lines, "spaces", 0)
     # No separator gives rows of equal length, so a line is malformed: split by the header's.
     first = splits[0]
-    if not first.lines or len(first.lines[0][1]) > 1:
+    if not first.lines or first.width > 1:
         return first
-    return max(splits, key=lambda split: len(split.lines[0][1]))
+    return max(splits, key=lambda split: split.width)
 
 
 def _split(text: str, separator: str, skipped: int) -> _Split:

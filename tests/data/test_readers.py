@@ -262,3 +262,12 @@ def test_labels_of_any_kind_are_compared_as_texts():
 def test_bytes_and_states_that_are_no_text():
     odd = pd.Series([b"\x80", np.float64("nan"), 10**5000], dtype=object)
     assert len(bs.load_runs(FRAME.assign(state=odd, comment=odd))) == 3
+
+
+@pytest.mark.parametrize("text", ["|", "||", ",", ";", "\t", "|\n|", "| |", ",,\n,,", "||\n|-|"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_separators_alone_are_no_table(text, suffix, tmp_path):
+    path = tmp_path / f"runs.{suffix}"
+    path.write_text(text)
+    with pytest.raises(RunsError, match=f"runs.{suffix}"):
+        bs.load_runs(path)
