@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts schedules forecast-records speedup two-step repetition loss-to-loss token-quality next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts schedules curve-laws forecast-records speedup two-step repetition loss-to-loss token-quality next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,10 @@ forecasts: ## forecast the public curves in TABLES, for docs/forecasts.md
 schedules: ## leave each schedule of public loss curves in TABLES out, for docs/schedules.md
 	@tools/venv.sh dev
 	@$(BIN)/python benchmarks/schedules.py $(TABLES)
+
+curve-laws: ## calibrate broken power laws by simulation and pool curves, for docs/curve-laws.md
+	@tools/venv.sh dev
+	@$(BIN)/python benchmarks/curve_laws.py
 
 forecast-records: ## replay three public sweeps in TABLES as if live, for docs/forecast-records.md
 	@tools/venv.sh dev

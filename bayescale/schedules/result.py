@@ -166,7 +166,11 @@ class RunForecast(Result):
                 "No curve has yet seen its rate fall: what the fall brings is that of the prior."
             )
         elif not others:
-            found.append("There are no other runs: the spread between schedules is the prior's.")
+            found.append(
+                "There are no other runs: the spread between schedules is the prior's, and so is "
+                "how far the run departs from the laws later. Such intervals held few of the later "
+                "points of public runs (docs/schedules.md)."
+            )
         return tuple(found)
 
     @property
