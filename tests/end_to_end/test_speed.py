@@ -41,13 +41,13 @@ def test_a_card_is_compiled_once_to_a_short_function(chinchilla_runs, tmp_path, 
     """However often it is fitted; and what was compiled is kept for sessions without a compiler."""
     statements: list[int] = []
 
-    def counted(writer):
-        written = write(writer)
-        statements.append(written.count("\n"))
-        return written
+    def counted(graph):
+        source, constants = source_of(graph)
+        statements.append(source.count("\n"))
+        return source, constants
 
-    write = kernel._Writer.source
-    monkeypatch.setattr(kernel._Writer, "source", counted)
+    source_of = kernel.source_of
+    monkeypatch.setattr(kernel, "source_of", counted)
     monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path))
     samplers._compiled_card.cache_clear()
     cuts = ["1e20", "3e20"]

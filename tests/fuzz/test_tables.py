@@ -118,17 +118,17 @@ def test_frames(rows, kind):
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {n: pd.Series([row.get(n) for row in rows], dtype=object) for n in names}
     frame = pd.DataFrame(columns)
-    if kind == "inferred":
-        frame = frame.infer_objects()
-    elif kind == "nullable":
-        frame = frame.convert_dtypes()
-    elif kind == "doubled":
-        frame = pd.concat([frame, frame.iloc[:, :1]], axis="columns")
-    elif kind == "arrow":
-        try:
+    try:
+        if kind == "inferred":
+            frame = frame.infer_objects()
+        elif kind == "nullable":
+            frame = frame.convert_dtypes()
+        elif kind == "doubled":
+            frame = pd.concat([frame, frame.iloc[:, :1]], axis="columns")
+        elif kind == "arrow":
             frame = pa.Table.from_pandas(frame)
-        except (pa.ArrowException, ValueError, TypeError, OverflowError):
-            return  # no such table can be
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        return  # no such table can be
     read_or_refused(frame)
 
 
