@@ -46,12 +46,12 @@ def digest_of(*things: object) -> str:
     (False, True)
     """
     found = hashlib.sha256()
-    for part in _parts(things, set()):
+    for part in _parts(things, {}):
         found.update(len(part).to_bytes(8, "little") + part)
     return found.hexdigest()
 
 
-def _parts(thing: Any, seen: set[int]) -> Iterator[bytes]:
+def _parts(thing: Any, seen: dict[int, Any]) -> Iterator[bytes]:
     """Yield the content of an object, each part with its type, in a canonical order."""
     yield type(thing).__qualname__.encode()
     if thing is None or isinstance(thing, bool | int | float | complex | str | bytes | np.generic):
@@ -59,7 +59,7 @@ def _parts(thing: Any, seen: set[int]) -> Iterator[bytes]:
         return
     if id(thing) in seen:
         return
-    seen.add(id(thing))
+    seen[id(thing)] = thing  # kept alive, since the id of what is gone may be another's
     if isinstance(thing, np.ndarray) and thing.dtype != object:
         yield from (str(thing.dtype).encode(), str(thing.shape).encode(), thing.tobytes())
     elif isinstance(thing, set | frozenset):
@@ -93,7 +93,7 @@ def _is_known(module: str | None) -> bool:
     return (module or "").split(".")[0] in _KNOWN
 
 
-def _of_function(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
+def _of_function(function: FunctionType, seen: dict[int, Any]) -> Iterator[bytes]:
     yield f"{function.__module__}.{function.__qualname__}".encode()
     if _is_known(function.__module__) and function.__closure__ is None:
         return
@@ -115,7 +115,7 @@ def _names(code: CodeType) -> list[str]:
     return sorted({*code.co_names, *inner})
 
 
-def _of_class(cls: type, seen: set[int]) -> Iterator[bytes]:
+def _of_class(cls: type, seen: dict[int, Any]) -> Iterator[bytes]:
     for base in cls.__mro__:
         yield f"{base.__module__}.{base.__qualname__}".encode()
         if _is_known(base.__module__):
@@ -128,7 +128,7 @@ def _of_class(cls: type, seen: set[int]) -> Iterator[bytes]:
             yield from _parts(inner or value, seen)
 
 
-def _of_object(thing: Any, seen: set[int]) -> Iterator[bytes]:
+def _of_object(thing: Any, seen: dict[int, Any]) -> Iterator[bytes]:
     state = getattr(thing, "__dict__", None)
     if is_dataclass(thing):
         state = {field.name: getattr(thing, field.name) for field in fields(thing)}
