@@ -59,7 +59,7 @@ def _parts(thing: Any, seen: dict[int, Any]) -> Iterator[bytes]:
         return
     if id(thing) in seen:
         return
-    seen[id(thing)] = thing  # kept alive, since the id of what is gone may be another's
+    seen[id(thing)] = thing  # a reference, so that no later object gets the same id
     if isinstance(thing, np.ndarray) and thing.dtype != object:
         yield from (str(thing.dtype).encode(), str(thing.shape).encode(), thing.tobytes())
     elif isinstance(thing, set | frozenset):

@@ -46,7 +46,7 @@ POOLED = {"power-law-floor": ("E", "x_c")}
 """What differs between curves, by card: floor and scale."""
 
 EVERY = 3
-"""Of the curves, in the order of their names, one in so many is new in turn: one of each size."""
+"""Every third curve by name is the new one in turn: one of each size."""
 
 
 def calibration(card: str, simulations: int, store: str) -> dict[str, Any]:

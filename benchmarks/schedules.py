@@ -5,8 +5,8 @@
 TABLES is a folder with the public table `schedule_curves`: three sizes of a model, each under nine
 schedules of the learning rate. Each is forecast from the eight others of its size, before it has
 begun and when half of its steps are done; and some runs of `routed_lm_curves` from their own first
-halves alone. What is done is kept in a file, from which the study goes
-on and the page is rendered.
+halves alone. Finished forecasts are kept in a file, from which the study resumes and the page is
+rendered.
 """
 
 import argparse
@@ -65,7 +65,7 @@ ONE_RUN = bs.Schedule.cosine(1.0, 250_000, final=0.1)
 """The schedule of `routed_lm_curves`, relative to its peak; its last rate is taken as a tenth."""
 
 EVERY = 28
-"""Of the runs of that table, one in so many is forecast."""
+"""Every 28th run of that table is forecast."""
 
 AVERAGE, WITHOUT = "average of both laws (`bs.forecast_run`)", "`bs.forecast`, without the schedule"
 

@@ -36,9 +36,8 @@ class Surface:
         self.factor = self._factor(self.scale, self.lengths, self.noise)
         self.weighted = cho_solve(self.factor, self.basis)
         self.information = self.basis.T @ self.weighted
-        solved = np.linalg.solve(self.information, self.weighted.T @ self.y)
-        self.quadratic = solved
-        self.residual = cho_solve(self.factor, self.y - self.basis @ solved)
+        self.quadratic = np.linalg.solve(self.information, self.weighted.T @ self.y)
+        self.residual = cho_solve(self.factor, self.y - self.basis @ self.quadratic)
         ends = [np.linspace(x.min(), x.max(), _POINTS) for x in self.at.T]
         self.grid = np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 2)
 

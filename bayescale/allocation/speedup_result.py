@@ -28,7 +28,7 @@ _SURE = 0.95
 """Probability from which one of two recipes is said to be the better one."""
 
 _MOST = float(np.exp(REACH)) * (1.0 - 1e-9)
-"""The largest speedup that is told apart, up to rounding: larger ones are stated as at least it."""
+"""The bound of speedups, up to rounding: those at it are stated as "at least"."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -44,7 +44,7 @@ def source_of(graph: Any) -> tuple[str, dict[str, Any]]:
     """Return the source of the function ``kernel`` of a graph, and the names that it uses."""
     body = Body(graph)
     for node in graph.toposort():
-        # Some are written already: a sum stands in the loops of what it sums.
+        # Skip those written already: a sum is accumulated in the loops over its terms.
         if not body.has_all(node.outputs):
             write(body, node)
     return body.function(), body.scope
