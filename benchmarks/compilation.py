@@ -18,10 +18,12 @@ from bayescale.backend.build import DATA, build
 from bayescale.backend.unconstrained import starting_point
 from bayescale.inference import native
 from bayescale.inference.compile import compile_logp
+from pytensor.configdefaults import config
 model = bs.load_model("chinchilla")
 def seconds(what):
     started = time.process_time()
-    what()
+    with config.change_flags(**native.settings_of_pytensor()):
+        what()
     print(time.process_time() - started)
 """
 COMPILE = """

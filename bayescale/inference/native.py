@@ -7,10 +7,14 @@ loaded. `benchmarks/compilation.py` measures what they save. Where another versi
 
 import base64
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import import_module
+from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -105,12 +109,52 @@ def inner_function(function: Any) -> Any:
         return function.vm.jit_fn
 
 
+@cache
+def _generated() -> TemporaryDirectory[str]:
+    """Return a folder that is removed when the process ends."""
+    return TemporaryDirectory(prefix="bayescale-")
+
+
+def settings_of_pytensor() -> dict[str, Any]:
+    """Return PyTensor's settings under which graphs are compiled, whatever this process has."""
+    from pytensor.configdefaults import config
+
+    # Recording where each variable was made takes a third of the time of rewriting a graph.
+    settings: dict[str, Any] = {"floatX": "float64", "traceback__limit": 0}
+    # Otherwise each function leaves a file in the temporary folder for good. Older versions of
+    # PyTensor have no such setting.
+    if not getattr(config, "generated_src_dir", "there is none"):
+        settings["generated_src_dir"] = _generated().name
+    return settings
+
+
 def numba_function(op: Any, node: Any) -> Any:
     """Return the Numba function that PyTensor has for an operation."""
     with _private("pytensor.link.numba.dispatch"):
         from pytensor.link.numba.dispatch.basic import numba_funcify_ensure_cache
 
         return numba_funcify_ensure_cache(op, node=node)[0]
+
+
+class _ImportedWhenUsed(ModuleType):
+    """A module in the place of another, which is imported when an attribute of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(import_module(self.__name__), name)
+
+
+def nutpie() -> Any:
+    """Return nutpie, imported without ArviZ, which it needs for its own traces alone."""
+    if "nutpie" in sys.modules or "arviz" in sys.modules:
+        return import_module("nutpie")
+    instead = sys.modules["arviz"] = _ImportedWhenUsed("arviz")
+    try:
+        return import_module("nutpie")
+    finally:
+        if sys.modules.get("arviz") is instead:
+            del sys.modules["arviz"]
 
 
 _RECORD = (
@@ -124,6 +168,7 @@ _RECORD = (
 def check_record() -> None:
     """Raise ChangedError unless nutpie's record of a compiled model has the known fields."""
     with _private("nutpie.compile_pymc.CompiledPyMCModel"):
+        nutpie()
         from nutpie.compile_pymc import CompiledPyMCModel
 
         found = {each.name: each for each in fields(CompiledPyMCModel)}

@@ -24,7 +24,7 @@ from bayescale.inference.base import (
     statistics_of,
 )
 from bayescale.inference.compile_cache import Density
-from bayescale.inference.native import Code, nutpie_model
+from bayescale.inference.native import Code, nutpie, nutpie_model
 from bayescale.inference.preconditioner import Frame, LogDensity
 
 _LEAST_WINDOW = 80
@@ -67,8 +67,6 @@ class NutpieSampler(Sampler):
         starts: NDArray[np.float64] | None = None,
         keep: KeepCallback | None = None,
     ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
-        import nutpie
-
         self.check_rows(data)
         frame = self._frame(data, starts)
 
@@ -82,7 +80,7 @@ class NutpieSampler(Sampler):
             if progress is not None:
                 progress(sum(chain.finished_draws for chain in chains), total)
 
-        sampler = nutpie.sample(
+        sampler = nutpie().sample(
             model,
             draws=settings.draws,
             tune=settings.tune,
@@ -243,6 +241,7 @@ class PythonLogp(NutpieSampler):
         frame: Frame,
         start: Callable[[int], NDArray[np.float64]],
     ) -> Any:
+        nutpie()
         from nutpie.compiled_pyfunc import from_pyfunc
 
         def make_logp() -> LogDensity:

@@ -16,7 +16,7 @@ from bayescale.backend.unconstrained import starting_point
 from bayescale.data.levels import Sizes
 from bayescale.inference.base import Sampler
 from bayescale.inference.compile_cache import Density, kept
-from bayescale.inference.native import ChangedError, check_record
+from bayescale.inference.native import ChangedError, check_record, settings_of_pytensor
 from bayescale.inference.nutpie import CompiledLogp, PythonLogp
 from bayescale.laws import Law
 from bayescale.laws.user import FunctionLaw
@@ -125,8 +125,7 @@ def _double_precision() -> Any:
     """Return a context in which graphs are of 64 bits, whatever `floatX` is in this process."""
     from pytensor.configdefaults import config
 
-    # Recording where each variable was made takes a third of the time of rewriting a graph.
-    return config.change_flags(floatX="float64", traceback__limit=0)
+    return config.change_flags(**settings_of_pytensor())
 
 
 SAMPLERS = {"nutpie": _with_numba, "numpyro": _with_jax}

@@ -1,5 +1,8 @@
 """Private names of other packages: without them the same posterior is sampled, more slowly."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,6 +41,48 @@ def test_other_names_of_numba_and_pytensor_are_refused():
         Code.of(SimpleNamespace(address=0))
     with pytest.raises(ChangedError, match="virtual machine of PyTensor"):
         inner_function(SimpleNamespace())
+
+
+def in_another_process(code: str, **environment: str) -> str:
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout.strip()
+
+
+def test_nutpie_is_imported_without_arviz_which_is_there_when_used():
+    code = """
+import sys
+from bayescale.inference.native import nutpie
+at = nutpie().sample.__globals__["arviz"]
+print("arviz" in sys.modules, "matplotlib" in sys.modules, hasattr(at, "__path__"))
+print(at.hdi.__module__.partition(".")[0])
+import arviz
+print(arviz.hdi is at.hdi, hasattr(arviz, "__path__"))
+"""
+    assert in_another_process(code).splitlines() == [
+        "False False False",
+        "arviz_stats",
+        "True True",
+    ]
+
+
+def test_compiling_leaves_nothing_in_the_temporary_folder(tmp_path):
+    code = """
+import pytensor, pytensor.tensor as pt
+from bayescale.inference.samplers import _double_precision
+with _double_precision():
+    x = pt.vector("x")
+    print(float(pytensor.function([x], pt.exp(x).sum() * 2, mode="NUMBA")([0.0, 0.0])))
+print(repr(pytensor.config.generated_src_dir))
+"""
+    said = in_another_process(code, TMPDIR=str(tmp_path))
+    assert said.splitlines() == ["4.0", "''"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_frame_and_its_inverse():
