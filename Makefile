@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts schedules curve-laws forecast-records speedup two-step repetition loss-to-loss token-quality next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts schedules curve-laws forecast-records speedup two-step repetition loss-to-loss token-quality data-mixtures next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -87,7 +87,7 @@ forecast-records: ## replay three public sweeps in TABLES as if live, for docs/f
 
 speedup: ## simulate pairs of recipes, and compare a real pair in TABLES, for docs/speedup.md
 	@tools/venv.sh dev
-	@$(BIN)/python -m benchmarks.speedup $(TABLES)
+	@$(BIN)/python -m benchmarks.speedup $(TABLES) $(if $(SIMULATIONS),--simulations $(SIMULATIONS))
 
 two-step: ## predict tasks of simulated ladders in two steps, for docs/two-step.md
 	@tools/venv.sh dev
@@ -104,6 +104,10 @@ loss-to-loss: ## predict losses on other text of the best models in TABLES, for 
 token-quality: ## predict larger runs on three corpora by what a token is worth, for docs/token-quality.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.token_quality
+
+data-mixtures: ## recover mixing laws and best mixtures from simulated runs, for docs/data-mixtures.md
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.data_mixtures
 
 next-runs: ## launch the runs that next_runs chooses, and others, for docs/next-runs.md
 	@tools/venv.sh dev

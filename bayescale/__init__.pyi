@@ -1,6 +1,7 @@
 from . import costs, laws, plots
 from ._version import __version__
 from .allocation.allocate import Allocation, allocate
+from .allocation.data_mixture import DataMixture, data_mixture
 from .allocation.hyperparameters import hyperparameters, loss_lost
 from .allocation.kaplan_frontier import frontier
 from .allocation.required_input import RequiredInput
@@ -103,6 +104,7 @@ __all__ = [
     "Constants",
     "Counting",
     "CrossRegret",
+    "DataMixture",
     "Decision",
     "Diagnostics",
     "Discrepancy",
@@ -161,6 +163,7 @@ __all__ = [
     "comparison_runs",
     "costs",
     "cross_regret",
+    "data_mixture",
     "decide",
     "define_law",
     "elasticities",

@@ -1,11 +1,12 @@
 """Coverage of the speedup between simulated pairs of recipes.
 
-    make speedup TABLES=folder
+    make speedup TABLES=folder [SIMULATIONS=53]
 
 Pairs of recipes are simulated on one floor or on two, and both are fitted as levels of one model.
 Counted is how often the 90 % interval holds the true speedup, inside the runs and beyond them.
 A real pair of architectures is compared with and without a shared floor. Writes docs/speedup.md.
-Results are kept in a store, so that a run with more simulations makes only the further ones.
+SIMULATIONS is the number of pairs of each kind, 53 unless given. Results are kept in a store, so
+that a run with more simulations makes only the further ones.
 """
 
 import argparse
@@ -193,8 +194,8 @@ def page(found: list[dict[str, Any]], real: list[str]) -> str:
         [
             "# Coverage of the speedup",
             "",
-            f"Made by `make speedup TABLES=folder` (bayescale {bs.__version__}, {count} pairs of "
-            f"each kind, seed {SEED}, {DRAWS} draws a chain); do not edit.",
+            f"Made by `make speedup TABLES=folder SIMULATIONS={count}` (bayescale "
+            f"{bs.__version__}, {count} pairs of each kind, seed {SEED}, {DRAWS} draws a chain); do not edit.",
             "",
             f"Two recipes are simulated at {len(BUDGETS)} budgets from "
             f"{format_compute(BUDGETS[0])} to {format_compute(BUDGETS[-1])} and {len(SIZES)} sizes "
@@ -219,7 +220,7 @@ def page(found: list[dict[str, Any]], real: list[str]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path)
-    parser.add_argument("--simulations", type=int, default=6, help="pairs of each kind (6)")
+    parser.add_argument("--simulations", type=int, default=53, help="pairs of each kind (53)")
     parser.add_argument("--store", type=Path, default=Path("build/speedup.jsonl"))
     options = parser.parse_args()
     options.store.parent.mkdir(exist_ok=True)

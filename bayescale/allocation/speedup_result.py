@@ -142,7 +142,7 @@ class Speedup(Result):
         if not found:
             return None
         if not self.is_paired:
-            return reduce(Diagnostics.join, (_named(d, name) for name, d in found.items()))
+            return reduce(Diagnostics.join, (d.named(name) for name, d in found.items()))
         quantities = {
             f"speedup of {recipe} at {self.text_budget(c)}": (("chain", "draw"), self._filled(i, j))
             for i, recipe in enumerate(self.recipes)
@@ -363,9 +363,3 @@ class Speedup(Result):
 
 def _text_factor(speedup: float) -> str:
     return f"at least {format_number(speedup)}" if speedup >= _MOST else format_number(speedup)
-
-
-def _named(diagnostics: Diagnostics, name: str) -> Diagnostics:
-    """Return diagnostics whose sentences say which fit they are of."""
-    checks = tuple(replace(c, sentence=f"{name}: {c.sentence}") for c in diagnostics.checks)
-    return Diagnostics(diagnostics.table, checks)

@@ -44,12 +44,32 @@ def refuse_above_one(
         )
 
 
+WEIGHTS = frozenset(f"domain_{j}" for j in range(1, 6))
+"""Weights of the domains of a mixture of training data, of which some may be zero."""
+
+LEAST_WEIGHT = 1e-12
+"""What a weight of zero is read as, so that it has a logarithm."""
+
+
+def refuse_empty_mixtures(frame: pd.DataFrame, raw: NamedTable) -> None:
+    """Refuse rows in which the weight of every domain is zero."""
+    weights = frame[[name for name in frame if name in WEIGHTS]]
+    empty = weights.index[(weights <= LEAST_WEIGHT).all(axis=1).to_numpy()]
+    if weights.shape[1] and len(empty):
+        raise RunsError(
+            f"{raw.place(empty[0], str(weights.columns[0]))}: found zero for every domain, "
+            "expected a positive weight of one or more. Correct or remove the row."
+        )
+
+
 def numbers_of(
     column: "pd.Series[Any]", name: str, raw: NamedTable, unit: ColumnUnit | None
 ) -> NDArray[np.float64]:
     """Parse a column of amounts or losses; errors name the first bad values with their rows."""
     if name in SHARES:
         column = column.map(lambda value: _of_per_cent(value, unit))
+    if name in WEIGHTS:
+        column = column.map(lambda value: LEAST_WEIGHT if as_float(value) == 0.0 else value)
     values = np.array([as_float(value) for value in column])
     is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)
     doubtful = np.flatnonzero(~np.isfinite(values) | (values <= 0) | is_bool)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayescale.data.amounts import SHARES, numbers_of, refuse_above_one
+from bayescale.data.amounts import SHARES, numbers_of, refuse_above_one, refuse_empty_mixtures
 from bayescale.data.column_units import BASES, ColumnUnit
 from bayescale.data.columns import ALIASES, Columns, find_columns
 from bayescale.data.consistency import (
@@ -150,6 +150,7 @@ def load_runs(
                 held[name] = unit.base
     for name in SHARES:
         refuse_above_one(name, frame, stated, raw)
+    refuse_empty_mixtures(frame[[name for name in wanted if name in frame]], raw)
     given = tuple(name for name in AMOUNTS if name in frame)
     derived = dict(raw.card.derived) if raw.card else {}
     notes.extend(derive_missing(frame, derived, wanted, raw))

@@ -21,6 +21,7 @@ from bayescale.laws.from_loss import (
 )
 from bayescale.laws.kaplan import KaplanND, KaplanNDWithFloor
 from bayescale.laws.kaplan_ns import KaplanNS, KaplanNSmin
+from bayescale.laws.mixing import DOMAINS, DataMixing
 from bayescale.laws.mixture_of_experts import MixtureOfExperts
 from bayescale.laws.over_training import OverTraining
 from bayescale.laws.power import (
@@ -78,6 +79,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             AccuracyFromLoss(),
             BleuFromLoss(),
             LossFromLoss(),
+            *(DataMixing(domains) for domains in DOMAINS),
         )
     }
 )

@@ -166,6 +166,25 @@ class LearningRateBatch(Law):
         }
 
     @override
+    def remarks(
+        self, parameters: Values, ends: Mapping[str, tuple[float, float]]
+    ) -> tuple[str, ...]:
+        """Say where the optimum, at the middle of the sizes and tokens, lies beyond the grid."""
+        middle = {name: 0.5 * np.log(np.prod(ends[name])) for name in ("n_params", "n_tokens")}
+        best, found = self.log_optimum(middle, parameters), []
+        for name, word in (("learning_rate", "learning rate"), ("batch_tokens", "batch")):
+            low, high = np.log(ends[name])
+            draws = np.asarray(best[name])
+            for side, of in (("below", draws < low), ("above", draws > high)):
+                if (probability := float(np.mean(of))) > _NOTABLE:
+                    found.append(
+                        f"The best {word} at the middle of the runs lies {side} every {word} that "
+                        f"was run with probability {probability:.2f}: the runs censor it, and how "
+                        "far beyond it lies is an extrapolation. Add runs there."
+                    )
+        return tuple(found)
+
+    @override
     def derived(self, parameters: Values) -> dict[str, Value]:
         p, split = parameters, _TUNED.derived(parameters)
         return {
@@ -174,6 +193,9 @@ class LearningRateBatch(Law):
             "batch_C": p["batch_N"] * split["a"] + p["batch_D"] * split["b"],
         }
 
+
+_NOTABLE = 0.05
+"""Probability of an optimum beyond the runs from which it is said."""
 
 _KEPT = ("lr_N", "lr_D", "batch_N", "batch_D", "k", "s", "w")
 """Parameters that are coordinates themselves."""

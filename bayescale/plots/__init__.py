@@ -16,6 +16,7 @@ from bayescale.plots._forest import forest
 from bayescale.plots._frontier import frontier
 from bayescale.plots._held_out import fitted_runs, held_out
 from bayescale.plots._intervals import (
+    data_mixture,
     forecast_scores,
     preregistration,
     requirements,
@@ -42,6 +43,7 @@ __all__ = [
     "coverage",
     "cross_regret",
     "curve",
+    "data_mixture",
     "decision_prior",
     "elasticities",
     "expanding_window",

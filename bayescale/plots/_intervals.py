@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
+from bayescale.allocation.data_mixture import DataMixture
 from bayescale.allocation.required_input import ByTarget, RequiredInput
 from bayescale.allocation.requirements import Requirements
 from bayescale.allocation.token_quality import TokenQuality
@@ -132,6 +133,44 @@ def two_step(found: TwoStep, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     both = found.first.is_point and found.second.is_point
     _rows(ax, labels, rows, prob, is_point=both)
     ax.set_xlabel(found.response)
+    return ax
+
+
+def data_mixture(found: DataMixture, prob: float = 0.9, ax: Axes | None = None) -> Axes:
+    """Draw the optimal share of each domain with intervals, and the recommended one as a diamond.
+
+    Parameters
+    ----------
+    found
+        What `bayescale.data_mixture` returned.
+    prob
+        Probability inside the thin bars.
+    ax
+        Where to draw; new Axes unless given.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> law = {"law": "data-mixing-2", "source": "made"}
+    >>> web = bs.Constants(name="web", parameters={"c": 2.0, "b_1": 0.5, "b_2": 1.5}, **law)
+    >>> code = bs.Constants(name="code", parameters={"c": 0.8, "b_1": 1.2, "b_2": 0.3}, **law)
+    >>> bs.plots.data_mixture(bs.data_mixture({"web": web, "code": code})).get_xlabel()
+    'share of the mixture'
+    """
+    draws = found.draws.transpose("chain", "draw", "domain").to_numpy()
+    rows = list(draws.reshape(-1, draws.shape[-1]).T)
+    ax = new_axes(ax, (6.4, 1.6 + 0.42 * len(rows)))
+    _rows(ax, tuple(map(str, found.recommended.index)), rows, prob, is_point=len(rows[0]) == 1)
+    at = range(len(rows))
+    ax.plot(found.recommended, at, "D", color=ORANGE, fillstyle="none", ms=9, label="recommended")
+    legend_above(ax, 4)
+    ax.set_xlim(-0.02, 1.02)
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.set_xlabel("share of the mixture")
     return ax
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from bayescale import plots
 from bayescale.allocation.allocate import Allocation
+from bayescale.allocation.data_mixture import DataMixture
 from bayescale.allocation.required_input import RequiredInput
 from bayescale.allocation.requirements import Requirements
 from bayescale.allocation.speedup_result import Speedup
@@ -72,6 +73,7 @@ FIGURES: Mapping[type, Callable[..., Axes]] = MappingProxyType(
         RequiredInput: plots.requirements,
         Speedup: plots.speedup,
         TokenQuality: plots.token_quality,
+        DataMixture: plots.data_mixture,
         NextRuns: plots.next_runs,
         ComparisonRuns: plots.comparison_runs,
         FirstSweep: plots.first_sweep,

@@ -1,7 +1,7 @@
 """Diagnostics of a posterior: convergence gates and model checks."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -126,6 +126,11 @@ class Diagnostics:
     def join(self, other: "Diagnostics") -> "Diagnostics":
         """Return the concatenation of two diagnostics."""
         return Diagnostics(pd.concat([self.table, other.table]), self.checks + other.checks)
+
+    def named(self, name: str) -> "Diagnostics":
+        """Return the same, with sentences that say which fit they are of."""
+        checks = tuple(replace(c, sentence=f"{name}: {c.sentence}") for c in self.checks)
+        return Diagnostics(self.table, checks)
 
 
 def _first(sentences: Sequence[str], most: int, what: str) -> str:

@@ -1,10 +1,14 @@
 """The best learning rate and batch size of plans, and what other ones lose."""
 
+import warnings
 from dataclasses import replace
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from contract.fits import laplace_posterior
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning, UnknownNameError, UnsuitableLawError
@@ -85,6 +89,29 @@ def test_frontiers_with_a_product_spend_their_budget():
     assert 6 * found["n_params"] * found["n_tokens"] == pytest.approx(1e20, rel=1e-2)
     found = bs.published("llama3-frontier").at(compute=3.8e25)
     assert found["n_tokens"] == pytest.approx(16.55e12, rel=0.03)
+
+
+def test_an_optimum_beyond_the_edge_of_the_grid_is_censored():
+    """Batches up to a third of the best one: the interval reaches beyond them, and that is said."""
+    sizes, tokens = (1e8, 2e8, 4e8), (2e9, 4e9, 8e9)
+    rates, batches = 1e-3 * 2.0 ** np.arange(-2, 4), 2.0 ** np.arange(13, 18)
+    grid = pd.DataFrame(list(product(sizes, tokens, rates, batches)), columns=list(LAW.inputs))
+    exact = LAW.evaluate(**{name: grid[name].to_numpy() for name in LAW.inputs}, **TRUTH)
+    runs = bs.load_runs(grid.assign(loss=exact), needs=LAW.inputs)
+    fit = laplace_posterior(bs.load_model(LAW.name), runs)  # simulates the same law, with noise
+    plan = {"n_params": 2e8, "n_tokens": 4e9}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BayescaleWarning)  # draws of an approximation are few
+        inside, edge = bs.hyperparameters(fit, **plan).iloc[0], batches.max()
+    truth = bs.hyperparameters(POINT, **plan).iloc[0]
+    assert truth["batch_tokens"] > 2.0 * edge
+    assert inside["batch_tokens_upper"] > truth["batch_tokens"] > inside["batch_tokens_lower"]
+    ends = {name: (float(x.min()), float(x.max())) for name, x in fit.inputs.items()}
+    (said,) = LAW.remarks(fit.parameters, ends)
+    assert said.startswith("The best batch at the middle of the runs lies above every batch")
+    # Where the grid holds the optimum nothing is said.
+    wide = ends | {"batch_tokens": (2.0**13, 2.0**24)}
+    assert LAW.remarks({name: np.array(x) for name, x in TRUTH.items()}, wide) == ()
 
 
 def test_what_has_no_rates_is_refused():

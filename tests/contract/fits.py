@@ -44,6 +44,7 @@ AXES = {
     "n_finetuning_tokens": np.geomspace(1e5, 1e8, 6),
     "loss": np.linspace(2.0, 4.5, 40),
     "x": np.geomspace(1e6, 1e13, 90),
+    **{f"domain_{j}": np.array([0.05, 0.5, 2.0]) for j in range(1, 6)},
 }
 AXES_OF = {
     "learning-rate-batch": {
@@ -52,6 +53,7 @@ AXES_OF = {
         "learning_rate": np.geomspace(3e-4, 2e-2, 5),
         "batch_tokens": 2.0 ** np.array([15, 17, 19, 21, 23]),
     },
+    "data-mixing-2": {f"domain_{j}": np.linspace(0.1, 1.0, 6) for j in (1, 2)},
     "broken-power-law-1": {"x": np.geomspace(50.0, 5e3, 80)},
     "broken-power-law-2": {"x": np.geomspace(1e4, 1e14, 150)},
     "broken-power-law-3": {"x": np.geomspace(1e2, 1e16, 200)},

@@ -157,6 +157,9 @@ RESULTS: Mapping[type, Callable[[], object]] = {
     bs.RequiredInput: lambda: bs.requirements(_of("power-law")(), loss=[30.0, 20.0]),
     bs.Speedup: lambda: bs.speedup({"a": fit(), "b": fit()}, baseline="a", budget=["1e20", BUDGET]),
     bs.TokenQuality: lambda: bs.token_quality(_of("chinchilla-quality")(), baseline="c4"),
+    bs.DataMixture: lambda: bs.data_mixture(
+        {name: _of("data-mixing-3")() for name in ("web", "code")}, weights={"web": 2, "code": 1}
+    ),
     bs.ComparisonRuns: lambda: _comparison_runs(),
     bs.NextRuns: lambda: bs.next_runs(fit(), target=BUDGET, budget="1e20", n_runs=2),
     bs.FirstSweep: lambda: bs.first_sweep(

@@ -64,6 +64,10 @@ TYPICAL = {
     "accuracy-from-loss": {"a": 0.25, "b": 0.9, "L_0": 3.0, "k": 2.0},
     "bleu-from-loss": {"C": 80.0, "k": 0.5},
     "loss-from-loss": {"E_1": 1.5, "K": 1.1, "kappa": 0.95, "E_0": 1.7},
+    **{
+        f"data-mixing-{k}": {"c": 1.6, **{f"b_{j}": 0.4 + 0.3 * j for j in range(1, k + 1)}}
+        for k in (2, 3, 4, 5)
+    },
 }
 """Typical parameters of each law, from a paper where there is one."""
 
@@ -83,6 +87,7 @@ TYPICAL_INPUTS = {
     "accuracy-from-loss": {"loss": 2.5},
     "bleu-from-loss": {"loss": 2.0},
     "loss-from-loss": {"loss": 3.0},
+    **{f"data-mixing-{k}": {f"domain_{j}": 1.0 for j in range(1, k + 1)} for k in (2, 3, 4, 5)},
 }
 """Where to evaluate a law whose inputs are not about a billion."""
 

@@ -1,0 +1,112 @@
+"""The mixture of data with the least weighted loss on validation texts."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from contract.fits import few_draws, fit_of_card
+
+import bayescale as bs
+from bayescale.allocation.simplex import least_mixture, mixture_loss
+from bayescale.errors import BayescaleWarning, CardError, RunsError, UnsuitableLawError
+
+
+def constants(name: str, **parameters: float) -> bs.Constants:
+    law = f"data-mixing-{len(parameters) - 1}"
+    return bs.Constants(name=name, law=law, parameters=parameters, source="made for tests")
+
+
+WEB = constants("web", c=2.0, b_1=0.5, b_2=1.5)
+CODE = constants("code", c=0.8, b_1=1.2, b_2=0.3)
+
+
+def test_two_domains_and_two_texts_have_the_optimum_of_calculus():
+    found = bs.data_mixture({"web": WEB, "code": CODE}, weights={"web": 3.0, "code": 1.0})
+    # d/dr of 3 (0.5^(1-r) 1.5^r) + 1.2^(1-r) 0.3^r is zero at r.
+    r = np.log(np.log(4.0) * 1.2 / (3.0 * np.log(3.0) * 0.5)) / np.log(12.0)
+    assert found.recommended["domain_2"] == pytest.approx(r, abs=1e-6)
+    assert found.expected_regret == pytest.approx(0.0, abs=1e-9)
+    assert float(found.regret_equal.item()) > 0.01
+
+
+def test_one_text_has_its_optimum_at_a_corner_or_at_the_limit():
+    found = bs.data_mixture(WEB)
+    assert found.recommended.to_numpy() == pytest.approx([1.0, 0.0], abs=1e-6)
+    assert "corner" in found.caveats[1]
+    found = bs.data_mixture(WEB, most={"domain_1": 0.6})
+    assert found.recommended.to_numpy() == pytest.approx([0.6, 0.4], abs=1e-6)
+    assert "largest that is allowed" in found.caveats[-1]
+
+
+@pytest.mark.parametrize("domains", [2, 3, 4, 5])
+def test_no_mixture_of_a_grid_is_better(domains):
+    rng = np.random.default_rng(domains)
+    logs = rng.normal(0.0, 1.0, (40, 4, domains))
+    weights = rng.dirichlet(np.ones(4), 40)
+    most = np.minimum(1.0, rng.uniform(0.3, 1.2, domains) + 0.2)
+    best = least_mixture(weights, logs, most)
+    assert best.sum(axis=1) == pytest.approx(1.0)
+    assert np.all((best >= 0.0) & (best <= most))
+    least = mixture_loss(weights, logs, best)
+    steps = np.array(list(product(np.linspace(0.0, 1.0, 11), repeat=domains - 1)))
+    grid = np.column_stack([steps, 1.0 - steps.sum(axis=1)])
+    for at in grid[np.all((grid >= 0.0) & (grid <= most), axis=1)]:
+        assert np.all(mixture_loss(weights, logs, at) >= least - 1e-6)
+
+
+def test_the_recommended_mixture_has_the_least_expected_loss():
+    fit = few_draws(fit_of_card("data-mixing-3"), 50)
+    found = bs.data_mixture({"one": fit, "other": CODE_OF_THREE}, domains=["web", "code", "books"])
+    assert found.recommended.sum() == pytest.approx(1.0)
+    assert 0.0 <= found.expected_regret <= float(found.regret_equal.mean())
+    assert float(found.regret.min()) > -1e-9
+    with pytest.warns(BayescaleWarning, match="one: Effective samples"):
+        table = found.table()
+    assert list(table.index) == ["web", "code", "books"]
+    assert np.all(table["share_lower"] <= table["share_upper"])
+
+
+CODE_OF_THREE = constants("code", c=0.8, b_1=1.2, b_2=0.3, b_3=0.9)
+
+
+def test_what_is_no_mixture_is_refused():
+    with pytest.raises(UnsuitableLawError, match="not one of mixtures"):
+        bs.data_mixture(bs.published("besiroglu2024"))
+    with pytest.raises(UnsuitableLawError, match="web of 2, code of 3"):
+        bs.data_mixture({"web": WEB, "code": CODE_OF_THREE})
+    with pytest.raises(CardError, match="found none"):
+        bs.data_mixture({})
+    with pytest.raises(CardError, match="2 different names"):
+        bs.data_mixture(WEB, domains=["a", "a"])
+    with pytest.raises(CardError, match="'cod', expected one of web, code"):
+        bs.data_mixture({"web": WEB, "code": CODE}, weights={"web": 1.0, "cod": 1.0})
+    with pytest.raises(CardError, match="none for code"):
+        bs.data_mixture({"web": WEB, "code": CODE}, weights={"web": 1.0})
+    with pytest.raises(CardError, match="zero in all"):
+        bs.data_mixture(WEB, weights={"the validation text": 0.0})
+    with pytest.raises(CardError, match="0.8 in all"):
+        bs.data_mixture(WEB, most={"domain_1": 0.5, "domain_2": 0.3})
+    with pytest.raises(CardError, match="at most 1"):
+        bs.data_mixture(WEB, most={"domain_1": 50})
+    with pytest.raises(CardError, match="a number from 0"):
+        bs.data_mixture(WEB, most={"domain_1": float("nan")})
+
+
+def test_weights_may_be_shares_per_cent_or_tokens_and_zero():
+    shares = pd.DataFrame({"web": [1.0, 0.5, 0.0], "code": [0.0, 0.5, 1.0], "loss": [3.0, 2.8, 3]})
+    law, columns = bs.law("data-mixing-2"), {"domain_1": "web", "domain_2": "code"}
+    by_unit = []
+    for factor in (1.0, 100.0, 1e10):
+        scaled = shares.assign(web=factor * shares["web"], code=factor * shares["code"])
+        runs = bs.load_runs(scaled, needs=law.inputs, columns=columns)
+        at = {name: runs.column(name) for name in law.inputs}
+        by_unit.append(law.evaluate(**at, c=2.0, b_1=0.5, b_2=1.5))
+    assert by_unit[0] == pytest.approx([2.5, 2.0 + np.sqrt(0.75), 3.5])
+    assert by_unit[1] == pytest.approx(by_unit[0])
+    assert by_unit[2] == pytest.approx(by_unit[0])
+    nothing = shares.assign(web=0.0, code=[0.0, 1.0, 1.0])
+    with pytest.raises(RunsError, match="zero for every domain"):
+        bs.load_runs(nothing, needs=law.inputs, columns=columns)
+    with pytest.raises(RunsError, match=r"-0\.1"):
+        bs.load_runs(shares.assign(web=-0.1), needs=law.inputs, columns=columns)
