@@ -194,6 +194,7 @@ CURVES = "## Curves of one variable"
 
 ELSEWHERE = {"over-fitting": "repetition.md", "loss-from-loss": "loss-to-loss.md"}
 ELSEWHERE |= {f"data-mixing-{k}": "data-mixtures.md" for k in (2, 3, 4, 5)}
+ELSEWHERE["critical-batch"] = "how-to/choose-learning-rate-and-batch.md"
 """Laws with a page of their own."""
 
 

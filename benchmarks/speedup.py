@@ -195,7 +195,8 @@ def page(found: list[dict[str, Any]], real: list[str]) -> str:
             "# Coverage of the speedup",
             "",
             f"Made by `make speedup TABLES=folder SIMULATIONS={count}` (bayescale "
-            f"{bs.__version__}, {count} pairs of each kind, seed {SEED}, {DRAWS} draws a chain); do not edit.",
+            f"{bs.__version__}, {count} pairs of each kind, seed {SEED}, {DRAWS} draws a chain); "
+            "do not edit.",
             "",
             f"Two recipes are simulated at {len(BUDGETS)} budgets from "
             f"{format_compute(BUDGETS[0])} to {format_compute(BUDGETS[-1])} and {len(SIZES)} sizes "

@@ -16,6 +16,7 @@ BASES = {
     "n_tokens": "tokens",
     "n_unique_tokens": "tokens",
     "batch_tokens": "tokens/step",
+    "critical_batch": "tokens",
     "n_steps": "steps",
     "compute": "FLOP",
     "loss": "nats/token",

@@ -11,6 +11,7 @@ from bayescale.errors import CardError, unknown_name
 from bayescale.laws.base import Law, Parameter, Value, Values
 from bayescale.laws.broken import BrokenPowerLaw, SignedBrokenPowerLaw
 from bayescale.laws.chinchilla import Chinchilla, Coupled
+from bayescale.laws.critical_batch import CriticalBatch
 from bayescale.laws.data_constrained import DataConstrained, OverFitting
 from bayescale.laws.encoder_decoder import EncoderDecoder
 from bayescale.laws.from_loss import (
@@ -66,6 +67,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             OverFitting(),
             MixtureOfExperts(),
             LearningRateBatch(),
+            CriticalBatch(),
             PowerLaw(),
             PowerLawWithFloor(),
             ShiftedPowerLaw(),

@@ -111,6 +111,7 @@ def chinchilla_runs() -> bs.Runs:
             n_encoder_params=size / (2 + row % 3),
             n_decoder_params=size / (4 - row % 3),
             n_finetuning_tokens=tokens / 1e4,
+            critical_batch=2e5 * (tokens / 1e9) ** 0.6,
             n_transferred_tokens=1e4 * tokens**0.2 * size**0.4,
             error=0.85 - 2.0 * np.exp(-0.7 * loss),
             bleu=80 * np.exp(-0.5 * loss),
@@ -194,7 +195,7 @@ def test_prior_losses_are_plausible(card):
     # Breaks are for curves that fall far, and amounts of data grow with amounts of data, so
     # their priors are wider.
     low, high = (0.02, 50.0) if "broken" in card else (0.2, 6.0)
-    if law.response == "n_transferred_tokens":
+    if law.response in ("n_transferred_tokens", "critical_batch"):
         low, high = 1e-3, 1e3
     if law.response == "accuracy":
         low, high = 0.05, 1.0

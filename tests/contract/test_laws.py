@@ -34,6 +34,7 @@ TYPICAL = {
         **{"lr_0": 40.0, "lr_N": -0.7, "lr_D": 0.2, "batch_0": 0.6, "batch_N": 0.05},
         **{"batch_D": 0.55, "k": 0.15, "s": 0.5, "w": 0.9},
     },
+    "critical-batch": {"D_1": 40.0, "a": 0.6},
     "power-law": bs.published("kaplan2020-c").parameters,
     "power-law-floor": {"E": 1.8, "x_c": 3e18, "alpha": 0.18},
     "power-law-plateau": {"b": 90.0, "gamma": 3e-10, "c": 0.2},
