@@ -144,7 +144,12 @@ def _has(*keys: str) -> Callable[[Path], bool]:
 
 
 def _is_page(path: Path) -> bool:
-    return b": compute-optimal plans" in _begin(path)
+    return b'<meta name="generator" content="bayescale">' in _begin(path)
+
+
+def _is_text_of_report(path: Path) -> bool:
+    text = path.read_bytes()
+    return b"**Diagnostics: " in text and b"\n## How far to trust this\n" in text
 
 
 def _is_learnt_card(path: Path) -> bool:
@@ -180,8 +185,8 @@ REPORT = Output(
     {
         ".html": _is_page,
         ".htm": _is_page,
-        ".md": _is_page,
-        ".markdown": _is_page,
+        ".md": _is_text_of_report,
+        ".markdown": _is_text_of_report,
         ".json": _has("passed", "answers", "budgets", "format"),
     },
 )

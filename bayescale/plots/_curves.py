@@ -1,5 +1,7 @@
 """A law of one input through its runs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -13,7 +15,12 @@ from bayescale.posterior.summary import quantiles
 from bayescale.units import format_share
 
 
-def curve(fit: Fit | ModelAverage, prob: float = 0.9, ax: Axes | None = None) -> Axes:
+def curve(
+    fit: Fit | ModelAverage,
+    prob: float = 0.9,
+    ax: Axes | None = None,
+    at: Sequence[float] = (),
+) -> Axes:
     """Draw a law of one input: its median, its band, the band of one new run, and the runs.
 
     Parameters
@@ -24,6 +31,8 @@ def curve(fit: Fit | ModelAverage, prob: float = 0.9, ax: Axes | None = None) ->
         Probability inside the bands.
     ax
         Where to draw; new Axes unless given.
+    at
+        Values of the input to reach, each with the median of the law marked.
 
     Returns
     -------
@@ -50,9 +59,13 @@ def curve(fit: Fit | ModelAverage, prob: float = 0.9, ax: Axes | None = None) ->
     ax = new_axes(ax)
     column, response = columns[0], fit.response
     values = fit.runs.column(column)
-    grid = log_grid(float(values.min()), float(values.max()))
+    reached = [*values, *at]
+    grid = log_grid(float(min(reached)), float(max(reached)))
     found = quantiles(predict(fit, inputs={column: grid}), prob)
     ax.plot(values, fit.runs.column(response), ".", color=GREY, markersize=4, label="runs")
+    if at:
+        expected = quantiles(predict(fit, inputs={column: list(at)}), prob)[response][1]
+        ax.plot(at, expected, "D", color="black", markersize=6, label="asked", zorder=4)
     for name, alpha, label in (
         (f"{response}_run", 0.18, f"one new run, {format_share(prob)}"),
         (response, 0.4, f"the law, {format_share(prob)}"),

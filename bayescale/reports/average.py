@@ -69,7 +69,7 @@ def assemble_average_report(
         answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(compared))
         if plan
         else tuple(forecast.answer for forecast in forecasts),
-        next_steps=next_steps(plan, compared, diagnostics, next_runs),
+        next_steps=next_steps(average, plan, compared, diagnostics, next_runs, forecasts),
         caveats=tuple(caveats_of_average(average, plan, forecasts)),
         budgets=along_budgets(average, plan, prob) if plan else None,
         sections=tuple(section for section in sections if section is not None),

@@ -77,7 +77,7 @@ def assemble_report(
         speedup_section(speedup, prob) if speedup else None,
         _parameters(fit, prob),
         next_runs_section(next_runs) if next_runs else None,
-        convergence_section(diagnostics, fit_figures(fit, some, plan, prob)),
+        convergence_section(diagnostics, fit_figures(fit, some, plan, prob, curve=not forecasts)),
         data_section(fit),
         _method(fit, plan),
         _provenance(fit),
@@ -92,7 +92,7 @@ def assemble_report(
         answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(compared))
         if plan
         else tuple(forecast.answer for forecast in forecasts),
-        next_steps=next_steps(plan, compared, diagnostics, next_runs),
+        next_steps=next_steps(fit, plan, compared, diagnostics, next_runs, forecasts),
         caveats=tuple(
             [Caveat("runs", said) for found in (backtest, cuts) if found for said in found.caveats]
             + caveats_of(fit, plan, forecasts)

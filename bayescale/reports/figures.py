@@ -61,10 +61,12 @@ def allocation_figures(some: Posterior, plan: Allocation, prob: float) -> tuple[
     )
 
 
-def fit_figures(fit: Fit, some: Fit, plan: Allocation | None, prob: float) -> tuple[Picture, ...]:
-    """Return the law with its runs, over budgets or its one input, and the residuals."""
+def fit_figures(
+    fit: Fit, some: Fit, plan: Allocation | None, prob: float, *, curve: bool = True
+) -> tuple[Picture, ...]:
+    """Return the law with its runs, over budgets or (`curve`) its one input, and the residuals."""
     share, found = format_share(prob), []
-    if len(fit.columns) == 1:
+    if curve and len(fit.columns) == 1:
         found.append(
             Picture(
                 caption="The law through its runs",

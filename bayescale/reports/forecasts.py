@@ -5,20 +5,42 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayescale import plots
 from bayescale.allocation.allocate import FAR
+from bayescale.plots.figures import DRAWS
+from bayescale.posterior.average import ModelAverage
+from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import predict
 from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import tail_quantiles
-from bayescale.reports.blocks import Answer, Table
+from bayescale.reports.blocks import Answer, Picture, Table
+from bayescale.reports.figures import on_axes
 from bayescale.units import format_amount_of, format_count, format_number, format_share
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The prediction at one point as an answer, with its caveat, if any."""
+    """The prediction at one point as an answer, with its caveat, if any.
+
+    Attributes
+    ----------
+    answer
+        The prediction.
+    caveat
+        That it extrapolates; empty inside the runs.
+    where
+        The point in words.
+    run
+        Interval of one new run in words, with its probability.
+    far
+        Whether the point is far beyond the runs.
+    """
 
     answer: Answer
     caveat: str
+    where: str
+    run: str
+    far: bool
 
 
 def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> tuple[Forecast, ...]:
@@ -68,6 +90,7 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
                 ),
             ),
             rows=(("against the runs", said or "inside their range"),),
+            picture=_picture(fit, at, where, prob),
             record={
                 **at,
                 **{
@@ -85,8 +108,25 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
         )
         caveat = f"{where} lies outside the runs ({said}): the answer extrapolates"
         caveat += ", far beyond the data." if far else "."
-        found.append(Forecast(answer, caveat if beyond else ""))
+        low, _, high = ends[f"{response}_run"][-1]
+        likely = format_share(shares[-1])
+        run = f"between {_number(low)} and {_number(high)} with {likely} probability"
+        found.append(Forecast(answer, caveat if beyond else "", where, run, far))
     return tuple(found)
+
+
+def _picture(fit: Posterior, at: Mapping[str, float], where: str, prob: float) -> Picture | None:
+    """Return the law of one input through its runs up to a point, or None for one of several."""
+    if len(at) != 1 or not isinstance(fit, Fit | ModelAverage):
+        return None
+    some, points = fit.thin(DRAWS), list(at.values())
+    return Picture(
+        caption=f"The law through its runs, and at {where}",
+        description=f"The {fit.response} of the runs against their one input, with the median of "
+        f"the law, its {format_share(prob)} band, and the wider band of one new run; the law at "
+        f"{where} is marked.",
+        draw=on_axes(lambda ax: plots.curve(some, prob, ax, at=points)),
+    )
 
 
 def _extrapolation(fit: Posterior, at: Mapping[str, float]) -> dict[str, float]:

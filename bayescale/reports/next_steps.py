@@ -8,20 +8,26 @@ from bayescale.allocation.allocate import FAR, Allocation
 from bayescale.decision.result import WITHIN
 from bayescale.experiment_design.result import NextRuns
 from bayescale.posterior.diagnostics import Diagnostics
+from bayescale.posterior.protocol import Posterior
 from bayescale.reports.answers import PlanComparison
+from bayescale.reports.forecasts import Forecast
 from bayescale.units import format_count, format_number, format_share
 
 
 def next_steps(
+    fit: Posterior,
     plan: Allocation | None,
     compared: Sequence[PlanComparison],
     diagnostics: Diagnostics,
     next_runs: NextRuns | None,
+    forecasts: Sequence[Forecast],
 ) -> tuple[str, ...]:
     """Return what a reader does with the answer; of several budgets, with the largest.
 
     Parameters
     ----------
+    fit
+        The posterior that answers.
     plan
         The plans; none for a law that splits no budget.
     compared
@@ -30,6 +36,8 @@ def next_steps(
         The checks of the answers.
     next_runs
         The chosen next runs, if any.
+    forecasts
+        The predictions asked of a law that splits no budget.
     """
     if not diagnostics.ok:
         return (
@@ -37,7 +45,7 @@ def next_steps(
             "runs or the model, and fit again.",
         )
     if plan is None:
-        return ()
+        return _after_forecasts(fit, forecasts)
     found: list[str] = []
     place = int(np.argmax(plan.budgets))
     budget, decision = float(plan.budgets[place]), compared[place].decision
@@ -56,7 +64,7 @@ def next_steps(
         worth = decision.evpi
         found.append(
             "To know the law exactly would save "
-            f"{format_number(100 * float(worth['share']), 2)} % of that budget on average "
+            f"{format_number(100 * float(worth['share']), 2)} % of {text} on average "
             f"({plan.text_budget(float(worth['amount']))}): further runs are worth no more than "
             'that for this decision alone. "bayescale next" says which runs, and what they would '
             "save."
@@ -67,5 +75,26 @@ def next_steps(
             f"{text} is {format_number(times, 2)} times the largest run. Before it is spent, test "
             'the law with a run between the two; "bayescale preregister" records what is '
             "predicted for it."
+        )
+    return tuple(found)
+
+
+def _after_forecasts(fit: Posterior, forecasts: Sequence[Forecast]) -> tuple[str, ...]:
+    found = [
+        f"A run at {each.where} should end {each.run}: if it ends outside, doubt the law or the "
+        "run before you plan with either."
+        for each in forecasts[-1:]
+    ]
+    if any(each.far for each in forecasts):
+        found.append(
+            "The answer lies far beyond the runs. Before it is relied on, test the law with a run "
+            'between the two; "bayescale preregister" records what is predicted for it.'
+        )
+    if len(fit.columns) == 1:
+        (column,) = fit.columns.values()
+        found.append(
+            f'"bayescale requirements" says which {column} reaches a '
+            f'{fit.response} that you need; "bayescale compare" says whether another law predicts '
+            "larger runs better, since the intervals here hold only if this one does."
         )
     return tuple(found)

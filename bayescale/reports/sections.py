@@ -31,16 +31,19 @@ from bayescale.validation.result import Comparison
 def allocation_section(some: Posterior, plan: Allocation, prob: float) -> Section:
     """Return N, D and the losses over budgets."""
     numbers, caption = interval_columns(plan.draws, prob, "budget"), "The optimum of each budget"
+    shown = plan.text_table(prob)
     if plan.source.is_point:
         numbers = numbers[list(map(str, plan.draws))]
     else:
-        caption = f"Median and {format_share(prob)} equal-tailed interval"
+        caption = f"What the plans above come to: median and {format_share(prob)} interval"
+        # The answers at the head of the report have sizes and tokens.
+        shown = shown.drop(columns=["N_opt", "D_opt (tokens)"])
     return Section(
         "allocation",
         "Allocation over budgets",
         (
             table_of(
-                plan.text_table(prob).rename_axis("budget"),
+                shown.rename_axis("budget"),
                 caption,
                 numbers,
             ),

@@ -9,6 +9,7 @@ import pytest
 from contract.fits import few_draws, fit_of_card, models
 
 import bayescale as bs
+from bayescale._outputs import REPORT
 from bayescale.data.levels import Levels
 from bayescale.reports import report as writing
 from bayescale.reports.blocks import CAVEATS, Facts, Picture, Table
@@ -106,7 +107,7 @@ class Page(HTMLParser):
 
 
 @cases
-def test_a_report_in_every_form(facts_of, name, of):
+def test_a_report_in_every_form(facts_of, name, of, tmp_path):
     fit, facts, source = facts_of(name, of)
     page = Page(source)
     assert page.open == []
@@ -119,6 +120,11 @@ def test_a_report_in_every_form(facts_of, name, of):
     assert len(page.images) in (len(pictures), len(pictures) + 1)
     text = writing.FORMS[".md"](facts)
     record = json.loads(writing.FORMS[".json"](facts), parse_constant=pytest.fail)
+    assert record["next_steps"]
+    for form, content in ((".html", source), (".md", text)):
+        written = (tmp_path / "written").with_suffix(form)
+        written.write_text(content, encoding="utf-8")
+        REPORT.check(written)  # the next report may replace it
     for shown in (source, text):
         assert "nan" not in re.sub(r"data:image\S+", "", shown.lower()).split()
         assert fit.law.name in shown

@@ -1,0 +1,39 @@
+"""What a reader is told to do next, where no budget is split."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from bayescale.reports.forecasts import Forecast
+from bayescale.reports.next_steps import next_steps
+
+ANSWER = SimpleNamespace()
+NEAR = Forecast(ANSWER, "", "step = 20.0K", "between 2.3 and 2.4 with 90 % probability", far=False)
+FAR = Forecast(ANSWER, "", "step = 2.00M", "between 2.1 and 2.2 with 90 % probability", far=True)
+
+
+def steps(columns: dict[str, str], *forecasts: Forecast, ok: bool = True) -> tuple[str, ...]:
+    fit = SimpleNamespace(columns=columns, response="loss")
+    return next_steps(fit, None, (), SimpleNamespace(ok=ok), None, forecasts)
+
+
+def test_a_law_of_one_variable_names_its_column_and_what_a_run_should_show():
+    expected, further = steps({"x": "step"}, NEAR)
+    assert expected.startswith("A run at step = 20.0K should end between 2.3 and 2.4")
+    assert "says which step reaches a loss" in further
+
+
+def test_what_lies_far_beyond_the_runs_is_tested_first():
+    expected, tested, _ = steps({"x": "step"}, NEAR, FAR)
+    assert "step = 2.00M should end between 2.1 and 2.2" in expected
+    assert "preregister" in tested
+
+
+@pytest.mark.parametrize("forecasts", [(), (NEAR,)])
+def test_a_law_of_several_inputs_has_no_one_to_solve_for(forecasts):
+    assert len(steps({"n": "n_params", "d": "n_tokens"}, *forecasts)) == len(forecasts)
+
+
+def test_numbers_of_a_failed_fit_are_not_acted_on():
+    (said,) = steps({"x": "step"}, NEAR, ok=False)
+    assert said.startswith("Do not act")
