@@ -18,6 +18,8 @@ demo: ## fit the shipped Chinchilla runs, print the plans, write the report
 
 # Of two processes on two cores, linear algebra in several threads each only gets in the way.
 test quick: export OMP_NUM_THREADS := 1
+# Bytecode is kept, whatever the shell says: every process would compile tests and package again.
+test quick: export PYTHONDONTWRITEBYTECODE :=
 
 test: ## run the whole test suite
 	@tools/venv.sh dev
@@ -44,11 +46,11 @@ wheel: ## build the wheel and ask it, outside the checkout, for every dataset an
 
 bench: ## measure speed, memory and scale beside pm.sample and NumPyro, for docs/performance.md
 	@tools/venv.sh dev
-	@$(BIN)/python benchmarks/performance.py
+	@$(BIN)/python -m benchmarks.performance
 
 bench-start: ## print how long commands take that fit nothing
 	@tools/venv.sh dev
-	@$(BIN)/python benchmarks/start.py
+	@$(BIN)/python -m benchmarks.start
 
 docs: ## write the pages of laws and of packages, and build the site in build/site
 	@tools/venv.sh dev
@@ -63,7 +65,7 @@ prior: ## learn the priors of the default card from the public tables in TABLES
 
 real-data: ## fit every law to the larger public tables in TABLES, for docs/real-data.md
 	@tools/venv.sh dev
-	@$(BIN)/python benchmarks/real_data.py $(TABLES) $(if $(ONLY),--$(ONLY))
+	@$(BIN)/python -m benchmarks.real_data $(TABLES) $(if $(ONLY),--$(ONLY))
 
 calibration: ## score intervals on larger runs and on simulations, for docs/calibration.md
 	@tools/venv.sh dev
@@ -71,15 +73,15 @@ calibration: ## score intervals on larger runs and on simulations, for docs/cali
 
 forecasts: ## forecast the public curves in TABLES, for docs/forecasts.md
 	@tools/venv.sh dev
-	@$(BIN)/python benchmarks/forecasts.py $(TABLES) $(if $(MOST),--most $(MOST))
+	@$(BIN)/python -m benchmarks.forecasts $(TABLES) $(if $(MOST),--most $(MOST))
 
 schedules: ## leave each schedule of public loss curves in TABLES out, for docs/schedules.md
 	@tools/venv.sh dev
-	@$(BIN)/python benchmarks/schedules.py $(TABLES)
+	@$(BIN)/python -m benchmarks.schedules $(TABLES)
 
 curve-laws: ## calibrate broken power laws by simulation and pool curves, for docs/curve-laws.md
 	@tools/venv.sh dev
-	@$(BIN)/python benchmarks/curve_laws.py
+	@$(BIN)/python -m benchmarks.curve_laws
 
 forecast-records: ## replay three public sweeps in TABLES as if live, for docs/forecast-records.md
 	@tools/venv.sh dev
@@ -111,7 +113,7 @@ data-mixtures: ## recover mixing laws and best mixtures from simulated runs, for
 
 next-runs: ## launch the runs that next_runs chooses, and others, for docs/next-runs.md
 	@tools/venv.sh dev
-	@$(BIN)/python benchmarks/next_runs.py
+	@$(BIN)/python -m benchmarks.next_runs
 
 first-sweep: ## simulate projects that begin with the recommended sweep, and others, for docs/first-sweep.md
 	@tools/venv.sh dev

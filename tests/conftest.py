@@ -76,6 +76,7 @@ SLOW_EXAMPLES = {
 
 SLOW_DOCTESTS = {
     "bayescale.allocation.token_quality.token_quality",
+    "bayescale.experiment_design.comparison_runs.comparison_runs",
     "bayescale.inference.fit.fit",
     "bayescale.inference.refits.RefitOptions",
     "bayescale.plots._backtest.backtest",

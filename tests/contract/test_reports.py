@@ -157,6 +157,7 @@ def test_a_report_in_every_form(facts_of, name, of, tmp_path):
         assert all(table.rows for table in tables)
 
 
+@pytest.mark.slow
 def test_a_report_of_levels_shows_each(facts_of):
     fit, facts, _ = facts_of("chinchilla-pooled", "none")
     (section,) = [section for section in facts.sections if section.id == "families"]

@@ -108,6 +108,7 @@ def test_a_kept_fit_is_the_same_fit(tmp_path, chinchilla_runs, calls):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     path = tmp_path / "fit.draws"
     with monkeypatch.context() as patched:

@@ -318,6 +318,7 @@ def test_another_filter_is_not_found_in_the_cache_of_pytensor(monkeypatch):
     assert key() == first
 
 
+@pytest.mark.slow
 def test_a_law_of_ones_own_is_compiled_anew(cache):
     from bayescale.inference.samplers import compiled_logp
 

@@ -93,6 +93,7 @@ def test_a_failed_fit_says_so_first(failed_fit):
     assert "R-hat of alpha" in failed_fit.diagnostics.messages[0]
 
 
+@pytest.mark.slow
 def test_same_seed_same_draws_whatever_the_cores(chinchilla_runs):
     options = {"draws": 60, "tune": 100, "chains": 2, "progress": False}
     one = bs.fit(chinchilla_runs, "chinchilla", seed=7, cores=1, **options)

@@ -136,6 +136,7 @@ def test_progress_counts_up_and_an_interrupt_leaves_the_engine_usable(engine):
     assert lowered.sample(data, SHORT)[0]["loss_ref"].shape == (2, 30)
 
 
+@pytest.mark.slow
 def test_a_sampler_that_cannot_start_says_why(engine):
     lowered, data = engine[0], engine[1].copy()
     with pytest.raises(ValueError, match="found 2 rows, expected 3"):

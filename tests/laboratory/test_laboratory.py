@@ -209,6 +209,7 @@ def test_the_sweep_that_ships_can_be_trained():
         assert setting.shape.head in (8, 16)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_stopped_goes_on_without_duplicates(tmp_path, capsys):
     file, folder = tmp_path / "sweep.toml", tmp_path / "table"
     file.write_text(SWEEP, encoding="utf-8")
