@@ -14,6 +14,8 @@ from bayescale.validation.result import Comparison
 _FUNCTIONS = {"comparison": "compare", "cuts": "expanding_window"}
 """The function that returns an analysis, where it has another name."""
 
+_OF_PLANS = ("cuts", "multiverse", "next_runs", "speedup")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Further:
@@ -25,6 +27,11 @@ class Further:
     multiverse: Multiverse | None = None
     next_runs: NextRuns | None = None
     speedup: Speedup | None = None
+
+    @property
+    def of_plans(self) -> dict[str, object]:
+        """The analyses of plans, by name, which only a law that splits a budget has."""
+        return {name: getattr(self, name) for name in _OF_PLANS}
 
     def refuse_other_runs(self, runs: Runs) -> None:
         """Raise RunsError for an analysis of other runs than those of the posterior."""

@@ -23,7 +23,7 @@ from bayescale.reports.blocks import Facts
 from bayescale.reports.constants import assemble_constants_report
 from bayescale.reports.extras import Extras
 from bayescale.reports.facts import assemble_report
-from bayescale.reports.further import Further
+from bayescale.reports.further import NO_FURTHER, Further
 from bayescale.sensitivity.expanding_window import ExpandingWindow
 from bayescale.sensitivity.multiverse import Multiverse
 from bayescale.validation.backtest import Backtest
@@ -86,10 +86,8 @@ class Kind:
                 )
 
 
-_OF_FITS = ("comparison", "backtest", "cuts", "multiverse", "next_runs", "speedup", "full")
-
 KINDS: Mapping[type, Kind] = {
-    Fit: Kind(assemble_report, frozenset(_OF_FITS)),
+    Fit: Kind(assemble_report, frozenset(vars(NO_FURTHER)) | {"full"}),
     ModelAverage: Kind(
         assemble_average_report,
         frozenset({"comparison", "next_runs"}),
@@ -222,6 +220,14 @@ def report(
     write = FORMS[Path(path).suffix.lower()]
     # Arguments are parsed before the progress bar starts.
     plan, source = None, as_posterior(fit)
+    further = Further(
+        comparison=comparison,
+        backtest=backtest,
+        cuts=cuts,
+        multiverse=multiverse,
+        next_runs=next_runs,
+        speedup=speedup,
+    )
     if source.law.splits_compute:
         _refuse(source, "splits budgets: give budget, the amounts to be split", inputs=inputs)
         if budget is None:
@@ -235,24 +241,13 @@ def report(
             fixed=fixed,
             plans=plans,
             cluster=cluster,
-            cuts=cuts,
-            multiverse=multiverse,
-            next_runs=next_runs,
-            speedup=speedup,
+            **further.of_plans,
             limits=limits or None,
             cost=None if cost is six_nd else cost,
             budget=None if "compute" in source.columns.values() else budget,
         )
         inputs = {**({} if budget is None else {"compute": budget}), **(inputs or {})}
     kind = KINDS[type(source)]
-    further = Further(
-        comparison=comparison,
-        backtest=backtest,
-        cuts=cuts,
-        multiverse=multiverse,
-        next_runs=next_runs,
-        speedup=speedup,
-    )
     kind.refuse_others(source, **vars(further), full=full or None)
     if full:
         further = Extras(cast(Fit, source), plan, prob, cluster, progress).added_to(further)
