@@ -1,6 +1,6 @@
 """What the private names of other packages save (bayescale/inference/native.py).
 
-    python benchmarks/compilation.py
+    python -m benchmarks.compilation
 
 Each in a process of its own, after one that filled the caches; medians of seconds of the
 processor, without imports: compiling the log density with bayescale's wrappers and with nutpie's;

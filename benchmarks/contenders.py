@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any
 
-from sizes import peak_memory
+from benchmarks.sizes import peak_memory
 
 MARK = "== table printed"
 BUDGET = 5.76e23

@@ -1,6 +1,6 @@
 """Check laws of one variable by simulation, pool them over curves, and write docs/curve-laws.md.
 
-    python benchmarks/curve_laws.py [--simulations 100]
+    python -m benchmarks.curve_laws [--simulations 100]
 
 Simulation-based calibration of broken power laws, forecasts of simulated curves of double descent,
 and public curves of which few points are known, alone and pooled with others. What is done is kept
@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from kept import each
-from public_tables import markdown
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning
 from bayescale.laws.broken import SignedBrokenPowerLaw
+from benchmarks.kept import each
+from benchmarks.public_tables import markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "curve-laws.md"
 SEED = 1

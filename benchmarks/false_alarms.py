@@ -1,6 +1,6 @@
 """How often the checks of a fit raise an alarm where the model is true.
 
-    python benchmarks/false_alarms.py CARD [DATASET] [N]
+    python -m benchmarks.false_alarms CARD [DATASET] [N]
 
 Unknowns are drawn from the priors of a card, responses from its noise at the inputs of the runs of
 a dataset, and the card is fitted to those: N times. Printed is how often each check fails or

@@ -1,6 +1,6 @@
 """Forecast public curves and write what the forecasts were worth to docs/forecasts.md.
 
-    python benchmarks/forecasts.py TABLES [--most 10]
+    python -m benchmarks.forecasts TABLES [--most 10]
 
 TABLES is a folder with the larger public tables that the page names. Each curve is fitted up to
 half of its largest x (or to the split of the table) and forecast beyond. What is done is kept in a
@@ -16,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from kept import each
 from numpy.typing import NDArray
-from public_tables import Tables, markdown
 
 import bayescale as bs
 from bayescale.forecasting.beyond import NOTHING, Beyond
 from bayescale.forecasting.curves import FEWEST, Curve
 from bayescale.forecasting.ends import FALL_SD, LAWS, SIGNED, EndsLaw
 from bayescale.forecasting.posterior import CurvePosterior, Prediction, average, sample
+from benchmarks.kept import each
+from benchmarks.public_tables import Tables, markdown
 
 type Array = NDArray[np.float64]
 

@@ -43,8 +43,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from contenders import CONTENDERS, MARK
-from sizes import (
+from bayescale._io import whole_file
+from benchmarks.contenders import CONTENDERS, MARK
+from benchmarks.sizes import (
     CHECKPOINTS_A_RUN,
     REFITTED,
     RUNS_A_FAMILY,
@@ -57,9 +58,8 @@ from sizes import (
     simulations,
 )
 
-from bayescale._io import whole_file
-
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+REPOSITORY = Path(__file__).parents[1]
+PAGE = REPOSITORY / "docs" / "performance.md"
 SIMULATIONS, TINY_SIMULATIONS = 1000, 4
 PACKAGES = ("bayescale", "pymc", "pytensor", "nutpie", "numba", "numpy", "numpyro", "jax")
 
@@ -296,10 +296,12 @@ def run(
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PLATFORMS": "cpu",
     }
-    command = [sys.executable, __file__, "--worker", *worker]
+    command = [sys.executable, "-m", "benchmarks.performance", "--worker", *worker]
     started = time.perf_counter()
     seconds = float("nan")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=environment, cwd=REPOSITORY, text=True
+    ) as process:
         assert process.stdout is not None
         late = threading.Timer(limit or threading.TIMEOUT_MAX, process.kill)
         late.daemon = True

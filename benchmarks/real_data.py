@@ -1,6 +1,6 @@
 """Fit every law to real runs and write what it found to docs/real-data.md.
 
-    python benchmarks/real_data.py TABLES [--laws | --curves]
+    python -m benchmarks.real_data TABLES [--laws | --curves]
 
 TABLES is a folder with the larger public tables that the text of the page names; the tables that
 ship are used from the package. Laws for which there is no public table at hand are listed as such.
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from public_tables import Tables, load, markdown
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning
 from bayescale.laws import LAWS
+from benchmarks.public_tables import Tables, load, markdown
 
 SUITS = r"fit a simpler law: ([a-z0-9-]+)"
 """What a refusal says of a law that suits the runs."""

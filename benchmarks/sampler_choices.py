@@ -1,6 +1,6 @@
 """Why the sampler is set up as it is: parametrisation, warm-up, step-size target.
 
-    python benchmarks/sampler_choices.py
+    python -m benchmarks.sampler_choices
 
 Two parametrisations of the same posterior of Chinchilla's law, on all 240 shipped runs and on
 small designs drawn from those below 1e20 FLOP, where the floor is hardly determined:

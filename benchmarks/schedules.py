@@ -1,6 +1,6 @@
 """Leave one schedule out of public loss curves and write how it was forecast to docs/schedules.md.
 
-    python benchmarks/schedules.py TABLES
+    python -m benchmarks.schedules TABLES
 
 TABLES is a folder with the public table `schedule_curves`: three sizes of a model, each under nine
 schedules of the learning rate. Each is forecast from the eight others of its size, before it has
@@ -18,9 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from kept import each
 from numpy.typing import NDArray
-from public_tables import Tables, markdown
 from scipy import optimize, special
 
 import bayescale as bs
@@ -28,6 +26,8 @@ from bayescale.schedules.curves import RunCurve
 from bayescale.schedules.design import Design, matrix_of, rows_of
 from bayescale.schedules.fit import fit_curves
 from bayescale.schedules.laws import LAWS, ScheduleLaw
+from benchmarks.kept import each
+from benchmarks.public_tables import Tables, markdown
 
 type Array = NDArray[np.float64]
 
