@@ -224,6 +224,12 @@ class Law(ABC):
         """
         return ()
 
+    def comparable(
+        self, amounts: Mapping[str, NDArray[np.float64]]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """Return inputs as plans are compared with runs: as they are, unless only ratios count."""
+        return amounts
+
     def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
         """Return starting coordinates of chains, one set per candidate mode of the posterior.
 

@@ -1,8 +1,10 @@
 """The loss on a validation text as a function of the mixture of domains that is trained on."""
 
+from collections.abc import Mapping
 from typing import override
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayescale.laws.base import Law, Parameter, Value, Values
 
@@ -101,5 +103,18 @@ class DataMixing(Law):
             **{f"b_{j}": np.exp(first + x) for j, x in enumerate(contrasts, 2)},
         }
 
+    @override
+    def comparable(
+        self, amounts: Mapping[str, NDArray[np.float64]]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """Return shares, of which those below a hundredth are alike."""
+        if set(amounts) != set(self.inputs):
+            return amounts
+        total = sum(amounts.values())
+        return {name: np.maximum(x / total, _LEAST) for name, x in amounts.items()}
+
+
+_LEAST = 0.01
+"""Share below which domains are alike: the law is smooth there, logarithms of shares are not."""
 
 _LOSS = "nats/token"

@@ -36,12 +36,16 @@ def beyond_runs(source: Posterior, plans: Mapping[str, ArrayLike]) -> pd.DataFra
         ratio to the largest run if above it, to the smallest (negative) if below it, and zero
         inside the range.
     """
-    runs = {source.columns[name]: values for name, values in source.inputs.items()}
+    columns = source.columns
     asked = {
-        column: np.atleast_1d(np.asarray(plans[column], dtype=float))
-        for column in runs
-        if column in plans
+        name: np.atleast_1d(np.asarray(plans[columns[name]], dtype=float))
+        for name in source.inputs
+        if columns[name] in plans
     }
+    runs, asked = (
+        {columns[name]: values for name, values in source.law.comparable(amounts).items()}
+        for amounts in (source.inputs, asked)
+    )
     if {"n_params", "n_tokens"} <= asked.keys():
         # The product, which is independent of the runs' convention for compute.
         for amounts in (runs, asked):

@@ -110,3 +110,11 @@ def test_weights_may_be_shares_per_cent_or_tokens_and_zero():
         bs.load_runs(nothing, needs=law.inputs, columns=columns)
     with pytest.raises(RunsError, match=r"-0\.1"):
         bs.load_runs(shares.assign(web=-0.1), needs=law.inputs, columns=columns)
+
+
+def test_a_mixture_in_other_units_is_no_extrapolation():
+    fit = few_draws(fit_of_card("data-mixing-3"), 20)
+    at = {"domain_1": [1.0, 100.0, 1.0], "domain_2": [1.0, 100.0, 1e-9], "domain_3": [1, 100, 1e-9]}
+    near, same, corner = bs.predict(fit, inputs=at)["beyond"].to_numpy()
+    assert near == same == 0.0
+    assert 0.0 < corner < 1.0
