@@ -49,6 +49,8 @@ html_title = f"bayescale {__version__}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+# The date beside the version in the title says which state of the project the pages describe.
+html_last_updated_fmt = "%Y-%m-%d"
 
 
 def setup(app):
