@@ -1,5 +1,7 @@
 """Checks for omitted grouping factors: unused columns of the runs that explain residuals."""
 
+import json
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +17,9 @@ KINDS = ("family", "corpus", "dataset", "tokenizer", "tokeniser", "arm", "counti
 """Columns whose levels are different experiments, and which are always reported."""
 
 _FAMILY = "family"
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""Names that TOML takes as keys without quotes."""
+
 _MOST_LEVELS, _FEWEST_RUNS = 20, 2.5
 _NOTABLE = 0.1
 """Explained share of the residual variance below which a column is ignored, even if significant."""
@@ -100,6 +105,8 @@ def _advice(fit: FittedModel, column: str) -> str:
     cards = pooled_cards(fit.model)
     if not cards:
         of = fit.law.floor or fit.response
-        return f"Let {of} differ between them ([pooling.{of}.{column}] in the card)."
+        key = column if _BARE.fullmatch(column) else json.dumps(column)
+        call = f"model.pool({json.dumps(column)}, of=[{json.dumps(of)}])"
+        return f"Let {of} differ between them: {call}, or [pooling.{of}.{key}] in the card."
     given = "" if column == _FAMILY else f" with {_FAMILY} as the name of {column}"
     return f"Fit {' or '.join(cards)}{given}, or the runs of one level."

@@ -1,6 +1,9 @@
 """What the runs say against a fit: each check on what it is for, and on what is no cause for it."""
 
+import json
+import tomllib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +19,7 @@ from bayescale.model.identifiability import check_identifiable, design_checks, u
 from bayescale.posterior.checking import checks_of
 from bayescale.posterior.criticism import Scores
 from bayescale.posterior.extrapolation import beyond_runs, describe_extrapolation, farthest
+from bayescale.posterior.overlooked import _advice
 
 CHINCHILLA = bs.load_model("chinchilla")
 
@@ -150,6 +154,15 @@ def test_levels_that_explain_nothing_are_not_named_unless_they_are_other_experim
     arms = with_table(true, arm=rng.choice(["base", "new"], len(true.runs)))
     assert alarms(arms)["arm"].status == "remark"
     assert "2 levels of arm (base, new) are fitted as one." in alarms(arms)["arm"].sentence
+
+
+@pytest.mark.parametrize("column", ["recipe", "Arch family (v2)", 'the "new" ones'])
+def test_the_advice_can_be_typed_whatever_the_name_of_the_column(column):
+    model = bs.load_model("coupled-discrepancy")
+    said = _advice(SimpleNamespace(model=model, law=model.law, response="loss"), column)
+    table = said[said.index("[pooling.") : said.index(" in the card")]
+    assert tomllib.loads(table) == {"pooling": {"E": {column: {}}}}
+    assert f"model.pool({json.dumps(column)}, of=" in said
 
 
 def test_missing_labels_are_a_level_of_their_own(true):
