@@ -35,8 +35,8 @@ _BITS = 16
 ones, and differences of logs amplify that to the fifth decimal."""
 
 _BITS_OF_POINT = 4
-"""Those kept of the expansion point, below the scatter of runs: the search amplifies the last
-digits, and the expansion is of second order about any point."""
+"""Binary digits kept of the expansion point, finer than the scatter of runs: the search amplifies
+rounding errors, and the expansion is of second order about any point."""
 
 _LAST = 2.0**-32
 """Unit of the last place that is kept of parameters at the expansion point."""

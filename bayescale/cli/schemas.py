@@ -38,7 +38,7 @@ def _map(values: Schema) -> Schema:
 
 
 def _record(optional: tuple[str, ...] = (), /, **fields: Schema) -> Schema:
-    """Return the schema of an object of these fields alone, all of which are there but some."""
+    """Return the schema of an object with these fields and no others; some may be optional."""
     return {
         "type": "object",
         "properties": fields,

@@ -23,7 +23,7 @@ class MeasuredThroughput(Cost):
     Attributes
     ----------
     n_params, tokens_per_second
-        Sizes, and the tokens that were trained on a second at each.
+        Sizes, and the training throughput in tokens per second at each.
     n_gpus
         Number of GPUs that each was measured on: one number, or one for each size.
     cluster

@@ -91,7 +91,7 @@ def read_delimited(text: str, usual: str) -> TextTable:
 def tabulate(
     lines: Grid, start: int, *, between: str = "cells", notes: Sequence[str] = ()
 ) -> TextTable:
-    """Return the table of lines of fields, the header of which is at `start`.
+    """Return the table in lines of fields whose header is at `start`.
 
     Columns without heading and content are left out, and decimal commas are written as points.
 

@@ -62,6 +62,6 @@ def _refuse_extreme(
         row = frame.iloc[extreme[0]]
         found = " and ".join(f"{name} = {format_scientific(float(row[name]))}" for name in given)
         raise RunsError(
-            f"{raw.name}, {raw.row_word} {frame.index[extreme[0]]}: found {found}, of which "
+            f"{raw.name}, {raw.row_word} {frame.index[extreme[0]]}: found {found}, from which "
             f"{derived} cannot be derived as a positive finite number. Correct or remove the row."
         )

@@ -79,7 +79,7 @@ _WORDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         _NEUTRAL | _TRAINED | _set("global optimizer update gradient trainer max"),
     ),
 }
-"""For each quantity the words of which a heading has one, and those that it may have beside it."""
+"""For each quantity, the words of which a heading has one, and the words allowed beside it."""
 
 _PHRASES = {
     r"non_?emb(ed(ding)?s?)?|(no|without|wo|w_o|excl|excluding)_emb(ed(ding)?s?)?": "nonemb",
@@ -178,7 +178,7 @@ def read_heading(column: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
 
 
 def _readings(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the ways to divide a heading into what it is and the unit that it states."""
+    """Yield the ways to split a heading into the name of a quantity and its unit."""
     if logarithm := _LOGARITHM.fullmatch(text.lower()):
         yield text[logarithm.start("of") :].strip(" _()[]"), logarithm["base"].replace("_", "")
     if bracketed := _BRACKETED.fullmatch(text):

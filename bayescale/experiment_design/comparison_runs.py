@@ -279,7 +279,7 @@ def _budget_of(comparison: Speedup, at: object) -> int:
 
 
 def _recipe_of(comparison: Speedup, recipe: str | None, place: int) -> str:
-    """Return the recipe that is asked for, or the one of which least is known."""
+    """Return the given recipe, or the one whose P(better) is nearest to a half."""
     if recipe is None:
         doubt = (comparison.p_better.iloc[place] - 0.5).abs()
         return str(doubt.idxmin())

@@ -1,6 +1,6 @@
-"""The page itself, which Streamlit runs for each visitor and after each move.
+"""The Streamlit page, run for each visitor and again after each change of a control.
 
-Its one argument is JSON with the path of the fit and what else the command was given.
+Its only argument is JSON: the path of the fit and the options of the command.
 """
 
 import io
@@ -21,12 +21,12 @@ from bayescale.inference.load import load_fit
 from bayescale.posterior.fit import Fit
 from bayescale.units import format_budget, format_count, format_share
 
-# Streamlit shows texts that stand alone, so that constants have comments here.
+# Streamlit displays bare string literals, so constants are described in comments here.
 # Share of the peak rate that training attains, as in the examples of the documentation.
 UTILISATION = 0.4
 
 _NONE = 0.0
-# Amounts of tokens, and none.
+# Numbers of tokens that the sliders offer, zero included.
 _AMOUNTS = [_NONE, *(float(f"{step}e{power}") for power in range(9, 16) for step in (1, 2, 5))]
 
 _PRICES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0]
@@ -39,12 +39,12 @@ _STYLE = """<style>
 [data-testid="stToolbar"] { display: none; }
 %s
 </style>"""
-# Figures are drawn in dark ink on white; turned over they keep their hues.
+# Figures are drawn in dark ink on white; inverting and rotating keeps their hues.
 _DARK = "[data-testid='stImage'] img { filter: invert(0.9) hue-rotate(180deg); }"
 
 
 def main() -> None:
-    """Show the terms, and the decision for them."""
+    """Show the terms and the decision under them."""
     st.set_page_config(page_title="bayescale explore", layout="wide")
     dark = st.context.theme.type == "dark"
     st.html(_STYLE % (_DARK if dark else ""))
@@ -68,7 +68,7 @@ def _load(path: str, groups: tuple[tuple[str, str], ...], new_levels: tuple[str,
 
 
 def _terms(fit: Fit, given: dict[str, Any]) -> Question:
-    """Show the sliders, and return the question that they ask."""
+    """Show the sliders, and return their values as a question."""
     budgets, first = budgets_for(fit, given["budget"])
     budget = st.select_slider(
         "Budget", budgets, first, key="budget", format_func=lambda x: format_budget(x, "FLOP")
@@ -177,7 +177,7 @@ def _show(made: Decision, draws: str) -> None:
 
 
 def _text(sentence: str) -> str:
-    """Return a text that Markdown shows as it is: no formula begins at a sum of money."""
+    """Return the text with Markdown's signs escaped, so that $ does not begin a formula."""
     for sign in ("$", "*", "_", "~", "["):
         sentence = sentence.replace(sign, f"\\{sign}")
     return sentence

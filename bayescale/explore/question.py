@@ -18,11 +18,11 @@ from bayescale.posterior.fit import Fit
 from bayescale.posterior.point import as_posterior
 
 QUICK = 400
-"""Number of draws of a first answer: the Monte Carlo error of an optimum is then a twentieth of its
-standard deviation."""
+"""Number of draws of a first answer: the Monte Carlo error of an optimum is then one twentieth of
+its standard deviation."""
 
 FEWEST = 100
-"""Fewest draws inside a range of floors that a decision is made from."""
+"""Least number of draws inside a range of floors for a decision."""
 
 _STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 _BELOW, _BEYOND = 1, 4
@@ -42,7 +42,7 @@ class Question:
     cluster
         GPUs, their peak, utilisation and price.
     max_tokens
-        The training tokens that there are; None for any number.
+        Available training tokens; None if they are unlimited.
     plans
         Plans to compare, as ``"7B,2T; small=3B,1T"``.
     floor
@@ -88,7 +88,7 @@ class Question:
 
 
 def median_of(fit: Fit) -> Constants:
-    """Return the law with coefficients from the middle of the posterior, as if known."""
+    """Return the law with the median coefficients of the posterior, as if they were known."""
     return Constants(
         name=fit.model.id,
         law=fit.law.name,
@@ -98,7 +98,7 @@ def median_of(fit: Fit) -> Constants:
 
 
 def between_floors(fit: Fit, low: float, high: float) -> Fit:
-    """Return the posterior given that the floor lies in a range: its draws there.
+    """Return the posterior conditional on a floor in a range: the draws inside the range.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Serve the page to explore on this computer alone."""
+"""Serve the page on this computer only."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ _PORTS = 100
 
 
 def free_port(first: int = PORT) -> int:
-    """Return the first port from a number on that nothing listens on."""
+    """Return the first free port at or above a number."""
     for port in range(first, min(first + _PORTS, 65536)):
         with socket.socket() as taken:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -54,11 +54,11 @@ def serve(
     fit
         Path of a saved fit.
     groups, new_levels
-        Levels of grouping columns, and columns of which the level is a new one.
+        Levels of grouping columns, and grouping columns with a new level.
     fixed
         Values of the law's other inputs.
     budget
-        Budget to begin with.
+        Initial budget.
     plans
         Plans to compare at first.
     prob

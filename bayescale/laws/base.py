@@ -95,7 +95,7 @@ class Law(ABC):
         with several elasticities it is their sum. Shares are positive and leave a positive
         remainder; that is the law's only constraint.
     traded
-        Two elasticities of which runs along one line identify only the sum, if any.
+        Two elasticities of which only the sum is identified by runs along one line, if any.
     exponents
         Natural parameters that affect both the size and the slope of terms, with the coordinates
         proportional to each. A group effect on one also changes these coordinates, so that every

@@ -164,11 +164,11 @@ class BrokenPowerLaw(_Broken):
     -----
     Floor and last slope form a ridge, and a break far from the data changes nothing, so that the
     natural parameters are hardly determined one by one. The fall of the loss from the first x of
-    the runs to the last is determined, whatever the law. The coordinates are therefore of the ends
-    of the data: the loss at the last x, the fall of its logarithm, and the floor's share of it;
-    ratios of successive slopes, of which the fall then determines the first; and places of the
+    the runs to the last is determined, whatever the law. The coordinates therefore refer to the
+    ends of the data: the loss at the last x, the fall of its logarithm, and the floor's share of
+    it; ratios of successive slopes, with the first slope determined by the fall; and places of the
     breaks along the range, each between the one before and the end. Breaks are thus ordered (no
-    label switching) and lie at the data: the law foresees none beyond them. Positive falls and
+    label switching) and lie within the data: the law has none beyond them. Positive falls and
     ratios make every segment fall.
 
     The ratio of the slopes of ln loss at both ends is determined where that of the reducible loss

@@ -19,8 +19,8 @@ class DataMixing(Law):
     b_j = k exp(t_j) is the reducible loss of training on domain j alone, and the reducible loss of
     a mixture is their geometric mean, weighted by the shares.
 
-    The inputs are weights, of which the shares are taken: proportions, per cent, or tokens of each
-    domain. Zero is read as 1e-12. The coordinates are of equal weights, whatever the runs: the
+    The inputs are weights, which are normalised to shares: proportions, per cent, or tokens of each
+    domain. Zero is read as 1e-12. The coordinates refer to equal weights for any runs: the
     loss, the share of it that is reducible, and the slopes of its logarithm as share moves from
     the first domain to another, that share times ln(b_j / b_1), which runs determine best.
 

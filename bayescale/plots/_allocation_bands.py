@@ -28,7 +28,7 @@ class _Quantity:
     needs
         The coefficients of an empirical frontier that determine it.
     of
-        The quantity at a point of such a frontier.
+        Returns the quantity at a point of an empirical frontier.
     style
         Formats the axis.
     """
@@ -80,8 +80,8 @@ def optimal_size(
         Where to draw; new Axes unless given.
     overlays
         Names of published constants (`bayescale.published`). Kaplan's frontier is in the
-        batch-adjusted C_min, and its label says so. Frontiers of which the paper gives no size
-        are left out, and all frontiers where the cost is not of training alone.
+        batch-adjusted C_min, and its label says so. Frontiers without a published size are
+        left out, and all frontiers if the cost includes more than training.
     cost, fixed, limits
         The cost, values of the law's other inputs, and limits, as in `allocate`.
 
@@ -121,9 +121,9 @@ def tokens_per_param(
     ax
         Where to draw; new Axes unless given.
     overlays
-        Names of published constants (`bayescale.published`); frontiers of which the paper gives
-        not both size and tokens are left out, and all frontiers where the cost is not of training
-        alone.
+        Names of published constants (`bayescale.published`); frontiers without both a
+        published size and tokens are left out, and all frontiers if the cost includes more than
+        training.
     cost, fixed, limits
         The cost, values of the law's other inputs, and limits, as in `allocate`.
 

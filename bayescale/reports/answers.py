@@ -107,7 +107,9 @@ def compare_plans(
 ) -> list[PlanComparison]:
     """Compare the plan of each budget with the user's, or with half and twice its size."""
     if RECOMMENDED in candidates_of(plans or {}):
-        raise AmountError(f"plans: the name {RECOMMENDED!r} is that of the report's own plan.")
+        raise AmountError(
+            f"plans: the name {RECOMMENDED!r} is reserved for the plan of the report."
+        )
     some = source.thin(DRAWS)
     found = []
     for budget, row in plan.recommended.iterrows():

@@ -130,7 +130,7 @@ def _picture(fit: Posterior, at: Mapping[str, float], where: str, prob: float) -
 
 
 def _extrapolation(fit: Posterior, at: Mapping[str, float]) -> dict[str, float]:
-    """Return the factor by which each input is above the largest run or below the smallest."""
+    """Return the factor by which each input exceeds the largest run or falls below the smallest."""
     found = {}
     for name, values in fit.inputs.items():
         column = fit.columns[name]

@@ -75,8 +75,8 @@ def measure(
     budgets = budgets_with_a_minimum(where)
     if len(budgets) < _FEWEST:
         raise RunsError(
-            f"{runs.name}: found {len(budgets)} budgets with {_SIZES} sizes of which the best lies "
-            f"between others, expected at least {_FEWEST}. Add sizes, or measure by a law."
+            f"{runs.name}: found {len(budgets)} budgets with {_SIZES} sizes whose best size "
+            f"lies between others, expected at least {_FEWEST}. Add sizes, or measure by a law."
         )
     found = isoflop_parabolas(
         where,

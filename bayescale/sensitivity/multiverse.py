@@ -168,7 +168,7 @@ def multiverse(
     budget
         The budget, in FLOP by 6ND with N as counted in the runs.
     choices
-        The options of each question, of which the first is the reference. By default
+        The options of each question; the first is the reference. By default
         `bayescale.sensitivity.choices.CHOICES`: likelihood, window, outliers, counting and law. A
         `bayescale.sensitivity.choices.Choice` is a name and a function; change, leave out or add
         some: ``{**CHOICES, "window": (Choice("all"), my_window)}``.
@@ -280,5 +280,5 @@ def _refuse_bad(choices: Mapping[str, Sequence[Choice]]) -> None:
         if not names or len(set(names)) < len(names):
             raise ValueError(
                 f"choices, {question}: found {', '.join(names) or 'none'}; expected at least one, "
-                "each of a name of its own."
+                "with distinct names."
             )

@@ -129,7 +129,7 @@ def reconcile_exponents(
         `bayescale.sensitivity.steps.steps_for`. Runs with total parameters alone can show the
         effects of counting and range.
     steps
-        The changes in order (`bayescale.sensitivity.steps.Step`), of which the first is the
+        The changes in order (`bayescale.sensitivity.steps.Step`), the first of which is the
         starting point; by default those that the columns of the runs allow.
     by
         The column whose levels are analysed separately; ``dataset`` by default, if present.

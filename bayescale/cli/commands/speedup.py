@@ -49,8 +49,8 @@ def add(verbs: Verbs) -> None:
     speedup.add_argument(
         "--next",
         metavar="FLOP",
-        help="compute of further runs: say which would tell best whether the recipe of which "
-        "least is known is better, at the largest budget",
+        help="compute of further runs: print those that best resolve, at the largest budget, "
+        "whether the recipe whose P(better) is nearest to a half is better",
     )
     add_levels(speedup)
     add_budgets(speedup, required=True)

@@ -106,9 +106,9 @@ def _files_of(folder: Path, files: list[str], root: Path) -> tuple[Path, _Found 
 
 
 def _outermost(found: dict[Path, _Found], root: Path) -> dict[Path, _Found]:
-    """Return the runs, each with what lies below it.
+    """Return the runs, each with the files below its folder.
 
-    A folder of many runs may have event files of its own, which makes it no run.
+    A folder that contains several runs is not a run, even if it has event files.
     """
     runs: dict[Path, _Found] = {}
     for folder in sorted(found, key=lambda path: len(path.parts)):

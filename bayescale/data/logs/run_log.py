@@ -111,8 +111,8 @@ class RunLogs:
         y
             The metric, such as ``"val_loss"``.
         x
-            ``"step"``, or a metric logged at the same steps, such as ``"tokens"``. Points where it
-            is not positive are left out.
+            ``"step"``, or a metric logged at the same steps, such as ``"tokens"``. Points with a
+            value that is not positive are left out.
 
         Raises
         ------

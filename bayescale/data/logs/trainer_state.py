@@ -12,10 +12,10 @@ from bayescale.errors import RunsError
 FILE = "trainer_state.json"
 
 _TOTALS = ("total_flos", "num_input_tokens_seen")
-"""What is summed over the run; zero if the trainer did not count it."""
+"""Metrics that are summed over the run; zero if the trainer did not count them."""
 
 _NAMES = {"loss": "train/loss"}
-"""Metrics by what they are: the loss of a Trainer is that of training."""
+"""Names of metrics: the ``loss`` of a Trainer is the training loss."""
 
 _OF_THE_WHOLE = "train_"
 """Prefix of what is logged once, at the end: means and times over the whole training."""
