@@ -31,6 +31,8 @@ _SAME_SUMMIT = 0.05
 _EVIDENCE_DRAWS, _EVIDENCE_DF = 1000, 5.0
 _BRIDGE_STEPS, _BATCH = 50, 20
 _STARTS, _JITTER = 400, 0.5
+_CLIMB, _CLOSE = 2000, 0.05
+"""Steps towards the highest maximum, enough along a curved ridge; the jitter of starts about it."""
 
 type Draws = NDArray[np.float64]
 """Positions, one per row."""
@@ -107,6 +109,9 @@ def explore(
 ) -> Exploration:
     """Run pilot chains from each starting point, and weigh the modes in which they end.
 
+    Where a pilot chain ends depends on its random numbers, so chains are also started about the
+    highest maximum that is reached uphill from any starting point.
+
     The weight of a mode is its evidence, by bridge sampling (`_log_evidence`).
 
     Raises
@@ -118,9 +123,13 @@ def explore(
     rng = generator(settings.seed, Stream.MODES)
     elsewhere = compiled.unpack(compiled.start)
     centres = [compiled.pack({**elsewhere, **place}) for place in places]
-    scalars = compiled.scalars
-    pilots = _pilots(compiled, data, settings, centres, rng)
-    modes = _merge(pilots, scalars, compiled.log_density_given(data))
+    scalars, log_density = compiled.scalars, compiled.log_density_given(data)
+    around = [
+        *((centre, _JITTER) for centre in centres),
+        *((summit, _CLOSE) for summit in _highest(log_density, centres)),
+    ]
+    pilots = _pilots(compiled, data, settings, around, rng)
+    modes = _merge(pilots, scalars, log_density)
     weighed = [_log_evidence(compiled, data, draws, rng) for draws in modes]
     evidence, errors = np.array(weighed).T
     weights = np.exp(evidence - np.logaddexp.reduce(evidence))
@@ -206,21 +215,28 @@ def _scalars_of(draws: Mapping[str, NDArray[np.float64]]) -> Draws:
     return np.column_stack([x.ravel() for x in draws.values() if x.ndim == 2])
 
 
+def _highest(log_density: LogDensity, centres: Sequence[Draws]) -> list[Draws]:
+    """Return the highest maximum found from any centre; none if the density is zero at all."""
+    climbed = [mode_from(log_density, centre, _CLIMB) for centre in centres]
+    summits = [summit for summit in climbed if summit is not None]
+    return [max(summits, key=lambda summit: log_density(summit)[0])] if summits else []
+
+
 def _pilots(
     compiled: Sampler,
     data: Draws,
     settings: Settings,
-    centres: Sequence[Draws],
+    around: Sequence[tuple[Draws, float]],
     rng: np.random.Generator,
 ) -> list[Draws]:
-    """Return the draws of every pilot chain."""
+    """Return the draws of every pilot chain, started within a jitter of each centre."""
     found: list[Draws] = []
     failures: list[SamplingError] = []
-    for centre in centres:
+    for centre, jitter in around:
         pilot = replace(settings, **_PILOT, seed=int(rng.integers(2**32)))
         try:
-            around = centre + rng.uniform(-_JITTER, _JITTER, (_STARTS, len(centre)))
-            draws, _ = compiled.sample(data, pilot, starts=around)
+            starts = centre + rng.uniform(-jitter, jitter, (_STARTS, len(centre)))
+            draws, _ = compiled.sample(data, pilot, starts=starts)
         except SamplingError as error:
             failures.append(error)
         else:

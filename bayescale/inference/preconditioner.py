@@ -96,7 +96,9 @@ class Frame:
         return np.concatenate([along, from_centre[scalars:]])
 
 
-def mode_from(log_density: LogDensity, start: Vector) -> Vector | None:
+def mode_from(
+    log_density: LogDensity, start: Vector, most_steps: int = _MOST_STEPS
+) -> Vector | None:
     """Return the local maximum found from a start, or None if the density is zero there."""
     from scipy.optimize import minimize
 
@@ -105,7 +107,7 @@ def mode_from(log_density: LogDensity, start: Vector) -> Vector | None:
         start,
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": _MOST_STEPS},
+        options={"maxiter": most_steps},
     )
     return None if found.fun >= _NOWHERE else np.asarray(found.x)
 

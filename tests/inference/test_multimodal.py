@@ -7,7 +7,14 @@ import xarray as xr
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning
-from bayescale.inference.multimodal import Exploration, _bridge, _log_evidence, _merge, mixed
+from bayescale.inference.multimodal import (
+    Exploration,
+    _bridge,
+    _highest,
+    _log_evidence,
+    _merge,
+    mixed,
+)
 from bayescale.posterior.diagnostics import describe_modes
 
 KAPLANS = {"N_c": 1e16, "S_c": 600.0, "alpha_N": 0.06, "alpha_S": 0.76}
@@ -36,6 +43,23 @@ def test_the_mode_that_is_true_wins(truth, won, tmp_path):
     assert any(won in remark for remark in fit.diagnostics.remarks)
     fit.save(tmp_path / "fit.nc")
     assert bs.load_fit(tmp_path / "fit.nc").diagnostics.remarks == fit.diagnostics.remarks
+
+
+def test_the_highest_maximum_is_climbed_to_along_a_curved_ridge():
+    """Two modes, each on a curved ridge, and a place where the density is zero."""
+
+    def log_density(at):
+        side = 1.0 if at[0] > 0 else -1.0
+        x, y = at - np.array([3.0 * side, 0.0])
+        bend = y - x**2
+        value = 2.0 * side - 0.5 * x**2 - 50.0 * bend**2
+        slope = np.array([-x + 200.0 * bend * x, -100.0 * bend])
+        return (-np.inf if at[1] > 1e3 else value), slope
+
+    nowhere, low, high = np.array([0.0, 1e4]), np.array([-1.0, 4.0]), np.array([6.0, 9.0])
+    (summit,) = _highest(log_density, [nowhere, low, high])
+    np.testing.assert_allclose(summit, [3.0, 0.0], atol=0.01)
+    assert _highest(log_density, [nowhere]) == []
 
 
 def test_modes_that_the_runs_cannot_tell_apart_are_both_in_the_draws():
