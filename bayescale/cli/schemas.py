@@ -195,6 +195,12 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             speedup=_rows("recipe", "speedup"),
             next_runs=_about(RESULT, "the runs that would tell recipes apart"),
         ),
+        "mixture": _record(
+            passed=PASSED,
+            **SAID,
+            expected_regret=NUMBER,
+            mixture=_rows("domain", "recommended", "share"),
+        ),
         "next": _record(
             passed=PASSED,
             **SAID,

@@ -1,14 +1,17 @@
 """The mixture of data with the least weighted loss on validation texts."""
 
+import json
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from contract.fits import few_draws, fit_of_card
+from json_outputs import check_json
 
 import bayescale as bs
 from bayescale.allocation.simplex import least_mixture, mixture_loss
+from bayescale.cli.main import main
 from bayescale.errors import BayescaleWarning, CardError, RunsError, UnsuitableLawError
 
 
@@ -62,12 +65,14 @@ def test_the_recommended_mixture_has_the_least_expected_loss():
     assert 0.0 <= found.expected_regret <= float(found.regret_equal.mean())
     assert float(found.regret.min()) > -1e-9
     with pytest.warns(BayescaleWarning, match="one: Effective samples"):
-        table = found.table()
+        table, narrow = found.table(), found.table(prob=0.5)
     assert list(table.index) == ["web", "code", "books"]
-    assert np.all(table["share_lower"] <= table["share_upper"])
+    code = table.loc["code"]
+    assert code["share_lower"] < narrow.loc["code", "share_lower"] < code["share"]
+    assert code["share"] < narrow.loc["code", "share_upper"] < code["share_upper"]
 
 
-CODE_OF_THREE = constants("code", c=0.8, b_1=1.2, b_2=0.3, b_3=0.9)
+CODE_OF_THREE = constants("code", c=0.8, b_1=1.2, b_2=0.15, b_3=0.9)
 
 
 def test_what_is_no_mixture_is_refused():
@@ -118,3 +123,27 @@ def test_a_mixture_in_other_units_is_no_extrapolation():
     near, same, corner = bs.predict(fit, inputs=at)["beyond"].to_numpy()
     assert near == same == 0.0
     assert 0.0 < corner < 1.0
+
+
+def test_the_command_prints_the_mixture(tmp_path, capsys):
+    fit = few_draws(fit_of_card("data-mixing-3"), 50)
+    web, code = (str(tmp_path / f"{name}.nc") for name in ("web", "code"))
+    fit.save(web)
+    fit.save(code)
+    named = [word for name in ("pages", "programs", "books") for word in ("--domain", name)]
+    asked = ["mixture", web, code, *named, "--weight", "web=2", "--weight", "code=1", "--quiet"]
+    assert main([*asked, "--most", "pages=0.6"]) == 0
+    out = capsys.readouterr().out
+    assert "web (67%), code (33%)" in out and "The share of pages is at the largest" in out
+    assert main([*asked, "--json"]) == 0
+    out = capsys.readouterr().out
+    check_json("mixture", out)
+    assert [row["domain"] for row in json.loads(out)["mixture"]] == ["pages", "programs", "books"]
+    for wrong, said in (
+        (["--weight", "books=x"], "found 'x' for books, expected a number"),
+        (["--most", "pages"], "expected DOMAIN=SHARE"),
+    ):
+        assert main([*asked, *wrong]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["mixture", web, web]) == 2
+    assert "different names" in capsys.readouterr().err

@@ -1,0 +1,77 @@
+"""``mixture``: the mixture of domains with the least weighted loss on validation texts."""
+
+import argparse
+import warnings
+from pathlib import Path
+
+from bayescale.cli.files import Reads
+from bayescale.cli.options import add_prob, read_mapping
+from bayescale.cli.render import passed, print_answer, print_json, table_records
+from bayescale.cli.verbs import Verbs
+
+type Arguments = argparse.Namespace
+
+
+def add(verbs: Verbs) -> None:
+    """Add the command."""
+    mixture = verbs.add(
+        "mixture", run, "Print the mixture of domains with the least loss on validation texts."
+    )
+    mixture.add_argument(
+        "fits",
+        nargs="+",
+        type=Reads(),
+        metavar="FIT",
+        help="saved fit of a law of mixtures (data-mixing-3), one for each validation text",
+    )
+    for name, form, what in (
+        ("--domain", "NAME", "name of a domain, in the order of the inputs of the law; repeatable"),
+        ("--weight", "TEXT=NUMBER", "how much a text counts, by the name of its file; repeatable"),
+        ("--most", "DOMAIN=SHARE", "largest share of a domain, such as books=0.2; repeatable"),
+    ):
+        mixture.add_argument(name, action="append", default=[], metavar=form, help=what)
+    add_prob(mixture)
+
+
+def run(options: Arguments) -> None:
+    """Print the recommended mixture, and how far the best one is known."""
+    from bayescale.allocation.data_mixture import data_mixture
+    from bayescale.inference.load import load_fit
+
+    fits = {Path(path).stem: load_fit(path) for path in options.fits}
+    if len(fits) < len(options.fits):
+        raise ValueError(
+            f"mixture: found {', '.join(map(str, options.fits))}; give files of different names."
+        )
+    found = data_mixture(
+        fits,
+        domains=options.domain or None,
+        weights=_numbers(options.weight, "--weight", "TEXT=NUMBER") or None,
+        most=_numbers(options.most, "--most", "DOMAIN=SHARE"),
+    )
+    if options.json:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "passed" says it
+            table = found.table(options.prob)
+        print_json(
+            {
+                "passed": passed(found.diagnostics),
+                "headline": found.headline,
+                "caveats": list(found.caveats),
+                "sentences": list(found.sentences),
+                "expected_regret": found.expected_regret,
+                "mixture": table_records(table),
+            }
+        )
+        return
+    print_answer(found, found.text_table(options.prob))
+
+
+def _numbers(entries: list[str], option: str, form: str) -> dict[str, float]:
+    found = {}
+    for name, text in read_mapping(entries, option, form).items():
+        try:
+            found[name] = float(text)
+        except ValueError:
+            raise ValueError(f"{option}: found {text!r} for {name}, expected a number.") from None
+    return found
