@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of the pipe closed it, which is no error of the command.
+        # The reader closed the pipe, which is not an error of the command.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (BayescaleError, OSError, ValueError, TypeError) as error:
@@ -77,7 +77,7 @@ def _show_warning(
 
 
 def _say_nothing(*_: object, **__: object) -> None:
-    """Show no warning: the `warnings.showwarning` of ``--quiet``."""
+    """Show no warning; replaces `warnings.showwarning` under ``--quiet``."""
 
 
 if __name__ == "__main__":

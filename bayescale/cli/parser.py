@@ -46,7 +46,7 @@ from bayescale.cli.verbs import Verbs
 BAD_INPUT = 2
 
 RENAMED = {"--compute": "--budget", "--money": "--budget", "--fixed": "--at"}
-"""Options of earlier versions, and their names now."""
+"""Options of earlier versions, and their current names."""
 
 COMMANDS = (
     listing,
@@ -91,7 +91,7 @@ class Parser(argparse.ArgumentParser):
     """The parser of each command."""
 
     def refuse_renamed(self, arguments: Sequence[str]) -> None:
-        """Exit with the name of today where an option is given by its earlier name."""
+        """Exit with the current name of an option that is given by its earlier name."""
         for argument in arguments:
             name = argument.partition("=")[0]
             if name in RENAMED:

@@ -59,7 +59,7 @@ def computed_from(headline: str, diagnostics: "Diagnostics | None") -> Iterator[
 def print_answer(answer: "Result", table: "pd.DataFrame | None" = None) -> None:
     """Print a result as `str` does, with its own table unless another is given."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the headline says it
+        warnings.simplefilter("ignore")  # The headline states the failure.
         caveats = [f"- {caveat}" for caveat in answer.caveats]
         shown = table_text(answer.text_table() if table is None else table)
         said = (answer.opening, *answer.sentences, *caveats, shown, answer.closing)

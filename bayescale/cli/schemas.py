@@ -15,7 +15,7 @@ VERSION = 1
 """Version of the formats; it increases if readers of older outputs would misread newer ones."""
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
-"""The dialect of the schemas, by the address that is its name."""
+"""The dialect of the schemas, identified by its URI."""
 
 TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
@@ -282,6 +282,6 @@ def schema_of(name: str) -> dict[str, Any]:
     """
     if name not in SCHEMAS:
         raise unknown_name("schema", name, tuple(SCHEMAS))
-    # A name that is no address: nothing is to be fetched by it.
+    # A URN is a name and not an address, so that nothing is fetched.
     identity = f"urn:bayescale:schema:{name}:{VERSION}"
     return {"$schema": _DRAFT, "$id": identity, "title": f"bayescale {name}", **SCHEMAS[name]}

@@ -1,4 +1,4 @@
-"""Figures, one function each, drawn on Axes that are given or made."""
+"""Figures, one function each, drawn on given or new Axes."""
 
 from bayescale.plots._allocation_bands import optimal_size, tokens_per_param
 from bayescale.plots._backtest import backtest

@@ -1,4 +1,4 @@
-"""Larger budgets as they came, against what smaller ones predicted."""
+"""Observed losses at larger budgets, against predictions from smaller ones."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -87,7 +87,7 @@ def coupling(
     )
     ax.set_xlabel("coupling k")
     ax.set_yticks([])
-    # Room for the legend above what it explains.
+    # Leave room for the legend above the density.
     ax.set_ylim(2.0 * bottom, 1.45 * top)
     ax.legend(fontsize=8, loc="upper left")
     tidy(ax)

@@ -1,4 +1,4 @@
-"""The exponent, or N_opt, as larger and larger runs are fitted."""
+"""The exponent, or N_opt, from refits on an expanding window of runs."""
 
 from typing import Literal
 

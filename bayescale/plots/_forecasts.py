@@ -66,7 +66,7 @@ def forecast(
     ax = new_axes(ax)
     for i, name in enumerate(names):
         colour, draws = COLOURS[i % len(COLOURS)], found.draws[name]
-        # Curves at the same amounts stand beside one another.
+        # Dodge curves at the same amounts.
         at = draws.columns.to_numpy(dtype=float) * 1.04 ** (i - (len(names) - 1) / 2)
         for share, width in ((prob, 1.4), (0.5, 5.0)):
             low, _, high = draws.quantile(tail_quantiles(share)).to_numpy()

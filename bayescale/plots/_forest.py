@@ -18,7 +18,7 @@ from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_budget, format_count, format_share
 
 UNSEEN = "a new one"
-"""Label of a level that is not among the runs."""
+"""Label of a new level, which no run has."""
 
 
 def forest(
@@ -98,7 +98,7 @@ def forest(
 
 @dataclass(frozen=True, eq=False)
 class _Panel:
-    """One quantity, of each family: its draws by label, and whether its axis is logarithmic."""
+    """One quantity for each family: its draws by label, and whether its axis is logarithmic."""
 
     title: str
     rows: Mapping[str, xr.DataArray]

@@ -1,4 +1,4 @@
-"""Runs beside their predictive intervals: those held out, or those of the fit itself."""
+"""Held-out or fitted runs, with their predictive intervals."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def held_out(score: Score, prob: float = 0.9, ax: Axes | None = None) -> Axes:
 def fitted_runs(fit: Fit | ModelAverage, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     """Draw the runs of a fit relative to its predictions of them, with the interval of each.
 
-    A check of any law, of however many inputs: the share inside is near the probability of the
+    A check for a law of any number of inputs: the share inside is near the probability of the
     intervals, without a trend.
 
     Parameters

@@ -41,7 +41,7 @@ _LABELS = {
 
 
 _WIDE = 3.0
-"""Ratio of the ends of an axis of ratios from which it is logarithmic."""
+"""Ratio of the ends of an axis at and above which it is logarithmic."""
 
 
 def requirements(
@@ -221,7 +221,7 @@ def _named(found: ByTarget, name: str) -> str:
 
 
 def _few_ticks(ax: Axes) -> None:
-    """Tick inside the decades of an axis that spans few of them."""
+    """Add ticks inside the decades of an axis that spans few decades."""
     low, high = ax.get_xlim()
     if low > 0 and high < 30 * low:
         ax.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))

@@ -113,7 +113,7 @@ def isoflop(
 
 
 def _draw_density(ax: Axes, sizes: np.ndarray, level: float, height: float, colour: str) -> None:
-    """Draw the density of ln N_opt below the loss of the optimum, where no curve goes."""
+    """Draw the density of ln N_opt below the loss of the optimum, where there are no curves."""
     from scipy.stats import gaussian_kde
 
     logs = np.log(sizes[np.isfinite(sizes)])

@@ -89,7 +89,7 @@ def _density(ax: Axes, name: str, posterior: np.ndarray, prior: np.ndarray, prob
 
 
 def _prior_quantities(fit: Fit) -> dict[str, np.ndarray]:
-    """Return prior draws of what the figure shows; exponents do not depend on the reference."""
+    """Return prior draws of the quantities drawn; exponents do not depend on the reference."""
     rng = generator(0, Stream.PRIOR)
     drawn = draw_prior(fit.model, rng, PRIOR_DRAWS, typical=fit.scale.response)
     coordinates = {name: xr.DataArray(drawn[name], dims="draw") for name in fit.law.coordinates}

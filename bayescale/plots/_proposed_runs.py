@@ -1,4 +1,4 @@
-"""The runs to launch next, among those that were made."""
+"""The runs to launch next, among the fitted runs."""
 
 from typing import Any
 
@@ -153,7 +153,7 @@ def _number(ax: Axes, number: str, place: tuple[Any, Any], colour: str) -> None:
 
 
 def _same_places(proposed: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return each place once, and the numbers of the runs there: repeats share a place."""
+    """Return each point once, with the numbers of the runs there: replicates share a point."""
     places = np.array(list(dict.fromkeys(map(tuple, proposed)))).reshape(-1, 2)
     numbers = [
         ", ".join(str(i + 1) for i, run in enumerate(proposed) if (run == place).all())

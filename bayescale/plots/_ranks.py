@@ -7,7 +7,7 @@ from bayescale.units import format_share
 from bayescale.validation.sbc import Sbc
 
 _LEVEL = 0.01
-"""Familywise level of the test of `Sbc.ok`, by which a quantity is named."""
+"""Familywise level of the test in `Sbc.ok`; quantities that fail it are named."""
 
 
 def ranks(found: Sbc, prob: float = 0.95, ax: Axes | None = None) -> Axes:

@@ -18,10 +18,10 @@ from bayescale.plots.style import (
 from bayescale.units import format_budget, format_number, format_share
 
 _EDGE = 0.2
-"""Share of the width, at either side, that is too near the edge for a name outwards."""
+"""Share of the width, at either side, in which a label would cross the edge."""
 
 _WIDE = 100.0
-"""Sizes that span more than this many times have fewer ticks."""
+"""Ratio of the largest to the smallest size above which there are fewer ticks."""
 
 
 def regret(decision: Decision, ax: Axes | None = None) -> Axes:
@@ -84,7 +84,7 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     for name, row in decision.table().iloc[1:].iterrows():
         # Only plans that exhaust the budget lie on the curve; others are labelled separately.
         if sizes[0] <= row["n_params"] <= sizes[-1]:
-            # Away from the valley, where curves are not; inwards only at the edges.
+            # Labels point away from the minimum, where no curve is, and inwards at the edges.
             share = np.log(row["n_params"] / sizes[0]) / np.log(sizes[-1] / sizes[0])
             left = row["n_params"] < plan["n_params"]
             to_left = (left and share > _EDGE) or share > 1.0 - _EDGE

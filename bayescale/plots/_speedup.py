@@ -49,7 +49,7 @@ def speedup(found: Speedup, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax)
     ranges = list(found.costs_of_runs.values())
     low, high = float(found.budgets.min()), float(found.budgets.max())
-    if not found.limits:  # which may not allow plans of the budgets of the runs
+    if not found.limits:  # The limits may exclude plans at the budgets of the runs.
         low = min([low, *(first for first, _ in ranges)])
         high = max([high, *(last for _, last in ranges)])
     grid = log_grid(low, high, _POINTS) if high > low else found.budgets

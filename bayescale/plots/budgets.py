@@ -29,13 +29,13 @@ from bayescale.units import format_share
 OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")
 
 FAN = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Quantiles that a fan is drawn through: 50 and 90 % bands about the median."""
+"""Quantiles that bound the bands of a fan: 50 and 90 % bands about the median."""
 
 _AROUND = 10.0
 """Factor by which a grid exceeds the given budgets, where there are no runs."""
 
 _USUAL = (1e19, 1e25)
-"""Training budgets between which constants without runs and budgets are drawn, in FLOP."""
+"""Range of training compute, in FLOP, in which constants are drawn if no budget is given."""
 
 _STYLES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), ("black", "--"))
 

@@ -73,7 +73,7 @@ def loss_axis(axis: Axis) -> None:
 
 
 def ratio_axis(axis: Axis, *, times: bool = False) -> None:
-    """Label a log axis of ratios, once drawn on: 1, 2, 5, 10, or decades alone if it has many."""
+    """Label a log axis of ratios, once drawn on: 1, 2, 5, 10, or only decades if it spans many."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high < 1e3 * low else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" + ("x" if times else "")))

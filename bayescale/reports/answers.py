@@ -26,9 +26,9 @@ precision at which they are printed, and few enough for a frontier of each draw.
 RECOMMENDED = "recommended here"
 _LEAST = "least expected regret"
 _ONE = 0.05
-"""Difference in ln N below which the recommended plan and that of least expected regret are one."""
+"""Difference in ln N below which the recommended plan counts as that of least expected regret."""
 _SIZES = {"half the size": 0.5, "twice the size": 2.0}
-"""The plans that the recommended one is compared with, unless others are given."""
+"""Alternatives to the recommended plan, unless others are given."""
 
 _STYLES = dict(TEXT_COLUMNS.values())
 """Formatter of each quantity of a plan."""
@@ -62,7 +62,7 @@ class PlanComparison:
 
     @property
     def shown(self) -> Decision:
-        """The decision for a figure, in which two plans that are one are marked once."""
+        """The decision for a figure, in which equal plans are marked once."""
         if not self.is_one:
             return self.decision
         return replace(self.decision, candidates=self.decision.candidates.without(RECOMMENDED))

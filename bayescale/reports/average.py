@@ -1,4 +1,4 @@
-"""The content of a report of an average of laws: one decision, and what each law says alone."""
+"""The content of a report of an average of laws: one decision, and the result of each law alone."""
 
 from collections.abc import Mapping
 
@@ -65,7 +65,7 @@ def assemble_average_report(
         description=f"{average.answering} {terms_of(plan) if plan else ''}".strip(),
         light=light_of(diagnostics),
         status=diagnostics.status,
-        formula="",  # each law has its own, among the methods
+        formula="",  # Each law has diagnostics of its own, in the section on methods.
         answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(compared))
         if plan
         else tuple(forecast.answer for forecast in forecasts),

@@ -72,7 +72,7 @@ class Section:
 class Answer:
     """The answer for one budget: the question, the plan, its intervals and further facts.
 
-    `picture` is the figure of the decision, if it is one.
+    `picture` is the figure of the decision, if the answer is a decision.
     """
 
     question: str
@@ -95,7 +95,7 @@ LEADS: Mapping[CaveatKind, str] = {
     "law": "The law",
     "data": "The data",
 }
-"""What a caveat of each kind begins with."""
+"""First words of a caveat of each kind."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Facts:
     """The content of a report.
 
     `caveats` are in the order of `CAVEATS`; `next_steps` are sentences. `budgets` is None for a
-    law that does not split a budget. `is_judged` is false of published constants, which no gate
+    law that does not split a budget. `is_judged` is false for published constants, which no gate
     judges.
     """
 

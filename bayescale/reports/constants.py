@@ -35,7 +35,7 @@ def assemble_constants_report(
     source: PointPosterior,
     plan: Allocation | None,
     prob: float,
-    further: Further = NO_FURTHER,  # there is none of constants
+    further: Further = NO_FURTHER,  # Constants have no diagnostics.
     *,
     inputs: Mapping[str, object] | None = None,
     plans: Mapping[str, object] | None = None,
@@ -178,7 +178,7 @@ def _caveats(source: PointPosterior, plan: Allocation | None) -> Sequence[Caveat
 
 
 def _next_steps(plan: Allocation | None, compared: Sequence[PlanComparison]) -> tuple[str, ...]:
-    """Return the sizes near the best of each budget, among which other things decide."""
+    """Return the near-optimal sizes of each budget, between which other criteria may decide."""
     if plan is None:
         return ()
     found = []

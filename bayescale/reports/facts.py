@@ -111,7 +111,9 @@ def light_of(diagnostics: Diagnostics) -> Light:
 
 def _parameters(fit: Fit, prob: float) -> Section:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)  # the report says it at its head
+        warnings.simplefilter(
+            "ignore", BayescaleWarning
+        )  # The head of the report states the failure.
         summary = fit.summary(prob)
     rows = tuple(
         (

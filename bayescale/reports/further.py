@@ -36,8 +36,8 @@ class Further:
     def refuse_other_runs(self, runs: Runs) -> None:
         """Raise RunsError for an analysis of other runs than those of the posterior."""
         for name, (identity, title) in self._runs.items():
-            # A multiverse is of more than one table: with and without flagged runs, of all sizes
-            # or of some. Their name is what they share.
+            # A multiverse has several tables, such as with and without outliers; they share
+            # only their name.
             mine = runs.name if name == "multiverse" else runs.fingerprint
             if identity != mine:
                 raise RunsError(

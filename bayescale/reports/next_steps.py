@@ -22,7 +22,7 @@ def next_steps(
     next_runs: NextRuns | None,
     forecasts: Sequence[Forecast],
 ) -> tuple[str, ...]:
-    """Return what a reader does with the answer; of several budgets, with the largest.
+    """Return what to do with the answer; with several budgets, with that of the largest.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""What notebooks show of a fit or a result: its answer, its table and its figure, as HTML.
+"""HTML representation of fits and results in notebooks: the answer, its table and its figure.
 
-The page asks nothing of a server, and takes its colours from the notebook, light or dark: its text
-and the ink of its figures are of the colour of the text around it.
+It needs no server, and takes its colours from the notebook, light or dark: text and lines of
+figures have the colour of the surrounding text.
 """
 
 import io
@@ -29,14 +29,14 @@ PROB = 0.9
 """Probability of the intervals that are shown."""
 
 AHEAD = 10.0
-"""Compute, or input, at which a fit is shown to predict, in units of the largest run."""
+"""Compute, or input, of the prediction that is shown, as a multiple of the largest run."""
 
 _FEW, _MANY = 4, 5
-"""Most rows and fewest columns, less one, of a table that is turned over."""
+"""A table is transposed if it has at most this many rows and more than this many columns."""
 
 _SIZE = (5.6, 3.9)
 _INK = "#123456"
-"""Colour of the axes and the text of figures until it becomes that of the notebook."""
+"""Placeholder colour of axes and text in figures, replaced by that of the notebook."""
 
 _STYLE = """
 .bayescale{max-width:60em;line-height:1.45}
@@ -57,7 +57,7 @@ color:inherit;white-space:nowrap}
 def page_of(shown: object) -> str:
     """Return a fit, an average of laws or a result as HTML."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)  # the first line says it
+        warnings.simplefilter("ignore", BayescaleWarning)  # The first line states the failure.
         parts = [*_words(shown), _figure(shown, **_marked(shown))]
     return f'<div class="bayescale"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
@@ -88,7 +88,7 @@ def _words(shown: object) -> Iterable[str]:
 
 
 def _of_result(found: Result) -> Iterable[str]:
-    """Yield what a result says, in the order in which it is printed."""
+    """Yield the parts of a result, in the order in which they are printed."""
     yield _paragraph(found.opening, "failed")
     yield from map(_paragraph, found.sentences)
     yield _points(found.caveats)
@@ -97,7 +97,7 @@ def _of_result(found: Result) -> Iterable[str]:
 
 
 def _of_fit(fit: Fit) -> Iterable[str]:
-    """Yield how sure a fit is, the law, its runs, a plan or a prediction, and the parameters."""
+    """Yield the diagnostics of a fit, its law and runs, a plan or prediction, and parameters."""
     diagnostics = fit.diagnostics
     yield _paragraph(diagnostics.status, "" if diagnostics.ok else "failed")
     yield _paragraph(
@@ -112,7 +112,7 @@ def _of_fit(fit: Fit) -> Iterable[str]:
 
 
 def _of_average(average: ModelAverage) -> Iterable[str]:
-    """Yield how sure an average is, its laws and its runs, and a plan or a prediction."""
+    """Yield the diagnostics of an average, its laws and its runs, and a plan or a prediction."""
     diagnostics = average.diagnostics
     yield _paragraph(diagnostics.status, "" if diagnostics.ok else "failed")
     yield _paragraph(average.description)
@@ -215,6 +215,6 @@ def _figure(shown: object, **options: Any) -> str:
         canvas.savefig(content, format="svg", metadata={"Date": None})
     svg = content.getvalue()
     svg = svg[svg.index("<svg") :]
-    # What is drawn in black, also where SVG has black without saying so, is ink too.
+    # Black, which is also the default colour in SVG, is replaced as well.
     svg = re.sub(rf"{_INK}|#000000|\bblack\b", "currentColor", svg)
     return svg.replace("<svg", '<svg role="img" fill="currentColor"', 1)

@@ -59,7 +59,7 @@ FORMS: Mapping[str, Callable[[Facts], str]] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """What a report of one kind of posterior is.
+    """A kind of report: its content for one class of posterior.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Kind:
     further
         The arguments with further analyses that it takes.
     why, instead
-        Why it takes no others, and what to do instead.
+        Why it takes no other analyses, and what to do instead.
     """
 
     assemble: Callable[..., Facts]

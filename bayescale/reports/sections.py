@@ -74,7 +74,7 @@ RECOMMENDED = (
     "the median over draws of the size that is optimal under each, and the tokens that spend the "
     "rest of the budget",
 )
-"""How the plan of a posterior is recommended."""
+"""How a plan is recommended."""
 
 
 def alternatives_section(plan: Allocation, compared: Sequence[PlanComparison]) -> Section:
@@ -186,7 +186,7 @@ def comparison_section(comparison: Comparison, plan: Allocation | None) -> Secti
 def sensitivity_section(
     backtest: Backtest | None, cuts: ExpandingWindow | None, multiverse: Multiverse | None
 ) -> Section | None:
-    """Return whether intervals held, and what the answer depends on."""
+    """Return the coverage of intervals, and the sensitivity of the answer."""
     blocks: list[Table | Points | Picture] = []
     if backtest is not None:
         blocks += [
@@ -247,7 +247,7 @@ def sensitivity_section(
 
 
 def speedup_section(found: Speedup, prob: float) -> Section:
-    """Return by how much less compute recipes reach the loss of the baseline."""
+    """Return the compute-equivalent speedups of recipes over the baseline."""
     return Section(
         "speedup",
         f"Speedup over {found.baseline}",

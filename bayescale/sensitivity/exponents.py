@@ -20,7 +20,7 @@ from bayescale.posterior.fit import Fit
 type Way = Literal["parabolas", "curves", "law"]
 
 WIDTH = 8.0
-"""Parabolas are fitted to sizes within this factor of the best, less than a decade either way."""
+"""Parabolas are fitted to sizes within this factor of the best: under a decade on either side."""
 
 _SIZES, _FEWEST = 4, 3
 _BUDGETS = 16

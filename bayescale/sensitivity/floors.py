@@ -33,10 +33,10 @@ from bayescale.units import (
 )
 
 AS_THE_CARD = "as the card"
-"""Label of the reference, in which the floor is as the card has it."""
+"""Label of the reference: the card with its own floor."""
 
 _FAR = 3.0
-"""Posterior standard deviations beyond which the runs are said to speak against a floor."""
+"""Distance, in posterior standard deviations, beyond which the runs are at odds with a floor."""
 
 _FLOP_PER_TOKEN = 6.0
 _DRAWS = 4000
@@ -76,7 +76,7 @@ class ForecastByFloor(Result):
 
     @property
     def reference(self) -> "pd.Series[Any]":
-        """The card as it is."""
+        """The row of the card with its own floor."""
         return self.table.iloc[0]
 
     @property
@@ -102,7 +102,7 @@ class ForecastByFloor(Result):
 
     @property
     def headline(self) -> str:
-        """What is forecast, and from which runs."""
+        """The forecast quantity, and the runs."""
         plan = ", ".join(f"{name} = {format_count(x)}" for name, x in self.plan.items())
         return (
             f"{self.response} at {plan} from {self.runs}, for {len(self.table) - 1} assumed floors."

@@ -196,7 +196,7 @@ class _Planning:
 
         plans = {name: optima(s, budget=self.budget) for name, s in self.sources.items()}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the statuses say it
+            warnings.simplefilter("ignore")  # The statuses state the failures.
             numbers = {name: plan.table(prob) for name, plan in plans.items()}
         names = ["model", "budget"]
         texts = pd.concat({name: p.text_table(prob) for name, p in plans.items()}, names=names)

@@ -27,7 +27,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(options: Arguments) -> None:
-    """Serve the page until Ctrl-C, after its first answer was found to be one."""
+    """Serve the page until Ctrl-C, once the first answer has been computed without an error."""
     from bayescale.costs import Cluster
     from bayescale.explore.question import QUICK, Question, budgets_for
     from bayescale.explore.serve import HOST, check_installed, free_port, serve
@@ -40,7 +40,7 @@ def run(options: Arguments) -> None:
     fit, fixed = saved_fit(options), fixed_of(options)
     plans_of(options)
     plans = [entry.strip() for entry in options.plan]
-    # What no slider can change is refused before there is a page.
+    # Invalid terms that no slider can change are refused before the page is served.
     Question(
         budget=budgets_for(fit, budget)[1],
         cluster=Cluster(n_gpus=8, peak="H100-SXM", utilisation=0.4),

@@ -1,4 +1,4 @@
-"""``first-sweep``: the runs to launch before there is any, from the prior of a card."""
+"""``first-sweep``: the first runs to launch, from the prior of a card."""
 
 import argparse
 from pathlib import Path
@@ -76,7 +76,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(options: Arguments) -> None:
-    """Print the sweep and what designs of its cost are expected to achieve, and write it."""
+    """Print the sweep and the expected performance of designs of its cost, and write it."""
     from bayescale.costs.limits import Limits
     from bayescale.experiment_design.first_sweep import first_sweep
     from bayescale.model.card import DEFAULT_CARD

@@ -163,7 +163,7 @@ def _print_summary(result: "Fit", prob: float) -> None:
     if result.law.caveat:
         print(result.law.caveat)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the headline says it
+        warnings.simplefilter("ignore")  # The headline states the failure.
         table = result.summary(prob)
     last = ["meaning"] if result.diagnostics.ok else [*MEASURES, "meaning"]
     print(heading_of(False, prob))
