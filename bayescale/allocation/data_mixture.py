@@ -271,13 +271,16 @@ def _terms(sources: Mapping[str, Posterior], weights: Array) -> tuple[Array, Arr
     Chains of one seed are correlated between fits, so that draws are paired at random.
     """
     several = max(source.n_draws for source in sources.values())
+    numbers = range(1, max(len(source.law.inputs) for source in sources.values()) + 1)
     logs = []
     for place, source in enumerate(sources.values()):
-        (piece,) = source.curve.pieces
-        of_law = [
-            np.log(piece.parameters[f"b_{j}"].transpose("chain", "draw").to_numpy()).ravel()
-            for j in range(1, len(source.law.inputs) + 1)
+        of_pieces = [
+            [piece.parameters[f"b_{j}"].transpose("chain", "draw") for j in numbers]
+            for piece in source.curve.pieces
         ]
-        rows = generator(source.seed, Stream.PAIRS, place).permutation(len(of_law[0]))
-        logs.append(np.stack(of_law, axis=-1)[np.resize(rows, several)])
+        of_law = np.log(
+            np.concatenate([np.stack([x.to_numpy().ravel() for x in p]) for p in of_pieces], axis=1)
+        )
+        rows = generator(source.seed, Stream.PAIRS, place).permutation(of_law.shape[1])
+        logs.append(of_law[:, np.resize(rows, several)].T)
     return np.tile(weights, (several, 1)), np.stack(logs, axis=1)

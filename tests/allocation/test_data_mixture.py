@@ -62,6 +62,9 @@ def test_the_recommended_mixture_has_the_least_expected_loss():
     fit = few_draws(fit_of_card("data-mixing-3"), 50)
     found = bs.data_mixture({"one": fit, "other": CODE_OF_THREE}, domains=["web", "code", "books"])
     assert found.recommended.sum() == pytest.approx(1.0)
+    average = bs.model_average({"a": fit, "b": fit}, {"a": 1.0, "b": 1.0})
+    of_average = bs.data_mixture({"one": average, "other": CODE_OF_THREE})
+    assert of_average.recommended.to_numpy() == pytest.approx(found.recommended, abs=0.05)
     assert 0.0 <= found.expected_regret <= float(found.regret_equal.mean())
     assert float(found.regret.min()) > -1e-9
     with pytest.warns(BayescaleWarning, match="one: Effective samples"):

@@ -73,5 +73,7 @@ def _numbers(entries: list[str], option: str, form: str) -> dict[str, float]:
         try:
             found[name] = float(text)
         except ValueError:
-            raise ValueError(f"{option}: found {text!r} for {name}, expected a number.") from None
+            raise ValueError(
+                f"{option}: found {text!r} for {name}, expected a number such as 0.2."
+            ) from None
     return found
