@@ -68,7 +68,7 @@ def unit_source(name: str, raw: NamedTable, units: Mapping[str, str], heading: H
         return "you"
     if _said_by_card(name, raw):
         return "card"
-    return "heading" if heading.unit else "default"
+    return "heading" if heading.unit and _is_in_its_unit(name, heading.quantity) else "default"
 
 
 def notes_on_unit(
