@@ -1,4 +1,4 @@
-"""The reference problem by bayescale and its peers: what performance.py runs of each."""
+"""The reference problem in bayescale and its peers, as performance.py runs it."""
 
 import json
 import time
@@ -11,7 +11,7 @@ BUDGET = 5.76e23
 
 
 def print_table(draws: Any) -> None:
-    """Print medians and intervals of whatever a contender drew; all print the same way."""
+    """Print medians and intervals of a contender's draws, in one format for all."""
     ends = draws.quantile([0.05, 0.5, 0.95], dim=("chain", "draw"))
     for name in draws.data_vars:
         print(name, *(f"{float(value):.5g}" for value in ends[name]))

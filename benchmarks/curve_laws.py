@@ -39,11 +39,11 @@ KNOWN = {"after the peak": 0.75, "before the peak": 0.45}
 """Shares of the points, evenly spaced in ln x, that are known."""
 
 FEW = 3
-"""Points that are known of a new curve."""
+"""Number of known points of a new curve."""
 
 DRAWS = 500
 POOLED = {"power-law-floor": ("E", "x_c")}
-"""What differs between curves, by card: floor and scale."""
+"""Parameters that differ between curves, by card: floor and scale."""
 
 EVERY = 3
 """Every third curve by name is the new one in turn: one of each size."""

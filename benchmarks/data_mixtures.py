@@ -70,7 +70,7 @@ def simulate(domains: int, runs: int, number: int) -> dict[str, Any]:
         held += ((low <= losses[runs:, i]) & (losses[runs:, i] <= high)).tolist()
         errors += np.abs(middle / losses[runs:, i] - 1.0).tolist()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)  # the page says how many fits passed
+        warnings.simplefilter("ignore", BayescaleWarning)  # The page states how many fits passed.
         best = bs.data_mixture(fits)
         table = best.table(PROB)
     counted, each = np.full((1, TEXTS), 1.0 / TEXTS), logs[None]

@@ -145,7 +145,7 @@ def main() -> None:
     options = parser.parse_args()
     found = {}
     with warnings.catch_warnings(), TemporaryDirectory() as folder:
-        warnings.simplefilter("ignore", BayescaleWarning)  # the page says which checks failed
+        warnings.simplefilter("ignore", BayescaleWarning)  # The page states which checks failed.
         for name, sweep in sweeps(Tables(options.tables)).items():
             for card in CARDS:
                 place = Path(folder) / f"{name}, {card}"

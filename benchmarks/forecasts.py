@@ -1,4 +1,4 @@
-"""Forecast public curves and write what the forecasts were worth to docs/forecasts.md.
+"""Forecast public curves and write their scores to docs/forecasts.md.
 
     python -m benchmarks.forecasts TABLES [--most 10]
 
@@ -108,7 +108,7 @@ def known_curves(tables: Tables) -> Iterator[Known]:
 
 
 def thinned(curves: Mapping[str, Known], most: int) -> dict[str, Known]:
-    """Return at most so many curves of each kind, at equal distances among them."""
+    """Return at most `most` curves of each kind, evenly spaced in their order."""
     kept: dict[str, Known] = {}
     for kind in dict.fromkeys(known.kind for known in curves.values()):
         of_kind = [name for name, known in curves.items() if known.kind == kind]
@@ -146,7 +146,7 @@ def least_squares(known: Known, law: EndsLaw, rng: np.random.Generator) -> Predi
 def levenberg_marquardt(
     residuals: Callable[[Array], Array], theta: Array, iterations: int = 400
 ) -> tuple[Array, Array]:
-    """Descend from many starts at once; return where they arrive, and the sums of squares."""
+    """Minimise from many starts at once; return the minima and their sums of squares."""
     size, step = theta.shape[1], 1e-6
     damping, found = np.full(len(theta), 1e-2), residuals(theta)
     cost = (found**2).sum(axis=1)

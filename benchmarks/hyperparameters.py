@@ -160,7 +160,7 @@ def main() -> None:
     checks: dict[str, list[str]] = {name: [] for name in models()}
     held: dict[str, dict[str, list[float]]] = {name: {} for name in models()}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)  # the page says whether checks passed
+        warnings.simplefilter("ignore", BayescaleWarning)  # The page states whether checks passed.
         for first in (0, 1):
             fitted, held_out = settings[first::2], settings[1 - first :: 2]
             pairs = {}

@@ -12,7 +12,7 @@ from bayescale._io import whole_file
 def each[T](
     work: Callable[[T], Any], tasks: Mapping[str, T], store: Path, workers: int
 ) -> dict[str, Any]:
-    """Return the result of each task, by name; those that the store has are not done again.
+    """Return the result of each task, by name; results in the store are reused.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What most people do: a least-squares fit of Chinchilla's law, and its parametric bootstrap."""
+"""The usual practice: a least-squares fit of Chinchilla's law, and its parametric bootstrap."""
 
 import numpy as np
 from numpy.typing import NDArray

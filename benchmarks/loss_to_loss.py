@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("tables", type=Path)
     tables = parser.parse_args().tables
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)  # the page says which checks failed
+        warnings.simplefilter("ignore", BayescaleWarning)  # The page states which checks failed.
         rows = [scored(name, *pair) for name, pair in pairs(tables).items()]
     PAGE.write_text(page(rows), encoding="utf-8")
 

@@ -94,7 +94,7 @@ def study(number: int) -> dict[str, Any]:
 
 
 def draw_law(rng: np.random.Generator) -> dict[str, float]:
-    """Return parameters drawn from the card's own priors, of laws that are like language models."""
+    """Return draws of parameters from the priors of the card, for plausible language models."""
     reference = {"n_params": 1e9, "n_tokens": 2e10}
     medians = {"loss_ref": 2.6, "e_n": 0.05, "e_d": 0.05, "alpha": 0.4, "beta": 0.4}
     spreads = {"loss_ref": 0.15, "e_n": 0.7, "e_d": 0.7, "alpha": 0.45, "beta": 0.45}
@@ -128,7 +128,7 @@ def refit(runs: pd.DataFrame, seed: int) -> tuple[bs.Fit, bool]:
 
 
 def regrets_of(law: Mapping[str, float], fit: bs.Fit) -> tuple[float, float]:
-    """Return what the plan decided by a fit wastes of the target: in truth, and by the fit."""
+    """Return the true and the expected regret of the plan of a fit, as shares of the target."""
     regrets = Regrets(fit.curve, six_nd, TARGET, {})
     decided = np.array([least_regret(regrets)])
     log_d = regrets.spending.log_tokens(decided)

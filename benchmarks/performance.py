@@ -80,7 +80,7 @@ def main() -> None:
         else:
             CONTENDERS[name]()
         return
-    # Sizes of a try are not to be taken for those of a measurement.
+    # Results of a trial are kept apart from those of a measurement.
     path = Path(__file__).with_suffix(".tiny.json" if options.tiny else ".json")
     facts: dict[str, Any] = {}
     if path.is_file() and not options.again:
@@ -110,13 +110,13 @@ def main() -> None:
 
 
 def installed() -> list[str]:
-    """Return the contenders that are there."""
+    """Return the contenders that are installed."""
     there = {"numpyro-dense": lambda: find_spec("numpyro") is not None, "brms": has_brms}
     return [name for name in CONTENDERS if there.get(name, lambda: True)()]
 
 
 def has_brms() -> bool:
-    """Return whether there is R, and brms in it."""
+    """Return whether R and its package brms are installed."""
     if shutil.which("Rscript") is None:
         return False
     asked = subprocess.run(["Rscript", "-e", "packageVersion('brms')"], capture_output=True)
@@ -124,7 +124,7 @@ def has_brms() -> bool:
 
 
 def machine() -> dict[str, Any]:
-    """Say what all this was measured on."""
+    """Return the description of the machine and the versions."""
     processor = platform.processor()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -235,7 +235,7 @@ def page(facts: dict[str, Any]) -> str:
 
 
 def draw_scaling(facts: dict[str, Any], to: Path) -> None:
-    """Draw how the time of a gradient and of a whole fit grows."""
+    """Draw the time of a gradient and of a fit against size."""
     from matplotlib.figure import Figure
 
     from bayescale.plots.style import BLUE, ORANGE, ratio_axis, tidy
@@ -254,7 +254,7 @@ def draw_scaling(facts: dict[str, Any], to: Path) -> None:
     for ax, (kind, name, title, colour, across) in zip(canvas.subplots(1, 3), panels, strict=True):
         sizes, spent = column(kind, name)
         ax.loglog(sizes, spent, "o-", color=colour)
-        # What grows in proportion, through the largest.
+        # Proportional growth, through the largest size.
         ax.loglog(sizes, [spent[-1] * n / sizes[-1] for n in sizes], ":", color="0.5")
         ax.set(title=title, xlabel=across)
         ax.set_xticks(sizes, [f"{n:,}" for n in sizes])

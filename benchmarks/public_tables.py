@@ -60,7 +60,7 @@ class Tables:
     def porian(self, family: str, view: str = "standard-val") -> bs.Runs:
         table = self.read("porian_isoflop", n_params="params")
         kept = (table["view"] == view) & (table["family"] == family)
-        # Higher losses are of runs that stopped inside their warm-up.
+        # Higher losses belong to runs that stopped inside their warm-up.
         kept &= table["loss"] < 5.5
         return load(table.loc[kept, ["run", "n_params", "tokens", "loss"]])
 

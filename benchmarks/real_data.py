@@ -1,4 +1,4 @@
-"""Fit every law to real runs and write what it found to docs/real-data.md.
+"""Fit every law to real runs and write the results to docs/real-data.md.
 
     python -m benchmarks.real_data TABLES [--laws | --curves]
 
@@ -22,7 +22,7 @@ from bayescale.laws import LAWS
 from benchmarks.public_tables import Tables, load, markdown
 
 SUITS = r"fit a simpler law: ([a-z0-9-]+)"
-"""What a refusal says of a law that suits the runs."""
+"""Words by which a refusal names a law that suits the runs."""
 
 PAGE = Path(__file__).parents[1] / "docs" / "real-data.md"
 SEED = 1

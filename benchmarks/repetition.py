@@ -35,7 +35,7 @@ def main() -> None:
     }
     rows = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)  # the page says which checks failed
+        warnings.simplefilter("ignore", BayescaleWarning)  # The page states which checks failed.
         for name, out in held_out.items():
             for card in CARDS:
                 fitted = runs.where(~out, "fitted")

@@ -29,7 +29,7 @@ SEEDS = range(10)
 
 
 def walled(model: bs.Model) -> CompiledLogp:
-    """The plain parametrisation: priors as they are stated, and a wall."""
+    """The plain parametrisation: priors as stated, and a hard boundary."""
     import pymc as pm
     import pytensor.tensor as pt
 

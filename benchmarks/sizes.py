@@ -1,4 +1,4 @@
-"""bayescale by size, on simulated runs, and its allocation: what performance.py measures of it."""
+"""bayescale by size, on simulated runs, and its allocation: as performance.py measures it."""
 
 import json
 import resource
@@ -18,7 +18,7 @@ RUNS_A_FAMILY, CHECKPOINTS_A_RUN = 100, 25
 def peak_memory() -> float:
     """Return the most memory that a process has held, in MB."""
     unit = 1.0 if sys.platform == "darwin" else 1024.0
-    # Of this process, or of the largest that it started: R does its work in one.
+    # The maximum over this process and its children, since R runs as a child.
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return max(resource.getrusage(each).ru_maxrss for each in who) * unit / 1e6
 

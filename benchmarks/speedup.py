@@ -38,7 +38,7 @@ ASKED = (1e20, 1e21, 1e22, 1e23)
 NOISE, PROB, SEED, DRAWS = 0.004, 0.9, 1, 250
 MOST = 2.0
 ENOUGH = 50
-"""Number of pairs of each kind from which coverage is known to a few per cent."""
+"""Number of pairs of each kind that determines coverage to a few per cent."""
 
 FLOORS = 0.02
 """Standard deviation of the log of the ratio of two floors."""
@@ -99,7 +99,7 @@ def simulate(number: int, floors: str) -> dict[str, Any]:
 
 
 def simulations(count: int, store: Path) -> list[dict[str, Any]]:
-    """Return the results of `count` simulations of each kind, from the store where they are."""
+    """Return the results of `count` simulations of each kind, from the store if they are there."""
     done = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
     known = {(row["floors"], row["number"]) for row in done}
     for number in range(count):

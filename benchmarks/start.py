@@ -2,8 +2,8 @@
 
     make bench-start
 
-Each command is run in a process of its own, in turns, and the least of the times is printed: what
-else the machine does only adds to it. `processor` is the processor's time, which a busy machine
+Each command is run in a process of its own, in turns, and the least time is printed, since other
+load on the machine only adds to it. `processor` is the processor's time, which a busy machine
 stretches less. The ratio of that is to a process that imports NumPy, pandas and xarray and does
 nothing, measured in the same turns. Nothing is written.
 """
@@ -63,7 +63,7 @@ def arguments(command: str, saved: Path) -> list[str]:
 
 
 def seconds(command: list[str]) -> tuple[float, float]:
-    """Return how long a process takes, and how long a processor works on it."""
+    """Return the wall time and the processor time of a process."""
     start, before = time.perf_counter(), os.times()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     after = os.times()

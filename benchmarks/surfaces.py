@@ -1,4 +1,4 @@
-"""The surface of the loss over learning rate and batch size that the runs of one setting show.
+"""The surface of the loss over learning rate and batch size estimated from the runs of one setting.
 
 A Gaussian process about a quadratic; its scale, lengths and noise are the most probable ones given
 the runs, with the quadratic integrated out (Rasmussen and Williams 2006, section 2.7). Draws of the

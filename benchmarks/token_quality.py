@@ -37,7 +37,7 @@ def main() -> None:
     fitted, held_out = runs.where(~out, "fitted"), runs.where(out, "held out")
     rows, qualities = [], []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)  # the page says which checks failed
+        warnings.simplefilter("ignore", BayescaleWarning)  # The page states which checks failed.
         for card, differs in CARDS.items():
             fit = bs.fit(fitted, card, seed=SEED, draws=DRAWS, progress=False)
             score = bs.score(fit, held_out)

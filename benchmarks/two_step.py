@@ -252,7 +252,7 @@ def main() -> None:
     options.store.parent.mkdir(exist_ok=True)
     counts = dict.fromkeys(KINDS, options.others) | {"logistic": options.simulations}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)  # the page says how many fits passed
+        warnings.simplefilter("ignore", BayescaleWarning)  # The page states how many fits passed.
         found = simulations(counts, options.store)
     PAGE.write_text(page(found), encoding="utf-8")
 
