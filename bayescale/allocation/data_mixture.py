@@ -177,7 +177,7 @@ def data_mixture(
     >>> code = constants("code", c=0.8, b_1=1.2, b_2=0.3)
     >>> found = bs.data_mixture({"web": web, "code": code}, domains=["pages", "programs"])
     >>> found.recommended.round(2).to_dict()
-    {'pages': 0.41, 'programs': 0.59}
+    {'pages': 0.55, 'programs': 0.45}
     """
     named = fits if isinstance(fits, Mapping) else {"the validation text": fits}
     sources = {str(name): as_posterior(fit) for name, fit in named.items()}

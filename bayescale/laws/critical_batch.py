@@ -44,6 +44,7 @@ class CriticalBatch(Law):
         ),
         "a": parameters["a"],
     }
+    exponents: ClassVar[Mapping[str, tuple[str, ...]]] = {"a": ("a",)}
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
