@@ -17,6 +17,7 @@ PACKAGE = Path(bs.__file__).parent
 SEEDS = [0, 1, 2, 3, 2**32 - 1, 2**32, 2**32 + 1, 2**63, LARGEST]
 
 USES = {
+    "allocation/data_mixture": {"PAIRS"},
     "allocation/equal_loss": {"PAIRS"},
     "baselines/isoflop": {"PARABOLAS", "CURVES"},
     "posterior/curve": {"LEVELS"},
