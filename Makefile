@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data calibration forecasts schedules curve-laws forecast-records speedup two-step repetition loss-to-loss token-quality data-mixtures next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data sbc calibration forecasts schedules curve-laws forecast-records speedup two-step repetition loss-to-loss token-quality data-mixtures next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,7 +67,11 @@ real-data: ## fit every law to the larger public tables in TABLES, for docs/real
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.real_data $(TABLES) $(if $(ONLY),--$(ONLY))
 
-calibration: ## score intervals on larger runs and on simulations, for docs/calibration.md
+sbc: ## rank truths drawn from priors among draws of their posteriors, for docs/sbc.md
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.simulated_truths
+
+calibration: ## score intervals on larger runs, for docs/calibration.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.calibration $(TABLES)
 

@@ -1,4 +1,4 @@
-"""Do the intervals cover? Larger runs held out of public tables, new families, and simulations.
+"""Do the intervals cover? Larger runs held out of public tables, and new families.
 
     python -m benchmarks.calibration TABLES
 
@@ -19,7 +19,6 @@ from benchmarks.calibration import (
     new_corpora,
     optima,
     priors,
-    simulations,
     trade_off,
     well_specified,
 )
@@ -39,7 +38,6 @@ RUN: dict[str, Callable[[Bench], None]] = {
     "well_specified": well_specified.run,
     "trade_off": trade_off.run,
     "new_corpora": new_corpora.run,
-    "simulations": simulations.run,
 }
 
 

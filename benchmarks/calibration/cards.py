@@ -8,7 +8,6 @@ IID, COUPLED, DEFAULT = "chinchilla", "coupled", "coupled-discrepancy"
 POOLED, CORPORA = "chinchilla-pooled", "chinchilla-corpora"
 CARDS = (IID, COUPLED, "kaplan-nd-floor")
 BOOTSTRAP, STACK = "least squares, bootstrap", "stack of laws"
-SIMULATED_CARDS = (DEFAULT, IID, COUPLED, "kaplan-nd", POOLED)
 REPEATS = 4
 """Simulated tables of each design whose law is right."""
 TRADED_SHARE = 0.65

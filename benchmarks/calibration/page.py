@@ -15,13 +15,11 @@ from benchmarks.calibration.cards import (
     IID,
     POOLED,
     REPEATS,
-    SIMULATED_CARDS,
     STACK,
     TRADED_SHARE,
 )
 from benchmarks.calibration.optima import OPTIMA_CARDS, WIDTH
 from benchmarks.calibration.priors import ALL
-from benchmarks.calibration.tables import designs
 from benchmarks.public_tables import markdown
 
 MODELS = (IID, BOOTSTRAP, COUPLED, "kaplan-nd-floor", STACK, DEFAULT)
@@ -39,7 +37,6 @@ def render(results: Mapping[str, pd.DataFrame]) -> str:
         "well_specified": well_specified,
         "trade_off": trade_off,
         "new_corpora": new_corpora,
-        "simulations": simulations,
     }
     parts = [head(results), *(section(results[name]) for name, section in sections.items())]
     return "\n\n".join(parts) + "\n"
@@ -432,44 +429,6 @@ def new_corpora(scores: pd.DataFrame) -> str:
             markdown(pd.DataFrame(lines).sort_values("runs", kind="stable")),
         ]
     )
-
-
-# --- simulation-based calibration ---------------------------------------------------------------
-
-
-def simulations(sets: pd.DataFrame) -> str:
-    done = set(zip(sets["card"], sets["design"], strict=True))
-    pairs = [(card, name) for name in designs() for card in SIMULATED_CARDS]
-    missing = ", ".join(f"`{card}` on {name}" for card, name in pairs if (card, name) not in done)
-    return "\n".join(
-        [
-            "## Truths drawn from the prior",
-            "",
-            "Simulation-based calibration: ranks of the truth among posterior draws are uniform if "
-            "model and sampler agree. Spread is their standard deviation over that of a uniform. A "
-            "set that does not look uniform is followed by twice as many simulations of another "
-            "seed. On the diagonal the two terms can trade places; `fit` refuses such a design, "
-            "and `sbc` warns of it before it samples. Where draws stay too dependent to rank "
-            "among, the truth is ranked along a reversible chain that passes it, which is exact "
-            "however slow the chain, but tells less of a model that is wrong the slower it is."
-            + (f" Not simulated yet: {missing}." if missing else ""),
-            "",
-            markdown(pd.DataFrame([simulated_row(row) for _, row in sets.iterrows()])),
-        ]
-    )
-
-
-def simulated_row(row: pd.Series) -> dict[str, str]:
-    least = f"{row['least_p']:.4f}" if row["least_p"] > 0 else "below 0.0003"
-    return {
-        "card": f"`{row['card']}`",
-        "design": row["design"],
-        "simulations": str(row["simulations"]),
-        "uniform": "yes" if row["uniform"] else "**no**",
-        "least p-value": f"{least} ({row['least_p_of']})",
-        "spread of ranks": f"{row['spread_min']:.2f} to {row['spread_max']:.2f}",
-        "ranked along a chain": str(row["along_chain"]),
-    }
 
 
 # --- cells --------------------------------------------------------------------------------------

@@ -15,9 +15,8 @@ STUDIES = (
     "well_specified",
     "trade_off",
     "new_corpora",
-    "simulations",
 )
-"""In the order of the page. The last takes longest."""
+"""In the order of the page."""
 
 
 def write_result(folder: Path, study: str, rows: list[dict], seed: int) -> None:

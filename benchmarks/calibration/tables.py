@@ -1,7 +1,6 @@
-"""The public tables of the studies, and the designs of the simulations."""
+"""The public tables of the studies."""
 
 import numpy as np
-import pandas as pd
 
 import bayescale as bs
 from benchmarks.calibration.cards import SHARES
@@ -80,27 +79,3 @@ def other_tables(tables: Tables) -> Sources:
 
 def cuts_of(runs: bs.Runs) -> list[float]:
     return [float(np.quantile(runs.compute, share)) for share in SHARES]
-
-
-def designs() -> dict[str, pd.DataFrame]:
-    names = ["n_params", "n_tokens"]
-    isoflop = [
-        (size, budget / (6 * size))
-        for budget in np.geomspace(1e19, 1e21, 5)
-        for size in np.sqrt(budget / 120) * np.geomspace(0.3, 3, 7)
-    ]
-    corner = [(size, 2e10) for size in np.geomspace(5e7, 5e9, 12)]
-    corner += [(2e8, tokens) for tokens in np.geomspace(1e9, 5e11, 12)]
-    grid = [(n, d) for n in np.geomspace(5e7, 5e9, 8) for d in np.geomspace(1e9, 1e11, 4)]
-    diagonal = [(size, 20 * size) for size in np.geomspace(3e7, 1e10, 20)]
-    found = {
-        "isoFLOP": isoflop,
-        "L-shaped": corner,
-        "grid": grid,
-        "diagonal, D = 20 N": diagonal,
-    }
-    four = np.array(["one", "two", "three", "four"])
-    return {
-        name: pd.DataFrame(rows, columns=names).assign(family=four[np.arange(len(rows)) % 4])
-        for name, rows in found.items()
-    }

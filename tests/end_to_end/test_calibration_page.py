@@ -21,14 +21,12 @@ from benchmarks.calibration.cards import (
     DEFAULT,
     IID,
     POOLED,
-    SIMULATED_CARDS,
     STACK,
 )
 from benchmarks.calibration.optima import OPTIMA_CARDS
 from benchmarks.calibration.page import render
 from benchmarks.calibration.priors import ALL, WIDE
 from benchmarks.calibration.results import STUDIES, read_results, write_result
-from benchmarks.calibration.tables import designs
 from benchmarks.calibration.trade_off import CHANGES
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
@@ -78,25 +76,11 @@ def rows() -> dict[str, list[dict]]:
         for family, count, kind in product(("c4",), (3, 4), ("none", POOLED, CORPORA))
     ]
     corpora.append({"family": "c4", "runs": 4, "pooling": "none", "ok": False, "status": "few"})
-    sets = [
-        {
-            "card": card,
-            "design": design,
-            "simulations": 200,
-            "uniform": True,
-            "least_p": 0.02,
-            "least_p_of": "E",
-            "spread_min": 0.98,
-            "spread_max": 1.02,
-            "along_chain": 3,
-        }
-        for card, design in product(SIMULATED_CARDS, designs())
-    ]
     optima = [
         {**place, "model": card, "cut": cut, "ok": True, "rank": rank, "error": 0.2, "width": 0.8}
         for place, card, cut, rank in product(where, OPTIMA_CARDS, CUTS, (0.04, 0.3))
     ]
-    found = (priors, held_out, elsewhere, optima, simulated, traded, corpora, sets)
+    found = (priors, held_out, elsewhere, optima, simulated, traded, corpora)
     return dict(zip(STUDIES, found, strict=True))
 
 
@@ -120,8 +104,7 @@ def test_the_committed_page_is_what_the_renderer_writes_but_for_its_numbers(fold
     """Prose and the heads of tables; write it again with `make calibration`."""
 
     def frame(page: str) -> list[str]:
-        # Which simulations are still missing is a result too.
-        lines = re.sub(r" Not simulated yet: [^.]*\.", "", page).splitlines()
+        lines = page.splitlines()
         heads = [i - 1 for i, line in enumerate(lines) if line.startswith("| ---")]
         return [line for i, line in enumerate(lines) if not line.startswith("|") or i in heads]
 
@@ -138,7 +121,7 @@ def test_cells_are_of_the_rows(folder, rows):
     learnt, cover, summary, near, by_source, verdict, elsewhere, *rest = tables_of(
         render(read_results(folder))
     )
-    optima, of_sources, right, traded, corpora, sets = rest
+    optima, of_sources, right, traded, corpora = rest
     assert list(learnt["source"]) == ["chinchilla", "overtraining", f"**{ALL}**"]
     assert set(learnt["k"]) == {"0.05 x 1.50"}
     held = pd.DataFrame(rows["held_out"])
@@ -172,8 +155,6 @@ def test_cells_are_of_the_rows(folder, rows):
     assert list(right["fitted"]) == ["100", "20", "20", "47", "100", "20"]
     assert list(traded["choice"]) == list(CHANGES)
     assert list(corpora["fits that failed"]) == ["0 of 1"] * 3 + ["1 of 2"] + ["0 of 1"] * 2
-    assert len(sets) == len(rows["simulations"])
-    assert set(sets["least p-value"]) == {"0.0200 (E)"}
 
 
 def test_a_fit_that_failed_is_starred_and_counted(rows, tmp_path):
@@ -184,14 +165,6 @@ def test_a_fit_that_failed_is_starred_and_counted(rows, tmp_path):
     assert all(cell.count("\\*") == 3 for cell in cover[f"`{IID}`"])
     assert not any("*" in cell for cell in cover[f"`{DEFAULT}`"])
     assert summary.set_index("model").loc[f"`{IID}`", "fits that failed"] == "9 of 9"
-
-
-def test_sets_that_are_not_simulated_are_named(rows, tmp_path):
-    for study, found in rows.items():
-        write_result(tmp_path, study, found[:-1] if study == "simulations" else found, seed=1)
-    last = rows["simulations"][-1]
-    page = render(read_results(tmp_path))
-    assert f"Not simulated yet: `{last['card']}` on {last['design']}." in page
 
 
 def test_a_page_without_one_of_its_studies_is_refused(folder, capsys):
