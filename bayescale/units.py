@@ -14,11 +14,17 @@ from numpy.typing import NDArray
 
 from bayescale.errors import AmountError, quoted
 
-type Quantity = Literal["count", "compute", "rate", "money"]
+type Quantity = Literal["count", "compute", "rate", "money", "weight"]
 type Amount = float | str
 
 SMALLEST, LARGEST = 1e-100, 1e100
 """Limits on amounts; beyond them, products would overflow."""
+
+WEIGHTS = frozenset(f"domain_{j}" for j in range(1, 6))
+"""Weights of the domains of a mixture of training data, of which some may be zero."""
+
+LEAST_WEIGHT = 1e-12
+"""What a weight of zero is read as, so that it has a logarithm."""
 
 SECONDS_PER_DAY = 86_400.0
 PF_DAY = 1e15 * SECONDS_PER_DAY
@@ -48,6 +54,9 @@ _TIMES_TEN = re.compile(
 )
 _WORDS = {"thousand": "k", "million": "m", "billion": "b", "trillion": "t"}
 _WORD = re.compile(r"(?<=[\d\s])(thousand|million|billion|trillion)s?\b")
+_BY_THOUSANDS = ("count", "money", "weight")
+"""Quantities with suffixes K, M, B and T."""
+
 _PATTERNS = {
     "count": re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmbgt]?)\s*(?:{_COUNT_NOUNS})?"),
     "compute": re.compile(
@@ -55,12 +64,16 @@ _PATTERNS = {
     ),
     "rate": re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmgtpe]?)(?P<unit>flops?/s)?"),
     "money": re.compile(rf"[{CURRENCIES}]?\s*{_NUMBER}\s*(?P<prefix>[kmbt]?)\s*[{CURRENCIES}]?"),
+    "weight": re.compile(
+        rf"{_NUMBER}\s*(?:(?P<prefix>[kmbgt]?)\s*(?:{_COUNT_NOUNS})?|(?P<percent>%))"
+    ),
 }
 _EXPECTED = {
     "count": 'a positive amount such as 7e9, "70B" or "1.4T"',
     "compute": 'a positive amount of FLOP such as 5.76e23, "5.76e23 FLOP" or "100 PF-days"',
     "rate": 'a positive rate such as 989e12 or "989 TFLOP/s"',
     "money": 'a positive amount of money such as 2.5e6 or "$2.5M"',
+    "weight": 'a weight from 0, such as 0.25, "25 %" or "1.4T" tokens',
 }
 
 
@@ -76,7 +89,8 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
         digits if they cannot be decimal commas: in ``"1,234"`` and ``"1,234,567B"``, but not in
         ``"1,234B"``. Spaces, apostrophes and underscores may too, and ``"7 x 10^9"`` is 7e9.
     quantity
-        ``"count"`` (parameters, tokens, steps, days), ``"compute"``, ``"rate"`` or ``"money"``.
+        ``"count"`` (parameters, tokens, steps, days), ``"compute"``, ``"rate"``, ``"money"`` or
+        ``"weight"`` (of a domain in a mixture: a share, per cent or tokens; 0 is read as 1e-12).
     what
         Description of the amount, for error messages.
 
@@ -99,6 +113,8 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     True
     """
     number = _read(value, quantity)
+    if quantity == "weight" and number == 0.0:
+        return LEAST_WEIGHT
     if number is None or not SMALLEST <= number <= LARGEST:
         hint = _comma_hint(value, quantity) if isinstance(value, str) else ""
         raise AmountError(f"{what}: found {quoted(value)}, expected {_EXPECTED[quantity]}.{hint}")
@@ -116,7 +132,7 @@ def _read(value: object, quantity: Quantity) -> float | None:
     if not isinstance(value, str):
         return None
     text = _plain(value)
-    if quantity in ("count", "money"):
+    if quantity in _BY_THOUSANDS:
         text = _WORD.sub(lambda word: _WORDS[word[1]], text)
     match = _PATTERNS[quantity].fullmatch(text)
     if match is None or not any(c.isdigit() for c in match["number"]):
@@ -124,13 +140,18 @@ def _read(value: object, quantity: Quantity) -> float | None:
     if _may_be_decimal_comma(match):
         return None
     number = match["number"].translate(_GROUPS)
-    if quantity in ("count", "money"):
-        return _scaled(number, _SHORT_SCALE[match["prefix"]])
+    if quantity in _BY_THOUSANDS:
+        return _scaled(number, _power(match))
     unit = match["unit"]
     if match["prefix"] and unit is None:
         return None  # a prefix without a unit, as in "5P"
     scaled = _scaled(number, _SI[match["prefix"]])
     return scaled * SECONDS_PER_DAY if scaled and unit and "day" in unit else scaled
+
+
+def _power(match: re.Match[str]) -> int:
+    """Return the power of ten of a suffix such as B, or of per cent."""
+    return -2 if match.groupdict().get("percent") else _SHORT_SCALE[match["prefix"] or ""]
 
 
 def _plain(text: str) -> str:
@@ -208,20 +229,33 @@ def format_compute(value: float, digits: int = 3) -> str:
 
 
 def quantity_of(column: str) -> Quantity:
-    """Return what the amounts of a column of runs are: compute, or a count.
+    """Return what the amounts of a column of runs are: compute, a weight, or a count.
 
-    >>> quantity_of("compute"), quantity_of("n_params")
-    ('compute', 'count')
+    >>> quantity_of("compute"), quantity_of("n_params"), quantity_of("domain_1")
+    ('compute', 'count', 'weight')
     """
+    if column in WEIGHTS:
+        return "weight"
     return "compute" if column == "compute" else "count"
+
+
+def as_stated(column: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return amounts of a column of runs as they were stated: weights read as `LEAST_WEIGHT` as 0.
+
+    >>> as_stated("domain_1", np.array([0.5, LEAST_WEIGHT])).tolist()
+    [0.5, 0.0]
+    """
+    return np.where(values <= LEAST_WEIGHT, 0.0, values) if column in WEIGHTS else values
 
 
 def format_amount(column: str, value: float) -> str:
     """Return an amount of a column of runs.
 
-    >>> format_amount("compute", 1e21), format_amount("n_params", 7e9)
-    ('1e21 FLOP', '7.00B')
+    >>> format_amount("compute", 1e21), format_amount("n_params", 7e9), format_amount("domain_1", 0)
+    ('1e21 FLOP', '7.00B', '0')
     """
+    if column in WEIGHTS and value <= LEAST_WEIGHT:
+        return "0"
     return (format_compute if quantity_of(column) == "compute" else format_count)(value)
 
 

@@ -10,9 +10,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, generator
-from bayescale.allocation.simplex import least_mixture, mixture_loss
-from bayescale.errors import CardError, UnsuitableLawError, did_you_mean
-from bayescale.laws import Law
+from bayescale.allocation.mixture_terms import (
+    domain_names,
+    limits_of_shares,
+    shares_of_runs,
+    unit_of_losses,
+    weights_of,
+)
+from bayescale.allocation.simplex import evened, least_mixture, mixture_loss
+from bayescale.errors import CardError
 from bayescale.laws.mixing import DataMixing
 from bayescale.posterior.diagnostics import Diagnostics, with_status
 from bayescale.posterior.point import Source, as_posterior
@@ -24,7 +30,10 @@ from bayescale.units import format_number
 type Array = NDArray[np.float64]
 
 _SAME = 0.005
-"""Shares below this are said to be none."""
+"""Shares below this are said to be none, and differences below it none either."""
+
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,13 +48,18 @@ class DataMixture(Result):
         The mixture of least expected loss, by domain; shares that sum to one.
     regret
         Draws of the weighted loss of the recommended mixture above the least, in the unit of the
-        loss, with dims ``chain`` and ``draw``; and the same of equal shares, ``regret_equal``.
+        loss, with dims ``chain`` and ``draw``; and the same of equal shares, or of shares as equal
+        as the limits allow, ``regret_equal``.
     weights
         The weight of each validation text, summing to one.
     most
         The largest share allowed for each domain.
     sources
         The posterior of the loss on each validation text.
+    unit
+        The unit of the losses.
+    run
+        The least and the greatest share of each domain in the runs, ``least`` and ``greatest``.
     """
 
     draws: xr.DataArray
@@ -55,6 +69,8 @@ class DataMixture(Result):
     weights: Mapping[str, float]
     most: Mapping[str, float]
     sources: Mapping[str, Posterior]
+    unit: str
+    run: pd.DataFrame
 
     @cached_property
     def diagnostics(self) -> Diagnostics | None:
@@ -68,7 +84,7 @@ class DataMixture(Result):
         """How much each validation text counts, from which posteriors, failed checks first."""
         counted = ", ".join(f"{name} ({w:.0%})" for name, w in self.weights.items())
         said = f"Mixture of data for {counted}. " + " ".join(
-            dict.fromkeys(source.description for source in self.sources.values())
+            dict.fromkeys(source.answering for source in self.sources.values())
         )
         return with_status(said, self.diagnostics) if self.diagnostics else said
 
@@ -77,17 +93,27 @@ class DataMixture(Result):
         """Mean loss of the recommended mixture above that of each draw's own best one."""
         return float(self.regret.mean())
 
+    @cached_property
+    def p_better(self) -> float:
+        """Probability that the loss of the recommended mixture is below that of equal shares."""
+        return float((self.regret < self.regret_equal).mean())
+
     @property
     def sentences(self) -> tuple[str, ...]:
         """The recommended mixture, and what it is expected to lose."""
         shares = ", ".join(
             f"{share:.0%} {name}" for name, share in self.recommended.items() if share >= _SAME
         )
-        equal = float(self.regret_equal.mean())
-        return (
-            f"Train on {shares}: its expected regret is {format_number(self.expected_regret)} in "
-            f"the unit of the loss, that of equal shares {format_number(equal)}.",
-        )
+        regret = f"its expected regret is {format_number(self.expected_regret)} {self.unit}"
+        if float(np.abs(self.regret_equal - self.regret).max()) < _ROUNDING:
+            return (f"Train on {shares}: {regret}.",)
+        equal = format_number(float(self.regret_equal.mean()))
+        limited = min(self.most.values()) < 1.0 / len(self.most)
+        others = "shares as equal as is allowed" if limited else "equal shares"
+        found = f"Train on {shares}: {regret}, that of {others} {equal}."
+        if all(source.is_point for source in self.sources.values()):
+            return (found,)
+        return (found, f"Its loss is below theirs with probability {self.p_better:.0%}.")
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -103,6 +129,13 @@ class DataMixture(Result):
         ]
         if bound:
             found.append(f"The share of {', '.join(bound)} is at the largest that is allowed.")
+        ends = zip(self.run["least"], self.run["greatest"], strict=True)
+        for (name, share), (least, greatest) in zip(self.recommended.items(), ends, strict=True):
+            if not least - _SAME < share < greatest + _SAME:
+                found.append(
+                    f"The share of {name}, {share:.0%}, is outside those of the runs, {least:.0%} "
+                    f"to {greatest:.0%}: there the loss depends on the form of the law."
+                )
         return tuple(found)
 
     def table(self, prob: float = 0.9) -> pd.DataFrame:
@@ -144,7 +177,8 @@ def data_mixture(
         the losses on it, all of the same domains; or one such fit. Draws of different fits are
         independent.
     domains
-        Names of the domains, in the order of the inputs; those of the inputs unless given.
+        Names of the domains, in the order of the inputs of the first fit; the columns that they
+        were read from unless given. Fits that read them in another order are matched by column.
     weights
         How much each validation text counts; equal unless given.
     most
@@ -158,7 +192,8 @@ def data_mixture(
     Raises
     ------
     UnsuitableLawError
-        If a law is not one of mixtures, or the fits are not of the same number of domains.
+        If a law is not one of mixtures, or the fits are not of the same domains, or not in one
+        unit of loss.
     CardError
         If a name is unknown, a weight is negative, or the shares allowed are less than one in all.
 
@@ -166,7 +201,7 @@ def data_mixture(
     -----
     The weighted loss, sum_i w_i (c_i + exp(sum_j r_j ln b_ij)), is convex in the shares r, so that
     every draw has one least value on the simplex. The expected loss is convex too, and the
-    recommended mixture is where it is least. Losses are to be in one unit.
+    recommended mixture is where it is least.
 
     Examples
     --------
@@ -183,19 +218,11 @@ def data_mixture(
     sources = {str(name): as_posterior(fit) for name, fit in named.items()}
     if not sources:
         raise CardError("fits: found none, expected one or more by the name of a validation text.")
-    counts = {name: _domains(name, source.law) for name, source in sources.items()}
-    if len(set(counts.values())) > 1:
-        said = ", ".join(f"{name} of {count}" for name, count in counts.items())
-        raise UnsuitableLawError(f"fits: found laws of different numbers of domains ({said}).")
-    inputs = next(iter(sources.values())).law.inputs
-    names = tuple(map(str, domains or inputs))
-    if len(set(names)) != len(inputs):
-        raise CardError(
-            f"domains: found {', '.join(names)}, expected {len(inputs)} different names."
-        )
-    shares = _weights(weights, tuple(sources))
-    limits = _limits(most, names)
-    counted, logs = _terms(sources, np.array([shares[name] for name in sources]))
+    names, order = domain_names(sources, domains)
+    unit = unit_of_losses(sources)
+    shares = weights_of(weights, tuple(sources))
+    limits = limits_of_shares(most, names)
+    counted, logs = _terms(sources, order, np.array([shares[name] for name in sources]))
     bounds = np.array([limits[name] for name in names])
     own = least_mixture(counted, logs, bounds)
     least = mixture_loss(counted, logs, own)
@@ -203,8 +230,9 @@ def data_mixture(
     best = least_mixture(*mean, bounds)[0]
     regret, of_equal = (
         xr.DataArray((mixture_loss(counted, logs, at) - least)[None], dims=("chain", "draw"))
-        for at in (best, np.full(len(names), 1.0 / len(names)))
+        for at in (best, evened(bounds))
     )
+    least_run, greatest_run = shares_of_runs(sources, order)
     return DataMixture(
         draws=xr.DataArray(
             own[None], dims=("chain", "draw", "domain"), coords={"domain": list(names)}
@@ -215,67 +243,25 @@ def data_mixture(
         weights=shares,
         most=limits,
         sources=sources,
+        unit=unit,
+        run=pd.DataFrame(
+            {"least": least_run, "greatest": greatest_run}, pd.Index(names, name="domain")
+        ),
     )
 
 
-def _domains(name: str, law: Law) -> int:
-    if not isinstance(law, DataMixing):
-        raise UnsuitableLawError(
-            f"fits: the law of {name!r}, {law.name}, is not one of mixtures of data. Fit "
-            "data-mixing-2 to data-mixing-5, by the number of domains."
-        )
-    return law.domains
-
-
-def _weights(given: Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:
-    """Return weights that sum to one."""
-    found = dict.fromkeys(names, 1.0) if given is None else _numbers("weights", given, names)
-    if missing := [name for name in names if name not in found]:
-        raise CardError(f"weights: found none for {', '.join(missing)}, expected one for each fit.")
-    total = sum(found.values())
-    if total <= 0.0:
-        raise CardError("weights: found zero in all, expected a positive one.")
-    return {name: found[name] / total for name in names}
-
-
-def _limits(given: Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:
-    """Return the largest share of each domain."""
-    found = dict.fromkeys(names, 1.0) | _numbers("most", given or {}, names)
-    if above := [name for name in names if found[name] > 1.0]:
-        raise CardError(
-            f"most: found {found[above[0]]:g} for {above[0]!r}, expected a share of at most 1."
-        )
-    if sum(found.values()) < 1.0:
-        raise CardError(
-            f"most: the shares allowed are {sum(found.values()):g} in all, expected 1 or more."
-        )
-    return found
-
-
-def _numbers(what: str, given: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
-    """Return non-negative numbers by name, or raise CardError."""
-    for name, value in given.items():
-        if name not in names:
-            raise CardError(
-                f"{what}: found {name!r}, expected one of {', '.join(names)}."
-                f"{did_you_mean(str(name), names)}"
-            )
-        if not isinstance(value, int | float | np.number) or not 0.0 <= value < np.inf:
-            raise CardError(f"{what}: found {value!r} for {name!r}, expected a number from 0.")
-    return {name: float(value) for name, value in given.items()}
-
-
-def _terms(sources: Mapping[str, Posterior], weights: Array) -> tuple[Array, Array]:
+def _terms(
+    sources: Mapping[str, Posterior], order: Mapping[str, list[int]], weights: Array
+) -> tuple[Array, Array]:
     """Return weights and logs of the reducible losses, by draw and text, and by domain too.
 
     Chains of one seed are correlated between fits, so that draws are paired at random.
     """
     several = max(source.n_draws for source in sources.values())
-    numbers = range(1, max(len(source.law.inputs) for source in sources.values()) + 1)
     logs = []
-    for place, source in enumerate(sources.values()):
+    for place, (name, source) in enumerate(sources.items()):
         of_pieces = [
-            [piece.parameters[f"b_{j}"].transpose("chain", "draw") for j in numbers]
+            [piece.parameters[f"b_{j + 1}"].transpose("chain", "draw") for j in order[name]]
             for piece in source.curve.pieces
         ]
         of_law = np.log(

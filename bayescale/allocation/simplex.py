@@ -40,7 +40,7 @@ def least_mixture(weights: Array, logs: Array, most: Array) -> Array:
     most
         The largest share of each domain, of sum one or more.
     """
-    shares = np.tile(_feasible(most), (len(weights), 1))
+    shares = np.tile(evened(most), (len(weights), 1))
     pairs = list(combinations(range(len(most)), 2))
     for _ in range(_SWEEPS):
         before = shares.copy()
@@ -66,7 +66,7 @@ def _step(weights: Array, logs: Array, shares: Array, most: Array, a: int, b: in
     return np.asarray(0.5 * (low + high))
 
 
-def _feasible(most: Array) -> Array:
+def evened(most: Array) -> Array:
     """Return equal shares as far as limits allow: each the lesser of one level and its own."""
     levels = [0.0, 1.0]
     for _ in range(60):

@@ -198,7 +198,9 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
         "mixture": _record(
             passed=PASSED,
             **SAID,
+            unit=_about(TEXT, "unit of the regret"),
             expected_regret=NUMBER,
+            p_better=_about(NUMBER, "probability of a lower loss than that of equal shares"),
             mixture=_rows("domain", "recommended", "share"),
         ),
         "next": _record(

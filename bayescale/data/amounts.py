@@ -19,10 +19,7 @@ from bayescale.errors import (
     RunsError,
     quoted,
 )
-from bayescale.units import (
-    Quantity,
-    parse_amount,
-)
+from bayescale.units import LEAST_WEIGHT, WEIGHTS, parse_amount, quantity_of
 
 SHARES = ("error", "accuracy")
 """Measurements that are shares of answers."""
@@ -44,13 +41,6 @@ def refuse_above_one(
         )
 
 
-WEIGHTS = frozenset(f"domain_{j}" for j in range(1, 6))
-"""Weights of the domains of a mixture of training data, of which some may be zero."""
-
-LEAST_WEIGHT = 1e-12
-"""What a weight of zero is read as, so that it has a logarithm."""
-
-
 def refuse_empty_mixtures(frame: pd.DataFrame, raw: NamedTable) -> None:
     """Refuse rows in which the weight of every domain is zero."""
     weights = frame[[name for name in frame if name in WEIGHTS]]
@@ -68,8 +58,6 @@ def numbers_of(
     """Parse a column of amounts or losses; errors name the first bad values with their rows."""
     if name in SHARES:
         column = column.map(lambda value: _of_per_cent(value, unit))
-    if name in WEIGHTS:
-        column = column.map(lambda value: LEAST_WEIGHT if as_float(value) == 0.0 else value)
     values = np.array([as_float(value) for value in column])
     is_bool = column.map(lambda v: isinstance(v, bool | np.bool_)).to_numpy(dtype=bool)
     doubtful = np.flatnonzero(~np.isfinite(values) | (values <= 0) | is_bool)
@@ -77,13 +65,12 @@ def numbers_of(
     for i in map(int, doubtful):
         place, found = raw.place(column.index[i], name), column.iloc[i]
         if name not in MEASURED:
-            quantity: Quantity = "compute" if name == "compute" else "count"
             try:
-                values[i] = parse_amount(found, quantity, place)
+                values[i] = parse_amount(found, quantity_of(name), place)
             except AmountError as error:
                 wrong.append(str(error))
                 continue
-            if unit is not None and unit.convert is not None:
+            if unit is not None and unit.convert is not None and values[i] != LEAST_WEIGHT:
                 wrong.append(
                     f"{place}: found {quoted(found)}, expected a number of {unit.stated}. If "
                     f"values state their own unit, --unit {name}={BASES.get(name, unit.base)}."
@@ -94,7 +81,10 @@ def numbers_of(
             wrong.append(f"{place}: found {shown}, expected a positive finite {name}.{comma}")
     if wrong:
         raise RunsError(first_few(wrong) + " Correct or remove the row.")
-    return values if unit is None else _converted(values, column, name, raw, unit)
+    if unit is None:
+        return values
+    converted = _converted(values, column, name, raw, unit)
+    return np.where(values == LEAST_WEIGHT, values, converted) if name in WEIGHTS else converted
 
 
 def _converted(

@@ -23,7 +23,7 @@ from bayescale.errors import (
     listed,
     quoted,
 )
-from bayescale.units import parse_amount
+from bayescale.units import parse_amount, quantity_of
 
 ALIASES: Mapping[str, frozenset[str]] = {
     name: frozenset(aliases.split())
@@ -287,7 +287,7 @@ def _in_base_unit(column: "pd.Series[Any]", name: str, unit: str) -> NDArray[np.
             return convert(values) if convert else values
     for i in np.flatnonzero(np.isnan(values)):
         try:
-            values[i] = parse_amount(column.iloc[i], "compute" if name == "compute" else "count")
+            values[i] = parse_amount(column.iloc[i], quantity_of(name))
         except AmountError:
             continue
     return values

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from bayescale.data.conditions import rows_meeting
 from bayescale.data.notes import Note, NoteKind
 from bayescale.data.reading import SAID, Reading
 from bayescale.errors import RunsError
-from bayescale.units import format_compute, format_count, format_number
+from bayescale.units import format_amount, format_compute, format_count, format_number
 
 AMOUNTS = ("n_params", "n_tokens", "compute")
 OBSERVED = (*AMOUNTS, "loss")
@@ -275,7 +275,11 @@ class Runs:
             "N": ("n_params", format_count),
             "D": ("n_tokens", format_count),
             "C": ("compute", format_compute),
-            **{name: (name, format_count) for name in self.observed if name not in OBSERVED},
+            **{
+                name: (name, partial(format_amount, name))
+                for name in self.observed
+                if name not in OBSERVED
+            },
             "loss": ("loss", lambda x: format_number(x, 4)),
             **{self.response: (self.response, lambda x: format_number(x, 4))},
         }

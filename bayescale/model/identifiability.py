@@ -12,7 +12,7 @@ from bayescale.laws import Law
 from bayescale.model.card import Model
 from bayescale.model.checks import Check, Status, verdict
 from bayescale.model.monotone import response_conflicts
-from bayescale.units import format_count, format_number
+from bayescale.units import WEIGHTS, format_amount, format_number
 
 SAME_RATIO = 0.05
 """Ranges of ln D/N below this count as one ratio, as rounded token counts produce."""
@@ -33,6 +33,9 @@ remark, above the second the check fails."""
 
 LEAST_FACTOR = 4.0
 """Range of an input with a reference of its own, below which its prior determines most."""
+
+LEAST_SHARE = 0.01
+"""Range of the share of a domain below which its prior determines the effect of it."""
 
 LEFT_OVER = 3
 """Fewest residual degrees of freedom that separate scatter from lack of fit."""
@@ -80,7 +83,7 @@ def unidentified(model: Model, runs: Runs, *, observed: bool = True) -> tuple[st
         values = runs.column(column)
         if _span(values) < SAME and name not in law.fixed_reference:
             found.append(
-                f"Every run has {column} = {format_count(float(values[0]))}, so its "
+                f"Every run has {column} = {format_amount(column, float(values[0]))}, so its "
                 "effect cannot be separated from the floor. Add runs at other values."
             )
     return tuple(found)
@@ -136,7 +139,11 @@ def design_checks(model: Model, runs: Runs, *, observed: bool = True) -> tuple[C
         found += _left_over(model, runs)
     if observed:
         found += _floor(model, runs)
+    if model.columns.keys() <= WEIGHTS:
+        found += _shares(model, runs)
     for name, column in model.columns.items():
+        if name in WEIGHTS:
+            continue
         values = runs.column(column)
         distinct, decades = count_distinct(values), _decades(values)
         if name in law.fixed_reference:
@@ -184,7 +191,7 @@ def _fixed(law: Law, name: str, column: str, values: NDArray[np.float64]) -> lis
         return []
     known = " and ".join(law.identifies.get(name, ()))
     if span < SAME:
-        said = f"Every run has {column} = {format_count(float(values[0]))}: " + (
+        said = f"Every run has {column} = {format_amount(column, float(values[0]))}: " + (
             f"{known} are not known from these runs, but determined by the prior alone."
             if known
             else "its effect is determined by the prior alone."
@@ -195,6 +202,37 @@ def _fixed(law: Law, name: str, column: str, values: NDArray[np.float64]) -> lis
             f"{known or 'its effect'} {'depend' if known else 'depends'} mostly on the prior."
         )
     return [_check(column, said, statistic=span)]
+
+
+def _shares(model: Model, runs: Runs) -> list[Check]:
+    """Return checks that the shares of a mixture vary in every direction."""
+    weights = np.stack([runs.column(column) for column in model.columns.values()], axis=1)
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    spans = np.ptp(shares, axis=0)
+    found = [
+        _check(
+            column,
+            f"Every run has {mean:.0%} of {column}: how the loss changes with its share is "
+            "determined by the prior alone.",
+            statistic=span,
+        )
+        for column, mean, span in zip(
+            model.columns.values(), shares.mean(axis=0), spans, strict=True
+        )
+        if span < LEAST_SHARE
+    ]
+    # Shares sum to one, so that the last singular value is always zero.
+    rest = np.linalg.svd(shares - shares.mean(axis=0), compute_uv=False)[:-1]
+    if not found and (len(rest) < shares.shape[1] - 1 or rest.min() < LEAST_SHARE):
+        found.append(
+            _check(
+                "shares",
+                "The shares of some domains change together in all runs: which of them changes "
+                "the loss is determined by the prior alone. Add mixtures that tell them apart.",
+                statistic=float(rest.min()),
+            )
+        )
+    return found
 
 
 def _left_over(model: Model, runs: Runs) -> list[Check]:
@@ -234,7 +272,8 @@ def _floor(model: Model, runs: Runs) -> list[Check]:
 
 def count_settings(model: Model, runs: Runs) -> int:
     """Return the number of distinct settings of the law's inputs."""
-    logs = [np.log(runs.column(column)) for column in model.columns.values()]
+    inputs = {name: runs.column(column) for name, column in model.columns.items()}
+    logs = [np.log(x) for x in model.law.comparable(inputs).values()]
     return len(np.unique(np.round(np.stack(logs, axis=1) / SAME), axis=0))
 
 

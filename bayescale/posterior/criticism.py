@@ -77,7 +77,7 @@ class Scores:
         kept = np.ones(len(runs), dtype=bool)
         if fit.model.noise.censored:
             kept = np.asarray(noise.facts["censored"]) < 0.5
-        logs = np.log(np.stack([runs.column(c) for c in fit.columns.values()]))
+        logs = np.log(np.stack(list(fit.law.comparable(fit.inputs).values())))
         return cls(
             normal=ndtri(below).reshape(-1, len(runs))[:, kept],
             residuals=residuals.reshape(-1, len(runs))[:, kept],
@@ -191,7 +191,7 @@ def _scale_of(fit: FittedModel) -> tuple[str, NDArray[np.float64]]:
     if fit.law.takes_size_and_tokens:
         return "compute", fit.inputs["n_params"] * fit.inputs["n_tokens"]
     name, column = next(iter(fit.columns.items()))
-    return column, fit.inputs[name]
+    return column, fit.law.comparable(fit.inputs)[name]
 
 
 def _by_decade(scores: Scores, log: NDArray[np.float64]) -> str:

@@ -19,7 +19,7 @@ from bayescale.posterior.extrapolation import beyond_runs, farthest
 from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.protocol import Posterior
-from bayescale.units import parse_amounts, quantity_of
+from bayescale.units import LEAST_WEIGHT, WEIGHTS, as_stated, parse_amounts, quantity_of
 
 _BLOCK = 1_000_000
 """Number of draws times plans that are processed at a time."""
@@ -106,7 +106,7 @@ def predict(
             run = simulate_runs(source, mean, own, levels, seed, first=part.start)
             made.setdefault(f"{name}_run", []).append(run.transpose(*mean.dims).to_numpy())
     draws = {coordinate: mean[coordinate] for coordinate in mean.coords}
-    coordinates = {column: ("plan", amounts) for column, amounts in plans.items()}
+    coordinates = {column: ("plan", as_stated(column, x)) for column, x in plans.items()}
     if not source.is_point:
         coordinates["beyond"] = ("plan", np.asarray(farthest(beyond_runs(source, plans))))
     return xr.Dataset(
@@ -147,7 +147,11 @@ def parse_plans(
             f"plans: found {counts}, expected as many of one as of the other, or one of either."
         )
     length = max(map(len, amounts.values()))
-    return {name: np.broadcast_to(values, (length,)) for name, values in amounts.items()}
+    plans = {name: np.broadcast_to(values, (length,)) for name, values in amounts.items()}
+    weights = [values for name, values in plans.items() if name in WEIGHTS]
+    if weights and (np.max(weights, axis=0) <= LEAST_WEIGHT).any():
+        raise AmountError("plans: found zero for every domain, expected a positive weight of one.")
+    return plans
 
 
 def _one_per_level(

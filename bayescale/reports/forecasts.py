@@ -9,6 +9,7 @@ from bayescale import plots
 from bayescale.allocation.allocate import FAR
 from bayescale.plots.figures import DRAWS
 from bayescale.posterior.average import ModelAverage
+from bayescale.posterior.extrapolation import beyond_runs
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import predict
 from bayescale.posterior.protocol import Posterior
@@ -131,12 +132,8 @@ def _picture(fit: Posterior, at: Mapping[str, float], where: str, prob: float) -
 
 def _extrapolation(fit: Posterior, at: Mapping[str, float]) -> dict[str, float]:
     """Return the factor by which each input exceeds the largest run or falls below the smallest."""
-    found = {}
-    for name, values in fit.inputs.items():
-        column = fit.columns[name]
-        least, most, value = float(values.min()), float(values.max()), at[column]
-        found[column] = value / most if value > most else min(value / least, 1.0)
-    return found
+    beyond = beyond_runs(fit, at).iloc[0]
+    return {column: float(np.exp(beyond[column])) for column in fit.columns.values()}
 
 
 def _number(value: float) -> str:

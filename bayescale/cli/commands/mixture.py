@@ -25,9 +25,13 @@ def add(verbs: Verbs) -> None:
         help="saved fit of a law of mixtures (data-mixing-3), one for each validation text",
     )
     for name, form, what in (
-        ("--domain", "NAME", "name of a domain, in the order of the inputs of the law; repeatable"),
+        (
+            "--domain",
+            "NAME",
+            "name of a domain, in the order of the first fit (its column); repeatable",
+        ),
         ("--weight", "TEXT=NUMBER", "how much a text counts, by the name of its file; repeatable"),
-        ("--most", "DOMAIN=SHARE", "largest share of a domain, such as books=0.2; repeatable"),
+        ("--most", "DOMAIN=SHARE", "largest share of a domain, such as books=20%%; repeatable"),
     ):
         mixture.add_argument(name, action="append", default=[], metavar=form, help=what)
     add_prob(mixture)
@@ -59,7 +63,9 @@ def run(options: Arguments) -> None:
                 "headline": found.headline,
                 "caveats": list(found.caveats),
                 "sentences": list(found.sentences),
+                "unit": found.unit,
                 "expected_regret": found.expected_regret,
+                "p_better": found.p_better,
                 "mixture": table_records(table),
             }
         )
@@ -71,9 +77,9 @@ def _numbers(entries: list[str], option: str, form: str) -> dict[str, float]:
     found = {}
     for name, text in read_mapping(entries, option, form).items():
         try:
-            found[name] = float(text)
+            found[name] = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
         except ValueError:
             raise ValueError(
-                f"{option}: found {text!r} for {name}, expected a number such as 0.2."
+                f"{option}: found {text!r} for {name}, expected a number such as 0.2 or 20%."
             ) from None
     return found
