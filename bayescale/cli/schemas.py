@@ -132,7 +132,13 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             passed=PASSED,
             read=READ,
             decisions=_list(
-                _record(("hyperparameters",), **SAID, plans=PLANS, hyperparameters=_rows())
+                _record(
+                    ("hyperparameters", "critical_batch"),
+                    **SAID,
+                    plans=PLANS,
+                    hyperparameters=_rows(),
+                    critical_batch=_rows("n_tokens", "critical_batch"),
+                )
             ),
             backtest=BACKTEST,
             report=TEXT,

@@ -121,6 +121,12 @@ class FirstSweep(Result):
         if self.model.pooling:
             by = ", ".join(effect.over for effect in self.model.pooling)
             found.append(f"Errors that runs of one {by} share are not simulated.")
+        target = self.judge.regrets.budget
+        if self.judge.regrets.cost.unit == "FLOP" and self.compute >= target:
+            found.append(
+                f"The runs cost {format_compute(self.compute)}, no less than the run that they are "
+                f"for, {format_compute(target)}: is the target larger, or the budget smaller?"
+            )
         if self.rule:
             found.append(f"Learning rates and batches by {self.rule}")
         return tuple(found)

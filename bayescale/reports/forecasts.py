@@ -111,7 +111,8 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
         caveat += ", far beyond the data." if far else "."
         low, _, high = ends[f"{response}_run"][-1]
         likely = format_share(shares[-1])
-        run = f"between {_number(low)} and {_number(high)} with {likely} probability"
+        run = "" if response == "loss" else f"with {response} "
+        run += f"between {_number(low)} and {_number(high)} with {likely} probability"
         found.append(Forecast(answer, caveat if beyond else "", where, run, far))
     return tuple(found)
 

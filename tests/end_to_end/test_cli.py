@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contract.fits import fit_of_card
+from json_outputs import check_json
 
 from bayescale.errors import BayescaleWarning
 
@@ -439,10 +441,21 @@ def test_plan(run, tmp_path, monkeypatch):
     assert out.startswith("n_params is the column 'n_params'") and "report: report.html" in out
     assert "7B on 240B" in out
     assert (tmp_path / "report.html").is_file() and (tmp_path / "fit.nc").is_file()
-    code, out, err = run(*asked, "--budget", "1e23", "--out", "plan.json", "--json")
+    fit_of_card("critical-batch").save("batch.nc")
+    asked = (*asked, "--critical-batch")
+    code, out, err = run(*asked, "batch.nc", "--budget", "1e23", "--out", "plan.json", "--json")
     found = json.loads(out)
     assert code == 0, err
     assert found["passed"] and len(found["decisions"]) == 2 and found["report"] == "plan.json"
+    check_json("plan", out)
+    for decision in found["decisions"]:
+        (batch,) = decision["critical_batch"]
+        assert batch["n_tokens"] == pytest.approx(decision["plans"][0]["n_tokens"])
+        assert batch["critical_batch_lower"] < batch["critical_batch"]
+        assert batch["critical_batch"] < batch["critical_batch_upper"]
+    _, out, _ = run(*asked, "batch.nc", "--quiet", "--out", "other.html")
+    assert "critical batch (tokens) at the plan, by critical-batch law" in out
+    refused(run(*asked, "fit.nc"), "found a fit of the law chinchilla, expected one of")
     refused(run("plan", "chinchilla", "--model", "power-law", "--budget", "1e22"), "expected one")
 
 

@@ -162,6 +162,13 @@ def test_the_recommended_sweep(sweep):
     assert sweep._repr_html_() and sweep.to_record()["caveats"]
 
 
+def test_a_sweep_that_costs_more_than_its_target_is_cautioned_of(sweep):
+    assert not any("is the target larger" in caveat for caveat in sweep.caveats)
+    dear = replace(sweep, runs=sweep.runs.assign(compute=1000.0 * sweep.runs["compute"]))
+    (caveat,) = (each for each in dear.caveats if "is the target larger" in each)
+    assert "no less than the run that they are for, 1e22 FLOP" in caveat
+
+
 def test_the_runs_are_a_table_to_launch_and_then_to_fit(sweep, tmp_path):
     path = tmp_path / "sweep.csv"
     sweep.to_csv(path)

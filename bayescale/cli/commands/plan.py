@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayescale._outputs import REPORT, SAVED_FIT
-from bayescale.cli.files import Writes
+from bayescale.cli.files import Reads, Writes
 from bayescale.cli.options import add_model, add_runs, add_seed, model_of, runs_for_models
 from bayescale.cli.planning import (
     add_budgets,
@@ -50,6 +50,13 @@ def add(verbs: Verbs) -> None:
     )
     plan.add_argument("--save", type=Writes(SAVED_FIT), help="netCDF file to save the fit in")
     add_hyperparameters(plan)
+    plan.add_argument(
+        "--critical-batch",
+        type=Reads(),
+        metavar="FIT",
+        help="print the critical batch at the tokens of the plan too, by a saved fit of "
+        "critical-batch",
+    )
     add_seed(plan)
 
 
@@ -57,6 +64,7 @@ def run(options: Arguments) -> None:
     """Print what was read and what is decided, and write the report."""
     from bayescale.decision.decide import decide
     from bayescale.inference.fit import fit
+    from bayescale.posterior.fit import Fit
     from bayescale.reports.report import report
     from bayescale.units import parse_amounts
 
@@ -69,6 +77,7 @@ def run(options: Arguments) -> None:
             "of size and tokens alone. Use fit, then decide or report with --at."
         )
     rule = rule_or_fit(options.hyperparameters)
+    critical = _fit_of_critical_batch(options.critical_batch)
     quiet = options.quiet or options.json
     result = fit(runs_for_models(options, model), model, seed=options.seed, progress=not quiet)
     if options.save:
@@ -78,6 +87,7 @@ def run(options: Arguments) -> None:
     ]
     backtest = backtest_of(options, result.runs, model, prob=options.prob, seed=options.seed)
     rates = [_rates(rule, one, options.prob) for one in made]
+    batches = [_critical_batch(critical, one, options.prob) for one in made]
     report(
         result,
         options.out,
@@ -90,7 +100,11 @@ def run(options: Arguments) -> None:
     if options.json:
         print_json(
             {
-                "passed": result.diagnostics.ok,
+                "passed": all(
+                    each.diagnostics.ok
+                    for each in (result, rule, critical)
+                    if isinstance(each, Fit)
+                ),
                 "read": result.runs.reading.to_dict() if result.runs.reading else None,
                 "decisions": [
                     {
@@ -99,8 +113,9 @@ def run(options: Arguments) -> None:
                         "sentences": list(one.sentences),
                         "plans": table_records(one.table()),
                         **({"hyperparameters": table_records(at)} if at is not None else {}),
+                        **({"critical_batch": table_records(most)} if most is not None else {}),
                     }
-                    for one, at in zip(made, rates, strict=True)
+                    for one, at, most in zip(made, rates, batches, strict=True)
                 ],
                 "backtest": backtest.to_record() if backtest else None,
                 "report": str(options.out),
@@ -110,13 +125,16 @@ def run(options: Arguments) -> None:
         return
     for line in result.runs.account:
         print(line)
-    for one, at in zip(made, rates, strict=True):
+    for one, at, most in zip(made, rates, batches, strict=True):
         print()
         print_decision(one)
         if at is not None:
             said = rule.description if rule else ""
             print(f"\nlearning rate and batch size of the plan, by {said}")
             print(table_text(at))
+        if most is not None and critical:
+            print(f"\ncritical batch (tokens) at the plan, by {_headline(critical, one)}")
+            print(table_text(most))
     if backtest:
         print()
         print_answer(backtest)
@@ -136,3 +154,38 @@ def _rates(
     plan = made.plan
     n_params, n_tokens = float(plan["n_params"]), float(plan["n_tokens"])
     return hyperparameters(rule, n_params=n_params, n_tokens=n_tokens, prob=prob)
+
+
+def _fit_of_critical_batch(path: str | None) -> "Fit | None":
+    """Return the saved fit of the law of the critical batch, if one is given."""
+    if path is None:
+        return None
+    from bayescale.inference.load import load_fit
+
+    found = load_fit(path)
+    if found.response != "critical_batch" or set(found.columns.values()) != {"n_tokens"}:
+        raise ValueError(
+            f"--critical-batch: found a fit of the law {found.law.name}, expected one of "
+            "critical-batch."
+        )
+    return found
+
+
+def _critical_batch(fit: "Fit | None", made: "Decision", prob: float) -> "pd.DataFrame | None":
+    """Return the critical batch at the tokens of the recommended plan, with its interval."""
+    if fit is None:
+        return None
+    from bayescale.posterior.predict import predict
+    from bayescale.posterior.summary import flag_failure, interval_columns
+
+    draws = predict(fit, n_tokens=float(made.plan["n_tokens"]))
+    table = interval_columns(draws[["critical_batch"]], prob, "plan")
+    table.insert(0, "n_tokens", draws["n_tokens"].to_numpy())
+    return flag_failure(table, fit.diagnostics)
+
+
+def _headline(fit: "Fit", made: "Decision") -> str:
+    """Return what the critical batch is computed from, and how far beyond its runs."""
+    from bayescale.posterior.extrapolation import headline_at
+
+    return headline_at(fit, {"n_tokens": float(made.plan["n_tokens"])})
