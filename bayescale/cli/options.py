@@ -229,6 +229,11 @@ def fit_at(options: argparse.Namespace, path: str) -> "Fit":
             raise ValueError(
                 f"--new-level: found {column}, for which --group gives a level; give one of them."
             )
+        if column not in fit.groupings:
+            raise ValueError(
+                f"--new-level: found {column}, expected one of the columns by which {path} pools: "
+                f"{', '.join(fit.groupings) or 'none'}."
+            )
         groups[column] = NEW
     return fit.sel(**groups)
 

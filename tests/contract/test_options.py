@@ -141,6 +141,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--weight": ("--weight", "web=3", "--weight", "code=1"),
         "--most": ("--most", "domain_1=0.2"),
         "--prob": ("--prob", "0.5"),
+        **LEVELS,
     },
     "score": {
         **READING,

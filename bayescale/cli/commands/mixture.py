@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 from bayescale.cli.files import Reads
-from bayescale.cli.options import add_prob, read_mapping
+from bayescale.cli.options import add_levels, add_prob, fit_at, read_mapping
 from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
@@ -34,15 +34,15 @@ def add(verbs: Verbs) -> None:
         ("--most", "DOMAIN=SHARE", "largest share of a domain, such as books=20%%; repeatable"),
     ):
         mixture.add_argument(name, action="append", default=[], metavar=form, help=what)
+    add_levels(mixture)
     add_prob(mixture)
 
 
 def run(options: Arguments) -> None:
     """Print the recommended mixture, and how far the best one is known."""
     from bayescale.allocation.data_mixture import data_mixture
-    from bayescale.inference.load import load_fit
 
-    fits = {Path(path).stem: load_fit(path) for path in options.fits}
+    fits = {Path(path).stem: fit_at(options, path) for path in options.fits}
     if len(fits) < len(options.fits):
         raise ValueError(
             f"mixture: found {', '.join(map(str, options.fits))}; give files of different names."
