@@ -69,7 +69,7 @@ real-data: ## fit every law to the larger public tables in TABLES, for docs/real
 
 sbc: ## rank truths drawn from priors among draws of their posteriors, for docs/sbc.md
 	@tools/venv.sh dev
-	@$(BIN)/python -m benchmarks.simulated_truths
+	@$(BIN)/python -m benchmarks.simulation_based_calibration
 
 calibration: ## score intervals on larger runs, for docs/calibration.md
 	@tools/venv.sh dev

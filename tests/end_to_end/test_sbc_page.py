@@ -2,7 +2,7 @@
 
 import json
 
-from benchmarks.simulated_truths import KEPT, PAGE, render, sets
+from benchmarks.simulation_based_calibration import KEPT, PAGE, render, sets
 
 
 def test_the_page_is_of_what_is_kept_of_the_cards_as_they_are():

@@ -1,6 +1,6 @@
 """Rank truths drawn from the prior among draws of their posterior, and write docs/sbc.md.
 
-    python -m benchmarks.simulated_truths
+    python -m benchmarks.simulation_based_calibration
 
 Simulation-based calibration of cards of size and tokens, alone and pooled, on four designs. What is
 found is kept beside the page, by the card: a set is simulated again where its card has changed.
@@ -104,11 +104,12 @@ def render(rows: list[dict[str, Any]]) -> str:
     version = bs.__version__.split("+")[0]
     return "\n".join(
         [
-            "# Truths drawn from the prior",
+            "# Simulation-based calibration",
             "",
             f"Made by `make sbc` (bayescale {version}, seed {SEED}); do not edit.",
             "",
-            "Simulation-based calibration: ranks of the truth among posterior draws are uniform if "
+            "Truths are drawn from the prior, runs from them, and fitted: ranks of the truth among "
+            "posterior draws are uniform if "
             "model and sampler agree. Spread is their standard deviation over that of a uniform. A "
             "set that does not look uniform is followed by twice as many simulations of another "
             "seed. On the diagonal the two terms can trade places; `fit` refuses such a design, "
@@ -138,7 +139,7 @@ def row_of(row: dict[str, Any]) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.simulated_truths",
+        prog="python -m benchmarks.simulation_based_calibration",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
