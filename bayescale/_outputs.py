@@ -70,8 +70,8 @@ class Output:
             )
         if target.exists() and target.stat().st_size and not _is_of_kind(is_own, target):
             raise FileExistsError(
-                f"{target} holds something else than {self.called} that bayescale wrote, and was "
-                "left as it is. Give another path."
+                f"{target}: found a file that is not {self.called} written by bayescale. It was "
+                "not changed; give another path."
             )
 
 

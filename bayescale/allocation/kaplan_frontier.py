@@ -71,8 +71,8 @@ def frontier(
     """
     if (compute is None) == (compute_min is None):
         raise AmountError(
-            "frontier: expected compute (as spent) or compute_min (batch-adjusted), one of them; "
-            f"found {'neither' if compute is None else 'both'}."
+            f"frontier: found {'neither' if compute is None else 'both'} of compute (as spent) and "
+            "compute_min (batch-adjusted), expected one of them."
         )
     dim = "compute" if compute is not None else "compute_min"
     given = compute if compute is not None else compute_min

@@ -249,7 +249,7 @@ class _Targets:
         if len(lengths) > 1:
             counts = " and ".join(f"{len(values)} of {name}" for name, values in read.items())
             raise AmountError(
-                f"requirements: found {counts}, expected as many of one as of the other, or one."
+                f"requirements: found {counts}, expected equal numbers of both, or one of either."
             )
         length = max(map(len, read.values()))
         return cls({name: np.broadcast_to(values, (length,)) for name, values in read.items()})

@@ -17,7 +17,7 @@ from bayescale.baselines.lines import line_through
 from bayescale.costs import ProductCost, six_nd
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
-from bayescale.errors import NoMinimumError, RunsError, UnsuitableLawError
+from bayescale.errors import NoMinimumError, RunsError, UnsuitableLawError, listed, quoted
 from bayescale.laws.published import Constants, published
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
@@ -285,7 +285,8 @@ def envelope(
     runs = as_runs(runs)
     if curve not in runs.table:
         raise RunsError(
-            f"{runs.name}: found no column {curve}; say which column tells curves apart (curve=)."
+            f"{runs.name}: found no column {quoted(curve)}, expected one that identifies the curve "
+            f"of each checkpoint; the columns are {listed(runs.table.columns)}. Name it (curve=)."
         )
     labels = runs.table[curve].astype(str).to_numpy()
     log_c, log_n, loss = np.log(runs.compute), np.log(runs.n_params), runs.loss

@@ -317,7 +317,11 @@ def _drop_outliers(
     if keep:
         return frame, (Note(f"{count} flagged outliers kept", "kept", (column,), rows),)
     if count == len(frame):
-        raise RunsError(f"{raw.name}: every row is flagged as an outlier; none is left to fit.")
+        raise RunsError(
+            f"{raw.name}: found every row flagged as an outlier in the column {quoted(column)}, "
+            "expected some to fit. Correct the flags, or keep outliers with keep_outliers=True "
+            "(--keep-outliers)."
+        )
     why = f" ({raw.card.outliers['why']})" if raw.card and "why" in raw.card.outliers else ""
     text = (
         f"{count} flagged outliers left out{why}; keep_outliers=True (--keep-outliers) keeps them"

@@ -81,7 +81,7 @@ def _refuse_other_shapes(runs: Runs, shape: Shape, known: Counting) -> None:
     if sizes.shape not in ((), (len(runs),)):
         raise RunsError(
             f"{runs.name}: found shapes of {sizes.size} models for {len(runs)} runs, expected one "
-            "a run."
+            "shape for each run."
         )
     off = np.abs(np.log(sizes / runs.n_params))
     row = int(np.argmax(off))

@@ -47,8 +47,8 @@ def text_of(path: Path) -> tuple[str, tuple[Note, ...]]:
             return content.decode(encoding), (Note("read as UTF-16", "format"),)
         except UnicodeDecodeError:
             raise RunsError(
-                f"{path}: could not be read as {path.suffix}: it starts like text in UTF-16 and "
-                "is none. Save it as UTF-8."
+                f"{path}: could not be read as {path.suffix}: it starts like text in UTF-16, "
+                "but is not valid UTF-16. Save it as UTF-8."
             ) from None
     if content.lstrip()[:1] == b"<":
         raise RunsError(
@@ -59,7 +59,7 @@ def text_of(path: Path) -> tuple[str, tuple[Note, ...]]:
         line = content.count(b"\n", 0, content.index(b"\x00")) + 1
         raise RunsError(
             f"{path}: could not be read as {path.suffix}: line {line} holds the byte 0x00, which "
-            "no text has. Is the file damaged?"
+            "is not text. The file may be damaged; save it again as UTF-8."
         )
     try:
         return content.decode("utf-8-sig"), ()

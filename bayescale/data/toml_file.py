@@ -28,7 +28,7 @@ _LARGEST = 2**63
 def check_content(content: object, where: str, depth: int = 0) -> None:
     """Raise CardError for invalid values at any depth: dates, huge values, deep nesting."""
     if depth > _DEEPEST:
-        raise CardError(f"{where}: nested more than {_DEEPEST} deep, which no card is.")
+        raise CardError(f"{where}: found more than {_DEEPEST} levels of nesting. Correct the card.")
     if isinstance(content, Mapping):
         for key, value in content.items():
             if not isinstance(key, str) or len(key) > _LONGEST_KEY:
@@ -53,6 +53,6 @@ def check_content(content: object, where: str, depth: int = 0) -> None:
             raise CardError(f"{where}: found {quoted(content)}, expected a number below 2**63.")
     elif not isinstance(content, float):
         raise CardError(
-            f"{where}: found {quoted(content)}, expected a text, a number, true or false; "
-            "what is a date goes in quotes."
+            f"{where}: found {quoted(content)}, expected a text, a number, true or false. "
+            "Write dates in quotes."
         )

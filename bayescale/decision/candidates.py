@@ -65,8 +65,8 @@ def candidates_of(plans: Mapping[str, object]) -> dict[str, PlanSize]:
         size = parse_amount(plan[0], "count", f"plans, {name!r}, n_params")
         if size < FEWEST_PARAMS:
             raise AmountError(
-                f"plans, {name!r}, n_params: found {format_number(size)}, and no model has fewer "
-                f"than {format_number(FEWEST_PARAMS)}. Write the size with its unit, such as 70M."
+                f"plans, {name!r}, n_params: found {format_number(size)}, expected at least "
+                f"{format_number(FEWEST_PARAMS)}. Write the size with its unit, such as 70M."
             )
         tokens = parse_amount(plan[1], "count", f"plans, {name!r}, n_tokens")
         found[str(name)] = (size, tokens)

@@ -205,8 +205,8 @@ class _Question:
         usual = found.table(IsoFlop())
         if (smallest := float(usual["n_params"].min())) < FEWEST_PARAMS:
             raise AmountError(
-                f"budget: found {format_compute(total)}, of which the usual sweep has models of "
-                f"{format_count(smallest)} parameters, and no model has fewer than "
+                f"budget: found {format_compute(total)}, with which the smallest model of an "
+                f"isoFLOP sweep has {format_count(smallest)} parameters, expected at least "
                 f"{format_count(FEWEST_PARAMS)}. Give the compute of all runs together, in FLOP."
             )
         for sentence in found._unidentified(usual):

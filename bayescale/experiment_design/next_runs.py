@@ -254,7 +254,7 @@ class _Question:
         there = np.flatnonzero(np.isfinite(self.quantity))
         if len(there) < 100:
             raise AmountError(
-                f"target: only {len(there)} draws have an optimum there, expected at least 100 to "
+                f"target: found {len(there)} draws with an optimum there, expected at least 100 to "
                 "estimate the value of runs. Give another target, or limits."
             )
         return there[::2], there[1::2]

@@ -305,8 +305,8 @@ class DrawStore:
             differences.append(f"bayescale: found version {version}, expected {__version__}")
         if differences:
             raise FitFileError(
-                f"{self.path}: the draws of another fit ({'; '.join(differences)}). Repeat that "
-                "fit to continue it, or give another file for a new one."
+                f"{self.path}: found the draws of another fit ({'; '.join(differences)}). Give the "
+                "store of this fit, or a new file; the other fit is continued by repeating it."
             )
 
 
@@ -383,7 +383,8 @@ def refuse_other_files(path: Path) -> None:
     """Raise FitFileError if the file exists and is not a store."""
     if not holds_draws(path):
         raise FitFileError(
-            f"{path}: not a file of draws that a fit kept. It was not changed; give another path."
+            f"{path}: found another kind of file, expected the stored draws of a fit. It was not "
+            "changed; give another path."
         )
 
 

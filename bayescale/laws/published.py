@@ -128,10 +128,13 @@ class EmpiricalFrontier(Cited):
         >>> f"{frontier.at(compute_min='1 PF-days')['n_params']:.3g}"
         '1.3e+09'
         """
-        given = {"compute": compute, "compute_min": compute_min}
-        amount = given.pop(self.variable)
-        if amount is None or any(other is not None for other in given.values()):
-            raise AmountError(f"{self.name} is in {self.variable}; give that, and only that.")
+        named = {"compute": compute, "compute_min": compute_min}
+        amount = named[self.variable]
+        if amount is None or None not in named.values():
+            said = (
+                ", ".join(name for name, value in named.items() if value is not None) or "nothing"
+            )
+            raise AmountError(f"{self.name}: found {said}, expected {self.variable} alone.")
         c = float(parse_amounts(amount, "compute", self.variable)[0]) / self.unit
         point = {name: float(k * c**power) for name, (k, power) in self.coefficients.items()}
         if self.loss is None:

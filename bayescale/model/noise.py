@@ -198,8 +198,8 @@ class Noise:
             _check_prior("inefficiency", self.inefficiency, positive=True)
             if self.kind != "normal":
                 raise CardError(
-                    f"noise.inefficiency: found {self.kind} noise, expected normal: a long tail to "
-                    "either side would hide one to one side."
+                    f"noise.inefficiency: found {self.kind} noise, expected normal: in "
+                    "heavy-tailed noise an inefficiency is not identified."
                 )
         for name in ("inefficiency", "standard_error", "rounding"):
             if self.checkpoints is not None and getattr(self, name):

@@ -98,7 +98,8 @@ class Pooling:
             raise CardError(f"{where}: found sd = {quoted(self.sd)}, expected a positive number.")
         if self.kind == "complete" and self.sd is not None:
             raise CardError(
-                f"{where}: found sd = {quoted(self.sd)}, but levels that do not differ."
+                f"{where}: found sd = {quoted(self.sd)}, expected none: under complete pooling "
+                "levels do not differ."
             )
         if bool(self.with_) != (self.correlation is not None):
             raise CardError(

@@ -108,4 +108,5 @@ def draw(result: object, ax: Axes | None = None, **options: Any) -> Axes:
     for kind in type(result).__mro__:
         if kind in FIGURES:
             return FIGURES[kind](result, ax=ax, **options)
-    raise TypeError(f"plot: found {type(result).__name__}, which has no figure.")
+    known = ", ".join(sorted(each.__name__ for each in FIGURES))
+    raise TypeError(f"plot: found {type(result).__name__}, expected one of {known}.")

@@ -143,9 +143,7 @@ def parse_plans(
     lengths = {len(values) for values in amounts.values()} - {1}
     if len(lengths) > 1:
         counts = " and ".join(f"{len(values)} of {name}" for name, values in amounts.items())
-        raise AmountError(
-            f"plans: found {counts}, expected as many of one as of the other, or one of either."
-        )
+        raise AmountError(f"plans: found {counts}, expected equal numbers, or one of either.")
     length = max(map(len, amounts.values()))
     plans = {name: np.broadcast_to(values, (length,)) for name, values in amounts.items()}
     weights = [values for name, values in plans.items() if name in WEIGHTS]

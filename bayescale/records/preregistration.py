@@ -128,7 +128,7 @@ def refuse_existing(path: str | Path, *, replace: bool) -> None:
     FORECASTS.check(path)
     if path.exists() and path.stat().st_size and not replace:
         raise FileExistsError(
-            f"{path} holds forecasts that were made before, and was left as it is. Give another "
+            f"{path} holds forecasts that were made before, and was not changed. Give another "
             "path; replace=True (--force) replaces them."
         )
 
@@ -230,8 +230,8 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; raise if a key is there twice, since readers differ on which counts."""
+    """Return a JSON object; raise if a key occurs twice, since readers differ on which counts."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key occurs twice")
     return found

@@ -231,7 +231,9 @@ def report(
     if source.law.splits_compute:
         _refuse(source, "splits budgets: give budget, the amounts to be split", inputs=inputs)
         if budget is None:
-            raise AmountError("budget: a report is about budgets; give one or more.")
+            raise AmountError(
+                "budget: found none, expected the budgets of the report, one or more."
+            )
         plan = allocate(source, budget=budget, cost=as_cost(cost), fixed=fixed, limits=limits)
     else:
         _refuse(

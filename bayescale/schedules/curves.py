@@ -124,7 +124,7 @@ def _found(raw: RawTable, what: str, given: str | None) -> str:
     if name is None:
         raise RunsError(
             f"{raw.name}: found the columns {listed(raw.frame.columns)}, expected one of the "
-            f"{what}, named {listed(COLUMNS[what])}; or name it."
+            f"{what}, named {listed(COLUMNS[what])}. Rename the column, or name it."
         )
     return name
 

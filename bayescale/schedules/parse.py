@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from bayescale.data.readers import read_source
 from bayescale.errors import AmountError, RunsError, listed, quoted, unknown_name
 from bayescale.schedules.schedule import Schedule
@@ -74,7 +77,10 @@ def _pairs(rest: str, given: object) -> list[tuple[str, str]]:
     for entry in filter(None, rest.split(",")):
         name, _, value = entry.partition("=")
         if not name or not value:
-            raise AmountError(f"schedule {quoted(given)}: found {quoted(entry)}, as in {_EXAMPLE}.")
+            raise AmountError(
+                f"schedule {quoted(given)}: found {quoted(entry)}, expected NAME=VALUE, as in "
+                f"{_EXAMPLE}."
+            )
         found.append((name.strip(), value.strip()))
     return found
 
@@ -87,8 +93,12 @@ def _from_file(path: str | Path) -> Schedule:
                 f"{raw.name}: found the columns {listed(raw.frame.columns)}, expected step and lr: "
                 "the rates of a schedule."
             )
-    try:
-        columns = raw.frame[["step", "lr"]].astype(float)
-    except (TypeError, ValueError):
-        raise RunsError(f"{raw.name}: expected numbers in the columns step and lr.") from None
+    columns = raw.frame[["step", "lr"]].apply(pd.to_numeric, errors="coerce")
+    for name in columns:
+        if wrong := [*np.flatnonzero(columns[name].isna())]:
+            (value,) = raw.frame[name].iloc[wrong[:1]].tolist()
+            raise RunsError(
+                f"{raw.name}: {raw.row_word} {columns.index[wrong[0]]}, column {name}: found "
+                f"{quoted(value)}, expected a number."
+            )
     return Schedule.table(columns["step"], columns["lr"])

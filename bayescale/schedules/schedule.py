@@ -112,7 +112,8 @@ class Schedule:
             raise AmountError(f"decay: found {quoted(decay)}, expected {listed(DECAYS)}.")
         if decay == "exponential" and final <= 0:
             raise AmountError(
-                f"final: found {final:g}, expected a positive rate: an exponential never is zero."
+                f"final: found {final:g}, expected a positive rate: an exponential "
+                "decay never reaches zero."
             )
         shapes: dict[str, Callable[[Array], Array]] = {
             "linear": lambda x: x,
@@ -143,7 +144,8 @@ class Schedule:
         at, known = (np.asarray(x, dtype=np.float64).ravel() for x in (steps, rates))
         if len(at) != len(known) or not len(at):
             raise AmountError(
-                f"schedule: found {len(at)} steps and {len(known)} rates, expected as many."
+                f"schedule: found {len(at)} steps and {len(known)} rates, expected one "
+                "rate for each step, and at least one."
             )
         whole = bool(np.isfinite(at).all() and np.all(at == np.round(at)) and at[0] >= 0)
         if not whole or np.any(np.diff(at) <= 0) or not 1 <= at[-1] <= LONGEST:
@@ -174,12 +176,13 @@ class Schedule:
         if not warmup < steps or not warmup <= max(decay_from, warmup) < steps:
             raise AmountError(
                 f"{name} schedule: found {int(steps)} steps, a warm-up of {int(warmup)} and a "
-                f"change after {int(decay_from)}, expected these before the end, in this order."
+                f"change after {int(decay_from)}, expected the warm-up to end before the change, "
+                "and the change before the last step."
             )
         if not (np.isfinite(peak) and peak > 0 and np.isfinite(final) and final >= 0):
             raise AmountError(
-                f"{name} schedule: found rates {peak:g} and {final:g}, expected a positive one, "
-                "and a last one of at least zero."
+                f"{name} schedule: found rates {peak:g} and {final:g}, expected a positive "
+                "peak, and a last rate of at least zero."
             )
         if name != _TWO_STAGES and final > peak:
             raise AmountError(

@@ -57,8 +57,9 @@ def weights_of(log_loss: Array, log_sweep: Array) -> tuple[Array, float]:
     if effective < LEAST:
         curve, other = (np.exp(np.median(x)) for x in (log_loss, log_sweep))
         raise UnsuitableLawError(
-            f"sweep: found a last loss near {other:.4g} where the curves say {curve:.4g}, and "
-            "hardly a draw that both allow. One of them does not hold for this run: check its "
-            "inputs, the unit of the loss and the validation data, or leave the sweep out."
+            f"sweep: found a last loss near {other:.4g} by the sweep and near {curve:.4g} by the "
+            f"curves, and draws worth {effective:.0f} that agree with both, expected at least "
+            f"{LEAST:.0f}. One of them does not hold for this run: check its inputs, the unit of "
+            "the loss and the validation data, or leave the sweep out."
         )
     return density / total, effective

@@ -253,14 +253,14 @@ def forecast_by_floor(
             f"forecast_by_floor: the law {chosen.law.name} has no floor; expected one that has."
         )
     if budget is None and at is None:
-        raise ValueError("found neither budget nor at, expected a budget, a plan, or both.")
+        raise ValueError("forecast_by_floor: found neither budget nor at, expected either or both.")
     question = None
     if budget is not None:
         refuse_without_optimum(chosen, fixed)
         amount = parse_amount(budget, "compute", "budget")
         question = Question(budget=amount, fixed=fixed, prob=prob)
     elif fixed:
-        raise ValueError("found fixed without budget, expected all inputs of the plan in at.")
+        raise ValueError("fixed: found no budget to split, expected all inputs of the plan in at.")
     plan = _plan(chosen, at) if at is not None else None
     models = _with_floors(chosen, floors)
     table = runs_for(runs, [chosen])
@@ -277,7 +277,10 @@ def forecast_by_floor(
 
     (reference,) = answers([chosen], plan)
     if "plan" not in reference:
-        raise RunsError(f"forecast_by_floor: the card as it is failed. {reference['status']}")
+        raise RunsError(
+            f"forecast_by_floor: the card without a stated floor could not be fitted. "
+            f"{reference['status']}"
+        )
     # One plan for every floor, so that only the floor differs.
     plan = reference["plan"]
     rows = [reference, *answers(list(models.values()), plan)]
@@ -328,8 +331,8 @@ def _optimum(model: Model, question: Question, asked: Mapping[str, Any]) -> dict
     """Return the median of N_opt and its tokens, as columns of runs."""
     if "log_n" not in asked:
         raise RunsError(
-            f"No draw has an optimum at {format_compute(question.budget)}. Give the plan to "
-            "forecast, or another budget."
+            f"budget: no draw has an optimum at {format_compute(question.budget)}. Give the plan "
+            "to forecast (at), or another budget."
         )
     log_n = asked["log_n"]
     log_d = np.log(question.budget / _FLOP_PER_TOKEN) - log_n

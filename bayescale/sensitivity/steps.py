@@ -7,7 +7,7 @@ from bayescale.costs import ShapeFamily
 from bayescale.costs.counting import Counting
 from bayescale.data.recount import BODY, recount
 from bayescale.data.runs import Runs
-from bayescale.errors import RunsError
+from bayescale.errors import RunsError, listed, quoted
 from bayescale.sensitivity.apparent_exponent import STUDIES
 
 LONG_WARMUP = 0.2
@@ -71,7 +71,10 @@ class Selection:
         """
         for column, value in self.columns.items():
             if column not in runs.table:
-                raise RunsError(f"{runs.name}: found no column {column}.")
+                raise RunsError(
+                    f"{runs.name}: found no column {quoted(column)}, by which a step selects runs; "
+                    f"the columns are {listed(runs.table.columns)}."
+                )
             there = runs.table[column].astype(str).to_numpy() == value
             runs = runs.where(there, f"{column} = {value!r}")
         if self.counting is not None:

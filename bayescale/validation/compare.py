@@ -114,7 +114,9 @@ def compare(
     if not isinstance(fits, Mapping):
         fits, unfitted = _fit_all(fits, runs, refits)
     elif runs is not None:
-        raise ValueError("runs: the fits have runs of their own; give runs with cards only.")
+        raise ValueError(
+            "runs: found them beside fits, which contain their own; expected runs with cards only."
+        )
     if folds < 2:
         raise ValueError(f"folds: found {folds}, expected two or more.")
     if not fits:
@@ -159,11 +161,14 @@ def _fit_all(
     if isinstance(cards, str | Path | Model):
         raise ValueError(f"fits: found {cards!r}, expected a list of cards, or fits by name.")
     if runs is None:
-        raise ValueError("runs: cards need runs to be fitted to; give runs, or fits by name.")
+        raise ValueError(
+            "runs: found none, expected those that the cards are fitted to. Give runs, or "
+            "fits by name."
+        )
     models = [load_model(card) for card in cards]
     names = [model.id for model in models]
     if len(set(names)) < len(names):
-        raise ValueError(f"fits: found {', '.join(names)}; give each card a name of its own (id).")
+        raise ValueError(f"fits: found the cards {', '.join(names)}, expected different ids.")
     responses = {model.law.response for model in models}
     if len(responses) > 1:
         raise RunsError(

@@ -75,7 +75,7 @@ def leave_scale_out(
     loaded = [load_model(entry) for entry in models]
     names = [model.id for model in loaded]
     if len(set(names)) < len(names):
-        raise ValueError(f"models: found {', '.join(names)}; give each a name of its own (id).")
+        raise ValueError(f"models: found {', '.join(names)}, expected different ids.")
     runs = runs_for(runs, loaded)
     amounts = runs.column(scale)
     places = parse_amounts(list(cuts), quantity_of(scale), "cuts")

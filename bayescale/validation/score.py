@@ -338,7 +338,7 @@ def _hold_out(
     densities: dict[str, pd.Series[float]] = {}
     for model in models:
         if model.id in rows:
-            raise ValueError(f"models: found {model.id} twice; give each a name of its own (id).")
+            raise ValueError(f"models: found {model.id} twice, expected different ids.")
         try:
             if model.id in skipped:
                 raise RunsError(skipped[model.id])

@@ -57,7 +57,10 @@ def stacking_weights(scores: ScalesLeftOut) -> "pd.Series[float]":
         if all((model, cut) in densities for cut in cuts)
     ]
     if not models:
-        raise ValueError("scores: found no model with densities at every cut; see its status.")
+        raise ValueError(
+            "scores: found no model with log densities at every cut, expected at least one. The "
+            "status of each score says why it has none."
+        )
     log_density = np.array([np.concatenate([densities[m, c] for c in cuts]) for m in models]).T
     return pd.Series(best_weights(log_density), index=pd.Index(models, name="model"))
 

@@ -218,7 +218,7 @@ def test_every_output_replaces_its_own(fit, tmp_path) -> None:
         saved = tmp_path / f"fit{suffix}"
         if suffix != ".nc":
             saved.write_bytes((tmp_path / "fit.nc").read_bytes())
-        with pytest.raises(FileExistsError, match="holds something else than an export"):
+        with pytest.raises(FileExistsError, match="found a file that is not an export"):
             export_fit(fit, saved)
     assert bs.load_fit(tmp_path / "fit.nc").posterior.equals(fit.posterior)
 

@@ -272,7 +272,7 @@ def test_failed_fits_lead_with_it(failed_fit):
         ({"budget": 1e22, "plans": {"recommended": (1, 2)}}, "is reserved for the chosen plan"),
         (
             {"budget": 1e22, "plans": {"x": (7, "2T")}},
-            "found 7.00, and no model has fewer than 1,000",
+            "found 7.00, expected at least 1,000",
         ),
         ({"budget": 1e22, "serving": "lots"}, "serving n_tokens: found 'lots'"),
         ({"budget": 1e22, "fixed": {"n_experts": 3}}, "expected nothing"),

@@ -53,9 +53,9 @@ def test_json(run, saved):
 
 def test_what_is_refused(run, saved):
     for arguments, words in (
-        (["chinchilla"], "cards need runs"),
-        ([saved[0], "chinchilla"], "give saved fits alone"),
-        ([saved[0], "--data", "chinchilla"], "give saved fits alone"),
+        (["chinchilla"], "expected the runs that cards are fitted to"),
+        ([saved[0], "chinchilla"], "expected either saved fits"),
+        ([saved[0], "--data", "chinchilla"], "expected either saved fits"),
         (["chinchila", "--data", "chinchilla"], "Did you mean 'chinchilla'"),
         (["chinchilla", "--data", "chinchilla", "--budget", "much"], "--budget"),
         (["chinchilla", "--data", "chinchilla", "--folds", "1"], "folds: found 1"),

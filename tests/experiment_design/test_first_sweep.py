@@ -186,12 +186,12 @@ def test_the_runs_are_a_table_to_launch_and_then_to_fit(sweep, tmp_path):
     assert len(runs) == len(table)
     assert runs.n_params == pytest.approx(table["n_params"].to_numpy())
     # The losses of these runs are not lost to another plan.
-    with pytest.raises(FileExistsError, match="left as it is"):
+    with pytest.raises(FileExistsError, match="not changed"):
         sweep.to_csv(path)
     table.to_csv(path, index=False)
     sweep.to_csv(path)
     (tmp_path / "mine.csv").write_text("when,what\n1,2\n")
-    with pytest.raises(FileExistsError, match="left as it is"):
+    with pytest.raises(FileExistsError, match="not changed"):
         sweep.to_csv(tmp_path / "mine.csv")
     with pytest.raises(ValueError, match="expected one of .csv"):
         sweep.to_csv(tmp_path / "sweep.nc")
@@ -279,7 +279,7 @@ REFUSED = {
     "no budget of runs": (
         {"budget": "1e5"},
         bs.AmountError,
-        "models of .* parameters, and no model",
+        "smallest model of .* parameters, expected at least",
     ),
     "ratio": ({"tokens_per_param": -1}, bs.AmountError, "tokens_per_param"),
 }

@@ -238,7 +238,9 @@ def store(tmp_path_factory):
 )
 def test_another_fit_is_refused(store, changes, words):
     before = store.read_bytes()
-    with pytest.raises(FitFileError, match=f"the draws of another fit .*{words}.*Repeat that fit"):
+    with pytest.raises(
+        FitFileError, match=f"the draws of another fit .*{words}.*continued by repeating it"
+    ):
         bs.fit(**{"model": "chinchilla", "runs": "chinchilla", "store": store, **FEW, **changes})
     assert store.read_bytes() == before
 
@@ -254,7 +256,7 @@ def test_other_files_are_left_as_they_are(tmp_path, fit):
     path = tmp_path / "fit.nc"
     fit.save(path)
     before = path.read_bytes()
-    with pytest.raises(FitFileError, match="not a file of draws that a fit kept"):
+    with pytest.raises(FitFileError, match="expected the stored draws of a fit"):
         bs.fit("chinchilla", "chinchilla", store=path, **FEW)
     assert path.read_bytes() == before
     with pytest.raises(FileNotFoundError, match="does not exist; make it first"):

@@ -193,7 +193,7 @@ def test_the_order_in_which_parts_are_pooled_makes_no_difference(order):
         ({"sd": None}, "expected a prior on a standard deviation"),
         ({"kind": "none", "sd": -1.0}, "expected a positive number"),
         ({"kind": "complete", "sd": None}, "without a reason"),
-        ({"kind": "complete", "why": "same"}, "levels that do not differ"),
+        ({"kind": "complete", "why": "same"}, "under complete pooling levels do not differ"),
     ],
 )
 def test_bad_poolings_are_refused_in_words(change, message):

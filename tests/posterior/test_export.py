@@ -142,7 +142,7 @@ def test_another_workbook_is_left_as_it_is(fit, tmp_path):
     (tmp_path / "none.xlsx").write_bytes(b"no zip")
     for name in ("mine.xlsx", "none.xlsx"):
         before = (tmp_path / name).read_bytes()
-        with pytest.raises(FileExistsError, match="holds something else than an export"):
+        with pytest.raises(FileExistsError, match="found a file that is not an export"):
             export_fit(fit, tmp_path / name)
         assert (tmp_path / name).read_bytes() == before
 

@@ -168,7 +168,7 @@ def test_forecasts_are_replaced_only_if_asked_to(fit, saved, tmp_path):
     assert list(bs.load_preregistration(saved).runs) == ["other"]
     mine = tmp_path / "mine.json"
     mine.write_text('{"mine": 1}')
-    with pytest.raises(FileExistsError, match="something else than forecasts"):
+    with pytest.raises(FileExistsError, match="found a file that is not forecasts"):
         bs.preregister(fit, PLANNED, mine, replace=True)
     with pytest.raises(ValueError, match="suffix '.csv'"):
         bs.preregister(fit, PLANNED, tmp_path / "mine.csv")

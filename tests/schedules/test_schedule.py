@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayescale.errors import BayescaleError
+from bayescale.errors import BayescaleError, RunsError
 from bayescale.schedules.nodes import NODES, Nodes
 from bayescale.schedules.parse import as_schedule
 from bayescale.schedules.schedule import Schedule
@@ -125,6 +125,9 @@ def test_a_file_of_rates_is_a_schedule(tmp_path):
     path.write_text("step,lr\n1,1e-4\n100,3e-4\n")
     assert as_schedule(str(path)).rates[[0, 99]] == pytest.approx([1e-4, 3e-4])
     assert as_schedule(path).steps == 100
+    path.write_text("step,lr\n1,1e-4\n100,warm\n")
+    with pytest.raises(RunsError, match="line 3, column lr: found 'warm', expected a number"):
+        as_schedule(path)
 
 
 @pytest.mark.parametrize(
@@ -133,12 +136,12 @@ def test_a_file_of_rates_is_a_schedule(tmp_path):
         (lambda: Schedule(np.array([1.0, np.nan])), "rate nan at step 2"),
         (lambda: Schedule(np.array([0.0, 0.0])), "some above it"),
         (lambda: Schedule(np.ones((2, 2))), "shape"),
-        (lambda: Schedule.cosine(3e-4, 100, warmup=100), "before the end"),
+        (lambda: Schedule.cosine(3e-4, 100, warmup=100), "the change before the last step"),
         (lambda: Schedule.cosine(3e-4, 100.5), "whole number"),
         (lambda: Schedule.linear(-1.0, 100), "positive"),
         (lambda: Schedule.cosine(3e-4, 100, final=3e-3), "last rate of 0.003, above the peak"),
         (lambda: Schedule.wsd(3e-4, 100, decay_from=50, decay="cosine"), "'cosine'"),
-        (lambda: Schedule.wsd(3e-4, 100, decay_from=50, decay="exponential"), "never is zero"),
+        (lambda: Schedule.wsd(3e-4, 100, decay_from=50, decay="exponential"), "never reaches zero"),
         (lambda: Schedule.table([1, 2], [1e-4]), "2 steps and 1 rates"),
         (lambda: Schedule.table([2, 1], [1e-4, 1e-4]), "increasing order"),
         (lambda: SCHEDULES["cosine"].area(301), "found 301"),

@@ -127,7 +127,7 @@ def test_a_law_of_one_variable_is_forecast_at_a_plan(chinchilla_runs):
             "chinchilla",
             {"floors": [1.7], "at": {"n_params": 1e9, "n_tokens": 1e9}, "fixed": {"x": 1}},
             ValueError,
-            "found fixed without budget",
+            "fixed: found no budget to split",
         ),
         ("power-law-floor", {"floors": [1.7], "budget": 1e24}, UnsuitableLawError, "split"),
         ("data-constrained", {"floors": [1.7], "budget": 1e24}, AmountError, "n_unique_tokens"),
@@ -144,5 +144,8 @@ def test_what_cannot_be_asked_is_refused_before_sampling(
 def test_a_card_that_cannot_be_fitted_is_refused(chinchilla_runs):
     few = chinchilla_runs.where("n_params > 1e10")
     assert len(few) < load_model("chinchilla").n_free
-    with pytest.raises(RunsError, match="the card as it is failed. .*expected at least 7"):
+    with pytest.raises(
+        RunsError,
+        match="the card without a stated floor could not be fitted. .*expected at least 7",
+    ):
         bs.forecast_by_floor(few, "chinchilla", floors=[1.7], budget=1e24, **QUICK)

@@ -208,7 +208,7 @@ def test_what_is_left_out_is_said_and_what_cannot_be_is_refused(chinchilla_runs)
     with pytest.raises(RunsError, match="found runs of 3 families"):
         bs.reconcile_exponents(bs.load_runs("overtraining"))
     missing = bs.Step(name="none", why="", columns={"warmup": "long"})
-    with pytest.raises(RunsError, match="found no column warmup"):
+    with pytest.raises(RunsError, match="found no column 'warmup'"):
         bs.reconcile_exponents(runs, [missing])
 
 

@@ -253,13 +253,13 @@ def test_least_squares_on_the_level_can_be_compared(additive):
 
 
 def test_what_is_refused(fit, floor_and_none):
-    with pytest.raises(ValueError, match="the fits have runs of their own"):
+    with pytest.raises(ValueError, match="expected runs with cards only"):
         bs.compare({"a": fit}, "chinchilla")
-    with pytest.raises(ValueError, match="cards need runs"):
+    with pytest.raises(ValueError, match="expected those that the cards are fitted to"):
         bs.compare(["chinchilla"])
     with pytest.raises(ValueError, match="expected a list of cards"):
         bs.compare("chinchilla", "chinchilla")
-    with pytest.raises(ValueError, match="found chinchilla, chinchilla"):
+    with pytest.raises(ValueError, match="found the cards chinchilla, chinchilla"):
         bs.compare(["chinchilla", "chinchilla"], "chinchilla")
     with pytest.raises(RunsError, match="laws of error and loss"):
         bs.compare(["chinchilla", "error-from-loss"], "chinchilla")

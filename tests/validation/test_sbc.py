@@ -72,7 +72,7 @@ def test_a_cut_outside_the_runs_is_refused(chinchilla_runs):
     with pytest.raises(RunsError, match="found 240 of 240 runs with compute below 1e"):
         bs.leave_scale_out(chinchilla_runs, ["chinchilla"], [1e25], **QUICK)
     model = bs.load_model("chinchilla")
-    with pytest.raises(ValueError, match="give each a name of its own"):
+    with pytest.raises(ValueError, match="expected different ids"):
         bs.leave_scale_out(chinchilla_runs, [model, replace(model, title="x")], [1e21], **QUICK)
 
 

@@ -51,8 +51,9 @@ def run(options: Arguments) -> None:
     for option in ("--scale", "--draws"):
         if options.simulations and option in options.given:
             raise ValueError(
-                f"{option}: found --simulations, which have no cuts and as many draws as their "
-                f"ranks need. Remove {option}, or give --cut."
+                f"{option}: found --simulations too, which have no scale to cut at and set the "
+                f"number of draws themselves. Remove {option}, or give --cut in place of "
+                "--simulations."
             )
     models = [of_variable(load_model(card), options) for card in options.cards]
     runs = runs_for_models(options, *models)

@@ -115,15 +115,21 @@ def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
     saved = [name for name in options.cards if name.endswith(".nc")]
     if saved and (len(saved) < len(options.cards) or options.runs):
         raise ValueError(
-            "compare: give saved fits alone, which contain their runs, or cards and --data."
+            "compare: found saved fits together with cards or --data, expected either saved fits, "
+            "which contain their runs, or cards and --data."
         )
     if saved:
         fits = {Path(name).stem: load_fit(name) for name in saved}
         if len(fits) < len(saved):
-            raise ValueError(f"compare: found {', '.join(saved)}; give files of different names.")
+            raise ValueError(
+                f"compare: found {', '.join(saved)}, expected files of different names."
+            )
         return (fits,)
     if not options.runs:
-        raise ValueError("--data: cards need runs; give a dataset id, a folder or a file.")
+        raise ValueError(
+            "--data: found none, expected the runs that cards are fitted to. Give a dataset id, a "
+            "folder or a file."
+        )
     models = [of_variable(load_model(card), options) for card in options.cards]
     return models, runs_for_models(options, *models)
 

@@ -45,7 +45,8 @@ def run(options: Arguments) -> None:
     fits = {Path(path).stem: fit_at(options, path) for path in options.fits}
     if len(fits) < len(options.fits):
         raise ValueError(
-            f"mixture: found {', '.join(map(str, options.fits))}; give files of different names."
+            f"mixture: found {', '.join(map(str, options.fits))}, expected files of different "
+            "names."
         )
     found = data_mixture(
         fits,

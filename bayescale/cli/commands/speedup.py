@@ -107,6 +107,6 @@ def _fits(options: Arguments) -> "Fit | dict[str, Fit]":
     fits = {Path(path).stem: fit_at(options, path) for path in options.fits}
     if len(fits) < len(options.fits):
         raise ValueError(
-            f"speedup: found {', '.join(options.fits)}; give files of different names."
+            f"speedup: found {', '.join(options.fits)}, expected files of different names."
         )
     return fits
