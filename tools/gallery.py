@@ -120,7 +120,9 @@ def write_gallery(folder: Path) -> None:
         )
         _write(folder / f"{name}.rst.inc", f"{shown}{picture}\n")
         said = (getattr(bs.plots, name).__doc__ or "").strip().splitlines()[0]
-        lines += [f"[![{said}](figures/{name}.svg)](api/bayescale.plots.{name}.rst)", ""]
+        page = f"api/bayescale.plots.{name}.rst"
+        lines += [f"[![{said}](figures/{name}.svg)]({page})"]
+        lines += [f"[`{name}`]({page}): {said.removeprefix('Draw ')}", ""]
     _write(folder.parent / "gallery.md", "\n".join([*lines, ":::::", ""]))
 
 

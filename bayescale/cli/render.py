@@ -3,7 +3,7 @@
 import argparse
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayescale.allocation.allocate import Allocation
+    from bayescale.data.notes import Note
     from bayescale.decision.result import Decision
     from bayescale.posterior.diagnostics import Diagnostics
     from bayescale.posterior.result import Result
@@ -64,6 +65,13 @@ def print_answer(answer: "Result", table: "pd.DataFrame | None" = None) -> None:
         shown = table_text(answer.text_table() if table is None else table)
         said = (answer.opening, *answer.sentences, *caveats, shown, answer.closing)
         print(*filter(None, said), sep="\n")
+
+
+def print_account(notes: "Iterable[Note]", indent: str = "") -> None:
+    """Print how runs were read, with a caution before what is unlikely."""
+    for note in notes:
+        cautious = note.kind in ("implausible", "counting")
+        print(f"{indent}{'caution: ' if cautious else ''}{note}")
 
 
 def print_decision(made: "Decision") -> None:

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,11 @@ SHARES = ("error", "accuracy")
 
 
 def refuse_above_one(
-    name: str, frame: pd.DataFrame, stated: Mapping[str, ColumnUnit], raw: NamedTable
+    name: str, frame: pd.DataFrame, unit: ColumnUnit | None, raw: NamedTable
 ) -> None:
-    """Refuse shares above one, unless their unit is stated."""
-    if name not in frame or name in stated or frame[name].dtype.kind != "f":
+    """Refuse shares above one, unless they are in another unit than fractions."""
+    share = unit is None if name in SHARES else unit is not None and unit.stated == BASES["error"]
+    if name not in frame or not share or frame[name].dtype.kind != "f":
         return
     above = frame[name][frame[name] > 1.0]
     if len(above):
@@ -106,7 +106,7 @@ def _converted(
     ]
     if wrong:
         per_cent = (
-            " In per cent it is --unit error='accuracy %'." if unit.stated == "accuracy" else ""
+            f" In per cent it is --unit {name}='accuracy %'." if unit.stated == "accuracy" else ""
         )
         raise RunsError(f"{first_few(wrong)}{per_cent} Correct the unit or the row.")
     return converted

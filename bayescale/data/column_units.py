@@ -77,8 +77,8 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
         For amounts a suffix (``"M"``), a word (``"millions"``), an amount (``"EFLOP"``,
         ``"PF-days"``), ``"log10"``, ``"ln"``, ``"log2"`` or the base unit (``"tokens"``); for
         the loss ``"nats/token"``, ``"bits/token"``, ``"log10"``, ``"perplexity"`` (of a token, or
-        ``"perplexity/word"``), or another unit such as ``"bits/byte"``, which is kept; for the
-        error ``"%"``, ``"accuracy"`` or ``"accuracy %"``; for the accuracy ``"%"``.
+        ``"perplexity/word"``), a unit of the error, or one that is kept, such as ``"bits/byte"``;
+        for the error ``"%"``, ``"accuracy"`` or ``"accuracy %"``; for the accuracy ``"%"``.
     label
         Whether an unknown unit of an amount is taken as a name for its base unit, as in
         ``n_tokens = "residues"``.
@@ -109,9 +109,7 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
     if column in ("error", "accuracy") and plain in _PER_CENT:
         return ColumnUnit(text, base, lambda values: values / 100.0, "value / 100")
     if column == "error" and (accuracy := _ACCURACY.fullmatch(plain)):
-        whole = 100.0 if accuracy[1] else 1.0
-        rule = "1 - value / 100" if accuracy[1] else "1 - value"
-        return ColumnUnit(text, base, lambda values: (whole - values) / whole, rule)
+        return _of_accuracy(text, in_per_cent=bool(accuracy[1]))
     if logarithm := _LOGARITHM.fullmatch(plain):
         of = _BASE[logarithm[1].replace("_", "")]
         return ColumnUnit(text, base, lambda values: np.power(of, values), f"{of:.3g}^value")
@@ -127,7 +125,16 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
     )
 
 
+def _of_accuracy(text: str, *, in_per_cent: bool) -> ColumnUnit:
+    whole = 100.0 if in_per_cent else 1.0
+    rule = "1 - value / 100" if in_per_cent else "1 - value"
+    return ColumnUnit(text, BASES["error"], lambda values: (whole - values) / whole, rule)
+
+
 def _loss_unit(text: str, plain: str) -> ColumnUnit:
+    """Return the unit of a loss, which may be an error: laws of one variable are of either."""
+    if plain == BASES["error"] or plain in _PER_CENT or _ACCURACY.fullmatch(plain):
+        return column_unit("error", text)
     plain = _SHORT.get(plain, plain)
     if plain == BASES["loss"]:
         return ColumnUnit(text, plain)
@@ -162,7 +169,10 @@ def _factor(column: str, plain: str) -> float | None:
 
 def _expected(column: str) -> str:
     if column in _LOSSES:
-        return "nats/token, bits/token, perplexity, log10, or a unit to be kept such as bits/byte"
+        return (
+            "nats/token, bits/token, perplexity, log10, a unit of an error (%, fraction, accuracy "
+            "or accuracy %), or a unit to be kept such as bits/byte"
+        )
     if column == "error":
         return "fraction, %, accuracy or accuracy %"
     if column == "accuracy":

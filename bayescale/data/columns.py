@@ -118,7 +118,7 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
     left = [column for column in present if column not in chosen.values()]
     missing = _missing(chosen, left, needs)
     if missing:
-        raise MissingColumnError(_of_missing(raw, missing, known, left, headings))
+        raise MissingColumnError(_of_missing(raw, missing, chosen, needs, headings))
     return Columns(
         chosen,
         {name: headings[column] for name, column in chosen.items()},
@@ -134,31 +134,46 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
 def _of_missing(
     raw: RawTable,
     missing: str,
-    known: Sequence[str],
-    left: Sequence[str],
+    chosen: Mapping[str, str],
+    needs: Sequence[str],
     headings: Mapping[str, Heading],
 ) -> str:
     """Return what to say of a missing column, with the columns that it may be."""
-    example = missing if missing in known else "n_params"
-    similar = [c for c in left if missing in known and _is_similar(c, missing)]
+    of_amounts = missing.startswith("two of ")
+    example = next(name for name in AMOUNTS if name not in chosen) if of_amounts else missing
+    left = [column for column in raw.frame.columns if column not in chosen.values()]
+    similar = [c for c in left if _is_similar(c, example)]
     how = f" (it was {'; '.join(raw.notes)})" if raw.notes else ""
     perhaps = f" Is it {' or '.join(map(quoted, similar[:3]))}?" if similar else ""
     others = [c for c in left if missing == "loss" and headings[c].quantity == "error"]
     if others and not similar:
         perhaps = (
             f" {listed(map(quoted, others))} would be the error, which laws of the error take "
-            "(error-from-loss), not the loss."
+            "(error-from-loss), not the loss; a law of one variable takes it if it is named so."
         )
     first = raw.frame.iloc[:, 0].map(plain_text)
     if len({read_heading(text, ALIASES).quantity for text in first} & {*AMOUNTS, "loss"}) > 1:
         perhaps = " The rows look like the columns: transpose the table."
-    elif missing not in known:
+    elif of_amounts:
+        perhaps = perhaps or _in_text(raw.frame[left])
         perhaps += _not_amounts(left, list(raw.frame.columns))
+        if not set(AMOUNTS) & set(chosen) and len(needs) > 1:
+            perhaps += (
+                " A table of one variable, such as a loss against steps, is for forecast, or for a "
+                "law of one variable (--model power-law-floor --column x=NAME)."
+            )
     return (
         f"{raw.name}: the column for {listed([missing])} is missing; the columns are "
         f"{listed(raw.frame.columns)}{how}.{perhaps} Name it with columns= "
         f"(--column {listed([example])}=NAME)."
     )
+
+
+def _in_text(frame: pd.DataFrame) -> str:
+    """Return which columns hold amounts as text, such as ``"70M"`` in one of names of models."""
+    texts = [c for c in frame if frame[c].map(as_float).isna().all()]
+    held = [c for c in texts if _are_amounts(frame[c])]
+    return "".join(f" Is it {quoted(c)} ({quoted(frame[c].iloc[0])})?" for c in held[:1])
 
 
 _BYTES = re.compile(r"(?:^|[\s_(\[])(?:[kmgt]i?b|bytes)(?:$|[\s_)\]])", re.IGNORECASE)

@@ -107,7 +107,7 @@ _PHRASES = {
     r"n(?P<of>params?|parameters|tokens?|steps)": r"\g<of>",
     r"thousands?": "K",
     r"millions?|mio|mln|mil": "M",
-    r"billions?|bn|bil": "B",
+    r"billions?|bn|bil|mrd": "B",
     r"trillions?": "T",
 }
 _PHRASE = [(re.compile(rf"(?<![^_])(?:{old})(?![^_])"), new) for old, new in _PHRASES.items()]

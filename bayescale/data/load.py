@@ -148,8 +148,9 @@ def load_runs(
             notes.extend(notes_on_unit(name, unit, raw, confirmed=name in (units or {})))
             if unit is not None:
                 held[name] = unit.base
-    for name in SHARES:
-        refuse_above_one(name, frame, stated, raw)
+    for name in (*SHARES, "loss"):
+        if name not in (units or {}):
+            refuse_above_one(name, frame, stated.get(name), raw)
     refuse_empty_mixtures(frame[[name for name in wanted if name in frame]], raw)
     given = tuple(name for name in AMOUNTS if name in frame)
     derived = dict(raw.card.derived) if raw.card else {}

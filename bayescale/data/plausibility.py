@@ -311,7 +311,7 @@ def _of_loss(
         if np.mean(high) > 0.5 and logs.min() > 0 and logs.max() < MOST_LOSS:
             reading = f"As perplexity it is {_span(logs, _digits)} nats/token"
             if losses.max() <= 100.0:
-                reading += " (an error in per cent is the column error, --unit error=%)"
+                reading += " (an error in per cent is --unit loss=%)"
             finding = replace(finding, units={"loss": "perplexity"}, reading=reading)
         return [finding]
     sizes = amounts.get("n_params")

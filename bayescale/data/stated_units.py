@@ -46,6 +46,8 @@ def stated_units(
             )
         elif heading.unit and _is_in_its_unit(name, heading.quantity):
             stated[name] = column_unit(name, heading.unit)
+        elif _is_an_error(name, heading.quantity):
+            stated[name] = column_unit(name, BASES["error"])
     return stated
 
 
@@ -54,7 +56,13 @@ _FIRST = {"log": "log10", "bits": "bits/token"}
 
 def _is_in_its_unit(name: str, quantity: str) -> bool:
     """Return whether the unit in a heading is one of a quantity that may be named otherwise."""
-    return quantity in ("", name) and (name in BASES or bool(quantity))
+    same = quantity in ("", name) or _is_an_error(name, quantity)
+    return same and (name in BASES or bool(quantity))
+
+
+def _is_an_error(name: str, quantity: str) -> bool:
+    """Return whether an error is taken as the loss, as laws of one variable may."""
+    return name == "loss" and quantity == "error"
 
 
 def _said_by_card(name: str, raw: NamedTable) -> str:

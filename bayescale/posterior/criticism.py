@@ -129,11 +129,21 @@ def check_pattern(fit: FittedModel, scores: Scores) -> Check:
         statistic=chance,
         sentence=f"Residuals follow a pattern in {where} that makes up {percent(share)} of their "
         f"scatter (p-value {chance:.1g}): the law does not fit these runs. Compare laws"
+        + _of_one_variable(fit)
         + (", or allow for a discrepancy of the law (coupled-discrepancy)" if lawlike else "")
         + (", or correlate the rows of a run ([noise.checkpoints])." if rows else ".")
         if odd
         else f"Residuals follow no pattern in {where} (p-value {chance:.2g}).",
     )
+
+
+def _of_one_variable(fit: FittedModel) -> str:
+    """Return how to compare a law of one variable with others, which are many."""
+    if set(fit.law.inputs) != {"x"}:
+        return ""
+    cards = ("power-law-floor", "broken-power-law-1", "broken-power-law-2")
+    others = [card for card in cards if card != fit.law.name][:2]
+    return f" (compare {' '.join((fit.model.id, *others))}), or average them (forecast)"
 
 
 def check_evenness(fit: FittedModel, scores: Scores) -> Check:

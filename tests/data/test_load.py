@@ -413,8 +413,11 @@ def test_accuracies_are_shares_and_may_be_in_per_cent():
         load_runs(hundred, **asked)
 
 
-def test_the_unit_in_the_heading_of_another_quantity_is_not_said_to_be_of_this_one():
+def test_the_unit_in_the_heading_of_an_error_holds_where_it_is_the_loss():
     steps = 200.0 * 2.0 ** np.arange(6)
     table = pd.DataFrame({"steps": steps, "error (%)": 2.0 + 30.0 * steps**-0.45})
     found = load_runs(table, columns={"loss": "error (%)"}, needs=("loss",))
-    assert "loss is the column 'error (%)' in nats/token (assumed)." in found.reading.sentences
+    np.testing.assert_allclose(found.loss, table["error (%)"] / 100.0)
+    assert found.reading.sentences[0] == (
+        "loss is the column 'error (%)' in % (by its heading), converted to fraction: value / 100."
+    )

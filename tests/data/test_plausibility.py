@@ -177,7 +177,7 @@ def test_losses_that_are_no_nats(losses, unit):
 
 
 def test_losses_in_per_cent_and_high_ones():
-    with pytest.warns(BayescaleWarning, match="an error in per cent is the column error"):
+    with pytest.warns(BayescaleWarning, match="an error in per cent is --unit loss=%"):
         bs.load_runs(GOOD.assign(loss=[70.0, 60.0, 50.0, 40.0, 30.0, 20.0]))
     with pytest.warns(BayescaleWarning, match=r"Row 0: loss of 13.0, worse than a uniform guess"):
         bs.load_runs(GOOD.assign(loss=[13.0, 3.5, 3.1, 2.8, 2.6, 2.5]))

@@ -258,6 +258,15 @@ def test_errors_and_accuracies(heading):
     assert read.conversion.startswith("1 - value") == ("acc" in heading.lower())
 
 
+@pytest.mark.parametrize("heading", ERRORS)
+def test_errors_and_accuracies_as_the_loss_of_a_law_of_one_variable(heading):
+    table = pd.DataFrame({"steps": C, heading: ERRORS[heading]})
+    runs = bs.load_runs(table, needs=("steps",), columns={"loss": heading})
+    np.testing.assert_allclose(runs.loss, [1 - x for x in ACCURACY])
+    assert runs.loss_unit == "fraction"
+    assert not runs.notes_of("implausible")
+
+
 REFUSED = {
     "megabytes": ({"Model Size (MB)": N_M, "D": D, "loss": L}, "'Model Size \\(MB\\)' is in bytes"),
     "gigaflops of a pass": ({"params": N, "GFLOPs": C_E, "loss": L}, "'GFLOPs' may be of a forward pass"),
@@ -273,6 +282,9 @@ REFUSED = {
     "active and total": ({"active_params": scaled(N, 3), "total_params": N, "D": D, "L": L}, "could each be n_params"),
     "two validation losses": ({"N": N, "D": D, "best_val_loss": L, "final_val_loss": scaled(L, 0.9)}, "could each be loss"),
     "a loss of a data set": ({"N": N, "D": D, "eval/c4_en/loss": L}, "Is it 'eval/c4_en/loss'"),
+    "tokens of another name": ({"N": N, "my tokens here": D, "loss": L}, "Is it 'my tokens here'.*--column n_tokens=NAME"),
+    "sizes in the names of models": ({"model": ["70M", "160M", "410M", "1B"], "D": D, "loss": L}, "Is it 'model' \\('70M'\\)"),
+    "one variable": ({"steps": D, "loss": L}, "A table of one variable.*--model power-law-floor --column x=NAME"),
     "an accuracy for a loss": ({"N": N, "D": D, "acc": ACCURACY}, "'acc' would be the error"),
 }  # fmt: skip
 
@@ -298,6 +310,8 @@ def test_errors_in_per_cent_without_saying_so(heading, value):
     table = pd.DataFrame({"compute": C, heading: [value, *ERRORS["test accuracy (%)"][1:]]})
     with pytest.raises(RunsError, match=r"--unit error=(%|'accuracy %')"):
         bs.load_runs(table, needs=("compute",), response="error")
+    with pytest.raises(RunsError, match=r"--unit loss=(%|'accuracy %')"):
+        bs.load_runs(table, needs=("compute",), columns={"loss": heading})
 
 
 def test_check_says_what_was_read(tmp_path, capsys):

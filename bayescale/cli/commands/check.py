@@ -5,7 +5,7 @@ import warnings
 
 from bayescale.cli.options import add_model, add_runs, model_of, runs_for_models
 from bayescale.cli.refits import add_backtest, backtest_of
-from bayescale.cli.render import print_answer, print_json
+from bayescale.cli.render import print_account, print_answer, print_json
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -49,8 +49,7 @@ def run(options: Arguments) -> None:
         )
         return
     print(runs.describe())
-    for note in (*runs.account, *unused):
-        print(f"  {'caution: ' if note.kind in ('implausible', 'counting') else ''}{note}")
+    print_account((*runs.account, *unused), "  ")
     for sentence in cautions:
         print(f"  caution: {sentence}")
     print(f"  fingerprint {runs.fingerprint[:16]}; ready to fit with {model.id}.")

@@ -21,6 +21,7 @@ from bayescale.cli.refits import add_backtest, backtest_of
 from bayescale.cli.render import (
     computed_from,
     heading_of,
+    print_account,
     print_allocation,
     print_answer,
     print_json,
@@ -139,8 +140,7 @@ def run(options: Arguments) -> None:
     if options.json:
         print_json(_facts(result, plan, backtest, options))
         return
-    for note in (*result.runs.account, *unused_columns(model, result.runs)):
-        print(note)
+    print_account((*result.runs.account, *unused_columns(model, result.runs)))
     headline, diagnostics = (
         (plan.headline, plan.diagnostics) if plan else (result.headline, result.diagnostics)
     )

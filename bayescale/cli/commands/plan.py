@@ -16,6 +16,7 @@ from bayescale.cli.planning import (
 )
 from bayescale.cli.refits import add_backtest, backtest_of
 from bayescale.cli.render import (
+    print_account,
     print_answer,
     print_decision,
     print_json,
@@ -64,6 +65,7 @@ def run(options: Arguments) -> None:
     """Print what was read and what is decided, and write the report."""
     from bayescale.decision.decide import decide
     from bayescale.inference.fit import fit
+    from bayescale.model.unused_columns import unused_columns
     from bayescale.posterior.fit import Fit
     from bayescale.reports.report import report
     from bayescale.units import parse_amounts
@@ -123,8 +125,7 @@ def run(options: Arguments) -> None:
             }
         )
         return
-    for line in result.runs.account:
-        print(line)
+    print_account((*result.runs.account, *unused_columns(model, result.runs)))
     for one, at, most in zip(made, rates, batches, strict=True):
         print()
         print_decision(one)
