@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescale.backend.unconstrained import slices_of
 from bayescale.errors import SamplingError
-from bayescale.inference.preconditioner import LogDensity
+from bayescale.inference.preconditioner import LogDensity, nearer_the_mode
 
 type ProgressCallback = Callable[[int, int], None]
 """Called with the number of draws done and the total, over all chains, including warm-up."""
@@ -146,13 +146,17 @@ class Sampler(ABC):
         }
 
     def start_of_chain(
-        self, rng: np.random.Generator, starts: NDArray[np.float64] | None
+        self,
+        rng: np.random.Generator,
+        starts: NDArray[np.float64] | None,
+        log_density: LogDensity,
     ) -> NDArray[np.float64]:
-        """Return a start for a chain: one of the given positions, or around typical values."""
+        """Return a start for a chain: one of the given positions, or from around typical values."""
         if starts is not None:
             return np.asarray(starts[rng.integers(len(starts))])
         # Overdispersed relative to any well-identified posterior, as R-hat requires.
-        return self.start + rng.uniform(-1.0, 1.0, len(self.start))
+        around = self.start + rng.uniform(-1.0, 1.0, len(self.start))
+        return nearer_the_mode(log_density, around)
 
     def check_rows(self, data: NDArray[np.float64]) -> None:
         """Raise ValueError for a data matrix of another model."""

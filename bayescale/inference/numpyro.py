@@ -196,11 +196,12 @@ class JaxLogp(Sampler):
     ) -> list[NDArray[np.float64]]:
         """Return a start for each chain at which density and gradient are finite."""
         found = []
+        log_density = self.log_density_given(data)
         for chain in range(settings.chains):
             rng = generator(settings.seed, Stream.STARTS, chain)
             for _ in range(_TRIES):
-                start = self.start_of_chain(rng, starts)
-                value, slope = self.log_density(start, data)
+                start = self.start_of_chain(rng, starts, log_density)
+                value, slope = log_density(start)
                 if np.isfinite(value) and np.all(np.isfinite(slope)):
                     found.append(start)
                     break

@@ -69,9 +69,11 @@ class NutpieSampler(Sampler):
     ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
         self.check_rows(data)
         frame = self._frame(data, starts)
+        log_density = self.log_density_given(data)
 
         def start(seed: int) -> NDArray[np.float64]:
-            return frame.seen(self.start_of_chain(generator_of_sampler(seed), starts))
+            rng = generator_of_sampler(seed)
+            return frame.seen(self.start_of_chain(rng, starts, log_density))
 
         model = self._model(data, frame, start)
         total = settings.chains * (settings.tune + settings.draws)

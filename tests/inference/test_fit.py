@@ -11,6 +11,7 @@ from bayescale.errors import BayescaleWarning, SamplingError
 from bayescale.inference.base import Settings
 from bayescale.inference.nutpie import CompiledLogp
 from bayescale.inference.samplers import compiled_logp
+from bayescale.model.inputs import runs_for
 
 
 def test_posterior_of_the_reference_problem(fit):
@@ -152,6 +153,16 @@ def engine(chinchilla_runs):
     signal.getsignal(signal.SIGINT) is not signal.default_int_handler,
     reason="this process ignores interrupts, as one started in the background does",
 )
+@pytest.mark.slow
+def test_no_chain_is_lost_in_a_tail_before_it_has_adapted():
+    """With this seed a chain set out 3,000 nats below the mode, to where nu is one to rounding."""
+    coupled = bs.load_model("coupled")
+    runs = runs_for("chinchilla", [coupled], keep_outliers=True)
+    fit = bs.fit(runs, coupled, draws=300, seed=8, progress=False)
+    assert fit.gates.ok, fit.gates.status
+    assert not fit.sample_stats["maxdepth_reached"].any()
+
+
 def test_an_interrupt_discards_the_draws_and_leaves_the_engine_usable(engine):
     compiled, data = engine
     endless = Settings(draws=10_000_000, tune=100, chains=2, cores=2, seed=1)

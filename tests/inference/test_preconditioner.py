@@ -1,9 +1,9 @@
-"""The frame of a mode."""
+"""The frame of a mode, and the way to it."""
 
 import numpy as np
 import pytest
 
-from bayescale.inference.preconditioner import Frame
+from bayescale.inference.preconditioner import Frame, nearer_the_mode
 
 RNG = np.random.default_rng(5)
 WIDTHS = np.array([1e-3, 0.1, 1.0, 1.0])
@@ -44,3 +44,25 @@ def test_a_density_without_a_value_has_the_plain_frame(value):
 def test_a_direction_that_nothing_determines_has_a_finite_width():
     frame = Frame.about_mode(lambda x: (0.0, np.zeros(3)), np.zeros(3), 2)
     np.testing.assert_allclose(np.abs(frame.axes).max(), 4.0)
+
+
+def test_a_chain_does_not_start_thousands_of_nats_below_the_mode():
+    wild = MEAN + TURN @ np.full(4, 0.5)
+    start = np.concatenate([wild, [3.0, -3.0]])
+    assert normal(start)[0] < -1e5
+    found = nearer_the_mode(normal, start)
+    assert -100.0 < normal(found)[0] < 0.0
+
+
+def test_a_start_is_no_worse_than_where_the_search_began_and_rounded():
+    start = np.concatenate([MEAN, [1.5, -1.5]])
+    found = nearer_the_mode(normal, start)
+    assert normal(start)[0] <= normal(found)[0]
+    np.testing.assert_array_equal(found, found.round(6))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, np.inf])
+def test_a_start_without_a_density_stays(value):
+    start = np.ones(6)
+    found = nearer_the_mode(lambda x: (value, np.full(6, np.nan)), start)
+    np.testing.assert_array_equal(found, start)
