@@ -486,6 +486,6 @@ def largest_compute(source: Posterior, cost: Cost) -> float:
     return float(np.max(cost.training(runs.n_params, tokens_of_runs(source))))
 
 
-def parse_budgets(values: object, cost: Cost) -> NDArray[np.float64]:
-    """Parse budgets in the unit of a cost."""
-    return parse_amounts(values, "compute" if cost.unit == "FLOP" else "money", "budget")
+def parse_budgets(values: object, cost: Cost, name: str = "budget") -> NDArray[np.float64]:
+    """Parse budgets in the unit of a cost; `name` is the argument's, for messages."""
+    return parse_amounts(values, "compute" if cost.unit == "FLOP" else "money", name)

@@ -224,7 +224,7 @@ def fit_at(options: argparse.Namespace, path: str) -> "Fit":
         )
     fit = load_fit(path)
     groups: dict[str, Any] = read_mapping(options.group, "--group", "COLUMN=LEVEL")
-    for column in options.new_level:
+    for column in dict.fromkeys(options.new_level):
         if column in groups:
             raise ValueError(
                 f"--new-level: found {column}, for which --group gives a level; give one of them."

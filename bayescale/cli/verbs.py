@@ -2,6 +2,25 @@
 
 import argparse
 from collections.abc import Callable
+from typing import Any, override
+
+
+class StoreOnce(argparse._StoreAction):
+    """Store the one value of an option; another one is refused, where argparse keeps the last."""
+
+    @override
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        # Defaults are filled in later (`bayescale.cli.rules`), so what is there was given.
+        if option_string and vars(namespace).get(self.dest, values) != values:
+            earlier = vars(namespace)[self.dest]
+            raise argparse.ArgumentError(self, f"found twice, as {earlier} and as {values}")
+        super().__call__(parser, namespace, values, option_string)
 
 
 class Verbs:
@@ -37,6 +56,8 @@ class Verbs:
             Description in the help.
         """
         child: argparse.ArgumentParser = self._added.add_parser(name, help=about, description=about)
+        child.register("action", None, StoreOnce)
+        child.register("action", "store", StoreOnce)
         child.add_argument("--json", action="store_true", help="print the result as JSON")
         child.add_argument("--quiet", action="store_true", help="show no progress bar or warnings")
         child.set_defaults(run=run, verb=name, command=child)

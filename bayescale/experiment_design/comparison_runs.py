@@ -270,7 +270,7 @@ def _budget_of(comparison: Speedup, at: object) -> int:
     budgets = comparison.budgets
     if at is None:
         return int(budgets.argmax())
-    asked = parse_budgets(at, comparison.cost)
+    asked = parse_budgets(at, comparison.cost, "at")
     places = np.flatnonzero(np.isclose(budgets, asked[0], rtol=1e-6))
     if len(asked) > 1 or not len(places):
         shown = ", ".join(comparison.text_budget(float(b)) for b in budgets)

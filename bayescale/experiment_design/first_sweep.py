@@ -194,7 +194,7 @@ class _Question:
                 f"model: found {model.id} with {what}. A first sweep is of one law whose loss is "
                 "not known yet; give a card without."
             )
-        targets = parse_budgets(target, cost)
+        targets = parse_budgets(target, cost, "target")
         if len(targets) > 1:
             raise AmountError(f"target: found {len(targets)} budgets, expected one.")
         ratio = parse_amount(ratio, "count", "tokens_per_param")

@@ -350,7 +350,7 @@ class _Question:
 
 
 def _one_budget(target: object, cost: Cost) -> float:
-    found = parse_budgets(target, cost)
+    found = parse_budgets(target, cost, "target")
     if len(found) > 1:
         raise AmountError(f"target: found {len(found)} budgets, expected one, or a plan.")
     return float(found[0])

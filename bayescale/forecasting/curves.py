@@ -105,7 +105,12 @@ def read_curves(
                 f"{raw.name}: found no column {quoted(name)} for {what}, expected one of "
                 f"{listed(columns)}.{did_you_mean(name, columns)}"
             )
-    others = [name for name in columns if name not in (x, y, by)]
+    given = [name for name in (x, y, by) if name is not None]
+    if len(set(given)) < len(given):
+        raise RunsError(
+            f"{raw.name}: found {_roles(x, y, by)}, expected a column of its own for each."
+        )
+    others = [name for name in columns if name not in given]
     if y is None:
         y = "loss" if "loss" in others else others[-1] if len(others) == 1 + (x is None) else None
     if x is None:
@@ -135,6 +140,12 @@ def read_curves(
         )
     parts = frame.groupby(names.astype(str), sort=False)
     return tuple(_curve(str(name), part, raw.name, x) for name, part in parts), x, y
+
+
+def _roles(x: str | None, y: str | None, by: str | None) -> str:
+    """Return the columns that are given for what, for messages."""
+    roles = {"x": x, "y": y, "by": by}
+    return listed([f"{name} for {role}" for role, name in roles.items() if name is not None])
 
 
 def _of_logs(logs: RunLogs, x: str, y: str | None) -> RawTable:

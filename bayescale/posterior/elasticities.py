@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayescale.posterior.curve import AnyCurve
 from bayescale.posterior.point import Source, as_posterior
-from bayescale.posterior.predict import parse_plans
+from bayescale.posterior.predict import asked_inputs, parse_plans
 from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import interval_columns
 
@@ -69,9 +69,7 @@ def elasticities(
     """
     several = sources if isinstance(sources, Mapping) else {"law": sources}
     named = {name: as_posterior(source) for name, source in several.items()}
-    given = {"n_params": n_params, "n_tokens": n_tokens}
-    asked = {n: x for n, x in given.items() if x is not None} | dict(inputs or {})
-    asked = asked or _centre(list(named.values()))
+    asked = asked_inputs(n_params, n_tokens, inputs) or _centre(list(named.values()))
     tables = {}
     for name, source in named.items():
         curve, columns = source.curve, source.columns

@@ -79,8 +79,7 @@ def predict(
     >>> bool(abs(loss.median() - 1.97) < 0.02)
     True
     """
-    named = {"n_params": n_params, "n_tokens": n_tokens}
-    given = {name: value for name, value in named.items() if value is not None} | dict(inputs or {})
+    given = asked_inputs(n_params, n_tokens, inputs)
     source = as_posterior(fit)
     source.refuse_unknown_groups(groups or {})
     if source.is_point and seed:
@@ -125,6 +124,21 @@ def blocks(count: int, source: Posterior) -> list[slice]:
     """
     size = max(1, _BLOCK // source.n_draws)
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def asked_inputs(
+    n_params: object, n_tokens: object, inputs: Mapping[str, object] | None
+) -> dict[str, object]:
+    """Return what is given of each input; raise if one is given both by name and in `inputs`."""
+    named = {"n_params": n_params, "n_tokens": n_tokens}
+    given = {name: value for name, value in named.items() if value is not None}
+    for name in given.keys() & (inputs or {}).keys():
+        option = name.replace("_", "-")
+        raise AmountError(
+            f"plans: found {name} twice, as {name}=... and in inputs (--{option} and --at), "
+            "expected it once."
+        )
+    return given | dict(inputs or {})
 
 
 def parse_plans(

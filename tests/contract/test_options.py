@@ -690,3 +690,25 @@ def test_days_and_money_are_in_the_answer(files, tmp_path):
     (row,) = rows["allocation"]
     assert row["days"] == pytest.approx(1e22 / (512 * 989.4e12 * 0.4) / 86400, rel=0.01)
     assert "training_money" not in row
+
+
+def test_an_option_of_one_value_is_given_once() -> None:
+    """argparse keeps the last of several values: the others would be given without effect."""
+    (choices,) = (
+        action.choices
+        for action in make_parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    of_one_value = [
+        (verb, action)
+        for verb, parser in choices.items()
+        for action in parser._actions
+        if action.option_strings and isinstance(action, argparse._StoreAction)
+    ]
+    assert len(of_one_value) > 100
+    for verb, action in of_one_value:
+        given = argparse.Namespace()
+        action(choices[verb], given, "one", action.option_strings[-1])
+        action(choices[verb], given, "one", action.option_strings[-1])
+        with pytest.raises(argparse.ArgumentError, match="found twice, as one and as other"):
+            action(choices[verb], given, "other", action.option_strings[-1])

@@ -240,6 +240,15 @@ def test_next(run, saved, tmp_path):
         (("decide", "kaplan2020-frontier", *BUDGET), "is a frontier that a paper gives, not a law"),
         (("next", "FIT", "--budget", "1e22"), "one of the arguments --target --target-plan"),
         (("next", "FIT", "--target", "1e23", "--budget", "x"), "budget: found 'x'"),
+        (("next", "FIT", "--target", "x", "--budget", "1e22"), "target: found 'x'"),
+        (
+            ("allocate", "FIT", *BUDGET, "--prob", "0.5", "--prob", "0.9"),
+            "--prob: found twice, as 0.5 and as 0.9",
+        ),
+        (
+            ("predict", "FIT", "--n-params", "1B", "--n-tokens", "2T", "--at", "n_tokens=9T"),
+            "found n_tokens twice",
+        ),
         (("next", "FIT", "--target-plan", "7B", "--budget", "1e22"), "--target-plan: found '7B'"),
         (
             ("next", "FIT", "--target", "1e23", "--budget", "1e22", "--candidates", "no.csv"),

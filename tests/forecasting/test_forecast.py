@@ -265,6 +265,8 @@ def test_nuts_finds_the_same_posterior(name):
         ({"other": 1.0}, {}, "expected to know which is x of the curve"),
         ({}, {"x": "exmples"}, "found no column 'exmples' for x.*Did you mean 'examples'"),
         ({}, {"by": "task"}, "found no column 'task' for by"),
+        ({}, {"x": "loss", "y": "loss"}, "found loss for x, loss for y, expected a column of its"),
+        ({}, {"x": "examples", "by": "examples"}, "found examples for x, examples for by"),
         ({"task": None}, {"by": "task"}, "column task: found no name"),
         ({"task": "a"}, {"by": "task", "to": {"b": 1e6}}, "found the curves b, expected those"),
         ({}, {"ceiling": 0.2}, "expected a number below the ceiling, 0.2"),
