@@ -232,7 +232,7 @@ def fit_at(options: argparse.Namespace, path: str) -> "Fit":
         if column not in fit.groupings:
             raise ValueError(
                 f"--new-level: found {column}, expected one of the columns by which {path} pools: "
-                f"{', '.join(fit.groupings) or 'none'}."
+                f"{', '.join(fit.groupings) or 'none'}.{did_you_mean(column, fit.groupings)}"
             )
         groups[column] = NEW
     return fit.sel(**groups)

@@ -21,7 +21,7 @@ _SECONDS_PER_HOUR = 3600.0
 type Share = float | str
 
 _MOST_OVERHEAD = 10.0
-"""Largest overhead: above it a percentage was probably meant."""
+"""Largest overhead in per cent; of a plain number above one, per cent were probably meant."""
 
 _INTERVAL = re.compile(r"(?P<low>[\d.]+)\s*%?\s*(?:-|to|\u2013)\s*(?P<high>[\d.]+)\s*(?P<unit>%?)")
 
@@ -207,8 +207,9 @@ def read_overhead(value: object) -> float | tuple[float, float]:
 
 def _share(value: object) -> float | None:
     text = str(value).strip()
+    scale, most = (100.0, _MOST_OVERHEAD) if text.endswith("%") else (1.0, 1.0)
     try:
-        found = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+        found = float(text.removesuffix("%")) / scale
     except ValueError:
         return None
-    return found if 0.0 <= found <= _MOST_OVERHEAD else None
+    return found if 0.0 <= found <= most else None

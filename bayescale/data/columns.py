@@ -86,7 +86,8 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
     wanted = (*OBSERVED, *needs)
     # A column that a law asks for by its own name keeps it, whatever else the name may mean.
     own = [name for name in needs if name not in ALIASES and name in present]
-    chosen |= {name: name for name in own if name not in chosen.values()}
+    taken = {*chosen, *chosen.values()}
+    chosen |= {name: name for name in own if name not in taken}
     for name in ALIASES:
         if name in chosen:
             continue

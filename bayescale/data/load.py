@@ -254,7 +254,8 @@ def _rename(named: NamedTable, needs: Sequence[str]) -> pd.DataFrame:
     """Return the table with standard column names; other columns keep theirs."""
     raw, chosen = named.raw, named.column_of
     frame = raw.frame.copy()
-    clashes = [n for n, c in chosen.items() if n != c and n in frame]
+    used = set(chosen.values())
+    clashes = [n for n, c in chosen.items() if n != c and n in frame and n not in used]
     frame = frame.drop(columns=clashes).rename(columns={c: n for n, c in chosen.items()})
     if "run" not in frame:
         frame["run"] = [f"{raw.row_word} {i}" for i in frame.index]

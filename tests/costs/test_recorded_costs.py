@@ -103,7 +103,7 @@ def test_overheads_and_speed_change_time_and_money():
     assert between.duration(flop) == "50 days (from 48 days to 51 days)"
 
 
-@pytest.mark.parametrize("wrong", [-0.1, "fast", "12-5 %", (0.1,) * 3, "1200 %", None, "nan"])
+@pytest.mark.parametrize("wrong", [-0.1, "fast", "12-5 %", (0.1,) * 3, "1200 %", None, "nan", 8])
 def test_bad_overheads_are_refused(wrong):
     with pytest.raises(AmountError, match="overhead: found"):
         Cluster(**GOOD, overhead=wrong)

@@ -420,4 +420,28 @@ def test_the_unit_in_the_heading_of_an_error_holds_where_it_is_the_loss():
     np.testing.assert_allclose(found.loss, table["error (%)"] / 100.0)
     assert found.reading.sentences[0] == (
         "loss is the column 'error (%)' in % (by its heading), converted to fraction: value / 100."
+
+
+    assert "loss is the column 'error (%)' in nats/token (assumed)." in found.reading.sentences
+
+
+def test_a_column_that_is_named_is_read_whatever_else_the_table_has():
+    table = pd.DataFrame(
+        {
+            **{"domain_1": [1.0, 2.0], "domain_2": [2.0, 3.0], "books": [5.0, 6.0]},
+            **{"loss": [0.3, 0.2], "accuracy": [0.1, 0.2], "mine": [0.7, 0.8]},
+        }
+    )
+    domains = ("domain_1", "domain_2")
+    runs = load_runs(table, needs=domains, columns={"domain_1": "books"})
+    assert list(runs.column("domain_1")) == [5.0, 6.0]
+    assert list(runs.column("domain_2")) == [2.0, 3.0]
+    runs = load_runs(table, needs=["loss"], response="accuracy", columns={"accuracy": "mine"})
+    assert list(runs.column("accuracy")) == [0.7, 0.8]
+    exchanged = dict(zip(domains, reversed(domains), strict=True))
+    runs = load_runs(table, needs=domains, columns=exchanged)
+    assert list(runs.column("domain_1")) == [2.0, 3.0]
+    assert list(runs.column("domain_2")) == [1.0, 2.0]
+    refused(
+        table, "column for domain_2 is missing", needs=domains, columns={"domain_1": "domain_2"}
     )
