@@ -267,7 +267,7 @@ def test_unknown_dataset_suggests_the_nearest():
         ("N,D,loss\n1e9,2e10,3\n\n2e9,x,3\n", "line 4, column 'D'"),
         ("N,D,loss\n1e9,2e10,3\n2e9,2e10,2.9\n1e9,2e10,3\n", "same run more than once .lines 2 and 4"),
         ("N,D,loss,outlier\n1e9,2e10,3,maybe\n", "line 2, column 'outlier': found 'maybe', expected 0 or 1"),
-        ("N,D,loss,outlier\n1e9,2e10,3,1\n", "every row is flagged"),
+        ("N,D,loss,outlier\n1e9,2e10,3,1\n", "every row flagged"),
     ],
     ids=lambda value: value[:24] if value.startswith(("N", "a")) else None,
 )  # fmt: skip
