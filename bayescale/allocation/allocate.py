@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.costs import Cluster, Cost, Money, as_cost, six_nd
+from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.costs.budget import Spending
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.errors import AmountError
@@ -298,7 +298,7 @@ class Allocation(Result):
     def _hardware(self) -> dict[str, NDArray[np.float64]]:
         """Days, GPU-hours and money of the recommended plans, if the cluster is known."""
         cost, plan = self.cost, self.recommended
-        cluster = self.cluster or (cost.cluster if isinstance(cost, Money) else None)
+        cluster = self.cluster or cost.cluster
         if cluster is None:
             return {}
         compute = np.asarray(cost.training(plan["n_params"], plan["n_tokens"]))
@@ -334,7 +334,7 @@ class Allocation(Result):
 
     def _money(self, value: float) -> str:
         cost = self.cost
-        cluster = self.cluster or (cost.cluster if isinstance(cost, Money) else None)
+        cluster = self.cluster or cost.cluster
         return format_money(value, cluster.currency if cluster else "$")
 
     def text_budget(self, budget: float) -> str:

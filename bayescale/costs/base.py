@@ -4,9 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, override
+from typing import TYPE_CHECKING, Any, ClassVar, override
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from bayescale.costs.hardware import Cluster
 
 _LOG_MOST = 80.0
 """Upper limit, in ln tokens, of the search for an inverse."""
@@ -23,12 +26,15 @@ class Cost(ABC):
         Name in tables and reports.
     unit
         Unit of the cost: ``"FLOP"``, or a currency.
+    cluster
+        Cluster that is paid for, if the cost is one of a cluster.
     direct
         Whether `tokens_for` is fast; otherwise searches interpolate a table of it.
     """
 
     name: str
     unit: str = "FLOP"
+    cluster: "Cluster | None" = None
     direct: ClassVar[bool] = True
 
     @abstractmethod

@@ -234,7 +234,7 @@ class ShapedCost(Cost):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """How tables and reports call it."""
+        """Name in tables and reports."""
         what = "FLOP of shapes" if self.backward else "forward FLOP of shapes"
         return f"{what}, {self.attention} attention{', head' if self.head else ''}"
 

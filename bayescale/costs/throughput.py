@@ -18,7 +18,7 @@ _COLUMNS = ("n_params", "tokens_per_second")
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class MeasuredThroughput(Cost):
-    """The cost of training from measured tokens a second, in the place of 6ND.
+    """The cost of training from measured tokens a second, in place of 6ND.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class MeasuredThroughput(Cost):
     -----
     The cost in FLOP is the time of training times the rate of the cluster, so that
     `Cluster.days`, `Cluster.money`, `Money` and limits on days are those of the measured time.
-    Between sizes, the log of throughput is linear in the log of size; beyond them FLOP a second
-    are those of the nearest size. Repeated measurements are averaged in logs.
+    Between sizes, the log of throughput is linear in the log of size; outside their
+    range FLOP/s are those of the nearest size. Repeated measurements are averaged in logs.
 
     Examples
     --------
@@ -118,5 +118,5 @@ class MeasuredThroughput(Cost):
 
     @property
     def _flop_per_second(self) -> float:
-        """What a second of a GPU of the cluster counts as, before failures and restarts."""
+        """FLOP that a GPU-second of the cluster counts as, without its overhead."""
         return float(self.cluster.peak) * self.cluster.utilisation * self.cluster.speed

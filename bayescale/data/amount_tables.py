@@ -36,7 +36,7 @@ def read_amounts(path: str | Path) -> pd.DataFrame:
     ------
     RunsError
         If the file cannot be read, two columns are one amount, the heading of an amount has a
-        unit, or amounts are none that a model can have.
+        unit, or amounts are implausible for a model.
     """
     raw = read_source(path)
     frame = raw.frame.rename(columns=_names(raw))
@@ -68,7 +68,7 @@ def _names(raw: RawTable) -> Mapping[str, str]:
 
 
 def _refuse_implausible(frame: pd.DataFrame, raw: RawTable) -> None:
-    """Refuse amounts that are likely in another unit; those that are none are left to be read."""
+    """Refuse amounts that are probably in another unit; cells that are no amount pass."""
     amounts = {
         name: frame[name].map(partial(_number, quantity=quantity_of(name)))
         for name in AMOUNTS

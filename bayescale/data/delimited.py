@@ -206,18 +206,18 @@ def start_of(lines: Grid, others: Sequence[str] = ()) -> int | None:
 
 
 def _has_only_padding(row: Sequence[str], width: int) -> bool:
-    """Return whether what a row has beyond a width is empty, as spreadsheets leave it."""
+    """Return whether all cells beyond a width are empty, as spreadsheets write them."""
     return len(row) > width and not any(map(str.strip, row[width:]))
 
 
 def _has_decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether a comma is the decimal sign of a table: somewhere surely, nowhere not."""
+    """Return whether a comma is the decimal sign: certain in one cell, and possible in all."""
     sure = False
     for row in rows:
         for cell in map(str.strip, row):
             if "." not in cell and "," not in cell:
                 continue
-            # One point before three digits may be either sign, and is left as it is.
+            # One point before three digits may be either sign, and decides nothing.
             if _COMMAS.fullmatch(cell) or _POINT.fullmatch(cell):
                 return False
             if comma := _COMMA.fullmatch(cell):

@@ -230,8 +230,7 @@ class Candidates:
 
     @property
     def _cluster(self) -> Cluster | None:
-        cost = self.regrets.cost
-        return self.cluster or (cost.cluster if isinstance(cost, Money) else None)
+        return self.cluster or self.regrets.cost.cluster
 
     @property
     def _currency(self) -> str:

@@ -22,7 +22,7 @@ _NOTABLE = 0.05
 
 
 class _Broken(Law):
-    """What broken power laws share: places and widths of ordered breaks."""
+    """Base class of broken power laws: places and widths of ordered breaks."""
 
     sources = ("Caballero et al. 2022, arXiv:2210.14891",)
     inputs = ("x",)

@@ -75,11 +75,11 @@ class OverFitting(Law):
 
     The law of Bryant and Liu 2026 for D tokens, of which U are unique: its terms are those of a
     small model, of short training, and of over-fitting, which grows with the model and falls with
-    unique tokens. It is bounded by the loss of a guess, L_0. For small h and many unique tokens it
-    is Chinchilla's law. Unique tokens beyond those trained on have no effect.
+    unique tokens. It is bounded by L_0, the loss of a uniform guess. For small h and many unique
+    tokens it is Chinchilla's law. Unique tokens beyond those trained on have no effect.
 
-    The elasticities among the coordinates are those at the reference point, were L_0 far above:
-    each is an exponent times the share of its term in the loss, and the rest of the loss is E.
+    The elasticities among the coordinates are those at the reference point in the limit of a large
+    L_0: each is an exponent times the share of its term in the loss, and the rest of the loss is E.
     """
 
     name = "over-fitting"

@@ -176,7 +176,7 @@ class LossFromLoss(Law):
 
     Of two losses of the same model, on two validation sets, the reducible parts are powers of each
     other. E_0 and E_1 are their floors; below E_0 the response is E_1. Losses within a factor of
-    two say little of E_0, which is below zero where the target falls faster at larger losses. The
+    two hardly identify E_0, which is below zero where the target falls faster at larger losses. The
     coordinates are the response at a reference loss, its elasticity and that of its reducible part
     there, and kappa: any runs determine the first two, and E_0 follows from the last two.
     """
@@ -256,4 +256,4 @@ class LossFromLoss(Law):
 
 
 _LEAST = 1e-6
-"""Share of a loss that is reducible at the least."""
+"""Minimum share of a loss that is reducible."""

@@ -1,6 +1,6 @@
 """Published rules for the best learning rate and batch size, under names that carry their source.
 
-Each belongs to the optimizer, schedule, parametrisation and data that it was measured with.
+Each holds for the optimizer, schedule, parametrisation and data that it was measured with.
 """
 
 from collections.abc import Mapping

@@ -107,7 +107,7 @@ class DataMixing(Law):
     def comparable(
         self, amounts: Mapping[str, NDArray[np.float64]]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """Return shares, of which those below a hundredth are alike."""
+        """Return shares, with those below a hundredth raised to it."""
         if set(amounts) != set(self.inputs):
             return amounts
         total = sum(amounts.values())
@@ -115,6 +115,6 @@ class DataMixing(Law):
 
 
 _LEAST = 0.01
-"""Share below which domains are alike: the law is smooth there, logarithms of shares are not."""
+"""Lower bound of compared shares: the law is smooth near zero, logarithms of shares are not."""
 
 _LOSS = "nats/token"

@@ -195,7 +195,7 @@ class LearningRateBatch(Law):
 
 
 _NOTABLE = 0.05
-"""Probability of an optimum beyond the runs from which it is said."""
+"""Posterior probability from which an optimum is reported to lie beyond the runs."""
 
 _KEPT = ("lr_N", "lr_D", "batch_N", "batch_D", "k", "s", "w")
 """Parameters that are coordinates themselves."""

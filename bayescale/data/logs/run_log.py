@@ -53,7 +53,7 @@ class RunLog:
         """Return the mean of the last values of each metric."""
         if last == 1 and self.summary is not None:
             return self.summary
-        # A loss that has become NaN is no missing one: the run diverged.
+        # NaN is not a missing loss: the run diverged.
         return {
             name: float(values.iloc[-last:].mean(skipna=False))
             for name, values in self.metrics.items()
