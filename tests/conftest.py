@@ -2,6 +2,7 @@
 
 import os
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ QUICK_EXAMPLES = {
     "test_columns_of_any_kind_are_saved": ("kind", set()),
     "test_compiled_density_is_prior_times_likelihood": (
         "card",
-        {"chinchilla", "chinchilla, floor stated", "chinchilla-digitised", "kaplan-nd"},
+        {"chinchilla", "chinchilla, floor stated", "kaplan-nd"},
     ),
 }
 """By test over every model, law or name: its argument, and the values that the quick suite takes; all
@@ -236,8 +237,35 @@ def case():
     return find
 
 
+@pytest.fixture(scope="session")
+def fits_by_content() -> dict[tuple[bytes, str | None], bs.Fit]:
+    """Fits that commands loaded, by the digest of their file and the law that was asked for."""
+    return {}
+
+
 @pytest.fixture
-def run(capsys):
+def loaded_once(monkeypatch, fits_by_content):
+    """Let commands load a file of the same content once, with its diagnostics.
+
+    What loading does is tested by itself; commands differ in what they do with a fit.
+    """
+    from bayescale.inference import load
+
+    load_fit = load.load_fit
+
+    def load_once(path, *, law=None):
+        if not Path(path).is_file():
+            return load_fit(path, law=law)
+        key = sha256(Path(path).read_bytes()).digest(), law
+        if key not in fits_by_content:
+            fits_by_content[key] = load_fit(path, law=law)
+        return fits_by_content[key]
+
+    monkeypatch.setattr(load, "load_fit", load_once)
+
+
+@pytest.fixture
+def run(capsys, loaded_once):
     """A function that runs a command, and returns its exit code and what it prints."""
 
     def call(*arguments: str) -> tuple[int, str, str]:

@@ -73,7 +73,10 @@ def covering() -> list[tuple[str, str]]:
 
 
 # Fits of few draws, which is quick, fail the gates of effective samples.
-pytestmark = pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES"),
+    pytest.mark.usefixtures("loaded_once"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from bayescale.cli.main import main
 from bayescale.cli.parser import make_parser
 from bayescale.cli.rules import OF_DRAWS, RULES
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 EVERYWHERE = {"--help", "--json", "--quiet"}
 CLUSTER = ("--gpus", "512", "--gpu", "H100-SXM", "--utilisation", "0.4")
 FEW = ("--gpus", "8", *CLUSTER[2:])
@@ -201,6 +203,7 @@ ASKED = {
         "--out": ("--out", "NEW.html"),
         "--save": ("--save", "NEW.nc"),
         "--hyperparameters": ("--hyperparameters", "steplaw2025"),
+        "--critical-batch": ("--critical-batch", "critical.nc"),
         "--backtest": ("--backtest",),
         "--prob": ("--prob", "0.5"),
         "--seed": ("--seed", "5"),
@@ -389,7 +392,7 @@ AFTERWARDS = {
         ("plan", option)
         for option in (
             *("--budget", "--plan", "--out", "--save", "--prob"),
-            *("--backtest", "--hyperparameters"),
+            *("--backtest", "--hyperparameters", "--critical-batch"),
         )
     ),
     ("fit", "--backtest"),
@@ -486,15 +489,6 @@ def files(tmp_path_factory) -> Mapping[str, str]:
         "THROUGHPUT": str(folder / "throughput.csv"),
         "RECORDED": str(folder / "recorded.csv"),
     }
-
-
-@pytest.fixture(autouse=True)
-def loaded_once(monkeypatch):
-    """Let a file be loaded once, with its diagnostics: commands differ in their options alone."""
-    monkeypatch.setattr("bayescale.inference.load.load_fit", _loaded)
-
-
-_loaded = cache(bs.load_fit)
 
 
 @pytest.fixture(scope="module")
