@@ -116,6 +116,18 @@ def listed(names: Iterable[object], most: int = 20) -> str:
     return ", ".join(shown[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def in_words(names: Iterable[str]) -> str:
+    """Return names as a sentence has them.
+
+    Examples
+    --------
+    >>> in_words(["steps"]), in_words(["web", "code"]), in_words(["web", "code", "books"])
+    ('steps', 'web and code', 'web, code and books')
+    """
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for an unknown name, with the existing names and the closest match."""
     names = sorted(known)

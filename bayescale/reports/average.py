@@ -8,6 +8,7 @@ import pandas as pd
 from bayescale._version import __version__
 from bayescale.allocation.allocate import Allocation, optima
 from bayescale.costs import Cluster
+from bayescale.errors import in_words
 from bayescale.plots.figures import DRAWS
 from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.summary import tail_quantiles
@@ -47,7 +48,7 @@ def assemble_average_report(
     diagnostics = (plan and plan.diagnostics) or average.diagnostics
     compared = compare_plans(average, plan, prob, plans, cluster) if plan else []
     forecasts = forecasts_of(average, inputs or {}, prob) if plan is None else ()
-    columns = " and ".join(average.columns.values())
+    columns = in_words(average.columns.values())
     sections = (
         allocation_section(average.thin(DRAWS), plan, prob) if plan else None,
         alternatives_section(plan, compared) if plan else None,

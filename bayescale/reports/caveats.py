@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bayescale.allocation.allocate import FAR, Allocation
+from bayescale.data.column_units import BASES
 from bayescale.model.identifiability import design_warnings
 from bayescale.model.unused_columns import unused_columns
 from bayescale.posterior.average import ModelAverage
@@ -95,7 +96,7 @@ def _law_caveats(fit: Fit) -> list[str]:
             f"The floor {fit.law.floor} is stated, as {model.floor} ({model.floor.why}), not "
             "learnt from these runs alone: forecasts far beyond them depend on it."
         )
-    if fit.response == "loss":
+    if fit.response == "loss" and fit.runs.loss_unit != BASES["error"]:
         floor = fit.law.floor
         found.append(
             "Loss is not capability"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from bayescale._version import __version__
 from bayescale.allocation.allocate import TEXT_COLUMNS, Allocation
 from bayescale.costs import Cluster
+from bayescale.errors import in_words
 from bayescale.posterior.point import PointPosterior
 from bayescale.posterior.predict import predict
 from bayescale.reports.answers import PlanComparison, compare_plans, picture_of
@@ -44,7 +45,7 @@ def assemble_constants_report(
     """Assemble the content of a report of published constants, and of their allocation, if any."""
     constants = source.constants
     compared = compare_plans(source, plan, prob, plans, cluster) if plan else []
-    columns = " and ".join(source.columns.values())
+    columns = in_words(source.columns.values())
     sections = (
         allocation_section(source, plan, prob) if plan else None,
         alternatives_section(plan, compared) if plan else None,

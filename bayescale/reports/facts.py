@@ -9,7 +9,7 @@ import pandas as pd
 from bayescale._version import __version__
 from bayescale.allocation.allocate import Allocation
 from bayescale.costs import Cluster
-from bayescale.errors import BayescaleWarning
+from bayescale.errors import BayescaleWarning, in_words
 from bayescale.model.identifiability import count_distinct
 from bayescale.plots.figures import DRAWS
 from bayescale.posterior.average import ModelAverage
@@ -67,7 +67,7 @@ def assemble_report(
     some = fit.thin(DRAWS)
     compared = compare_plans(fit, plan, prob, plans, cluster) if plan else []
     forecasts = forecasts_of(fit, inputs or {}, prob) if plan is None else ()
-    columns = " and ".join(fit.columns.values())
+    columns = in_words(fit.columns.values())
     sections = (
         allocation_section(some, plan, prob) if plan else None,
         alternatives_section(plan, compared) if plan else None,

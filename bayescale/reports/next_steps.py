@@ -93,7 +93,7 @@ def _after_forecasts(fit: Posterior, forecasts: Sequence[Forecast]) -> tuple[str
     if len(fit.columns) == 1:
         (column,) = fit.columns.values()
         found.append(
-            f'"bayescale requirements" says which {column} reaches a '
+            f'"bayescale requirements" gives the {column} for a '
             f'{fit.response} that you need; "bayescale compare" says whether another law predicts '
             "larger runs better, since the intervals here hold only if this one does."
         )

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from contract.fits import few_draws, fit_of_card
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import bayescale as bs
+from bayescale.posterior.protocol import Posterior
 from bayescale.units import format_compute, format_count, format_number
 
 BUDGETS = ["1e21", "5.76e23", "1e25"]
@@ -100,6 +102,36 @@ def test_the_page_is_shown_whole_and_asks_for_nothing(show, report, size):
         ".map((e) => e.getAttribute('aria-label'))"
     )
     assert cut == []
+
+
+CUT_OFF = """
+    [...document.querySelectorAll('.scroll, td, th')]
+        .filter((e) => e.getBoundingClientRect().width && e.scrollWidth > e.clientWidth + 1)
+        .map((e) => e.textContent.slice(0, 40))
+"""
+"""Cells and tables of which a part is hidden until a reader scrolls."""
+
+OTHER_KINDS: dict[str, Callable[[], Posterior]] = {
+    "an average of laws": lambda: bs.model_average(
+        {name: few_draws(fit_of_card("chinchilla")) for name in ("first", "second")},
+        {"first": 0.4, "second": 0.6},
+    ),
+    "pooled": lambda: few_draws(fit_of_card("chinchilla-pooled")),
+    "one variable": lambda: few_draws(fit_of_card("power-law")),
+    "a mixture": lambda: few_draws(fit_of_card("data-mixing-3")),
+    "a critical batch": lambda: few_draws(fit_of_card("critical-batch")),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_no_cell_of_any_kind_of_report_is_cut_off(show, kind, tmp_path):
+    source = OTHER_KINDS[kind]()
+    budget = ["1e22"] if source.law.splits_compute else None
+    path = bs.report(source, tmp_path / "report.html", budget=budget, progress=False)
+    for size in (PHONE, DESKTOP, WIDE):
+        page = show(path, size).page
+        assert page.evaluate(CUT_OFF) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

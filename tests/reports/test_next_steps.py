@@ -20,7 +20,7 @@ def steps(columns: dict[str, str], *forecasts: Forecast, ok: bool = True) -> tup
 def test_a_law_of_one_variable_names_its_column_and_what_a_run_should_show():
     expected, further = steps({"x": "step"}, NEAR)
     assert expected.startswith("A run at step = 20.0K should end between 2.3 and 2.4")
-    assert "says which step reaches a loss" in further
+    assert "gives the step for a loss" in further
 
 
 def test_what_lies_far_beyond_the_runs_is_tested_first():
