@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale._plain import plain
+from bayescale.errors import listed
 from bayescale.laws.base import Law
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
@@ -183,6 +184,9 @@ class RunForecast(Result):
             f"From {count} curve{'s' if count > 1 else ''}{known}, with the law"
             f"{'s' if len(self.fits) > 1 else ''} {laws}."
         ]
+        if self.run and not self.last:
+            runs = listed(dict.fromkeys(curve.run for curve in self.curves))
+            said.append(f"None of the points is of {self.run}: those of the table are of {runs}.")
         if self.sweep is not None:
             ends = [
                 "{} [{}, {}]".format(*(format_number(float(x[i]), 4) for i in (1, 0, 2)))

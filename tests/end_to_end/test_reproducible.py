@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ import bayescale as bs
 from bayescale.inference import adaptive
 
 CARDS = ("chinchilla", "coupled-discrepancy")
+COMPILED = (*CARDS, "coupled")
+"""The cards whose draws are compared where nothing was compiled before, which takes the longest."""
 FEW = {"draws": 60, "tune": 120, "chains": 2, "seed": 5, "progress": False}
 SAMPLE = f"""
 import sys, warnings
@@ -22,7 +26,7 @@ from bayescale.inference import adaptive
 warnings.simplefilter("ignore")
 adaptive._WORTH = 100.0
 adaptive.LONGEST = 1
-for card in {CARDS}:
+for card in sys.argv[2:]:
     fit = bs.fit("chinchilla", card, **{FEW})
     np.savez(f"{{sys.argv[1]}}/{{card}}.npz", **{{k: x.to_numpy() for k, x in fit.posterior.items()}})
 """
@@ -90,7 +94,7 @@ def few():
 @pytest.fixture(scope="module")
 def here(few):
     """Draws of each card in this process."""
-    return {card: bs.fit("chinchilla", card, **few).posterior for card in CARDS}
+    return {card: bs.fit("chinchilla", card, **few).posterior for card in COMPILED}
 
 
 def in_another_process(code, *arguments, **environment):
@@ -105,15 +109,15 @@ def in_another_process(code, *arguments, **environment):
     return found.stdout
 
 
-def elsewhere(folder, **environment):
+def elsewhere(folder, cards=CARDS, **environment):
     """Return draws of each card in a process of its own that finds nothing compiled."""
     folder.mkdir()
     nothing_compiled = {
         "BAYESCALE_CACHE_DIR": str(folder / "cache"),
         "PYTENSOR_FLAGS": f"compiledir={folder / 'pytensor'}",
     }
-    in_another_process(SAMPLE, str(folder), **nothing_compiled, **environment)
-    return {card: np.load(folder / f"{card}.npz") for card in CARDS}
+    in_another_process(SAMPLE, str(folder), *cards, **nothing_compiled, **environment)
+    return {card: np.load(folder / f"{card}.npz") for card in cards}
 
 
 def other_processor() -> dict[str, str]:
@@ -157,7 +161,7 @@ def test_whatever_else_is_compiled_and_however_pytensor_is_set(tmp_path):
 
 @pytest.mark.slow
 def test_with_an_empty_cache(here, tmp_path):
-    found = elsewhere(tmp_path / "fresh", PYTHONHASHSEED="77")
+    found = elsewhere(tmp_path / "fresh", COMPILED, PYTHONHASHSEED="77")
     for card, draws in here.items():
         for name in draws:
             np.testing.assert_array_equal(found[card][name], draws[name], err_msg=f"{card} {name}")
@@ -175,7 +179,8 @@ def test_the_data_of_every_model_on_another_processor():
 def test_on_another_processor(here, tmp_path):
     """To rounding: what is made of draws is worked out by NumPy, in its own last digits."""
     found = elsewhere(tmp_path / "other", **other_processor())
-    for card, draws in here.items():
+    for card in CARDS:
+        draws = here[card]
         for name in draws:
             # Walks that no run sees are worked out from draws by products of matrices.
             np.testing.assert_allclose(
@@ -209,6 +214,26 @@ def test_on_a_busy_machine(card, here, few):
         done.set()
         for thread in threads:
             thread.join()
+
+
+@pytest.mark.parametrize("pace", [0.0, 1e4], ids=["stopped", "fast"])
+def test_under_another_clock(pace, here, few, tmp_path, monkeypatch):
+    """A clock decides when draws are written to a store, and never which draws are made."""
+    asked = []
+
+    def clock() -> float:
+        asked.append(pace * time.monotonic())
+        return asked[-1]
+
+    other = SimpleNamespace(monotonic=clock, perf_counter=clock)
+    for module in ("nutpie", "fit"):
+        monkeypatch.setattr(f"bayescale.inference.{module}.time", other)
+    path = tmp_path / "fit.draws"
+    assert bs.fit("chinchilla", "chinchilla", **few, store=path).posterior.identical(
+        here["chinchilla"]
+    )
+    assert bs.load_fit(path).posterior.equals(here["chinchilla"])
+    assert asked
 
 
 def test_from_the_command_line(here, few, tmp_path):

@@ -1,5 +1,7 @@
 """Runs under a schedule: what is fitted, recovery on simulated curves, records and refusals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -115,6 +117,8 @@ def test_what_was_simulated_is_recovered(found):
     assert found.last == 3_000
     assert "longer" in str(found)
     assert "step 3" in found.sentences[0]
+    unknown = replace(found, run="lnger")
+    assert "None of the points is of lnger" in unknown.sentences[1]
 
 
 @pytest.mark.slow
