@@ -18,8 +18,8 @@ demo: ## fit the shipped Chinchilla runs, print the plans, write the report
 
 # Of two processes on two cores, linear algebra in several threads each only gets in the way.
 test quick: export OMP_NUM_THREADS := 1
-# Bytecode is kept, whatever the shell says: every process would compile tests and package again.
-test quick: export PYTHONDONTWRITEBYTECODE :=
+# Bytecode is kept, whatever the shell says: every process would compile tests and packages again.
+test quick demo bench bench-start: export PYTHONDONTWRITEBYTECODE :=
 
 test: ## run the whole test suite
 	@tools/venv.sh dev
