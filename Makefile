@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Two processes, each with a compiled engine of its own, are worth it; more seldom are.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data sbc calibration forecasts schedules curve-laws forecast-records speedup two-step repetition loss-to-loss token-quality data-mixtures next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data sbc calibration forecasts schedules curve-laws forecast-records speedup two-step repetition loss-to-loss token-quality own-departures data-mixtures next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -110,6 +110,10 @@ loss-to-loss: ## predict losses on other text of the best models in TABLES, for 
 token-quality: ## predict larger runs on three corpora by what a token is worth, for docs/token-quality.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.token_quality
+
+own-departures: ## predict new families in TABLES with a departure of their own, for docs/own-departures.md
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.own_departures $(TABLES)
 
 data-mixtures: ## recover mixing laws and best mixtures from simulated runs, for docs/data-mixtures.md
 	@tools/venv.sh dev
