@@ -166,6 +166,7 @@ NOT_FUZZED = {
     "fits": "test_fit_files",
     "task": "test_fit_files",
     "hyperparameters": "test_fit_files",
+    "critical_batch": "test_fit_files",
     "model": "test_model_cards",
     "base": "test_model_cards",
     "cards": "test_model_cards",
