@@ -122,7 +122,7 @@ def test_a_sweep_that_cannot_be_read_is_refused(chinchilla_runs):
         bs.isoflop_parabolas(isoflops(), budgets=["1e21", "7e25"])
     with pytest.raises(TypeError, match="found 'kaplan2020-nd'"):
         bs.isoflop_parabolas(isoflops(), surface="kaplan2020-nd")
-    with pytest.raises(RunsError, match="no column curve_id"):
+    with pytest.raises(RunsError, match="no column 'curve_id'"):
         bs.envelope(chinchilla_runs, curve="curve_id")
     with pytest.raises(RunsError, match="found 0 curves"):
         bs.envelope(chinchilla_runs)
