@@ -185,5 +185,5 @@ def test_what_a_law_has_no_use_for_is_refused(tmp_path, name, asked, found):
 
 
 def test_budgets_are_needed_where_they_are_split(tmp_path):
-    with pytest.raises(bs.AmountError, match="give one or more"):
+    with pytest.raises(bs.AmountError, match="expected one or more budgets"):
         bs.report(fit_of_card("chinchilla"), tmp_path / "r.md", progress=False)
