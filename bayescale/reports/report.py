@@ -231,9 +231,7 @@ def report(
     if source.law.splits_compute:
         _refuse(source, "splits budgets: give budget, the amounts to be split", inputs=inputs)
         if budget is None:
-            raise AmountError(
-                "budget: found none, expected the budgets of the report, one or more."
-            )
+            raise AmountError("budget: found none, expected one or more budgets to report on.")
         plan = allocate(source, budget=budget, cost=as_cost(cost), fixed=fixed, limits=limits)
     else:
         _refuse(
