@@ -54,5 +54,5 @@ def test_scores_that_do_not_belong_together_are_refused():
         first.join(first)
     with pytest.raises(ValueError, match="found 29 runs above the cut .* of b and 30 of another"):
         first.join(left_out(["b"], counts=(29, 20)))
-    with pytest.raises(ValueError, match="found no model with densities at every cut"):
+    with pytest.raises(ValueError, match="found no model with log densities at every cut"):
         bs.stacking_weights(first.of([]))
