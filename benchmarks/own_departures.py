@@ -283,13 +283,23 @@ def summary(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def gains(rows: pd.DataFrame) -> str:
-    """Return in how many tables a departure of its own lowers the interval score."""
-    scores = rows.pivot_table("score", "table", "arm")
+    """Return in how many tables and families a departure of its own lowers the interval score."""
     texts = []
     for differs in ("level", "floor"):
-        less = scores[f"{differs}{OWN}"] < scores[differs]
-        texts.append(f"where the {differs} differs, in {int(less.sum())} of {len(less)} tables")
+        counts = []
+        for parts, noun in ((["table"], "tables"), (["table", "family"], "families")):
+            scores = rows.pivot_table("score", parts, "arm")
+            less = scores[f"{differs}{OWN}"] < scores[differs]
+            counts.append(f"{int(less.sum())} of {len(less)} {noun}")
+        texts.append(f"where the {differs} differs, in {' and '.join(counts)}")
     return "; ".join(texts)
+
+
+def most_helped(rows: pd.DataFrame) -> str:
+    """Return the table whose interval score a departure of its own lowers most."""
+    scores = rows.pivot_table("score", "table", "arm")
+    gain = sum(scores[differs] - scores[f"{differs}{OWN}"] for differs in ("level", "floor"))
+    return str(pd.Series(gain).idxmax())
 
 
 def study(folder: Path) -> pd.DataFrame:
@@ -312,6 +322,7 @@ def study(folder: Path) -> pd.DataFrame:
 def page(rows: pd.DataFrame) -> str:
     """Return the page."""
     counts = " or ".join(map(str, FEW))
+    helped = most_helped(rows)
     return "\n".join(
         [
             "# A departure of its own for each family",
@@ -334,6 +345,10 @@ def page(rows: pd.DataFrame) -> str:
             "Over all tables, which weigh the same:",
             "",
             markdown(summary(rows.sort_values("runs", kind="stable"), ["runs", "arm"])),
+            "",
+            f"Without `{helped}`, which gains most, over all numbers of runs:",
+            "",
+            markdown(summary(rows[rows["table"] != helped], ["arm"])),
             "",
             "By table, over all numbers of runs:",
             "",

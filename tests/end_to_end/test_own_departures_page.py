@@ -53,7 +53,7 @@ def test_a_known_run_is_predicted_within_its_noise(runs):
     assert np.abs(drawn - posterior.log_loss[3]).max() < 1e-3
 
 
-def test_the_page_says_in_how_many_tables_the_score_is_less():
+def test_the_page_says_in_how_many_tables_and_families_the_score_is_less():
     rows = pd.DataFrame(
         {
             "table": table,
@@ -71,10 +71,10 @@ def test_the_page_says_in_how_many_tables_the_score_is_less():
         for arm in ARMS
         for family in ("one", "two")
     )
-    assert (
-        gains(rows)
-        == "where the level differs, in 1 of 2 tables; where the floor differs, in 1 of 2 tables"
-    )
+    counts = "in 1 of 2 tables and 2 of 4 families"
+    assert gains(rows) == f"where the level differs, {counts}; where the floor differs, {counts}"
     written = page(rows)
     assert f"| 3 | level{OWN} | 0.90 | 0.90 | 8.5 | 10.0 | 1.0 |" in written
+    assert "Without `first`, which gains most, over all numbers of runs" in written
+    assert f"| level{OWN} | 0.90 | 0.90 | 12.0 | 10.0 | 1.0 |" in written
     assert "Of the 24 posteriors, 0 have fewer than 10 effective draws" in written
