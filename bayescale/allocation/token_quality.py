@@ -189,7 +189,7 @@ def token_quality(
     Examples
     --------
     >>> import bayescale as bs
-    >>> runs = bs.load_runs("overtraining").where("n_params > 5e7 and family != 'c4'")
+    >>> runs = bs.load_runs("overtraining").where("compute > 1e18 and family != 'c4'")
     >>> fit = bs.fit(runs, "chinchilla-quality", seed=1, draws=250, progress=False)
     >>> found = bs.token_quality(fit, baseline="redpajama")
     >>> 0.3 < float(found.table()["quality"].item()) < 3.0

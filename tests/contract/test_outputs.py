@@ -90,6 +90,7 @@ def test_options_say_whether_they_name_files(verb: str) -> None:
             "sweeps",
             "base",
             "hyperparameters",
+            "critical_batch",
             "design",
             "throughput",
             "recorded_costs",
