@@ -69,9 +69,10 @@ class NutpieSampler(Sampler):
     ) -> tuple[dict[str, NDArray[np.float64]], xr.Dataset]:
         self.check_rows(data)
         frame = self._frame(data, starts)
-        log_density = self.log_density_given(data)
 
         def start(seed: int) -> NDArray[np.float64]:
+            # Each chain evaluates a function of its own, since chains are threads.
+            log_density = self.log_density_given(data)
             rng = generator_of_sampler(seed)
             return frame.seen(self.start_of_chain(rng, starts, log_density))
 
