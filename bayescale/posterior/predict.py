@@ -132,13 +132,14 @@ def asked_inputs(
     """Return what is given of each input; raise if one is given both by name and in `inputs`."""
     named = {"n_params": n_params, "n_tokens": n_tokens}
     given = {name: value for name, value in named.items() if value is not None}
-    for name in given.keys() & (inputs or {}).keys():
-        option = name.replace("_", "-")
+    others = dict(inputs or {})
+    if twice := [name for name in given if name in others]:
+        name = twice[0]
         raise AmountError(
-            f"plans: found {name} twice, as {name}=... and in inputs (--{option} and --at), "
-            "expected it once."
+            f"plans: found {name} twice, as {name}=... and in inputs "
+            f"(--{name.replace('_', '-')} and --at), expected it once."
         )
-    return given | dict(inputs or {})
+    return given | others
 
 
 def parse_plans(
