@@ -125,7 +125,7 @@ class FirstSweep(Result):
         if self.judge.regrets.cost.unit == "FLOP" and self.compute >= target:
             found.append(
                 f"The runs cost {format_compute(self.compute)}, no less than the run that they are "
-                f"for, {format_compute(target)}: is the target larger, or the budget smaller?"
+                f"for, {format_compute(target)}: give a larger target or a smaller budget."
             )
         if self.rule:
             found.append(f"Learning rates and batches by {self.rule}")

@@ -7,7 +7,7 @@ from benchmarks.simulation_based_calibration import KEPT, PAGE, render, sets
 
 def test_the_page_is_of_what_is_kept_of_the_cards_as_they_are():
     kept = json.loads(KEPT.read_text("utf-8"))
-    assert not set(sets()) - set(kept), "cards have changed: make the page anew with `make sbc`"
+    assert not set(sets()) - set(kept), "cards have changed: make the page again with `make sbc`"
     rows = [row for key in sets() for row in kept[key]]
     assert PAGE.read_text("utf-8") == render(rows)
 

@@ -163,9 +163,9 @@ def test_the_recommended_sweep(sweep):
 
 
 def test_a_sweep_that_costs_more_than_its_target_is_cautioned_of(sweep):
-    assert not any("is the target larger" in caveat for caveat in sweep.caveats)
-    dear = replace(sweep, runs=sweep.runs.assign(compute=1000.0 * sweep.runs["compute"]))
-    (caveat,) = (each for each in dear.caveats if "is the target larger" in each)
+    assert not any("give a larger target" in caveat for caveat in sweep.caveats)
+    costly = replace(sweep, runs=sweep.runs.assign(compute=1000.0 * sweep.runs["compute"]))
+    (caveat,) = (each for each in costly.caveats if "give a larger target" in each)
     assert "no less than the run that they are for, 1e22 FLOP" in caveat
 
 
