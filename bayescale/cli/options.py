@@ -1,7 +1,7 @@
 """Options that several commands share, and the objects that they describe."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,6 +204,19 @@ def add_levels(parser: argparse.ArgumentParser) -> None:
         help="predict for a new level of the column, such as family: one that was not fitted (the "
         "default without --group); repeatable",
     )
+
+
+def by_file_name[T](
+    options: argparse.Namespace, paths: Sequence[str], load: Callable[[str], T]
+) -> dict[str, T]:
+    """Return what each file has, by the name of the file without its suffix."""
+    names = [Path(path).stem for path in paths]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{options.verb}: found {', '.join(map(str, paths))}, expected files of different "
+            "names."
+        )
+    return {name: load(path) for name, path in zip(names, paths, strict=True)}
 
 
 def saved_fit(options: argparse.Namespace) -> "Fit":

@@ -603,3 +603,27 @@ def test_any_column_is_the_variable_of_a_law_of_one(run, tmp_path):
     assert "steps 1.00M to 1.00B" in run("check", str(path), "--model", "power-law", *thousands)[1]
     refused(run("check", str(path), "--model", "power-law"), "--column x=NAME")
     refused(run("check", "chinchilla", "--column", "x=n_params"), "for laws of one variable")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare", "{a}.nc", "{b}.nc"),
+        ("speedup", "{a}.nc", "{b}.nc", "--baseline", "same", "--budget", "1e22"),
+        ("mixture", "{a}.nc", "{b}.nc"),
+        (
+            "first-sweep",
+            *("--budget", "1e20", "--target", "1e22"),
+            *("--design", "{a}.csv", "--design", "{b}.csv"),
+        ),
+    ],
+    ids=lambda command: command[0],
+)
+def test_files_that_are_told_apart_by_name_need_different_ones(run, tmp_path, command):
+    a, b = tmp_path / "one" / "same", tmp_path / "two" / "same"
+    for path in (a, b):
+        path.parent.mkdir()
+        for suffix in (".nc", ".csv"):
+            path.with_suffix(suffix).write_text("n_params,n_tokens\n1e8,2e9\n")
+    asked = run(*(part.format(a=a, b=b) for part in command))
+    refused(asked, "expected files of different names")

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import whole_number
-from bayescale.cli.options import add_prob, add_runs, add_seed, of_variable, runs_for_models
+from bayescale.cli.options import (
+    add_prob,
+    add_runs,
+    add_seed,
+    by_file_name,
+    of_variable,
+    runs_for_models,
+)
 from bayescale.cli.render import print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 from bayescale.units import format_compute, format_share
@@ -119,12 +126,7 @@ def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
             "which contain their runs, or cards and --data."
         )
     if saved:
-        fits = {Path(name).stem: load_fit(name) for name in saved}
-        if len(fits) < len(saved):
-            raise ValueError(
-                f"compare: found {', '.join(saved)}, expected files of different names."
-            )
-        return (fits,)
+        return (by_file_name(options, saved, load_fit),)
     if not options.runs:
         raise ValueError(
             "--data: found none, expected the runs that cards are fitted to. Give a dataset id, a "

@@ -1,13 +1,12 @@
 """``first-sweep``: the first runs to launch, from the prior of a card."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayescale._outputs import SWEEP
 from bayescale.cli.files import Reads, Writes
 from bayescale.cli.numbers import real_number, whole_number
-from bayescale.cli.options import add_model, add_seed, fixed_of
+from bayescale.cli.options import add_model, add_seed, by_file_name, fixed_of
 from bayescale.cli.planning import (
     add_cost_options,
     add_hyperparameters,
@@ -86,7 +85,7 @@ def run(options: Arguments) -> None:
         options.model or DEFAULT_CARD,
         budget=options.budget,
         target=options.target,
-        designs={Path(path).stem: _design(path) for path in options.design},
+        designs=by_file_name(options, options.design, _design),
         n_runs=options.runs,
         tokens_per_param=options.tokens_per_param,
         run_limits=Limits(

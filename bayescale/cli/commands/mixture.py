@@ -2,10 +2,10 @@
 
 import argparse
 import warnings
-from pathlib import Path
+from functools import partial
 
 from bayescale.cli.files import Reads
-from bayescale.cli.options import add_levels, add_prob, fit_at, read_mapping
+from bayescale.cli.options import add_levels, add_prob, by_file_name, fit_at, read_mapping
 from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
 
@@ -42,14 +42,8 @@ def run(options: Arguments) -> None:
     """Print the recommended mixture, and how far the best one is known."""
     from bayescale.allocation.data_mixture import data_mixture
 
-    fits = {Path(path).stem: fit_at(options, path) for path in options.fits}
-    if len(fits) < len(options.fits):
-        raise ValueError(
-            f"mixture: found {', '.join(map(str, options.fits))}, expected files of different "
-            "names."
-        )
     found = data_mixture(
-        fits,
+        by_file_name(options, options.fits, partial(fit_at, options)),
         domains=options.domain or None,
         weights=_numbers(options.weight, "--weight", "TEXT=NUMBER") or None,
         most=_numbers(options.most, "--most", "DOMAIN=SHARE"),

@@ -2,11 +2,11 @@
 
 import argparse
 import warnings
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bayescale.cli.files import Reads
-from bayescale.cli.options import add_figure, add_levels, fit_at, fixed_of
+from bayescale.cli.options import add_figure, add_levels, by_file_name, fit_at, fixed_of
 from bayescale.cli.planning import add_budgets, add_cost_options, cluster_of, cost_of, limits_of
 from bayescale.cli.render import draw_figure, passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
@@ -104,9 +104,4 @@ def _fits(options: Arguments) -> "Fit | dict[str, Fit]":
     """Return the one fit, or the fits by the names of their files."""
     if len(options.fits) == 1:
         return fit_at(options, options.fits[0])
-    fits = {Path(path).stem: fit_at(options, path) for path in options.fits}
-    if len(fits) < len(options.fits):
-        raise ValueError(
-            f"speedup: found {', '.join(options.fits)}, expected files of different names."
-        )
-    return fits
+    return by_file_name(options, options.fits, partial(fit_at, options))
