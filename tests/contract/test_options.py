@@ -1,4 +1,4 @@
-"""Every option of every command changes what is done or shown, or is refused by its name."""
+"""Every option of every command changes the result or the output, or is refused by name."""
 
 import argparse
 import io
@@ -12,6 +12,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from contract.fits import few_draws, fit_of_card, laplace_fit
+from contract.option_examples import (
+    AFTERWARDS,
+    ASKED,
+    ASKED_BASE,
+    BASE,
+    CALLS,
+    CASES,
+    CLUSTER,
+    COSTS,
+    HOLDS,
+    OTHERS,
+)
 
 import bayescale as bs
 from bayescale.cli.main import main
@@ -21,401 +33,6 @@ from bayescale.cli.rules import OF_DRAWS, RULES
 pytestmark = pytest.mark.usefixtures("loaded_once")
 
 EVERYWHERE = {"--help", "--json", "--quiet"}
-CLUSTER = ("--gpus", "512", "--gpu", "H100-SXM", "--utilisation", "0.4")
-FEW = ("--gpus", "8", *CLUSTER[2:])
-SHAPES = ("--vocabulary", "50000")
-HARDWARE = (
-    *("--gpus", "--gpu", "--utilisation", "--price", "--max-days", "--deadline", "--start"),
-    *("--overhead", "--speed", "--throughput", "--recorded-costs"),
-)
-COSTS = {
-    "--serving-tokens": ("--serving-tokens", "5T", "--lifetime"),
-    "--lifetime": ("--lifetime", "--serving-tokens", "5T"),
-    "--gpus": CLUSTER,
-    "--gpu": CLUSTER,
-    "--utilisation": CLUSTER,
-    "--price": (*CLUSTER, "--price", "$2"),
-    "--vocabulary": SHAPES,
-    "--context": (*SHAPES, "--context", "65536"),
-    "--aspect": (*SHAPES, "--aspect", "8"),
-    "--max-params": ("--max-params", "100M"),
-    "--min-params": ("--min-params", "100B"),
-    "--max-tokens": ("--max-tokens", "1B"),
-    "--max-steps": ("--max-steps", "100", "--batch-tokens", "1M"),
-    "--batch-tokens": ("--batch-tokens", "1M", "--max-steps", "100"),
-    "--max-days": ("--max-days", "0.001", *CLUSTER),
-    "--deadline": ("--deadline", "2027-01-02", "--start", "2027-01-01", *CLUSTER),
-    "--start": ("--start", "2099-01-01", "--deadline", "2099-01-02", *FEW),
-    "--overhead": ("--overhead", "5-12 %", *CLUSTER),
-    "--speed": ("--speed", "1.4", *CLUSTER),
-    "--throughput": ("--throughput", "THROUGHPUT", *CLUSTER),
-    "--recorded-costs": ("--recorded-costs", "RECORDED"),
-    "--at": ("--at", "n_unique_tokens=1B"),
-}
-HOLDS = ("allocate", "decide", "next", "requirements", "report")
-"""Commands whose ``--at`` is of inputs that are held fixed while a budget is split."""
-LEVELS = {"--group": ("--group", "family=c4"), "--new-level": ("--new-level", "family")}
-READING = {
-    "--column": ("--column", "loss=other"),
-    "--unit": ("--unit", "loss=bits/token"),
-    "--keep-outliers": ("--keep-outliers",),
-    "--where": ("--where", "n_params > 1e9"),
-    "--vocabulary-size": ("--vocabulary-size", "20"),
-}
-
-BASE = {
-    "allocate": ("FIT", "--budget", "1e22"),
-    "decide": ("FIT", "--budget", "1e22"),
-    "next": ("FIT", "--target", "1e22", "--budget", "1e21", "--runs", "2", "--candidate", "1B,1B"),
-    "predict": ("FIT", "--n-params", "7B", "--n-tokens", "2T"),
-    "export": ("FIT",),
-    "check": ("RUNS",),
-    "requirements": ("FIT", "--loss", "2.3"),
-    "speedup": ("POOLED", "--baseline", "c4", "--budget", "1e22"),
-    "mixture": ("WEB", "CODE"),
-    "score": ("FIT", "RUNS"),
-    "preregister": (
-        *("FIT", "--name", "big", "--n-params", "7B", "--n-tokens", "2T", "--out", "NEW.json"),
-    ),
-    "score-forecast": ("FORECASTS", "--runs", "RUNS"),
-}
-CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "allocate": {
-        **COSTS,
-        **LEVELS,
-        "--budget": ("--budget", "1e23"),
-        "--prob": ("--prob", "0.5"),
-    },
-    "decide": {
-        **COSTS,
-        **LEVELS,
-        "--serving-tokens": ("--serving-tokens", "5T"),
-        "--budget": (*CLUSTER, "--price", "$2", "--budget", "$1M"),
-        "--plan": ("--plan", "7B,200B"),
-        "--quantile": ("--quantile", "0.95"),
-        "--seed": ("--seed", "5", "--json"),
-        "--prob": ("--prob", "0.5"),
-    },
-    "next": {
-        **COSTS,
-        **LEVELS,
-        "--target": ("--target", "1e24"),
-        "--target-plan": ("--target-plan", "70B,1T"),
-        "--budget": ("--budget", "1e18"),
-        "--runs": ("--runs", "1", "--candidate", "2B,2B"),
-        "--repeats": ("--repeats", "2"),
-        "--objective": ("--objective", "size"),
-        "--candidate": ("--candidate", "2B,20B"),
-        "--candidates": ("--candidates", "CANDIDATES"),
-        "--seed": ("--seed", "5", "--json"),
-    },
-    "predict": {
-        **LEVELS,
-        "--n-params": ("--n-params", "1B"),
-        "--n-tokens": ("--n-tokens", "1T"),
-        "--at": ("--at", "n_params=1B"),
-        "--task": ("--task", "gadre2024-refinedweb-error"),
-        "--prob": ("--prob", "0.5"),
-    },
-    "export": {**LEVELS, "--out": ("--out", "NEW.csv")},
-    "check": {**READING, "--model": ("--model", "kaplan-nd"), "--backtest": ("--backtest",)},
-    "requirements": {
-        **{option: given for option, given in COSTS.items() if option not in HARDWARE},
-        **LEVELS,
-        "--loss": ("--loss", "2.1"),
-        "--n-params": ("--n-params", "1B"),
-        "--n-tokens": ("--n-tokens", "1T"),
-        "--prob": ("--prob", "0.5"),
-    },
-    "speedup": {
-        **{option: given for option, given in COSTS.items() if option not in HARDWARE},
-        **LEVELS,
-        "--baseline": ("--baseline", "redpajama"),
-        "--by": ("--by", "recipe"),
-        "--recipe": ("--recipe", "redpajama"),
-        "--next": ("--next", "1e20"),
-        "--budget": ("--budget", "1e23"),
-        "--prob": ("--prob", "0.5"),
-        "--figure": ("--figure", "NEW.png"),
-    },
-    "mixture": {
-        "--domain": ("--domain", "pages", "--domain", "programs", "--domain", "books"),
-        "--weight": ("--weight", "web=3", "--weight", "code=1"),
-        "--most": ("--most", "domain_1=0.2"),
-        "--prob": ("--prob", "0.5"),
-        **LEVELS,
-    },
-    "score": {
-        **READING,
-        "--new-level": ("--new-level", "family"),
-    },
-    "preregister": {
-        **LEVELS,
-        "--name": ("--name", "small"),
-        "--n-params": ("--n-params", "1B", "--name", "small"),
-        "--n-tokens": ("--n-tokens", "1T", "--name", "small"),
-        "--at": ("--at", "n_params=1B", "--name", "small"),
-        "--out": ("--out", "OTHER.json"),
-        "--force": ("--force", "--out", "OLD"),
-    },
-    "score-forecast": {
-        **{option: given for option, given in READING.items() if option != "--where"},
-        "--runs": ("--runs", "OTHER"),
-    },
-}
-"""Of every option an example, with the options that it needs."""
-
-CALLS = {
-    "plan": "bayescale.inference.fit.fit",
-    "fit": "bayescale.inference.fit.fit",
-    "report": "bayescale.reports.report.report",
-    "compare": "bayescale.validation.compare.compare",
-    "forecast": "bayescale.forecasting.forecast.forecast",
-    "forecast-run": "bayescale.schedules.forecast.forecast_run",
-    "reconcile": "bayescale.sensitivity.reconcile.reconcile_exponents",
-    "backtest": "bayescale.validation.backtest.backtest",
-    "expanding-window": "bayescale.sensitivity.expanding_window.expanding_window",
-    "multiverse": "bayescale.sensitivity.multiverse.multiverse",
-    "forecast-by-floor": "bayescale.sensitivity.floors.forecast_by_floor",
-    "learn-prior": "bayescale.inference.learn_prior.learn_prior",
-    "first-sweep": "bayescale.experiment_design.first_sweep.first_sweep",
-    "calibrate": "bayescale.validation.leave_scale_out.leave_scale_out",
-    "calibrate --simulations": "bayescale.validation.sbc.sbc",
-    "explore": "bayescale.explore.serve.serve",
-}
-"""Commands that sample for long, or serve a page: what they ask the library for is what must differ."""
-
-ASKED = {
-    "explore": {
-        **LEVELS,
-        "--budget": ("--budget", "1e23"),
-        "--plan": ("--plan", "1B,20B"),
-        "--prob": ("--prob", "0.5"),
-        "--at": ("--at", "n_unique_tokens=1B"),
-        "--port": ("--port", "8765"),
-        "--browser": ("--browser",),
-    },
-    "plan": {
-        "--model": ("--model", "coupled"),
-        **READING,
-        "--budget": ("--budget", "1e23"),
-        "--plan": ("--plan", "1B,20B"),
-        "--out": ("--out", "NEW.html"),
-        "--save": ("--save", "NEW.nc"),
-        "--hyperparameters": ("--hyperparameters", "steplaw2025"),
-        "--critical-batch": ("--critical-batch", "critical.nc"),
-        "--backtest": ("--backtest",),
-        "--prob": ("--prob", "0.5"),
-        "--seed": ("--seed", "5"),
-    },
-    "fit": {
-        "--model": ("--model", "coupled"),
-        **READING,
-        "--out": ("--out", "NEW.nc"),
-        "--store": ("--store", "NEW.draws"),
-        "--report": ("--report", "NEW.html", "--budget", "1e22"),
-        "--budget": ("--budget", "1e22"),
-        "--prob": ("--prob", "0.5"),
-        "--seed": ("--seed", "5"),
-        "--draws": ("--draws", "50"),
-        "--tune": ("--tune", "50"),
-        "--chains": ("--chains", "2"),
-        "--cores": ("--cores", "1"),
-        "--sampler": ("--sampler", "numpyro"),
-        "--floor": ("--floor", "1.7 +- 0.1"),
-        "--backtest": ("--backtest",),
-        "--anyway": ("--anyway",),
-    },
-    "report": {
-        **COSTS,
-        **LEVELS,
-        "--out": ("--out", "OTHER.html"),
-        "--budget": ("--budget", "1e23"),
-        "--prob": ("--prob", "0.5"),
-        "--plan": ("--plan", "7B,200B"),
-        "--baseline": ("--baseline", "c4"),
-        "--full": ("--full",),
-    },
-    "compare": {
-        **READING,
-        "--data": ("--data", "chinchilla"),
-        "--cut": ("--cut", "1e20"),
-        "--scale": ("--scale", "n_params"),
-        "--leave-out": ("--leave-out", "n_params"),
-        "--folds": ("--folds", "3"),
-        "--draws": ("--draws", "50"),
-        "--refit-draws": ("--refit-draws", "50"),
-        "--seed": ("--seed", "5"),
-        "--budget": ("--budget", "1e24"),
-        "--figures": ("--figures", "NEW"),
-        "--prob": ("--prob", "0.5"),
-    },
-    "forecast": {
-        "--to": ("--to", "2M"),
-        "--x": ("--x", "n_params"),
-        "--y": ("--y", "other"),
-        "--by": ("--by", "family"),
-        "--ceiling": ("--ceiling", "9"),
-        "--seed": ("--seed", "5"),
-        "--workers": ("--workers", "2"),
-        "--prob": ("--prob", "0.5"),
-    },
-    "forecast-run": {
-        "--schedule": ("--schedule", "cosine:peak=1,steps=9"),
-        "--name": ("--name", "big"),
-        "--to": ("--to", "8"),
-        "--of": ("--of", "small=constant:peak=1,steps=9"),
-        "--step": ("--step", "n_tokens"),
-        "--loss": ("--loss", "other"),
-        "--rate": ("--rate", "other"),
-        "--by": ("--by", "family"),
-        "--sweep": ("--sweep", "FIT"),
-        "--at": ("--at", "n_params=1B"),
-        "--out": ("--out", "NEW.json"),
-        "--force": ("--force",),
-        "--seed": ("--seed", "5"),
-        "--prob": ("--prob", "0.5"),
-    },
-    "reconcile": {
-        **READING,
-        "--by": ("--by", "family"),
-        "--curve": ("--curve", "family"),
-        "--way": ("--way", "law"),
-        "--counted": ("--counted", "body"),
-        "--seed": ("--seed", "5"),
-        "--prob": ("--prob", "0.5"),
-        "--figure": ("--figure", "NEW.png"),
-    },
-    "backtest": {
-        "--model": ("--model", "coupled"),
-        **READING,
-        "--scale": ("--scale", "n_params"),
-        "--seed": ("--seed", "5"),
-        "--draws": ("--draws", "50"),
-        "--store": ("--store", "NEW.jsonl"),
-        "--workers": ("--workers", "2"),
-        "--prob": ("--prob", "0.5"),
-        "--figure": ("--figure", "NEW.png"),
-    },
-    "expanding-window": {
-        "--model": ("--model", "coupled"),
-        **READING,
-        "--cut": ("--cut", "1e21"),
-        "--scale": ("--scale", "n_params"),
-        "--budget": ("--budget", "1e24"),
-        "--seed": ("--seed", "5"),
-        "--draws": ("--draws", "50"),
-        "--store": ("--store", "NEW.jsonl"),
-        "--workers": ("--workers", "2"),
-        "--prob": ("--prob", "0.5"),
-        "--figure": ("--figure", "NEW.png"),
-    },
-    "multiverse": {
-        "--model": ("--model", "coupled"),
-        **{option: given for option, given in READING.items() if option != "--keep-outliers"},
-        "--question": ("--question", "law"),
-        "--budget": ("--budget", "1e24"),
-        "--seed": ("--seed", "5"),
-        "--draws": ("--draws", "50"),
-        "--store": ("--store", "NEW.jsonl"),
-        "--workers": ("--workers", "2"),
-        "--prob": ("--prob", "0.5"),
-        "--figure": ("--figure", "NEW.png"),
-    },
-    "forecast-by-floor": {
-        "--model": ("--model", "coupled"),
-        **READING,
-        "--floor": ("--floor", "1.6"),
-        "--budget": ("--budget", "1e24"),
-        "--at": ("--at", "n_params=7B", "--at", "n_tokens=1T"),
-        "--seed": ("--seed", "5"),
-        "--draws": ("--draws", "50"),
-        "--store": ("--store", "NEW.jsonl"),
-        "--workers": ("--workers", "2"),
-        "--prob": ("--prob", "0.5"),
-        "--figure": ("--figure", "NEW.png"),
-    },
-    "learn-prior": {
-        **READING,
-        "--base": ("--base", "coupled"),
-        "--id": ("--id", "ours"),
-        "--out": ("--out", "OTHER.toml"),
-        "--seed": ("--seed", "5"),
-        "--draws": ("--draws", "50"),
-    },
-    "calibrate": {
-        **READING,
-        "--cut": ("--cut", "1e21"),
-        "--simulations": ("--simulations", "3"),
-        "--scale": ("--scale", "n_params"),
-        "--seed": ("--seed", "5"),
-        "--draws": ("--draws", "50"),
-        "--store": ("--store", "NEW.jsonl"),
-        "--workers": ("--workers", "2"),
-    },
-    "first-sweep": {
-        **COSTS,
-        "--model": ("--model", "coupled"),
-        "--budget": ("--budget", "1e19"),
-        "--target": ("--target", "1e23"),
-        "--runs": ("--runs", "9"),
-        "--tokens-per-param": ("--tokens-per-param", "40"),
-        "--run-min-params": ("--run-min-params", "50M"),
-        "--run-max-params": ("--run-max-params", "300M"),
-        "--run-max-tokens": ("--run-max-tokens", "3B"),
-        "--design": ("--design", "SWEEP"),
-        "--hyperparameters": ("--hyperparameters", "steplaw2025"),
-        "--simulations": ("--simulations", "60"),
-        "--out": ("--out", "NEW.csv"),
-        "--seed": ("--seed", "5"),
-    },
-}
-ASKED_BASE = {
-    "explore": ("FIT",),
-    "calibrate": ("RUNS", "chinchilla", "--cut", "1e20"),
-    "plan": ("RUNS", "--model", "chinchilla", "--budget", "1e22"),
-    "fit": ("RUNS", "--model", "chinchilla"),
-    "report": ("FIT", "--out", "NEW.html", "--budget", "1e22"),
-    "compare": ("chinchilla", "kaplan-nd", "--data", "RUNS"),
-    "forecast": ("RUNS", "--to", "1M"),
-    "forecast-run": ("RUNS", "--schedule", "constant:peak=1,steps=9"),
-    "reconcile": ("RUNS",),
-    "backtest": ("RUNS",),
-    "expanding-window": ("RUNS", "--model", "chinchilla", "--cut", "1e20", "--budget", "1e22"),
-    "multiverse": ("RUNS", "--model", "chinchilla", "--budget", "1e22"),
-    "forecast-by-floor": ("RUNS", "--model", "chinchilla", "--floor", "1.7", "--budget", "1e22"),
-    "learn-prior": ("RUNS", "--base", "chinchilla", "--out", "NEW.toml"),
-    "first-sweep": ("--model", "chinchilla", "--budget", "1e20", "--target", "1e22"),
-}
-AFTERWARDS = {
-    *(
-        ("plan", option)
-        for option in (
-            *("--budget", "--plan", "--out", "--save", "--prob"),
-            *("--backtest", "--hyperparameters", "--critical-batch"),
-        )
-    ),
-    ("fit", "--backtest"),
-    ("backtest", "--figure"),
-    ("fit", "--out"),
-    ("fit", "--report"),
-    ("fit", "--budget"),
-    ("fit", "--prob"),
-    ("compare", "--budget"),
-    ("compare", "--figures"),
-    ("compare", "--prob"),
-    ("reconcile", "--figure"),
-    ("expanding-window", "--figure"),
-    ("multiverse", "--figure"),
-    ("forecast-by-floor", "--figure"),
-    ("learn-prior", "--out"),
-    ("first-sweep", "--out"),
-    ("forecast-run", "--out"),
-    ("forecast-run", "--force"),
-}
-"""Options of what is done with the answer; the tests of these commands are of them."""
-
-OTHERS = {"datasets", "laws", "models", "published", "doctor", "completion", "schema"}
 
 
 @cache
@@ -493,7 +110,7 @@ def files(tmp_path_factory) -> Mapping[str, str]:
 
 @pytest.fixture(scope="module")
 def remembered() -> dict[object, object]:
-    """What commands without the option gave, which many options are compared with."""
+    """Outcomes of commands without the option; many options are compared with the same one."""
     return {}
 
 
@@ -502,7 +119,7 @@ def asked(files: Mapping[str, str], verb: str, arguments: tuple[str, ...]) -> li
 
 
 def outcome(arguments: list[str], folder: Path) -> tuple[int, str, str, dict[str, int]]:
-    """Return the exit code, what is printed, and the files that appear."""
+    """Run a command; return its exit code, output, errors, and the size of each new file."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -517,7 +134,7 @@ def outcome(arguments: list[str], folder: Path) -> tuple[int, str, str, dict[str
 
 
 def without(base: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a base command without the options that are given once and are given again."""
+    """Return a base command without the options that may be given once and are in `given`."""
     once = {"--target", "--budget", "--runs", "--out", "--data"}
     once |= {"--model", "--simulations"}
     out = {
@@ -542,7 +159,7 @@ def examples(known: Mapping[str, Mapping[str, tuple[str, ...]]]):
 
 
 def said(verb: str, option: str, base: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a base command on the fit that the option is for."""
+    """Return a base command with the fit and the table to which the option applies."""
     held = option == "--at" and verb in HOLDS
     fit = (
         "UNIQUE"
@@ -595,12 +212,12 @@ def test_an_option_acts_or_is_refused(verb, option, files, tmp_path, monkeypatch
 
 
 def word(option: str) -> str:
-    """Return what a refusal names: the option, or what it is of."""
+    """Return the word by which an error message names the option."""
     return {"--vocabulary-size": "ln(20)"}.get(option, option.lstrip("-").split("-")[0])
 
 
 def after(given: tuple[str, ...], option: str, verb: str) -> tuple[str, ...]:
-    """Return what follows an option and its value."""
+    """Return the arguments after an option and its value."""
     place = given.index(option) + 1
     takes = next(a for a in verbs()[verb]._actions if option in a.option_strings).nargs != 0
     return given[place + takes :]
@@ -615,7 +232,7 @@ def test_an_option_of_a_long_command_reaches_the_library(
     monkeypatch.chdir(tmp_path)
 
     class Reached(Exception):
-        """In place of the work."""
+        """Raised in place of the library function, with its arguments."""
 
     def ask(arguments):
         def reached(*positional, **named):
@@ -687,7 +304,7 @@ def test_days_and_money_are_in_the_answer(files, tmp_path):
 
 
 def test_an_option_of_one_value_is_given_once() -> None:
-    """argparse keeps the last of several values: the others would be given without effect."""
+    """By default argparse keeps the last of several values and ignores the others."""
     (choices,) = (
         action.choices
         for action in make_parser()._actions
