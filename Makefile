@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 export MPLBACKEND := Agg
-# Two processes, each with a compiled engine of its own, are worth it; more seldom are.
+# Every process compiles its own models, so that more than two seldom save time.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data sbc calibration forecasts schedules curve-laws forecast-records speedup two-step repetition loss-to-loss token-quality own-departures data-mixtures next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data sbc calibration forecasts schedules curve-laws forecast-records speedup two-step repetition loss-to-loss token-quality family-discrepancy data-mixtures next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,9 +16,9 @@ demo: ## fit the shipped Chinchilla runs, print the plans, write the report
 		--budget 1e21 --budget 5.76e23 --budget 1e25 \
 		--out demo/chinchilla.nc --report demo/report.html
 
-# Of two processes on two cores, linear algebra in several threads each only gets in the way.
+# Two processes on two cores: threads of linear algebra would compete for them.
 test quick: export OMP_NUM_THREADS := 1
-# Bytecode is kept, whatever the shell says: every process would compile tests and packages again.
+# Bytecode is written even if the shell forbids it: each process would compile all modules again.
 test quick demo bench bench-start: export PYTHONDONTWRITEBYTECODE :=
 
 test: ## run the whole test suite
@@ -29,7 +29,7 @@ quick: ## run the tests that take seconds
 	@tools/venv.sh dev
 	@BAYESCALE_FUZZ=100 $(BIN)/pytest $(WORKERS) -m "not slow"
 
-fuzz: ## give every way in 100,000 inputs, other ones each time; takes hours
+fuzz: ## give every reader and command 100,000 random inputs; takes hours
 	@tools/venv.sh dev
 	@BAYESCALE_FUZZ=100000 $(BIN)/pytest $(WORKERS) --timeout 0 tests/fuzz
 
@@ -40,7 +40,7 @@ lint: ## check style and types
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache --no-logo
 
-wheel: ## build the wheel and ask it, outside the checkout, for every dataset and card
+wheel: ## build the wheel, and load every dataset and card from it outside the checkout
 	@tools/venv.sh dev
 	@tools/check-wheel.sh
 
@@ -48,7 +48,7 @@ bench: ## measure speed, memory and scale beside pm.sample and NumPyro, for docs
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.performance
 
-bench-start: ## print how long commands take that fit nothing
+bench-start: ## print the start-up time of commands that do not fit
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.start
 
@@ -67,7 +67,7 @@ real-data: ## fit every law to the larger public tables in TABLES, for docs/real
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.real_data $(TABLES) $(if $(ONLY),--$(ONLY))
 
-sbc: ## rank truths drawn from priors among draws of their posteriors, for docs/sbc.md
+sbc: ## check cards by simulation-based calibration, for docs/sbc.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.simulation_based_calibration
 
@@ -79,7 +79,7 @@ forecasts: ## forecast the public curves in TABLES, for docs/forecasts.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.forecasts $(TABLES) $(if $(MOST),--most $(MOST))
 
-schedules: ## leave each schedule of public loss curves in TABLES out, for docs/schedules.md
+schedules: ## forecast public loss curves in TABLES, one schedule left out, for docs/schedules.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.schedules $(TABLES)
 
@@ -87,7 +87,7 @@ curve-laws: ## calibrate broken power laws by simulation and pool curves, for do
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.curve_laws
 
-forecast-records: ## replay three public sweeps in TABLES as if live, for docs/forecast-records.md
+forecast-records: ## replay three public sweeps in TABLES with forecast records, for docs/forecast-records.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.forecast_records $(TABLES)
 
@@ -107,23 +107,23 @@ loss-to-loss: ## predict losses on other text of the best models in TABLES, for 
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.loss_to_loss $(TABLES)
 
-token-quality: ## predict larger runs on three corpora by what a token is worth, for docs/token-quality.md
+token-quality: ## estimate the quality of tokens of three corpora, for docs/token-quality.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.token_quality
 
-own-departures: ## predict new families in TABLES with a departure of their own, for docs/own-departures.md
+family-discrepancy: ## predict new families in TABLES with family-specific discrepancies, for docs/family-discrepancy.md
 	@tools/venv.sh dev
-	@$(BIN)/python -m benchmarks.own_departures $(TABLES)
+	@$(BIN)/python -m benchmarks.family_discrepancy $(TABLES)
 
 data-mixtures: ## recover mixing laws and best mixtures from simulated runs, for docs/data-mixtures.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.data_mixtures
 
-next-runs: ## launch the runs that next_runs chooses, and others, for docs/next-runs.md
+next-runs: ## simulate the runs that next_runs chooses, and others, for docs/next-runs.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.next_runs
 
-first-sweep: ## simulate projects that begin with the recommended sweep, and others, for docs/first-sweep.md
+first-sweep: ## simulate the recommended first sweep, and other designs, for docs/first-sweep.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.first_sweep
 
@@ -146,13 +146,13 @@ notebooks: ## execute the notebooks in place
 readme: demo ## put the demo's figure and table into the README
 	@$(BIN)/python tools/update_readme.py
 
-constraints: ## resolve the versions that CI tests with anew
+constraints: ## update the pinned versions that CI tests with
 	@tools/venv.sh dev
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal \
 		--python-version 3.12 --strip-extras --no-annotate --no-header --quiet \
 		--upgrade --output-file constraints.txt
 
-clean: ## remove everything that was made
+clean: ## remove everything that make has built
 	@rm -rf .venv demo build dist docs/_generated .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

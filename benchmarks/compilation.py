@@ -1,10 +1,10 @@
-"""What the private names of other packages save (bayescale/inference/native.py).
+"""Time saved by using private names of other packages (bayescale/inference/native.py).
 
     python -m benchmarks.compilation
 
-Each in a process of its own, after one that filled the caches; medians of seconds of the
-processor, without imports: compiling the log density with bayescale's wrappers and with nutpie's;
-and the first and a second fit of a card, with private names and by public names alone.
+Each case runs in a process of its own, after a first one that fills the caches. Printed are medians
+of CPU seconds, imports excluded, of compiling the log density with bayescale's wrappers and with
+nutpie's, and of the first and second fit of a card with private names and with public names only.
 """
 
 import subprocess
@@ -54,8 +54,8 @@ def main() -> None:
         command = [sys.executable, "-W", "ignore", "-c", PREPARE + code]
         found = []
         for _ in range(REPEATS + 1):
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            found.append([float(line) for line in said.split()])
+            printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            found.append([float(line) for line in printed.split()])
         medians = [sorted(column)[REPEATS // 2] for column in zip(*found[1:], strict=True)]
         print(f"{name:42}", *(f"{x:8.2f} s" for x in medians), flush=True)
 

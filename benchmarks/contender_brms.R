@@ -1,13 +1,13 @@
 # The reference problem by brms and Stan: Rscript contender_brms.R RUNS CACHE DRAWS MARK
 #
-# RUNS is a table of x, z and y: ln N, ln D and ln L over their reference values. The density is
-# that of the card `chinchilla`, in the same shares: brms has no words for a prior on an exponent
-# that is a ratio of parameters, so that part is written in Stan.
+# RUNS is a table of x, z and y: ln N, ln D and ln L relative to their reference values. The density
+# is that of the card `chinchilla`, in the same parametrisation. brms cannot express a prior on an
+# exponent that is a ratio of parameters, so that part is written in Stan.
 given <- commandArgs(trailingOnly = TRUE)
 runs <- read.csv(given[1])
 kept <- file.path(given[2], "brms.rds")
 suppressPackageStartupMessages(library(brms))
-# Distributions of R that come without the headers have them where the system has its own.
+# R distributions that come without these headers find those of the system.
 headers <- list(boost_lib = "/usr/include", eigen_lib = "/usr/include/eigen3")
 for (name in names(headers)) {
   if (!nzchar(rstan::rstan_options(name))) do.call(rstan::rstan_options, headers[name])
@@ -24,7 +24,7 @@ priors <- c(
   prior(normal(0, 0.3), nlpar = "level"),
   prior(normal(log(0.05), 0.7), nlpar = "n"),
   prior(normal(log(0.05), 0.7), nlpar = "d"),
-  # brms wants one for each; as good as flat.
+  # brms requires a prior for each parameter; these are effectively flat.
   prior(normal(0, 1e6), nlpar = "p"),
   prior(normal(0, 1e6), nlpar = "q"),
   prior(normal(0, 0.02), class = "sigma"),

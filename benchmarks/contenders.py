@@ -1,4 +1,4 @@
-"""The reference problem in bayescale and its peers, as performance.py runs it."""
+"""The reference problem in bayescale and in its peers, each run by performance.py."""
 
 import json
 import time
@@ -45,7 +45,7 @@ def with_optimum(law: Any, natural: dict[str, Any], noise: dict[str, Any]) -> An
 
 
 def in_units(law: Any, coordinates: dict[str, Any], scale: Any) -> dict[str, Any]:
-    """Return natural parameters from coordinates whose loss is over the typical one."""
+    """Return natural parameters from coordinates whose loss is relative to the typical loss."""
     loss = coordinates["loss_ref"] * scale.response
     return law.from_reference({**coordinates, "loss_ref": loss}, scale.reference)
 
@@ -65,7 +65,7 @@ def bayescale_worker() -> None:
     started = time.perf_counter()
     fit, draws = once(2)
     refit = time.perf_counter() - started
-    # nutpie's count is of kept draws; warm-up takes about as many steps a draw.
+    # nutpie counts the steps of kept draws only; a warm-up draw takes about as many.
     sampler = fit.provenance["sampler"]
     share = (sampler["draws"] + sampler["tune"]) / sampler["draws"]
     gradients = float(fit.sample_stats["n_steps"].sum()) * share
@@ -121,7 +121,7 @@ def numpyro_worker() -> None:
     x, z, y = Design.of(card, runs).matrix
 
     def density() -> None:
-        """The same density, in the same shares."""
+        """The same density, in the same parametrisation."""
         ref = numpyro.sample("loss_ref", dist.LogNormal(0.0, 0.3))
         e_n = numpyro.sample("e_n", dist.LogNormal(jnp.log(0.05), 0.7))
         e_d = numpyro.sample("e_d", dist.LogNormal(jnp.log(0.05), 0.7))

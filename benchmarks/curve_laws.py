@@ -2,9 +2,9 @@
 
     python -m benchmarks.curve_laws [--simulations 100]
 
-Simulation-based calibration of broken power laws, forecasts of simulated curves of double descent,
-and public curves of which few points are known, alone and pooled with others. What is done is kept
-in a file, from which the study goes on and the page is rendered.
+Simulation-based calibration of broken power laws, forecasts of simulated double descent curves, and
+predictions of public curves from their first points, alone and pooled with other curves. Results
+are stored in a file, from which an interrupted study resumes and the page is rendered.
 """
 
 import argparse
@@ -20,8 +20,8 @@ import pandas as pd
 import bayescale as bs
 from bayescale.errors import BayescaleWarning
 from bayescale.laws.broken import SignedBrokenPowerLaw
-from benchmarks.kept import each
 from benchmarks.public_tables import markdown
+from benchmarks.resumable import map_stored
 
 PAGE = Path(__file__).parents[1] / "docs" / "curve-laws.md"
 SEED = 1
@@ -36,21 +36,21 @@ CURVES, POINTS = 24, 40
 AT = np.geomspace(1e3, 1e7, POINTS)
 SCATTER = 0.005
 KNOWN = {"after the peak": 0.75, "before the peak": 0.45}
-"""Shares of the points, evenly spaced in ln x, that are known."""
+"""Fractions of the points, evenly spaced in ln x, that are fitted."""
 
 FEW = 3
-"""Number of known points of a new curve."""
+"""Number of fitted points of a new curve."""
 
 DRAWS = 500
 POOLED = {"power-law-floor": ("E", "x_c")}
 """Parameters that differ between curves, by card: floor and scale."""
 
 EVERY = 3
-"""Every third curve by name is the new one in turn: one of each size."""
+"""Step between the curves, sorted by name, that are held out in turn: one of each size."""
 
 
 def calibration(card: str, simulations: int, store: str) -> dict[str, Any]:
-    """Return whether ranks of the truth are uniform, and which are least so."""
+    """Return whether ranks of the truth are uniform, and the quantity with the lowest p-value."""
     used = time.process_time()
     found = bs.sbc(card, DESIGN, simulations, seed=SEED, store=store, progress=False)
     used = time.process_time() - used
@@ -104,7 +104,7 @@ def descent(number: int, known: float) -> dict[str, float]:
 
 
 def curves() -> pd.DataFrame:
-    """Return the loss against tokens of each corpus and size that ships with eight durations."""
+    """Return the loss against tokens of each corpus and size of `overtraining`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)
         table = bs.load_runs("overtraining").table.query("n_params < 1e9")
@@ -114,7 +114,7 @@ def curves() -> pd.DataFrame:
 
 
 def new_curve(card: str, curve: str, pooled: bool) -> dict[str, Any]:
-    """Predict the later points of a curve from its first ones, alone or beside the other curves."""
+    """Predict the later points of a curve from its first ones, alone or pooled with the others."""
     table = curves()
     place, own = table.groupby("curve").cumcount(), table["curve"] == curve
     model = replace(bs.load_model(card), inputs={"x": "n_tokens"})
@@ -172,7 +172,7 @@ def main() -> None:
         for name in list(dict.fromkeys(curves()["curve"]))[::EVERY]:
             for pooled in (True, False):
                 tasks[f"{card}, {name}, {pooled}"] = "new curve", (card, name, pooled)
-    done = each(work, tasks, options.results, options.workers)
+    done = map_stored(work, tasks, options.results, options.workers)
     found = {
         what: [(tasks[name][1], result) for name, result in done.items() if tasks[name][0] == what]
         for what in WORK
@@ -189,39 +189,39 @@ def page(found: dict[str, Found]) -> str:
 
 Made by `make curve-laws` (bayescale {bs.__version__}, seed {SEED}); do not edit.
 
-## A new curve beside others
+## A new curve pooled with others
 
 The dataset `overtraining` has the loss of three corpora and four sizes of a model after seven or \
-eight durations each: {len(curves()["curve"].unique())} curves against tokens. One of each size in \
-turn is known by its first {FEW} points alone, and its later points, up to 32 times as many \
-tokens, are predicted: from these {FEW} points, or beside the other curves, with parameters that \
-differ between curves by partial pooling ([how](how-to/pool-curves.md)). Error is the root mean \
-squared error of ln loss; cover is the share of points inside 90 % intervals, whose width is in \
-ln loss. All are means over curves. Alone, {FEW} points are no more than the parameters, so that \
-priors say much.
+eight durations each: {len(curves()["curve"].unique())} curves against tokens. One curve of each \
+size in turn is fitted to its first {FEW} points, and its later points, at up to 32 times as many \
+tokens, are predicted: from these {FEW} points alone, or from a fit with partial pooling over all \
+curves ([how](how-to/pool-curves.md)). Error is the root mean squared error of ln loss; coverage \
+is the share of points inside 90 % intervals, whose width is in ln loss. All are means over \
+curves. Alone, {FEW} points are no more than the parameters, so the posterior depends strongly on \
+the priors.
 
 {markdown(pooling(found["new curve"]))}
 
-Curves of one corpus, and of one size, are alike; the largest size is beyond those of the others.
+Curves of one corpus, and of one size, are similar; the largest size is an extrapolation.
 
 ## Double descent
 
-{CURVES} simulated losses fall, rise and fall again, with slopes, turns and their widths drawn at \
+{CURVES} simulated losses fall, rise and fall again, with slopes, breaks and their widths drawn at \
 random, and {SCATTER:.1%} scatter at {POINTS} points over four decades. `bs.forecast` is given the \
-points up to a share of the range of ln x, and forecasts the others. Signed is the weight of the \
-laws of either sign.
+points up to a fraction of the range of ln x, and forecasts the others. Signed is the total weight \
+of the laws that may rise as well as fall.
 
 {markdown(descents(found["descent"]))}
 
-Before the peak no fit can know that the loss will fall again.
+Points before the peak hold no information that the loss will fall again.
 
 ## Simulation-based calibration
 
 Truths are drawn from the prior of a card, losses at {len(DESIGN)} points over four decades from \
 them, and each truth is ranked among the draws of the fit: ranks are uniform if model and sampler \
-agree. Spread is the standard deviation of ranks over that of a uniform, over all quantities; \
-inside is the share of truths inside 90 % intervals. Where draws stay too dependent to rank among, \
-the truth is ranked along a reversible chain.
+agree. Spread is the standard deviation of ranks relative to that of a uniform distribution, over \
+all quantities; inside is the share of truths inside 90 % intervals. Where draws remain too \
+autocorrelated for a rank among them, the truth is ranked along a reversible chain.
 
 {markdown(calibrations(found["calibration"]))}
 """
@@ -244,7 +244,8 @@ def pooling(found: Found) -> pd.DataFrame:
     shown = means.assign(**{c: [f.format(x) for x in means[c]] for c, f in forms.items()})
     shown["gates"] = [f"{x:.2f}" for x in means["gates"]]
     shown.insert(2, "new curves", groups.size().to_numpy())
-    return shown.rename(columns={"gates": "gates passed", "seconds": "seconds a fit"})
+    names = {"cover": "coverage", "gates": "gates passed", "seconds": "seconds per fit"}
+    return shown.rename(columns=names)
 
 
 def descents(found: Found) -> pd.DataFrame:
@@ -255,7 +256,7 @@ def descents(found: Found) -> pd.DataFrame:
             {
                 "known": f"{known:.0%} of the range, {stage}",
                 "error": f"{means.loc[known, 'error']:.4f}",
-                "90 % cover": f"{means.loc[known, 'cover']:.2f}",
+                "90 % coverage": f"{means.loc[known, 'cover']:.2f}",
                 "signed": f"{means.loc[known, 'signed']:.2f}",
             }
             for stage, known in KNOWN.items()
@@ -270,7 +271,7 @@ def calibrations(found: Found) -> pd.DataFrame:
                 "card": f"`{card}`",
                 "simulations": str(row["simulations"]),
                 "uniform": "yes" if row["uniform"] else "no",
-                "least p-value": f"{row['least_p']:.4f} ({row['least_p_of']})",
+                "lowest p-value": f"{row['least_p']:.4f} ({row['least_p_of']})",
                 "spread of ranks": "{:.2f} to {:.2f}".format(*row["spread"]),
                 "inside 90 %": "{:.2f} to {:.2f}".format(*row["inside"]),
                 "ranked along a chain": str(row["along_chain"]),

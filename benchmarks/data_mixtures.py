@@ -3,7 +3,7 @@
     make data-mixtures
 
 Losses on three validation texts are simulated under known laws, at random mixtures of three and of
-five domains. Counted is how often intervals hold the loss of mixtures that were not run, and the
+five domains. Measured is the coverage of intervals of the loss of held-out mixtures, and of the
 share of each domain in the best mixture. Writes docs/data-mixtures.md.
 """
 
@@ -35,9 +35,9 @@ type Array = NDArray[np.float64]
 
 
 def truth(domains: int, number: int) -> tuple[Array, Array]:
-    """Return floors, and logs of reducible losses by text and domain.
+    """Return floors, and logs of the reducible losses, texts x domains.
 
-    Each text is closest to one domain: its reducible loss after that domain alone is the least.
+    Each text is closest to one domain: training on that domain alone leaves the lowest loss on it.
     """
     rng = generator(SEED, Stream.SIMULATION, number, domains)
     floors = rng.uniform(0.8, 2.5, TEXTS)
@@ -47,14 +47,14 @@ def truth(domains: int, number: int) -> tuple[Array, Array]:
 
 
 def simulate(domains: int, runs: int, number: int) -> dict[str, Any]:
-    """Fit every text of one simulation, and compare with what is true."""
+    """Fit every text of one simulation, and compare with the truth."""
     floors, logs = truth(domains, number)
     law = find_law(f"data-mixing-{domains}")
     rng = generator(SEED, Stream.SIMULATION, number, domains, runs)
     shares = rng.dirichlet(np.ones(domains), runs + UNSEEN)
     losses = floors + np.exp(shares @ logs.T)
     noisy = losses[:runs] * np.exp(NOISE * rng.standard_normal((runs, TEXTS)))
-    fits, held, errors = {}, [], []
+    fits, inside, errors = {}, [], []
     for i in range(TEXTS):
         table = pd.DataFrame(shares[:runs], columns=list(law.inputs)).assign(loss=noisy[:, i])
         fits[f"text {i + 1}"] = fit = fit_quietly(
@@ -67,19 +67,19 @@ def simulate(domains: int, runs: int, number: int) -> dict[str, Any]:
         drawn = bs.predict(fit, inputs=unseen)["loss"].transpose("chain", "draw", "plan")
         tails = [(1.0 - PROB) / 2.0, 0.5, (1.0 + PROB) / 2.0]
         low, middle, high = np.quantile(drawn, tails, axis=(0, 1))
-        held += ((low <= losses[runs:, i]) & (losses[runs:, i] <= high)).tolist()
+        inside += ((low <= losses[runs:, i]) & (losses[runs:, i] <= high)).tolist()
         errors += np.abs(middle / losses[runs:, i] - 1.0).tolist()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)  # The page states how many fits passed.
         best = bs.data_mixture(fits)
         table = best.table(PROB)
-    counted, each = np.full((1, TEXTS), 1.0 / TEXTS), logs[None]
-    optimum = least_mixture(counted, each, np.ones(domains))[0]
-    least = mixture_loss(counted, each, optimum[None])[0]
+    weights, each = np.full((1, TEXTS), 1.0 / TEXTS), logs[None]
+    optimum = least_mixture(weights, each, np.ones(domains))[0]
+    least = mixture_loss(weights, each, optimum[None])[0]
     near = 1e-4
     return {
         "passed": [bool(fit.gates.ok) for fit in fits.values()],
-        "held": held,
+        "inside": inside,
         "errors": errors,
         "shares": (
             (table["share_lower"] - near <= optimum) & (optimum <= table["share_upper"] + near)
@@ -87,9 +87,9 @@ def simulate(domains: int, runs: int, number: int) -> dict[str, Any]:
         "interior": ((optimum > near) & (optimum < 1.0 - near)).tolist(),
         "off": np.abs(best.recommended.to_numpy() - optimum).tolist(),
         "expected": best.expected_regret,
-        "regret": float(mixture_loss(counted, each, best.recommended.to_numpy()[None])[0] - least),
-        "equal": float(mixture_loss(counted, each, np.full((1, domains), 1 / domains))[0] - least),
-        "run": float(mixture_loss(counted, each, shares[noisy.mean(axis=1).argmin()][None])[0])
+        "regret": float(mixture_loss(weights, each, best.recommended.to_numpy()[None])[0] - least),
+        "equal": float(mixture_loss(weights, each, np.full((1, domains), 1 / domains))[0] - least),
+        "run": float(mixture_loss(weights, each, shares[noisy.mean(axis=1).argmin()][None])[0])
         - float(least),
     }
 
@@ -97,7 +97,7 @@ def simulate(domains: int, runs: int, number: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulations", type=int, default=SIMULATIONS, help="of each design")
-    parser.add_argument("--store", type=Path, help="file to go on from where it stopped")
+    parser.add_argument("--store", type=Path, help="file of results, from which a study resumes")
     options = parser.parse_args()
     designs = [(domains, runs) for domains, several in DESIGNS.items() for runs in several]
     tasks = [
@@ -123,24 +123,23 @@ def page(parts: dict[tuple[int, int], list[dict[str, Any]]], simulations: int) -
             f"Made by `make data-mixtures` (bayescale {bs.__version__}, {simulations} simulations "
             f"of each design, seed {SEED}, {DRAWS} draws a chain); do not edit.",
             "",
-            "No table of runs on mixtures is at hand, so that the runs are simulated, under the "
-            f"law that is fitted: what the tables say holds where it holds. Losses on {TEXTS} "
-            "validation texts, of which each is closest to one domain, are those of the "
-            "exponential mixing law, with "
-            f"{100 * NOISE:g} % of noise; mixtures are drawn uniformly from the simplex. "
+            "No public table of runs on mixtures is available, so the runs are simulated from the "
+            f"law that is fitted: the results assume that this law is true. Losses on {TEXTS} "
+            "validation texts, each closest to one domain, are those of the exponential mixing "
+            f"law, with {100 * NOISE:g} % noise; mixtures are drawn uniformly from the simplex. "
             f"Floors, and reducible losses by text and domain, differ between simulations. "
             f"{sum(passed)} of {len(passed)} fits passed every convergence gate "
             "([how to use it](how-to/choose-a-data-mixture.md)).",
             "",
-            f"How many {100 * PROB:.0f} % intervals held the loss of {UNSEEN} mixtures that were "
-            "not run, without noise, and the relative error of the median:",
+            f"How many {100 * PROB:.0f} % intervals contain the noise-free loss of {UNSEEN} "
+            "held-out mixtures, and the relative error of the median:",
             "",
             markdown(pd.DataFrame(known)),
             "",
-            "The best mixture for all texts, equally weighted. Intervals of a share count where "
-            "the best one is neither none nor all. Regret is the mean loss over the texts above "
-            "the least that any mixture reaches, in nats/token: as expected by the posterior, as "
-            "it came true, that of the run with the least mean loss, and that of equal shares:",
+            "The best mixture for all texts, equally weighted. Intervals of a share are counted "
+            "where its true optimum lies strictly between 0 and 1. Regret is the mean loss over "
+            "the texts minus the lowest that any mixture reaches, in nats/token: expected under "
+            "the posterior, realised, of the run with the lowest mean loss, and of equal shares:",
             "",
             markdown(pd.DataFrame(decided)),
             "",
@@ -149,12 +148,12 @@ def page(parts: dict[tuple[int, int], list[dict[str, Any]]], simulations: int) -
 
 
 def _of_law(domains: int, runs: int, rows: list[dict[str, Any]]) -> dict[str, str]:
-    held = [x for row in rows for x in row["held"]]
+    inside = [x for row in rows for x in row["inside"]]
     errors = [x for row in rows for x in row["errors"]]
     return {
         "domains": str(domains),
         "mixtures run": str(runs),
-        "unseen losses inside": f"{sum(held)} of {len(held)} ({np.mean(held):.0%})",
+        "held-out losses inside": f"{sum(inside)} of {len(inside)} ({np.mean(inside):.0%})",
         "median error": f"{100 * np.median(errors):.2f} %",
     }
 
@@ -174,8 +173,8 @@ def _of_mixture(domains: int, runs: int, rows: list[dict[str, Any]]) -> dict[str
 
 
 _REGRETS = {
-    "expected": "regret, expected",
-    "regret": "come true",
+    "expected": "expected regret",
+    "regret": "realised",
     "run": "best run",
     "equal": "equal shares",
 }

@@ -1,11 +1,11 @@
-"""How often the checks of a fit raise an alarm where the model is true.
+"""False alarm rate of the checks of a fit: how often they fail although the model is true.
 
     python -m benchmarks.false_alarms CARD [DATASET] [N]
 
-Unknowns are drawn from the priors of a card, responses from its noise at the inputs of the runs of
-a dataset, and the card is fitted to those: N times. Printed is how often each check fails or
-remarks. The checks of learning are apart: where the truth is such that the runs say little of an
-exponent, saying so is no false alarm.
+N times, parameters are drawn from the priors of a card, responses are simulated from them at the
+inputs of the runs of a dataset, and the card is fitted to these. Printed is how often each check
+fails or remarks. The check `learning` is counted separately: where the simulated runs carry little
+information on an exponent, its remark is correct.
 """
 
 import sys
@@ -25,7 +25,7 @@ from bayescale.validation.sbc import _at_runs
 
 
 def simulated(model: bs.Model, runs: bs.Runs, rng: np.random.Generator) -> bs.Runs:
-    """Return the runs with responses that the model gives at a draw of its priors."""
+    """Return the runs with responses drawn from the prior predictive distribution of the model."""
     design, law = Design.of(model, runs), model.law
     prior = draw_prior(model, rng, 1, design.sizes, design.scale.response)
     drawn = {name: values[None, :1] for name, values in prior.items()}
@@ -57,7 +57,8 @@ def main(card: str, dataset: str = "chinchilla", count: str = "200") -> None:
     table = pd.Series(found, dtype=float).sort_index() / max(fitted, 1)
     print(f"{card} on the inputs of {dataset}: {fitted} of {count} simulations fitted")
     print((100 * table).round(1).to_string())
-    print({status: f"{100 * n / fitted:.1f} %" for status, n in any_of.items()}, "learning apart")
+    rates = {status: f"{100 * n / fitted:.1f} %" for status, n in any_of.items()}
+    print("any check but learning:", rates)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""What the sweep that first_sweep recommends is worth beside others of its cost.
+"""Expected regret of the sweep that first_sweep recommends, against other designs of its cost.
 
     make first-sweep
 
-Projects are laws drawn from the prior of the default card, with its discrepancy and noise. The
-expected regret of designs of one cost is compared over all of them, by the Gaussian approximation
-of `bayescale.first_sweep`. Some projects are then run in full: their runs are simulated with
-Student-t noise and fitted by NUTS, with all scales unknown, and the size of least expected regret
-is decided from the posterior. The same is done for projects of the card `chinchilla`, whose laws
-are of another form and have no discrepancy, still fitted with the default card. Writes
-docs/first-sweep.md. With a store, a run with more projects makes only the further fits.
+A project is a law drawn from the prior of the default card, with its discrepancy and noise. The
+expected regret of designs of equal cost is compared over all projects, by the Gaussian
+approximation of `bayescale.first_sweep`. Some projects are then fitted in full: their runs are
+simulated with Student-t noise and fitted by NUTS with all scales unknown, and the size that
+minimises expected regret is decided from the posterior. The same is done for projects of the card
+`chinchilla`, whose laws have another form and no discrepancy, still fitted with the default card.
+Writes docs/first-sweep.md. With a store, a study of more projects fits only the additional ones.
 """
 
 import argparse
@@ -44,10 +44,10 @@ FACTS = Path(__file__).with_suffix(".json")
 
 BUDGET, TARGETS, RATIO = 1e21, (1e23, 1e24), 20.0
 PROJECTS = 450
-"""Laws drawn; those without an optimum at the target are left out."""
+"""Number of laws drawn; those without an optimum at the target are left out."""
 
 FITTED = 18
-"""Projects of each card that are fitted by NUTS, with each of two designs."""
+"""Number of projects of each card that are fitted by NUTS, with each of two designs."""
 
 OTHER = "chinchilla"
 CARDS, DESIGNS = (DEFAULT_CARD, OTHER), (USUAL, RECOMMENDED)
@@ -61,7 +61,7 @@ def sweep(target: float) -> FirstSweep:
 
 @cache
 def judge(card: str) -> Judge:
-    """Return projects of a card, about the centre of the usual sweep."""
+    """Return projects drawn from a card, with its priors at the centre of the usual sweep."""
     if card == DEFAULT_CARD:
         return sweep(TARGETS[0]).judge
     model = bs.load_model(card)
@@ -78,7 +78,7 @@ def design(name: str) -> pd.DataFrame:
 
 
 def run_project(card: str, name: str, number: int) -> dict[str, Any]:
-    """Simulate the runs of a project, fit them with the default card, and decide."""
+    """Simulate the runs of a project, fit them with the default card, and decide on a size."""
     projects, runs = judge(card), design(name)
     loss = projects.laws.simulate(*_logs(runs), seed=seed_of(SEED, Stream.SIMULATION, number))
     table = pd.DataFrame({c: runs[c].to_numpy() for c in ("n_params", "n_tokens")})
@@ -107,7 +107,7 @@ def run_project(card: str, name: str, number: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fitted", type=int, default=FITTED, help="projects fitted by NUTS")
-    parser.add_argument("--store", type=Path, help="file to go on from where it stopped")
+    parser.add_argument("--store", type=Path, help="file of results, from which a study resumes")
     options = parser.parse_args()
     tasks = [
         Task(key=f"{card}, {name}, {i}", arguments=(card, name, i))
@@ -167,18 +167,18 @@ def summarise(rows: pd.DataFrame) -> dict[str, Any]:
 def page(facts: Mapping[str, Any]) -> str:
     usual = IsoFlop()
     lines = [
-        "# What the first sweep is worth",
+        "# Expected regret of the first sweep",
         "",
         f"Made by `make first-sweep`; do not edit. A project has {format_compute(BUDGET)} for its "
         "first sweep, and then one large run. Its law is drawn from the prior of the default "
-        f"card, `{DEFAULT_CARD}`, with discrepancy and noise. `bayescale.first_sweep` recommends a "
-        f"sweep; beside it are designs of the same cost: the usual isoFLOP sweep ({usual}), an "
-        "L-shaped grid (all sizes at the fewest tokens, all tokens at the smallest size), runs "
-        "along D = 20 N and D = 80 N, and random runs over the range of the usual sweep. The "
-        "regret is the share of the target that the decided size wastes, under the project's own "
-        "law; means over projects ± one standard error, and paired differences from the "
-        "recommended sweep. Contraction is the share of the prior variance of ln N_opt that the "
-        "runs remove, and the least of that of the law's elasticities and exponents.",
+        f"card, `{DEFAULT_CARD}`, with discrepancy and noise. The sweep that "
+        "`bayescale.first_sweep` recommends is compared with designs of the same cost: the usual "
+        f"isoFLOP sweep ({usual}), an L-shaped grid (all sizes at the fewest tokens, all tokens at "
+        "the smallest size), runs along D = 20 N and D = 80 N, and random runs over the range of "
+        "the usual sweep. The regret is the share of the target that the decided size wastes under "
+        "the project's true law: means over projects ± one standard error, and paired differences "
+        "from the recommended sweep. Contraction is the share of the prior variance that the runs "
+        "remove, for ln N_opt, and the lowest among the elasticities and exponents of the law.",
     ]
     for target, found in facts["simulated"].items():
         lines += [
@@ -196,15 +196,15 @@ def page(facts: Mapping[str, Any]) -> str:
         "",
         f"## The same by NUTS, for {first['projects']} projects of each card",
         "",
-        "The tables above rest on a Gaussian approximation. Here the runs of some projects are "
-        "simulated with Student-t noise and fitted in full with the default card, all scales "
+        "The tables above use a Gaussian approximation. Here the runs of some projects are "
+        "simulated with Student-t noise and fitted by NUTS with the default card, all scales "
         f"unknown, {DRAWS} draws in each of four chains; the target is "
-        f"{format_compute(TARGETS[0])}. *NUTS* decides the size of least expected regret, *NUTS, "
-        "mean* the posterior mean of ln N_opt, as the approximation (*Gaussian*) does on the same "
-        "projects; *apart* is their paired difference. Projects of the card "
-        f"`{OTHER}` have laws of another form and prior, without discrepancy: what is recommended, "
-        "and fitted, is still by the default card, but for *Gaussian*, which is of a project that "
-        f"knows that its prior is `{OTHER}`.",
+        f"{format_compute(TARGETS[0])}. *NUTS* decides on the size that minimises expected regret, "
+        "*NUTS, mean* on the posterior mean of ln N_opt, as the approximation (*Gaussian*) does on "
+        "the same projects; *difference* is that of the last two, paired. Projects of the card "
+        f"`{OTHER}` have laws of another form and prior, without discrepancy. Their sweep is still "
+        "recommended and fitted with the default card, except in *Gaussian*, which uses the prior "
+        f"`{OTHER}`.",
         "",
         markdown(pd.DataFrame([_fitted_row(row) for row in facts["fitted"]])),
     ]
@@ -223,7 +223,7 @@ def _row(row: Mapping[str, Any]) -> dict[str, str]:
         "more than recommended": more,
         "N_opt within": f"a factor of {format_number(row['factor'], 2)}",
         "contraction": f"{100 * row['contraction']:.0f} %",
-        "least of the law": f"{100 * min(of_law):.0f} %",
+        "lowest of the law": f"{100 * min(of_law):.0f} %",
     }
 
 
@@ -236,7 +236,7 @@ def _fitted_row(row: Mapping[str, Any]) -> dict[str, str]:
         "more than recommended": "" if row["design"] == RECOMMENDED else _percent(row["more"]),
         "NUTS, mean": _percent(row["nuts_mean"]),
         "Gaussian": _percent(row["gaussian"]),
-        "apart": _percent(row["apart"]),
+        "difference": _percent(row["apart"]),
         "sd of ln N_opt: NUTS, Gaussian": f"{row['nuts_sd']:.2f}, {row['gaussian_sd']:.2f}",
         "passed": f"{row['passed']} of {row['projects']}",
     }

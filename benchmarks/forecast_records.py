@@ -1,10 +1,10 @@
-"""Replay public sweeps budget by budget as if live, with a record of every forecast.
+"""Replay public sweeps budget by budget, with a forecast record of each budget before its runs.
 
     make forecast-records TABLES=folder
 
-Once a few budgets of a sweep are done, its runs are fitted and those of the next budget are
-pre-registered in a file; then they are done, and so on. At the end the files are scored with the
-whole sweep. Writes docs/forecast-records.md.
+Once a few budgets of a sweep are finished, all runs so far are fitted and predictions of the runs
+of the next budget are preregistered in a file; then that budget joins the fitted runs, and so on.
+At the end the files are scored against the whole sweep. Writes docs/forecast-records.md.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "forecast-records.md"
 CARDS = ("coupled-discrepancy", "chinchilla")
 SEED, DRAWS = 1, 500
 FEWEST_BUDGETS, FEWEST_RUNS = 3, 20
-"""What is done before the first forecast."""
+"""Budgets and runs that are finished before the first forecast."""
 
 
 type Array = NDArray[np.float64]
@@ -35,13 +35,13 @@ type Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that is done, with the budget of each run."""
+    """A finished sweep, with the budget of each run."""
 
     runs: bs.Runs
     budgets: Array
 
     def stages(self) -> Iterator[tuple[float, bs.Runs, bs.Runs]]:
-        """Yield each further budget, the runs of all smaller ones, and its own."""
+        """Yield each further budget, the runs of all smaller budgets, and its own runs."""
         for place, budget in enumerate(np.unique(self.budgets)):
             seen = self.budgets < budget
             if place >= FEWEST_BUDGETS and seen.sum() >= FEWEST_RUNS:
@@ -67,7 +67,7 @@ def three_digits(compute: Array) -> Array:
 
 
 def replay(card: str, sweep: Sweep, folder: Path) -> bs.ForecastScores:
-    """Return the scores of forecasts of each budget by the smaller ones."""
+    """Return the scores of forecasts of each budget from the smaller ones."""
     files = []
     for budget, seen, following in sweep.stages():
         fit = bs.fit(seen, card, seed=SEED, draws=DRAWS, progress=False)
@@ -115,20 +115,20 @@ def page(found: dict[tuple[str, str], bs.ForecastScores]) -> str:
             f"Made by `make forecast-records TABLES=folder` (bayescale {bs.__version__}, seed "
             f"{SEED}, {DRAWS} draws a chain); do not edit.",
             "",
-            "Three public sweeps are replayed as if live: the shipped `chinchilla` (read off a "
-            "figure, in half decades of compute), `porian_isoflop` (RefinedWeb, tuned, constant "
-            "learning rate) and `marin_isoflop` (Nemotron). Once "
-            f"{FEWEST_BUDGETS} budgets and {FEWEST_RUNS} runs are done, all runs so far are fitted "
-            "and those of the next budget are pre-registered "
-            "([how](how-to/keep-forecasts.md)); then that budget is done. "
+            "Three public sweeps are replayed in the order of their budgets: the shipped "
+            "`chinchilla` (digitised from a figure, in half decades of compute), `porian_isoflop` "
+            "(RefinedWeb, tuned, constant learning rate) and `marin_isoflop` (Nemotron). From "
+            f"{FEWEST_BUDGETS} budgets and {FEWEST_RUNS} runs on, all runs so far are fitted and "
+            "predictions of the runs of the next budget are preregistered "
+            "([how](how-to/keep-forecasts.md)); then those runs join the fit. "
             f"{files} files of forecasts are scored at the end. The priors of the default card "
             "were learnt from these sweeps among others; [calibration](calibration.md) leaves out "
             "the source that is predicted.",
             "",
             "The bias is the mean log of observed over predicted median, the error its root mean "
             "square, and the CRPS the continuous ranked probability score, all of the log loss; "
-            "less is better. ± is the standard error over files, which takes them as independent: "
-            "posteriors of a growing sweep share errors, so that it is too small.",
+            "lower is better. ± is the standard error over files, taken as independent. It is too "
+            "small, because the posteriors of a growing sweep share errors.",
             "",
             "## All budgets",
             "",

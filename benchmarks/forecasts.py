@@ -3,8 +3,8 @@
     python -m benchmarks.forecasts TABLES [--most 10]
 
 TABLES is a folder with the larger public tables that the page names. Each curve is fitted up to
-half of its largest x (or to the split of the table) and forecast beyond. What is done is kept in a
-file, from which the study goes on.
+half of its largest x (or to the split of the table) and forecast beyond. Results are stored in a
+file, from which an interrupted study resumes.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from bayescale.forecasting.beyond import NOTHING, Beyond
 from bayescale.forecasting.curves import FEWEST, Curve
 from bayescale.forecasting.ends import FALL_SD, LAWS, SIGNED, EndsLaw
 from bayescale.forecasting.posterior import CurvePosterior, Prediction, average, sample
-from benchmarks.kept import each
 from benchmarks.public_tables import Tables, markdown
+from benchmarks.resumable import map_stored
 
 type Array = NDArray[np.float64]
 
@@ -44,19 +44,19 @@ CANDIDATES = [
     Beyond(break_rate=rate, slope_change=change)
     for rate, change in itertools.product((0.1, 0.2, 0.3, 0.5), (0.5, 1.0, 2.0))
 ]
-FALLING, AVERAGE, TEMPERED, DEPARTING, BEYOND, ELSEWHERE = (
-    "average of the laws that fall",
+MONOTONE, AVERAGE, TEMPERED, DISCREPANT, WITH_BREAKS, LEARNT_ELSEWHERE = (
+    "average of the monotone laws",
     "average of the laws",
-    "average with departures, evidence to the power 1/2",
-    "average with departures",
-    "average with departures and breaks beyond (`bs.forecast`)",
-    "the same, with rates learnt from the other kinds of curves",
+    "average with discrepancy, square root of the evidence",
+    "average with discrepancy",
+    "average with discrepancy and future breaks (`bs.forecast`)",
+    "the same, with break rates learnt from the other kinds of curves",
 )
 
 
 @dataclass(frozen=True)
 class Known:
-    """A curve whose continuation is known."""
+    """A curve split into fitted points and the held-out points beyond them."""
 
     kind: str
     curve: Curve
@@ -108,7 +108,7 @@ def known_curves(tables: Tables) -> Iterator[Known]:
 
 
 def thinned(curves: Mapping[str, Known], most: int) -> dict[str, Known]:
-    """Return at most `most` curves of each kind, evenly spaced in their order."""
+    """Return at most `most` curves of each kind, evenly spaced in the order of the table."""
     kept: dict[str, Known] = {}
     for kind in dict.fromkeys(known.kind for known in curves.values()):
         of_kind = [name for name, known in curves.items() if known.kind == kind]
@@ -118,7 +118,7 @@ def thinned(curves: Mapping[str, Known], most: int) -> dict[str, Known]:
 
 
 def least_squares(known: Known, law: EndsLaw, rng: np.random.Generator) -> Prediction:
-    """Fit a law to log loss from many starts; the scatter of the residuals is that of forecasts."""
+    """Fit a law to log loss from many starts; its forecasts scatter as its residuals do."""
     curve, names = known.curve, list(law.law.parameters)
     real = np.array([law.law.parameters[name].support == "real" for name in names])
     z = rng.standard_normal((STARTS, law.shares + 1))
@@ -186,7 +186,7 @@ def scores(prediction: Prediction, log_y: Array) -> dict[str, float]:
 
 
 def judge(known: Known) -> tuple[dict[str, dict[str, float]], list[dict[str, float]], float]:
-    """Return the scores of every method, those of each candidate, and the seconds of a forecast."""
+    """Return the scores of each method and of each candidate, and the seconds of a forecast."""
     log_x, log_y = known.curve.relative(known.x), np.log(known.y)
 
     def averaged(found: Sequence[CurvePosterior]) -> Prediction:
@@ -200,8 +200,8 @@ def judge(known: Known) -> tuple[dict[str, dict[str, float]], list[dict[str, flo
 
     start = time.process_time()
     posteriors = [sample(known.curve, law, SEED) for law in LAWS.values()]
-    departing = averaged(posteriors)
-    forecast = broken(departing, Beyond())
+    discrepant = averaged(posteriors)
+    forecast = broken(discrepant, Beyond())
     seconds = time.process_time() - start
     plain = [sample(known.curve, law, SEED, roughness=0.0) for law in LAWS.values()]
     found = {
@@ -209,13 +209,13 @@ def judge(known: Known) -> tuple[dict[str, dict[str, float]], list[dict[str, flo
         for name, law in LEAST_SQUARES.items()
     }
     found |= {f"`{one.law.name}`": averaged([one]) for one in plain}
-    found[FALLING] = averaged([one for one in plain if one.law.name not in SIGNED])
+    found[MONOTONE] = averaged([one for one in plain if one.law.name not in SIGNED])
     found[AVERAGE] = averaged(plain)
     found[TEMPERED] = averaged([tempered(one) for one in posteriors])
-    found[DEPARTING] = departing
-    found[BEYOND] = forecast
+    found[DISCREPANT] = discrepant
+    found[WITH_BREAKS] = forecast
     scored = {name: scores(prediction, log_y) for name, prediction in found.items()}
-    return scored, [scores(broken(departing, one), log_y) for one in CANDIDATES], seconds
+    return scored, [scores(broken(discrepant, one), log_y) for one in CANDIDATES], seconds
 
 
 def tempered(found: CurvePosterior) -> CurvePosterior:
@@ -225,7 +225,7 @@ def tempered(found: CurvePosterior) -> CurvePosterior:
 
 
 def learnt_elsewhere(kinds: Sequence[str], tried: Sequence[list[dict[str, float]]]) -> list[int]:
-    """Return, for each curve, the candidate of the best mean log score over the other kinds."""
+    """Return, for each curve, the candidate with the best mean log score over the other kinds."""
     table = pd.DataFrame([[one["log score"] for one in row] for row in tried])
     by_kind = table.groupby(pd.Series(kinds)).mean()
     return [int(by_kind.drop(index=kind).mean().to_numpy().argmax()) for kind in kinds]
@@ -242,13 +242,13 @@ def main() -> None:
         f"{i} {known.kind}": known for i, known in enumerate(known_curves(Tables(options.tables)))
     }
     curves = every if options.most is None else thinned(every, options.most)
-    judged = list(each(judge, curves, options.results, options.workers).values())
+    judged = list(map_stored(judge, curves, options.results, options.workers).values())
     kinds = [known.kind for known in curves.values()]
     chosen = learnt_elsewhere(kinds, [tried for _, tried, _ in judged])
     rows = [
         {"kind": kind, "method": method, **values}
         for kind, (found, tried, _), best in zip(kinds, judged, chosen, strict=True)
-        for method, values in {**found, ELSEWHERE: tried[best]}.items()
+        for method, values in {**found, LEARNT_ELSEWHERE: tried[best]}.items()
     ]
     seconds = [one for *_, one in judged]
     shown = page(pd.DataFrame(rows), kinds, chosen, seconds, options.most)
@@ -281,27 +281,28 @@ def page(
     overall = summary(rows)
     laws = [f"`{name}`" for name in LAWS]
     best = overall.loc[laws, "log score"].idxmax()
-    ahead = overall.loc[ELSEWHERE, "log score"] - overall.loc[best, "log score"]
+    ahead = overall.loc[LEARNT_ELSEWHERE, "log score"] - overall.loc[best, "log score"]
     learnt_rough, on_language = (
-        float(of.loc[DEPARTING, "log score"] - of.loc[AVERAGE, "log score"])
+        float(of.loc[DISCREPANT, "log score"] - of.loc[AVERAGE, "log score"])
         for of in (overall, of_language)
     )
-    tried = overall["log score"] - overall.loc[DEPARTING, "log score"]
-    shown = rows[rows["method"].isin(["least squares, BNSL", best, AVERAGE, BEYOND, ELSEWHERE])]
+    tried = overall["log score"] - overall.loc[DISCREPANT, "log score"]
+    compared = ["least squares, BNSL", best, AVERAGE, WITH_BREAKS, LEARNT_ELSEWHERE]
+    shown = rows[rows["method"].isin(compared)]
     by_kind = shown.groupby(["kind", "method"], sort=False)[["RMSLE", "log score", "50 %", "90 %"]]
     picked = {kind: CANDIDATES[i] for kind, i in zip(kinds, chosen, strict=True)}
     learnt = pd.DataFrame(
         {
             "kind left out": list(picked),
             "curves": [kinds.count(kind) for kind in picked],
-            "breaks an e-fold": [one.break_rate for one in picked.values()],
+            "breaks per e-fold": [one.break_rate for one in picked.values()],
             "change of slope": [one.slope_change for one in picked.values()],
         }
     )
     command, thinning = "make forecasts TABLES=folder", ""
     if most is not None:
         command += f" MOST={most}"
-        thinning = f"Of kinds with more than {most} curves, {most} at equal distances are taken. "
+        thinning = f"Of kinds with more than {most} curves, {most} are taken, evenly spaced. "
     return f"""# Forecasts of public curves
 
 Made by `{command}` (bayescale {bs.__version__}, seed {SEED}); do not edit.
@@ -311,14 +312,15 @@ forecast beyond; the language curves (Alabdulmohsin et al. 2022, `revisiting_lan
 own split. {thinning}RMSLE is the root mean squared error of the log of the median; the log \
 score is the mean log density of the log loss, larger is better; 50 % and 90 % are the shares of \
 points inside the intervals of that probability. All are means over the points of a curve, then \
-over curves. Least squares is on log loss from {STARTS} starts, with the scatter of its residuals \
-as the forecast's. A forecast of one curve takes {np.median(seconds):.1f} s (median), \
-{np.max(seconds):.1f} s at most, of processor time.
+over curves. Least squares is on log loss from {STARTS} starts; its forecasts have the standard \
+deviation of its residuals. A forecast of one curve takes {np.median(seconds):.1f} s (median), \
+{np.max(seconds):.1f} s at most, of CPU time.
 
 ## All kinds
 
-Mean over the {len(set(kinds))} kinds of curves, each with the same weight. With the rates learnt \
-from the other kinds, the average scores {ahead:+.2f} beside {best}, the best single law.
+Mean over the {len(set(kinds))} kinds of curves, each with the same weight. With break rates \
+learnt from the other kinds, the log score of the average is {ahead:+.2f} relative to {best}, the \
+best single law.
 
 {markdown(text(overall))}
 
@@ -330,30 +332,29 @@ from the other kinds, the average scores {ahead:+.2f} beside {best}, the best si
 
 {markdown(text(by_kind.mean()))}
 
-The routed curves end in a decay of the learning rate that nothing in their first half shows. \
-Models on repeated data over-fit: their loss rises, and the laws that fall cannot follow. Where \
-least squares goes through all points, its scatter is taken as 1e-6, hence its log scores.
+The routed curves end in a decay of the learning rate, of which their first half gives no sign. \
+Models on repeated data over-fit: their loss rises, which monotone laws cannot describe. Where \
+least squares interpolates all points, its residual scale is set to 1e-6, hence its log scores.
 
 ## What was tried
 
-The rows of the first table are steps: the laws that fall, laws of either sign beside them, \
-departures that are learnt from each curve, breaks beyond. The single laws and the first two \
-averages have no departures: dense points then count as independent. Departures change the log \
-score by {learnt_rough:+.2f} over all kinds and by {on_language:+.2f} over the language curves. \
-With departures, the average \
-whose weights are the square root of the evidence scores {tried[TEMPERED]:+.2f} beside the one by \
-the evidence itself, with an RMSLE of {overall.loc[TEMPERED, "RMSLE"]:.4f} against \
-{overall.loc[DEPARTING, "RMSLE"]:.4f}; the evidence stays.
+The last rows of the first table each add one part: the monotone laws, laws that may also rise, a \
+discrepancy estimated from each curve, and breaks beyond the data. The single laws and the first \
+two averages have no discrepancy, so that dense points count as independent. The discrepancy \
+changes the log score by {learnt_rough:+.2f} over all kinds and by {on_language:+.2f} over the \
+language curves. With it, weights by the square root of the evidence score {tried[TEMPERED]:+.2f} \
+relative to weights by the evidence, with an RMSLE of {overall.loc[TEMPERED, "RMSLE"]:.4f} against \
+{overall.loc[DISCREPANT, "RMSLE"]:.4f}; `bs.forecast` weights by the evidence.
 
 ## What was learnt
 
-For each kind, the rate of breaks and their size with the best mean log score over the other \
-kinds, among {len(CANDIDATES)} combinations. The defaults of `bs.forecast`, \
-{Beyond().break_rate:g} and {Beyond().slope_change:g}, were chosen with all kinds in view: among \
-combinations of about the same log score, one whose intervals cover better. Its row is therefore \
-optimistic, and the row with rates learnt from the other kinds is not. How rough a curve is has a \
-prior median of {Beyond().roughness:g} of its fall, the same in all rows, which the points of a \
-curve overrule.
+For each kind, the rate and size of breaks with the best mean log score over the other kinds, \
+among {len(CANDIDATES)} combinations. The defaults of `bs.forecast`, {Beyond().break_rate:g} and \
+{Beyond().slope_change:g}, were chosen on all kinds: among combinations with about the same log \
+score, one with better coverage. Its row is therefore optimistic, and the row with rates learnt \
+from the other kinds is not. The roughness of a curve has a prior median of \
+{Beyond().roughness:g} of its fall, the same in all rows; its posterior comes from the points of \
+the curve.
 
 {markdown(learnt.astype(str))}
 """

@@ -1,4 +1,4 @@
-"""Predict the best learning rate and batch size of half the settings of StepLaw from the others.
+"""Predict the best learning rate and batch size of held-out settings of StepLaw.
 
     make hyperparameters TABLES=folder
 
@@ -33,7 +33,7 @@ EFFECTS = {
     "lr_0": OPTIMUM,
     "batch_0": OPTIMUM,
 }
-"""Priors of how level and optimum differ between settings."""
+"""Priors of the standard deviations of level and optimum between settings."""
 
 OF_ALL = "with effects of settings on level and optimum"
 
@@ -41,14 +41,14 @@ PAIR = ("learning_rate", "batch_tokens")
 NEAR = 0.01
 """Runs are fitted whose loss is at most this share above the best of their setting."""
 SURFACE = 0.02
-"""Runs of a held-out setting whose log loss is at most this above the best make its surface."""
+"""Runs whose log loss is at most this above the best give the surface of a held-out setting."""
 
 type Array = NDArray[np.float64]
 type Pair = tuple[float, float]
 
 
 class Setting:
-    """The runs of one size and number of tokens, and the surface of log loss that they show."""
+    """The runs of one size and number of tokens, and a surface fitted to their log loss."""
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.table = table
@@ -60,12 +60,12 @@ class Setting:
         self.surface = Surface(self.logs[near], self.excess[near])
 
     def lost(self, pair: Pair) -> float:
-        """Return the share of the loss that a learning rate and a batch size lose."""
-        excess = self.surface.mean(np.log([pair]))[0] - self.surface.least
+        """Return the relative increase of the loss by a learning rate and batch size."""
+        excess = self.surface.mean(np.log([pair]))[0] - self.surface.minimum
         return float(np.expm1(excess))
 
     def parabola(self) -> Array:
-        """Return ln of the best pair by a least-squares parabola of runs within 3 %."""
+        """Return ln of the best pair, from a least-squares quadratic of the runs within 3 %."""
         near = self.excess < 0.03
         u, v = self.logs[near].T
         columns = np.stack([np.ones_like(u), u, v, u * u, v * v, u * v], axis=1)
@@ -77,12 +77,12 @@ class Setting:
         return np.clip(-np.linalg.solve(bend, c[1:3]), ends.min(axis=0), ends.max(axis=0))
 
     def mean(self) -> Array:
-        """Return the mean of ln of the pairs within 0.25 %, which StepLaw's code fits."""
+        """Return the mean of ln of the pairs within 0.25 % of the best, as StepLaw's code does."""
         return self.logs[self.excess < 0.0025].mean(axis=0)
 
 
 def two_step(fitted: list[Setting], optimum: str, held_out: list[Setting]) -> list[Pair]:
-    """Return pairs by an optimum of each setting, then a line in ln of size and tokens."""
+    """Return pairs by a linear regression of the settings' optima on ln of size and tokens."""
 
     def columns(settings: list[Setting]) -> Array:
         return np.array([[1.0, np.log(s.n_params), np.log(s.n_tokens)] for s in settings])
@@ -111,7 +111,7 @@ def runs_of(settings: list[Setting]) -> bs.Runs:
 
 
 def models() -> dict[str, bs.Model]:
-    """Return the card, and the card with effects of settings on the optimum, and on the level."""
+    """Return the card, and the card with effects of settings on the optimum and the level."""
     card = bs.load_model(CARD)
     level, *optimum = (bs.Pooling(of=of, over=SETTINGS, sd=sd) for of, sd in EFFECTS.items())
     return {
@@ -122,30 +122,31 @@ def models() -> dict[str, bs.Model]:
 
 
 def coverage(fit: bs.Fit, settings: list[Setting]) -> dict[str, Array]:
-    """Return whether intervals of a fit hold what held-out settings show: optima, and losses.
+    """Return whether intervals of a fit contain the optima and losses of held-out settings.
 
-    An optimum is compared as the setting's own runs show it, with the error that they leave.
+    An optimum is estimated from the surface of the setting, and its standard error is added to the
+    interval.
     """
     law, parameters = fit.curve.law, fit.curve.parameters
     rng = np.random.default_rng(SEED)
-    held: dict[str, list[float]] = {name: [] for name in (*PAIR, *map(width_of, PAIR))}
+    inside: dict[str, list[float]] = {name: [] for name in (*PAIR, *map(width_of, PAIR))}
     for setting in settings:
         at = {"n_params": np.log(setting.n_params), "n_tokens": np.log(setting.n_tokens)}
-        best, shown = law.log_optimum(at, parameters), setting.surface.optimum
+        best, estimate = law.log_optimum(at, parameters), setting.surface.optimum
         for i, name in enumerate(PAIR):
             draws = best[name].to_numpy().ravel()
-            errors = setting.surface.optima(draws.size, rng)[:, i] - shown[i]
+            errors = setting.surface.optima(draws.size, rng)[:, i] - estimate[i]
             low, high = np.quantile(draws + errors, [(1 - PROB) / 2, (1 + PROB) / 2])
-            held[name].append(low <= shown[i] <= high)
+            inside[name].append(low <= estimate[i] <= high)
             low, high = np.quantile(draws, [(1 - PROB) / 2, (1 + PROB) / 2])
-            held[width_of(name)].append(np.exp((high - low) / 2))
+            inside[width_of(name)].append(np.exp((high - low) / 2))
     ends = bs.score(fit, runs_of(settings)).pointwise["pit"]
-    inside = ends.between((1 - PROB) / 2, (1 + PROB) / 2)
-    return {name: np.array(x) for name, x in held.items()} | {"loss": inside.to_numpy()}
+    losses = ends.between((1 - PROB) / 2, (1 + PROB) / 2)
+    return {name: np.array(x) for name, x in inside.items()} | {"loss": losses.to_numpy()}
 
 
 def width_of(name: str) -> str:
-    """Return the name of the factor by which the ends of an interval differ from its middle."""
+    """Return the column of the factor between the ends of an interval and its midpoint."""
     return f"width_{name}"
 
 
@@ -158,7 +159,7 @@ def main() -> None:
     lost: dict[str, list[float]] = {}
     exponents: list[pd.DataFrame] = []
     checks: dict[str, list[str]] = {name: [] for name in models()}
-    held: dict[str, dict[str, list[float]]] = {name: {} for name in models()}
+    covered: dict[str, dict[str, list[float]]] = {name: {} for name in models()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)  # The page states whether checks passed.
         for first in (0, 1):
@@ -169,8 +170,8 @@ def main() -> None:
                 checks[card] += [c.name for c in fit.diagnostics.checks if c.failed]
                 pairs[f"{card}, one posterior"] = predicted(fit, held_out)
                 for name, values in coverage(fit, held_out).items():
-                    held[card].setdefault(name, []).extend(values)
-                print(first, card, {n: f"{sum(x):.4g}/{len(x)}" for n, x in held[card].items()})
+                    covered[card].setdefault(name, []).extend(values)
+                print(first, card, {n: f"{sum(x):.4g}/{len(x)}" for n, x in covered[card].items()})
                 if card == OF_ALL:
                     exponents.append(fit.summary().loc[["lr_N", "lr_D", "batch_N", "batch_D"]])
             pairs |= {
@@ -182,7 +183,7 @@ def main() -> None:
                 values = [s.lost(p) for s, p in zip(held_out, found, strict=True)]
                 lost.setdefault(name, []).extend(values)
             print(first, {name: np.mean(x) for name, x in lost.items()}, flush=True)
-    PAGE.write_text(page(settings, lost, exponents, checks, held), encoding="utf-8")
+    PAGE.write_text(page(settings, lost, exponents, checks, covered), encoding="utf-8")
 
 
 def page(
@@ -190,18 +191,18 @@ def page(
     lost: dict[str, list[float]],
     exponents: list[pd.DataFrame],
     checks: dict[str, list[str]],
-    held: dict[str, dict[str, list[float]]],
+    covered: dict[str, dict[str, list[float]]],
 ) -> str:
     rows = [
         {
-            "pair by": name,
-            "mean loss lost": f"{100 * np.mean(x):.3f} %",
+            "method": name,
+            "mean excess loss": f"{100 * np.mean(x):.3f} %",
             "worst": f"{100 * max(x):.3f} %",
         }
         for name, x in lost.items()
     ]
     headings = {"learning_rate": "best rate", "batch_tokens": "best batch", "loss": "loss"}
-    covered = [
+    coverage_rows = [
         {
             "card": card,
             **{
@@ -214,7 +215,7 @@ def page(
                 for n in PAIR
             },
         }
-        for card, shown in held.items()
+        for card, shown in covered.items()
     ]
     found = [
         {
@@ -236,39 +237,39 @@ def page(
             "",
             f"The public grid of StepLaw (arXiv:2503.04715) has {len(settings)} dense settings of "
             "size and tokens, each with about 120 pairs of learning rate and batch size. Every "
-            "other setting is fitted and the rest predicted, then the other way round. The loss "
-            "lost is that of the predicted pair beside the least, on the setting's own surface: a "
-            "Gaussian process about a quadratic, through its runs within "
+            "other setting is fitted and the rest predicted, then the other way round. The excess "
+            "loss is that of the predicted pair over the lowest loss on the surface of the "
+            "setting: a Gaussian process with a quadratic mean, fitted to its runs within "
             f"{100 * SURFACE:.0f} % of the best. It interpolates between runs, so that differences "
             "of a few hundredths of a per cent are within its error.",
             "",
             markdown(pd.DataFrame(rows)),
             "",
-            "The published rules of StepLaw were fitted to these very settings, the held-out ones "
-            "included. The cards take runs whose loss is within "
+            "The published rules of StepLaw were fitted to all of these settings, including the "
+            "held-out ones. The cards are fitted to runs whose loss is within "
             f"{100 * NEAR:.0f} % of the best of their setting; that share, and the form of the "
-            "excess, were chosen on these settings among several, so that the "
-            "rows of the cards are somewhat too good too. Failed checks: "
+            "excess, were selected on these settings, so the rows of the cards are somewhat "
+            "optimistic too. Failed checks: "
             + "; ".join(
                 f"{card}: {', '.join(dict.fromkeys(names)) or 'none'}"
                 for card, names in checks.items()
             )
             + ".",
             "",
-            f"How many {100 * PROB:.0f} % intervals held what the held-out settings show: their "
-            "optimum, where their surface is least, with the error that scatter about the surface "
-            "leaves in it, and the loss of their runs:",
+            f"How many {100 * PROB:.0f} % intervals contain the optimum of the held-out settings, "
+            "the minimum of their surface, with its standard error added to the interval, and the "
+            "loss of their runs:",
             "",
-            markdown(pd.DataFrame(covered)),
+            markdown(pd.DataFrame(coverage_rows)),
             "",
-            "The second lets the level and the optimum of each setting differ from the law, the "
-            "third the optimum alone; their intervals are for a new setting. The third has no "
-            "other way to let a setting's runs share an error than to move its optimum: its "
-            "intervals of the optimum are the widest. Without effects of settings the runs of one "
-            "setting, which share where their optimum lies, are counted as independent. The prior "
-            "of the scatter of optima between settings was chosen after these settings were seen.",
+            "In the second card the level and the optimum of each setting vary about the law, in "
+            "the third the optimum only; their intervals are for a new setting. In the third, "
+            "errors that the runs of a setting share can only move its optimum, so its intervals "
+            "of the optimum are the widest. Without effects of settings, the runs of one setting "
+            "are treated as independent although they share an optimum. The prior of the standard "
+            "deviation of optima between settings was chosen after these settings were seen.",
             "",
-            "Exponents of the optimum by the second, with 90 % intervals. Where the halves "
+            "Exponents of the optimum under the second card, with 90 % intervals. Where the halves "
             "disagree by more than their intervals, the power law in size and tokens is only "
             "approximate:",
             "",

@@ -1,4 +1,4 @@
-"""The usual practice: a least-squares fit of Chinchilla's law, and its parametric bootstrap."""
+"""The usual baseline: a least-squares fit of Chinchilla's law, and its parametric bootstrap."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ type Array = NDArray[np.float64]
 
 
 def bootstrap_score(seen: bs.Runs, unseen: bs.Runs, seed: int) -> Score:
-    """Score the bootstrap's predictions of some runs from others."""
+    """Score bootstrap predictions of held-out runs."""
     rng = np.random.default_rng(seed)
     centre = (np.log(seen.n_params).mean(), np.log(seen.n_tokens).mean())
     x, y = inputs(seen, centre), np.log(seen.column("loss"))
@@ -41,7 +41,7 @@ def inputs(runs: bs.Runs, centre: tuple[float, float]) -> tuple[Array, Array]:
 
 
 def log_loss(theta: Array, x: tuple[Array, Array]) -> Array:
-    """Return ln L from ln E, ln of both terms at the centre, and ln of both exponents."""
+    """Return ln L, given ln E, ln of both terms at the centre, and ln of both exponents."""
     floor, size, data = theta[0], theta[1], theta[2]
     alpha, beta = np.exp(theta[3]), np.exp(theta[4])
     terms = [np.full_like(x[0], floor), size - alpha * x[0], data - beta * x[1]]
@@ -56,7 +56,7 @@ def refit(start: Array, x: tuple[Array, Array], y: Array) -> Array:
 
 
 def best_fit(x: tuple[Array, Array], y: Array, rng: np.random.Generator) -> Array:
-    """Return the best of several starts."""
+    """Return the best fit from several starts."""
     level = float(np.mean(y))
     starts = [
         np.array([level - 0.4, level - 2.0, level - 2.0, np.log(a), np.log(b)])

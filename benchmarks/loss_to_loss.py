@@ -1,8 +1,8 @@
-"""Predict losses on other text from the validation loss, of the best models of public tables.
+"""Predict losses on other text from the validation loss, for the best models of public tables.
 
     make loss-to-loss TABLES=folder
 
-The models with the highest losses are fitted and those with the least predicted. Writes
+The models with the highest losses are fitted and those with the lowest predicted. Writes
 docs/loss-to-loss.md.
 """
 
@@ -20,7 +20,7 @@ from benchmarks.public_tables import markdown
 PAGE = Path(__file__).parents[1] / "docs" / "loss-to-loss.md"
 SEED, DRAWS, PROB = 1, 250, 0.9
 HELD_OUT = 0.3
-"""Share of the models, those with the least losses, that are held out."""
+"""Share of the models that is held out, those with the lowest losses."""
 
 type Pairs = dict[str, tuple[pd.DataFrame, str]]
 
@@ -63,8 +63,8 @@ def scored(name: str, table: pd.DataFrame, texts: str) -> dict[str, str]:
         "held out": f"{out.sum()} of {len(runs)}",
         "kappa": f"{kappa['median']:.2f} [{kappa['lower']:.2f}, {kappa['upper']:.2f}]",
         "RMSE": f"{100 * score.rmsle:.1f} %",
-        "RMSE of a power": f"{100 * np.sqrt(np.mean(missed**2)):.1f} %",
-        f"in {100 * PROB:.0f} %": f"{100 * score.coverage(PROB):.0f} %",
+        "RMSE of a power law": f"{100 * np.sqrt(np.mean(missed**2)):.1f} %",
+        f"{100 * PROB:.0f} % coverage": f"{100 * score.coverage(PROB):.0f} %",
         "failed checks": ", ".join(c.name for c in fit.diagnostics.checks if c.failed) or "none",
     }
     print(row, flush=True)
@@ -80,20 +80,20 @@ def page(rows: list[dict[str, str]]) -> str:
             f"Made by `make loss-to-loss TABLES=folder` (bayescale {bs.__version__}, seed {SEED}, "
             f"{DRAWS} draws a chain); do not edit.",
             "",
-            f"Two losses of each model: `loss-from-loss` is fitted to the models with the highest "
-            f"losses and predicts the other one of those with the least, {100 * HELD_OUT:.0f} % of "
-            "each table. Beside it is a single power of the loss, without floors, by least "
+            f"Each model has two losses: `loss-from-loss` is fitted to the models with the highest "
+            f"losses and predicts the second loss of the {100 * HELD_OUT:.0f} % of each table with "
+            "the lowest first loss. It is compared with a power law without floors, by least "
             "squares. The tables are `overtraining` (Gadre et al. 2024, trained on each of three "
             "corpora), the dense and routed models of Clark et al. 2022 at the end of training, "
             "and the last checkpoints of Gemstones (McLeish et al. 2025).",
             "",
             markdown(pd.DataFrame(rows)),
             "",
-            "Losses of one table lie within a factor of two, which leaves the floors to their "
-            "priors. Models that share a size or a router err together, which the card does not "
-            "say: where the scatter is a tenth of a per cent, intervals are too narrow. The prior "
-            "of kappa was narrowed after these errors were seen, so that scores on other tables "
-            "are likely to be somewhat worse.",
+            "Losses of one table lie within a factor of two, so the floors are hardly identified "
+            "and keep their priors. Models that share a size or a router have correlated errors, "
+            "which the card does not model: where the scatter is a tenth of a per cent, intervals "
+            "are too narrow. The prior of kappa was narrowed after these errors were seen, so "
+            "scores on other tables are likely to be somewhat worse.",
             "",
         ]
     )

@@ -1,14 +1,14 @@
-"""Do the runs that next_runs chooses help more than others of the same cost? By launching them.
+"""Simulated regret after the runs that next_runs chooses, against other runs of the same cost.
 
     make next-runs
 
-Every study has a law of its own, Chinchilla's with parameters from the card's priors, and a first
-sweep of small runs made under it, which is fitted. Four ways then spend the same compute on
-further runs: the batch that `bayescale.next_runs` chooses; an isoFLOP sweep of five sizes around
-the posterior's optimum; runs drawn at random from the same candidates; and one large run at the
-posterior's optimum. Each batch is simulated under the law, everything is fitted again, and the
-plan of least expected regret for the target is decided. What counts is its regret under the law
-itself, which has a closed form. Writes docs/next-runs.md and benchmarks/next_runs.json.
+Every study draws a true law, Chinchilla's with parameters from the priors of the card, simulates a
+first sweep of small runs and fits it. Four strategies then spend the same compute on further runs:
+the batch that `bayescale.next_runs` chooses; an isoFLOP sweep of five sizes around the posterior
+optimum; runs drawn at random from the same candidates; and one large run at the posterior optimum.
+Each batch is simulated under the true law, all runs are refitted, and the plan that minimises
+expected regret at the target is chosen. It is scored by its regret under the true law, which has a
+closed form. Writes docs/next-runs.md and benchmarks/next_runs.json.
 """
 
 import argparse
@@ -37,8 +37,8 @@ LAW = bs.law("chinchilla")
 
 FIRST_BUDGETS = (1e18, 3e18, 1e19)
 FIRST_SIZES, FIRST_RATIO = 5, 20.0
-"""Of each budget: sizes from a quarter to four times that of so many tokens per parameter, which
-is where one would look first; the optimum of a study's law may lie well off it."""
+"""Number of sizes at each budget, from a quarter to four times the size with this many tokens per
+parameter. The optimum of the true law may lie well outside."""
 
 BUDGET = 2e20
 TARGET = 1e23
@@ -46,13 +46,13 @@ MOST_RUNS = 6
 SCATTER, DEGREES = 0.005, 4.0
 """Scale of the Student-t scatter of log loss, and its degrees of freedom."""
 
-WAYS = ("next_runs", "isoFLOP sweep", "random", "one large run")
+STRATEGIES = ("next_runs", "isoFLOP sweep", "random", "one large run")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=int, default=600, help="how many laws are drawn")
-    parser.add_argument("--store", type=Path, help="file to go on from where it stopped")
+    parser.add_argument("--studies", type=int, default=600, help="number of laws drawn")
+    parser.add_argument("--store", type=Path, help="file of results, from which a study resumes")
     options = parser.parse_args()
     tasks = [Task(key=f"study {i}", arguments=(i,)) for i in range(options.studies)]
     with ProcessPoolExecutor(2) as executor:
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def study(number: int) -> dict[str, Any]:
-    """Return the regret under one drawn law before and after each way of spending."""
+    """Return the regret under one drawn law before further runs and after each strategy."""
     rng = np.random.default_rng([number, 20])
     truth = draw_law(rng)
     first = pd.DataFrame(
@@ -83,18 +83,18 @@ def study(number: int) -> dict[str, Any]:
     row: dict[str, Any] = {"nothing": realised, "expected nothing": expected}
     row["failed"] = int(not ok)
     advice = bs.next_runs(fit, target=TARGET, budget=BUDGET, n_runs=MOST_RUNS, seed=number)
-    row |= {"promised before": advice.before, "promised after": advice.after}
-    for way, batch in spend(fit, advice.runs, rng).items():
+    row |= {"predicted before": advice.before, "predicted after": advice.after}
+    for strategy, batch in batches(fit, advice.runs, rng).items():
         assert float(six_nd(batch["n_params"], batch["n_tokens"]).sum()) <= BUDGET * (1 + 1e-9)
         together = pd.concat([seen, launch(truth, batch, rng)], ignore_index=True)
         after, ok = refit(together, number)
-        row[way], row[f"expected {way}"] = regrets_of(truth, after)
+        row[strategy], row[f"expected {strategy}"] = regrets_of(truth, after)
         row["failed"] += int(not ok)
     return row
 
 
 def draw_law(rng: np.random.Generator) -> dict[str, float]:
-    """Return draws of parameters from the priors of the card, for plausible language models."""
+    """Return parameters drawn from the priors of the card, restricted to plausible models."""
     reference = {"n_params": 1e9, "n_tokens": 2e10}
     medians = {"loss_ref": 2.6, "e_n": 0.05, "e_d": 0.05, "alpha": 0.4, "beta": 0.4}
     spreads = {"loss_ref": 0.15, "e_n": 0.7, "e_d": 0.7, "alpha": 0.45, "beta": 0.45}
@@ -128,7 +128,7 @@ def refit(runs: pd.DataFrame, seed: int) -> tuple[bs.Fit, bool]:
 
 
 def regrets_of(law: Mapping[str, float], fit: bs.Fit) -> tuple[float, float]:
-    """Return the true and the expected regret of the plan of a fit, as shares of the target."""
+    """Return the true and the expected regret of the plan chosen by a fit, as target shares."""
     regrets = Regrets(fit.curve, six_nd, TARGET, {})
     decided = np.array([least_regret(regrets)])
     log_d = regrets.spending.log_tokens(decided)
@@ -139,8 +139,8 @@ def regrets_of(law: Mapping[str, float], fit: bs.Fit) -> tuple[float, float]:
     return float(1 - r ** (-(alpha + beta) / (alpha * beta))), expected
 
 
-def spend(fit: bs.Fit, chosen: pd.DataFrame, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
-    """Return a batch of each way."""
+def batches(fit: bs.Fit, chosen: pd.DataFrame, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+    """Return the batch of runs of each strategy."""
     pool = pool_of(fit, None, BUDGET, six_nd, {})
     batch, left = [], BUDGET
     for i in rng.permutation(len(pool)):
@@ -168,19 +168,19 @@ def summarise(rows: pd.DataFrame) -> dict[str, Any]:
 
     return {
         "studies": count,
-        "promised": {when: mean(rows[f"promised {when}"]) for when in ("before", "after")},
-        "ways": {
-            way: {
-                "realised": mean(rows[way]),
-                "expected": mean(rows[f"expected {way}"]),
-                "more_realised": mean(rows[way] - rows["next_runs"]),
-                "more_expected": mean(rows[f"expected {way}"] - rows["expected next_runs"]),
-                "better": float((rows["expected next_runs"] < rows[f"expected {way}"]).mean()),
+        "predicted": {when: mean(rows[f"predicted {when}"]) for when in ("before", "after")},
+        "strategies": {
+            name: {
+                "realised": mean(rows[name]),
+                "expected": mean(rows[f"expected {name}"]),
+                "more_realised": mean(rows[name] - rows["next_runs"]),
+                "more_expected": mean(rows[f"expected {name}"] - rows["expected next_runs"]),
+                "better": float((rows["expected next_runs"] < rows[f"expected {name}"]).mean()),
             }
-            for way in ("nothing", *WAYS)
+            for name in ("nothing", *STRATEGIES)
         },
         "failed_fits": int(rows["failed"].sum()),
-        "fits": count * (1 + len(WAYS)),
+        "fits": count * (1 + len(STRATEGIES)),
     }
 
 
@@ -190,31 +190,31 @@ def page(facts: Mapping[str, Any]) -> str:
 
     first = ", ".join(map(format_scientific, FIRST_BUDGETS))
     lines = [
-        "# Do the runs that `next_runs` chooses help?",
+        "# Regret after the runs that `next_runs` chooses",
         "",
         f"Made by `make next-runs`; do not edit. Each of {facts['studies']} studies draws a "
         f"Chinchilla law from the priors of the card, makes {FIRST_SIZES} runs at each of {first} "
         f"FLOP around {FIRST_RATIO:.0f} tokens per parameter, with a "
         f"Student-t scatter of {100 * SCATTER:.1f} % and {DEGREES:.0f} degrees of "
-        f"freedom, and fits them. Then {format_compute(BUDGET)} are spent on further runs in four "
-        "ways, each is fitted again, and the plan of least expected regret for "
-        f"{format_compute(TARGET)} is decided. Its regret is under the law itself: the share of "
-        "the target budget that is wasted. Means over the studies, ± one standard error.",
+        f"freedom, and fits them. Then {format_compute(BUDGET)} are spent on further runs by each "
+        "of four strategies, all runs are refitted, and the plan that minimises expected regret "
+        f"for {format_compute(TARGET)} is chosen. Its realised regret is the share of the target "
+        "budget that it wastes under the true law. Means over the studies, ± one standard error.",
         "",
-        "The laws come from the priors of the fits, their extremes cut off. So the mean of the "
-        "regret that a refitted posterior expects is, but for that cut, the mean of the regret "
-        "that comes true, without the luck of single outcomes: a few laws with large regrets "
-        "make up most of the latter, whose standard error is several times as large.",
+        "The true laws are drawn from the priors of the fits, truncated to plausible ones. Apart "
+        "from the truncation, the realised regret therefore has the same mean as the regret that a "
+        "refitted posterior expects, but a standard error several times as large: a few laws with "
+        "large regrets dominate it.",
         "",
-        "| what the budget is spent on | regret come true | regret expected | more come true than "
-        "with next_runs (paired) | more expected (paired) | next_runs expects less in |",
+        "| what the budget is spent on | realised regret | expected regret | realised, minus "
+        "next_runs (paired) | expected, minus next_runs (paired) | next_runs expects less in |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for way, found in facts["ways"].items():
-        cells = [way, percent(found["realised"]), percent(found["expected"])]
+    for name, found in facts["strategies"].items():
+        cells = [name, percent(found["realised"]), percent(found["expected"])]
         cells += (
             ["", "", ""]
-            if way == "next_runs"
+            if name == "next_runs"
             else [
                 percent(found["more_realised"]),
                 percent(found["more_expected"]),
@@ -224,9 +224,9 @@ def page(facts: Mapping[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
-        "What next_runs promised: an expected regret of "
-        f"{percent(facts['promised']['before'])} before the runs, "
-        f"{percent(facts['promised']['after'])} with them.",
+        "next_runs predicted an expected regret of "
+        f"{percent(facts['predicted']['before'])} before the runs and "
+        f"{percent(facts['predicted']['after'])} after them.",
         "",
         f"{facts['failed_fits']} of {facts['fits']} fits failed their gates.",
         "",

@@ -1,4 +1,4 @@
-"""Speed, memory and scale, against peers and by size, for docs/performance.md.
+"""Speed and memory, against peers and by problem size, for docs/performance.md.
 
     make bench
 
@@ -11,20 +11,20 @@ cold, warm
 refit
     seconds for a second fit in the same process;
 ess/s
-    effective samples of the worst quantity, ln N_opt at 5.76e23 FLOP included, for each second
-    of that second fit's sampling, warm-up included;
+    effective sample size of the worst quantity, including ln N_opt at 5.76e23 FLOP, per second of
+    the second fit's sampling, warm-up included;
 grad/ess
-    gradient evaluations for each of these, which does not depend on the machine;
+    gradient evaluations per effective sample, which does not depend on the machine;
 memory
-    the most that the process held at once, in MB.
+    peak memory of the process, in MB.
 
 Then bayescale by size, on simulated runs, each size in a process of its own: runs of Chinchilla's
 law, families of 100 runs each (`chinchilla-pooled`), and checkpoints with correlated errors. Then
 many short fits, one after another and by simulation-based calibration, and `bayescale.allocate` on
 4,000 draws and 100 budgets.
 
-Each part is kept in benchmarks/performance.json as it is done, and a second call goes on from
-there; `--again` starts anew. `--tiny` tries every part at small sizes, and writes no page.
+The result of each part is stored in benchmarks/performance.json, from which an interrupted run
+resumes; `--again` discards it. `--tiny` runs every part at small sizes, and writes no page.
 """
 
 import argparse
@@ -68,10 +68,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--contenders", nargs="*", default=installed(), choices=CONTENDERS)
-    parser.add_argument("--repeats", type=int, default=3, help="warm starts, of which the median")
-    parser.add_argument("--limit", type=int, default=1800, help="seconds that a size may take")
-    parser.add_argument("--again", action="store_true", help="forget what was measured before")
-    parser.add_argument("--tiny", action="store_true", help="try every part, at small sizes")
+    parser.add_argument("--repeats", type=int, default=3, help="warm starts, reported as a median")
+    parser.add_argument("--limit", type=int, default=1800, help="seconds allowed for each size")
+    parser.add_argument("--again", action="store_true", help="discard stored results")
+    parser.add_argument("--tiny", action="store_true", help="run every part at small sizes")
     options = parser.parse_args()
     if options.worker:
         name, *size = options.worker
@@ -80,7 +80,7 @@ def main() -> None:
         else:
             CONTENDERS[name]()
         return
-    # Results of a trial are kept apart from those of a measurement.
+    # Results at small sizes have a file of their own.
     path = Path(__file__).with_suffix(".tiny.json" if options.tiny else ".json")
     facts: dict[str, Any] = {}
     if path.is_file() and not options.again:
@@ -149,7 +149,7 @@ def machine() -> dict[str, Any]:
 
 
 def page(facts: dict[str, Any]) -> str:
-    """Return docs/performance.md, from what was measured."""
+    """Return docs/performance.md from the results."""
     on = facts["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in on["versions"].items())
     lines = [
@@ -164,10 +164,9 @@ def page(facts: dict[str, Any]) -> str:
         "Chinchilla's law on the 240 shipped runs, four chains of a thousand draws, the same model "
         "and data for all; in brackets the ratio to bayescale. Cold and warm: seconds from the "
         "start of the process to the printed table, with an empty compile cache and with a filled "
-        "one. Refit: seconds for a second fit. ESS/s: effective samples of the worst quantity, ln "
-        "N_opt at 5.76e23 FLOP included, for each second of sampling, warm-up included; "
-        "gradients/ESS: gradient evaluations for each of these. Memory: the most that the process "
-        "held.",
+        "one. Refit: seconds for a second fit. ESS/s: effective sample size of the worst quantity, "
+        "including ln N_opt at 5.76e23 FLOP, per second of sampling, warm-up included; "
+        "gradients/ESS: gradient evaluations per effective sample. Memory: peak of the process.",
         "",
         "| | cold, s | warm, s | refit, s | ESS/s | gradients/ESS | memory, MB |",
         "|---|---|---|---|---|---|---|",
@@ -185,15 +184,14 @@ def page(facts: dict[str, Any]) -> str:
         "",
         "## By size",
         "",
-        "bayescale alone, on simulated runs, a process each, with the default settings of `fit` "
-        "and a compile cache that was empty before. Families are of "
-        f"{RUNS_A_FAMILY} runs each, under `chinchilla-pooled`; checkpoints are of runs of "
+        "bayescale on simulated runs, each size in a process of its own, with the default settings "
+        "of `fit` and an empty compile cache. Families have "
+        f"{RUNS_A_FAMILY} runs each, under `chinchilla-pooled`; checkpoints belong to runs of "
         f"{CHECKPOINTS_A_RUN} each, with errors that are correlated along training. One gradient: "
-        "the processor's time for one evaluation of the log density and its gradient, called from "
-        "Python.",
+        "CPU time of one evaluation of the log density and its gradient, called from Python.",
         "",
-        "| what | runs | unknowns | compile, s | sample, s | one gradient, us | worst ESS | gates "
-        "| memory, MB |",
+        "| problem | runs | parameters | compile, s | sample, s | one gradient, us | worst ESS "
+        "| gates | memory, MB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for kind, sizes in SIZES.items():
@@ -211,14 +209,14 @@ def page(facts: dict[str, Any]) -> str:
         "",
         "![Time of a gradient and of a fit against runs and families](images/scaling.png)",
         "",
-        "Dotted: in proportion to the largest.",
+        "Dotted: proportional growth through the largest size.",
         "",
         "## Many fits",
         "",
-        "On the 240 shipped runs, with what is compiled already. One fit: `fit` with four chains "
-        "of 300 warm-up draws and 250 more, from runs to checked posterior, the median of "
+        "On the 240 shipped runs, with models that are already compiled. One fit: `fit` with four "
+        "chains of 300 warm-up and 250 kept draws, from runs to checked posterior, the median of "
         f"fifteen; `sbc`: {SIMULATIONS:,} such fits, each to losses simulated from the prior, in "
-        "two processes. What mixes too slowly is sampled for longer, and counts.",
+        "two processes. Simulations that mix slowly are sampled for longer; that time is included.",
         "",
         f"| card | one fit, s | {SIMULATIONS:,} of `sbc`, s |",
         "|---|---|---|",
@@ -254,7 +252,7 @@ def draw_scaling(facts: dict[str, Any], to: Path) -> None:
     for ax, (kind, name, title, colour, across) in zip(canvas.subplots(1, 3), panels, strict=True):
         sizes, spent = column(kind, name)
         ax.loglog(sizes, spent, "o-", color=colour)
-        # Proportional growth, through the largest size.
+        # Proportional growth through the largest size.
         ax.loglog(sizes, [spent[-1] * n / sizes[-1] for n in sizes], ":", color="0.5")
         ax.set(title=title, xlabel=across)
         ax.set_xticks(sizes, [f"{n:,}" for n in sizes])
@@ -282,7 +280,7 @@ def sized(kind: str, size: int, limit: int) -> dict[str, float]:
 def run(
     worker: list[str], cache: str | None = None, limit: float | None = None
 ) -> tuple[float, dict[str, float]]:
-    """Run a worker; return seconds to its table, and what it measured."""
+    """Run a worker; return the seconds to its table, and its results."""
     if cache is None:
         with tempfile.TemporaryDirectory() as fresh:
             return run(worker, fresh, limit)

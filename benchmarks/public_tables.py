@@ -1,4 +1,4 @@
-"""The larger public tables under the names that laws use, and tables of text for pages."""
+"""The larger public tables with the column names of laws, and Markdown tables for pages."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from bayescale.errors import BayescaleWarning
 
 
 class Tables:
-    """The larger tables, under the names that laws use."""
+    """The larger public tables, with the column names of laws."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -26,7 +26,7 @@ class Tables:
         return load(kept[["run", "n_params", "n_steps", "tokens", "batch_tokens", "loss"]])
 
     def routed(self, *routers: str, experts: int | None = None, loss: str = "loss") -> bs.Runs:
-        """Runs of dense models, or of some routers; of one number of experts, or of any."""
+        """Return runs of dense models or of some routers, with one number of experts or any."""
         table = self.read("routed_lm_curves", n_params="params", n_steps="steps")
         kept = (table["flop_increase"].fillna(1) == 1) & (table["seed"] == 42)
         kept &= table["family"].isin(routers) & table[loss].notna()
@@ -47,7 +47,7 @@ class Tables:
         return load(table.query(condition)[columns])
 
     def best_of_unique(self) -> bs.Runs:
-        """Kaplan's setting: the least loss over durations at each size and unique tokens."""
+        """Return the lowest loss over durations at each size and unique tokens, as Kaplan's law."""
         table = self.datablations("epochs > 0").table
         best = table.loc[table.groupby(["n_params", "n_unique_tokens"])["loss"].idxmin()]
         return load(
@@ -60,7 +60,7 @@ class Tables:
     def porian(self, family: str, view: str = "standard-val") -> bs.Runs:
         table = self.read("porian_isoflop", n_params="params")
         kept = (table["view"] == view) & (table["family"] == family)
-        # Higher losses belong to runs that stopped inside their warm-up.
+        # Higher losses belong to runs that ended within their warm-up.
         kept &= table["loss"] < 5.5
         return load(table.loc[kept, ["run", "n_params", "tokens", "loss"]])
 
@@ -70,7 +70,7 @@ class Tables:
         return load(table.loc[kept, ["run", "n_params", "tokens", "flops", "loss"]])
 
     def steplaw(self, within: float = 0.01) -> bs.Runs:
-        """Dense runs with a loss within a share of the best of their size and tokens."""
+        """Return dense runs whose loss is within a share of the best of their size and tokens."""
         table = self.read("steplaw", n_params="params", learning_rate="lr")
         table = table[table["family"] == "dense"]
         best = table.groupby(["n_params", "tokens"])["loss"].transform("min")
@@ -78,7 +78,7 @@ class Tables:
         return load(table.loc[table["loss"] < (1 + within) * best, columns])
 
     def gemstones_by_tokens(self, family: str, val_data: str = "dolma") -> bs.Runs:
-        """The same suite in size and tokens: cooled down, or checkpoints at a constant rate."""
+        """Return Gemstones in size and tokens: cooled down, or checkpoints at a constant rate."""
         table = self.read("gemstones", n_params="params")
         kept = (table["family"] == family) & (table["val_data"] == val_data)
         return load(table.loc[kept, ["run", "n_params", "tokens", "loss"]])

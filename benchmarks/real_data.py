@@ -2,8 +2,8 @@
 
     python -m benchmarks.real_data TABLES [--laws | --curves]
 
-TABLES is a folder with the larger public tables that the text of the page names; the tables that
-ship are used from the package. Laws for which there is no public table at hand are listed as such.
+TABLES is a folder with the larger public tables that the page names; shipped tables are read from
+the package. Laws without a public table are listed as such.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from bayescale.laws import LAWS
 from benchmarks.public_tables import Tables, load, markdown
 
 SUITS = r"fit a simpler law: ([a-z0-9-]+)"
-"""Words by which a refusal names a law that suits the runs."""
+"""Words of an error by which it recommends a law that the runs identify."""
 
 PAGE = Path(__file__).parents[1] / "docs" / "real-data.md"
 SEED = 1
@@ -41,7 +41,7 @@ CURVE_CARDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A law, the runs it is fitted to, and those it is to predict."""
+    """A law, a table of runs, and the condition of those that are fitted; the rest is held out."""
 
     card: str
     data: str
@@ -133,8 +133,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path, help="folder of the larger public tables")
     only = parser.add_mutually_exclusive_group()
-    only.add_argument("--laws", action="store_true", help="remake only the first table")
-    only.add_argument("--curves", action="store_true", help="remake only the section of curves")
+    only.add_argument("--laws", action="store_true", help="write only the first table")
+    only.add_argument("--curves", action="store_true", help="write only the section of curves")
     options = parser.parse_args()
     tables = Tables(options.tables)
     before, after = PAGE.read_text(encoding="utf-8").split(CURVES)
@@ -170,13 +170,13 @@ def fitted_row(case: Case, tables: Tables) -> dict[str, str]:
         "RMSE": f"{inside.rmsle:.4f}",
         "held-out RMSE": f"{beyond.rmsle:.4f}",
         "held-out bias": f"{beyond.summary()['bias']:+.4f}",
-        "50 % / 90 % cover": f"{beyond.coverage(0.5):.2f} / {beyond.coverage(0.9):.2f}",
-        "what the fit says": status or "all gates passed",
+        "50 % / 90 % coverage": f"{beyond.coverage(0.5):.2f} / {beyond.coverage(0.9):.2f}",
+        "status of the fit": status or "all gates passed",
     }
 
 
 def curve_scores(tables: Tables) -> tuple[list[str], dict[str, dict[str, pd.Series]]]:
-    """Return the names of the curves, and how each card scores on the part held out."""
+    """Return the names of the curves, and the scores of each card on their held-out part."""
     scores: dict[str, dict[str, pd.Series]] = {card: {} for card in CURVE_CARDS}
     names = []
     for name, runs in tables.curves():
@@ -195,7 +195,7 @@ CURVES = "## Curves of one variable"
 ELSEWHERE = {"over-fitting": "repetition.md", "loss-from-loss": "loss-to-loss.md"}
 ELSEWHERE |= {f"data-mixing-{k}": "data-mixtures.md" for k in (2, 3, 4, 5)}
 ELSEWHERE["critical-batch"] = "how-to/choose-learning-rate-and-batch.md"
-"""Laws with a page of their own."""
+"""Laws that are scored on another page."""
 
 
 def page(rows: list[dict[str, str]]) -> str:
@@ -208,19 +208,19 @@ def page(rows: list[dict[str, str]]) -> str:
         "Made by `make real-data TABLES=folder` "
         f"(bayescale {bs.__version__.split('+')[0]}, seed {SEED}); do not edit.",
         "",
-        "`make real-data TABLES=folder ONLY=laws` makes this table alone.",
+        "`make real-data TABLES=folder ONLY=laws` writes only this table.",
         "",
-        "Each law is fitted to part of a public table with its card as it ships, and predicts the "
-        "rest. RMSE is of log loss, of the posterior median; cover is the share of held-out runs "
-        "inside the predictive interval of that probability; bias is the mean of log observed "
-        "over predicted. R-hat is the greatest and ESS the least over all reported quantities. "
-        "A fit that failed its gates says so and is left as it is: failing is information.",
+        "Each law is fitted to part of a public table with its shipped card, and predicts the "
+        "rest. RMSE is that of the posterior median of log loss; coverage is the share of held-out "
+        "runs inside the predictive interval of that probability; bias is the mean log of observed "
+        "over predicted. R-hat is the highest and ESS the lowest over all reported quantities. "
+        "Fits that fail their gates are reported as they are.",
         "",
         markdown(pd.DataFrame(rows)),
         "",
-        "No public table at hand serves "
+        "No public table is available for "
         + ", ".join(f"`{name}`" for name in without)
-        + ": they are recovered from simulated runs in the tests. "
+        + ": the tests recover their parameters from simulated runs. "
         + " ".join(f"`{name}` is scored in [{page}]({page})." for name, page in ELSEWHERE.items()),
         "",
         "",
@@ -232,12 +232,12 @@ def curves_section(names: list[str], scores: dict[str, dict[str, pd.Series]]) ->
     parts = [
         CURVES,
         "",
-        "`make real-data TABLES=folder ONLY=curves` makes this section alone.",
+        "`make real-data TABLES=folder ONLY=curves` writes only this section.",
         "",
         "The language part of the benchmark of Alabdulmohsin et al. 2022 (`revisiting_lang`): "
         "RMSE of log loss on the extrapolation part / share of it inside the 90 % predictive "
-        "interval. A star marks a fit that failed its gates. A curve with fewer runs than a law "
-        "with breaks needs is refused, and the refusal names a law that suits it. The last row is "
+        "interval. A star marks a fit that failed its gates. A curve with fewer points than a law "
+        "with breaks needs is refused, and the error recommends a simpler law. The last row is "
         "over the curves that were fitted.",
         "",
         markdown(curve_table(names, scores)),
@@ -250,7 +250,7 @@ def curve_table(names: list[str], scores: dict[str, dict[str, pd.Series]]) -> pd
     table = pd.DataFrame({"curve": names})
     for card, found in scores.items():
         table[f"`{card}`"] = [curve_cell(found[name]) for name in names]
-    medians = {"curve": "median RMSE / mean cover"}
+    medians = {"curve": "median RMSE / mean coverage"}
     for card, found in scores.items():
         rmsle = np.nanmedian([found[name]["rmsle"] for name in names])
         cover = np.nanmean([found[name]["coverage_90"] for name in names])

@@ -2,8 +2,8 @@
 
     make repetition TABLES=folder
 
-The runs of Muennighoff et al. 2023 (`datablations_runs`) are fitted up to a compute, and up to a
-number of epochs, and the others predicted. Writes docs/repetition.md.
+The runs of Muennighoff et al. 2023 (`datablations_runs`) are fitted up to a cut in compute, and up
+to a cut in epochs, and predict the others. Writes docs/repetition.md.
 """
 
 import argparse
@@ -47,8 +47,8 @@ def main() -> None:
                         "held out": f"{name} ({out.sum()} of {len(runs)})",
                         "card": f"`{card}`",
                         "RMSE of log loss": f"{100 * score.rmsle:.1f} %",
-                        "log density a run": f"{score.elpd / out.sum():.2f}",
-                        f"in {100 * PROB:.0f} %": f"{100 * score.coverage(PROB):.0f} %",
+                        "log density per run": f"{score.elpd / out.sum():.2f}",
+                        f"{100 * PROB:.0f} % coverage": f"{100 * score.coverage(PROB):.0f} %",
                         "failed checks": ", ".join(failed) or "none",
                     }
                 )
@@ -66,9 +66,9 @@ def page(rows: list[dict[str, str]]) -> str:
             f"{DRAWS} draws a chain); do not edit.",
             "",
             "The runs on C4 of Muennighoff et al. 2023 (arXiv:2305.16264, Apache-2.0) repeat their "
-            "unique tokens many times, and small sets of them are over-fitted. Each card is fitted "
-            "to the other runs and predicts those that are held out. `chinchilla` counts every "
-            "token as fresh.",
+            "unique tokens many times, and models over-fit small sets of them. Each card predicts "
+            "the held-out runs from a fit to the others. `chinchilla` treats repeated tokens as "
+            "new ones.",
             "",
             markdown(pd.DataFrame(rows)),
             "",

@@ -1,17 +1,17 @@
-"""Why the sampler is set up as it is: parametrisation, warm-up, step-size target.
+"""Comparison of settings of the sampler: parametrisation, warm-up, step-size target.
 
     python -m benchmarks.sampler_choices
 
-Two parametrisations of the same posterior of Chinchilla's law, on all 240 shipped runs and on
-small designs drawn from those below 1e20 FLOP, where the floor is hardly determined:
+Two parametrisations of the same posterior of Chinchilla's law, on all 240 shipped runs and on small
+subsets of those below 1e20 FLOP, which hardly identify the floor:
 
 wall
-    ln alpha and ln beta are sampled, and E > 0 is a wall of zero density;
+    ln alpha and ln beta are sampled, and the density is zero where E < 0;
 shares
     the logits of the terms' shares of the loss are sampled, and E > 0 holds by construction.
 
-Reported: divergences over ten seeds, gradient evaluations for each effective sample of the worst
-quantity, and the posterior mean and sd of ln alpha, which must agree.
+Reported are divergences over ten seeds, gradient evaluations per effective sample of the worst
+quantity, and the posterior mean and sd of ln alpha, which must agree between parametrisations.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ SEEDS = range(10)
 
 
 def walled(model: bs.Model) -> CompiledLogp:
-    """The plain parametrisation: priors as stated, and a hard boundary."""
+    """Return the plain parametrisation: priors as stated, and a hard boundary at E = 0."""
     import pymc as pm
     import pytensor.tensor as pt
 
@@ -50,13 +50,13 @@ def walled(model: bs.Model) -> CompiledLogp:
 
 
 def shares(model: bs.Model) -> CompiledLogp:
-    """The parametrisation in use."""
+    """Return the parametrisation that bayescale uses."""
     start = starting_point(model)
     return CompiledLogp.of(compile_logp(build(model, np.zeros((3, 2))), start, DATA), start, 3)
 
 
 def log_alpha(model: bs.Model, draws: dict[str, np.ndarray]) -> np.ndarray:
-    """ln alpha from the draws of either parametrisation."""
+    """Return ln alpha from the draws of either parametrisation."""
     return draws["alpha"] if "alpha" in draws else np.log(coordinates_of(model, draws)[0]["alpha"])
 
 

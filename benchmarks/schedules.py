@@ -1,12 +1,12 @@
-"""Leave one schedule out of public loss curves and write how it was forecast to docs/schedules.md.
+"""Forecast public loss curves with one schedule left out, and write docs/schedules.md.
 
     python -m benchmarks.schedules TABLES
 
 TABLES is a folder with the public table `schedule_curves`: three sizes of a model, each under nine
-schedules of the learning rate. Each is forecast from the eight others of its size, before it has
-begun and when half of its steps are done; and some runs of `routed_lm_curves` from their own first
-halves alone. Finished forecasts are kept in a file, from which the study resumes and the page is
-rendered.
+learning rate schedules. Each curve is forecast from the eight others of its size, before its first
+step and after half of its steps. Some runs of `routed_lm_curves` are forecast from their own first
+half only. Finished forecasts are stored in a file, from which an interrupted study resumes and the
+page is rendered.
 """
 
 import argparse
@@ -26,18 +26,18 @@ from bayescale.schedules.curves import RunCurve
 from bayescale.schedules.design import Design, matrix_of, rows_of
 from bayescale.schedules.fit import fit_curves
 from bayescale.schedules.laws import LAWS, ScheduleLaw
-from benchmarks.kept import each
 from benchmarks.public_tables import Tables, markdown
+from benchmarks.resumable import map_stored
 
 type Array = NDArray[np.float64]
 
 PAGE = Path(__file__).parents[1] / "docs" / "schedules.md"
 SEED = 1
 DRAWS = 500
-"""Draws of each of four chains; four times as many where the gates fail."""
+"""Draws of each of four chains; four times as many if the gates fail."""
 
 POINTS = 25
-"""Points of a left-out curve that are scored."""
+"""Number of points of a left-out curve that are scored."""
 
 PEAK, WARMUP, FINAL = 3e-4, 2_160, 3e-5
 SCHEDULES = {
@@ -58,11 +58,11 @@ SCHEDULES = {
         for i in (3, 9, 18)
     },
 }
-"""The schedules, as the code released with the curves has them."""
+"""The schedules, from the code released with the curves."""
 
-BEFORE, HALF = "before it begins", "when half of its steps are done"
+BEFORE, HALF = "before the first step", "after half of the steps"
 ONE_RUN = bs.Schedule.cosine(1.0, 250_000, final=0.1)
-"""The schedule of `routed_lm_curves`, relative to its peak; its last rate is taken as a tenth."""
+"""The schedule of `routed_lm_curves`, relative to its peak; its final rate is assumed a tenth."""
 
 EVERY = 28
 """Every 28th run of that table is forecast."""
@@ -80,7 +80,7 @@ def curves_of(table: pd.DataFrame, size: str) -> dict[str, RunCurve]:
 
 
 def least_squares(law: ScheduleLaw, curves: Sequence[RunCurve], left: RunCurve, at: Array) -> Array:
-    """Return ln loss by least squares on the points that are fitted, with normal scatter."""
+    """Return draws of ln loss from a least-squares fit with Normal residuals."""
     design, rng = Design.of(curves), np.random.default_rng(SEED)
     rows, names = rows_of(design.matrix), list(law.priors)
     start = np.array([law.priors[n].unconstrain(law.priors[n].typical) for n in names])
@@ -106,7 +106,7 @@ def least_squares(law: ScheduleLaw, curves: Sequence[RunCurve], left: RunCurve, 
 
 
 def scores(draws: Array, observed: Array) -> dict[str, float]:
-    """Return the scores of draws of ln loss, points x draws, at all points and at the last."""
+    """Return the scores of draws of ln loss, draws x points, over all points and at the last."""
     lower, quarter, median, above, upper = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
     width = 1.06 * draws.std(axis=0) * len(draws) ** -0.2
     apart = (observed - draws) / width
@@ -160,7 +160,7 @@ def judge(task: tuple[pd.DataFrame, str, str, str]) -> list[dict[str, object]]:
 
 
 def judge_alone(part: pd.DataFrame) -> list[dict[str, object]]:
-    """Forecast the later half of a run from its own first half, with its schedule and without."""
+    """Forecast the second half of a run from its first half, with and without its schedule."""
     curve = part[["steps", "loss"]].rename(columns={"steps": "step"}).sort_values("step")
     seen = curve["step"] <= ONE_RUN.steps / 2
     at, observed = (curve.loc[~seen, name].to_numpy(dtype=float) for name in ("step", "loss"))
@@ -197,7 +197,7 @@ def main() -> None:
     }
     for run in routed["run"].unique()[::EVERY]:
         tasks[f"alone, {run}"] = judge_alone, routed[routed["run"] == run]
-    done = each(work, tasks, options.results, options.workers)
+    done = map_stored(work, tasks, options.results, options.workers)
     alone, others = (
         pd.DataFrame(
             itertools.chain.from_iterable(
@@ -217,7 +217,7 @@ def text(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def means(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Return the mean scores, the root mean square for the error of the last loss."""
+    """Return mean scores; the error of the final loss is a root mean square."""
     rows = rows.drop(columns=["passed"]).assign(**{"final RMSE": rows["final error"] ** 2})
     found = rows.groupby(list(by), sort=False).mean(numeric_only=True)
     found["final RMSE"] = np.sqrt(found["final RMSE"])
@@ -247,23 +247,23 @@ def page(rows: pd.DataFrame, alone: pd.DataFrame) -> str:
 Made by `make schedules TABLES=folder` (bayescale {bs.__version__}, seed {SEED}); do not edit.
 
 The public table `schedule_curves` has the validation loss of three sizes of a model, each under \
-nine schedules of the learning rate of one peak (Luo et al. 2025, arXiv:2503.12811). Each of the \
+nine learning rate schedules with one peak (Luo et al. 2025, arXiv:2503.12811). Each of the \
 {len(ours) // 2} curves is forecast from the eight others of its size. Errors are of ln loss: the \
-root mean square over {POINTS} points of a curve, and that of the last loss; the log score is the \
+root mean square over {POINTS} points of a curve, and that of the final loss; the log score is the \
 mean log density, larger is better; 50 % and 90 % are shares of points inside the intervals of \
-that probability. All are means over curves. Least squares is from ten starts, with the scatter of \
-its residuals as the forecast's. Of {len(ours)} pairs of posteriors, {failed} had one that failed \
-its gates.
+that probability. All are means over curves. Least squares uses ten starts; its forecasts have the \
+standard deviation of its residuals. In {failed} of {len(ours)} forecasts the fit of at least one \
+law failed its gates.
 
-## Before the run begins
+## Before the first step
 
-Nothing of the curve is known but its schedule.
+Only the schedule of the curve is known.
 
 {markdown(text(means(by_stage[BEFORE], ["method"])))}
 
-## When half of its steps are done
+## After half of the steps
 
-The later half is forecast. `bs.forecast` sees the first half of the curve alone, and neither the \
+The second half is forecast. `bs.forecast` uses the first half of the curve only, neither the \
 schedule nor the other runs.
 
 {markdown(text(means(by_stage[HALF], ["method"])))}
@@ -276,23 +276,23 @@ schedule nor the other runs.
 
 {markdown(text(by_schedule))}
 
-Least covered is `{covered.idxmin()}`: 90 % intervals hold {covered.min():.2f} \
-of its points, of both stages.
+Coverage is lowest for `{covered.idxmin()}`: 90 % intervals contain {covered.min():.2f} of its \
+points, over both stages.
 
-Curves of one size share one set of runs and, where they branch from one run, the points before \
-the branch: the {len(ours) // 2} forecasts are not independent.
+Curves of one size are forecast from overlapping sets of runs and, where they branch from one run, \
+share the points before the branch: the {len(ours) // 2} forecasts are not independent.
 
-## From one run alone
+## From one run
 
 One in {EVERY} of the runs of `routed_lm_curves` (Clark et al. 2022, arXiv:2202.01169), \
-{len(alone) // 2} runs of as many models, forecast from the first half of its own curve alone. All \
-have a cosine schedule over {ONE_RUN.steps:,} steps; its last rate is taken as a tenth of the \
-peak. {len(alone) // 2 - passed} had a posterior that failed its gates.
+{len(alone) // 2} runs of different models, is forecast from the first half of its own curve only. \
+All have a cosine schedule over {ONE_RUN.steps:,} steps; its final rate is assumed to be a tenth \
+of the peak. {len(alone) // 2 - passed} fits failed their gates.
 
 {markdown(text(means(alone, ["method"])))}
 
-Without other runs of the model the laws have no way to learn how far a run departs from them \
-under another schedule, and the intervals are far too narrow.
+A single run does not identify how much schedules differ from the laws, and the intervals are far \
+too narrow.
 """
 
 

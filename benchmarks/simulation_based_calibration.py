@@ -1,9 +1,9 @@
-"""Rank truths drawn from the prior among draws of their posterior, and write docs/sbc.md.
+"""Check cards by simulation-based calibration, and write docs/sbc.md.
 
     python -m benchmarks.simulation_based_calibration
 
-Simulation-based calibration of cards of size and tokens, alone and pooled, on four designs. What is
-found is kept beside the page, by the card: a set is simulated again where its card has changed.
+Cards of laws of size and tokens, without and with pooling, on four designs. Results are stored by
+the digest of the card, so that a set is simulated again when its card changes.
 """
 
 import argparse
@@ -17,11 +17,11 @@ import pandas as pd
 import bayescale as bs
 from bayescale._digests import digest_of
 from bayescale.errors import BayescaleWarning
-from benchmarks.kept import each
 from benchmarks.public_tables import markdown
+from benchmarks.resumable import map_stored
 
 PAGE = Path(__file__).parents[1] / "docs" / "sbc.md"
-KEPT = PAGE.parent / "evidence" / "sbc.json"
+RESULTS = PAGE.parent / "evidence" / "sbc.json"
 SEED = 1
 
 DEFAULT = "coupled-discrepancy"
@@ -42,7 +42,7 @@ def models() -> dict[str, bs.Model]:
 
 
 def designs() -> dict[str, pd.DataFrame]:
-    """Return sizes and tokens of runs, a fourth of them in each of four families."""
+    """Return designs of sizes and tokens, with a quarter of the runs in each of four families."""
     isoflop = [
         (size, budget / (6 * size))
         for budget in np.geomspace(1e19, 1e21, 5)
@@ -63,18 +63,18 @@ def designs() -> dict[str, pd.DataFrame]:
 
 
 def sets() -> dict[str, Set]:
-    """Return every set by the key of its result: its names, and a digest of the card."""
+    """Return every set by the key of its result: card, design, and the digest of the card."""
     return {
         f"{card} on {name}, {digest_of(model.to_dict())[:12]}": (card, name)
         for card, model in models().items()
         for name in designs()
-        # Pooled by family, the default card is for designs that tell size from tokens.
+        # Pooled by family, the default card is only run on designs that separate size from tokens.
         if not (card.endswith("-by-family") and name == DIAGONAL)
     }
 
 
 def simulate(of: Set) -> list[dict[str, Any]]:
-    """Return what the ranks say; a set that does not look uniform is simulated again, and more."""
+    """Return results of a set; if its ranks are not uniform, it is repeated with twice as many."""
     warnings.simplefilter("ignore", BayescaleWarning)
     card, design = of
     found: list[dict[str, Any]] = []
@@ -108,14 +108,15 @@ def render(rows: list[dict[str, Any]]) -> str:
             "",
             f"Made by `make sbc` (bayescale {version}, seed {SEED}); do not edit.",
             "",
-            "Truths are drawn from the prior, runs from them, and fitted: ranks of the truth among "
-            "posterior draws are uniform if "
-            "model and sampler agree. Spread is their standard deviation over that of a uniform. A "
-            "set that does not look uniform is followed by twice as many simulations of another "
-            "seed. On the diagonal the two terms can trade places; `fit` refuses such a design, "
-            "and `sbc` warns of it before it samples. Where draws stay too dependent to rank "
-            "among, the truth is ranked along a reversible chain that passes it, which is exact "
-            "however slow the chain, but tells less of a model that is wrong the slower it is. "
+            "Parameters are drawn from the prior, runs are simulated from them and fitted: the "
+            "ranks of the true parameters among posterior draws are uniform if model and sampler "
+            "agree. Spread is the standard deviation of ranks relative to that of a uniform "
+            "distribution. A set whose ranks are not uniform is repeated with twice as many "
+            "simulations and another seed. On the diagonal the two terms are exchangeable; `fit` "
+            "refuses such a design, and `sbc` warns of it before sampling. Where draws remain too "
+            "autocorrelated for a rank among them, the truth is ranked along a reversible chain "
+            "through it. This is exact however slowly the chain mixes, but has less power to "
+            "detect a wrong model the slower it mixes. "
             f"`{DEFAULT}-by-family` is the default card with effects of four families on the loss.",
             "",
             markdown(pd.DataFrame([row_of(row) for row in rows])),
@@ -131,7 +132,7 @@ def row_of(row: dict[str, Any]) -> dict[str, str]:
         "design": row["design"],
         "simulations": str(row["simulations"]),
         "uniform": "yes" if row["uniform"] else "**no**",
-        "least p-value": f"{least} ({row['least_p_of']})",
+        "lowest p-value": f"{least} ({row['least_p_of']})",
         "spread of ranks": f"{row['spread_min']:.2f} to {row['spread_max']:.2f}",
         "ranked along a chain": str(row["along_chain"]),
     }
@@ -145,7 +146,7 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=2, help="number of processes")
     options = parser.parse_args()
-    found = each(simulate, sets(), KEPT, options.workers)
+    found = map_stored(simulate, sets(), RESULTS, options.workers)
     PAGE.write_text(render([row for rows in found.values() for row in rows]), encoding="utf-8")
 
 

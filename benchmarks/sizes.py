@@ -1,4 +1,4 @@
-"""bayescale by size, on simulated runs, and its allocation: as performance.py measures it."""
+"""Measurements of performance.py by size, on simulated runs, and of allocation."""
 
 import json
 import resource
@@ -16,15 +16,15 @@ RUNS_A_FAMILY, CHECKPOINTS_A_RUN = 100, 25
 
 
 def peak_memory() -> float:
-    """Return the most memory that a process has held, in MB."""
+    """Return the peak memory of this process and its children, in MB."""
     unit = 1.0 if sys.platform == "darwin" else 1024.0
-    # The maximum over this process and its children, since R runs as a child.
+    # Children too, since R runs as a child.
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return max(resource.getrusage(each).ru_maxrss for each in who) * unit / 1e6
 
 
 def simulated(count: int, each: int, rng: Any) -> Any:
-    """Return runs of families whose floors and terms differ, with heavy-tailed scatter."""
+    """Return runs of families with different floors and terms, and Student-t noise."""
     import numpy as np
     import pandas as pd
 
@@ -48,7 +48,7 @@ def simulated(count: int, each: int, rng: Any) -> Any:
 
 
 def trained(count: int, each: int, rng: Any) -> Any:
-    """Return checkpoints of runs, whose errors decay by e along a factor e in tokens."""
+    """Return checkpoints of runs, with errors whose correlation falls by e per e-fold of tokens."""
     import numpy as np
     import pandas as pd
 
@@ -119,7 +119,7 @@ SIMULATED = REFITTED[:1]
 
 
 def refits(repeats: int = 15) -> dict[str, float]:
-    """Time short fits of cards that were fitted before: seconds of the median one."""
+    """Return the median seconds of short fits of cards that are already compiled."""
     from statistics import median
 
     import bayescale as bs
@@ -137,7 +137,7 @@ def refits(repeats: int = 15) -> dict[str, float]:
 
 
 def simulations(count: int) -> dict[str, float]:
-    """Time simulation-based calibration on the shipped runs: short fits in two processes."""
+    """Return the seconds of simulation-based calibration on the shipped runs, in two processes."""
     from concurrent.futures import ProcessPoolExecutor
 
     import bayescale as bs
@@ -154,7 +154,7 @@ def simulations(count: int) -> dict[str, float]:
 
 
 def allocation(repeats: int = 5) -> dict[str, float]:
-    """Time the allocation of many draws at many budgets, in closed form and by a search."""
+    """Return the seconds of allocating many draws at many budgets, in closed form and by search."""
     import numpy as np
 
     import bayescale as bs
@@ -164,15 +164,15 @@ def allocation(repeats: int = 5) -> dict[str, float]:
         return 6 * n_params * n_tokens
 
     fit = bs.fit("chinchilla", "chinchilla", seed=1, progress=False)
-    departing = bs.fit("chinchilla", "coupled-discrepancy", seed=1, progress=False)
+    discrepant = bs.fit("chinchilla", "coupled-discrepancy", seed=1, progress=False)
     budgets = np.geomspace(1e18, 1e26, 100)
     family = ShapeFamily(aspect=128, vocab_size=50257, n_ctx=2048)
     contenders = {
         "6ND, closed form": (fit, six_nd),
         "FLOP of shapes, searched": (fit, ShapedCost(family=family)),
         "training and serving, searched": (fit, Lifetime(Serving(n_tokens="1B"))),
-        "a function of one's own, searched": (fit, own),
-        "6ND, with a discrepancy": (departing, six_nd),
+        "a user's function, searched": (fit, own),
+        "6ND, with a discrepancy": (discrepant, six_nd),
     }
     found = {}
     for name, (source, cost) in contenders.items():

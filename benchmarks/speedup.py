@@ -2,11 +2,11 @@
 
     make speedup TABLES=folder [SIMULATIONS=53]
 
-Pairs of recipes are simulated on one floor or on two, and both are fitted as levels of one model.
-Counted is how often the 90 % interval holds the true speedup, inside the runs and beyond them.
-A real pair of architectures is compared with and without a shared floor. Writes docs/speedup.md.
-SIMULATIONS is the number of pairs of each kind, 53 unless given. Results are kept in a store, so
-that a run with more simulations makes only the further ones.
+Pairs of recipes are simulated with a shared floor or two floors, and both recipes are fitted as
+levels of one model. Measured is the coverage of 90 % intervals of the speedup, within the runs and
+beyond them. A real pair of architectures is compared with and without a shared floor. Writes
+docs/speedup.md. SIMULATIONS is the number of pairs of each kind, 53 by default. Results are stored,
+so that a study with more simulations computes only the additional ones.
 """
 
 import argparse
@@ -32,20 +32,20 @@ CARDS = {"one floor": "chinchilla-recipes", "two floors": "chinchilla-pooled"}
 TRUTHS = ("besiroglu2024", "hoffmann2022-tex")
 BUDGETS = np.geomspace(1e18, 1e21, 5)
 SIZES = np.geomspace(0.3, 3.3, 5)
-ASKED = (1e20, 1e21, 1e22, 1e23)
-"""Within the runs, at the largest of them, and ten and a hundred times beyond."""
+COMPARED_AT = (1e20, 1e21, 1e22, 1e23)
+"""Budgets within the runs, at the largest of them, and ten and a hundred times beyond."""
 
 NOISE, PROB, SEED, DRAWS = 0.004, 0.9, 1, 250
 MOST = 2.0
 ENOUGH = 50
-"""Number of pairs of each kind that determines coverage to a few per cent."""
+"""Number of pairs of each kind that gives coverage within a few per cent."""
 
 FLOORS = 0.02
-"""Standard deviation of the log of the ratio of two floors."""
+"""Standard deviation of the log ratio of two floors."""
 
 
 def pair(number: int, floors: str) -> tuple[Constants, Constants]:
-    """Return the laws of a baseline and of a recipe, of one simulation."""
+    """Return the true laws of a baseline and a recipe of one simulation."""
     rng = generator(SEED, Stream.SIMULATION, number, list(CARDS).index(floors))
     base = PUBLISHED[TRUTHS[number % len(TRUTHS)]]
     in_all, share = np.log(MOST) * rng.uniform(), rng.uniform()
@@ -58,7 +58,7 @@ def pair(number: int, floors: str) -> tuple[Constants, Constants]:
 
 
 def simulated(laws: tuple[Constants, Constants], number: int, floors: str) -> bs.Runs:
-    """Return a sweep of both recipes: budgets with sizes about the optimum of the baseline."""
+    """Return a sweep of both recipes: at each budget, sizes around the baseline's optimum."""
     rng = generator(SEED, Stream.SIMULATION, number, list(CARDS).index(floors), 1)
     middle = bs.allocate(laws[0], budget=BUDGETS).recommended["n_params"].to_numpy()
     size = (middle[:, None] * SIZES).ravel()
@@ -73,21 +73,23 @@ def simulated(laws: tuple[Constants, Constants], number: int, floors: str) -> bs
 
 
 def simulate(number: int, floors: str) -> dict[str, Any]:
-    """Fit one simulated pair, and return where the true speedup lies in its posterior."""
+    """Fit one simulated pair, and return the true speedup and its posterior interval."""
     laws = pair(number, floors)
     fit = fit_quietly(
         simulated(laws, number, floors), bs.load_model(CARDS[floors]), seed=number, draws=DRAWS
     )
-    found = bs.speedup(fit, baseline="baseline", budget=ASKED)
+    found = bs.speedup(fit, baseline="baseline", budget=COMPARED_AT)
     of_truth = bs.speedup(
-        dict(zip(("baseline", "recipe"), laws, strict=True)), baseline="baseline", budget=ASKED
+        dict(zip(("baseline", "recipe"), laws, strict=True)),
+        baseline="baseline",
+        budget=COMPARED_AT,
     )
     truth = of_truth.draws.squeeze().to_numpy()
     table = found.numbers(PROB)
     return {
         "floors": floors,
         "number": number,
-        "compute": list(ASKED),
+        "compute": list(COMPARED_AT),
         "truth": truth.tolist(),
         "median": table["speedup"].tolist(),
         "lower": table["speedup_lower"].tolist(),
@@ -99,7 +101,7 @@ def simulate(number: int, floors: str) -> dict[str, Any]:
 
 
 def simulations(count: int, store: Path) -> list[dict[str, Any]]:
-    """Return the results of `count` simulations of each kind, from the store if they are there."""
+    """Return the results of `count` simulations of each kind; stored ones are reused."""
     done = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
     known = {(row["floors"], row["number"]) for row in done}
     for number in range(count):
@@ -125,7 +127,7 @@ def real_pair(tables: Path) -> list[str]:
     table = table[table["family"].isin(REAL) & (table["suspect"] == 0)]
     runs = bs.load_runs(table[["family", "params", "tokens", "loss"]])
     largest = (6.0 * table["params"] * table["tokens"]).groupby(table["family"]).max()
-    rows, said = [], []
+    rows, statuses = [], []
     for floors, card in CARDS.items():
         fit = fit_quietly(runs, bs.load_model(card), seed=SEED, draws=2 * DRAWS)
         found = bs.speedup(fit, baseline=REAL[0], budget=REAL_BUDGETS)
@@ -141,21 +143,21 @@ def real_pair(tables: Path) -> list[str]:
                 }
             )
         failed = [check.name for check in fit.diagnostics.checks if check.failed]
-        said.append(f"`{card}` failed {', '.join(failed)}" if failed else f"`{card}` passed")
+        statuses.append(f"`{card}` failed {', '.join(failed)}" if failed else f"`{card}` passed")
     return [
         "## A real pair",
         "",
         f"{len(runs)} runs of {REAL[0]} (transformers) and {REAL[1]} (xLSTMs) at isoFLOP budgets "
         f"up to {format_compute(largest[REAL[0]])} and {format_compute(largest[REAL[1]])}, "
         "compute counted as 6 N D for both, which leaves out attention. Checks of the fits: "
-        f"{'; '.join(said)}.",
+        f"{'; '.join(statuses)}.",
         "",
         markdown(pd.DataFrame(rows)),
         "",
-        "Within the runs the cards agree. Beyond them the answer is that of the floor: if the "
-        "two architectures may differ in what they can never learn, a small advantage inside the "
-        "runs becomes a large one. The intervals of one card do not say so; state which floor is "
-        "meant, or compare both.",
+        "Within the runs the cards agree. Beyond them the assumption on the floor decides: if the "
+        "two architectures may have different irreducible losses, a small advantage within the "
+        "runs becomes a large one. The intervals of one card do not include this choice; state "
+        "which floor is assumed, or compare both cards.",
         "",
     ]
 
@@ -169,7 +171,7 @@ def page(found: list[dict[str, Any]], real: list[str]) -> str:
             np.array([row[name] for row in mine]) for name in ("truth", "lower", "upper", "median")
         )
         inside = (lower <= truth) & (truth <= upper)
-        for i, compute in enumerate(ASKED):
+        for i, compute in enumerate(COMPARED_AT):
             low, high = stats.beta(inside[:, i].sum() + 0.5, (~inside[:, i]).sum() + 0.5).interval(
                 PROB
             )
@@ -180,12 +182,12 @@ def page(found: list[dict[str, Any]], real: list[str]) -> str:
                     "pairs": floors,
                     "card": f"`{card}`",
                     "budget": format_compute(compute),
-                    "over the largest run": f"{compute / BUDGETS[-1]:g}",
+                    "relative to the largest run": f"{compute / BUDGETS[-1]:g}",
                     "true speedups": f"{truth[:, i].min():.2f} to {truth[:, i].max():.2f}",
-                    "in 90 %": f"{inside[:, i].sum()} of {len(mine)} "
+                    "in 90 % interval": f"{inside[:, i].sum()} of {len(mine)} "
                     f"({100 * low:.0f} to {100 * high:.0f} %)",
                     "median error": f"{100 * np.median(np.abs(error)):.0f} %",
-                    "interval, high over low": f"{np.median(upper[:, i] / lower[:, i]):.2f}",
+                    "interval, upper over lower": f"{np.median(upper[:, i] / lower[:, i]):.2f}",
                 }
             )
     count = len(found) // len(CARDS)
@@ -201,15 +203,15 @@ def page(found: list[dict[str, Any]], real: list[str]) -> str:
             f"Two recipes are simulated at {len(BUDGETS)} budgets from "
             f"{format_compute(BUDGETS[0])} to {format_compute(BUDGETS[-1])} and {len(SIZES)} sizes "
             f"each, with {format_share(NOISE)} of noise about a law ({', '.join(TRUTHS)}). "
-            "In the recipe, parameters and tokens are worth more, so that on one floor its speedup "
-            f"is between 1 and {MOST:g} at every budget. On two floors, which differ by "
+            "The recipe uses parameters and tokens more efficiently, so that with one floor its "
+            f"speedup is between 1 and {MOST:g} at every budget. With two floors, which differ by "
             f"{format_share(FLOORS)} (standard deviation), it changes with the budget. Both are "
             "fitted as levels of one model ([how](how-to/compare-recipes.md)).",
             "",
             f"The range after each count is the {format_share(PROB)} Jeffreys interval of the "
             "coverage. Budgets of one pair share its fit. "
-            f"{passed} of {len(found)} fits passed every convergence gate: their draws are few."
-            + (" So few pairs show gross faults only." if count < ENOUGH else ""),
+            f"{passed} of {len(found)} fits passed every convergence gate, with few draws each."
+            + (" So few pairs reveal gross faults only." if count < ENOUGH else ""),
             "",
             markdown(pd.DataFrame(rows)),
             "",

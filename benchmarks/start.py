@@ -1,11 +1,11 @@
-"""Seconds from the start of a process to its answer, for commands that fit nothing.
+"""Start-up time of commands that do not fit: seconds from the start of a process to its end.
 
     make bench-start
 
-Each command is run in a process of its own, in turns, and the least time is printed, since other
-load on the machine only adds to it. `processor` is the processor's time, which a busy machine
-stretches less. The ratio of that is to a process that imports NumPy, pandas and xarray and does
-nothing, measured in the same turns. Nothing is written.
+Each command is run in a process of its own, in turns, and the lowest time is printed, since other
+load on the machine only adds to it. `CPU` is CPU time, which depends less on other load. `ratio` is
+CPU time relative to a process that only imports NumPy, pandas and xarray, measured in the same
+turns. Nothing is written.
 """
 
 import argparse
@@ -41,29 +41,29 @@ def main() -> None:
         saved = options.fit or Path(folder) / "fit.nc"
         if options.fit is None:
             bs.fit("chinchilla", seed=1, progress=False).save(saved)
-        asked = {command: arguments(command, saved) for command in COMMANDS}
-        asked[IDLE] = BARE
+        commands = {command: arguments(command, saved) for command in COMMANDS}
+        commands[IDLE] = BARE
         turns = [
-            {name: seconds(command) for name, command in asked.items()}
+            {name: seconds(command) for name, command in commands.items()}
             for _ in range(options.turns)
         ]
     least = {
         name: [min(times) for times in zip(*(turn[name] for turn in turns), strict=True)]
-        for name in asked
+        for name in commands
     }
-    print(f"{'command':<42}{'seconds':>9}{'processor':>11}{'ratio':>7}")
-    for name, (wall, processor) in least.items():
-        print(f"{name:<42}{wall:>9.2f}{processor:>11.2f}{processor / least[IDLE][1]:>7.2f}")
+    print(f"{'command':<42}{'seconds':>9}{'CPU':>11}{'ratio':>7}")
+    for name, (wall, cpu) in least.items():
+        print(f"{name:<42}{wall:>9.2f}{cpu:>11.2f}{cpu / least[IDLE][1]:>7.2f}")
 
 
 def arguments(command: str, saved: Path) -> list[str]:
-    """Return the words of a command, with the path of the saved fit."""
+    """Return the arguments of a command, with the path of the saved fit."""
     words = [str(saved) if word == "FIT" else word for word in command.split()]
     return [sys.executable, "-m", "bayescale", *words]
 
 
 def seconds(command: list[str]) -> tuple[float, float]:
-    """Return the wall time and the processor time of a process."""
+    """Return the wall time and the CPU time of a process."""
     start, before = time.perf_counter(), os.times()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     after = os.times()

@@ -1,8 +1,8 @@
-"""The surface of the loss over learning rate and batch size estimated from the runs of one setting.
+"""A surface of the loss over learning rate and batch size, estimated from the runs of one setting.
 
-A Gaussian process about a quadratic; its scale, lengths and noise are the most probable ones given
-the runs, with the quadratic integrated out (Rasmussen and Williams 2006, section 2.7). Draws of the
-surface have draws of where it is least: how well the runs of a setting tell their own optimum.
+A Gaussian process with a quadratic mean, whose coefficients are integrated out (Rasmussen and
+Williams 2006, section 2.7); its scale, lengths and noise are at their posterior mode. The minima of
+posterior draws of the surface give the uncertainty of the optimum of a setting.
 """
 
 import numpy as np
@@ -13,12 +13,12 @@ from scipy.optimize import minimize
 type Array = NDArray[np.float64]
 
 _STARTS = np.log([[3e-3, 1.0, 1.0, 1e-3], [1e-2, 2.0, 2.0, 1e-3]])
-"""Starts of scale, length along the rate, along the batch, and noise."""
+"""Starting values of scale, length along the rate, length along the batch, and noise."""
 _LENGTH, _LENGTH_SD = np.log(1.5), 0.7
 """Prior of the lengths, lognormal: grids step by factors of 1.4 to 1.6 over two decades."""
 _POINTS = 41
-_NEAR_LEAST = 0.01
-"""Where the surface is at most this above its least value, its draws may be least."""
+_NEAR_MINIMUM = 0.01
+"""Minima of draws are sought where the mean is at most this above its minimum."""
 
 
 class Surface:
@@ -42,23 +42,23 @@ class Surface:
         self.grid = np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 2)
 
     def mean(self, logs: Array) -> Array:
-        """Return the mean of log loss at ln of learning rate and batch size."""
+        """Return the posterior mean of log loss at ln of learning rate and batch size."""
         return self._mean(np.atleast_2d(logs) - self.origin)
 
     @property
-    def least(self) -> float:
-        """The least value of the mean over the range of the runs."""
+    def minimum(self) -> float:
+        """The minimum of the posterior mean over the range of the runs."""
         return float(self._mean(self.grid).min())
 
     @property
     def optimum(self) -> Array:
-        """Return ln of the pair where the mean is least."""
+        """Return ln of the pair that minimises the posterior mean."""
         return self.grid[self._mean(self.grid).argmin()] + self.origin
 
     def optima(self, count: int, rng: np.random.Generator) -> Array:
-        """Return ln of the pairs where draws of the surface are least, a row for each draw."""
+        """Return ln of the pairs that minimise posterior draws of the surface, a row per draw."""
         mean = self._mean(self.grid)
-        near = mean < mean.min() + _NEAR_LEAST
+        near = mean < mean.min() + _NEAR_MINIMUM
         at, mean = self.grid[near], mean[near]
         cross = self._kernel(at, self.at)
         rest = _quadratic(at) - cross @ self.weighted

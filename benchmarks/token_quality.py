@@ -1,10 +1,10 @@
-"""Score what a token of each training corpus is worth, on larger runs of the shipped table.
+"""Estimate the quality of tokens of each training corpus, and score it on larger runs.
 
     make token-quality
 
-Three corpora were trained on and scored on one validation set. Smaller runs are fitted by cards in
-which different parts of the law differ between corpora, and the larger ones predicted. Writes
-docs/token-quality.md.
+The runs of the shipped table `overtraining` are of three training corpora and one validation set.
+Cards in which different parts of the law vary between corpora are fitted to the smaller runs and
+predict the larger ones. Writes docs/token-quality.md.
 """
 
 import warnings
@@ -20,14 +20,14 @@ from benchmarks.public_tables import markdown
 PAGE = Path(__file__).parents[1] / "docs" / "token-quality.md"
 CARDS = {
     "chinchilla": "nothing",
-    "chinchilla-quality": "what a token is worth",
+    "chinchilla-quality": "token quality",
     "chinchilla-corpora": "the floor",
     "chinchilla-recipes": "terms and exponents",
 }
 KEPT = "n_params > 5e7 and n_tokens > 1e9"
 SEED, DRAWS, PROB = 1, 250, 0.9
 BASELINE, LARGEST = "c4", 0.3
-"""The corpus of which a token counts as one, and the share of runs held out as the largest."""
+"""The corpus whose tokens have quality one, and the share of runs held out as the largest."""
 
 
 def main() -> None:
@@ -45,10 +45,10 @@ def main() -> None:
             rows.append(
                 {
                     "card": f"`{card}`",
-                    "what differs": differs,
+                    "varies between corpora": differs,
                     "RMSE of log loss": f"{100 * score.rmsle:.1f} %",
-                    "log density a run": f"{score.elpd / out.sum():.2f}",
-                    f"in {100 * PROB:.0f} %": f"{100 * score.coverage(PROB):.0f} %",
+                    "log density per run": f"{score.elpd / out.sum():.2f}",
+                    f"{100 * PROB:.0f} % coverage": f"{100 * score.coverage(PROB):.0f} %",
                     "failed checks": ", ".join(failed) or "none",
                 }
             )
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def table_of(which: str, fit: bs.Fit) -> dict[str, str]:
-    """Return a row on the qualities of one fit."""
+    """Return a row with the token qualities of one fit."""
     found = bs.token_quality(fit, baseline=BASELINE)
     return {
         "fitted to": which,
@@ -77,26 +77,24 @@ def page(count: int, out: int, rows: list[dict[str, str]], qualities: list[dict[
     """Return the page."""
     return "\n".join(
         [
-            "# What a token is worth",
+            "# Token quality",
             "",
             f"Made by `make token-quality` (bayescale {bs.__version__}, seed {SEED}, {DRAWS} draws "
             "a chain); do not edit.",
             "",
             f"The {count} runs of the shipped table `overtraining` with {KEPT} were trained on C4, "
-            f"RedPajama or RefinedWeb, and scored on C4. The {out} largest by compute are held "
-            "out, and predicted by cards in which different parts of the law differ between the "
-            "corpora:",
+            f"RedPajama or RefinedWeb, and validated on C4. The {out} largest by compute are held "
+            "out, and predicted by cards in which different parts of the law vary between corpora:",
             "",
             markdown(pd.DataFrame(rows)),
             "",
-            f"Tokens of {BASELINE} that a token of each corpus is worth, with "
-            f"{100 * PROB:.0f} % intervals:",
+            f"Token quality, the number of tokens of {BASELINE} that one token of a corpus "
+            f"replaces, with {100 * PROB:.0f} % intervals:",
             "",
             markdown(pd.DataFrame(qualities)),
             "",
-            "Qualities that change with the range of the runs are a sign that the floors differ "
-            "too: what a corpus lacks on this validation set does not go away with more of its "
-            "tokens.",
+            "Qualities that change with the range of the runs suggest that the floors differ too: "
+            "more tokens of a corpus do not remove a difference in floor on this validation set.",
             "",
         ]
     )

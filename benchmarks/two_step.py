@@ -1,10 +1,10 @@
-"""Coverage of two-step predictions of accuracy, and how often odd tasks are recognised.
+"""Coverage of two-step predictions of accuracy, and detection of unpredictable tasks.
 
     make two-step
 
-Ladders of small runs are simulated with a task of each kind, larger runs are predicted, and the
-predictions compared with what those runs show. Writes docs/two-step.md. Simulations are kept in a
-store, so that a run with more of them makes only the further ones.
+Ladders of small runs are simulated with a task of each kind, and predictions of larger runs are
+compared with their simulated accuracies. Writes docs/two-step.md. Results are stored, so that a
+study with more simulations computes only the additional ones.
 """
 
 import argparse
@@ -40,7 +40,7 @@ type Array = NDArray[np.float64]
 
 
 def accuracy_of(kind: str, loss: Array, ladder: Array, choices: int, ceiling: float) -> Array:
-    """Return the accuracy at losses, on a task of one kind, from the losses of the ladder."""
+    """Return the accuracy at losses on a task of one kind, scaled to the losses of the ladder."""
     law, chance = bs.law("accuracy-from-loss"), 1.0 / choices
     best, low, middle = np.quantile(ladder, [0.0, 0.3, 0.5])
     at = {"a": chance, "b": ceiling, "k": 8.0 / middle}
@@ -56,7 +56,7 @@ def accuracy_of(kind: str, loss: Array, ladder: Array, choices: int, ceiling: fl
 
 
 def simulate(number: int, kind: str) -> dict[str, Any]:
-    """Fit one simulated ladder, predict larger runs, and return both."""
+    """Fit one simulated ladder, and return predictions and true values of larger runs."""
     rng = generator(SEED, Stream.SIMULATION, number, KINDS.index(kind))
     sizes = np.concatenate([np.repeat(SIZES, len(RATIOS)), list(LARGER.values())])
     tokens = sizes * np.concatenate(
@@ -106,14 +106,14 @@ def simulate(number: int, kind: str) -> dict[str, Any]:
 
 
 def with_chance(choices: int) -> bs.Model:
-    """Return the card with chance level known to a few per cent."""
+    """Return the card with a prior of the chance level within a few per cent."""
     model = bs.load_model("accuracy-from-loss")
     known = bs.Beta(a=400.0 / choices, b=400.0 - 400.0 / choices, why=f"{choices} choices")
     return replace(model, priors={**model.priors, "a": known})
 
 
 def predicted_at(fit: bs.Fit, losses: Array) -> Array:
-    """Return draws of the accuracy of runs whose losses are taken as known."""
+    """Return draws of the accuracy of runs at known losses."""
     return by_plan(bs.predict(fit, inputs={"loss": losses.tolist()})["accuracy_run"])
 
 
@@ -123,13 +123,13 @@ def by_plan(draws: xr.DataArray) -> Array:
 
 
 def ends(draws: Array) -> list[list[float]]:
-    """Return lower end, median and upper end by plan."""
+    """Return lower end, median and upper end, by plan."""
     found = np.quantile(draws, [(1 - PROB) / 2, 0.5, (1 + PROB) / 2], axis=1)
     return found.T.tolist()  # type: ignore[no-any-return]
 
 
 def simulations(counts: dict[str, int], store: Path) -> list[dict[str, Any]]:
-    """Return the results of simulations of each kind, from the store where they are."""
+    """Return the results of simulations of each kind; stored ones are reused."""
     done = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
     known = {(row["kind"], row["number"]) for row in done}
     for kind, count in counts.items():
@@ -144,7 +144,7 @@ def simulations(counts: dict[str, int], store: Path) -> list[dict[str, Any]]:
 
 
 def covered(rows: list[dict[str, Any]], observed: str, bounds: str, plan: int) -> str:
-    """Return how many runs of one plan are inside their intervals, with a range of the share."""
+    """Return how many runs of one plan are inside their intervals, with a Jeffreys interval."""
     truth = np.array([row[observed][plan] for row in rows])
     low, _, high = np.array([row[bounds][plan] for row in rows]).T
     inside = int(((low <= truth) & (truth <= high)).sum())
@@ -155,7 +155,7 @@ def covered(rows: list[dict[str, Any]], observed: str, bounds: str, plan: int) -
 
 
 def scatter(accuracy: float) -> float:
-    """Return the standard deviation of a measured accuracy, as a share of it."""
+    """Return the relative standard deviation of a measured accuracy."""
     return float(np.sqrt((1.0 - accuracy) / (accuracy * QUESTIONS)))
 
 
@@ -169,16 +169,14 @@ def page(found: list[dict[str, Any]]) -> str:
         coverage.append(
             {
                 "run": name,
-                "loss in 90 %": covered(logistic, "loss", "loss_ends", plan),
-                "accuracy in 90 %": covered(logistic, "accuracy", "ends", plan),
-                "with the loss taken as known": covered(
-                    logistic, "accuracy", "ends_without_loss", plan
-                ),
+                "loss in 90 % interval": covered(logistic, "loss", "loss_ends", plan),
+                "accuracy in 90 % interval": covered(logistic, "accuracy", "ends", plan),
+                "given the median loss": covered(logistic, "accuracy", "ends_without_loss", plan),
                 "median error": f"{np.median(np.abs(error)):.3f}",
                 "median width": f"{np.median(width):.3f}",
             }
         )
-    for kind, words in {
+    for kind, description in {
         "logistic": "follows the loss",
         "unrelated": "stays at chance",
         "inverse": "rises, then falls",
@@ -189,12 +187,11 @@ def page(found: list[dict[str, Any]]) -> str:
         low, middle, high = np.quantile(doubt, [0.1, 0.5, 0.9])
         shapes.append(
             {
-                "accuracy": words,
+                "accuracy": description,
                 "tasks": str(len(mine)),
-                "P(not predictable this way): median, 10 and 90 %": f"{middle:.2f} "
-                f"[{low:.2f}, {high:.2f}]",
-                "above a half": f"{(doubt > 0.5).sum()} of {len(mine)}",
-                "13B in 90 %": covered(mine, "accuracy", "ends", 2),
+                "P(unpredictable): median, 10 and 90 %": f"{middle:.2f} [{low:.2f}, {high:.2f}]",
+                "above 0.5": f"{(doubt > 0.5).sum()} of {len(mine)}",
+                "13B in 90 % interval": covered(mine, "accuracy", "ends", 2),
             }
         )
     passed = sum(row["ok"] for row in found)
@@ -206,38 +203,38 @@ def page(found: list[dict[str, Any]]) -> str:
     joint = f"{inside} of {len(logistic) * len(LARGER)}"
     return "\n".join(
         [
-            "# Two steps to a task",
+            "# Two-step predictions of accuracy",
             "",
             f"Made by `make two-step` (bayescale {bs.__version__}, seed {SEED}, "
             f"{DRAWS} draws a chain); do not edit.",
             "",
-            "No public table of accuracies is at hand, so that ladders are simulated. Each has "
+            "No public table of accuracies is available, so ladders are simulated. Each has "
             f"{len(SIZES) * len(RATIOS)} runs: {len(SIZES)} sizes from "
             f"{format_count(SIZES[0])} to {format_count(SIZES[-1])} at "
-            f"{', '.join(f'{r:g}' for r in RATIOS)} tokens a parameter. The task loss follows "
+            f"{', '.join(f'{r:g}' for r in RATIOS)} tokens per parameter. The task loss follows "
             f"Chinchilla's law with {format_share(NOISE)} of noise, and the accuracy is that of "
             f"{QUESTIONS} questions with two, four or five choices. Runs of "
-            f"{', '.join(LARGER)} parameters at {LARGER_RATIO:g} tokens a parameter are "
+            f"{', '.join(LARGER)} parameters at {LARGER_RATIO:g} tokens per parameter are "
             "predicted by `bs.two_step` from fits of `chinchilla` and `accuracy-from-loss`, with "
-            "the choices stated. The range after each count is the "
+            "the number of choices stated. The range after each count is the "
             f"{format_share(PROB)} Jeffreys interval of the coverage. "
-            f"{passed} of {len(found)} ladders passed every convergence gate: their draws are few.",
+            f"{passed} of {len(found)} ladders passed every convergence gate, with few draws each.",
             "",
             "Tasks whose accuracy follows the loss:",
             "",
             markdown(pd.DataFrame(coverage)),
             "",
-            f"Over all three, {joint} accuracies are inside: the intervals are on the wide side. "
-            "The card takes the scatter as one share of the accuracy, and that of counted answers "
-            f"falls from {100 * scatter(0.25):.1f} % of an accuracy of 0.25 to "
+            f"Over all three, {joint} accuracies are inside: the intervals are slightly wide. The "
+            "card has one relative noise scale at all accuracies, whereas binomial noise falls "
+            f"from {100 * scatter(0.25):.1f} % of an accuracy of 0.25 to "
             f"{100 * scatter(0.8):.1f} % of one of 0.8.",
             "",
             "Tasks of each kind, from the same ladders:",
             "",
             markdown(pd.DataFrame(shapes)),
             "",
-            "A task that is at chance throughout gives no sign of whether it will rise: the runs "
-            "cannot tell the last kind from the second.",
+            "Runs at chance level do not identify whether the accuracy will rise: the last kind "
+            "cannot be distinguished from the second.",
             "",
         ]
     )

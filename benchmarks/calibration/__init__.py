@@ -1,1 +1,1 @@
-"""Do the intervals cover? Studies that write their results, and the page made of them."""
+"""Coverage of intervals: studies that write their results, and the page rendered from them."""

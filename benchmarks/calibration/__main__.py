@@ -1,4 +1,4 @@
-"""Do the intervals cover? Larger runs held out of public tables, and new families.
+"""Coverage of intervals on held-out larger runs of public tables, and on new families.
 
     python -m benchmarks.calibration TABLES
 
@@ -49,16 +49,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("tables", type=Path, nargs="?", help="folder of the larger public tables")
     parser.add_argument(
-        "--only", choices=STUDIES, action="append", help="a study to run; all of them unless given"
+        "--only", choices=STUDIES, action="append", help="a study to run; all of them by default"
     )
     parser.add_argument(
-        "--learn", action="store_true", help="write the default card from all sources, and stop"
+        "--learn", action="store_true", help="write the default card from all sources, and exit"
     )
-    parser.add_argument("--render", action="store_true", help="render the page, and run no study")
+    parser.add_argument("--render", action="store_true", help="render the page from stored results")
     parser.add_argument(
         "--results", type=Path, default=Path("build/calibration"), help="folder of the results"
     )
-    parser.add_argument("--store", type=Path, help="a file that keeps what is done, to go on from")
+    parser.add_argument("--store", type=Path, help="file of results, from which a study resumes")
     parser.add_argument("--page", type=Path, default=PAGE, help="the page to write")
     options = parser.parse_args(argv)
     if not options.render:

@@ -1,4 +1,4 @@
-"""Where the work is done, and what keeps it."""
+"""What the studies share: public tables, an executor, and storage of results."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -31,7 +31,7 @@ class Bench:
         return other_tables(self.tables)
 
     def tasks(self, work: Callable[..., dict], tasks: list[Task]) -> list[dict]:
-        """Return the result of each task; one whose cards have changed is a task of its own."""
+        """Return the result of each task; its key includes the digest of its cards."""
         tasks = [replace(task, key=f"{task.key} {_cards(task)}") for task in tasks]
         return run_tasks(
             work, tasks, label="", executor=self.executor, store=self.store, progress=False

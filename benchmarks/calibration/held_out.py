@@ -1,4 +1,4 @@
-"""Larger runs held out: each model fitted below a cut in compute predicts the runs above it."""
+"""Held-out larger runs: each model is fitted below a cut in compute and predicts the runs above."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ from benchmarks.calibration.tables import Sources, cuts_of
 from benchmarks.least_squares import bootstrap_score
 
 INNER_SHARES = (0.6, 0.8)
-"""Of the runs below a cut, those below the cuts that the weights of the stack come from."""
+"""Shares of the fitted runs below the inner cuts, from which stacking weights are computed."""
 
 type Split = tuple[bs.Runs, bs.Runs]
 type Work = Callable[..., dict]
@@ -31,27 +31,27 @@ def run(bench: Bench) -> None:
 
 
 def run_elsewhere(bench: Bench) -> None:
-    """On the other tables of some sources, whose source is left out all the same."""
-    ways = [
+    """Score other tables of some sources, with the source left out of the learnt priors too."""
+    models = [
         (COUPLED, score_card, lambda _: bs.load_model(COUPLED)),
         (DEFAULT, score_card, lambda of: learnt(bench, of.split(",")[0])),
     ]
-    bench.write("held_out_elsewhere", scored(bench, bench.other_tables, ways))
+    bench.write("held_out_elsewhere", scored(bench, bench.other_tables, models))
 
 
 def no_card(source: str) -> None:
-    """Return no card, for models that are not made from one."""
+    """Return no card, for models that need none."""
 
 
 def scored(
     bench: Bench,
     sources: Sources,
-    ways: Iterable[tuple[str, Work, Callable[[str], bs.Model | None]]],
+    models: Iterable[tuple[str, Work, Callable[[str], bs.Model | None]]],
 ) -> list[dict]:
-    """Return the scores of every way to predict, on each table at each cut."""
+    """Return the scores of every model on each table at each cut."""
     rows: list[dict] = []
     tasks: dict[str, list[Task]] = {}
-    for model, work, card_of in ways:
+    for model, work, card_of in models:
         found = []
         for source, tables in sources.items():
             card = card_of(source)
@@ -95,7 +95,7 @@ def score_bootstrap(runs: bs.Runs, cut: float) -> dict:
 
 
 def score_stack(runs: bs.Runs, cut: float) -> dict:
-    """Weigh by cuts inside the runs below, and score the mixture of fits to all of those."""
+    """Score a stack of laws, with weights from inner cuts and fits to all runs below the cut."""
     warnings.simplefilter("ignore", BayescaleWarning)
     seen, unseen = split(runs, cut)
     inner = [float(np.quantile(seen.compute, share)) for share in INNER_SHARES]

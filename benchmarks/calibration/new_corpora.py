@@ -1,4 +1,4 @@
-"""A new corpus with a few small runs, and how pooling with others helps to predict its larger."""
+"""Larger runs of a new corpus, predicted from a few small ones with and without pooling."""
 
 import warnings
 from dataclasses import replace
@@ -13,7 +13,7 @@ from benchmarks.calibration.bench import Bench
 from benchmarks.calibration.cards import CORPORA, POOLED, SEED
 
 FEW = (3, 4, 5, 6)
-"""How many small runs of a new family are known."""
+"""Numbers of small runs of a new family that are fitted."""
 
 
 def run(bench: Bench) -> None:
@@ -45,7 +45,7 @@ def score_new_corpus(runs: bs.Runs, family: str, count: int, kind: str) -> dict:
     large = new & (runs.compute > np.median(runs.compute[new]))
     model = bs.load_model(kind if kind in (POOLED, CORPORA) else POOLED)
     if kind != model.id:
-        why = "to compare with"
+        why = "for comparison"
         sd = {"none": 1.0, "complete": None}[kind]
         pooling = tuple(replace(p, kind=kind, sd=sd, why=why) for p in model.pooling)
         model = replace(model, pooling=pooling, id=f"{POOLED}-{kind}")

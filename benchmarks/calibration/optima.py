@@ -1,4 +1,4 @@
-"""Coverage of the optimal size: budgets above a cut, with parabolas of their runs as witnesses."""
+"""Coverage of the optimal size at budgets above a cut, estimated by parabolas of their runs."""
 
 import warnings
 
@@ -17,10 +17,10 @@ from benchmarks.calibration.tables import cuts_of
 
 OPTIMA_CARDS = (IID, COUPLED, DEFAULT)
 ISOFLOP = ("chinchilla", "porian_isoflop", "marin_isoflop", "xlstm_llama_isoflop")
-"""Sources that swept sizes at fixed compute. Parabolas of the others are through too few sizes."""
+"""Sources that swept sizes at fixed compute; the others have too few sizes for parabolas."""
 
 WIDTH = 4.0
-"""A parabola is through the sizes within this factor of the best one."""
+"""A parabola is fitted to the sizes within this factor of the best one."""
 
 
 def run(bench: Bench) -> None:
@@ -28,11 +28,11 @@ def run(bench: Bench) -> None:
     for source in ISOFLOP:
         cards = [bs.load_model(IID), bs.load_model(COUPLED), learnt(bench, source)]
         for table, runs in bench.sources[source].items():
-            seen = witnesses(runs)
+            estimates = parabola_optima(runs)
             tasks, places = [], []
             for card, name in zip(cards, OPTIMA_CARDS, strict=True):
                 for cut in cuts_of(runs):
-                    beyond = seen[seen["compute"] > cut]
+                    beyond = estimates[estimates["compute"] > cut]
                     if len(beyond):
                         tasks.append(Task(f"optima {source} {table} {cut:g}", (card, runs, cut)))
                         places.append({"source": source, "table": table, "model": name, "cut": cut})
@@ -42,12 +42,12 @@ def run(bench: Bench) -> None:
     bench.write("optima", rows)
 
 
-def witnesses(runs: bs.Runs) -> pd.DataFrame:
-    """Return the optimum of every budget that has one, from a parabola through its own runs.
+def parabola_optima(runs: bs.Runs) -> pd.DataFrame:
+    """Return the optimum of every budget that has one, from a parabola through its runs.
 
-    A row has ``compute``, as six times the product of the optimal size and its tokens, ``log_n``
-    and its standard error. Budgets are told apart by the compute of the table, which
-    may count more than 6ND.
+    A row has ``compute``, six times the product of the optimal size and its tokens, ``log_n`` and
+    its standard error ``error``. Budgets are grouped by the compute column of the table, which may
+    count more than 6ND.
     """
     try:
         frontier = bs.isoflop_parabolas(runs, width=WIDTH, drop_edges=True, seed=SEED)
@@ -66,26 +66,26 @@ def witnesses(runs: bs.Runs) -> pd.DataFrame:
 
 
 def score_optima(model: bs.Model, runs: bs.Runs, cut: float) -> dict:
-    """Return the rank of each witness above a cut in the posterior of ln N_opt, with its error."""
+    """Return the posterior rank of the parabola optimum of each budget above a cut."""
     warnings.simplefilter("ignore", BayescaleWarning)
     below, _ = split(runs, cut)
-    beyond = witnesses(runs).query("compute > @cut")
+    beyond = parabola_optima(runs).query("compute > @cut")
     fit = fit_quietly(below, model, seed=SEED)
     log_n_opt = bs.allocate(fit, budget=beyond["compute"].tolist()).log_n
     rng = np.random.default_rng(SEED)
     rows = []
-    for _, witness in beyond.iterrows():
-        log_n = log_n_opt.sel(budget=witness["compute"]).to_numpy().ravel()
+    for _, estimate in beyond.iterrows():
+        log_n = log_n_opt.sel(budget=estimate["compute"]).to_numpy().ravel()
         there = log_n[np.isfinite(log_n)]
         low, middle, high = np.quantile(there, [0.05, 0.5, 0.95])
-        noise = witness["error"] * rng.standard_normal(len(there))
+        noise = estimate["error"] * rng.standard_normal(len(there))
         rows.append(
             {
-                "distance": float(np.log(witness["compute"] / below.compute.max())),
-                "rank": float(np.mean(there + noise < witness["log_n"])),
-                "error": float(middle - witness["log_n"]),
+                "distance": float(np.log(estimate["compute"] / below.compute.max())),
+                "rank": float(np.mean(there + noise < estimate["log_n"])),
+                "error": float(middle - estimate["log_n"]),
                 "width": float(high - low),
-                "error_of_witness": float(witness["error"]),
+                "error_of_estimate": float(estimate["error"]),
                 "no_optimum": float(1.0 - len(there) / len(log_n)),
             }
         )

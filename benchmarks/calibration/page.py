@@ -1,4 +1,4 @@
-"""The page: every number of it is of the results of the studies."""
+"""The page, rendered from the results of the studies."""
 
 from collections.abc import Mapping
 
@@ -23,12 +23,12 @@ from benchmarks.calibration.priors import ALL
 from benchmarks.public_tables import markdown
 
 MODELS = (IID, BOOTSTRAP, COUPLED, "kaplan-nd-floor", STACK, DEFAULT)
-COVERS = ("50 % cover", "90 % cover")
+COVERS = ("50 % coverage", "90 % coverage")
 BAND_NAMES = {"near": "within 1", "middle": "1 to 2.3", "far": "beyond 2.3"}
 
 
 def render(results: Mapping[str, pd.DataFrame]) -> str:
-    """Return docs/calibration.md, from the results of every study by its name."""
+    """Return docs/calibration.md from the results of every study, by name."""
     sections = {
         "priors": priors,
         "held_out": held_out,
@@ -48,7 +48,7 @@ def head(results: Mapping[str, pd.DataFrame]) -> str:
         for found in results.values()
     )
     return (
-        "# Do the intervals cover?\n\n"
+        "# Coverage of intervals\n\n"
         f"Made by `make calibration TABLES=folder` ({'; '.join(made_by)}); do not edit."
     )
 
@@ -68,14 +68,14 @@ def priors(rows: pd.DataFrame) -> str:
         [
             "## Priors of the default card",
             "",
-            f"`{DEFAULT}` with wide priors is fitted to every table, and `bs.learn_prior` finds "
-            "the population that the sources are of, one source one unit however many tables it "
-            "has. Medians, and the factor that is one standard deviation of the log: of each "
-            "source (the mean over its tables), and of the prior of a new source. "
-            "`make prior TABLES=folder` writes the last row into the card. Everything below that "
-            "is held out uses priors learnt **without the source that is predicted**. "
-            "`sd_loss_by_n_params` is how much runs of one size err together; tables with fewer "
-            "than eight sizes of three runs do not tell.",
+            f"`{DEFAULT}` with wide priors is fitted to every table, and `bs.learn_prior` "
+            "estimates the population of sources, with equal weights of sources however many "
+            "tables each has. Medians, and factors of one standard deviation of the log, of each "
+            "source (the mean over its tables) and of the prior of a new source. "
+            "`make prior TABLES=folder` writes the last row into the card. All held-out scores "
+            "below use priors learnt **without the source that is predicted**. "
+            "`sd_loss_by_n_params` is the standard deviation of the error that runs of one size "
+            "share; it is not estimated from tables with fewer than eight sizes of three runs.",
             "",
             markdown(pd.DataFrame(lines).fillna("")),
         ]
@@ -88,22 +88,23 @@ def priors(rows: pd.DataFrame) -> str:
 def held_out(scores: pd.DataFrame) -> str:
     return "\n".join(
         [
-            "## Larger runs held out, one source out",
+            "## Held-out larger runs, leave one source out",
             "",
             "Each model is fitted to the runs below a cut in compute and predicts those above; the "
             "cuts leave 50, 65 and 80 % of the runs below. Shares of held-out runs inside the 90 % "
             "predictive interval, at the three cuts; a star marks a fit that failed its gates. "
             f"`{DEFAULT}` is the default card with priors learnt from the other sources, `{IID}` "
-            f"and `{COUPLED}` are laws with independent Student-t scatter and wide priors, and the "
-            f"stack mixes {', '.join(f'`{card}`' for card in CARDS)} by how they predict the "
-            "larger of the runs below the cut. The bootstrap is parametric, of a least-squares fit "
-            "of Chinchilla's law.",
+            f"and `{COUPLED}` are laws with independent Student-t noise and wide priors, and the "
+            f"stack of {', '.join(f'`{card}`' for card in CARDS)} has weights from predictions of "
+            "the larger of the runs below the cut. The bootstrap is parametric, of a least-squares "
+            "fit of Chinchilla's law.",
             "",
             markdown(coverage_table(scores)),
             "",
-            "All sources, which weigh the same: the mean over cuts, then tables, then sources, "
-            "with the standard error over sources, and the least source. Log score is per run, of "
-            "log loss; the other scores are on log loss in per cent, lower is better.",
+            "All sources, with equal weights: the mean over cuts, then tables, then sources, with "
+            "the standard error over sources, and the source with the lowest 90 % coverage. Log "
+            "score is per run, of log loss; the other scores are on log loss in per cent, lower is "
+            "better.",
             "",
             markdown(pd.DataFrame([summary(m, of(scores, m)) for m in MODELS])),
             "",
@@ -132,8 +133,8 @@ def coverage_table(scores: pd.DataFrame) -> pd.DataFrame:
                 for _, row in found.iterrows()
             )
         tested = of(group, DEFAULT).sort_values("cut")["n_test"]
-        held = " / ".join(f"{count:.0f}" for count in tested)
-        rows.append({"table": full_name(source, table), "held out": held, **cells})
+        counts = " / ".join(f"{count:.0f}" for count in tested)
+        rows.append({"table": full_name(source, table), "held out": counts, **cells})
     return pd.DataFrame(rows)
 
 
@@ -143,10 +144,10 @@ def summary(model: str, group: pd.DataFrame) -> dict[str, str]:
     return {
         "model": quoted(model),
         **{
-            f"{p} % cover": f"{mean[f'coverage_{p}']:.2f} ± {error[f'coverage_{p}']:.2f}"
+            f"{p} % coverage": f"{mean[f'coverage_{p}']:.2f} ± {error[f'coverage_{p}']:.2f}"
             for p in (50, 80, 90, 95)
         },
-        "least source": f"{sources['coverage_90'].min():.2f}",
+        "lowest source": f"{sources['coverage_90'].min():.2f}",
         "RMSE": per_cent(mean["rmsle"]),
         "interval score": per_cent(mean["interval_score_90"]),
         "CRPS": per_cent(mean["crps"]),
@@ -209,7 +210,7 @@ def verdict(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "what the default card must show": what,
+                "target for the default card": what,
                 "found": found,
                 "met": "yes" if yes else "**no**",
             }
@@ -224,10 +225,10 @@ def held_out_elsewhere(scores: pd.DataFrame) -> str:
         [
             "## Other tables of the same sources",
             "",
-            "No prior is learnt from these: other learning rates, other texts to validate on, "
-            "sparse models, and sizes counted otherwise. Their source is left out of the priors "
-            "all the same. Within a source many are of the same runs, so the rows are fewer "
-            "witnesses than they look. The least cover is of one table over its three cuts.",
+            "No prior is learnt from these tables, of other learning rates, other validation "
+            "texts, sparse models, and other counting of sizes. The priors leave out their source "
+            "too. Many tables of a source share runs, so they are not independent. The lowest "
+            "coverage is that of one table over its three cuts.",
             "",
             markdown(pd.DataFrame(lines)),
         ]
@@ -240,8 +241,8 @@ def other_row(name: str, group: pd.DataFrame) -> dict[str, str]:
     return {
         "source": name,
         "tables": str(len(by_table)),
-        **{f"90 % cover, `{card}`": f"{mean[card]['coverage_90']:.2f}" for card in mean},
-        f"least, `{DEFAULT}`": f"{by_table.min():.2f}",
+        **{f"90 % coverage, `{card}`": f"{mean[card]['coverage_90']:.2f}" for card in mean},
+        f"lowest, `{DEFAULT}`": f"{by_table.min():.2f}",
         **{f"interval score, `{c}`": per_cent(mean[c]["interval_score_90"]) for c in mean},
         f"fits that failed, `{DEFAULT}`": failed(of(group, DEFAULT)),
     }
@@ -255,13 +256,13 @@ def optima(found: pd.DataFrame) -> str:
         [
             "## The optimal size at larger budgets",
             "",
-            "Each card is fitted to the runs below the cuts, and N_opt is predicted for the "
-            "budgets above them whose own runs have a minimum: the vertex of a parabola of the "
-            f"loss in ln N, through the sizes within a factor of {WIDTH:g} of the best one. Shares "
-            "of these optima inside the interval of N_opt, the standard error of the vertex "
-            "included in the intervals; the mean over budgets, cuts, tables and then sources, with "
-            "the standard error over sources. The error is of ln N_opt (root mean square), and the "
-            "width that of the 90 % interval of ln N_opt itself.",
+            "Each card is fitted to the runs below the cuts, and predicts N_opt at the budgets "
+            "above them whose runs have a minimum: the vertex of a parabola of the loss in ln N, "
+            f"fitted to the sizes within a factor of {WIDTH:g} of the best one. Coverage is the "
+            "share of these optima inside the interval of N_opt, to which the standard error of "
+            "the vertex is added; the mean over budgets, cuts, tables and then sources, with the "
+            "standard error over sources. The error is of ln N_opt (root mean square), and the "
+            "width is that of the 90 % interval of ln N_opt without the error of the vertex.",
             "",
             markdown(pd.DataFrame([optima_row(card, found) for card in OPTIMA_CARDS])),
             "",
@@ -278,7 +279,7 @@ def optima_means(found: pd.DataFrame) -> pd.DataFrame:
         {
             **found[["source", "table", "cut", "width"]],
             **{
-                f"{p} % cover": found["rank"].sub(0.5).abs().le(p / 200).astype(float)
+                f"{p} % coverage": found["rank"].sub(0.5).abs().le(p / 200).astype(float)
                 for p in (50, 90)
             },
             "square": found["error"] ** 2,
@@ -297,7 +298,7 @@ def optima_row(card: str, found: pd.DataFrame) -> dict[str, str]:
     return {
         "model": quoted(card),
         **{f"{name}": f"{mean[name]:.2f} ± {sources[name].sem():.2f}" for name in COVERS},
-        "least source": f"{sources['90 % cover'].min():.2f}",
+        "lowest source": f"{sources['90 % coverage'].min():.2f}",
         "error": f"{mean['square'] ** 0.5:.3f}",
         "width": f"{mean['width']:.2f}",
         "optima": str(len(of(found, card))),
@@ -310,7 +311,7 @@ def optima_by_source(found: pd.DataFrame) -> list[dict[str, str]]:
         {
             "source": str(source),
             "optima": str(counts[source]),
-            "90 % cover": f"{row['90 % cover']:.2f}",
+            "90 % coverage": f"{row['90 % coverage']:.2f}",
             "error": f"{row['error']:.3f}",
             "width": f"{row['width']:.2f}",
         }
@@ -335,15 +336,15 @@ def well_specified(scores: pd.DataFrame) -> str:
         lines.append(width_row(f"**{name}**", part))
     return "\n".join(
         [
-            "## When the law is right",
+            "## Losses simulated from the law",
             "",
-            "The losses of each table replaced by simulated ones: Chinchilla's law at the "
-            "constants of Besiroglu et al., with a Student-t scatter of 0.4 % (10 degrees of "
-            f"freedom), {REPEATS} times; fitted below the cut at 65 %. What the default card costs "
-            "there is the ratio of the widths of its 90 % intervals to those of independent "
-            "scatter, which are then the right ones. Of the shares, the standard error over "
-            "simulated tables. The priors of the default card know of no such law: k is 1 in it, "
-            "and less in every public sweep.",
+            "The losses of each table are replaced by simulated ones: Chinchilla's law with the "
+            "constants of Besiroglu et al. and Student-t noise of 0.4 % (10 degrees of freedom), "
+            f"{REPEATS} times; models are fitted below the cut at 65 %. The cost of the default "
+            f"card is the ratio of the widths of its 90 % intervals to those of `{IID}`, the model "
+            "that is true here. Standard errors are over simulated tables. The priors of the "
+            "default card were not learnt from such a law: its k is 1, and lower in every public "
+            "sweep.",
             "",
             markdown(pd.DataFrame(lines)),
         ]
@@ -356,8 +357,8 @@ def width_row(name: str, group: pd.DataFrame) -> dict[str, str]:
     return {
         "design": name,
         "fitted": f"{iid['n_train'].mean():.0f}",
-        f"90 % cover, `{IID}`": with_error(narrow),
-        f"90 % cover, `{DEFAULT}`": with_error(wide),
+        f"90 % coverage, `{IID}`": with_error(narrow),
+        f"90 % coverage, `{DEFAULT}`": with_error(wide),
         f"width, `{IID}`": per_cent(narrow["width_90"]),
         "ratio of widths": f"{wide['width_90'] / narrow['width_90']:.2f}",
     }
@@ -374,8 +375,8 @@ def trade_off(scores: pd.DataFrame) -> str:
         lines.append(
             {
                 "choice": change,
-                "90 % cover": f"{mean['coverage_90']:.2f} ± {sources['coverage_90'].sem():.2f}",
-                "least source": f"{sources['coverage_90'].min():.2f}",
+                "90 % coverage": f"{mean['coverage_90']:.2f} ± {sources['coverage_90'].sem():.2f}",
+                "lowest source": f"{sources['coverage_90'].min():.2f}",
                 "RMSE": per_cent(mean["rmsle"]),
                 "interval score": per_cent(mean["interval_score_90"]),
                 "log score": f"{mean['log_score']:.2f}",
@@ -385,11 +386,11 @@ def trade_off(scores: pd.DataFrame) -> str:
         )
     return "\n".join(
         [
-            "## What other choices would trade",
+            "## Scores of other choices",
             "",
             "The default card without one of its parts, with other medians of the scales of its "
-            "discrepancy, and with the additive law at its centre, at the cut at "
-            f"{100 * TRADED_SHARE:.0f} %, one source out; sources weigh the same.",
+            "discrepancy, and with the additive law as its mean, at the cut at "
+            f"{100 * TRADED_SHARE:.0f} %, leave one source out, with equal weights of sources.",
             "",
             markdown(pd.DataFrame(lines)),
         ]
@@ -408,7 +409,7 @@ def new_corpora(scores: pd.DataFrame) -> str:
                 "runs": count,
                 "pooling": quoted(kind) if kind in (POOLED, CORPORA) else kind,
                 "RMSE": per_cent(mean["rmsle"]),
-                "90 % cover": f"{mean['coverage_90']:.2f}",
+                "90 % coverage": f"{mean['coverage_90']:.2f}",
                 "width": per_cent(mean["width_90"]),
                 "interval score": per_cent(mean["interval_score_90"]),
                 "fits that failed": failed(group),
@@ -418,13 +419,13 @@ def new_corpora(scores: pd.DataFrame) -> str:
         [
             "## A new corpus with a few small runs",
             "",
-            "Each corpus of `overtraining` in turn: its smallest runs and all runs of the other "
-            "two are fitted, and its runs above the median compute predicted. Without pooling its "
-            "parameters are its own (a standard deviation of one on the log scale); with complete "
-            f"pooling there are no differences. The card `{POOLED}` pools floor, terms and "
-            f"exponents partially, as of families whose recipes differ; `{CORPORA}` the floor "
-            "alone, as of corpora under one recipe, which these are. All three corpora together; "
-            "scores in per cent of loss.",
+            "For each corpus of `overtraining` in turn, its smallest runs and all runs of the "
+            "other two are fitted, and its runs above the median compute are predicted. Without "
+            "pooling, parameters differ freely between corpora (a standard deviation of one on the "
+            "log scale); with complete pooling they are equal. The card "
+            f"`{POOLED}` partially pools floor, terms and exponents, for families with different "
+            f"recipes; `{CORPORA}` only the floor, for corpora under one recipe, as these are. "
+            "Means over the three corpora; scores in per cent of loss.",
             "",
             markdown(pd.DataFrame(lines).sort_values("runs", kind="stable")),
         ]

@@ -25,13 +25,13 @@ WIDE: Mapping[str, tuple[float, float]] = {
     "smooth": (0.002, 1.5),
     "sd_loss_by_n_params": (0.002, 1.5),
 }
-"""Median and standard deviation of the log of the priors to start from."""
+"""Medians and standard deviations of the log of the initial wide priors."""
 
 ALL = "all sources"
 
 
 def run(bench: Bench) -> None:
-    """Write what each source says of each quantity, and the population."""
+    """Write the posterior of each quantity by source, and its learnt prior."""
     rows: list[dict] = []
     for source, fits in fits_of(bench).items():
         for name in WIDE:
@@ -39,7 +39,7 @@ def run(bench: Bench) -> None:
             if not known:
                 continue
             drawn = np.log([fit.posterior[name].to_numpy().ravel() for fit in known])
-            # Of one source, the mean over its tables.
+            # The mean over the tables of a source.
             centre, spread = drawn.mean(axis=1).mean(), drawn.std(axis=1).mean()
             rows.append({"source": source, "quantity": name, **numbers(centre, spread)})
     for name, prior in learnt(bench, "").all_priors.items():
@@ -65,7 +65,7 @@ def learnt(bench: Bench, leave_out: str) -> bs.Model:
 
 @lru_cache
 def fits_of(bench: Bench) -> dict[str, list[bs.Fit]]:
-    """Return the fit of the card with wide priors to every table, kept in files."""
+    """Return the fits of the card with wide priors to every table, stored in files."""
     folder = bench.results / "fits"
     folder.mkdir(parents=True, exist_ok=True)
     paths = {
@@ -84,15 +84,15 @@ def fits_of(bench: Bench) -> dict[str, list[bs.Fit]]:
 
 def fit_and_save(model: bs.Model, runs: bs.Runs, path: Path) -> dict:
     warnings.simplefilter("ignore", BayescaleWarning)
-    # Wide priors reach shapes of the posterior that need smaller steps.
+    # Wide priors give posteriors whose geometry needs smaller steps.
     fit = bs.fit(runs, model, seed=SEED, cores=1, progress=False, tune=1000, target_accept=0.99)
     fit.save(path)
     return {"ok": bool(fit.diagnostics.ok)}
 
 
 def wide() -> bs.Model:
-    """Return the default card before any table was seen."""
-    default, why = bs.load_model(DEFAULT), "wide, to learn from"
+    """Return the default card with wide priors."""
+    default, why = bs.load_model(DEFAULT), "wide, to be replaced by a learnt prior"
     prior = {
         name: bs.LogNormal(median=median, log_sd=log_sd, why=why)
         for name, (median, log_sd) in WIDE.items()

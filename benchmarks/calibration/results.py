@@ -1,4 +1,4 @@
-"""The results of the studies: one Parquet file each, which says what made it."""
+"""The results of the studies: one Parquet file each, with the version and seed that made it."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ STUDIES = (
     "trade_off",
     "new_corpora",
 )
-"""In the order of the page."""
+"""The studies, in the order of the page."""
 
 
 def write_result(folder: Path, study: str, rows: list[dict], seed: int) -> None:
-    """Write what a study found, a row for each fit or set of simulations."""
+    """Write the results of a study, a row for each fit or set of simulations."""
     table = pd.DataFrame(rows)
-    # Kept in the file: which version and seed made it.
+    # Parquet stores these attributes.
     table.attrs = {"bayescale": bs.__version__.split("+")[0], "seed": seed}
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{study}.parquet.part"
@@ -36,7 +36,7 @@ def read_results(folder: Path) -> dict[str, pd.DataFrame]:
     Raises
     ------
     RunsError
-        If a study has no results: a page without its section would pass for the whole.
+        If a study has no results: the page would silently lack its section.
     """
     missing = [study for study in STUDIES if not (folder / f"{study}.parquet").is_file()]
     if missing:

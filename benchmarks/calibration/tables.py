@@ -19,11 +19,11 @@ RECOUNTED = {
         "rw-tuned-short-const",
     ),
 }
-"""Families of Porian's tables by how sizes and compute are counted: layers alone, or attention."""
+"""Families of Porian's tables by the counting convention: layers only, or with attention."""
 
 
 def sources(tables: Tables) -> Sources:
-    """Return the tables of every source: families, corpora or recipes of one study."""
+    """Return the tables of every source: the families, corpora or recipes of one study."""
     over_trained = bs.load_runs("overtraining")
     grids = {"marin_isoflop": "outlier == 0", "xlstm_llama_isoflop": "suspect == 0"}
     best = "family == 'dense' and best_in_cell == 1"
@@ -50,13 +50,13 @@ def sources(tables: Tables) -> Sources:
 
 
 def other_tables(tables: Tables) -> Sources:
-    """Return the rest of the tables of some sources, which no prior is learnt from."""
+    """Return the other tables of some sources, from which no prior is learnt."""
     warmed = [f"{corpus}-base-{warmup}-kaplan" for corpus in ("rw", "owt2") for warmup in WARMUPS]
     return {
         "porian_isoflop, cosine of another length": {
             family: tables.porian(family) for family in warmed
         },
-        "porian_isoflop, sizes and compute counted otherwise": {
+        "porian_isoflop, other counting of sizes and compute": {
             f"{view}, {family}": tables.porian(family, view)
             for view, families in RECOUNTED.items()
             for family in families
@@ -65,7 +65,7 @@ def other_tables(tables: Tables) -> Sources:
             ", ".join(part): tables.gemstones_by_tokens(*part)
             for part in (("hot_half_lr", "dolma"), ("hot", "dclm"), ("hot", "fineweb_edu"))
         },
-        "routed_lm_curves, of routers": {
+        "routed_lm_curves, routed": {
             f"{router}, {experts} experts": tables.routed(router, experts=experts)
             for router in ("s-base", "hash", "rl-r")
             for experts in (8, 64)

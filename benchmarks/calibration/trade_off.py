@@ -1,4 +1,4 @@
-"""What the default card would trade without one of its parts, or with other priors or laws."""
+"""Scores of the default card without one of its parts, or with other priors or laws."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,15 +12,15 @@ from benchmarks.calibration.cards import IID, SEED, TRADED_SHARE
 from benchmarks.calibration.held_out import score_card
 from benchmarks.calibration.priors import learnt
 
-NEVER = 1e-3
-"""Factor on the median of a scale that leaves its part out."""
+NEGLIGIBLE = 1e-3
+"""Factor on the median of a scale that removes its part of the discrepancy."""
 
 
 def scaled(name: str, factor: float) -> Callable[[bs.Model], bs.Model]:
     def change(card: bs.Model) -> bs.Model:
         discrepancy = card.discrepancy
         old = discrepancy.scales[name]
-        log_sd = 0.1 if factor == NEVER else old.log_sd
+        log_sd = 0.1 if factor == NEGLIGIBLE else old.log_sd
         new = replace(old, median=factor * old.median, log_sd=log_sd)
         return replace(card, discrepancy=discrepancy.scaled({name: new}))
 
@@ -28,7 +28,7 @@ def scaled(name: str, factor: float) -> Callable[[bs.Model], bs.Model]:
 
 
 def additive(card: bs.Model) -> bs.Model:
-    """Chinchilla's law at the centre, whose exponents mean what k alpha and k beta mean."""
+    """Use Chinchilla's law as the mean, with the priors of k alpha and k beta as its exponents'."""
     priors = {name: card.priors[name] for name in ("loss_ref", "e_n", "e_d")}
     priors |= {"alpha": card.priors["k_alpha"], "beta": card.priors["k_beta"]}
     return replace(card, law=bs.load_model(IID).law, priors=priors)
@@ -37,8 +37,8 @@ def additive(card: bs.Model) -> bs.Model:
 CHANGES: Mapping[str, Callable[[bs.Model], bs.Model]] = {
     "as it is": lambda card: card,
     "no effects of sizes": lambda card: replace(card, pooling=()),
-    "no rough part": scaled("rough", NEVER),
-    "no smooth part": scaled("smooth", NEVER),
+    "no rough part": scaled("rough", NEGLIGIBLE),
+    "no smooth part": scaled("smooth", NEGLIGIBLE),
     "additive law": additive,
     "rough part a third": scaled("rough", 1 / 3),
     "rough part threefold": scaled("rough", 3.0),

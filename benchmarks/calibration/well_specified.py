@@ -1,4 +1,4 @@
-"""Losses simulated from a law that is right: what the default card costs there."""
+"""Width of the default card's intervals on losses simulated from Chinchilla's law."""
 
 import warnings
 

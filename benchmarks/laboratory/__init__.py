@@ -1,1 +1,1 @@
-"""Every law pooled on the runs of the laboratory, and its critical batch size."""
+"""Every law, pooled over corpora, on the runs of the laboratory, and the critical batch size."""

@@ -2,8 +2,8 @@
 
     python -m benchmarks.laboratory TABLES --store FOLDER
 
-TABLES is a folder with the public tables `steplaw` and `critical_batch`. What FOLDER has already is
-not computed again.
+TABLES is a folder with the public tables `steplaw` and `critical_batch`. Results that are stored in
+FOLDER are not computed again.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("tables", type=Path, help="folder of the larger public tables")
-    parser.add_argument("--store", type=Path, required=True, help="folder to go on from")
+    parser.add_argument("--store", type=Path, required=True, help="folder of stored results")
     parser.add_argument("--simulations", type=int, default=recovery.SIMULATIONS)
     options = parser.parse_args()
     options.store.mkdir(parents=True, exist_ok=True)

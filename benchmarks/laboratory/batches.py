@@ -1,4 +1,4 @@
-"""The critical batch: by Kaplan's L(N, S), and measured directly, steps against examples."""
+"""The critical batch size under Kaplan's L(N, S), and measured from steps against examples."""
 
 import time
 import warnings
@@ -20,19 +20,19 @@ SCATTER = 0.0076
 """Standard deviation of log loss between seeds of the laboratory's runs."""
 
 SCATTER_STEPLAW = 0.002
-"""Of the runs of steplaw, which are far larger."""
+"""The same for the runs of steplaw, which are far larger."""
 
 BOOTSTRAP = 400
 FEWEST = 5
-"""Batches that must reach a loss for the hyperbola of steps against examples."""
+"""Number of batch sizes that must reach a loss for the hyperbola of steps against examples."""
 
 LEVELS = 2
-"""Losses at which each model size is measured."""
+"""Number of losses at which each model size is measured."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The critical batch of one model at one loss, from the tokens that each batch needs."""
+    """The critical batch of one model at one loss, from the tokens that each batch size needs."""
 
     name: str
     n_params: float
@@ -42,7 +42,7 @@ class Measured:
 
 
 def measure(table: pd.DataFrame, scatter: float, name: str) -> Iterator[Measured]:
-    """Yield the critical batch of each size of a table of best runs, at losses that all reach.
+    """Yield the critical batch of each size in a table of best runs, at losses that all reach.
 
     At a fixed loss the tokens that a batch B needs are E_min (1 + B / B_crit) (McCandlish et al.
     2018, arXiv:1812.06162, equation 2.11, in tokens). The tokens are interpolated in log loss
@@ -70,10 +70,10 @@ def measure(table: pd.DataFrame, scatter: float, name: str) -> Iterator[Measured
 def critical_at(
     level: float, batches: NDArray[Any], tokens: NDArray[Any], logs: NDArray[Any]
 ) -> float:
-    """Return the critical batch at a log loss, NaN if too few batches reach it.
+    """Return the critical batch at a log loss; NaN if too few batch sizes reach it.
 
-    Batches that take more tokens than a larger one are too small for the tuning that was tried,
-    and are left out: the hyperbola begins at the batch that needs the fewest tokens.
+    Batch sizes that need more tokens than a larger one are too small for the learning rates that
+    were tried, and are left out: the hyperbola begins at the one that needs the fewest tokens.
     """
     needed = np.array([_tokens_to(level, np.log(tokens), row) for row in logs])
     there = np.isfinite(needed)
@@ -87,7 +87,7 @@ def critical_at(
 
 
 def hyperbola(batch: NDArray[Any], log_tokens: NDArray[Any]) -> float:
-    """Return the critical batch of E_min (1 + B / B_crit) by least squares of log tokens."""
+    """Return B_crit of E_min (1 + B / B_crit), by least squares of log tokens."""
     from scipy.optimize import minimize_scalar
 
     def misfit(log_critical: float) -> float:
@@ -98,7 +98,7 @@ def hyperbola(batch: NDArray[Any], log_tokens: NDArray[Any]) -> float:
 
 
 def _tokens_to(level: float, log_tokens: NDArray[Any], logs: NDArray[Any]) -> float:
-    """Return ln of the tokens to a log loss along one batch, up to twice those trained."""
+    """Return ln of the tokens to a log loss at one batch size, up to twice those trained."""
     slope, _ = np.polyfit(log_tokens, logs, 1)
     if slope >= 0:
         return np.nan
@@ -109,7 +109,7 @@ def _tokens_to(level: float, log_tokens: NDArray[Any], logs: NDArray[Any]) -> fl
 
 
 def laboratory() -> dict[str, Any]:
-    """Return the critical batch of the laboratory by law and by measurement, for each corpus."""
+    """Return the critical batch on the laboratory's runs, from the law and measured, by corpus."""
     model = next(case for case in CASES if case.card == "kaplan-ns").plain
     table, runs = best_of_batches(), with_batches()
     rows, gates, count = [], [], 0
@@ -134,7 +134,7 @@ def fitted(runs: bs.Runs, model: bs.Model | str) -> bs.Fit:
 
 
 def by_law(fit: bs.Fit, loss: float) -> list[float]:
-    """Return the interval of B_crit at a loss."""
+    """Return the interval of B_crit at a loss under the law."""
     law = fit.law
     assert isinstance(law, KaplanNS)
     draws = {name: fit.curve.parameters[name].to_numpy() for name in law.parameters}
@@ -143,7 +143,7 @@ def by_law(fit: bs.Fit, loss: float) -> list[float]:
 
 
 def steplaw(tables: Path) -> dict[str, Any]:
-    """Return the critical batch of steplaw by law and measurement, and that of critical_batch."""
+    """Return the critical batch on steplaw and critical_batch, from the law and measured."""
     table = pd.read_csv(tables / "steplaw.csv").rename(
         columns={"params": "n_params", "tokens": "n_tokens", "steps": "n_steps"}
     )
@@ -177,5 +177,5 @@ def steplaw(tables: Path) -> dict[str, Any]:
 
 
 def work(*tables: str) -> dict[str, Any]:
-    """Return the facts of the laboratory, or of the public tables in a folder."""
+    """Return the results on the laboratory's runs, or on the public tables in a folder."""
     return steplaw(Path(tables[0])) if tables else laboratory()

@@ -17,13 +17,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "laboratory.md"
 
 _FIT = ("sigma", "R-hat", "ESS", "seconds", "gates and checks")
 _NEW = (
-    *("law", "pooling", "new corpora", "RMSE", "90 % cover", "width", "gates passed"),
-    "seconds a fit",
+    *("law", "pooling", "new corpora", "RMSE", "90 % coverage", "width", "gates passed"),
+    "seconds per fit",
 )
-_BATCH = ("runs", "N", "loss", "B_crit measured, tokens", "B_crit by the law, tokens", "overlap")
+_BATCH = ("runs", "N", "loss", "B_crit measured, tokens", "B_crit of the law, tokens", "overlap")
 _RECOVERY = (
-    *("law", "simulations", "spreads between corpora inside", "other parameters inside"),
-    *("least p of uniform ranks", "ranked along a chain", "seconds each"),
+    *("law", "simulations", "sds between corpora inside", "other parameters inside"),
+    *("lowest p of uniform ranks", "ranked along a chain", "seconds each"),
 )
 
 
@@ -35,40 +35,40 @@ def page_of(
     """Return the page."""
     return "\n".join(
         [
-            "# Every law pooled, on the laboratory's runs",
+            "# Every law, pooled over corpora, on the laboratory's runs",
             "",
             "Made by `make laboratory-laws TABLES=folder` "
             f"(bayescale {bs.__version__.split('+')[0]}, seed {SEED}); do not edit.",
             "",
             "The dataset `laboratory` has small transformers trained on bytes of three corpora. "
-            "Each law is fitted to them with floors and scales that differ between corpora by "
-            "partial pooling (`Model.pool`), to one run of each standard setting, and to more "
-            "where the law has more inputs: batches for `kaplan-ns`, repeated tokens for "
-            "`data-constrained`, all seeds of one size along tokens for laws of one variable. "
-            "Rows that say `not run` wait for the command to go on from its store. Spreads are of "
-            "logarithms. Seconds are of one processor, with compilation where a "
-            "card is the first of its kind.",
+            "Each law is fitted to them with floors and scales partially pooled over corpora "
+            "(`Model.pool`). The runs are one of each standard setting, and more where the law has "
+            "more inputs: batch sizes for `kaplan-ns`, repeated tokens for `data-constrained`, all "
+            "seeds of one size along tokens for laws of one variable. Rows with `not run` are "
+            "filled in when the command resumes from its store. Standard deviations are of "
+            "logarithms. Seconds are of one CPU, and include compilation where a model is the "
+            "first of its kind.",
             "",
             table(
-                ("law", "runs", "pooled", "spread between corpora, 90 %", *_FIT),
+                ("law", "runs", "pooled", "sd between corpora, 90 %", *_FIT),
                 [fitted_row(c.card, c.of, fits.get(f"all {c.card}", {})) for c in CASES],
             ),
             "",
             "## A new corpus from five small runs",
             "",
-            f"A corpus is known by its {FEW} least settings alone, and the larger half of its runs "
-            "is predicted: with the other two corpora by partial pooling, from its own runs alone, "
-            "and as if all corpora were one. RMSE and width are of log loss, averaged "
-            "over the corpora that are named; cover is the share of larger runs inside 90 % "
-            "intervals. Alone, five runs are fewer than the parameters of most laws, which the "
-            "priors then determine.",
+            f"Of one corpus the {FEW} smallest settings are fitted, and the larger half of its "
+            "runs is predicted: with partial pooling over the other two corpora, separately, and "
+            "with complete pooling. RMSE and width are of log loss, averaged over the corpora "
+            "that are named; coverage is the share of larger runs inside 90 % intervals. Fitted "
+            "separately, five runs are fewer than the parameters of most laws, so the priors "
+            "dominate.",
             "",
             table(_NEW, [new_row(case.card, kind, fits) for case in CASES for kind in KINDS]),
             "",
             "## Two groupings, and correlated effects",
             "",
             table(
-                ("groups", "runs", "spreads and correlation, 90 %", *_FIT),
+                ("groups", "runs", "sds and correlation, 90 %", *_FIT),
                 [more_row(name, fits.get(f"more {name}", {})) for name in MORE],
             ),
             "",
@@ -80,7 +80,7 @@ def page_of(
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; rows that say why there is no result are filled up with empty cells."""
+    """Return a table; rows that state why there is no result are padded with empty cells."""
     full = [[*row, *[""] * (len(header) - len(row))] for row in rows]
     return markdown(pd.DataFrame(full, columns=list(header)))
 
@@ -94,7 +94,7 @@ def more_row(name: str, facts: Mapping[str, Any]) -> list[str]:
 
 
 def fit_cells(facts: Mapping[str, Any]) -> list[str]:
-    """Return spreads, scatter, convergence, seconds and what the checks say of a fit."""
+    """Return the standard deviations, noise, convergence, seconds and failed checks of a fit."""
     if "values" not in facts:
         return [failure(facts)]
     values = facts["values"]
@@ -103,20 +103,20 @@ def fit_cells(facts: Mapping[str, Any]) -> list[str]:
         for name, ends in values.items()
         if name.startswith(("sd_", "correlation"))
     }
-    said = " ".join(facts["said"]) or "all passed"
+    failures = " ".join(facts["said"]) or "all passed"
     return [
         "<br>".join(f"{name} {interval(ends)}" for name, ends in shown.items()),
         f"{values['sigma'][0]:.4f}",
         f"{facts['r_hat']:.3f}",
         f"{facts['ess']:.0f}",
         f"{facts['seconds']:.0f}",
-        said,
+        failures,
     ]
 
 
 def new_row(card: str, kind: str, fits: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = {corpus: fits.get(f"new {card} {corpus} {kind}", {}) for corpus in CORPORA}
-    # Only corpora with every kind of pooling, so that the rows of a law compare.
+    # Only corpora with results for every pooling, so that the rows of a law are comparable.
     every = [c for c in CORPORA if all(f"new {card} {c} {other}" in fits for other in KINDS)]
     scored = [found[corpus] for corpus in every if "rmsle" in found[corpus]]
     if not scored:
@@ -143,21 +143,22 @@ def batch_section(ours: Mapping[str, Any], public: Mapping[str, Any]) -> list[st
     return [
         "## The critical batch",
         "",
-        "Kaplan's L(N, S) has B_crit as a power of the loss. Measured directly, it is where steps "
-        "and tokens to a fixed loss trade evenly: at a batch B the tokens are E_min (1 + B / "
-        "B_crit), fitted to the best learning rate of each batch, from the batch that needs the "
-        "fewest on. Intervals are 90 %; those of the measurement have the scatter of seeds. "
-        "The column says whether both intervals overlap.",
+        "In Kaplan's L(N, S), B_crit is a power of the loss. It is measured directly from the "
+        "tokens that a batch size B needs to reach a fixed loss, E_min (1 + B / B_crit), fitted to "
+        "the run with the best learning rate at each batch size, from the batch size that needs "
+        "the fewest tokens on. Intervals are 90 %; those of the measurement include the scatter "
+        "between seeds. The last column states whether the intervals overlap.",
         "",
         f"`kaplan-ns` is fitted to each of two corpora, {ours.get('runs')} runs of the laboratory "
-        f"({gates_of(ours)}), whose prior of B_crit is about 500 tokens within a factor of 12; and "
-        f"the card as it ships to {public.get('runs')} runs of `steplaw` ({gates_of(public)}). "
-        "`critical_batch` is of other models on other text: there only the measurement's point is "
-        "known, and the law is read at its loss.",
+        f"({gates_of(ours)}), with a prior of B_crit of about 500 tokens within a factor of 12, "
+        f"and with its shipped priors to {public.get('runs')} runs of `steplaw` "
+        f"({gates_of(public)}). `critical_batch` is of other models on other text: its "
+        "measurements are points without intervals, and the law of the `steplaw` fit is evaluated "
+        "at their losses.",
         "",
         table(_BATCH, rows),
         "",
-        "With one batch size B_crit is not known, and a fit says so: its check `batch_tokens` "
+        "Runs of one batch size do not identify B_crit; the check `batch_tokens` of such a fit "
         "names B_star and alpha_B.",
         "",
     ]
@@ -185,9 +186,10 @@ def recovery_section(recoveries: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
         "## Recovery by simulation",
         "",
-        "Parameters drawn from the prior, runs of this very design drawn from them and fitted: how "
-        "many 90 % intervals hold the truth, by simulation-based calibration, which samples "
-        "briefly, and ranks the truth along a reversible chain where that does not suffice.",
+        "How many 90 % intervals contain the true parameters, by simulation-based calibration on "
+        "this design: parameters are drawn from the prior, runs are simulated from them, and the "
+        "law is fitted to these. Fits are short; where their draws remain too autocorrelated, the "
+        "truth is ranked along a reversible chain.",
         "",
         table(_RECOVERY, rows),
     ]

@@ -1,4 +1,4 @@
-"""Each law with parameters that differ between corpora, fitted to all and to a new corpus."""
+"""Each law with parameters pooled over corpora, fitted to all corpora and to a new one."""
 
 import time
 import warnings
@@ -26,7 +26,7 @@ KINDS = ("partial", "separate", "complete")
 
 
 def tasks() -> list[Task]:
-    """Return the fits of the page, each law's together, so that a compiled model serves often."""
+    """Return the fits of the page, grouped by law, so that compiled models are reused."""
     found = []
     for case in CASES:
         found.append(Task(key=f"all {case.card}", arguments=("all", case.card)))
@@ -39,7 +39,7 @@ def tasks() -> list[Task]:
 
 
 def work(what: str, *arguments: str) -> dict[str, Any]:
-    """Return the facts of one fit."""
+    """Return the results of one fit."""
     warnings.simplefilter("ignore", BayescaleWarning)
     if what == "more":
         return MORE[arguments[0]]()
@@ -50,7 +50,7 @@ def work(what: str, *arguments: str) -> dict[str, Any]:
 
 
 def facts_of(runs: bs.Runs, model: bs.Model) -> dict[str, Any]:
-    """Return the gates of a fit, its seconds, and the spreads between levels."""
+    """Return the gates and seconds of a fit, and the standard deviations between levels."""
     used = time.process_time()
     fit = bs.fit(runs, model, seed=SEED, draws=DRAWS, cores=1, progress=False)
     used = time.process_time() - used
@@ -73,7 +73,7 @@ def facts_of(runs: bs.Runs, model: bs.Model) -> dict[str, Any]:
 
 
 def new_corpus(case: Case, corpus: str, kind: str) -> dict[str, Any]:
-    """Return scores on the larger half of a corpus of which only its `FEW` least runs are known."""
+    """Return scores on the larger half of a corpus whose `FEW` smallest runs are fitted."""
     runs = case.runs()
     new = runs.table["family"].to_numpy() == corpus
     amount = runs.table["compute"] if case.along == "compute" else runs.table[case.along]
@@ -84,7 +84,7 @@ def new_corpus(case: Case, corpus: str, kind: str) -> dict[str, Any]:
     seen = runs.where(own) if kind == "separate" else runs.where(known | own)
     used = time.process_time()
     try:
-        # Five runs are fewer than the parameters of most laws: alone they are fitted by the priors.
+        # Five runs are fewer than the parameters of most laws: fitted alone, the priors dominate.
         fit = bs.fit(
             seen,
             model,
@@ -110,7 +110,7 @@ def new_corpus(case: Case, corpus: str, kind: str) -> dict[str, Any]:
 
 
 def _few(runs: bs.Runs, new: np.ndarray, amount: np.ndarray) -> np.ndarray:
-    """Return a mask of the least runs of a corpus, each of another setting."""
+    """Return a mask of the smallest runs of a corpus, each at a different setting."""
     order = np.argsort(np.where(new, amount, np.inf), kind="stable")[: int(new.sum())]
     columns = [c for c in ("n_params", "n_tokens", "batch_tokens") if c in runs.table]
     table = runs.table.iloc[order]
@@ -163,4 +163,4 @@ MORE = {
     "corpora beside schedules": _schedules,
     "correlated effects on curves": _correlated,
 }
-"""Groupings beside the corpus: nested, crossed, and with correlated effects."""
+"""Groupings besides the corpus: nested, crossed, and with correlated effects."""

@@ -1,4 +1,4 @@
-"""Recovery by simulation on the laboratory's own designs, as simulation-based calibration."""
+"""Parameter recovery on the laboratory's designs, by simulation-based calibration."""
 
 import time
 import warnings
@@ -15,10 +15,10 @@ SIMULATIONS = 20
 
 
 def recovered(card: str, store: str, simulations: int = SIMULATIONS) -> dict[str, Any]:
-    """Return how many 90 % intervals hold the truth, for group and other parameters.
+    """Return how many 90 % intervals contain the truth, for group and other parameters.
 
-    Parameters are drawn from the prior, runs of the same sizes, tokens and corpora from them, and
-    each truth is ranked among the draws of the fit of these runs.
+    Parameters are drawn from the prior, runs of the same sizes, tokens and corpora are simulated
+    from them, and each true value is ranked among the draws of the fit to these runs.
     """
     case = next(case for case in CASES if case.card == card)
     warnings.simplefilter("ignore", BayescaleWarning)

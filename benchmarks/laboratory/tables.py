@@ -1,4 +1,4 @@
-"""Runs of the laboratory for each law, and the hierarchical cards that are fitted to them."""
+"""The laboratory's runs for each law, and the hierarchical cards that are fitted to them."""
 
 import warnings
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from bayescale.errors import BayescaleWarning
 CORPORA = ("prose", "code", "names")
 
 FEW = 5
-"""How many small runs of a new corpus are known."""
+"""Number of small runs of a new corpus that are fitted."""
 
 SEED, DRAWS = 1, 250
 
@@ -22,12 +22,12 @@ SMALL_BATCHES = bs.LogNormal(
     why="models of tens of thousands of parameters on bytes: batches of 64 to 4096 tokens were "
     "tried, and the critical one is likely among them; 90 % between 44 and 6200 tokens",
 )
-"""Of the critical batch at the reference point in units of 2^19 tokens, in the place of the card's
-prior, which is for a million tokens."""
+"""Prior of the critical batch at the reference point, in units of 2^19 tokens. It replaces the
+prior of the card, which is about a million tokens."""
 
 
 def every() -> pd.DataFrame:
-    """Return all runs of the table, with the outliers."""
+    """Return all runs of the table, including flagged outliers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)
         return bs.load_runs("laboratory", keep_outliers=True).table
@@ -42,7 +42,7 @@ def load(table: pd.DataFrame, *columns: str) -> bs.Runs:
 
 
 def standard() -> pd.DataFrame:
-    """Return one run of each standard setting: those of the first seed."""
+    """Return one run of each standard setting, that of the first seed."""
     table = every()
     return table[(table["off_standard"] == 0) & (table["seed"] == 1)]
 
@@ -52,13 +52,13 @@ def sizes_and_tokens() -> bs.Runs:
 
 
 def with_batches() -> bs.Runs:
-    """Standard runs, and the run of the best learning rate at each other batch."""
+    """Return standard runs, and the run with the best learning rate at each other batch size."""
     table = pd.concat([standard(), best_of_batches()]).drop_duplicates("run")
     return load(table, "n_params", "n_steps", "batch_tokens", "n_tokens")
 
 
 def best_of_batches() -> pd.DataFrame:
-    """Return the run of the best learning rate at each batch of the batch design."""
+    """Return the run with the best learning rate at each batch size of the batch design."""
     table = every()
     table = table[table["design"].str.contains("batch")]
     cells = ["family", "n_params", "n_tokens", "batch_tokens"]
@@ -73,14 +73,14 @@ def repeated() -> bs.Runs:
 
 
 def curve() -> bs.Runs:
-    """Runs of one size, all seeds, along tokens."""
+    """Return runs of one size, all seeds, along tokens."""
     table = every()
     kept = (table["off_standard"] == 0) & (table["width"] == 32) & (table["layers"] == 2)
     return load(table[kept], "n_tokens")
 
 
 def recipes() -> bs.Runs:
-    """Runs of four recipes, each on several corpora: schedule and learning rate."""
+    """Return runs of recipes, each a schedule or learning rate, on several corpora."""
     table = every()
     kept = (table["batch_tokens"] == 256) & (table["epochs"] == 1) & (table["seed"] == 1)
     kept &= ~table["design"].eq("learning-rate")
@@ -93,9 +93,9 @@ def recipes() -> bs.Runs:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A law, the runs that it is fitted to, which column says how large one is, and what is pooled.
+    """A law, the runs that it is fitted to, the column of their size, and the pooled parameters.
 
-    Pooled are floors and scales: three corpora tell little of how exponents differ.
+    Floors and scales are pooled: three corpora hardly identify the variance of exponents.
     """
 
     card: str
@@ -106,7 +106,7 @@ class Case:
 
     @property
     def plain(self) -> bs.Model:
-        """The card that ships, with the inputs and the priors that these runs need."""
+        """The shipped card, with the inputs and priors that these runs need."""
         model = bs.load_model(self.card)
         if self.inputs:
             model = replace(model, inputs=dict(self.inputs))

@@ -133,9 +133,9 @@ def test_cells_are_of_the_rows(folder, rows):
     # Sources weigh the same, however many tables they have.
     means = default.groupby("source")[["coverage_90", "rmsle", "interval_score_90"]].mean()
     cells = f"{means['coverage_90'].mean():.2f} ± {means['coverage_90'].sem():.2f}"
-    assert row["90 % cover"] == cells
+    assert row["90 % coverage"] == cells
     assert row["RMSE"] == f"{100 * means['rmsle'].mean():.2f}"
-    assert row["least source"] == f"{means['coverage_90'].min():.2f}"
+    assert row["lowest source"] == f"{means['coverage_90'].min():.2f}"
     assert row["fits that failed"] == f"0 of {len(default)}"
     assert near.set_index("model").loc[f"`{DEFAULT}`", "within 1"] == "0.90 ± 0.00"
     scores = by_source.set_index("source")[f"`{DEFAULT}`"]
@@ -144,13 +144,13 @@ def test_cells_are_of_the_rows(folder, rows):
     assert verdict.loc[0, "met"] == ("yes" if met else "**no**")
     assert list(elsewhere["tables"]) == ["1", "2"]
     # Of the ranks 0.04 and 0.3, one is outside the 90 % interval; 0.3 is inside the 50 % one.
-    assert set(optima["90 % cover"]) == {"0.50 ± 0.00"} and set(optima["error"]) == {"0.200"}
-    assert set(optima["50 % cover"]) == {"0.50 ± 0.00"}
+    assert set(optima["90 % coverage"]) == {"0.50 ± 0.00"} and set(optima["error"]) == {"0.200"}
+    assert set(optima["50 % coverage"]) == {"0.50 ± 0.00"}
     assert list(of_sources["optima"]) == ["6", "12"]
     simulated = pd.DataFrame(rows["well_specified"])
     shares = simulated.loc[simulated["card"] == IID, "coverage_90"]
     error = shares.std(ddof=1) / np.sqrt(len(shares))
-    found = right.set_index("design").loc["**all**", f"90 % cover, `{IID}`"]
+    found = right.set_index("design").loc["**all**", f"90 % coverage, `{IID}`"]
     assert found == f"{shares.mean():.3f} ± {error:.3f}"
     assert list(right["fitted"]) == ["100", "20", "20", "47", "100", "20"]
     assert list(traded["choice"]) == list(CHANGES)

@@ -1,18 +1,18 @@
-"""The page of simulated truths is rendered from kept results."""
+"""The page of simulation-based calibration is rendered from stored results."""
 
 import json
 
-from benchmarks.simulation_based_calibration import KEPT, PAGE, render, sets
+from benchmarks.simulation_based_calibration import PAGE, RESULTS, render, sets
 
 
-def test_the_page_is_of_what_is_kept_of_the_cards_as_they_are():
-    kept = json.loads(KEPT.read_text("utf-8"))
-    assert not set(sets()) - set(kept), "cards have changed: make the page again with `make sbc`"
-    rows = [row for key in sets() for row in kept[key]]
+def test_the_page_has_the_stored_results_of_the_current_cards():
+    stored = json.loads(RESULTS.read_text("utf-8"))
+    assert not set(sets()) - set(stored), "cards have changed: write the page with `make sbc`"
+    rows = [row for key in sets() for row in stored[key]]
     assert PAGE.read_text("utf-8") == render(rows)
 
 
-def test_a_set_that_does_not_look_uniform_is_marked():
+def test_a_set_whose_ranks_are_not_uniform_is_marked():
     row = {
         "card": "made",
         "design": "grid",

@@ -1,10 +1,10 @@
-"""Would a departure of its own for each family help to predict a new one from a few small runs?
+"""Do family-specific discrepancies improve predictions of a new family from a few small runs?
 
-    make own-departures TABLES=...
+    make family-discrepancy TABLES=folder
 
 The discrepancy of the default card is one process, which all families of a table share. Here a
-share of its variance is each family's own. TABLES is a folder with the larger public tables. Writes
-docs/own-departures.md.
+share of its variance is specific to each family. TABLES is a folder with the larger public tables.
+Writes docs/family-discrepancy.md.
 """
 
 import argparse
@@ -27,44 +27,44 @@ from benchmarks.public_tables import Tables, load, markdown
 
 type Array = np.ndarray[Any, np.dtype[np.float64]]
 
-PAGE = Path(__file__).parents[1] / "docs" / "own-departures.md"
+PAGE = Path(__file__).parents[1] / "docs" / "family-discrepancy.md"
 FEW = (3, 6)
-"""How many small runs of the new family are known."""
+"""Numbers of small runs of the new family that are fitted."""
 MOST = 40
-"""Runs of each other family, evenly spaced by compute."""
+"""Largest number of runs of each other family, evenly spaced by compute."""
 SEED, DRAWS, OUTCOMES, PROB = 1, 400, 4000, 0.9
 FEWEST = 10
 ROUNDS, TAIL = 4, 5.0
 """Rounds of adaptive importance sampling, and the degrees of freedom of its proposal."""
-LEVEL = bs.HalfNormal(scale=0.35, why="as of `Model.pool` unless given")
+LEVEL = bs.HalfNormal(scale=0.35, why="the default of `Model.pool`")
 FLOOR = next(p.sd for p in bs.load_model("chinchilla-corpora").pooling if p.of == "E")
 DEFAULT, CORPORA = "coupled-discrepancy", "chinchilla-corpora"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What differs between families: the level or the floor; and whether the departure does."""
+    """What varies between families: the level or the floor, and whether the discrepancy does."""
 
     name: str
     card: str = DEFAULT
     differs: str = "level"
-    own: bool = False
+    specific: bool = False
     alone: bool = False
 
 
-OWN = ", and a departure of its own"
+SPECIFIC = ", family-specific discrepancy"
 ARMS = (
     Arm("level"),
-    Arm(f"level{OWN}", own=True),
+    Arm(f"level{SPECIFIC}", specific=True),
     Arm("floor", differs="floor"),
-    Arm(f"floor{OWN}", differs="floor", own=True),
-    Arm("floor, no departure (`chinchilla-corpora`)", CORPORA, "floor"),
+    Arm(f"floor{SPECIFIC}", differs="floor", specific=True),
+    Arm("floor, no discrepancy (`chinchilla-corpora`)", CORPORA, "floor"),
     Arm("the new family alone", differs="", alone=True),
 )
 
 
 class Posterior:
-    """The posterior of one arm by importance sampling, with slopes and effects integrated out."""
+    """The posterior of one arm by importance sampling; slopes and effects are integrated out."""
 
     def __init__(self, arm: Arm, runs: bs.Runs, known: Array) -> None:
         self.arm, self.model, self.law = arm, bs.load_model(arm.card), bs.load_model(arm.card).law
@@ -88,10 +88,10 @@ class Posterior:
         if arm.differs:
             priors["spread"] = LEVEL if arm.differs == "level" else FLOOR
         self.priors: dict[str, Prior] = priors
-        self.names = [*priors, *(["share"] if arm.own else [])]
+        self.names = [*priors, *(["share"] if arm.specific else [])]
 
-    def values(self, at: Array) -> tuple[dict[str, float], float]:
-        """Return the unknowns, and their log prior density in the coordinates of `at`."""
+    def constrain(self, at: Array) -> tuple[dict[str, float], float]:
+        """Return parameters from unconstrained ones, and their log prior density with Jacobian."""
         found, log_density = {}, 0.0
         for name, u in zip(self.names, at, strict=True):
             if name == "share":  # Uniform; sampled as its logit.
@@ -105,8 +105,8 @@ class Posterior:
                 log_density += float(u - 0.5 * np.exp(2.0 * u))
         return found, log_density
 
-    def at(self, values: dict[str, float]) -> tuple[Array, Array] | None:
-        """Return mean and covariance of the log losses without noise; none outside the law."""
+    def moments(self, values: dict[str, float]) -> tuple[Array, Array] | None:
+        """Return mean and covariance of the noise-free log losses; None outside the support."""
         law = self.law
         coordinates = {name: values[name] for name in law.coordinates}
         shares = sum(sum(values[e] for e in by) / values[n] for n, by in law.shares.items())
@@ -127,12 +127,12 @@ class Posterior:
             covariance = covariance + np.outer(effect, effect) * self.same
         return np.log(loss), covariance
 
-    def surprise(self, at: Array) -> float:
-        """Return minus the log posterior density."""
+    def neg_log_posterior(self, at: Array) -> float:
+        """Return minus the log posterior density, up to a constant."""
         if np.abs(at).max() > 12.0:
             return 1e10
-        values, log_density = self.values(at)
-        found = self.at(values)
+        values, log_density = self.constrain(at)
+        found = self.moments(values)
         if found is None:
             return 1e10
         mean, covariance = found
@@ -146,49 +146,52 @@ class Posterior:
         total = 0.5 * white @ white + np.log(np.diag(root)).sum() - log_density
         return float(total) if np.isfinite(total) else 1e10
 
-    def outcomes(self, wanted: Array, rng: np.random.Generator) -> tuple[Array, float]:
-        """Return draws of the log losses of runs, and the effective number of weighted draws."""
+    def predict(self, held_out: Array, rng: np.random.Generator) -> tuple[Array, float]:
+        """Return predictive draws of held-out log losses, and the effective sample size."""
         start = np.zeros(len(self.names))
-        centre = minimize(self.surprise, start, method="BFGS", options={"gtol": 1e-2}).x
-        scale, turn = np.linalg.eigh(_hessian(self.surprise, centre))
+        options = {"gtol": 1e-2}
+        centre = minimize(self.neg_log_posterior, start, method="BFGS", options=options).x
+        scale, turn = np.linalg.eigh(_hessian(self.neg_log_posterior, centre))
         root = turn / np.sqrt(np.clip(scale, 0.2, None))
         for _ in range(ROUNDS):
-            tried, weight = self.weighted(centre, root, rng)
-            # The next proposal has the moments of these draws, their weights tempered.
+            tried, weight = self.importance_sample(centre, root, rng)
+            # The next proposal has the moments of these draws under tempered weights.
             mild = np.sqrt(weight) / np.sqrt(weight).sum()
             centre = mild @ tried
             gap = tried - centre
             root = np.linalg.cholesky((gap.T * mild) @ gap + 1e-6 * np.eye(len(centre)))
         picked = np.bincount(rng.choice(DRAWS, OUTCOMES, p=weight), minlength=DRAWS)
         parts = [
-            self.given(self.values(tried[i])[0], wanted, int(picked[i]), rng)
+            self.conditional_draws(self.constrain(tried[i])[0], held_out, int(picked[i]), rng)
             for i in np.flatnonzero(picked)
         ]
         return np.concatenate(parts), 1.0 / float((weight**2).sum())
 
-    def weighted(self, centre: Array, root: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Return draws of a Student-t about a centre, and their importance weights."""
+    def importance_sample(
+        self, centre: Array, root: Array, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """Return draws of a Student-t proposal, and their importance weights."""
         steps = rng.standard_normal((DRAWS, len(centre)))
         steps *= np.sqrt(TAIL / rng.chisquare(TAIL, (DRAWS, 1)))
         squares = (steps**2).sum(axis=1)
         log_proposal = -0.5 * (TAIL + len(centre)) * np.log1p(squares / TAIL)
         tried = centre + steps @ root.T
-        log_weight = -np.array([self.surprise(at) for at in tried]) - log_proposal
+        log_weight = -np.array([self.neg_log_posterior(at) for at in tried]) - log_proposal
         weight = np.exp(log_weight - log_weight.max())
         return tried, weight / weight.sum()
 
-    def given(
-        self, values: dict[str, float], wanted: Array, count: int, rng: np.random.Generator
+    def conditional_draws(
+        self, values: dict[str, float], held_out: Array, count: int, rng: np.random.Generator
     ) -> Array:
-        """Return draws of each wanted run given the known ones, at values of the unknowns."""
-        found = self.at(values)
+        """Return draws of each held-out run given the fitted runs and the parameters."""
+        found = self.moments(values)
         assert found is not None
         mean, covariance = found
         k, noise = self.known, values["sigma"] ** 2
-        across = covariance[np.ix_(wanted, k)]
+        across = covariance[np.ix_(held_out, k)]
         gain = np.linalg.solve(covariance[np.ix_(k, k)] + noise * np.eye(k.sum()), across.T).T
-        centre = mean[wanted] + gain @ (self.log_loss - mean)[k]
-        spread = np.diag(covariance)[wanted] - (gain * across).sum(axis=1) + noise
+        centre = mean[held_out] + gain @ (self.log_loss - mean)[k]
+        spread = np.diag(covariance)[held_out] - (gain * across).sum(axis=1) + noise
         return centre + np.sqrt(np.maximum(spread, 1e-12)) * rng.standard_normal(
             (count, len(centre))
         )
@@ -206,32 +209,32 @@ def _hessian(function: Callable[[Array], float], at: Array, step: float = 0.02) 
 
 
 def case(arm: Arm, runs: bs.Runs, family: str, count: int) -> dict[str, float]:
-    """Return the scores of an arm on the larger runs of one family, known by its smallest."""
+    """Return the scores of an arm on the larger runs of a family, fitted to its smallest ones."""
     rng = generator(SEED, Stream.SIMULATION)
     new = runs.table["family"].to_numpy() == family
     smallest = np.argsort(np.where(new, runs.compute, np.inf), kind="stable")[:count]
-    wanted = new & (runs.compute > np.median(runs.compute[new]))
-    wanted[smallest] = False
+    held_out = new & (runs.compute > np.median(runs.compute[new]))
+    held_out[smallest] = False
     known = np.zeros(len(runs), dtype=bool) if arm.alone else _thinned(runs, ~new)
     known[smallest] = True
-    used = known | wanted
-    runs, known, wanted = runs.where(used), known[used], wanted[used]
+    used = known | held_out
+    runs, known, held_out = runs.where(used), known[used], held_out[used]
     posterior = Posterior(arm, runs, known)
-    drawn, effective = posterior.outcomes(wanted, rng)
-    seen = posterior.log_loss[wanted]
+    drawn, effective = posterior.predict(held_out, rng)
+    observed = posterior.log_loss[held_out]
     low, middle, high = np.quantile(drawn, [0.5 - PROB / 2, 0.5, 0.5 + PROB / 2], axis=0)
-    missed = np.maximum(low - seen, 0.0) + np.maximum(seen - high, 0.0)
+    missed = np.maximum(low - observed, 0.0) + np.maximum(observed - high, 0.0)
     return {
         "cover": float((missed == 0.0).mean()),
         "score": float((high - low + 2.0 / (1.0 - PROB) * missed).mean()),
         "width": float((high - low).mean()),
-        "mse": float(((seen - middle) ** 2).mean()),
+        "mse": float(((observed - middle) ** 2).mean()),
         "effective": effective,
     }
 
 
 def _thinned(runs: bs.Runs, others: Array) -> Array:
-    """Return which runs of other families are kept."""
+    """Return a mask of the runs of other families that are fitted."""
     kept = np.zeros(len(runs), dtype=bool)
     family = runs.table["family"].to_numpy()
     for name in np.unique(family[others]):
@@ -242,7 +245,7 @@ def _thinned(runs: bs.Runs, others: Array) -> Array:
 
 
 def tables_of(folder: Path) -> dict[str, bs.Runs]:
-    """Return the tables whose families share one recipe but for the corpus or one setting."""
+    """Return the tables whose families share a recipe except for the corpus or one setting."""
     tables = Tables(folder)
     settings = ("base-short-chinchilla", "tuned-short-const")
     standard = [f"{corpus}-{setting}" for corpus in ("rw", "owt2") for setting in settings]
@@ -267,15 +270,15 @@ def _joined(parts: dict[str, bs.Runs]) -> bs.Runs:
 
 
 def summary(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return mean scores; tables weigh the same, and so do the families of one."""
+    """Return mean scores, with equal weights of tables and of the families of a table."""
     parts = list(dict.fromkeys([*by, "table"]))
     of_tables = rows.groupby(parts, sort=False)[["cover", "score", "width", "mse"]].mean()
     scores = of_tables.groupby(by, sort=False).mean()
     least = rows.groupby([*by, "family"], sort=False)["cover"].mean().groupby(by, sort=False).min()
     percent = {"interval score": "score", "width": "width"}
     found = {
-        "90 % cover": scores["cover"].map("{:.2f}".format),
-        "least family": least.map("{:.2f}".format),
+        "90 % coverage": scores["cover"].map("{:.2f}".format),
+        "lowest family": least.map("{:.2f}".format),
         **{name: (100 * scores[of]).map("{:.1f}".format) for name, of in percent.items()},
         "RMSE": (100 * np.sqrt(scores["mse"])).map("{:.1f}".format),
     }
@@ -283,22 +286,22 @@ def summary(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def gains(rows: pd.DataFrame) -> str:
-    """Return in how many tables and families a departure of its own lowers the interval score."""
+    """Return in how many tables and families the interval score is lower."""
     texts = []
     for differs in ("level", "floor"):
         counts = []
         for parts, noun in ((["table"], "tables"), (["table", "family"], "families")):
             scores = rows.pivot_table("score", parts, "arm")
-            less = scores[f"{differs}{OWN}"] < scores[differs]
+            less = scores[f"{differs}{SPECIFIC}"] < scores[differs]
             counts.append(f"{int(less.sum())} of {len(less)} {noun}")
-        texts.append(f"where the {differs} differs, in {' and '.join(counts)}")
+        texts.append(f"with {differs} effects, in {' and '.join(counts)}")
     return "; ".join(texts)
 
 
 def most_helped(rows: pd.DataFrame) -> str:
-    """Return the table whose interval score a departure of its own lowers most."""
+    """Return the table whose interval score improves most."""
     scores = rows.pivot_table("score", "table", "arm")
-    gain = sum(scores[differs] - scores[f"{differs}{OWN}"] for differs in ("level", "floor"))
+    gain = sum(scores[differs] - scores[f"{differs}{SPECIFIC}"] for differs in ("level", "floor"))
     return str(pd.Series(gain).idxmax())
 
 
@@ -325,37 +328,38 @@ def page(rows: pd.DataFrame) -> str:
     helped = most_helped(rows)
     return "\n".join(
         [
-            "# A departure of its own for each family",
+            "# Family-specific discrepancies",
             "",
-            f"Made by `make own-departures TABLES=...` (bayescale {bs.__version__}, seed {SEED}, "
-            f"{DRAWS} draws); do not edit.",
+            f"Made by `make family-discrepancy TABLES=folder` (bayescale {bs.__version__}, seed "
+            f"{SEED}, {DRAWS} draws); do not edit.",
             "",
             "The discrepancy of the default card is one process, which all families of a table "
-            "share. Here a share of its variance, uniform a priori, is each family's own: an "
-            "independent draw of the same process, so that a table of one family is modelled as by "
-            "the card itself. The package has no such part.",
+            "share. Here a share of its variance, with a uniform prior, is specific to each "
+            "family: an independent draw of the same process, so that a table of one family has "
+            "the same model as under the card. Cards of bayescale cannot state this.",
             "",
             f"Each family in turn is new: its {counts} smallest runs and up to {MOST} runs of each "
-            "other family are known, and its runs above its median compute are predicted. What "
-            f'else differs between families is the level (`Model.pool("family", of=["loss"])`) or '
-            f"the floor, as in `{CORPORA}`. Noise is Normal, with the card's prior of its scale; "
-            "effects of sizes are left out; slopes and family effects are integrated out, and the "
-            "other unknowns weighted by importance. Scores are in per cent of loss.",
+            "other family are fitted, and its runs above its median compute are predicted. Either "
+            'the level varies between families too (`Model.pool("family", of=["loss"])`), or the '
+            f"floor, as in `{CORPORA}`. Noise is Normal, with the card's prior of its scale; there "
+            "are no effects of sizes; slopes and family effects are integrated out, and the other "
+            "parameters are sampled by importance sampling. Scores are in per cent of the loss.",
             "",
-            "Over all tables, which weigh the same:",
+            "Over all tables, with equal weights:",
             "",
             markdown(summary(rows.sort_values("runs", kind="stable"), ["runs", "arm"])),
             "",
-            f"Without `{helped}`, which gains most, over all numbers of runs:",
+            f"Without `{helped}`, which improves most, over both numbers of runs:",
             "",
             markdown(summary(rows[rows["table"] != helped], ["arm"])),
             "",
-            "By table, over all numbers of runs:",
+            "By table, over both numbers of runs:",
             "",
             markdown(summary(rows, ["table", "arm"])),
             "",
-            f"The departure of its own lowers the interval score {gains(rows)}. Of the {len(rows)} "
-            f"posteriors, {int((rows['effective'] < FEWEST).sum())} have fewer than {FEWEST} "
+            f"Family-specific discrepancies lower the interval score {gains(rows)}. Of the "
+            f"{len(rows)} posteriors, {int((rows['effective'] < FEWEST).sum())} have fewer than "
+            f"{FEWEST} "
             f"effective draws; the median is {rows['effective'].median():.0f}.",
             "",
         ]
@@ -363,7 +367,7 @@ def page(rows: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.own_departures")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.family_discrepancy")
     parser.add_argument("tables", type=Path, help="folder of the larger public tables")
     options = parser.parse_args()
     with warnings.catch_warnings():
