@@ -1,7 +1,18 @@
-"""Entry point of the command line, `python -m bayescale`."""
+"""Entry point of the command line: `bayescale`, and `python -m bayescale`."""
 
 import sys
 
-from bayescale.cli.main import main
+from bayescale.cli.interrupts import end_at_once, raise_again
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line, which takes interrupts from its first import on."""
+    end_at_once()
+    from bayescale.cli.main import main
+
+    raise_again()
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,6 +30,10 @@ def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
             os.umask(umask)
             part.chmod(0o666 & ~umask)
         part.replace(target)
+    except OSError as error:
+        if error.strerror and error.filename is None:
+            error.filename = str(path)  # A full disk names no file.
+        raise
     finally:
         part.unlink(missing_ok=True)
 

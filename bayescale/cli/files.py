@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,7 @@ def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         If an output path is not writable, has the suffix or content of another kind of file, is
         also an input, or is given twice.
     """
-    named = [
-        (action, value)
-        for action in parser._actions
-        if isinstance(action.type, Reads | Writes)
-        for value in _values(getattr(options, action.dest, None))
-    ]
+    named = _named(parser, options)
     taken = [
         (f"the input of {_name(action)}", path)
         for action, text in named
@@ -81,6 +76,46 @@ def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) 
             raise NotADirectoryError(
                 f"{_name(action)}: {path} is a file and was not changed. Give a folder."
             )
+
+
+class Outputs:
+    """The outputs of a command, and which of them it has written."""
+
+    def __init__(self, paths: Sequence[Path] = ()) -> None:
+        self._before = {path: _stamp(path) for path in paths}
+
+    @classmethod
+    def of(cls, parser: argparse.ArgumentParser, options: argparse.Namespace) -> "Outputs":
+        """Return the outputs that the options name."""
+        return cls([p for action, p in _named(parser, options) if isinstance(action.type, Writes)])
+
+    @property
+    def written(self) -> str:
+        """What was written since, in words."""
+        new = [str(path) for path, before in self._before.items() if _stamp(path) != before]
+        if not new:
+            return "nothing was written"
+        return f"{' and '.join(new)} {'was' if len(new) == 1 else 'were'} written, nothing else"
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _named(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> list[tuple[argparse.Action, Any]]:
+    """Return the inputs and outputs that were given, each with its option."""
+    return [
+        (action, value)
+        for action in parser._actions
+        if isinstance(action.type, Reads | Writes)
+        for value in _values(getattr(options, action.dest, None))
+    ]
 
 
 def files_read(text: str) -> Iterator[Path]:

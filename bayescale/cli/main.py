@@ -9,21 +9,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from bayescale.cli.files import refuse_unsafe
+from bayescale.cli.files import Outputs, refuse_unsafe
+from bayescale.cli.interrupts import INTERRUPTED, Interrupts, noted
 from bayescale.cli.parser import BAD_INPUT, make_parser
 from bayescale.cli.render import one_line
 from bayescale.cli.rules import complete
 from bayescale.errors import BayescaleError
 
-INTERRUPTED = 130
+_OF_INPUT = (BayescaleError, OSError, ValueError, TypeError)
+"""Errors that say what is wrong with the input, so that their sentence is enough."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    with noted() as interrupts:
+        return _run(arguments, interrupts)
+
+
+def _run(arguments: Sequence[str] | None, interrupts: Interrupts) -> int:
     warnings.showwarning = _show_warning
-    parser = make_parser()
-    options = argparse.Namespace()
+    options, outputs = argparse.Namespace(), Outputs()
     try:
+        parser = make_parser()
         parser.refuse_renamed(sys.argv[1:] if arguments is None else arguments)
         options = parser.parse_args(arguments)
         complete(options)
@@ -31,25 +38,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.quiet:
             warnings.showwarning = _say_nothing
         refuse_unsafe(options.command, options)
+        outputs = Outputs.of(options.command, options)
         code: int = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader closed the pipe, which is not an error of the command.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (BayescaleError, OSError, ValueError, TypeError) as error:
-        if os.environ.get("BAYESCALE_DEBUG"):
-            raise
-        return _complain(_sentence(error), BAD_INPUT)
     except KeyboardInterrupt:
-        return _complain(_interrupted(getattr(options, "store", None)), INTERRUPTED)
+        return _complain(_interrupted(options, outputs), INTERRUPTED)
+    except Exception as error:
+        if interrupts.came:  # Inside an import an interrupt comes out as another error.
+            return _complain(_interrupted(options, outputs), INTERRUPTED)
+        if os.environ.get("BAYESCALE_DEBUG") or not isinstance(error, _OF_INPUT):
+            raise
+        return _complain(_sentence(error, outputs), BAD_INPUT)
     return code
 
 
-def _interrupted(store: Path | None) -> str:
+def _interrupted(options: argparse.Namespace, outputs: Outputs) -> str:
+    store: Path | None = getattr(options, "store", None)
     if store is not None and store.exists():
         return f"interrupted; finished work is kept in {store}. Repeat the command to continue."
-    return "interrupted; nothing was written, and existing files are unchanged."
+    return f"interrupted; {outputs.written}, and existing files are unchanged."
 
 
 def _complain(sentence: str, code: int) -> int:
@@ -57,11 +68,12 @@ def _complain(sentence: str, code: int) -> int:
     return code
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, outputs: Outputs) -> str:
     said = str(error)
     if isinstance(error, OSError) and error.strerror:
         where = f"{one_line(error.filename, 200)}: " if error.filename else ""
-        said = f"{where}{error.strerror}. Nothing was written."
+        written = outputs.written
+        said = f"{where}{error.strerror}. {written[0].upper()}{written[1:]}."
     return one_line(said, 2000)
 
 

@@ -1,0 +1,78 @@
+"""Ctrl-C ends a command with one line and exit code 130, also while modules are imported.
+
+An interrupt inside an import may come out as another error, such as the SystemError of a half
+imported extension, or as none at all. So the signal is noted, and not only raised.
+"""
+
+import _thread
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+INTERRUPTED = 130
+"""Exit code of an interrupted command, as of a shell."""
+
+
+class Interrupts:
+    """Whether the signal came; as its handler, it raises KeyboardInterrupt as Python's own does."""
+
+    came = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        """Note the signal and raise KeyboardInterrupt."""
+        self.came = True
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def noted() -> Iterator[Interrupts]:
+    """Note interrupts inside the block; where they are ignored or handled elsewhere, none."""
+    interrupts = Interrupts()
+    if not _replace(interrupts):
+        yield interrupts
+        return
+    report, sys.unraisablehook = sys.unraisablehook, _once_more
+    try:
+        yield interrupts
+    finally:
+        sys.unraisablehook = report
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _once_more(lost: "sys.UnraisableHookArgs") -> None:
+    """Interrupt again, a moment later, where a callback could not raise KeyboardInterrupt."""
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def end_at_once() -> None:
+    """Let an interrupt end the process with its line from now on: for imports, before any work."""
+    _replace(_end)
+
+
+def raise_again() -> None:
+    """Let an interrupt raise KeyboardInterrupt again, after `end_at_once`."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(signum: int, frame: FrameType | None) -> None:
+    os.write(2, b"bayescale: interrupted; nothing was written.\n")
+    os._exit(INTERRUPTED)
+
+
+def _replace(handler: Callable[[int, FrameType | None], None]) -> bool:
+    """Handle interrupts in place of Python; a process that ignores them goes on to do so."""
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, handler)
+    return ours
