@@ -1,6 +1,7 @@
 """Expensive fixtures, made once per session."""
 
 import os
+import signal
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import HealthCheck, settings
 from json_outputs import check_json
 from other_seed.shifted import shift_in_processes, shift_seeds
 
@@ -131,12 +133,19 @@ others are marked slow."""
 sys.path.append(str(Path(__file__).parents[1]))
 
 
-def pytest_configure():
-    """Let arrays match exactly, and sample with other seeds if asked to.
+# How long an example takes depends on the machine.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
-    Arrays of other draws or plans are an error then, where xarray would keep what they share; and
+
+def pytest_configure():
+    """Refuse arrays that do not align, take interrupts, and shift all seeds if asked to.
+
+    xarray would otherwise keep the draws or plans that two arrays share. A process that was started
+    in the background ignores interrupts, and so do its children; tests send them. With other seeds,
     expectations must hold for any correct draws.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     xr.set_options(arithmetic_join="exact")
     if os.environ.get("BAYESCALE_TEST_SEED"):
         shift_seeds()

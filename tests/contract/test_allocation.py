@@ -110,7 +110,7 @@ def test_searches_agree_with_closed_forms(law):
 
 @by_law
 @given(exponent=st.floats(19, 25))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_size_and_tokens_spend_the_budget(law, exponent):
     source, fixed = LAWS[law]
     draws = bs.allocate(source, budget=10**exponent, fixed=fixed).draws

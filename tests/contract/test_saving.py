@@ -255,7 +255,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(names, values, min_size=1, max_size=4))
 def test_any_table_comes_back(columns) -> None:
     table = pd.DataFrame(columns)

@@ -50,7 +50,7 @@ by_cost = pytest.mark.parametrize("cost", COSTS.values(), ids=list(COSTS))
 
 
 @by_cost
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     log_n=st.floats(np.log(1e6), np.log(1e12)),
     log_d=st.floats(np.log(1e8), np.log(1e14)),

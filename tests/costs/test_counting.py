@@ -28,7 +28,7 @@ def test_chinchillas_shapes_are_pearce_and_songs_rule():
     assert chinchilla_shapes.embeddings.w == close(pearce2024.w, rel=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     log_n=st.floats(np.log(1e5), np.log(1e12)),
     there=names,

@@ -72,7 +72,7 @@ def test_rules_of_thumb_of_the_regret():
 
 
 @given(k=st.floats(0.3, 0.9), log_k=st.floats(-2.0, 2.0), exponent=st.floats(20.0, 25.0))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_regret_of_the_coupled_law_does_not_know_k_nor_the_budget(k, log_k, exponent):
     """r to the power k, and the frontier's exponent times k: the regret is the same."""
     curve = drawn(law="coupled", k=k)

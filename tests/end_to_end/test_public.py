@@ -15,16 +15,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_import_is_quick_and_does_not_import_pymc():
-    code = (
-        "import sys, time; start = time.perf_counter(); import bayescale; "
-        "print(time.perf_counter() - start); print(*sorted(sys.modules))"
-    )
+    code = "import bayescale, sys; print(*sorted(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, modules = out.stdout.splitlines()
-    loaded = {name.split(".")[0] for name in modules.split()}
+    loaded = {name.split(".")[0] for name in out.stdout.split()}
     assert loaded.isdisjoint({"pymc", "pytensor", "nutpie", "numba", "arviz_stats", "matplotlib"})
-    # A hundred times what it takes, so that only an import that should not be there can fail it.
-    assert float(seconds) < 0.3
+    # The package itself and its version: all else is imported when a name is first used.
+    assert {name for name in out.stdout.split() if name.startswith("bayescale.")} <= {
+        "bayescale._version"
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import _thread
-import signal
 import threading
 
 import numpy as np
@@ -149,10 +148,6 @@ def engine(chinchilla_runs):
     return compiled_logp(model), data
 
 
-@pytest.mark.skipif(
-    signal.getsignal(signal.SIGINT) is not signal.default_int_handler,
-    reason="this process ignores interrupts, as one started in the background does",
-)
 @pytest.mark.slow
 def test_no_chain_is_lost_in_a_tail_before_it_has_adapted():
     """With this seed a chain set out 3,000 nats below the mode, to where nu is one to rounding."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bayescale as bs
@@ -16,7 +16,6 @@ from bayescale.posterior.elasticities import elasticity_draws
 TWO_TERMS = ("hoffmann2022", "besiroglu2024-log", "kaplan2020-nd")
 
 
-@settings(deadline=None)
 @given(st.sampled_from(TWO_TERMS), st.floats(1e6, 1e12), st.floats(1e8, 1e13))
 def test_against_the_exact_formulas(name, n_params, n_tokens):
     """The coordinates of these laws at a point are their elasticities there."""

@@ -79,7 +79,7 @@ def test_the_warmup_ends_at_the_first_peak():
     assert Schedule(np.array([1.0, 2.0, 3.0])).warmup == 3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(1e-5, 1e-3), min_size=2, max_size=60), st.integers(1, 60), st.data())
 def test_drops_never_seen_do_not_count(rates, step, data):
     step = min(step, len(rates))
