@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayescale.errors import AmountError, quoted
 
-type Quantity = Literal["count", "compute", "rate", "money", "weight"]
+type Quantity = Literal["count", "items", "compute", "rate", "money", "weight"]
 type Amount = float | str
 
 SMALLEST, LARGEST = 1e-100, 1e100
@@ -22,6 +22,9 @@ SMALLEST, LARGEST = 1e-100, 1e100
 
 WEIGHTS = frozenset(f"domain_{j}" for j in range(1, 6))
 """Weights of the domains of a mixture of training data, of which some may be zero."""
+
+ITEMS = frozenset({"n_experts", "n_steps", "max_steps", "batch_tokens", "n_unique_tokens"})
+"""Amounts that count things of which a run has at least one."""
 
 LEAST_WEIGHT = 1e-12
 """What a weight of zero is read as, so that it has a logarithm."""
@@ -54,7 +57,7 @@ _TIMES_TEN = re.compile(
 )
 _WORDS = {"thousand": "k", "million": "m", "billion": "b", "trillion": "t"}
 _WORD = re.compile(r"(?<=[\d\s])(thousand|million|billion|trillion)s?\b")
-_BY_THOUSANDS = ("count", "money", "weight")
+_BY_THOUSANDS = ("count", "items", "money", "weight")
 """Quantities with suffixes K, M, B and T."""
 
 _PATTERNS = {
@@ -68,7 +71,9 @@ _PATTERNS = {
         rf"{_NUMBER}\s*(?:(?P<prefix>[kmbgt]?)\s*(?:{_COUNT_NOUNS})?|(?P<percent>%))"
     ),
 }
+_PATTERNS["items"] = _PATTERNS["count"]
 _EXPECTED = {
+    "items": 'an amount from 1, such as 8, 500e3 or "2M"',
     "count": 'a positive amount such as 7e9, "70B" or "1.4T"',
     "compute": 'a positive amount of FLOP such as 5.76e23, "5.76e23 FLOP" or "100 PF-days"',
     "rate": 'a positive rate such as 989e12 or "989 TFLOP/s"',
@@ -89,8 +94,9 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
         digits if they cannot be decimal commas: in ``"1,234"`` and ``"1,234,567B"``, but not in
         ``"1,234B"``. Spaces, apostrophes and underscores may too, and ``"7 x 10^9"`` is 7e9.
     quantity
-        ``"count"`` (parameters, tokens, steps, days), ``"compute"``, ``"rate"``, ``"money"`` or
-        ``"weight"`` (of a domain in a mixture: a share, per cent or tokens; 0 is read as 1e-12).
+        ``"count"`` (parameters, tokens, days), ``"items"`` (experts, steps: from 1),
+        ``"compute"``, ``"rate"``, ``"money"`` or ``"weight"`` (of a domain in a mixture: a share,
+        per cent or tokens; 0 is read as 1e-12).
     what
         Description of the amount, for error messages.
 
@@ -102,8 +108,8 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     Raises
     ------
     AmountError
-        If it cannot be read, is not positive or beyond 1e-100 to 1e100, or has a comma that may be
-        a decimal comma.
+        If it cannot be read, is not positive, less than one item or beyond 1e-100 to 1e100, or has
+        a comma that may be a decimal comma.
 
     Examples
     --------
@@ -115,7 +121,8 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     number = _read(value, quantity)
     if quantity == "weight" and number == 0.0:
         return LEAST_WEIGHT
-    if number is None or not SMALLEST <= number <= LARGEST:
+    least = 1.0 if quantity == "items" else SMALLEST
+    if number is None or not least <= number <= LARGEST:
         hint = _comma_hint(value, quantity) if isinstance(value, str) else ""
         raise AmountError(f"{what}: found {quoted(value)}, expected {_EXPECTED[quantity]}.{hint}")
     return number
@@ -229,11 +236,13 @@ def format_compute(value: float, digits: int = 3) -> str:
 
 
 def quantity_of(column: str) -> Quantity:
-    """Return what the amounts of a column of runs are: compute, a weight, or a count.
+    """Return what the amounts of a column of runs are: compute, a weight, items, or a count.
 
-    >>> quantity_of("compute"), quantity_of("n_params"), quantity_of("domain_1")
-    ('compute', 'count', 'weight')
+    >>> quantity_of("compute"), quantity_of("n_params"), quantity_of("n_experts")
+    ('compute', 'count', 'items')
     """
+    if column in ITEMS:
+        return "items"
     if column in WEIGHTS:
         return "weight"
     return "compute" if column == "compute" else "count"

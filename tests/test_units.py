@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bayescale.errors import AmountError
 from bayescale.units import (
+    ITEMS,
     PF_DAY,
     format_compute,
     format_count,
@@ -15,6 +16,7 @@ from bayescale.units import (
     format_share,
     parse_amount,
     parse_amounts,
+    quantity_of,
 )
 
 
@@ -138,6 +140,14 @@ def test_long_amounts_are_not_echoed():
 def test_nonsense_is_refused(wrong):
     with pytest.raises(AmountError, match="the budget: found .*, expected a positive amount"):
         parse_amount(wrong, "count", "the budget")
+
+
+@pytest.mark.parametrize("column", sorted(ITEMS))
+def test_there_is_at_least_one_of_an_item(column):
+    assert parse_amount("1", quantity_of(column)) == 1.0
+    assert parse_amount("0.5K", quantity_of(column)) == 500.0
+    with pytest.raises(AmountError, match="found 0.5, expected an amount from 1"):
+        parse_amount(0.5, quantity_of(column))
 
 
 def test_one_or_several():

@@ -11,6 +11,7 @@ from bayescale.units import (
     format_count,
     format_days,
     parse_amount,
+    quantity_of,
 )
 
 _NO_AMOUNTS = ("cluster", "deadline", "start")
@@ -60,7 +61,7 @@ class Limits:
         for entry in fields(self):
             value = getattr(self, entry.name)
             if entry.name not in _NO_AMOUNTS and value is not None:
-                read = parse_amount(value, "count", entry.name)
+                read = parse_amount(value, quantity_of(entry.name), entry.name)
                 object.__setattr__(self, entry.name, read)
         for needed, given in (("batch_tokens", "max_steps"), ("cluster", "max_days")):
             if getattr(self, given) is not None and getattr(self, needed) is None:

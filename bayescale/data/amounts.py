@@ -41,6 +41,19 @@ def refuse_above_one(
         )
 
 
+def refuse_below_one(name: str, frame: pd.DataFrame, raw: NamedTable) -> None:
+    """Refuse fractions of what a run has at least one of, such as steps or experts."""
+    if quantity_of(name) != "items" or name not in frame:
+        return
+    below = frame[name][frame[name] < 1.0]
+    if len(below):
+        raise RunsError(
+            f"{raw.place(below.index[0], name)}: found {float(below.iloc[0]):g}, expected at least "
+            f"1 ({len(below)} of {len(frame)} rows are below). Correct or remove the rows"
+            + (f", or state the unit, such as --unit {name}=K." if name in BASES else ".")
+        )
+
+
 def refuse_empty_mixtures(frame: pd.DataFrame, raw: NamedTable) -> None:
     """Refuse rows in which the weight of every domain is zero."""
     weights = frame[[name for name in frame if name in WEIGHTS]]

@@ -20,6 +20,7 @@ from bayescale.errors import (
     quoted,
 )
 from bayescale.units import (
+    format_count,
     format_number,
     format_scientific,
     format_share,
@@ -92,6 +93,25 @@ def refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: NamedTable) -
             for row, value in above.items()
         ]
         raise RunsError(first_few(wrong) + " Check the unit, or leave out runs that diverged.")
+
+
+def refuse_large_batches(frame: pd.DataFrame, raw: NamedTable) -> None:
+    """Raise for batches of more tokens than the run has: less than one step."""
+    if not {"batch_tokens", "n_tokens"} <= set(frame):
+        return
+    # A relative margin, since tokens may be computed as steps times batch.
+    large = frame[frame["batch_tokens"] > 1.001 * frame["n_tokens"]]
+    if len(large):
+        wrong = [
+            f"{raw.place(int(row), 'batch_tokens')}: found {format_count(batch)} tokens in a batch "
+            f"of a run of {format_count(tokens)} tokens, expected one step or more."
+            for row, batch, tokens in zip(
+                large.index, large["batch_tokens"], large["n_tokens"], strict=True
+            )
+        ]
+        raise RunsError(
+            f"{first_few(wrong)} Check the units of both: units= (--unit NAME=UNIT) states them."
+        )
 
 
 def refuse_duplicates(

@@ -7,7 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from bayescale.data.amounts import SHARES, numbers_of, refuse_above_one, refuse_empty_mixtures
+from bayescale.data.amounts import (
+    SHARES,
+    numbers_of,
+    refuse_above_one,
+    refuse_below_one,
+    refuse_empty_mixtures,
+)
 from bayescale.data.column_units import BASES, ColumnUnit
 from bayescale.data.columns import ALIASES, Columns, find_columns
 from bayescale.data.consistency import (
@@ -15,6 +21,7 @@ from bayescale.data.consistency import (
     notes_on_doubts,
     refuse_above_uniform,
     refuse_duplicates,
+    refuse_large_batches,
 )
 from bayescale.data.derived import CAVEATS, derive_missing
 from bayescale.data.headings import Heading
@@ -151,6 +158,8 @@ def load_runs(
     for name in (*SHARES, "loss"):
         if name not in (units or {}):
             refuse_above_one(name, frame, stated.get(name), raw)
+    for name in wanted:
+        refuse_below_one(name, frame, raw)
     refuse_empty_mixtures(frame[[name for name in wanted if name in frame]], raw)
     given = tuple(name for name in AMOUNTS if name in frame)
     derived = dict(raw.card.derived) if raw.card else {}
@@ -163,6 +172,7 @@ def load_runs(
         and unit_source(name, raw, units or {}, found.headings.get(name, Heading())) == "heading"
     ]
     of_tokens = held.get("loss", BASES["loss"]) == BASES["loss"]
+    refuse_large_batches(frame[[name for name in frame if name in (*OBSERVED, *wanted)]], raw)
     doubts = implausible(
         frame,
         given=given,

@@ -10,7 +10,7 @@ from bayescale.costs import Cost
 from bayescale.costs.budget import Array, Spending
 from bayescale.errors import AmountError
 from bayescale.posterior.protocol import Posterior
-from bayescale.units import format_compute, parse_amounts
+from bayescale.units import format_compute, parse_amounts, quantity_of
 
 _BUDGETS = 2.0 ** -np.arange(6)
 """Compute of the grid's runs, as shares of the budget."""
@@ -73,7 +73,7 @@ def pool_of(
     given_names = list(table)
     table = _as_inputs(table, columns, fixed)
     amounts = {
-        name: parse_amounts(values, "count", f"candidates, {name}")
+        name: parse_amounts(values, quantity_of(name), f"candidates, {name}")
         for name, values in table.items()
     }
     missing = [name for name in columns if name not in amounts]
@@ -116,7 +116,7 @@ def _as_inputs(
     found |= {name: [value] for name, value in fixed.items() if name not in found}
     if "n_steps" in columns and "n_steps" not in found and {"n_tokens"} <= set(table):
         tokens = parse_amounts(table["n_tokens"], "count", "candidates, n_tokens")
-        batch = parse_amounts(found.get("batch_tokens"), "count", "candidates, batch_tokens")
+        batch = parse_amounts(found.get("batch_tokens"), "items", "candidates, batch_tokens")
         found["n_steps"] = tokens / batch
     return found
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayescale.costs.budget import Array, Spending
 from bayescale.errors import AmountError, NoClosedFormError, UnsuitableLawError
 from bayescale.laws import Law, Value
-from bayescale.units import parse_amounts
+from bayescale.units import parse_amounts, quantity_of
 
 _GRID = 33
 """Grid points of the first stage of the search, between the limits of a budget."""
@@ -77,7 +77,8 @@ class Split:
                 f"{', '.join(needed) or 'nothing'}: the law {law.name} is of "
                 f"{', '.join(law.inputs)}."
             )
-        return cls(law, {n: float(parse_amounts(v, "count", n)[0]) for n, v in fixed.items()})
+        read = {n: parse_amounts(v, quantity_of(n), n) for n, v in fixed.items()}
+        return cls(law, {name: float(values[0]) for name, values in read.items()})
 
     def __call__(self, log_n: Value, log_d: Value) -> dict[str, Value]:
         """Return logs of the law's inputs at logs of size and tokens."""

@@ -260,3 +260,33 @@ def test_findings_say_what_they_are_about_in_fields(chinchilla_runs):
     (found,) = implausible(in_units(table, {"compute": "EFLOP"}), given=tuple(table))
     assert (found.column, found.impossible, found.units) == ("compute", False, {"compute": "EFLOP"})
     assert found.rows == tuple(range(240))
+
+
+OF_EXPERTS = pd.DataFrame(
+    {"n_params": [1e8, 2e8], "n_tokens": [1e9, 2e9], "n_experts": [0.5, 8.0], "loss": [3.0, 2.9]}
+)
+
+
+def test_fractions_of_an_expert_are_refused():
+    said = r"row 0, column 'n_experts': found 0\.5, expected at least 1 \(1 of 2 rows are below\)"
+    with pytest.raises(RunsError, match=said):
+        bs.load_runs(OF_EXPERTS, needs=("n_experts",))
+    assert len(bs.load_runs(OF_EXPERTS)) == 2  # no law asks for them
+
+
+def test_batches_of_more_tokens_than_the_run_are_refused():
+    table = OF_EXPERTS.assign(batch_tokens=[1e6, 3e9])
+    said = r"row 1, column 'batch_tokens': found 3\.00B tokens in a batch of a run of 2\.00B tokens"
+    with pytest.raises(RunsError, match=said):
+        bs.load_runs(table, needs=("batch_tokens",))
+    with pytest.raises(RunsError, match="expected one step or more"):
+        bs.load_runs(table.assign(n_tokens=["1B", "2B"]), needs=("batch_tokens",))
+
+
+@pytest.mark.parametrize("name", ["n_experts", "n_steps", "n_unique_tokens", "batch_tokens"])
+def test_steps_in_thousands_are_read_with_their_unit_and_fractions_refused(name):
+    table = OF_EXPERTS.assign(**{name: [0.25, 30.0]})
+    with pytest.raises(RunsError, match=f"'{name}': found 0.25, expected at least 1"):
+        bs.load_runs(table, needs=(name,))
+    read = bs.load_runs(table, needs=(name,), units={name: "K"})
+    assert read.column(name).tolist() == [250.0, 30e3]
