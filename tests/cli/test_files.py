@@ -4,8 +4,7 @@ import errno
 import os
 import resource
 from argparse import Namespace
-
-import pytest
+from contextlib import contextmanager
 
 from bayescale._io import whole_file
 from bayescale.cli.files import Outputs
@@ -13,20 +12,23 @@ from bayescale.cli.main import main
 from bayescale.cli.parser import make_parser
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """Let no file grow beyond a few bytes, as on a full disk."""
+    """Let no file grow beyond a few bytes, as on a full disk; pytest's own output may be a file."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_is_one_sentence_that_names_the_file(tmp_path, full_disk, capsys):
+def test_a_full_disk_is_one_sentence_that_names_the_file(tmp_path, capsys):
     path = tmp_path / "report.json"
     older = '{"passed": 1, "answers": 1, "budgets": 1, "format": 1}'
     path.write_text(older)
-    code = main(["report", "besiroglu2024", "--budget", "1e22", "--quiet", "--out", str(path)])
+    with full_disk():
+        code = main(["report", "besiroglu2024", "--budget", "1e22", "--quiet", "--out", str(path)])
     assert code == 2
     said = capsys.readouterr().err
     assert said == f"bayescale: {path}: {os.strerror(errno.EFBIG)}. Nothing was written.\n"
