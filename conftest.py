@@ -1,4 +1,4 @@
-"""What the examples of docstrings and the tests share."""
+"""Fixtures that doctests and tests share."""
 
 import sys
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ import pytest
 from bayescale.inference.nutpie import CompiledLogp
 
 DRAWN = pytest.StashKey[dict[Any, Any]]()
-"""Draws by density, data and settings."""
+"""Cached draws, by compiled density, data and settings."""
 
 
 @pytest.fixture
 def drawn_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw once per session what several documents draw alike: the same seed gives the same draws.
+    """Cache draws over the session, since documents repeat fits and a seed determines the draws.
 
-    That it does is for other tests. Fits that keep their draws in a file are sampled anew.
+    Other tests check that it does. Fits with a store are always sampled.
     """
     drawn = request.config.stash.setdefault(DRAWN, {})
     sample = CompiledLogp.sample
@@ -26,7 +26,7 @@ def drawn_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
             return sample(self, data, settings, progress, starts, keep)
         key = (id(self), data.tobytes(), settings, None if starts is None else starts.tobytes())
         if key not in drawn:
-            # The density is kept with its draws, so that no other takes its place in memory.
+            # The density is kept with its draws, so that its id() stays unique.
             drawn[key] = self, sample(self, data, settings, progress, starts)
         _, (positions, statistics) = drawn[key]
         return {name: x.copy() for name, x in positions.items()}, statistics.copy(deep=True)
@@ -36,7 +36,7 @@ def drawn_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(autouse=True)
 def no_figure_stays_open() -> Iterator[None]:
-    """Close the figures that an example or a test has drawn."""
+    """Close the figures that a doctest or a test has drawn."""
     yield
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close("all")
@@ -44,6 +44,6 @@ def no_figure_stays_open() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def examples_draw_once(request: pytest.FixtureRequest) -> None:
-    """Let the examples of docstrings be documents."""
+    """Cache draws in doctests too."""
     if isinstance(request.node, pytest.DoctestItem):
         request.getfixturevalue("drawn_once")

@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: `make docs`."""
+"""Configuration of Sphinx, for `make docs`."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from latex2mathml.converter import convert
 
 HERE = Path(__file__).parent
-# The site is that of the checkout, whatever else may be installed.
+# Import the checkout, even if another version is installed.
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
 
 from gallery import write_gallery  # noqa: E402
@@ -27,12 +27,12 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
 ]
-# No intersphinx: the site is built without asking other hosts for their inventories.
-# Prompts and output of sessions are not copied.
+# No intersphinx: the build makes no requests to other hosts.
+# The copy button omits prompts and output.
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 myst_enable_extensions = ["dollarmath", "colon_fence"]
-# Money is not mathematics.
+# Amounts in dollars are not mathematics.
 myst_dmath_allow_digits = False
 myst_heading_anchors = 3
 default_role = "py:obj"
@@ -49,12 +49,12 @@ html_title = f"bayescale {__version__}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
-# The date beside the version in the title says which state of the project the pages describe.
+# With the version in the title, the date states which revision the pages describe.
 html_last_updated_fmt = "%Y-%m-%d"
 
 
 def setup(app):
-    """Let browsers set formulas themselves: the site then asks nothing of any other."""
+    """Render formulas as MathML, which browsers display without scripts from other hosts."""
 
     def renderer(display):
         def visit(translator, node):

@@ -1,9 +1,9 @@
 """Train small language models for the dataset `laboratory`.
 
-python -m laboratory train                # what sweep.toml lists and is not there yet
-python -m laboratory plan                 # what is there, what is left, and what it costs
-python -m laboratory rerun --runs 5       # train again, compare with the table
-python -m laboratory closed-loop          # decide from small runs, train the decision: the page
+python -m laboratory train                # train the missing runs of sweep.toml
+python -m laboratory plan                 # list finished and missing runs, and their cost
+python -m laboratory rerun --runs 5       # train runs again, and compare with the table
+python -m laboratory closed-loop          # decide from small runs, train the plans, write the page
 """
 
 import argparse
@@ -25,10 +25,10 @@ from laboratory.texts import CORPORA, corpus
 from laboratory.training import Setting, train
 
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-"""Sums in one order, so that a run gives the same losses every time. Read by JAX when it starts."""
+"""Flags that fix the order of sums, so that runs are deterministic. JAX reads them on import."""
 
 TOLERANCE = 1e-6
-"""Of losses of a run that is trained again on the same machine."""
+"""Largest difference of losses when a run is trained again on the same machine."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,14 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     to_train = verbs.add_parser("train", help="train the runs that are not in the table yet")
     to_train.add_argument("--design", action="append", help="only runs of this design; repeatable")
-    to_train.add_argument("--largest", type=float, default=np.inf, help="most FLOP of a run (6ND)")
-    to_train.add_argument("--hours", type=float, default=np.inf, help="start no run after these")
-    verbs.add_parser("plan", help="say what is there and what is left")
+    to_train.add_argument("--largest", type=float, default=np.inf, help="limit on 6ND of a run")
+    to_train.add_argument("--hours", type=float, default=np.inf, help="start no run after this")
+    verbs.add_parser("plan", help="list finished and missing runs")
     again = verbs.add_parser("rerun", help="train runs of the table again and compare losses")
-    again.add_argument("--runs", type=int, default=5, help="how many, drawn by the seed")
+    again.add_argument("--runs", type=int, default=5, help="number of runs, drawn at random")
     again.add_argument("--seed", type=int, default=1)
-    again.add_argument("--largest", type=float, default=np.inf, help="most FLOP of a run (6ND)")
-    loop = verbs.add_parser("closed-loop", help="decide from small runs and train what is decided")
+    again.add_argument("--largest", type=float, default=np.inf, help="limit on 6ND of a run")
+    loop = verbs.add_parser("closed-loop", help="decide from small runs and train the chosen plans")
     loop.add_argument("--page", type=Path, default=PAGE, help="page to write")
     options = parser.parse_args(arguments)
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip()
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         return closed_loop(LOOP if options.folder == FOLDER else options.folder, options.page)
     table, sweep = Table(options.folder), Sweep.read(options.sweep)
     if options.verb == "train":
-        with table.alone():
+        with table.locked():
             return extend(table, sweep, options.design, options.largest, options.hours)
     if options.verb == "plan":
         print(planned(table, sweep).to_string())
@@ -70,7 +70,7 @@ def extend(
     largest: float = np.inf,
     hours: float = np.inf,
 ) -> int:
-    """Train what the sweep lists and the table lacks, cheapest first; return 1 if one diverged."""
+    """Train the missing runs of the sweep, cheapest first; return 1 if one diverged."""
     known = {name for names in sweep.designs.values() for name in names}
     if unknown := set(designs or ()) - known:
         raise ValueError(f"--design: found {sorted(unknown)}, expected some of {sorted(known)}.")
@@ -86,7 +86,7 @@ def extend(
     ]
     for number, setting in enumerate(left, start=1):
         if time.monotonic() - began > 3600 * hours:
-            print(f"{len(left) - number + 1} runs are left.")
+            print(f"{len(left) - number + 1} runs are missing.")
             break
         # Every run is measured on the validation set of every corpus.
         texts = {name: corpus(name) for name in CORPORA}
@@ -96,7 +96,7 @@ def extend(
         try:
             row, curve = train(setting, own, tuple(texts.values()))
         except ArithmeticError as error:
-            # A run without a loss is no row, and no reason to leave out those that come after it.
+            # A diverged run is not a row of the table, and the sweep continues.
             print(f"{number}/{len(left)} {error}", flush=True)
             diverged += 1
             continue
@@ -108,7 +108,7 @@ def extend(
 
 
 def closed_loop(folder: Path, page: Path) -> int:
-    """Train and decide what is missing of the closed loop, and write its page."""
+    """Run the missing parts of the closed loop, and write its page."""
     loop = Loop(folder)
     loop.run()
     with whole_file(page) as part:
@@ -118,7 +118,7 @@ def closed_loop(folder: Path, page: Path) -> int:
 
 
 def planned(table: Table, sweep: Sweep) -> pd.DataFrame:
-    """Return the runs and FLOP of each design, in all and left; those of several count in each."""
+    """Return the runs and FLOP of each design, in all and missing; shared runs count in each."""
     finished = table.finished
     rows = [
         (design, setting.training_flop, setting.run in finished)
@@ -132,10 +132,10 @@ def planned(table: Table, sweep: Sweep) -> pd.DataFrame:
         {
             "runs": total.size(),
             "FLOP": total.sum().astype(float),
-            "runs left": left.size(),
-            "FLOP left": left.sum().astype(float),
+            "runs missing": left.size(),
+            "FLOP missing": left.sum().astype(float),
         }
-    ).fillna({"runs left": 0, "FLOP left": 0.0})
+    ).fillna({"runs missing": 0, "FLOP missing": 0.0})
 
 
 def rerun(table: Table, count: int, seed: int, largest: float) -> int:

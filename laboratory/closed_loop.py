@@ -1,13 +1,13 @@
-"""The closed loop: small runs, a decision for a larger budget, and training what was decided.
+"""The closed loop: small runs, a decision for a larger budget, and training the chosen plans.
 
-For each corpus a first sweep is trained and fitted with the default card. Three ways spend the same
-compute on further small runs: those that `bayescale.next_runs` chooses, an isoFLOP sweep about the
-posterior's optimum, and runs drawn at random. Each is trained and fitted again, and the plan of
-least expected regret is decided for a budget that is 20 times that of the largest run so far. The
-decided plans and their neighbours are then trained.
+For each corpus a first sweep is trained and fitted with the default card. Three strategies spend
+the same compute on further small runs: those that `bayescale.next_runs` chooses, an isoFLOP sweep
+around the posterior optimum, and runs drawn at random. Their runs are trained, all runs are
+refitted, and the plan that minimises expected regret is chosen for a budget of 20 times the largest
+run so far. The chosen plans and the sizes next to them are then trained.
 
-Runs and decisions are written one by one, so that the command goes on from where it stopped. A
-decision is not made again once it is there: it is older than the runs that judge it.
+Runs and decisions are written one by one, so that an interrupted command resumes. A stored decision
+is never repeated, so that it precedes the runs that test it.
 """
 
 import json
@@ -35,22 +35,22 @@ FIRST_SHAPES = ((8, 1), (16, 1), (16, 2), (24, 2), (32, 2))
 FIRST_BUDGETS = (1e10, 2e10)
 
 SHAPES = (*FIRST_SHAPES, (32, 3), (32, 4), (48, 3), (48, 4), (64, 3), (64, 4), (96, 4))
-"""The sizes that can be trained; a plan is trained at the nearest."""
+"""The shapes that can be trained; a plan is trained at the nearest size."""
 
 LARGEST = 5e10
 """FLOP of the largest small run."""
 
 CANDIDATES = (1e10, 2e10, LARGEST)
 FURTHER = 3 * LARGEST
-"""FLOP that each way spends on further runs."""
+"""FLOP that each strategy spends on further runs."""
 
 TARGET = 20 * LARGEST
-"""FLOP of the budget that is decided on."""
+"""FLOP of the target budget."""
 
 FEWEST_TOKENS = 65_536
 BATCH = 256
 
-WAYS = ("nothing", "next_runs", "isoFLOP sweep", "random")
+STRATEGIES = ("nothing", "next_runs", "isoFLOP sweep", "random")
 PROB = 0.9
 SEED = 1
 
@@ -61,9 +61,9 @@ class Loop:
     Parameters
     ----------
     folder
-        Where runs, curves and decisions are kept.
+        Folder of runs, curves and decisions.
     shipped
-        A table whose runs need not be trained again: a run is the same wherever it is listed.
+        A table whose runs are reused instead of being trained.
     """
 
     def __init__(self, folder: Path = FOLDER, shipped: Table | None = None) -> None:
@@ -76,35 +76,36 @@ class Loop:
         )
 
     def run(self) -> None:
-        """Train and decide all that is missing."""
-        with self.table.alone():
+        """Train the missing runs, and make the missing decisions."""
+        with self.table.locked():
             for name in CORPORA:
                 self.decide(name)
             for name in CORPORA:
-                self.trained(self.judging(name))
+                self.trained(self.test_settings(name))
 
     def decide(self, name: str) -> None:
-        """Decide for a corpus by each way, from runs that are trained for it."""
+        """Decide for a corpus with each strategy, from the runs that it chooses."""
         first = [
             self.setting(name, shape, budget) for budget in FIRST_BUDGETS for shape in FIRST_SHAPES
         ]
-        if all(f"{name}/{way}" in self.decisions for way in WAYS):
+        if all(f"{name}/{strategy}" in self.decisions for strategy in STRATEGIES):
             return
         fit = fitted(self.trained(first))
-        for way, further in self.ways(name, fit).items():
-            if f"{name}/{way}" not in self.decisions:
+        for strategy, further in self.further_runs(name, fit).items():
+            key = f"{name}/{strategy}"
+            if key not in self.decisions:
                 after = fitted(self.trained([*first, *further])) if further else fit
-                self.decisions[f"{name}/{way}"] = {
+                self.decisions[key] = {
                     "runs": [setting.run for setting in further],
                     "compute": float(sum(compute_of(setting) for setting in further)),
                     **self.decided(name, after),
                 }
                 with whole_file(self.file) as part:
                     part.write_text(json.dumps(self.decisions, indent=1) + "\n", encoding="utf-8")
-                print(f"{name}/{way}: {self.decisions[f'{name}/{way}']['shape']}", flush=True)
+                print(f"{key}: {self.decisions[key]['shape']}", flush=True)
 
-    def ways(self, name: str, fit: bs.Fit) -> dict[str, list[Setting]]:
-        """Return the further runs of each way, which cost at most `FURTHER`."""
+    def further_runs(self, name: str, fit: bs.Fit) -> dict[str, list[Setting]]:
+        """Return the further runs of each strategy, which cost at most `FURTHER`."""
         pool = [
             setting
             for budget in CANDIDATES
@@ -123,7 +124,7 @@ class Loop:
         best = bs.allocate(fit, budget=LARGEST).recommended["n_params"].iloc[0]
         about = sorted(SHAPES, key=lambda shape: abs(np.log(Shape(*shape).n_params / best)))
         drawn, left = [], FURTHER * 1.001
-        # A way has a stream of its own, so that others may change without moving its draws.
+        # A random stream of its own, so that other strategies do not change these draws.
         for index in np.random.default_rng([SEED, *name.encode()]).permutation(len(pool)):
             if compute_of(pool[index]) <= left:
                 drawn.append(pool[index])
@@ -136,7 +137,7 @@ class Loop:
         }
 
     def decided(self, name: str, fit: bs.Fit) -> dict[str, Any]:
-        """Return the plan for the target, its promises, and the loss predicted of every size."""
+        """Return the plan for the target, its expected regret, and predicted losses by size."""
         made = bs.decide(fit, budget=TARGET)
         plans = [self.setting(name, shape, TARGET) for shape in SHAPES]
         loss = bs.predict(
@@ -161,11 +162,11 @@ class Loop:
             "status": "" if fit.diagnostics.ok else fit.diagnostics.status,
         }
 
-    def judging(self, name: str) -> list[Setting]:
-        """Return the decided plans of a corpus at the target budget, and those beside them."""
+    def test_settings(self, name: str) -> list[Setting]:
+        """Return the chosen plans of a corpus at the target budget, and the sizes next to them."""
         chosen: set[int] = set()
-        for way in WAYS:
-            at = SHAPES.index(tuple(self.decisions[f"{name}/{way}"]["shape"]))
+        for strategy in STRATEGIES:
+            at = SHAPES.index(tuple(self.decisions[f"{name}/{strategy}"]["shape"]))
             chosen |= {at - 1, at, at + 1}
         inside = [SHAPES[at] for at in sorted(chosen) if 0 <= at < len(SHAPES)]
         wanted = [self.setting(name, shape, TARGET) for shape in inside]
@@ -173,13 +174,13 @@ class Loop:
         return wanted + [setting for setting in others if setting.run in self.shipped.finished]
 
     def setting(self, name: str, shape: tuple[int, int], budget: float) -> Setting:
-        """Return the run of a shape that spends a budget, by the sweep's rule."""
+        """Return the run of a shape at a budget, with the learning rate of the sweep's rule."""
         of = Shape(*shape)
         tokens = max(1, round(budget / (6 * of.n_params) / BATCH)) * BATCH
         return Setting(name, *shape, tokens, BATCH, self.rule(of))
 
     def trained(self, settings: Iterable[Setting]) -> pd.DataFrame:
-        """Return the rows of runs, training those that neither table has."""
+        """Return the rows of runs; those in neither table are trained."""
         wanted = {setting.run: setting for setting in settings}
         for run, setting in wanted.items():
             if run in self.table.finished:
@@ -187,7 +188,7 @@ class Loop:
             text = corpus(setting.corpus)
             self.table.accept(setting.corpus, text.origin)
             if run in self.shipped.finished:
-                row, curve = _taken(self.shipped, run)
+                row, curve = _copied(self.shipped, run)
             else:
                 row, curve = train(setting, text)
                 row["design"], row["off_standard"] = "closed-loop", 0
@@ -216,11 +217,11 @@ def compute_of(setting: Setting) -> float:
 
 
 def nearest(size: float) -> tuple[int, int]:
-    """Return the shape of the nearest size, in log size, that can be trained."""
+    """Return the shape whose size is nearest, in log size."""
     return min(SHAPES, key=lambda shape: abs(np.log(Shape(*shape).n_params / size)))
 
 
-def _taken(table: Table, run: str) -> tuple[Mapping[str, Any], list[Any]]:
+def _copied(table: Table, run: str) -> tuple[Mapping[str, Any], list[Any]]:
     """Return the row and the curve of a run of another table."""
     row = table.runs[table.runs["run"] == run].iloc[0].to_dict()
     return row, table.curves[table.curves["run"] == run].to_dict("records")

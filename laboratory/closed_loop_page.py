@@ -1,4 +1,4 @@
-"""The page of the closed loop: what was decided, and what came of it."""
+"""The page of the closed loop: decisions, and their realised regret."""
 
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from laboratory.closed_loop import (
     FIRST_SHAPES,
     FURTHER,
     LARGEST,
+    STRATEGIES,
     TARGET,
-    WAYS,
     Loop,
 )
 from laboratory.texts import CORPORA
@@ -21,15 +21,15 @@ from laboratory.texts import CORPORA
 PAGE = Path(__file__).parents[1] / "docs" / "closed-loop.md"
 
 NEAR = 4.0
-"""Runs within this factor of the size of the least loss determine the parabola."""
+"""The parabola is fitted to runs within this factor of the size with the lowest loss."""
 
 DRAWS = 4000
 BELOW = 3e11
-"""FLOP of a shipped budget; its least loss and that of the target give the slope between them."""
+"""FLOP of a shipped budget; its lowest loss and that of the target give the slope between them."""
 
 
 class Truth:
-    """The loss along a budget: a parabola of log loss in log size through its runs."""
+    """The loss at one budget: a parabola of log loss in log size through its runs."""
 
     def __init__(self, sizes: NDArray[np.float64], losses: NDArray[np.float64]) -> None:
         best = sizes[np.argmin(losses)]
@@ -54,44 +54,45 @@ class Truth:
 
 def page_of(loop: Loop) -> str:
     """Return the page."""
-    rows, summary = [], {way: Counts() for way in WAYS}
+    rows, summary = [], {strategy: Counts() for strategy in STRATEGIES}
     truths = {name: truth_of(loop, name) for name in CORPORA}
     for name, (truth, slope) in truths.items():
-        for way in WAYS:
-            rows.append(row_of(loop, name, way, truth, slope, summary[way]))
+        for strategy in STRATEGIES:
+            rows.append(row_of(loop, name, strategy, truth, slope, summary[strategy]))
     first = ", ".join(format_compute(budget) for budget in FIRST_BUDGETS)
     return "\n".join(
         [
-            "# The closed loop, for real",
+            "# A closed loop on real runs",
             "",
             "Made by `python -m laboratory closed-loop`; do not edit. Small transformers on bytes "
             "of three corpora, trained by the program in `laboratory/`; runs and decisions are in "
             "`laboratory/loop/`.",
             "",
             f"A first sweep of each corpus has {len(FIRST_SHAPES)} sizes at each of {first}. Three "
-            f"ways spend at most {format_compute(FURTHER)} on further runs of at most "
-            f"{format_compute(LARGEST)}: those that `next_runs` chooses, the three sizes about the "
-            "posterior's optimum at the largest budget, and runs drawn at random from the same "
-            "candidates. Each is fitted with the default card, and the plan of least expected "
-            f"regret is decided for {format_compute(TARGET)}, {TARGET / LARGEST:.0f} times the "
-            "largest run. Only then were the decided plans trained there, at the nearest size that "
-            "a transformer of the ladder has, with the sizes beside them.",
+            f"strategies spend at most {format_compute(FURTHER)} on further runs of at most "
+            f"{format_compute(LARGEST)}: those that `next_runs` chooses, the three sizes around "
+            "the posterior optimum at the largest budget, and runs drawn at random from the same "
+            "candidates. All runs are fitted with the default card, and the plan that minimises "
+            f"expected regret is chosen for {format_compute(TARGET)}, {TARGET / LARGEST:.0f} times "
+            "the largest run. Only then were the chosen plans trained, at the nearest size of the "
+            "ladder, with the sizes next to them.",
             "",
-            "What came true is read off a parabola of log loss in log size through the runs of the "
-            f"target budget, since one run scatters by {percent(scatter_of_seeds(loop))} between "
-            "seeds, as much as a size costs that is off by a factor of "
-            f"{off_by(loop, truths):.1f}. Regret is the share of the budget that is wasted: the "
-            "log loss above the least, over the slope of the least log loss in log compute.",
+            "The observed optimum is that of a parabola of log loss in log size through the runs "
+            "of the target budget, since the loss of one run has a standard deviation of "
+            f"{percent(scatter_of_seeds(loop))} between seeds, as much as the loss increases at "
+            f"{off_by(loop, truths):.1f} times the optimal size. Regret is the share of the budget "
+            "that is wasted, computed from the excess of the log loss over its minimum and the "
+            "slope of the minimum in log compute.",
             "",
-            "| corpus | further runs | decided N | N_opt, 90 % | N_opt there | regret expected | "
-            "regret come true | losses inside 90 % | gates |",
+            "| corpus | further runs | chosen N | N_opt, 90 % | observed N_opt | expected regret | "
+            "realised regret | losses inside 90 % | gates |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *rows,
             "",
-            "| further runs | mean regret expected | mean regret come true | N_opt inside 90 % | "
+            "| further runs | mean expected regret | mean realised regret | N_opt inside 90 % | "
             "losses inside 90 % | log loss observed over predicted, mean | root mean square |",
             "| --- | --- | --- | --- | --- | --- | --- |",
-            *(found.line(way) for way, found in summary.items()),
+            *(counts.line(strategy) for strategy, counts in summary.items()),
             "",
             *notes(loop, truths),
             "",
@@ -100,27 +101,27 @@ def page_of(loop: Loop) -> str:
 
 
 class Counts:
-    """What one way came to over the corpora."""
+    """The results of one strategy over the corpora."""
 
     def __init__(self) -> None:
         self.expected: list[float] = []
-        self.true: list[float] = []
+        self.realised: list[float] = []
         self.optimum: list[bool] = []
         self.loss: list[bool] = []
         self.error: list[float] = []
 
-    def line(self, way: str) -> str:
+    def line(self, strategy: str) -> str:
         error = np.sqrt(np.mean(np.square(self.error)))
         return (
-            f"| {way} | {percent(np.mean(self.expected))} | {percent(np.mean(self.true))} "
+            f"| {strategy} | {percent(np.mean(self.expected))} | {percent(np.mean(self.realised))} "
             f"| {sum(self.optimum)} of {len(self.optimum)} | {sum(self.loss)} of {len(self.loss)} "
             f"| {percent(np.mean(self.error))} | {percent(error)} |"
         )
 
 
 def truth_of(loop: Loop, name: str) -> tuple[Truth, float]:
-    """Return the loss along the target budget, and the frontier's slope in log compute."""
-    there = loop.trained(loop.judging(name))
+    """Return the loss at the target budget, and the slope of the lowest log loss in log compute."""
+    there = loop.trained(loop.test_settings(name))
     truth = Truth(there["n_params"].to_numpy(), there["loss"].to_numpy())
     table = loop.shipped.runs
     kept = (table["family"] == name) & table["design"].str.contains("isoflop")
@@ -142,22 +143,22 @@ def scatter_of_seeds(loop: Loop) -> float:
 
 
 def off_by(loop: Loop, truths: dict[str, tuple[Truth, float]]) -> float:
-    """Return the factor of the size that costs as much as a standard deviation of seeds."""
+    """Return the factor on the optimal size that costs one standard deviation between seeds."""
     bend = np.mean([truth.curve[0] for truth, _ in truths.values()])
     return float(np.exp(np.sqrt(scatter_of_seeds(loop) / bend)))
 
 
-def row_of(loop: Loop, name: str, way: str, truth: Truth, slope: float, counts: Counts) -> str:
-    made: dict[str, Any] = loop.decisions[f"{name}/{way}"]
-    losses = loop.trained(loop.judging(name)).set_index("run")["loss"]
+def row_of(loop: Loop, name: str, strategy: str, truth: Truth, slope: float, counts: Counts) -> str:
+    made: dict[str, Any] = loop.decisions[f"{name}/{strategy}"]
+    losses = loop.trained(loop.test_settings(name)).set_index("run")["loss"]
     above = truth.log_loss(made["n_params"]) - truth.log_loss(truth.optimum)
     regret = 1.0 - np.exp(-above / slope)
     low, _, high = made["n_opt"]
     spent = f"{len(made['runs'])} runs, {format_compute(made['compute'])}"
-    further = f"{way}: {spent}" if made["runs"] else way
+    further = f"{strategy}: {spent}" if made["runs"] else strategy
     inside = [made["loss"][run][0] <= loss <= made["loss"][run][2] for run, loss in losses.items()]
     counts.expected.append(made["expected_regret"])
-    counts.true.append(regret)
+    counts.realised.append(regret)
     counts.optimum.append(low <= truth.optimum <= high)
     counts.loss += inside
     counts.error += [float(np.log(loss / made["loss"][run][1])) for run, loss in losses.items()]
@@ -170,20 +171,20 @@ def row_of(loop: Loop, name: str, way: str, truth: Truth, slope: float, counts: 
 
 
 def notes(loop: Loop, truths: dict[str, tuple[Truth, float]]) -> list[str]:
-    """Return what to keep in mind, with the parabolas' own uncertainty."""
+    """Return notes on the precision of the results, with the uncertainty of the parabolas."""
     lines = []
     for name, (truth, slope) in truths.items():
         low, high = np.quantile(truth.optima, [0.05, 0.95])
         lines.append(
-            f"- {name}: the parabola of {truth.count} sizes has its least loss at "
+            f"- {name}: the parabola of {truth.count} sizes has its minimum at "
             f"{format_count(truth.optimum)} (90 %: {format_count(low)} to {format_count(high)}), "
-            f"runs scatter about it by {percent(truth.scatter)}, and the least loss falls as the "
-            f"power {slope:.3f} of compute from {format_compute(BELOW)} on."
+            f"residuals of {percent(truth.scatter)}, and the lowest loss falls as the power "
+            f"{slope:.3f} of compute from {format_compute(BELOW)} on."
         )
     trained = sum(loop.table.runs["compute"].astype(float))
     return [
         "Three corpora are three trials: means over them show the order of magnitude, not which "
-        "way is better.",
+        "strategy is better.",
         "",
         *lines,
         f"- {len(loop.table.runs)} runs, {format_compute(trained)} in all.",

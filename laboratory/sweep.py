@@ -1,8 +1,8 @@
-"""A sweep: the runs that a file of designs lists, trained once each, cheapest first.
+"""A sweep: the runs that a file of designs lists, each trained once, cheapest first.
 
-A design is a product of lists: every corpus, shape, amount of tokens or budget, batch, multiple of
-the learning rate of the rule, schedule, number of epochs and seed. Runs that several designs list
-are trained once. Cheapest first, so that the table has something of every design at any moment.
+A design is a product of lists: corpora, shapes, numbers of tokens or budgets, batch sizes,
+multiples of the rule's learning rate, schedules, numbers of epochs and seeds. Runs that several
+designs list are trained once. Cheapest first, so that an unfinished table has runs of every design.
 """
 
 import itertools
@@ -25,15 +25,15 @@ FACTORS = {
     "epochs": (1,),
     "seeds": (1,),
 }
-"""What a design may vary beside shapes and tokens, and what is meant where it is not said."""
+"""The factors of a design besides shapes and tokens, with their default values."""
 
 STANDARD = {name: values[0] for name, values in FACTORS.items() if name not in ("corpora", "seeds")}
-"""Runs with another batch, learning rate, schedule or epochs are left out of fits by default."""
+"""Standard values: runs with others are flagged, and left out of fits by default."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The learning rate of a size: a power of it, measured by the design `learning-rate`."""
+    """The learning rate of a size, a power law measured by the design `learning-rate`."""
 
     rate: float
     n_params: float
@@ -56,7 +56,7 @@ class Sweep:
         return sorted(self.designs, key=lambda setting: (setting.training_flop, setting))
 
     def is_standard(self, setting: Setting) -> bool:
-        """Return whether only corpus, shape, tokens and seed differ from other standard runs."""
+        """Return whether batch size, learning rate, schedule and epochs are standard."""
         return (
             setting.batch_tokens == STANDARD["batch_tokens"]
             and setting.schedule == STANDARD["schedules"]

@@ -1,4 +1,4 @@
-"""The table of finished runs: a dataset of bayescale that grows by one run at a time."""
+"""The table of finished runs, a dataset of bayescale that is extended run by run."""
 
 import fcntl
 import hashlib
@@ -21,9 +21,9 @@ FOLDER = Path(__file__).parents[1] / "datasets" / "laboratory"
 class Table:
     """Finished runs and their curves in a folder, with the corpora that they were trained on.
 
-    A run is finished when it is in `runs.csv`, which is replaced as a whole after `curves.csv`: a
-    process that is killed in between leaves points of a curve without a run, which go when it is
-    trained again.
+    A run is finished when it is in `runs.csv`, which is replaced atomically after `curves.csv`: a
+    process that is killed in between leaves points of a curve without a run, which are replaced
+    when the run is trained again.
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
@@ -31,15 +31,15 @@ class Table:
         self.read()
 
     def read(self) -> None:
-        """Take what is in the folder now."""
+        """Read the files of the folder."""
         self.runs = _read(self.folder / "runs.csv")
         self.curves = _read(self.folder / "curves.csv")
         found = self.folder / "corpora.json"
         self.corpora = json.loads(found.read_text(encoding="utf-8")) if found.exists() else {}
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other processes from writing the table, which would lose each other's runs."""
+    def locked(self) -> Iterator[None]:
+        """Lock the table, since concurrent writers would overwrite each other's runs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.folder, os.O_RDONLY)
         try:
@@ -56,11 +56,11 @@ class Table:
 
     @property
     def finished(self) -> frozenset[str]:
-        """The labels of the runs that need no training."""
+        """The labels of finished runs."""
         return frozenset(self.runs["run"]) if len(self.runs) else frozenset()
 
     def accept(self, name: str, origin: Origin) -> None:
-        """Note where a corpus comes from; refuse one that differs from that of the runs so far."""
+        """Record the origin of a corpus; refuse one that differs from that of earlier runs."""
         there = self.corpora.setdefault(name, origin.to_dict())
         if there["digest"] != origin.digest:
             raise ValueError(
@@ -94,7 +94,7 @@ class Table:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Read a table as text, so that what was written before is written again as it was."""
+    """Read a table as text, so that rewriting it does not change existing rows."""
     return pd.read_csv(path, dtype=str, na_filter=False) if path.exists() else pd.DataFrame()
 
 

@@ -1,12 +1,11 @@
-"""The texts that models are trained on, from packages that every installation has.
+"""The training texts, from packages that every installation has.
 
-Three corpora, as unlike as can be had: English prose (documentation of scientific packages), code
+Three corpora, chosen to be dissimilar: English prose (documentation of scientific packages), code
 (the standard library of Python, without comments and docstrings) and names in 312 languages (the
-Common Locale Data Repository). Nothing that stands twice in a corpus is kept twice, and a tenth of
-the documents, by a hash of their names, is for validation only.
+Common Locale Data Repository). Duplicates within a corpus are removed, and a tenth of the
+documents, by a hash of their names, is held out for validation.
 
-Other versions of the packages have other texts, so the digest of a corpus goes with every table of
-runs that were trained on it.
+Other versions of the packages have other texts, so a table of runs has the digest of its corpora.
 """
 
 import ast
@@ -30,16 +29,16 @@ from bayescale._io import whole_file
 from bayescale.inference.compile_cache import folder as cache_folder
 
 type Document = tuple[str, str]
-"""Name, which decides between training and validation, and text."""
+"""Name, whose hash assigns the document to training or validation, and text."""
 
-BETWEEN = b"\0"
+SEPARATOR = b"\0"
 """Byte between documents."""
 
 VALIDATION = 10
-"""One document in this number is for validation."""
+"""One in this many documents is for validation."""
 
 DOCUMENTED = ("matplotlib", "numpy", "pandas", "pymc", "pytensor", "scipy", "xarray")
-"""Packages whose documentation is the prose: dependencies of bayescale."""
+"""Packages whose docstrings are the prose: dependencies of bayescale."""
 
 ENTRIES = 40
 """Lines of a document of names."""
@@ -47,7 +46,7 @@ ENTRIES = 40
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a corpus comes from, and what it came to on this installation."""
+    """The packages of a corpus, and its digest and size on this installation."""
 
     packages: dict[str, str]
     licences: str
@@ -71,7 +70,7 @@ class Corpus:
 
 @cache
 def corpus(name: str) -> Corpus:
-    """Return a corpus from the packages that are installed, which is read once and then kept."""
+    """Return a corpus from the installed packages; it is cached in a file."""
     documents, packages, licences = CORPORA[name]
     versions = {package: _version(package) for package in packages}
     key = digest_of(name, versions, Path(__file__).read_text(encoding="utf-8"))
@@ -82,7 +81,7 @@ def corpus(name: str) -> Corpus:
             np.savez_compressed(part, **split(documents()))
     with np.load(kept) as parts:
         training, validation = parts["training"], parts["validation"]
-    digest = hashlib.sha256(training.tobytes() + BETWEEN + validation.tobytes()).hexdigest()
+    digest = hashlib.sha256(training.tobytes() + SEPARATOR + validation.tobytes()).hexdigest()
     return Corpus(
         name,
         training,
@@ -103,12 +102,12 @@ def split(documents: Iterable[Document]) -> dict[str, NDArray[np.uint8]]:
     for title, text in documents:
         first = hashlib.sha256(title.encode()).digest()[0]
         own = parts["training" if first % VALIDATION else "validation"]
-        own += [text.encode("utf-8"), BETWEEN]
+        own += [text.encode("utf-8"), SEPARATOR]
     return {name: np.frombuffer(b"".join(own), np.uint8) for name, own in parts.items()}
 
 
 def prose() -> Iterator[Document]:
-    """Paragraphs of docstrings, one document a module, without examples and lists of members."""
+    """Yield paragraphs of docstrings without examples, one document per module."""
     seen: set[str] = set()
     for package in DOCUMENTED:
         for path in _modules(_folder(package), but={"tests", "testing", "test"}):
@@ -126,10 +125,10 @@ def prose() -> Iterator[Document]:
 
 
 def code() -> Iterator[Document]:
-    """Statements of the standard library's modules, one document a module, in one style."""
+    """Yield the statements of the standard library in one style, one document per module."""
     seen: set[str] = set()
     root = Path(sysconfig.get_path("stdlib"))
-    # Not every distribution has these with the interpreter; the others are not code to be read.
+    # Some are missing in some distributions; others are tests or data.
     apart = {
         "test",
         "tests",
@@ -142,7 +141,7 @@ def code() -> Iterator[Document]:
     }
     apart |= {"site-packages", "dist-packages", "pydoc_data"}
     for path in _modules(root, but=apart):
-        # Made when the interpreter was built: paths of its machine.
+        # Generated when the interpreter was built, with paths of that machine.
         if path.name.startswith(("_sysconfigdata", "_sysconfig_vars")) or "config-" in str(path):
             continue
         tree = ast.parse(path.read_bytes())
@@ -155,7 +154,7 @@ def code() -> Iterator[Document]:
 
 
 def names() -> Iterator[Document]:
-    """Names of languages, places, units, currencies and times, by locale and kind."""
+    """Yield names of languages, places, units, currencies and times, by locale and kind."""
     from babel import localedata
 
     seen: set[str] = set()
@@ -182,13 +181,13 @@ CORPORA: dict[str, tuple[Callable[[], Iterable[Document]], tuple[str, ...], str]
     "code": (code, ("python",), "PSF-2.0"),
     "names": (names, ("babel",), "Unicode-3.0 (the data), BSD-3-Clause (babel)"),
 }
-"""By name: documents, packages that they come from, licences."""
+"""Documents, packages and licences of each corpus."""
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _new(text: str, seen: set[str]) -> bool:
-    """Return whether a text was not there before, and remember it."""
+    """Return whether a text is new, and add it to those seen."""
     if not text or text in seen:
         return False
     seen.add(text)
@@ -207,7 +206,7 @@ def _folder(package: str) -> Path:
 
 
 def _modules(root: Path, but: set[str]) -> list[Path]:
-    """Return the modules below a folder in an order that is the same everywhere."""
+    """Return the modules below a folder in a platform-independent order."""
     found = (path for path in root.rglob("*.py") if not but & set(path.relative_to(root).parts))
     return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 
@@ -219,7 +218,7 @@ def _docstrings(tree: ast.Module) -> Iterator[str]:
 
 
 def _texts(entry: object, key: str) -> Iterator[tuple[str, str]]:
-    """Yield every text below an entry, with the key that it has there."""
+    """Yield every text below an entry, with its key."""
     if isinstance(entry, str):
         yield key, entry
     elif isinstance(entry, dict):

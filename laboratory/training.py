@@ -1,4 +1,4 @@
-"""Train one transformer: AdamW by hand, exact by seed, with its loss on the way."""
+"""Train one transformer with AdamW, deterministically by seed, with losses at checkpoints."""
 
 import time
 from dataclasses import dataclass
@@ -13,30 +13,30 @@ from numpy.typing import NDArray
 from laboratory.texts import Corpus
 from laboratory.transformer import CONTEXT, Parameters, Shape, initialise, mean_loss
 
-BETAS, EPSILON, WEIGHT_DECAY, LONGEST_GRADIENT = (0.9, 0.95), 1e-10, 0.1, 1.0
+BETAS, EPSILON, WEIGHT_DECAY, MAX_GRADIENT_NORM = (0.9, 0.95), 1e-10, 0.1, 1.0
 
 WARM_UP = 0.05
-"""Share of the steps over which the learning rate rises from zero."""
+"""Fraction of the steps with a linear warm-up of the learning rate."""
 
 SCHEDULES = ("cosine", "constant")
-"""Cosine to a tenth; or constant, then down to zero in a straight line."""
+"""Cosine decay to a tenth; or constant, with a linear decay to zero."""
 
 DECAY = 0.2
-"""Share of the steps over which the constant schedule goes down."""
+"""Fraction of the steps of the linear decay of the constant schedule."""
 
 CHECKPOINTS = tuple(float(x) for x in np.geomspace(1 / 32, 1.0, 10))
-"""Shares of the steps after which the loss is measured."""
+"""Fractions of the steps after which the loss is measured."""
 
 VALIDATION_SEQUENCES, AT_ONCE = 512, 64
-"""Sequences of the validation set, evenly spaced in it, and how many are evaluated together."""
+"""Number of evenly spaced validation sequences, and of those evaluated together."""
 
 GROUP = CONTEXT + 1
-"""Bytes of a block: each but the first is predicted."""
+"""Bytes of a block: all but the first are predicted."""
 
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """All that determines a run."""
+    """The settings that determine a run."""
 
     corpus: str
     width: int
@@ -59,7 +59,7 @@ class Setting:
 
     @property
     def run(self) -> str:
-        """The label of the run, which says everything."""
+        """The label of the run, which encodes its setting."""
         return (
             f"{self.corpus}-{self.width}x{self.layers}-{self.n_tokens}-b{self.batch_tokens}"
             f"-lr{self.learning_rate:g}-{self.schedule}-e{self.epochs}-s{self.seed}"
@@ -91,14 +91,14 @@ def rates(setting: Setting) -> NDArray[np.float64]:
 
 
 def blocks(text: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a text cut into blocks of CONTEXT + 1 bytes; what is left at its end is dropped."""
+    """Return a text cut into blocks of CONTEXT + 1 bytes; the remainder is dropped."""
     return text[: len(text) // GROUP * GROUP].reshape(-1, GROUP)
 
 
 def batches(setting: Setting, text: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the blocks of each step, by seed: each as often as there are epochs.
+    """Return the blocks of each step, drawn by the seed; each occurs once per epoch.
 
-    A seed also draws which blocks there are, and each epoch has an order of its own.
+    The seed also draws the subset of blocks, and every epoch is shuffled.
     """
     rng = np.random.default_rng([setting.seed, 2])
     needed = setting.n_tokens // CONTEXT
@@ -115,7 +115,7 @@ def batches(setting: Setting, text: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def validation_set(corpus: Corpus) -> jax.Array:
-    """Return the sequences on which losses are measured, in groups to be evaluated together."""
+    """Return the validation sequences, in groups that are evaluated together."""
     every = blocks(corpus.validation)
     count = min(VALIDATION_SEQUENCES, len(every)) // AT_ONCE * AT_ONCE
     if not count:
@@ -133,15 +133,13 @@ def update(
     count: jax.Array,
     head: int,
 ) -> tuple[Parameters, tuple[Parameters, Parameters]]:
-    """Return the parameters and moments after a step of AdamW, `count` steps after the start."""
+    """Return parameters and moments after step number `count` of AdamW."""
     gradient = jax.grad(mean_loss)(parameters, sequences, head)
-    length = jnp.sqrt(sum(jnp.sum(g * g) for g in jax.tree.leaves(gradient)))
-    shorten = jnp.minimum(1.0, LONGEST_GRADIENT / (length + 1e-12))
+    norm = jnp.sqrt(sum(jnp.sum(g * g) for g in jax.tree.leaves(gradient)))
+    clip = jnp.minimum(1.0, MAX_GRADIENT_NORM / (norm + 1e-12))
     one, two = BETAS
-    first = jax.tree.map(lambda m, g: one * m + (1 - one) * shorten * g, moments[0], gradient)
-    second = jax.tree.map(
-        lambda v, g: two * v + (1 - two) * (shorten * g) ** 2, moments[1], gradient
-    )
+    first = jax.tree.map(lambda m, g: one * m + (1 - one) * clip * g, moments[0], gradient)
+    second = jax.tree.map(lambda v, g: two * v + (1 - two) * (clip * g) ** 2, moments[1], gradient)
 
     def stepped(p: jax.Array, m: jax.Array, v: jax.Array) -> jax.Array:
         scaled = (m / (1 - one**count)) / (jnp.sqrt(v / (1 - two**count)) + EPSILON)
@@ -159,7 +157,7 @@ def group_losses(parameters: Parameters, groups: jax.Array, head: int) -> jax.Ar
 def train(
     setting: Setting, corpus: Corpus, others: tuple[Corpus, ...] = ()
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Train a run; return its row, with its loss on other corpora too, and those of its curve."""
+    """Train a run; return its row, with losses on other corpora, and the rows of its curve."""
     began, used = time.perf_counter(), time.process_time()
     shape, head = setting.shape, setting.shape.head
     text = blocks(corpus.training)

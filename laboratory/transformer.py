@@ -1,8 +1,8 @@
-"""A decoder-only transformer on bytes, small enough to read: loss, parameters and FLOP.
+"""A minimal decoder-only transformer on bytes: loss, parameters and FLOP.
 
-Every parameter is an entry of a matrix that is multiplied: norms have no gains, projections no
-biases, positions are rotations, and the embedding is tied to the output. With `layers` L and
-`width` d, there are 12 L d² parameters in the layers and 256 d in the embedding.
+Every parameter belongs to a matrix product: norms have no gains, projections no biases, positions
+are rotary, and the embedding is tied to the output. With `layers` L and `width` d, there are
+12 L d² parameters in the layers and 256 d in the embedding.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 VOCABULARY = 256
-"""Bytes."""
+"""Number of byte values."""
 
 CONTEXT = 64
-"""Bytes that a sequence has; the loss is the mean over all of its positions."""
+"""Bytes of a sequence; the loss is the mean over all of its positions."""
 
 LARGEST_HEAD = 16
 
@@ -52,23 +52,23 @@ class Shape:
         return 12 * self.layers * self.width**2
 
     def training_flop(self, tokens: int) -> int:
-        """Multiplications and additions of all matrix products of training on these tokens.
+        """Return the multiplications and additions of all matrix products of training.
 
-        A product of matrices costs as much again for the gradient of each of its two factors, so
-        three times the forward pass. Attention multiplies all pairs of positions of a sequence,
-        those that the mask hides too: 2 CONTEXT d for its scores and as many for its values, each
-        of a multiplication and an addition. What is done by element is left out.
+        The gradients of the two factors of a product cost as much as the product each, so training
+        costs three times the forward pass. Attention multiplies all pairs of positions of a
+        sequence, including masked ones: 2 CONTEXT d for its scores and as many for its values, each
+        a multiplication and an addition. Elementwise operations are not counted.
         """
         attention = 2 * self.layers * CONTEXT * self.width
         return 3 * 2 * tokens * (self.n_params + attention)
 
 
 def initialise(shape: Shape, seed: int) -> Parameters:
-    """Return Normal weights with the variance that keeps activations at 1, by seed.
+    """Return Normal weights, drawn by the seed, with variances that keep activations at 1.
 
-    Layers add to the stream through `out` and `down`, which are divided by the square root of the
-    number of additions. Entries of the embedding have standard deviation 1 / d, so that the logit
-    of the byte that was read is 1 at any width.
+    `out` and `down`, which write to the residual stream, are divided by the square root of the
+    number of additions to it. Entries of the embedding have standard deviation 1 / d, so that the
+    logit of the input byte is 1 at any width.
     """
     rng = np.random.default_rng([seed, 1])
     d, layers = shape.width, shape.layers
@@ -103,12 +103,12 @@ def mean_loss(parameters: Parameters, sequences: jax.Array, head: int) -> jax.Ar
 
 
 def normalised(x: jax.Array) -> jax.Array:
-    """Return vectors divided by the root of their mean square."""
+    """Return vectors divided by their root mean square."""
     return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-9)
 
 
 def attention(q_k_v: jax.Array, head: int) -> jax.Array:
-    """Return what each position takes from those up to it, heads side by side."""
+    """Return causal multi-head attention, with heads concatenated."""
     batch, length, triple = q_k_v.shape
     heads = triple // (3 * head)
     split = q_k_v.reshape(batch, length, 3, heads, head).transpose(2, 0, 3, 1, 4)
@@ -121,7 +121,7 @@ def attention(q_k_v: jax.Array, head: int) -> jax.Array:
 
 
 def rotated(x: jax.Array) -> jax.Array:
-    """Return vectors with pairs of elements turned by angles that grow with the position."""
+    """Return vectors with rotary position embeddings."""
     length, half = x.shape[-2], x.shape[-1] // 2
     angles = np.outer(np.arange(length), 10.0 * CONTEXT ** -(np.arange(half) / half)) / 10.0
     cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)

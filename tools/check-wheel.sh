@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the wheel, install it outside the checkout, and ask it there for every dataset and card.
+# Build the wheel, install it outside the checkout, and load every dataset and card from it.
 set -eu
 cd "$(dirname "$0")/.."
 checkout=$PWD
@@ -7,7 +7,7 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 .venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir "$place" .
 .venv/bin/python -m venv "$place/venv"
-# As tools/venv.sh does: uv takes what it installed there from its own cache, if it could.
+# As in tools/venv.sh: uv, which reuses its cache, or else pip.
 set -- --quiet --constraint constraints.txt "$place"/bayescale-*.whl
 .venv/bin/uv pip install --python "$place/venv/bin/python" "$@" 2>/dev/null ||
     "$place/venv/bin/python" -m pip install "$@"

@@ -1,4 +1,4 @@
-"""Execute the notebooks in place, leaving nothing in them that depends on the machine."""
+"""Execute the notebooks in place, without metadata that depends on the machine."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 def execute(path: Path) -> nbformat.NotebookNode:
     """Return an executed copy of a notebook; an error in a cell raises."""
     notebook = nbformat.read(path, as_version=4)
-    # Figures are to be kept in the notebook, whatever backend the caller has chosen.
+    # The inline backend stores figures in the notebook.
     os.environ.pop("MPLBACKEND", None)
     NotebookClient(notebook, timeout=600, kernel_name="python3", record_timing=False).execute(
         cwd=str(FOLDER)

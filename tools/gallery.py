@@ -1,4 +1,4 @@
-"""Draw every figure of `bayescale.plots` by the code of its documentation, for its page."""
+"""Draw every figure of `bayescale.plots` with the code of its documentation."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ import bayescale as bs
 
 ROOT = Path(__file__).parents[1]
 STORE = ROOT / "build" / "gallery"
-"""Figures by the digest of their code and of the package, to be drawn again where it changed."""
+"""Cached figures, by the digest of their code and of the package."""
 
 OF_REFITS: Mapping[str, str] = {
     "scores": """
@@ -96,11 +96,11 @@ OF_REFITS: Mapping[str, str] = {
         bs.plots.reconcile_exponents(bs.reconcile_exponents(bs.load_runs(table)))
     """,
 }
-"""Code of figures of many refits, which is shown on their pages and not in their docstrings."""
+"""Code of figures that need many refits, which is on their pages but not in their docstrings."""
 
 
 def write_gallery(folder: Path) -> None:
-    """Write the figure of each function, what its page includes, and the page of all of them."""
+    """Write the figure of each function, the file that its page includes, and the gallery."""
     mpl.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
@@ -110,19 +110,19 @@ def write_gallery(folder: Path) -> None:
         "",
         ":::::{container} gallery",
     ]
-    once = _Once(bs.fit)
+    cached = _CachedFit(bs.fit)
     for name in bs.plots.__all__:
         code = code_of(name)
-        (folder / f"{name}.svg").write_bytes(_stored(name, code, once))
+        (folder / f"{name}.svg").write_bytes(_stored(name, code, cached))
         shown = "" if name not in OF_REFITS else _block(code)
         picture = (
             f".. image:: /_generated/figures/{name}.svg\n   :alt: The figure that the code draws"
         )
         _write(folder / f"{name}.rst.inc", f"{shown}{picture}\n")
-        said = (getattr(bs.plots, name).__doc__ or "").strip().splitlines()[0]
+        summary = (getattr(bs.plots, name).__doc__ or "").strip().splitlines()[0]
         page = f"api/bayescale.plots.{name}.rst"
-        lines += [f"[![{said}](figures/{name}.svg)]({page})"]
-        lines += [f"[`{name}`]({page}): {said.removeprefix('Draw ')}", ""]
+        lines += [f"[![{summary}](figures/{name}.svg)]({page})"]
+        lines += [f"[`{name}`]({page}): {summary.removeprefix('Draw ')}", ""]
     _write(folder.parent / "gallery.md", "\n".join([*lines, ":::::", ""]))
 
 
@@ -139,22 +139,22 @@ def _block(code: str) -> str:
     return f".. code-block:: python\n\n{indented}\n"
 
 
-class _Once:
-    """`bayescale.fit` that fits the same runs by the same card once."""
+class _CachedFit:
+    """`bayescale.fit` with a cache by runs, card and options."""
 
     def __init__(self, fit: Callable[..., bs.Fit]) -> None:
         self.fit, self.known = fit, {}
 
     def __call__(self, runs: Any, model: Any = None, **options: Any) -> bs.Fit:
-        told = runs if isinstance(runs, str) else runs.fingerprint
-        key = repr((told, model, options))
+        data = runs if isinstance(runs, str) else runs.fingerprint
+        key = repr((data, model, options))
         if key not in self.known:
             self.known[key] = self.fit(runs, *([] if model is None else [model]), **options)
         return self.known[key]
 
 
-def _stored(name: str, code: str, once: _Once) -> bytes:
-    """Return the figure as SVG, from the store if the code and the package are as they were."""
+def _stored(name: str, code: str, cached: _CachedFit) -> bytes:
+    """Return the figure as SVG, from the cache if neither the code nor the package changed."""
     digest = hashlib.sha256(code.encode())
     for path in sorted((ROOT / "bayescale").rglob("*.py")):
         digest.update(path.read_bytes())
@@ -163,15 +163,15 @@ def _stored(name: str, code: str, once: _Once) -> bytes:
         for old in STORE.glob(f"{name}-*.svg"):
             old.unlink()
         STORE.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(_drawn(code, once))
+        kept.write_bytes(_drawn(code, cached))
     return kept.read_bytes()
 
 
-def _drawn(code: str, once: _Once) -> bytes:
+def _drawn(code: str, cached: _CachedFit) -> bytes:
     import matplotlib.pyplot as plt
 
     original, content = bs.fit, io.BytesIO()
-    bs.fit = once
+    bs.fit = cached
     try:
         with redirect_stdout(io.StringIO()):
             exec(compile(code, "example", "exec"), {})

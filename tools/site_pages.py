@@ -1,4 +1,4 @@
-"""Write the pages of the site that are made: notebooks, model cards, the command line."""
+"""Write the generated pages of the site: notebooks, model cards, command line, JSON schemas."""
 
 import argparse
 import base64
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def write_pages(folder: Path) -> None:
-    """Write every made page below a folder; what is there already and the same is left alone."""
+    """Write every generated page below a folder; unchanged files keep their modification time."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook_page(path, folder / "notebooks")
     _write(folder / "cards.md", cards_page())
@@ -25,13 +25,13 @@ def write_pages(folder: Path) -> None:
 
 
 def notebook_page(path: Path, folder: Path) -> None:
-    """Write a notebook as a page, with the outputs it was committed with."""
+    """Write a notebook as a page, with its committed outputs."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     parts = []
     for number, cell in enumerate(cells):
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            # Notebooks link to pages from beside them; the site has notebooks below those pages.
+            # Links are relative to notebooks/ in the repository, and to _generated/notebooks/ here.
             parts.append(source.replace("](../docs/", "](../../"))
             continue
         parts.append(_fenced("python", source))
@@ -57,34 +57,34 @@ def _fenced(language: str, text: str) -> str:
 
 
 def cards_page() -> str:
-    """Return the page of model cards: what each states, and why."""
+    """Return the page of model cards, with their priors and reasons."""
     lines = [
         "# Model cards",
         "",
-        "Made from the cards themselves. Each names a law, a prior with its reason for every "
-        "coordinate of the law, and the noise; `bs.load_model(id)` loads it, and "
-        "[](../how-to/write-priors.md) says how to write one.",
+        "Generated from the cards. Each names a law, a prior with its reason for every "
+        "coordinate of the law, and the noise. `bs.load_model(id)` loads it, and "
+        "[](../how-to/write-priors.md) describes how to write one.",
         "",
     ]
     for name in model_cards():
         card = bs.load_model(name)
         lines += [f"## {name}", "", f"{card.title}. Law: `{card.law.name}`.", ""]
         lines += [f"- {reference}" for reference in card.references]
-        lines += ["", "| of | prior | why |", "| --- | --- | --- |"]
+        lines += ["", "| quantity | prior | why |", "| --- | --- | --- |"]
         lines += [f"| `{of}` | {prior} | {prior.why} |" for of, prior in card.stated_priors.items()]
         lines.append("")
     return "\n".join(lines)
 
 
 def command_page() -> str:
-    """Return the page of the command line, as the parser describes it."""
+    """Return the page of the command line, from the help of the parser."""
     parser = make_parser()
     (verbs,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     lines = [
         "# The command line",
         "",
         "Every command prints a table and takes `--json`; exit code 0 is success, 1 an "
-        "installation that `doctor` finds amiss, 2 bad input, said in one sentence, and 130 an "
+        "installation in which `doctor` finds a fault, 2 bad input, with one sentence, and 130 an "
         "interruption. Amounts may be written as `70B`, `1.4T`, `5.76e23` or `100 PF-days`. "
         "`--quiet` hides progress bars and warnings, never errors.",
         "",
@@ -103,7 +103,7 @@ def schemas_page() -> str:
     lines = [
         "# JSON schemas",
         "",
-        "What each command prints with `--json`, and two files that it writes, as JSON schemas; "
+        "JSON schemas of the output of each command with `--json`, and of two kinds of files; "
         "`bayescale schema NAME` prints one. Tables are lists of rows, and a number that is not "
         "finite is null. The number at the end of `$id` increases if readers of older outputs "
         "would misread newer ones.",

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make .venv and install bayescale into it: `tools/venv.sh` for use, `tools/venv.sh dev` for work.
-# Says one sentence and stops where no Python is new enough. Safe to run again, or after a failure.
+# Exits with an error if no Python is new enough. It can be run again, also after a failure.
 set -eu
 cd "$(dirname "$0")/.."
 purpose=${1:-use}
@@ -15,7 +15,7 @@ new_enough='import sys; sys.exit(sys.version_info < (3, 12))'
 if ! .venv/bin/python -c "$new_enough" 2>/dev/null; then
     python=
     for candidate in ${PYTHON:-} python3 python3.13 python3.14 python3.12 python; do
-        # A name on the PATH may be a shim of a version that is not there, so each is tried.
+        # A name on the PATH may be a shim of a missing version, so each is run.
         if "$candidate" -c "$new_enough" 2>/dev/null; then
             python=$candidate
             break
@@ -38,8 +38,8 @@ set -- --quiet --constraint constraints.txt --editable .
 if [ "$purpose" = dev ]; then
     set -- "$@" --group dev
 fi
-# uv takes seconds where pip takes a minute. It reads neither pip's configuration nor its mirrors,
-# so that pip installs what uv cannot reach.
+# uv is faster than pip. It reads neither pip's configuration nor its mirrors,
+# so pip is the fallback if uv cannot reach an index.
 if ! { .venv/bin/python -m pip install --quiet uv &&
     .venv/bin/uv pip install --python .venv/bin/python "$@"; } 2>/dev/null; then
     # The pip that comes with Python may be too old for dependency groups.

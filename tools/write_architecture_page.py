@@ -1,4 +1,4 @@
-"""Put the packages, as the import contract lists them, into docs/architecture.md."""
+"""Write the packages, as the import contract lists them, into docs/architecture.md."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
 COLUMNS = 88
-"""As wide as the site shows text of one width."""
+"""Columns of monospaced text on the site."""
 
 BEGIN, END = "<!-- packages: made by `make docs` -->\n", "<!-- end -->"
 
@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def page(text: str) -> str:
-    """Return the text of the page with the picture as it is now."""
+    """Return the text of the page with the current picture."""
     before, marker, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not marker or not end:
@@ -29,22 +29,22 @@ def page(text: str) -> str:
 
 
 def picture() -> str:
-    """Return a line for each package, from the top down, and what some of them may not import.
+    """Return a line for each package, from the top down, and the packages with forbidden imports.
 
-    Layers and what is forbidden are read from the contracts in pyproject.toml, and what a package
-    is for from the first sentence of its docstring.
+    Layers and forbidden imports are read from the contracts in pyproject.toml, and the purpose of a
+    package from the first sentence of its docstring.
     """
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     linter = settings["tool"]["importlinter"]
     contracts = {contract["type"]: contract for contract in linter["contracts"]}
     layers = [re.split(r"\s*[|:]\s*", layer) for layer in contracts["layers"]["layers"]]
     forbidden = contracts["forbidden"]
-    kept_free = {name.split(".")[1] for name in forbidden["source_modules"]}
+    restricted = {name.split(".")[1] for name in forbidden["source_modules"]}
     width = max(len(name) for layer in layers for name in layer) + 2
     lines = ["```text"]
     for layer in layers:
         for name in layer:
-            mark = "*" if name in kept_free else ""
+            mark = "*" if name in restricted else ""
             job = textwrap.wrap(
                 job_of(linter["root_package"], name), COLUMNS - width, break_on_hyphens=False
             )
@@ -65,15 +65,15 @@ def job_of(package: str, name: str) -> str:
     """Return the first sentence of the docstring of a package or module, without importing it."""
     folder = ROOT / package / name
     path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
-    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    if not said:
-        raise SystemExit(f"{path}: found no docstring, expected one that says its job.")
-    first = " ".join(said.split("\n\n")[0].split()).replace("`", "")
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    if not docstring:
+        raise SystemExit(f"{path}: found no docstring, expected one that states its purpose.")
+    first = " ".join(docstring.split("\n\n")[0].split()).replace("`", "")
     return re.split(r"(?<=\.) ", first)[0].removesuffix(".")
 
 
 def exceptions(contract: dict[str, list[str]]) -> str:
-    """Return which imports the contract leaves alone."""
+    """Return the imports that the contract ignores."""
     found = (entry.split(" -> ") for entry in contract["ignore_imports"])
     return "except " + ", ".join(f"{target} in `{source}`" for source, target in found)
 

@@ -1,4 +1,4 @@
-"""Write docs/laws.md from the facts that laws, cards and published constants carry."""
+"""Write docs/laws.md from the metadata of laws, cards and published constants."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,10 +20,10 @@ def page() -> str:
     lines = [
         "# Laws",
         "",
-        "Made by `make docs` from what the laws, cards and constants say of themselves; do not "
-        "edit. How each does on real runs is in [real-data.md](real-data.md).",
+        "Made by `make docs` from the metadata of laws, cards and constants; do not "
+        "edit. [Every law on real runs](real-data.md) has their scores.",
         "",
-        "| law | formula | of | in | cards | constants |",
+        "| law | formula | response | inputs | cards | constants |",
         "| --- | --- | --- | --- | --- | --- |",
         *(summary(law) for law in LAWS.values()),
         "",
@@ -33,7 +33,7 @@ def page() -> str:
     lines += [
         "## Frontiers",
         "",
-        "Power laws in compute that papers give for the optimum itself, for `bs.published(...)`:",
+        "Published power laws of the optimum in compute, for `bs.published(...)`:",
         "",
         *(
             f"- `{entry.name}`, {names(entry.coefficients)} in `{entry.variable}`: {entry.source}. "
@@ -48,12 +48,12 @@ def page() -> str:
         "",
         *(f"- `{rule.name}`: {rule.description.partition(': ')[2]}" for rule in RULES.values()),
         "",
-        "## Not here",
+        "## Not included",
         "",
         "- Precision-effective size (Kumar et al. 2024, arXiv:2411.04330): the published fit has "
-        "offsets that the printed formula has not, and their sign could not be established.",
+        "offsets that the printed formula lacks, and their sign could not be established.",
         "- Fitted constants of the encoder/decoder law and of BLEU from loss: none could be "
-        "verified. The forms are here.",
+        "verified. The forms are included.",
         "",
     ]
     return "\n".join(lines)
@@ -103,7 +103,7 @@ def constants_of(law: Law) -> list[Constants]:
 
 
 def math(latex: str) -> str:
-    # A bar would end the cell of a table.
+    # An unescaped bar ends a table cell.
     return f"${latex}$".replace("|", r"\vert ")
 
 

@@ -1,4 +1,4 @@
-"""The closed loop: its page says what its runs and decisions are, and nothing is done twice."""
+"""The closed loop: its page states its runs and decisions, and nothing is repeated."""
 
 import json
 import shutil
@@ -16,8 +16,8 @@ from laboratory.closed_loop import (
     FOLDER,
     FURTHER,
     SHAPES,
+    STRATEGIES,
     TARGET,
-    WAYS,
     Loop,
     compute_of,
     nearest,
@@ -33,11 +33,11 @@ def loop():
     return Loop()
 
 
-def test_the_page_says_what_runs_and_decisions_are(loop):
+def test_the_page_has_the_stored_runs_and_decisions(loop):
     assert page_of(loop) == PAGE.read_text(encoding="utf-8")
 
 
-def test_a_finished_loop_trains_and_decides_nothing(tmp_path, monkeypatch):
+def test_a_finished_loop_is_not_repeated(tmp_path, monkeypatch):
     folder = tmp_path / "loop"
     shutil.copytree(FOLDER, folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -51,8 +51,8 @@ def test_a_finished_loop_trains_and_decides_nothing(tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_decision_that_is_missing_is_made_from_its_own_runs(tmp_path, monkeypatch):
-    """The other decisions stay, and no way sees the runs of another."""
+def test_a_missing_decision_is_made_from_its_own_runs(tmp_path, monkeypatch):
+    """Other decisions are kept, and each strategy uses only its own runs."""
     folder = tmp_path / "loop"
     shutil.copytree(FOLDER, folder)
     file = folder / "decisions.json"
@@ -69,7 +69,9 @@ def test_a_decision_that_is_missing_is_made_from_its_own_runs(tmp_path, monkeypa
     settings = {s.run: s for s in map(setting_of(loop), loop.table.runs["run"])}
     monkeypatch.setattr(closed_loop, "fitted", stand_in)
     monkeypatch.setattr(
-        loop, "ways", lambda name, fit: {way: [settings[r] for r in lost["runs"]] for way in WAYS}
+        loop,
+        "further_runs",
+        lambda name, fit: {name: [settings[r] for r in lost["runs"]] for name in STRATEGIES},
     )
     monkeypatch.setattr(loop, "decided", lambda name, fit: {"shape": [8, 1]})
     loop.decide("prose")
@@ -92,7 +94,7 @@ def setting_of(loop):
     return by_run.__getitem__
 
 
-def test_ways_spend_the_same_and_every_run_follows_the_rule(loop):
+def test_strategies_spend_the_same_and_every_run_follows_the_rule(loop):
     rule, setting = Sweep.read().rule, setting_of(loop)
     for key, made in loop.decisions.items():
         runs = [setting(run) for run in made["runs"]]

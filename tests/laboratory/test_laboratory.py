@@ -1,4 +1,4 @@
-"""The training program of the dataset `laboratory`: exact counts, exact repeats, one row a run."""
+"""The training program of the dataset `laboratory`: exact counts and repeats, one row per run."""
 
 import json
 from dataclasses import fields
@@ -65,7 +65,7 @@ def words(text: str, documents: int = 800) -> list[texts.Document]:
 
 @pytest.fixture(autouse=True)
 def small_texts(monkeypatch, tmp_path):
-    """Two corpora that are made in no time."""
+    """Replace the corpora by two small ones."""
     monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("XLA_FLAGS", "")  # it is set by the program
     monkeypatch.setattr(
@@ -83,14 +83,14 @@ def small_texts(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [Shape(8, 1), Shape(16, 2), Shape(48, 3)])
-def test_parameters_are_those_of_the_weights(shape):
+def test_parameter_counts_are_those_of_the_weights(shape):
     weights = initialise(shape, seed=1)
     assert shape.n_params == sum(w.size for w in weights.values())
     assert shape.n_params - shape.n_params_nonembedding == weights["embedding"].size
 
 
 def products(jaxpr) -> int:
-    """Multiplications and additions of every product of matrices in a traced program."""
+    """Return the multiplications and additions of every matrix product in a traced program."""
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
@@ -108,7 +108,7 @@ def products(jaxpr) -> int:
 
 @pytest.mark.parametrize("shape", [Shape(8, 1), Shape(16, 2), Shape(48, 3)])
 def test_flop_are_those_of_the_traced_program(shape):
-    """Not by the formula: each product of the forward and backward pass, as JAX would run it."""
+    """Count each product of the forward and backward pass in the traced program."""
     sequences = np.zeros((3, CONTEXT + 1), np.uint8)
     loss = partial(mean_loss, head=shape.head)
     traced = jax.make_jaxpr(jax.value_and_grad(loss))(initialise(shape, 1), sequences)
@@ -116,13 +116,13 @@ def test_flop_are_those_of_the_traced_program(shape):
 
 
 def test_flop_by_hand():
-    """One layer of width 8 on one sequence, written out."""
+    """Check one layer of width 8 on one sequence, written out."""
     forward = 2 * CONTEXT * (8 * 24 + 8 * 8 + 8 * 32 + 32 * 8 + 8 * 256)
     forward += 2 * 2 * CONTEXT * CONTEXT * 8
     assert Shape(8, 1).training_flop(CONTEXT) == 3 * forward
 
 
-def test_a_position_sees_nothing_after_it():
+def test_attention_is_causal():
     rng = np.random.default_rng(1)
     one = rng.standard_normal((2, CONTEXT, 3 * 16)).astype(np.float32)
     other = one.copy()
@@ -167,7 +167,7 @@ def test_a_corpus_that_is_too_small_is_refused():
 def test_training_and_validation_share_no_document():
     documents = [(f"name {i}", f"<{i}>" * 9) for i in range(500)]
     parts = {
-        name: bytes(part).split(texts.BETWEEN) for name, part in texts.split(documents).items()
+        name: bytes(part).split(texts.SEPARATOR) for name, part in texts.split(documents).items()
     }
     assert not {*parts["training"]} & {*parts["validation"]} - {b""}
     assert len(parts["training"]) + len(parts["validation"]) == 502
@@ -210,16 +210,16 @@ def test_the_sweep_that_ships_can_be_trained():
 
 
 @pytest.mark.slow
-def test_a_sweep_that_stopped_goes_on_without_duplicates(tmp_path, capsys):
+def test_an_interrupted_sweep_resumes_without_duplicates(tmp_path, capsys):
     file, folder = tmp_path / "sweep.toml", tmp_path / "table"
     file.write_text(SWEEP, encoding="utf-8")
     command = ["--folder", str(folder), "--sweep", str(file)]
     assert program.main([*command, "train", "--hours", "0"]) == 0
-    assert "5 runs are left." in capsys.readouterr().out
+    assert "5 runs are missing." in capsys.readouterr().out
     assert program.main([*command, "train", "--design", "rates"]) == 0
     first = pd.read_csv(folder / "runs.csv")
     assert sorted(first["design"]) == ["grid+rates", "rates"]
-    # Killed after the curve of a run was written and before its row was.
+    # As if killed between writing the curve of a run and its row.
     cut = first.iloc[:1]
     cut.to_csv(folder / "runs.csv", index=False)
     assert program.main([*command, "train"]) == 0
@@ -234,7 +234,7 @@ def test_a_sweep_that_stopped_goes_on_without_duplicates(tmp_path, capsys):
     capsys.readouterr()
     assert program.main([*command, "rerun", "--runs", "2"]) == 0
     assert "2 runs, largest difference 0.0e+00" in capsys.readouterr().out
-    # A loss that is not what training gives is found.
+    # A changed loss is detected.
     curves["loss"] += 1e-4
     curves.to_csv(folder / "curves.csv", index=False)
     assert program.main([*command, "rerun", "--runs", "1"]) == 1
@@ -258,17 +258,17 @@ def test_a_table_made_on_other_texts_is_refused(tmp_path):
 
 def test_a_table_is_extended_by_one_process_at_a_time(tmp_path):
     table, late = Table(tmp_path), Table(tmp_path)
-    with table.alone():
-        # Each has its own copy in memory, and would write it over what the other added.
+    with table.locked():
+        # Each has a copy in memory, and would overwrite the runs that the other added.
         with pytest.raises(RuntimeError, match="found another process that extends it"):
             program.main(["--folder", str(tmp_path), "train", "--hours", "0"])
         table.add({"run": "a", "loss": 2.0}, [{"run": "a", "n_steps": 1, "loss": 2.0}])
-    with late.alone():
+    with late.locked():
         late.add({"run": "b", "loss": 2.0}, [{"run": "b", "n_steps": 1, "loss": 2.0}])
     assert Table(tmp_path).finished == {"a", "b"}
 
 
-def test_a_run_that_diverges_is_no_row_and_does_not_stop_the_sweep(tmp_path, capsys, monkeypatch):
+def test_a_diverged_run_is_not_stored_and_the_sweep_continues(tmp_path, capsys, monkeypatch):
     file = tmp_path / "sweep.toml"
     file.write_text(SWEEP, encoding="utf-8")
 
@@ -294,7 +294,7 @@ def test_wrong_requests_are_refused(tmp_path):
 
 
 def test_the_table_that_ships_is_what_the_sweep_lists():
-    """No run is made up: each follows from its setting, and its loss is the end of its curve."""
+    """Each run follows from its setting, and its loss is the end of its curve."""
     table, sweep = Table(), Sweep.read()
     listed = {setting.run: (setting, "+".join(names)) for setting, names in sweep.designs.items()}
     curves = table.curves.groupby("run")

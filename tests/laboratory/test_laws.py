@@ -1,4 +1,4 @@
-"""The page of laws on the laboratory's runs: what is measured directly, and which runs are few."""
+"""The page of laws on the laboratory's runs: measured critical batches, and runs of a new corpus."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ TOKENS = np.array([2.0**18, 2.0**19])
 
 
 def losses(critical, batches=BATCHES, tokens=TOKENS):
-    """Return losses of runs whose tokens are worth 1 / (1 + B / B_crit) of those at small batches."""
+    """Return losses of runs whose tokens are divided by 1 + B / B_crit relative to small batches."""
     return np.log(9.0 * (tokens / (1 + batches[:, None] / critical)) ** -0.1)
 
 
@@ -31,11 +31,11 @@ def test_batches_that_are_too_small_for_the_tuning_are_left_out():
     assert critical_at(np.log(2.6), BATCHES, TOKENS, logs) == pytest.approx(1000.0, rel=1e-3)
 
 
-def test_a_loss_that_few_batches_reach_gives_nothing():
+def test_a_loss_that_few_batches_reach_gives_nan():
     assert np.isnan(critical_at(np.log(1.5), BATCHES, TOKENS, losses(1000.0)))
 
 
-def test_intervals_of_the_measurement_hold_the_truth():
+def test_intervals_of_the_measurement_contain_the_truth():
     table = pd.DataFrame(
         [
             (7168.0, batch, tokens, np.exp(log))
@@ -53,7 +53,7 @@ def test_intervals_of_the_measurement_hold_the_truth():
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.card)
-def test_the_few_runs_of_a_corpus_are_its_least_settings(case):
+def test_the_fitted_runs_of_a_new_corpus_are_its_smallest_settings(case):
     runs = case.runs()
     assert set(runs.families) == set(CORPORA)
     amount = runs.table[case.along].to_numpy(float)
