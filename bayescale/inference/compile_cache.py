@@ -60,7 +60,7 @@ def kept(what: str, make: Callable[[], Density]) -> Density:
     Parameters
     ----------
     what
-        Text of all that the density depends on, other than this package and its compilers.
+        Text of everything that the density depends on, besides this package and its compilers.
     make
         Compiles the density.
     """

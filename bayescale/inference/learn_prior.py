@@ -44,10 +44,10 @@ def learn_prior(
     sweeps
         Tables of runs, each a source for `load_runs` or its result; or fits of the base card to
         them. With a mapping, the sweeps of one key are of one source (a lab, a paper), and sources
-        weigh the same however many sweeps they have. In a sequence each is a source of its own.
+        have equal weights however many sweeps they have. In a sequence each is its own source.
     base
         The card to start from: a card id, the path of a card, or a `Model`. Its priors are those
-        of the mean over sources; they say what the sweeps do not.
+        of the population mean; priors that are not learnt are kept.
     id
         The id of the card; that of `base` followed by ``-learnt`` unless given.
     seed, draws
@@ -77,11 +77,11 @@ def learn_prior(
     -----
     Each quantity of a source, or its log, is Normal about the mean over sources. The base card's
     prior is that of the mean; the spread between sources has a HalfNormal prior, whose scale is
-    half the standard deviation of the base prior. Their posterior is summed on a grid, from the
+    half the standard deviation of the base prior. Their posterior is computed on a grid, from the
     posteriors of the sweeps with the base prior divided out (as Lunn et al. 2013,
     doi:10.1111/rssc.12007; Gelman et al. 2013, *Bayesian Data Analysis*, ch. 5). The learnt prior
     has the mean and the standard deviation of the posterior predictive distribution of a new
-    source. Each quantity is learnt alone, from its marginal posterior in each sweep.
+    source. Each quantity is learnt separately, from its marginal posterior in each sweep.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def learn_prior(
     count = len(fits)
     found = {}
     for name, prior in model.all_priors.items():
-        # A table with too few levels for a group effect says nothing of it.
+        # A table with too few levels for a group effect is not informative on it.
         known = {s: [fit for fit in parts if name in fit.posterior] for s, parts in fits.items()}
         known = {source: parts for source, parts in known.items() if parts}
         if _learnable(model, name) and known:
@@ -203,7 +203,7 @@ def predictive(
     drawn
         Posterior draws of each table.
     base
-        Draws of the base prior, which those have in them.
+        Draws of the base prior, which is part of these posteriors.
     shares
         Weight of each table; those of one source sum to one.
     """

@@ -32,7 +32,7 @@ _EVIDENCE_DRAWS, _EVIDENCE_DF = 1000, 5.0
 _BRIDGE_STEPS, _BATCH = 50, 20
 _STARTS, _JITTER = 400, 0.5
 _CLIMB, _CLOSE = 2000, 0.05
-"""Steps towards the highest maximum, enough along a curved ridge; the jitter of starts about it."""
+"""Steps towards the highest maximum, enough along a curved ridge; jitter of starts around it."""
 
 type Draws = NDArray[np.float64]
 """Positions, one per row."""

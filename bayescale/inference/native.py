@@ -1,7 +1,7 @@
 """Private names of Numba, PyTensor and nutpie: all that are used, in one place.
 
-No public name keeps the machine code of a function, or gives nutpie the address of one that was
-loaded. `benchmarks/compilation.py` measures what they save. Where another version lacks one,
+No public name stores the machine code of a function, or gives nutpie the address of loaded code.
+`benchmarks/compilation.py` measures the time they save. If another version lacks one,
 `ChangedError` is raised, and `bayescale.inference.samplers` takes the public path instead.
 """
 
@@ -31,12 +31,12 @@ _FASTMATH = re.compile(r"= f\w+ [\w ]*\b(?:reassoc|contract|afn|arcp|fast)\b")
 
 
 class ChangedError(BayescaleError):
-    """A private name of another package is not there, or not as it was."""
+    """A private name of another package is missing or has changed."""
 
 
 @contextmanager
 def _private(name: str) -> Iterator[None]:
-    """Raise ChangedError for what another version of a package does not have."""
+    """Raise ChangedError for names that another version of a package does not have."""
     try:
         yield
     except (AttributeError, ImportError, NotImplementedError) as error:
@@ -96,7 +96,7 @@ class Code:
 
 
 def processor() -> str:
-    """Return what Numba compiles for: the target, the processor and its features."""
+    """Return the target of Numba: triple, processor and its features."""
     with _private("numba.core.registry.cpu_target"):
         from numba.core.registry import cpu_target
 
@@ -104,7 +104,7 @@ def processor() -> str:
 
 
 def inner_function(function: Any) -> Any:
-    """Return what PyTensor compiled, without the wrapper that checks and copies inputs."""
+    """Return PyTensor's compiled function, without the wrapper that checks and copies inputs."""
     with _private("the virtual machine of PyTensor"):
         return function.vm.jit_fn
 
@@ -116,12 +116,12 @@ def _generated() -> TemporaryDirectory[str]:
 
 
 def settings_of_pytensor() -> dict[str, Any]:
-    """Return PyTensor's settings under which graphs are compiled, whatever this process has."""
+    """Return PyTensor's settings for compiling graphs, independent of those of the process."""
     from pytensor.configdefaults import config
 
     # Recording where each variable was made takes a third of the time of rewriting a graph.
     settings: dict[str, Any] = {"floatX": "float64", "traceback__limit": 0}
-    # Otherwise each function leaves a file in the temporary folder for good. Older versions of
+    # Otherwise each function leaves a file in the temporary folder. Older versions of
     # PyTensor have no such setting.
     if not getattr(config, "generated_src_dir", "there is none"):
         settings["generated_src_dir"] = _generated().name
@@ -137,7 +137,7 @@ def numba_function(op: Any, node: Any) -> Any:
 
 
 class _ImportedWhenUsed(ModuleType):
-    """A module in the place of another, which is imported when an attribute of it is used."""
+    """A placeholder for a module, which is imported when an attribute of it is used."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

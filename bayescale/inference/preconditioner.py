@@ -117,7 +117,7 @@ def mode_from(
 
 
 def nearer_the_mode(log_density: LogDensity, start: Vector) -> Vector:
-    """Return a position on the way to the local maximum, from where sampling is not wild.
+    """Return a position on the way to the local maximum, from which sampling is stable.
 
     The search stops where a step gains less than a nat per variable. A chain that starts thousands
     of nats below gains as much kinetic energy, which carries it far into a tail, such as that of
@@ -138,7 +138,7 @@ def nearer_the_mode(log_density: LogDensity, start: Vector) -> Vector:
     found = minimize(
         energy, start, jac=True, method="L-BFGS-B", callback=stop_where_gains_are_small
     )
-    # The last digits depend on the processor, and draws would after many steps.
+    # The last digits depend on the processor; after many steps draws would too.
     return np.asarray(found.x).round(_DECIMALS)
 
 

@@ -49,15 +49,15 @@ class Model:
     noise
         Distribution of the response about the law.
     floor
-        A prior on the irreducible response itself, in its own unit (nats, say), where more is
-        known of it than these runs say: from another sweep with the same evaluation set
-        (`Fit.floor_prior`), or by assumption. It takes the place of the prior on the level
-        (``loss_ref``), which any table determines; all other priors stay. Of pooled floors it
-        is the one of a typical level.
+        A prior on the irreducible response itself, in its own unit (such as nats), from other
+        information than these runs: another sweep with the same evaluation set
+        (`Fit.floor_prior`), or an assumption. It replaces the prior on the level
+        (``loss_ref``), which any table determines; all other priors are kept. For a pooled
+        floor it is on the population median.
     discrepancy
         Model discrepancy of the law; none unless given.
     pooling
-        Parts of the law that differ between levels of a grouping factor, such as families, or
+        Parts of the law that vary between levels of a grouping factor, such as families, or
         sizes or curves whose runs share errors.
     inputs
         Column of the runs for each input of the law, where the names differ: a law of one
@@ -223,7 +223,7 @@ class Model:
     def pool(
         self, over: str, of: Collection[str] | None = None, *, sd: Prior | None = None
     ) -> "Model":
-        """Return the model with parts that differ between the levels of a column.
+        """Return the model with parts that vary between the levels of a column.
 
         Parameters
         ----------

@@ -3,8 +3,8 @@
 Every closed-form law is misspecified somewhere, and a posterior that ignores this is overconfident
 about larger runs. Here ln L departs from the law along several axes of (ln N, ln D) by random
 walks that start at the centre of the runs. The slope of each walk has a rough part, independent
-from one e-fold to the next, as of budgets that are tuned better or worse than their neighbours; and
-a smooth part that accumulates, as of a law of another shape. Both shrink with scale as the
+from one e-fold to the next, as for budgets that are tuned better or worse than others; and a
+smooth part that accumulates, as for a law of another shape. Both shrink with scale as the
 elasticities of laws do. The scale of each part is estimated from the runs, with a prior learnt from
 public sweeps.
 """

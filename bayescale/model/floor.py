@@ -5,7 +5,7 @@ from bayescale.laws import Law
 from bayescale.model.priors import LogNormal, Prior
 
 KNOWN = 0.001
-"""Standard deviation of the log of a floor that is taken as known: below the scatter of most runs,
+"""Standard deviation of the log of a floor that is treated as known: below the noise of most runs,
 and wide enough for NUTS."""
 
 

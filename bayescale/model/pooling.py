@@ -15,7 +15,7 @@ from bayescale.model.priors import HalfNormal, Prior, prior_from_dict
 KINDS = ("partial", "none", "complete")
 
 _RUNS = 3
-"""Least number of runs of a level that counts for `Pooling.min_levels`."""
+"""Smallest number of runs of a level that is counted for `Pooling.min_levels`."""
 
 _BETWEEN_LEVELS = HalfNormal(
     scale=0.35,
@@ -52,7 +52,7 @@ class Pooling:
         dimensions.
     min_levels
         The number of levels with at least three runs below which a table is fitted without the
-        effect, which is not identified beside the scatter and the law.
+        effect, which is then not identified.
 
     Examples
     --------

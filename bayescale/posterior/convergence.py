@@ -2,7 +2,7 @@
 
 The measures are those of Vehtari et al. 2021, doi:10.1214/20-BA1221, and agree with ArviZ, which
 computes them one quantity at a time: a fit with families has hundreds of quantities. ArviZ also
-takes longer to import than a command takes that reads a saved fit.
+takes longer to import than commands on a saved fit take to run.
 """
 
 from collections.abc import Sequence

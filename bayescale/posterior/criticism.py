@@ -138,7 +138,7 @@ def check_pattern(fit: FittedModel, scores: Scores) -> Check:
 
 
 def _of_one_variable(fit: FittedModel) -> str:
-    """Return how to compare a law of one variable with others, which are many."""
+    """Return the advice to compare a law of one variable with others."""
     if set(fit.law.inputs) != {"x"}:
         return ""
     cards = ("power-law-floor", "broken-power-law-1", "broken-power-law-2")

@@ -62,7 +62,7 @@ def farthest(beyond: pd.DataFrame) -> "pd.Series[float]":
 def describe_extrapolation(beyond: pd.DataFrame) -> str:
     """Describe how far the farthest plans lie outside the range of the runs."""
     if beyond.isna().to_numpy().all():
-        return ""  # nothing is asked that is within reach
+        return ""  # no plan with finite amounts
     columns = sorted(beyond.columns, key=lambda name: name != _COMPUTE)
     parts = []
     for side, sign in (("beyond the runs", 1.0), ("below the runs", -1.0)):

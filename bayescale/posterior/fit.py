@@ -115,7 +115,7 @@ class Fit(FittedModel, Shown):
         Parameters
         ----------
         widen
-            Factor on the standard deviation of its log, for what differs between the sweeps.
+            Factor on the standard deviation of its log, for differences between the sweeps.
         why
             The reason, as in every prior; it names this fit unless given.
 

@@ -129,7 +129,7 @@ def blocks(count: int, source: Posterior) -> list[slice]:
 def asked_inputs(
     n_params: object, n_tokens: object, inputs: Mapping[str, object] | None
 ) -> dict[str, object]:
-    """Return what is given of each input; raise if one is given both by name and in `inputs`."""
+    """Return the given amounts of each input; raise if one is given by name and in `inputs`."""
     named = {"n_params": n_params, "n_tokens": n_tokens}
     given = {name: value for name, value in named.items() if value is not None}
     others = dict(inputs or {})

@@ -13,8 +13,8 @@ from bayescale.posterior.shown import Shown
 class Result(Shown, ABC):
     """A result with a headline, caveats, sentences, a table and a figure.
 
-    The answer is read first: sentences, caveats and table, then the headline, which says what it is
-    computed from; where checks failed, the headline comes first. Notebooks show the figure too,
+    Printed are sentences, caveats and table, then the headline, which states from what they are
+    computed; if checks failed, the headline comes first. Notebooks show the figure too,
     which `plot` draws, and `to_record` returns the rest in JSON types.
     """
 

@@ -1,4 +1,4 @@
-"""Shape: whether a law of one variable has the shape of its runs, or no relation or another."""
+"""Probabilities that the response follows the law, no relation, or a relation of another shape."""
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,10 @@ NO_RELATION, OTHER = "no relation", "another shape"
 """Names of the alternatives to the law."""
 
 FEWEST = 8
-"""Number of runs below which shapes are not told apart."""
+"""Number of runs below which shapes are not compared."""
 
 _DEGREE = 3
-"""Degree of the polynomial by which another shape departs from the law."""
+"""Degree of the polynomial that another shape adds to the law."""
 
 type Array = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def shape_weights(fit: Fit) -> "pd.Series[float]":
     -----
     By the Bayesian information criterion (Schwarz 1978, doi:10.1214/aos/1176344136) of the log
     responses: a constant has one coefficient, the law as many as it has coordinates, and another
-    shape three more. It is an approximation; the prior of the law counts only in its fit.
+    shape three more. It is an approximation, which uses the prior of the law only in its fit.
 
     Examples
     --------

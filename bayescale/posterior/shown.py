@@ -1,4 +1,4 @@
-"""Shown: the figure of an object, and its page in notebooks, made by the packages above."""
+"""Shown: the figure of an object and its notebook output, provided by the packages above."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ _FIGURES, _PAGES = "bayescale.plots.figures", "bayescale.reports.notebook"
 
 
 class Shown:
-    """An object with a figure, and with a page in notebooks.
+    """An object with a figure and with notebook output.
 
     Figures and pages are made of all kinds of results, so their packages lie above those of the
     results, and no result imports them. They are imported by name when a figure or a page is asked

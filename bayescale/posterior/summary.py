@@ -60,7 +60,7 @@ def interval_columns(draws: xr.Dataset, prob: float, index: str) -> pd.DataFrame
 
 
 def without_intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of a point estimate without the ends of intervals, which it has none of."""
+    """Return a table of a point estimate without the columns of intervals."""
     return table[[c for c in table if not str(c).endswith(("_lower", "_upper", "_quantile"))]]
 
 

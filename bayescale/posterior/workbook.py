@@ -1,4 +1,4 @@
-"""A fit as a workbook, for people who read tables in a spreadsheet."""
+"""A fit as a workbook, for spreadsheet programs."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from bayescale.posterior.convert import draws_of
 from bayescale.posterior.fit import Fit
 
 _ROWS = 1_048_576
-"""Rows of a sheet of the format."""
+"""Largest number of rows of a sheet."""
 
 
 def write_workbook(fit: Fit, facts: Mapping[str, Any], path: Path) -> None:
@@ -24,7 +24,7 @@ def write_workbook(fit: Fit, facts: Mapping[str, Any], path: Path) -> None:
     fit
         The fit.
     facts
-        What an export of it to JSON says (`bayescale.posterior.export.facts_of`).
+        The content of its JSON export (`bayescale.posterior.export.facts_of`).
     path
         Where to write.
 

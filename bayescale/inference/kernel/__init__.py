@@ -1,12 +1,12 @@
 """A graph as one function of loops, for Numba to compile.
 
 PyTensor's linker makes a function of each operation of a graph. Numba takes tens of milliseconds
-for each function, however short, so that most of the time of a first fit went into compiling
-hundreds of them. Here the operations that graphs of log densities mostly consist of (elementwise
+for each function, however short, so that compiling hundreds of them dominates the time of a first
+fit. Here the operations that graphs of log densities mostly consist of (elementwise
 ones, sums, slices, gathers) become statements and loops of a single function; for all others
 PyTensor's own function is called. Results are the same to the last digit.
 
-`elements` says how the function refers to the elements of a variable; `body` holds the lines,
+`elements` defines how the function refers to the elements of a variable; `body` holds the lines,
 arrays and variables of the function; `elementwise` and `operations` write the operations.
 """
 
@@ -44,7 +44,7 @@ def source_of(graph: Any) -> tuple[str, dict[str, Any]]:
     """Return the source of the function ``kernel`` of a graph, and the names that it uses."""
     body = Body(graph)
     for node in graph.toposort():
-        # Skip those written already: a sum is accumulated in the loops over its terms.
+        # Skip operations already written: a sum is accumulated in the loops over its terms.
         if not body.has_all(node.outputs):
             write(body, node)
     return body.function(), body.scope

@@ -57,17 +57,17 @@ class Body:
     # Lines.
 
     def new_name(self, of: str = "x") -> str:
-        """Return a name that nothing else has."""
+        """Return a new unique name."""
         return f"{of}{next(self._numbers)}"
 
-    def say(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         """Write a line."""
         self._lines.append("    " * self._depth + line)
 
     def assign(self, expression: str, of: str = "x") -> str:
         """Write an expression, and return the name of the local variable that holds it."""
         name = self.new_name(of)
-        self.say(f"{name} = {expression}")
+        self.write_line(f"{name} = {expression}")
         return name
 
     @contextmanager
@@ -75,7 +75,7 @@ class Body:
         """Write loops over all places of an array, in its order; the body is written inside."""
         places = [self.new_name("i") for _ in lengths]
         for place, length in zip(places, lengths, strict=True):
-            self.say(f"for {place} in range({length}):")
+            self.write_line(f"for {place} in range({length}):")
             self._depth += 1
         yield places
         self._depth -= len(lengths)
@@ -107,7 +107,7 @@ class Body:
         elements = self[variable]
         name = self.new_array(elements.lengths, variable.type.dtype)
         with self.loops(elements.lengths) as places:
-            self.say(f"{at(name, places)} = {elements.at(places)}")
+            self.write_line(f"{at(name, places)} = {elements.at(places)}")
         return name
 
     # Variables.
@@ -133,7 +133,7 @@ class Body:
         return all(variable in self._elements for variable in variables)
 
     def set_array(self, variable: Any, name: str) -> None:
-        """Let a variable be the array of a name."""
+        """Set the array that holds a variable, by name."""
         self[variable] = Elements.of_array(name, _lengths_of(name, variable))
 
     def whole(self, variable: Any) -> str:
@@ -143,7 +143,7 @@ class Body:
             return elements.expression
         return elements.array or self.copy(variable)
 
-    # What is left to PyTensor.
+    # Operations compiled by PyTensor.
 
     def pytensor_function(self, op: Any, node: Any) -> str:
         """Return the name of PyTensor's function of an operation."""

@@ -60,12 +60,12 @@ def write_elementwise(body: Body, node: Any) -> bool:
             if not several:
                 body[out] = Elements(value, tuple(lengths))
             elif out in arrays:
-                body.say(f"{arrays[out].format(*places)} = {value}")
+                body.write_line(f"{arrays[out].format(*places)} = {value}")
             for client, total in sums[out]:
                 _add(body, client, total, places, value)
     if several:
         for out in node.outputs:
-            # What is only summed has no elements.
+            # Results that are only summed are not stored.
             body[out] = Elements(arrays.get(out, ""), tuple(lengths))
     return True
 
@@ -130,14 +130,14 @@ def _start_sum(body: Body, node: Any, lengths: Sequence[str]) -> str:
     else:
         total = body.new_elements(of_total, dtype)
         with body.loops(of_total) as places:
-            body.say(f"{total.format(*places)} = {zero}")
+            body.write_line(f"{total.format(*places)} = {zero}")
     body[node.outputs[0]] = Elements(total, tuple(of_total))
     return total
 
 
 def _add(body: Body, node: Any, total: str, places: Sequence[str], value: str) -> None:
     kept = [places[axis] for axis in _kept(node, len(places))]
-    body.say(f"{total.format(*kept)} += {value}")
+    body.write_line(f"{total.format(*kept)} += {value}")
 
 
 def _is_sum(node: Any) -> bool:

@@ -9,7 +9,7 @@ from bayescale.inference.kernel.elementwise import write_elementwise, write_sum
 
 
 def write(body: Body, node: Any) -> None:
-    """Write an operation of a graph: as statements where it has such, else as a call."""
+    """Write an operation of a graph: as statements if these are implemented, else as a call."""
     in_loops = _WRITERS.get(type(node.op).__name__)
     if in_loops is None or not in_loops(body, node):
         _call(body, node)
@@ -23,7 +23,7 @@ def _call(body: Body, node: Any) -> None:
         value = body.whole(x)
         given.append(f"np.asarray({value})" if _is_array_of_one(x) else value)
     names = [body.new_name() for _ in node.outputs]
-    body.say(f"{', '.join(names)} = {function}({', '.join(given)})")
+    body.write_line(f"{', '.join(names)} = {function}({', '.join(given)})")
     for name, out in zip(names, node.outputs, strict=True):
         if _is_array_of_one(out):
             body[out] = Elements(f"{name}.item()")
@@ -84,7 +84,7 @@ def _arange(body: Body, node: Any) -> bool:
 def _make_vector(body: Body, node: Any) -> bool:
     name = body.new_array([str(len(node.inputs))], node.outputs[0].type.dtype)
     for place, x in enumerate(node.inputs):
-        body.say(f"{name}[{place}] = {body[x].expression}")
+        body.write_line(f"{name}[{place}] = {body[x].expression}")
     body.set_array(node.outputs[0], name)
     return True
 
@@ -97,7 +97,7 @@ def _join(body: Body, node: Any) -> bool:
     name, done = body.new_array([total], node.outputs[0].type.dtype), body.assign("0")
     for part in parts:
         with body.loops(part.lengths) as (place,):
-            body.say(f"{name}[{done} + {place}] = {part.at([place])}")
+            body.write_line(f"{name}[{done} + {place}] = {part.at([place])}")
         done = body.assign(f"{done} + {part.lengths[0]}")
     body.set_array(node.outputs[0], name)
     return True
@@ -204,7 +204,7 @@ def _broadcast(body: Body, variable: Any, places: Sequence[str]) -> str:
 
 def _put(body: Body, node: Any, name: str, places: Sequence[str], value: str) -> None:
     sign = "=" if node.op.set_instead_of_inc else "+="
-    body.say(f"{at(name, places)} {sign} {value}")
+    body.write_line(f"{at(name, places)} {sign} {value}")
 
 
 _WRITERS: dict[str, Callable[[Body, Any], bool]] = {
