@@ -24,7 +24,7 @@ CASES = SHARED.parent / "cases"
 """Small tables from public threads, beside the repository where they are at hand."""
 
 collect_ignore = ["other_seed"]
-"""Modules that processes of tests import; none of them has tests."""
+"""Modules without tests, which subprocesses of tests import."""
 
 SLOW_FIXTURES = {
     "compared",
@@ -78,7 +78,7 @@ SLOW_EXAMPLES = {
     "test_an_answer_says_first_of_which_level_it_is": {"next_runs"},
     "test_size_and_tokens_spend_the_budget": {"kaplan-ns"},
 }
-"""Examples of parametrised tests that take over two seconds, by test; they are marked slow."""
+"""Parameters of tests that take over two seconds, by test; they are marked slow."""
 
 SLOW_DOCTESTS = {
     "bayescale.allocation.token_quality.token_quality",
@@ -125,11 +125,11 @@ QUICK_EXAMPLES = {
         {"chinchilla", "chinchilla, floor stated", "kaplan-nd"},
     ),
 }
-"""By test over every model, law or name: its argument, and the values that the quick suite takes; all
+"""For tests over every model, law or name: the argument, and its values in the quick suite; all
 others are marked slow."""
 
 
-# The benchmarks are of the checkout alone; the package stays the one that is installed.
+# The benchmarks are in the checkout only; the package is the installed one.
 sys.path.append(str(Path(__file__).parents[1]))
 
 
@@ -153,7 +153,7 @@ def pytest_configure():
 
 
 UNKNOWN = pytest.StashKey[list[str] | None]()
-"""Names above that no collected test bears; None if the whole suite was not collected."""
+"""Names above without a collected test; None if the whole suite was not collected."""
 
 
 def pytest_collection_modifyitems(config, items):
@@ -171,7 +171,7 @@ def _is_whole(config):
 
 
 def _unknown_names(items):
-    """Return the fixtures, tests and examples that are named here and are nowhere else."""
+    """Return the names of fixtures, tests and examples above that do not exist."""
     fixtures, ids, values = set(), {}, {}
     missing = SLOW_DOCTESTS - {item.name for item in items}
     for item in items:
@@ -208,7 +208,7 @@ def _is_slow_example(item):
 
 @pytest.fixture
 def unknown_names(request) -> list[str] | None:
-    """Names of slow and quick examples above that no test bears; None without the whole suite."""
+    """Names of slow and quick examples above without a test; None without the whole suite."""
     return request.config.stash[UNKNOWN]
 
 
@@ -254,9 +254,9 @@ def fits_by_content() -> dict[tuple[bytes, str | None], bs.Fit]:
 
 @pytest.fixture
 def loaded_once(monkeypatch, fits_by_content):
-    """Let commands load a file of the same content once, with its diagnostics.
+    """Cache saved fits by content, with their diagnostics, when commands load them.
 
-    What loading does is tested by itself; commands differ in what they do with a fit.
+    Loading has its own tests; commands differ in what they do with a fit.
     """
     from bayescale.inference import load
 
@@ -275,7 +275,7 @@ def loaded_once(monkeypatch, fits_by_content):
 
 @pytest.fixture
 def run(capsys, loaded_once):
-    """A function that runs a command, and returns its exit code and what it prints."""
+    """Return a function that runs a command, and returns its exit code and output."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
         try:
@@ -303,7 +303,7 @@ def fit(chinchilla_runs) -> bs.Fit:
 
 @pytest.fixture(scope="session")
 def cuts(chinchilla_runs) -> bs.ExpandingWindow:
-    """The Chinchilla runs below three rising cuts and all of them, at 95 %."""
+    """The expanding window over three cuts and all of the Chinchilla runs, at 95 %."""
     return bs.expanding_window(
         chinchilla_runs,
         "chinchilla",
@@ -340,7 +340,7 @@ def failed_fit(fit) -> bs.Fit:
 
 @pytest.fixture(scope="session")
 def handmade_draws(chinchilla_runs) -> dict[str, xr.DataArray]:
-    """Draws of Chinchilla parameters about the replication's, for plumbing that needs no fit."""
+    """Draws of Chinchilla parameters around the replication's, for tests that need no fit."""
     rng = np.random.default_rng(5)
     centre = bs.law("chinchilla").to_reference(
         bs.published("besiroglu2024").parameters,

@@ -1,4 +1,4 @@
-"""data_mixture: the mixture of domains with the least weighted loss on validation texts."""
+"""data_mixture: the mixture of domains with the lowest weighted loss on validation texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from bayescale.units import format_number
 type Array = NDArray[np.float64]
 
 _SAME = 0.005
-"""Shares below this are said to be none, and differences below it none either."""
+"""Shares and differences below this are described as zero."""
 
 
 _ROUNDING = 1e-9
@@ -38,17 +38,17 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DataMixture(Result):
-    """A recommended mixture of training data, and how far the optimum is known.
+    """A recommended mixture of training data, and the posterior of the optimal mixture.
 
     Attributes
     ----------
     draws
         Draws of the optimal share of each domain, with dims ``chain``, ``draw`` and ``domain``.
     recommended
-        The mixture of least expected loss, by domain; shares that sum to one.
+        The mixture that minimises the expected loss, by domain; shares that sum to one.
     regret
-        Draws of the weighted loss of the recommended mixture above the least, in the unit of the
-        loss, with dims ``chain`` and ``draw``; and the same of equal shares, or of shares as equal
+        Draws of the weighted loss of the recommended mixture minus the minimum, in the unit of the
+        loss, with dims ``chain`` and ``draw``; and the same for equal shares, or shares as equal
         as the limits allow, ``regret_equal``.
     weights
         The weight of each validation text, summing to one.
@@ -59,7 +59,7 @@ class DataMixture(Result):
     unit
         The unit of the losses.
     run
-        The least and the greatest share of each domain in the runs, ``least`` and ``greatest``.
+        The smallest and the largest share of each domain in the runs, ``least`` and ``greatest``.
     """
 
     draws: xr.DataArray
@@ -81,7 +81,7 @@ class DataMixture(Result):
 
     @property
     def headline(self) -> str:
-        """How much each validation text counts, from which posteriors, failed checks first."""
+        """The weights of the validation texts and their posteriors, with failed checks first."""
         counted = ", ".join(f"{name} ({w:.0%})" for name, w in self.weights.items())
         said = f"Mixture of data for {counted}. " + " ".join(
             dict.fromkeys(source.answering for source in self.sources.values())
@@ -90,7 +90,7 @@ class DataMixture(Result):
 
     @cached_property
     def expected_regret(self) -> float:
-        """Mean loss of the recommended mixture above that of each draw's own best one."""
+        """Expected loss of the recommended mixture minus that of each draw's optimal mixture."""
         return float(self.regret.mean())
 
     @cached_property
@@ -100,7 +100,7 @@ class DataMixture(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The recommended mixture, and what it is expected to lose."""
+        """The recommended mixture, and its expected regret."""
         shares = ", ".join(
             f"{share:.0%} {name}" for name, share in self.recommended.items() if share >= _SAME
         )
@@ -117,7 +117,7 @@ class DataMixture(Result):
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What the mixture takes for granted."""
+        """The assumptions of the recommendation."""
         found = [DataMixing.caveat]
         if len(self.weights) == 1:
             found.append(
@@ -168,7 +168,7 @@ def data_mixture(
     weights: Mapping[str, float] | None = None,
     most: Mapping[str, float] | None = None,
 ) -> DataMixture:
-    """Return the mixture of domains with the least expected weighted loss on validation texts.
+    """Return the mixture of domains that minimises the expected weighted loss on validation texts.
 
     Parameters
     ----------
@@ -180,9 +180,9 @@ def data_mixture(
         Names of the domains, in the order of the inputs of the first fit; the columns that they
         were read from unless given. Fits that read them in another order are matched by column.
     weights
-        How much each validation text counts; equal unless given.
+        Weight of each validation text; equal unless given.
     most
-        The largest share allowed for a domain, such as what its tokens suffice for.
+        The largest share allowed for a domain, for example because its tokens are limited.
 
     Returns
     -------
@@ -200,8 +200,8 @@ def data_mixture(
     Notes
     -----
     The weighted loss, sum_i w_i (c_i + exp(sum_j r_j ln b_ij)), is convex in the shares r, so that
-    every draw has one least value on the simplex. The expected loss is convex too, and the
-    recommended mixture is where it is least.
+    every draw has one minimum on the simplex. The expected loss is convex too, and the recommended
+    mixture minimises it.
 
     Examples
     --------
@@ -253,7 +253,7 @@ def data_mixture(
 def _terms(
     sources: Mapping[str, Posterior], order: Mapping[str, list[int]], weights: Array
 ) -> tuple[Array, Array]:
-    """Return weights and logs of the reducible losses, by draw and text, and by domain too.
+    """Return weights by draw and text, and logs of the reducible losses by draw, text and domain.
 
     Chains of one seed are correlated between fits, so that draws are paired at random.
     """

@@ -1,4 +1,4 @@
-"""The least budget with which a source reaches a loss, for every draw."""
+"""The smallest budget with which a source reaches a loss, for every draw."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ from bayescale.posterior.protocol import Posterior
 from bayescale.units import format_budget
 
 REACH = np.log(1e6)
-"""Log of the largest speedup, and of its inverse; larger ones count as that."""
+"""Log of the largest speedup, and of its inverse; larger ones are truncated to it."""
 
 _STEP = 0.5
 """Step, in logs, of the budgets at which the frontier of a recipe is tabulated."""
@@ -61,7 +61,7 @@ def log_needed(
     fixed: Mapping[str, float],
     limits: Limits,
 ) -> Array:
-    """Return the log of the least cost of losses; infinite for those that are not reached.
+    """Return the log of the minimum cost of losses; infinite for those that are not reached.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def log_needed(
     """
     low, high = log_budgets.min() - REACH, log_budgets.max() + REACH
     table = np.exp(np.linspace(low, high, round((high - low) / _STEP) + 1))
-    # The least plan within the limits may cost more than the smallest budget.
+    # The cheapest plan within the limits may cost more than the smallest budget.
     least = float(cost(float(limits.min_params or 1.0), float(limits.min_tokens or 1.0)))
     least = max(least * (1.0 + 1e-6), float(table[0]))
     table = np.append(least, table[table > least])
@@ -103,7 +103,7 @@ def log_needed(
         needed = np.where(log_n == -np.inf, np.log(least), needed)
         needed = np.where(log_n == np.inf, np.inf, needed)
         found[mine] = needed.reshape(-1, log_loss.shape[1])
-    # The same for a budget whichever others are asked for.
+    # The grid of a budget does not depend on the other budgets.
     found = np.maximum(found, log_budgets - REACH)
     return np.where(found > log_budgets + REACH, np.inf, found)
 

@@ -1,4 +1,4 @@
-"""The best learning rate and batch size of plans, and the loss lost by other ones."""
+"""The optimal learning rate and batch size of plans, and the excess loss of other ones."""
 
 from collections.abc import Mapping
 
@@ -88,7 +88,7 @@ def loss_lost(
     batch_tokens: object,
     prob: float = 0.9,
 ) -> pd.DataFrame:
-    """Return the share of the loss that a learning rate and a batch size lose beside the best.
+    """Return the relative excess loss of a learning rate and batch size over the optimal pair.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def loss_lost(
     -------
     DataFrame
         One row per plan: the four inputs and ``lost``, the median and the equal-tailed interval
-        of L / L_best - 1, where each draw has its own best pair.
+        of L / L_best - 1, where each draw has its own optimal pair.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a mixture of data is asked of: domains, units, weights and limits, checked against fits."""
+"""The arguments of a data mixture: domains, units, weights and limits, checked against fits."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ _ROUNDING = 1e-9
 def domain_names(
     sources: Mapping[str, Posterior], given: Sequence[str] | None
 ) -> tuple[tuple[str, ...], dict[str, list[int]]]:
-    """Return the names of the domains, and where each source has them among its inputs.
+    """Return the names of the domains, and their places among the inputs of each source.
 
     Domains of different fits are matched by the columns that they were read from. The names are
     those of the first fit whose columns are known, unless given in the order of its inputs.
@@ -29,7 +29,7 @@ def domain_names(
         If a law is not one of mixtures, the numbers of domains differ, or a column is one domain
         of one fit and another of the next, which has other columns too.
     CardError
-        If names given are not as many as there are domains, or not different.
+        If the number of given names is not that of the domains, or names are repeated.
     """
     counts = {name: _domains(name, source.law) for name, source in sources.items()}
     if len(set(counts.values())) > 1:
@@ -49,7 +49,7 @@ def domain_names(
 
 
 def _order(name: str, own: Sequence[str], first: str, columns: Sequence[str]) -> list[int]:
-    """Return where the domains of the first fit are among the inputs of another."""
+    """Return the places of the domains of the first fit among the inputs of another."""
     if set(own) == set(columns):
         return [own.index(column) for column in columns]
     for place, column in enumerate(columns):
@@ -93,9 +93,9 @@ def unit_of_losses(sources: Mapping[str, Posterior]) -> str:
 def shares_of_runs(
     sources: Mapping[str, Posterior], order: Mapping[str, list[int]]
 ) -> tuple[Array, Array]:
-    """Return the least and the greatest share of each domain in the runs of every source.
+    """Return the smallest and the largest share of each domain in the runs of every source.
 
-    Published constants have no runs: without any, all shares count as run.
+    Without runs, as for published constants, the range is that of all shares.
     """
     low, high = [], []
     for name, source in sources.items():

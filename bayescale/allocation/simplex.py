@@ -27,11 +27,11 @@ def mixture_loss(weights: Array, logs: Array, shares: Array) -> Array:
 
 
 def least_mixture(weights: Array, logs: Array, most: Array) -> Array:
-    """Return the shares at which `mixture_loss` is least, with shape (rows, domains).
+    """Return the shares that minimise `mixture_loss`, with shape (rows, domains).
 
-    Shares are moved between one pair of domains after another, to the least value along each; of a
-    smooth convex function on the simplex below upper limits, the limit is the global minimum
-    (Platt 1999, sequential minimal optimisation, moves pairs in the same way).
+    The loss is minimised along one pair of domains after another; for a smooth convex function on
+    the simplex below upper limits, this converges to the global minimum (as sequential minimal
+    optimisation, Platt 1999).
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def least_mixture(weights: Array, logs: Array, most: Array) -> Array:
 
 
 def _step(weights: Array, logs: Array, shares: Array, most: Array, a: int, b: int) -> Array:
-    """Return how much of domain `a` to give to `b`, by halving where the slope changes sign."""
+    """Return the share to move from domain `a` to `b`, by bisection of the slope."""
     sizes = weights * np.exp((logs * shares[:, None, :]).sum(axis=-1))
     rates = logs[..., b] - logs[..., a]
     low = -np.minimum(shares[:, b], most[a] - shares[:, a])
@@ -67,7 +67,7 @@ def _step(weights: Array, logs: Array, shares: Array, most: Array, a: int, b: in
 
 
 def evened(most: Array) -> Array:
-    """Return equal shares as far as limits allow: each the lesser of one level and its own."""
+    """Return shares as equal as limits allow: the minimum of a common level and each limit."""
     levels = [0.0, 1.0]
     for _ in range(60):
         level = float(np.mean(levels))

@@ -1,4 +1,4 @@
-"""speedup: by how much less compute a recipe reaches the loss of another, for every draw."""
+"""speedup: the compute-equivalent speedup of a recipe over another, for every draw."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -33,11 +33,11 @@ def speedup(
     fixed: Mapping[str, object] | None = None,
     limits: Limits = NO_LIMITS,
 ) -> Speedup:
-    """Return by how much less compute recipes reach the loss of a baseline, for every draw.
+    """Return the compute-equivalent speedup of recipes over a baseline, for every draw.
 
-    The compute-equivalent speedup of a recipe at a budget C is C over the least budget with which
-    the recipe reaches the loss that the baseline reaches with the compute-optimal plan of C; both
-    are planned optimally.
+    The speedup of a recipe at a budget C is C over the smallest budget with which the recipe
+    reaches the loss of the baseline's compute-optimal plan for C; both use their own
+    compute-optimal plans.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Speedup: draws of by how much less compute recipes reach a loss, their table and sentences."""
+"""Speedup: draws of the compute-equivalent speedup of recipes, their table and sentences."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +25,10 @@ from bayescale.posterior.summary import flag_failure, tail_quantiles
 from bayescale.units import format_budget, format_number, format_share
 
 _SURE = 0.95
-"""Probability from which one of two recipes is said to be the better one."""
+"""Probability above which one of two recipes is called better."""
 
 _MOST = float(np.exp(REACH)) * (1.0 - 1e-9)
-"""The bound of speedups, up to rounding: those at it are stated as "at least"."""
+"""The bound of speedups, up to rounding; speedups at the bound are formatted as "at least"."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,7 +39,7 @@ class Speedup(Result):
     ----------
     draws
         Draws of the speedup, with dims ``chain``, ``draw``, ``recipe``, ``budget``: the budget of
-        the baseline over the least budget with which the recipe reaches the same loss. Zero in
+        the baseline over the smallest budget with which the recipe reaches the same loss. Zero in
         draws in which a million times the budget does not reach it, and a million in draws in
         which a millionth does; NaN in draws in which either has no optimum.
     sources
@@ -154,7 +154,7 @@ class Speedup(Result):
         return fitted.join(ours) if ours else fitted
 
     def _filled(self, recipe: int, budget: int) -> Array:
-        """Return draws by chain; undefined ones, stated elsewhere, are no sign of trouble."""
+        """Return draws by chain with undefined ones, which are counted elsewhere, replaced."""
         values = self.draws.isel(recipe=recipe, budget=budget).transpose("chain", "draw")
         known = values.to_numpy()
         middle = np.nanmedian(known) if np.isfinite(known).any() else 0.0
@@ -162,7 +162,7 @@ class Speedup(Result):
 
     @property
     def headline(self) -> str:
-        """What is compared, from which posterior, with failed checks first."""
+        """The recipes and their posterior, with failed checks first."""
         others = ", ".join(self.recipes)
         what = f"Speedup of {others} over {self.baseline}: "
         first = self.sources[self.baseline]
@@ -348,7 +348,7 @@ class Speedup(Result):
         return pd.DataFrame(columns, index=index)
 
     def _text_needed(self, budget: float) -> Callable[[float], str]:
-        """Return how the least budgets are written that take the place of one of the baseline."""
+        """Return the format of the budgets that recipes need for the loss of the baseline."""
 
         def text(needed: float) -> str:
             known = self.text_budget(needed)

@@ -1,4 +1,4 @@
-"""token_quality: how many tokens of a baseline a token of another corpus is worth."""
+"""token_quality: the number of baseline tokens that one token of another corpus replaces."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,21 +22,21 @@ _TERM, _EXPONENT = "B", "beta"
 """The data term and its exponent: in laws that have both, tokens enter through B D^-beta alone."""
 
 _SURE = 0.95
-"""Probability from which one of two corpora is said to be the better one."""
+"""Probability above which one of two corpora is called better."""
 
 _LEARNT = 0.7
-"""Share of the standard deviation of the prior above which the runs hardly tell a quality."""
+"""Ratio of posterior to prior standard deviation above which a quality is weakly identified."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TokenQuality(Result):
-    """How many tokens of a baseline one token of each corpus is worth, with uncertainty.
+    """The number of baseline tokens that one token of each corpus replaces, with uncertainty.
 
     Attributes
     ----------
     draws
-        Draws of the quality, with dims ``chain``, ``draw`` and ``corpus``: tokens of the baseline
-        that one token of the corpus is worth, at every size and number of tokens.
+        Draws of the quality, with dims ``chain``, ``draw`` and ``corpus``: the number of baseline
+        tokens that one token of the corpus replaces, at every size and number of tokens.
     fit
         The fit.
     by
@@ -57,7 +57,7 @@ class TokenQuality(Result):
 
     @property
     def p_better(self) -> "pd.Series[float]":
-        """Probability that a token is worth more than one of the baseline, by corpus."""
+        """Probability that the quality is above one, by corpus."""
         share = (self.draws > 1.0).mean(("chain", "draw")).to_numpy()
         return pd.Series(share, index=pd.Index(self.corpora, name="corpus"))
 
@@ -90,7 +90,7 @@ class TokenQuality(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """For every corpus, what its tokens are worth."""
+        """The quality of every corpus."""
         table, found = interval_columns(self.draws.to_dataset(name="quality"), 0.9, "corpus"), []
         for name, p in zip(self.corpora, self.p_better, strict=True):
             row: Any = table.loc[name]
@@ -108,7 +108,7 @@ class TokenQuality(Result):
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What the quality takes for granted, and where the runs hardly tell it."""
+        """The assumptions of the quality, and the corpora for which it is weakly identified."""
         found = [
             "One number for every size and budget holds if the corpora share the floor on the "
             "evaluation set and the exponents. A floor that differs shows as a quality that "
@@ -153,7 +153,7 @@ class TokenQuality(Result):
 def token_quality(
     fit: Fit, *, baseline: str, by: str | None = None, corpora: Sequence[str] | None = None
 ) -> TokenQuality:
-    """Return how many tokens of a baseline corpus one token of each other corpus is worth.
+    """Return the number of tokens of a baseline corpus that one token of each other replaces.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def token_quality(
     Returns
     -------
     TokenQuality
-        Joint draws of the qualities, their summaries, and whether the runs tell them.
+        Joint draws of the qualities, their summaries, and whether the runs identify them.
 
     Raises
     ------
@@ -182,9 +182,10 @@ def token_quality(
 
     Notes
     -----
-    If tokens of corpus g count q times, its loss at D tokens is that of the baseline at q D:
-    B (q D)^-beta, so that ln q = (ln B - ln B_g) / beta. In the law ``data-constrained`` unique
-    tokens count q times as well, and a repetition is worth as much of a fresh token in either.
+    If tokens of corpus g have quality q, its loss at D tokens is that of the baseline at q D:
+    B (q D)^-beta, so that ln q = (ln B - ln B_g) / beta. In the law ``data-constrained`` the
+    quality applies to unique tokens too, and the relative value of repetitions is the same in all
+    corpora.
 
     Examples
     --------

@@ -36,12 +36,12 @@ from bayescale.units import (
 )
 
 _FEWEST = 100
-"""Least number of draws of a speedup."""
+"""Smallest number of draws of a speedup."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ComparisonRuns(Result):
-    """Runs of a baseline and a recipe, and how likely the choice between them is wrong after them.
+    """Runs of a baseline and a recipe, and the probability of a wrong choice after them.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class ComparisonRuns(Result):
     recipe, budget
         The recipe, and the budget of the baseline at which it is compared.
     before, after
-        Probability that the recipe that looks better is not, now and on average after the runs.
+        Probability of choosing the worse recipe, now and on average after the runs.
     mcse
         Monte Carlo standard error of their difference.
     """
@@ -231,7 +231,7 @@ class _OfRecipes:
 
 @dataclass(frozen=True, eq=False)
 class _Judge:
-    """How often a rule that decides on simulated outcomes is wrong about the better recipe."""
+    """The error rate of a rule that chooses the better recipe from simulated outcomes."""
 
     log_speedup: Array
     learning: Learning
@@ -239,7 +239,7 @@ class _Judge:
     outcomes: Simulated
 
     def wrong(self, shrinkage: float, draws: NDArray[np.intp], repeats: int) -> Array:
-        """Return the share of outcomes of each draw for which the other recipe is the better."""
+        """Return the share of simulated outcomes of each draw with a wrong choice."""
         found, values = np.zeros(len(draws)), self.log_speedup.ravel()[draws]
         start = float(np.median(self.learning.target))
         for predicted in decisions(

@@ -30,10 +30,10 @@ from bayescale.posterior.point import Source
 from bayescale.units import format_compute, format_count, parse_amount, parse_amounts
 
 _SEARCHED, _FEW = 300, 24
-"""Projects on which the search judges designs, and posterior draws of each."""
+"""Number of projects on which the search evaluates designs, and of posterior draws of each."""
 
 _DRAWS, _SETS = 64, 16
-"""Posterior draws of each project of the comparison, and sets of scales that are tried for it."""
+"""Posterior draws of each project of the comparison, and sets of scales that are drawn for it."""
 
 _ROUNDS = 3
 _DIGITS = 3
@@ -74,10 +74,10 @@ def first_sweep(
     n_runs
         Largest number of runs.
     tokens_per_param
-        Tokens per parameter in the middle of the sweep. The prior says that the optimum is about
-        there: a card's elasticities are those at the centre of the runs.
+        Tokens per parameter in the middle of the sweep. The optimum is assumed near it a priori,
+        since a card's priors of elasticities are stated at the centre of the runs.
     run_limits
-        Limits on the size and tokens of each run, where something else than the budget bounds them.
+        Limits on the size and tokens of each run, in addition to the budget.
     hyperparameters
         A rule for the learning rate and batch size of each run: a published one, its name such as
         ``"steplaw2025"``, or a fit of the law ``learning-rate-batch``; none unless given.
@@ -109,10 +109,10 @@ def first_sweep(
     A project is a law drawn from the prior, with its discrepancy and noise. Its runs are simulated
     and conditioned on (`bayescale.experiment_design.prior_laws.PriorLaws.learn`), the size at the
     target is decided as the posterior mean of ln N_opt, and its regret is evaluated under the
-    project's own law. The mean over projects is the expected regret of a design before its runs,
-    and what it saves beside no runs is their expected value of sample information. An isoFLOP sweep
-    is searched for over the number of budgets and sizes, their spans and seeds, on other projects
-    than those of the comparison. The page ``docs/first-sweep.md`` has checks by NUTS.
+    project's true law. The mean over projects is the expected regret of a design before its runs,
+    and its reduction relative to no runs is their expected value of sample information. An isoFLOP
+    sweep is optimised over the number of budgets and sizes, their spans and seeds, on other
+    projects than those of the comparison. The page ``docs/first-sweep.md`` has checks by NUTS.
 
     Examples
     --------
@@ -161,7 +161,7 @@ def first_sweep(
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """What the sweep is for, and what bounds it."""
+    """The target of the sweep, and its limits."""
 
     model: Model
     split: Split
@@ -185,7 +185,7 @@ class _Question:
         n_runs: int,
     ) -> "_Question":
         split = Split.of(model.law, fixed)
-        # Errors that runs of one size share are left out, which a caveat says.
+        # Errors that runs of one size share are left out, which a caveat states.
         model = replace(model, pooling=tuple(e for e in model.pooling if not _shared(model, e)))
         grouped = ", ".join(dict.fromkeys(effect.over for effect in model.pooling))
         if grouped or model.floor is not None:
@@ -224,7 +224,7 @@ class _Question:
         return design.placed.costing(self.budget, self.ratio, self.training)
 
     def judge(self, count: int, seed: int) -> Judge:
-        """Draw projects whose law has its centre at that of the usual sweep."""
+        """Draw projects, with the priors stated at the centre of the usual sweep."""
         log_n, log_d = logs(self.table(IsoFlop()))
         laws = PriorLaws.about(self.model, self.split, log_n, log_d, count=count, seed=seed)
         return Judge.of(laws, self.cost, self.target, self.limits)
@@ -258,7 +258,7 @@ class _Question:
         return unidentified(self.model, runs, observed=False)
 
     def search(self, limits: Limits, seed: int) -> IsoFlop:
-        """Return the isoFLOP sweep of least expected regret, by changes of one property at once."""
+        """Return the isoFLOP sweep that minimises expected regret, by coordinate descent."""
         judge = self.judge(_SEARCHED, seed_of(seed, Stream.SWEEP, 1))
         known: dict[IsoFlop, float] = {}
 
@@ -271,7 +271,7 @@ class _Question:
                     known[design] = judge.verdict(table, count=_FEW, sets=0, seed=noise).smooth
             return known[design]
 
-        # The first that is allowed, since a search from there comes to the same place.
+        # The first that is allowed, since searches from others reach the same sweep.
         best = next((d for d in IsoFlop.starts() if np.isfinite(regret(d))), IsoFlop())
         if not np.isfinite(known[best]):
             raise AmountError(

@@ -1,4 +1,4 @@
-"""Gaussian posteriors of many laws at once, each given runs simulated under it."""
+"""Gaussian approximations of the posteriors of many laws, each given runs simulated under it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _NUDGE = 1e-4
 """Step of numerical derivatives, in prior standard deviations."""
 
 _WIDEST = {"noise": 0.3, "rough": 0.8, "smooth": 0.8}
-"""Standard deviation of the logs of the scales that are tried, about the truth; not wider than the
+"""Standard deviation of the proposal of the logs of the scales, about the truth; not wider than the
 prior."""
 
 
@@ -40,7 +40,7 @@ def posterior_curves(
     count
         Number of posterior draws of each law.
     sets
-        Number of sets of scales that are tried; none takes the true scales as known.
+        Number of sets of scales that are drawn; with none, the true scales are treated as known.
     seed
         Seed of the noise and of the draws.
 
@@ -53,7 +53,7 @@ def posterior_curves(
     -----
     Slopes of the discrepancy are linear in the log response and are integrated out. Given the
     scales of noise and discrepancy, the posterior of the law's coordinates is approximated by a
-    Gaussian, from the linearised law at the mode that Gauss-Newton steps from the truth find. The
+    Gaussian: the law is linearised at the mode, found by Gauss-Newton steps from the truth. The
     scales are drawn by importance sampling: sets of them about the truth, weighted by their prior
     and the marginal likelihood of the linearised law. Student-t noise is replaced by Normal noise
     of the same Fisher information.

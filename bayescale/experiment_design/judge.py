@@ -24,15 +24,15 @@ _FEWEST = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a design is expected to achieve.
+    """The expected results of a design.
 
     Attributes
     ----------
     regret
         Regret of the decided size under the law of each project.
     smooth
-        Mean over projects of the regret that the spread of the posterior alone implies: of less
-        Monte Carlo error, for a search.
+        Mean over projects of the regret that is implied by the posterior standard deviation: it has
+        less Monte Carlo error, and is used by the search.
     sds
         Posterior standard deviation of ln N_opt of each project.
     contraction
@@ -73,7 +73,7 @@ class Judge:
 
         kept = np.arange(laws.draws.sizes["draw"])
         count = len(kept)
-        # The range of the search depends on the laws, so that others may lose their optimum.
+        # The range of the search depends on the set of laws, so that others may lose their optimum.
         while (lost := np.isnan(regrets(laws).log_n_opt[0])).any():
             laws = laws.select(np.flatnonzero(~lost))
             kept = kept[~lost]
@@ -92,7 +92,7 @@ class Judge:
 
     @cached_property
     def without_runs(self) -> float:
-        """Ln of the size that the prior alone decides."""
+        """Ln of the size that is decided from the prior alone."""
         return least_regret(self.regrets)
 
     @cached_property
@@ -114,11 +114,11 @@ class Judge:
         """
         log_n, log_d = (np.log(table[c].to_numpy(dtype=float)) for c in ("n_params", "n_tokens"))
         curve = posterior_curves(self.laws, log_n, log_d, count=count, sets=sets, seed=seed)
-        # Draws that leave no floor have no loss, and no optimum.
+        # Draws with a negative floor have neither a loss nor an optimum.
         with np.errstate(invalid="ignore"):
             optimum = curve.optimum(self.regrets.spending, self.regrets.fixed).to_numpy()[..., 0]
         decided = _mean(optimum, np.full(len(optimum), self.without_runs))
-        # The error of the decision averaged over the posterior, priced under the true law.
+        # The posterior distribution of the error of the decision, priced under the true law.
         apart = np.where(np.isnan(optimum), 0.0, decided[:, None] - optimum)
         return Verdict(
             regret=self.price(decided[:, None])[:, 0],

@@ -302,7 +302,7 @@ class _Question:
         draws: Any,
         repeats: int,
     ) -> Array:
-        """Return the average loss of each draw when the rule decides on simulated outcomes."""
+        """Return the loss of each draw, averaged over decisions on its simulated outcomes."""
         paid = np.zeros(len(draws))
         for decided in decisions(learning, outcomes, batch, start, shrinkage, draws, repeats):
             paid += self._price_of(decided, draws) / repeats
@@ -338,7 +338,7 @@ class _Question:
             own = np.isin(of_draw, np.arange(draws)[part])
             count = int(own.sum())
             if count:
-                # A single draw does not show how those of its law vary.
+                # A single draw does not determine the variance within its law.
                 spread = float(gain[own].var(ddof=1)) if count > 1 else float(gain.var(ddof=1))
                 effective = effective_draws(gain[own], of_chain[own], self._chains)
                 variance += (count / len(gain)) ** 2 * spread / effective

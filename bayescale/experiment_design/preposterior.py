@@ -95,7 +95,7 @@ class Outcomes:
             self.source, self.mean, self.columns, seed=seed_of(self.seed, Stream.OUTCOMES, repeat)
         )
         log_mean = np.log(self.mean.to_numpy())
-        with np.errstate(divide="ignore"):  # the tail of a heavy-tailed scatter, drawn in below
+        with np.errstate(divide="ignore"):  # the tails of the noise, clipped below
             scatter = np.log(drawn.transpose(*self.mean.dims).to_numpy()) - log_mean
         scatter = scatter.reshape(-1, scatter.shape[-1])
         scale = 1.4826 * np.median(np.abs(scatter), axis=0)
@@ -177,7 +177,7 @@ def decisions(
     draws: NDArray[np.intp],
     repeats: int,
 ) -> Iterator[Array]:
-    """Yield what a rule decides on the outcomes that each draw simulates, for every repetition.
+    """Yield the decisions of a rule on the simulated outcomes of each draw, for every repetition.
 
     The rule moves from `start` by the shrunk shift of the best linear predictor. The outcomes are
     independent of those from which it was made.

@@ -1,4 +1,4 @@
-"""What runs cost on a cluster, in days and in money."""
+"""The cost of runs on a cluster, in days and money."""
 
 import pandas as pd
 

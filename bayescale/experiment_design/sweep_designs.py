@@ -1,4 +1,4 @@
-"""Designs of a first sweep: where its runs lie in size and tokens, at a given total cost."""
+"""Designs of a first sweep: the sizes and tokens of its runs, at a given total cost."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class IsoFlop:
 
     @property
     def placed(self) -> "Placed":
-        """Where its runs lie."""
+        """The relative sizes and tokens of its runs."""
         shares = np.geomspace(1.0 / self.span, 1.0, self.budgets) if self.budgets > 1 else [1.0]
         ratios = np.geomspace(1.0 / self.width, self.width, self.sizes)
         share, ratio = (x.ravel() for x in np.meshgrid(shares, ratios, indexing="ij"))
@@ -51,7 +51,7 @@ class IsoFlop:
 
     @classmethod
     def starts(cls) -> Iterator["IsoFlop"]:
-        """Yield designs from which to search: the usual one, and smaller ones."""
+        """Yield starting points of the search: the usual design, and smaller ones."""
         yield cls()
         for sizes, width in product((3, 5), (4.0, 16.0)):
             for budgets, span in product((1, 2, 3, 4, 5), (3.0, 10.0, 100.0)):
@@ -59,7 +59,7 @@ class IsoFlop:
 
     @staticmethod
     def changes() -> Iterator[tuple[dict[str, Any], ...]]:
-        """Yield for each property the values that a search tries."""
+        """Yield the changes that a search tries, one property at a time."""
         for name, values in _CHOICES.items():
             yield tuple({name: value} for value in values)
 
@@ -78,12 +78,12 @@ _CHOICES: dict[str, tuple[float, ...]] = {
     "span": (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
     "width": (4.0, 8.0, 16.0, 32.0, 64.0),
 }
-"""Values that a search tries of each property of an isoFLOP sweep."""
+"""Values of each property of an isoFLOP sweep among which the search chooses."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placed:
-    """Runs by their sizes and tokens, in units of a size and its tokens that are yet to be found.
+    """Relative sizes and tokens of runs, in units that the total cost determines.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class Placed:
 
 
 def standard_designs(rng: np.random.Generator) -> dict[str, Placed]:
-    """Return the designs that people use, by name: isoFLOP, L-shaped, two diagonals, random."""
+    """Return common designs by name: isoFLOP, L-shaped, two diagonals, random."""
     usual = IsoFlop()
     arm = np.geomspace(1.0, usual.span, _LEVELS)
     flat = np.ones(_LEVELS - 1)

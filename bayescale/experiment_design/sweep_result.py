@@ -1,4 +1,4 @@
-"""FirstSweep: the runs of a first sweep, and what designs of its cost are expected to achieve."""
+"""FirstSweep: the runs of a first sweep, and the expected regret of designs of its cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class FirstSweep(Result):
     designs
         One row per design, the recommended one first: number of ``runs``, total ``compute`` and
         that of the ``largest`` run; expected ``regret`` at the target, as a share of it, with its
-        Monte Carlo error ``mcse``; by how much that is ``more`` than of the recommended design,
+        Monte Carlo error ``mcse``; the paired difference ``more`` from the recommended design,
         over the same projects, with ``more_mcse``; the ``factor`` (one posterior standard
         deviation) within which N_opt is known then; and the ``contraction`` of ln N_opt, and of
         each elasticity and exponent of the law (``contraction_alpha`` and so on): the share of the
@@ -89,12 +89,12 @@ class FirstSweep(Result):
 
     @property
     def saving(self) -> float:
-        """What the runs are expected to save at the target, in the unit of its budget."""
+        """Expected saving by the runs at the target, in the unit of its budget."""
         return (self.before - self.regret) * self.judge.regrets.budget
 
     @property
     def headline(self) -> str:
-        """What the design is conditional on."""
+        """The assumptions of the design."""
         projects = len(self.judge.log_n_opt)
         return (
             f"{self.model.id}: {projects} projects simulated from its prior, about "
@@ -111,7 +111,7 @@ class FirstSweep(Result):
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What is left out, and the source of learning rates."""
+        """Limitations, and the source of learning rates."""
         found = []
         if self.judge.without > 0.0:
             found.append(
@@ -133,7 +133,7 @@ class FirstSweep(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The design, what it is expected to achieve, and the usual sweep beside it."""
+        """The design, its expected regret, and the comparison with the usual sweep."""
         regrets = self.judge.regrets
         at = format_budget(regrets.budget, regrets.cost.unit)
         found = [
@@ -151,7 +151,7 @@ class FirstSweep(Result):
         return tuple(found)
 
     def _identified(self) -> str:
-        """Return what the runs identify."""
+        """Return a sentence on the quantities that the runs identify."""
         of_law = {
             name.removeprefix(_OF_LAW): self._value(RECOMMENDED, name)
             for name in map(str, self.designs)

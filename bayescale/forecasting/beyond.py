@@ -1,4 +1,4 @@
-"""Deviations of a curve from its fitted law: breaks beyond the data, and departures."""
+"""Deviations of a curve from its fitted law: breaks beyond the data, and a discrepancy."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ type Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Beyond:
-    """Breaks beyond the data, and departures, chosen on curves whose continuation is known.
+    """Breaks beyond the data, and the discrepancy from the law, chosen on public curves.
 
     Both are relative to the mean slope of the curve, its fall over its range of ln x, so that they
     are the same for a curve that falls by a per cent and one that falls a hundredfold.
@@ -22,16 +22,15 @@ class Beyond:
     slope_change
         Standard deviation of the change of slope at a break, relative to the mean slope.
     roughness
-        Prior median of the standard deviation of the departure from the law after the data's own
-        range of ln x, relative to the fall. The departure is Brownian in ln x: its variance grows
-        with the distance. The points of the curve show how rough it is, and beyond the data it
-        goes on so.
+        Prior median of the standard deviation of the discrepancy from the law over the range of
+        ln x of the data, relative to the fall. The discrepancy is Brownian motion in ln x: its
+        variance grows with the distance. Its scale is estimated from the points of the curve, and
+        is the same beyond the data.
 
     Notes
     -----
-    The defaults were chosen with all eight kinds of public curves of ``docs/forecasts.md`` in view.
-    That page also shows forecasts with values learnt from the other kinds of curves, which have no
-    such advantage.
+    The defaults were chosen on all eight kinds of public curves of ``docs/forecasts.md``. That page
+    also scores forecasts with values learnt from the other kinds of curves.
     """
 
     break_rate: float = 0.3
@@ -51,7 +50,7 @@ class Beyond:
     def breaks(
         self, distance: Array, fall: float, span: float, draws: int, rng: np.random.Generator
     ) -> Array:
-        """Draw what breaks add to the log loss.
+        """Draw the effect of breaks on the log loss.
 
         Parameters
         ----------

@@ -20,10 +20,10 @@ FEWEST = 5
 """Fewest distinct amounts of a curve that is forecast."""
 
 LEAST_FALL = 0.02
-"""Least fall of the log loss that laws expect, so that flat curves have a scale."""
+"""Lower bound on the expected fall of the log loss, so that flat curves have a scale."""
 
 _END = 0.1
-"""Share of the points at either end that show the fall."""
+"""Fraction of the points at either end from which the fall is computed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Curve:
 
     @cached_property
     def expected_fall(self) -> float:
-        """The fall of ln y that laws expect: from the higher end to the lowest points, at least."""
+        """The expected fall of ln y, from the higher end to the lowest points; bounded below."""
         count = max(1, int(_END * len(self.y)))
         lowest = np.convolve(self.log_y, np.full(count, 1.0 / count), "valid").min()
         return max(max(self.ends) - float(lowest), LEAST_FALL)
@@ -143,7 +143,7 @@ def read_curves(
 
 
 def _roles(x: str | None, y: str | None, by: str | None) -> str:
-    """Return the columns that are given for what, for messages."""
+    """Return the roles of the given columns, for messages."""
     roles = {"x": x, "y": y, "by": by}
     return listed([f"{name} for {role}" for role, name in roles.items() if name is not None])
 

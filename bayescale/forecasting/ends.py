@@ -1,13 +1,13 @@
 """Laws of one variable, parametrised by the two ends of a curve.
 
-Parameters of these laws are hardly determined one by one: the floor and the last slope of a curve
-form a ridge. The fall between the first and the last point is determined, whatever the law, so that
-each law is written in the total fall and in shares and ratios. Each of these is a function of a
-standard normal variable, so that the posterior has bounded curvature in these variables and every
-law has the same prior for what all laws share.
+A curve hardly identifies the single parameters of these laws: the floor and the last slope are
+strongly correlated. It identifies the fall between the first and the last point under any law.
+Therefore each law is parametrised by the total fall, and by shares and ratios. Each of these is a
+function of a standard normal variable, so that the posterior has bounded curvature and all laws
+have the same prior on common quantities.
 
-Most laws fall. Broken laws of either sign may rise on any segment: models that over-fit, double
-descent. They have no floor, and their total fall is a share of the fall to the lowest points.
+Most laws fall. Signed broken power laws may rise on any segment, as for models that over-fit and
+double descent. They have no floor, and their total fall is a share of that to the lowest points.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ FALL_SD = 0.3
 
 _BREAK_SHAPE = 1.2
 _BREAK_MARGIN = 0.05
-"""Breaks are Beta(1.2, 1.2) along the curve, a twentieth of which may lie outside either end."""
+"""Positions of breaks are Beta(1.2, 1.2) over the range of ln x, extended by this at either end."""
 
 _WIDTH, _WIDTH_SD = 0.3, 0.7
 """Median width of a break in e-folds of x, and sd of its logarithm."""
@@ -39,14 +39,14 @@ _RATIO_SD = 1.0
 """Prior sd of ln of the ratio of the slopes after and before a break."""
 
 _CHANGE_SD = 1.5
-"""Prior sd of the change of slope at a break of a law of either sign, over the mean slope."""
+"""Prior sd of the change of slope at a break of a signed law, relative to the mean slope."""
 
 _SHIFT_SD = 2.0
 """Prior sd of ln of the shift x_0 over the first x."""
 
 _ALPHA_SD = 0.7
 _HEADROOM, _HEADROOM_SD = np.exp(-2.0), 1.5
-"""Median distance of the guess from the first loss, relative to that loss above the floor."""
+"""Median distance of the chance level from the first loss, relative to its reducible part."""
 
 _TINY = 1e-12
 
@@ -62,7 +62,7 @@ class EndsLaw:
     law
         The law.
     shares
-        Number of its unknowns beside level and fall, each with a standard normal prior.
+        Number of its parameters besides level and fall, each with a standard normal prior.
     natural
         Function of these (draws x shares), of the fall of the log loss, and of the range of
         ln x: the law's own parameters as columns, such that the loss is 1 at the last x, which is
@@ -184,7 +184,7 @@ class _Broken:
 
 @dataclass(frozen=True)
 class _Signed:
-    """Natural parameters of a broken power law without floor, of slopes of either sign."""
+    """Natural parameters of a signed broken power law, without floor."""
 
     law: SignedBrokenPowerLaw
 

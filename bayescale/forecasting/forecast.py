@@ -44,9 +44,9 @@ def forecast(
     """Forecast curves of one variable: a loss or an error against examples, tokens, steps or size.
 
     Power laws with and without floor, plateau and shift, a sigmoid, and broken power laws with one
-    and two breaks, which fall or are of either sign, are fitted to each curve and averaged by their
-    evidence. A curve departs from its law, by as much beyond the data as its points show within,
-    and may break, at a rate chosen on public curves.
+    and two breaks, which only fall or may also rise, are fitted to each curve and averaged by their
+    evidence. A curve has a discrepancy from its law, whose scale is estimated from its points, and
+    may break beyond the data, at a rate chosen on public curves.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def forecast(
     by
         Column that names the curves, if the table has several.
     ceiling
-        Upper bound of a metric that rises towards it, such as 1 for an accuracy: what is left to
-        it is forecast. By default the response is itself.
+        Upper bound of a metric that rises towards it, such as 1 for an accuracy: the law is of the
+        distance to it. By default the law is of the response itself.
     laws
         Names of the laws to average; all of ``bayescale.forecasting.ends.LAWS`` unless given.
     beyond
-        Breaks beyond the data, and the prior of departures; those chosen on public curves unless
+        Breaks beyond the data, and the prior of the discrepancy; chosen on public curves unless
         given.
     prob
         Probability of intervals.
@@ -92,12 +92,13 @@ def forecast(
     Notes
     -----
     The posterior is sampled by waste-free sequential Monte Carlo (Dau and Chopin 2022) and not by
-    NUTS: with 3 to 10 unknowns it takes a fraction of a second a law without compiling, finds
-    several modes, and gives the evidence by which laws are averaged, which NUTS does not. The
-    tests compare it with quadrature, and with NUTS on the same model.
+    NUTS: with 3 to 10 parameters it takes a fraction of a second per law without compilation,
+    handles several modes, and estimates the evidence, by which laws are averaged. The tests
+    compare it with quadrature, and with NUTS on the same model.
 
-    On the log of the response, points scatter about the curve, Normal and independent; the curve
-    departs from its law by Brownian motion in ln x, so that neighbouring points depart together.
+    On the log of the response, points have independent Normal noise about the curve; the
+    discrepancy of the curve from its law is Brownian motion in ln x, so that neighbouring points
+    are correlated.
 
     Examples
     --------
@@ -187,7 +188,7 @@ def _each(
 
 
 def _amounts(curves: Sequence[Curve], to: Amounts | Mapping[str, Amounts]) -> list[Array]:
-    """Return the amounts asked of each curve."""
+    """Return the amounts to forecast for each curve."""
     if not isinstance(to, Mapping):
         same = np.unique(parse_amounts(to, "count", "to"))
         return [same] * len(curves)

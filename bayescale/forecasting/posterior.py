@@ -39,7 +39,7 @@ class Given:
     noise
         Standard deviation of points about the curve.
     departure
-        Standard deviation of the departure from the law after the curve's range of ln x.
+        Standard deviation of the discrepancy from the law over the curve's range of ln x.
     """
 
     log: Array
@@ -51,21 +51,21 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class Likelihood:
-    """A law, Brownian departures from it and Normal noise, given one curve.
+    """A law, a Brownian discrepancy from it and Normal noise, given one curve.
 
-    The log loss of a point is that of the law, plus a departure that is Brownian in ln x, in both
-    directions from the last x, plus noise. Neighbouring points of a dense curve depart together,
-    so that many of them say little more of the law than a few, and departures beyond the data go
-    on as they are within. With all eigenvectors of the departures' covariance known, which depend
-    on x alone, the likelihood of many draws is that of independent points.
+    The log loss of a point is that of the law, plus a discrepancy that is Brownian motion in ln x,
+    in both directions from the last x, plus noise. Neighbouring points of a dense curve are
+    correlated, so that many of them carry little more information on the law than a few, and the
+    discrepancy has the same scale beyond the data. In the eigenvectors of its covariance, which
+    depend on x only, the likelihood is that of independent points.
 
     Attributes
     ----------
     curve, law
         The curve and the law.
     roughness
-        Prior median of the sd of departures after the curve's range of ln x, relative to its fall;
-        none if zero.
+        Prior median of the sd of the discrepancy over the curve's range of ln x, relative to its
+        fall; no discrepancy if zero.
     """
 
     curve: Curve
@@ -74,12 +74,12 @@ class Likelihood:
 
     @property
     def unknowns(self) -> int:
-        """Number of unknowns, each standard normal: the law's, the fall, noise and departures."""
+        """Number of parameters, each standard normal: of the law, fall, noise and discrepancy."""
         return self.law.shares + (3 if self.roughness else 2)
 
     @cached_property
     def _modes(self) -> tuple[Array, Array, Array]:
-        """Return variances and directions of departures, and the level in these directions."""
+        """Return variances and eigenvectors of the discrepancy, and the level along these."""
         away = -self.curve.log_x / self.curve.span
         variances, directions = np.linalg.eigh(np.minimum.outer(away, away))
         return np.maximum(variances, 0.0), directions, directions.sum(axis=0)
@@ -91,9 +91,9 @@ class Likelihood:
         return self.law.log_loss(z[:, :shares], fall, self.curve.span, log_x)
 
     def given(self, z: Array) -> Given:
-        """Return the likelihood of each draw, and what follows from the curve.
+        """Return the likelihood of each draw, and its conditional moments.
 
-        The level is summed out: the log loss is Normal given the other unknowns, and linear in it.
+        The level is integrated out: given the others, the log loss is Normal and linear in it.
         """
         shares, curve = self.law.shares, self.curve
         noise = NOISE * np.exp(NOISE_SD * z[:, shares + 1])
@@ -124,7 +124,7 @@ class CurvePosterior:
     Attributes
     ----------
     likelihood
-        The law, the curve and the prior of departures.
+        The law, the curve and the prior of the discrepancy.
     tempered
         Draws of the unknowns of the likelihood.
     """
@@ -170,7 +170,7 @@ def sample(
     seed
         Seed of all random numbers.
     roughness
-        Prior median of the sd of departures, as in `Beyond`.
+        Prior median of the sd of the discrepancy, as in `Beyond`.
     """
     rng = generator(seed, Stream.FORECAST_LAWS, list(LAWS).index(law.name))
     likelihood = Likelihood(curve, law, roughness)
@@ -213,14 +213,14 @@ def average(
     rng: np.random.Generator,
     draws: int = 4000,
 ) -> Prediction:
-    """Average laws by their evidence, and add what may happen beyond the data.
+    """Average laws by their evidence, and add breaks beyond the data.
 
     Parameters
     ----------
     posteriors
         Posteriors of laws, given one curve.
     log_x
-        Logarithms of the amounts that are asked for, relative to the last x of the curve.
+        Logarithms of the amounts to forecast, relative to the last x of the curve.
     beyond
         Breaks beyond the data.
     rng

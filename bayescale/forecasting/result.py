@@ -14,7 +14,7 @@ from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_count, format_number, format_share
 
 _SHOWN = 0.05
-"""Least weight of a law that sentences name."""
+"""Smallest weight of a law that sentences mention."""
 
 _ALONG_A_RUN = ALIASES["n_steps"] | {"step", "iteration", "global_step"}
 """Columns of amounts against which a curve is likely of one run."""

@@ -1,4 +1,4 @@
-"""two_step: a response as a function of the loss, at planned runs whose loss is predicted too."""
+"""two_step: predictions of a response through the predicted loss of planned runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,13 +27,13 @@ from bayescale.units import format_amount_of, format_number
 
 _LOSS = "loss"
 _SHARES = ("accuracy", "error")
-"""Responses that are shares of answers, at most one."""
+"""Responses that are fractions, at most one."""
 
 _DOUBTFUL = 0.2
-"""Probability of another shape or no relation from which it is a caveat."""
+"""Probability of another shape or no relation above which there is a caveat."""
 
 _MOSTLY = 0.5
-"""Share of draws beyond the fitted losses from which it is a caveat."""
+"""Share of draws beyond the fitted losses above which there is a caveat."""
 
 type Array = NDArray[np.float64]
 
@@ -107,7 +107,7 @@ class TwoStep(Result):
 
     @property
     def headline(self) -> str:
-        """Both posteriors, how far the plans lie beyond the runs of the first, and the checks."""
+        """Both posteriors, the extrapolation beyond the runs of the first, and the checks."""
         plans = {c: self.draws[c].to_numpy() for c in self.first.columns.values()}
         far = describe_extrapolation(beyond_runs(self.first, plans)) if self.first.runs else ""
         said = f"{self.first.answering} {far}".strip() + f" Then {self.second.answering}"
@@ -115,7 +115,7 @@ class TwoStep(Result):
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """Caveats of the second law, and what the runs do not support."""
+        """Caveats of the second law, and extrapolations that the runs do not support."""
         found = [self.second.curve.caveat] if self.second.curve.caveat else []
         doubt = self.p_unpredictable
         if doubt > _DOUBTFUL and self.shapes is not None:
@@ -193,8 +193,8 @@ def two_step(
 ) -> TwoStep:
     """Predict a response of the loss, such as the accuracy on a task, at planned runs.
 
-    The first posterior says which loss a plan reaches, the second which response belongs to a
-    loss, so that the interval of the response has the uncertainty of both.
+    The first posterior predicts the loss of a plan, the second the response at a loss, so that the
+    interval of the response includes the uncertainty of both.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def two_step(
     Returns
     -------
     TwoStep
-        Joint draws, tables, the probability that the response is not predictable this way, and
+        Joint draws, tables, the probability that the response is not a function of the loss, and
         sentences.
 
     Raises
@@ -274,7 +274,7 @@ def two_step(
 
 
 def _share(whole: xr.DataArray, rest: xr.DataArray) -> Array:
-    """Return the share of a variance that is not in the rest, by plan."""
+    """Return the share of a variance that the residual variance leaves, by plan."""
     variances = [x.var(("chain", "draw")).to_numpy() for x in (whole, rest)]
     return np.asarray(np.clip(1.0 - variances[1] / variances[0], 0.0, 1.0))
 
@@ -329,7 +329,7 @@ def _at_loss(source: Posterior, loss: xr.DataArray) -> xr.DataArray:
 
 
 def _named(diagnostics: Diagnostics | None, response: str) -> Diagnostics | None:
-    """Return diagnostics whose sentences say which step they are of."""
+    """Return diagnostics whose sentences name the step."""
     if diagnostics is None:
         return None
     checks = tuple(replace(c, sentence=f"{response}: {c.sentence}") for c in diagnostics.checks)

@@ -1,4 +1,4 @@
-"""ForecastScores: the forecasts of a project beside the outcomes."""
+"""ForecastScores: the forecasts of a project compared with the outcomes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ _MEANS = ("width_90", "interval_score_90", "crps")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ForecastScores(Result):
-    """Forecasts beside the outcomes. Created by `bayescale.score_forecasts`.
+    """Forecasts compared with the outcomes. Created by `bayescale.score_forecasts`.
 
     Attributes
     ----------
     pending
-        Forecasts whose runs are not done.
+        Forecasts whose runs are not finished.
     response
         The response that was forecast.
     """
@@ -67,9 +67,9 @@ class ForecastScores(Result):
 
         Notes
         -----
-        Forecasts of one file share the error of one posterior, so that files are counted as
-        independent and not runs: a standard error needs two files. Posteriors of a growing sweep
-        share errors too, which the standard error does not include.
+        Forecasts of one file share the error of one posterior, so that files, not runs, are treated
+        as independent: a standard error needs two files. Posteriors of a growing sweep share errors
+        too, which the standard error does not include.
         """
         files = self._rows.groupby(level="forecasts", sort=False)
         rows = pd.DataFrame([_of_file(rows) for _, rows in files], index=list(files.groups))

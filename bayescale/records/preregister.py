@@ -1,4 +1,4 @@
-"""Predict planned runs from a posterior, and seal what was predicted."""
+"""Predict planned runs from a posterior, and seal the predictions."""
 
 import hashlib
 import platform
@@ -72,12 +72,12 @@ def preregister(
 
     See Also
     --------
-    score_forecasts : Score the forecasts when the runs are done.
+    score_forecasts : Score the forecasts when the runs are finished.
 
     Notes
     -----
-    The digest shows that the file was not changed since it was sealed. It does not show when that
-    was: commit the file, or give its digest to somebody else.
+    The digest proves that the file was not changed since it was sealed, but not the date: commit
+    the file, or give its digest to somebody else.
 
     Examples
     --------
@@ -201,7 +201,7 @@ def _refuse_undefined(quantiles: NDArray[np.float64], names: list[str], source: 
 
 
 def _facts(source: Posterior, runs: Runs) -> dict[str, Any]:
-    """Return where predictions come from, with digests of the cards and of the fitted runs."""
+    """Return the origin of predictions, with digests of the cards and of the fitted runs."""
     diagnostics = source.diagnostics
     return {
         "passed": diagnostics is not None and diagnostics.ok,
@@ -226,6 +226,6 @@ def _facts(source: Posterior, runs: Runs) -> dict[str, Any]:
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions of Python, of bayescale and of what predictions depend on."""
+    """Return the versions of Python, bayescale and the packages on which predictions depend."""
     libraries = {name: version(name) for name in _LIBRARIES}
     return {"python": platform.python_version(), "bayescale": __version__, **libraries}

@@ -148,7 +148,7 @@ def load_preregistration(path: str | Path) -> Preregistration:
     Raises
     ------
     ForecastFileError
-        If the file is missing or is none of forecasts, or if it was changed after it was written.
+        If the file is missing, is not a file of forecasts, or was changed after it was written.
 
     Examples
     --------
@@ -194,7 +194,7 @@ def load_preregistration(path: str | Path) -> Preregistration:
 
 
 def _fault(content: Mapping[str, Any]) -> str:
-    """Return what sealed content lacks, in words; empty if nothing."""
+    """Return a description of what sealed content lacks; empty if it is complete."""
     known = {"date": str, "response": str, "unit": str, "posterior": dict, "runs": dict}
     for name, kind in known.items():
         if not isinstance(content.get(name), kind):
@@ -230,7 +230,7 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; raise if a key occurs twice, since readers differ on which counts."""
+    """Return a JSON object; raise if a key is repeated, since readers differ on its value."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key occurs twice")

@@ -1,4 +1,4 @@
-"""Score pre-registered forecasts with the runs that were made since."""
+"""Score preregistered forecasts with the runs that were made since."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from bayescale.units import format_share
 from bayescale.validation.scored import pointwise_scores
 
 TOLERANCE = 0.01
-"""Relative difference up to which the inputs of a run are those that were planned."""
+"""Relative difference up to which the inputs of a run count as those planned."""
 
 type Records = str | Path | Preregistration | Sequence[str | Path | Preregistration]
 """Forecasts, or files of forecasts: one or several."""
@@ -35,7 +35,7 @@ def score_forecasts(
     keep_outliers: bool = False,
     vocabulary_size: int | None = None,
 ) -> ForecastScores:
-    """Score pre-registered forecasts with runs that are done.
+    """Score preregistered forecasts with finished runs.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def score_forecasts(
         Files of forecasts, or `Preregistration` objects: one or several, such as those of a
         project's history.
     runs
-        The runs that are done, with their names in a column ``run``; others may be among them.
+        The finished runs, with their names in a column ``run``; other runs are ignored.
     tolerance
         Relative difference up to which the inputs of a run are those that were planned.
     columns, units, keep_outliers, vocabulary_size
@@ -52,7 +52,7 @@ def score_forecasts(
     Returns
     -------
     ForecastScores
-        Each forecast beside its outcome, and coverage, bias and scores by file and over all.
+        Each forecast with its outcome, and coverage, bias and scores by file and over all.
         Forecasts whose runs are not in the table are listed as pending.
 
     Raises
@@ -160,7 +160,7 @@ def _row_of(
 ) -> int | None:
     """Return the row of the run that was made for a forecast; None if there is none yet.
 
-    A run may have several rows, such as checkpoints; the one at the planned inputs counts.
+    A run may have several rows, such as checkpoints; the one at the planned inputs is used.
     """
     named = np.flatnonzero((done.table["run"].astype(str).str.strip() == run).to_numpy())
     if not len(named):
@@ -183,7 +183,7 @@ def _row_of(
 
 
 def _differences(planned: Mapping[str, Any], done: Runs, row: int, tolerance: float) -> list[str]:
-    """Return in what a run differs from a planned one."""
+    """Return the differences between a run and the planned one."""
     found = []
     for column, amount in planned["inputs"].items():
         made = float(done.column(column)[row])

@@ -1,1 +1,1 @@
-"""Loss curves under a schedule of the learning rate: schedules, laws, fits, runs in progress."""
+"""Loss curves under a learning rate schedule: schedules, laws, fits, runs in progress."""

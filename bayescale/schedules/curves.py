@@ -21,13 +21,13 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "rate": ("lr", "learning_rate"),
     "run": ("run", "run_name", "name"),
 }
-"""Names by which columns are found, unless they are given."""
+"""Recognised names of columns, unless they are given."""
 
 _SAME = 0.05
-"""Relative difference up to which a recorded rate is that of a schedule."""
+"""Relative difference up to which a recorded rate agrees with a schedule."""
 
 _ALMOST_ALL = 0.9
-"""Share of the recorded rates that are: one next to a jump may belong to either side."""
+"""Share of recorded rates that must agree: one next to a jump may belong to either side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def read_run_curves(
     source
         The table.
     schedules
-        Schedules by run; those of other runs are in the column of the rate.
+        Schedules by run; those of other runs are read from the column of the rate.
     columns
         Names of columns, by the keys of `COLUMNS`; found by their usual names unless given.
     """

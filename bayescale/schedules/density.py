@@ -21,7 +21,7 @@ DATA, EFFECTS = "points", "effects"
 """Names of the data, and of the standardised effects of runs."""
 
 _LEAST = 1e-3
-"""Least loss, relative to that at the centre, that a law is taken to give."""
+"""Lower bound on the loss of a law, relative to that at the centre."""
 
 
 def log_loss(law: ScheduleLaw, rows: Values, found: Values, effect: Value) -> Value:
@@ -36,7 +36,7 @@ def log_loss(law: ScheduleLaw, rows: Values, found: Values, effect: Value) -> Va
     found
         The scalar unknowns; for draws, with a last axis of one.
     effect
-        Standardised effect of the run of each point on ln of what drops bring.
+        Standardised effect of the run of each point on ln of the effect of drops.
     """
     of_nodes = {name: x[..., None] if np.ndim(x) else x for name, x in found.items()}
     reached = (rows["drop"] * law.reached(rows, of_nodes)).sum(axis=-2)
@@ -47,7 +47,7 @@ def log_loss(law: ScheduleLaw, rows: Values, found: Values, effect: Value) -> Va
 def build(law: ScheduleLaw, matrix: NDArray[np.float64], room: int) -> "pm.Model":
     """Return the PyMC model of the points of a matrix, with room for the effects of runs.
 
-    Effects are sampled non-centred: a run without drops says nothing of its own.
+    Effects are sampled non-centred, since a run without drops does not inform its effect.
     """
     import pymc as pm
 

@@ -75,7 +75,7 @@ class Design:
     def of(cls, curves: Sequence[RunCurve]) -> Self:
         """Return at most `POINTS` points of each curve.
 
-        Points that a run shares with an earlier one, from which it branched, are there once.
+        Points that a run shares with an earlier one, from which it branched, are included once.
         """
         kept = [_kept(curve, _shared(curve, curves)) for curve in curves]
         area = np.concatenate(
@@ -113,7 +113,7 @@ def matrix_of(schedule: Schedule, step: Array, centre: Centre) -> Array:
 
 
 def _shared(curve: RunCurve, curves: Sequence[RunCurve]) -> float:
-    """Return the last step up to which an earlier curve is the same."""
+    """Return the last step up to which an earlier curve is identical."""
     found = 0.0
     for other in itertools.takewhile(lambda c: c is not curve, curves):
         count = min(len(curve.step), len(other.step))

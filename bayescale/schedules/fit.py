@@ -41,7 +41,7 @@ class ScheduleFit:
     centre
         The centre of the curves, to which the coordinates refer.
     posterior
-        Draws of the coordinates of the law and of the departures (dims chain, draw), and the
+        Draws of the coordinates of the law, of noise and effects (dims chain, draw), and the
         standardised effect of each run (dim run).
     diagnostics
         The checks of the posterior.
@@ -57,7 +57,7 @@ class ScheduleFit:
     seed: int
 
     def parameters(self) -> xr.Dataset:
-        """Return draws of the parameters as in the paper, for rates as they are."""
+        """Return draws of the parameters of the paper, for rates that are not rescaled."""
         in_units = {str(name): x for name, x in self.posterior.data_vars.items()}
         in_units["loss_ref"] = in_units["loss_ref"] * self.centre.loss
         return xr.Dataset(self.law.parameters(in_units, self.centre.area, self.centre.peak))
@@ -70,7 +70,7 @@ class ScheduleFit:
         schedule, step
             The schedule, and steps of it.
         run
-            The run, if it is one of the fitted; else what drops bring is that of a new schedule.
+            The run, if it is a fitted one; else the effect of drops is that of a new schedule.
         """
         rng = generator(self.seed, Stream.SCHEDULE_POINTS, 0)
         drawn = {str(name): x.to_numpy() for name, x in self.posterior.data_vars.items()}
@@ -87,7 +87,7 @@ class ScheduleFit:
         return np.asarray(self.centre.loss * np.exp(mean + scatter))
 
     def summary(self, prob: float = 0.9) -> pd.DataFrame:
-        """Return median, interval and meaning of the parameters and of the departures."""
+        """Return median, interval and meaning of the parameters of the law, noise and effects."""
         ours = xr.merge([self.parameters(), self.posterior[["sigma", "spread"]]])
         return summarise(ours, prob)
 

@@ -41,7 +41,7 @@ def forecast_run(
     seed: int = 0,
     progress: bool = False,
 ) -> RunForecast:
-    """Forecast the loss of a run under its planned schedule of the learning rate.
+    """Forecast the loss of a run under its planned learning rate schedule.
 
     Two laws of the loss along a run are fitted to all curves of the model, the multi-power law and
     the annealing law, and averaged with equal weights.
@@ -62,15 +62,15 @@ def forecast_run(
     to
         Steps to forecast; the last one of the schedule unless given.
     schedules
-        Schedules of the other runs, by name. Those of runs that are not here are read from the
-        column of the rate, with straight lines between points.
+        Schedules of the other runs, by name. Those of runs not given here are read from the
+        column of the rate, with linear interpolation.
     step, loss, rate, by
         Columns of the step, the loss, the rate and the run.
     laws
         Names of the laws to average: ``"multi-power"``, ``"annealing"``, or both.
     sweep
         A fit of the loss over size and tokens, or an average of laws, whose prediction for this run
-        is further evidence of its last loss.
+        is combined with that of the curves.
     at
         The inputs of the run in `sweep`, such as ``{"n_params": "1B", "n_tokens": "20B"}``.
     prob
@@ -90,17 +90,17 @@ def forecast_run(
     RunsError, AmountError
         If the table or a schedule cannot be used.
     UnsuitableLawError
-        If `sweep` has no predictive distribution, or rules out what the curves say.
+        If `sweep` has no predictive distribution, or contradicts the curves.
 
     Notes
     -----
-    Twelve points of each curve are fitted, evenly spaced in ln step: departures of smooth curves
-    from a law are alike over longer stretches, so that more points would count the same evidence
-    again. What drops of the rate bring differs between schedules by a factor whose spread is
-    learnt; a schedule that was not seen has a factor of its own.
+    Twelve points of each curve are fitted, evenly spaced in ln step: the discrepancy of a smooth
+    curve from a law is correlated over longer ranges, so that more points would count the same
+    evidence repeatedly. The effect of drops of the rate varies between schedules by a factor whose
+    standard deviation is estimated; a new schedule has a new factor.
 
-    The sweep and the curves are taken as independent given the last loss: draws are weighted by the
-    predictive density of the sweep there, and resampled.
+    The sweep and the curves are treated as independent given the final loss: draws are weighted by
+    the predictive density of the sweep there, and resampled.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def forecast_run(
             f"schedules: found {listed(unused)}, expected runs of the table, {listed(names)}."
         )
     asked = np.unique([planned.steps] if to is None else parse_amounts(to, "count", "to"))
-    planned.area(asked)  # Refuses steps that are not of the schedule.
+    planned.area(asked)  # Raises for steps outside the schedule.
     at_end = np.unique([*asked, planned.steps])
     fits, parts = [], []
     with stages(progress) as stage:

@@ -1,6 +1,6 @@
 """Laws of the loss along a run under a schedule, with their cards: priors, each with its reason.
 
-A law is a power of the area under the rate, minus what drops of the rate have yet brought:
+A law is a power of the area under the rate, minus the effect of drops of the rate so far:
 
     L(t) = E + A S1(t)^-alpha - sum_k (rate_{k-1} - rate_k) b g_k(t)
 
@@ -60,25 +60,25 @@ DEPARTURES: Mapping[str, Prior] = {
     "spread": LogNormal(
         median=0.1,
         log_sd=0.7,
-        why="90 % between 0.03 and 0.32: drops bring up to a third more or less than the law says, "
-        "by the shape of the schedule",
+        why="90 % between 0.03 and 0.32: the effect of drops differs from the law by up to a third "
+        "either way, depending on the shape of the schedule",
     ),
 }
-"""Priors of how curves depart from a law, whichever it is."""
+"""Priors of noise and effects of runs, the same for all laws."""
 
 MEANINGS: Mapping[str, str] = {
     "loss_ref": "loss at the centre of the curves, at the peak rate",
-    "reducible": "share of that loss that a longer run at the peak rate takes away",
+    "reducible": "share of that loss that a longer run at the peak rate removes",
     "alpha": "exponent of the area under the rate",
     "drop": "fall of the loss, relative to it, for a rate that falls from the peak to zero",
     "memory": "steps after which two thirds of the effect of a drop are reached",
     "reach": "steps at the peak rate after which the effect of a drop sets in",
     "beta": "exponent at which the effect of a drop is completed",
-    "gamma": "exponent of the rate in how fast the effect of a drop is completed",
-    "sigma": "scale of the scatter of ln loss about the law",
-    "spread": "spread between schedules of ln of what drops bring",
+    "gamma": "exponent of the rate in the speed at which the effect of a drop is completed",
+    "sigma": "scale of the noise of ln loss about the law",
+    "spread": "standard deviation between schedules of ln of the effect of drops",
 }
-"""What the coordinates of the laws, and of the departures, are."""
+"""Meanings of the coordinates of the laws, and of noise and effects of runs."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class ScheduleLaw(ABC):
     priors
         The card: a prior on each coordinate, with its reason.
     natural
-        Names of the parameters as in the paper.
+        Names of the parameters of the paper.
     """
 
     name: ClassVar[str]
@@ -104,7 +104,7 @@ class ScheduleLaw(ABC):
 
     @property
     def all_priors(self) -> dict[str, Prior]:
-        """The priors of all scalar unknowns: of the law, and of the departures from it."""
+        """The priors of all scalar parameters: of the law, of noise and of effects of runs."""
         return {**self.priors, **DEPARTURES}
 
     @abstractmethod
@@ -128,8 +128,8 @@ class ScheduleLaw(ABC):
         log_area
             ln of the area under the rate, relative to that at the centre of the curves.
         fallen
-            What drops have yet brought, as a share of a fall from the peak to zero: the sum of
-            drops, over the peak, times `reached`.
+            Effect of the drops so far, as a share of that of a fall from the peak to zero: the sum
+            of drops, over the peak, times `reached`.
         coordinates
             The coordinates of the law.
         """
@@ -140,7 +140,7 @@ class ScheduleLaw(ABC):
     def evaluate(
         self, schedule: Schedule, step: ArrayLike, *, warmup: bool = False, **parameters: float
     ) -> Array:
-        """Return the loss at steps of a schedule, from parameters as in the paper.
+        """Return the loss at steps of a schedule, from the parameters of the paper.
 
         Parameters
         ----------
@@ -177,11 +177,11 @@ class ScheduleLaw(ABC):
     def _fallen(
         self, schedule: Schedule, step: ArrayLike, warmup: bool, parameters: dict[str, float]
     ) -> Array:
-        """Return by how much drops have lowered the loss."""
+        """Return the decrease of the loss by drops."""
 
     @abstractmethod
     def parameters(self, coordinates: Values, area: float, peak: float) -> dict[str, Value]:
-        """Return the parameters as in the paper.
+        """Return the parameters of the paper.
 
         Parameters
         ----------
@@ -201,8 +201,8 @@ class ScheduleLaw(ABC):
 class Annealing(ScheduleLaw):
     """L = E + A S1^-alpha - C S2 (Tissue et al. 2024), S2 the annealing area with momentum.
 
-    A drop brings C / (1 - decay) times its size in the end, and two thirds of that after
-    1 / (1 - decay) steps, whatever the rate is then.
+    The final effect of a drop is C / (1 - decay) times its size; two thirds of it are reached
+    after 1 / (1 - decay) steps, independent of the rate.
     """
 
     name = "annealing"
@@ -330,5 +330,6 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
 }
 """Constants of the multi-power law of three sizes (Luo et al. 2025, as released with its code).
 
-They are for rates as they are, a peak of 3e-4 after a warm-up of 2,160 steps, and count its rise.
+They are for rates that are not rescaled, with a peak of 3e-4 after a warm-up of 2,160 steps,
+which is included.
 """

@@ -37,7 +37,7 @@ class Nodes:
     def of(cls, schedule: Schedule, steps: Sequence[float] | Array, count: int = NODES) -> "Nodes":
         """Return the drops of a schedule before each step.
 
-        Drops are joined where the number of steps since is the same up to the `count`-th root of
+        Drops are merged if their numbers of steps since agree within the `count`-th root of
         the length of the schedule: a factor of two for 65,000 steps. For the schedules of the
         tests, this changes the sums of the laws by less than one per cent, and the loss by less
         than 0.03 per cent.

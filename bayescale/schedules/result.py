@@ -38,7 +38,7 @@ class RunForecast(Result):
     curves
         The curves that were fitted.
     alone, sweep
-        Draws of the last loss without the sweep, and those of the sweep, if there is one.
+        Draws of the final loss without the sweep, and those of the sweep, if there is one.
     prob
         Probability of the intervals of `text_table`.
     """
@@ -54,7 +54,7 @@ class RunForecast(Result):
 
     @property
     def last(self) -> float:
-        """The last step of the run that is known; zero if none is."""
+        """The last step with a known loss of the run; zero without any."""
         own = [curve for curve in self.curves if curve.run == self.run]
         return float(own[0].step[-1]) if own else 0.0
 
@@ -82,7 +82,7 @@ class RunForecast(Result):
     def preregister(
         self, path: str | Path | None = None, *, replace: bool = False
     ) -> Preregistration:
-        """Seal what is forecast, to be scored by `bayescale.score_forecasts` when the run is done.
+        """Seal the forecast, to be scored by `bayescale.score_forecasts` when the run is finished.
 
         Parameters
         ----------

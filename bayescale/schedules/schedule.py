@@ -1,4 +1,4 @@
-"""Schedule: the learning rate at every step of a run, and the sums of it that laws use."""
+"""Schedule: the learning rate at every step of a run, and the sums over it in laws."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Schedule:
 
     Notes
     -----
-    Sums are over steps as they are, without approximation. The warm-up counts towards the area
+    Sums are exact, over all steps. The warm-up counts towards the area
     under the rate. Drops are counted from its end: its rise is the same for all runs of a recipe,
     and a table of runs seldom shows it.
 
@@ -81,7 +81,7 @@ class Schedule:
 
     @classmethod
     def linear(cls, peak: float, steps: int, *, final: float = 0.0, warmup: int = 0) -> Self:
-        """Return a straight line from the peak at the end of the warm-up to the last step."""
+        """Return a linear decay from the peak at the end of the warm-up to the last step."""
         return cls._warmed("linear", peak, steps, warmup, warmup, final, lambda x: x)
 
     @classmethod
@@ -133,7 +133,7 @@ class Schedule:
 
     @classmethod
     def table(cls, steps: ArrayLike, rates: ArrayLike) -> Self:
-        """Return a schedule through given points, with straight lines between.
+        """Return a schedule that interpolates given points linearly.
 
         Parameters
         ----------
@@ -267,7 +267,7 @@ class Schedule:
         step
             Steps.
         C, beta, gamma
-            Constants of the law, for rates as they are.
+            Constants of the law, for rates that are not rescaled.
         warmup
             Whether the rise of the warm-up from zero counts, as a negative drop.
         """
@@ -277,7 +277,7 @@ class Schedule:
         rates = np.maximum(self.rates[at], np.finfo(float).tiny)
         found = []
         for place in np.ravel(places):
-            until = np.searchsorted(at, place)  # A step is one more than its place.
+            until = np.searchsorted(at, place)  # Steps count from one.
             since = self._areas[place] - self._areas[at[:until]]
             left = (1.0 + C * rates[:until] ** -gamma * since) ** -beta
             found.append(drops[at[:until]] @ (1.0 - left))

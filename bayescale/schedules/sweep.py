@@ -1,4 +1,4 @@
-"""The evidence of a sweep on the last loss of a run, beside that of its curve."""
+"""The combination of the predictions of a sweep and of curves for the final loss of a run."""
 
 from collections.abc import Mapping
 
@@ -14,11 +14,11 @@ from bayescale.units import Amount
 type Array = NDArray[np.float64]
 
 LEAST = 100.0
-"""Least effective number of weighted draws: with fewer, the curve and the sweep contradict."""
+"""Smallest effective sample size of weighted draws; below, curve and sweep contradict."""
 
 
 def of_sweep(sweep: Source, at: Mapping[str, Amount]) -> Array:
-    """Return draws of ln of the loss of a new run, as a sweep predicts it."""
+    """Return draws of ln of the loss of a new run, predicted from a sweep."""
     source = as_posterior(sweep)
     if source.is_point or source.response != "loss":
         raise UnsuitableLawError(
@@ -31,7 +31,7 @@ def of_sweep(sweep: Source, at: Mapping[str, Amount]) -> Array:
 
 
 def weights_of(log_loss: Array, log_sweep: Array) -> tuple[Array, float]:
-    """Return the weight of each draw of ln loss under a sweep, and the effective number of draws.
+    """Return the weight of each draw of ln loss under a sweep, and their effective sample size.
 
     The two are independent given the loss, and the prior of the loss is flat where both have mass:
     the posterior is proportional to the product of the two densities.

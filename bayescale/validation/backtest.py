@@ -36,12 +36,12 @@ _SHARE = 0.3
 """Smallest share of the runs that is fitted."""
 
 _DOUBTFUL = 0.05
-"""Probability, under intervals that cover, of a number of misses that is a caveat."""
+"""Probability of the number of misses, for calibrated intervals, below which there is a caveat."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Backtest(Result):
-    """How often intervals held on the user's own larger budgets. Created by `backtest`.
+    """Coverage of intervals on the user's own larger budgets. Created by `backtest`.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Backtest(Result):
 
     @property
     def widening(self) -> float:
-        """Factor on the widths of intervals by which they would have covered.
+        """Factor on the widths of intervals at which they would have had nominal coverage.
 
         The conformal quantile of the absolute normal scores of the budgets, over that of a normal
         distribution; NaN for fewer budgets than it needs, nine for 90 % intervals.
@@ -100,7 +100,7 @@ class Backtest(Result):
         return float(scores[rank - 1] / stats.norm.ppf(0.5 + self.prob / 2))
 
     def ok(self) -> bool:
-        """Return whether the number of budgets inside is one that covering intervals may have."""
+        """Return whether the number of budgets inside is compatible with calibrated intervals."""
         return self.p_value > _DOUBTFUL
 
     @property
@@ -113,7 +113,7 @@ class Backtest(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """How many budgets were inside, how far beyond, and how wide intervals should be."""
+        """The number of budgets inside, their distance beyond the runs, and the widening."""
         inside, count = self.covered
         if not count:
             return ("No budget could be predicted.",)
@@ -134,7 +134,7 @@ class Backtest(Result):
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """Caveats if intervals did not hold, or a budget could not be predicted."""
+        """Caveats if coverage is too low, or a budget could not be predicted."""
         failed = [
             f"{self._text(at)} could not be predicted: {row['status']}"
             for at, row in self.table.iterrows()
@@ -182,7 +182,7 @@ def backtest(
     prob: float = 0.9,
     **options: Unpack[RefitOptions],
 ) -> Backtest:
-    """Predict each budget of the runs from smaller budgets alone, and count how many held.
+    """Predict each budget of the runs from smaller budgets, and count those inside intervals.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def backtest(
     there are more than twelve or fewer than four, runs are grouped in ten parts of equal number
     instead. The budgets that are predicted are those with at least three in ten of the runs, and as
     many as the model needs, below them. The response of a budget is the mean over its runs of the
-    log response, so that errors that all predictions of a budget share count once.
+    log response, so that an error that all predictions of a budget share counts once.
 
     This is a rolling-origin evaluation (Tashman 2000, doi:10.1016/S0169-2070(00)00065-0). The
     factor `Backtest.widening` is that of split conformal prediction (Vovk, Gammerman and Shafer
@@ -293,7 +293,7 @@ def _predict_budget(
     facts, scored = fit_and_score(
         model, runs.where(below, "smaller"), runs.where(there, "of the budget"), **options
     )
-    known = scored.pointwise["pit"].notna().to_numpy()  # not of diverged runs
+    known = scored.pointwise["pit"].notna().to_numpy()  # diverged runs are excluded
     if not known.any():
         return {"ok": False, "status": "All its runs diverged."}
     drawn = scored.draws[:, known].mean(axis=1)

@@ -91,7 +91,7 @@ def compare(
     Notes
     -----
     The primary score is the log predictive density of held-out larger scales (`leave_scale_out`),
-    since plans are extrapolations; the secondary one is that of single runs (or groups) left out,
+    since plans are extrapolations; the secondary one is that of left-out single runs (or groups),
     which measures how well a law describes the runs. Standard errors of differences are over
     runs, or clustered by size if several runs share one; differences within two standard errors
     are ties. A law that failed its gates, or has a coordinate that the runs do not identify

@@ -47,7 +47,7 @@ def score(fit: Source, runs: RunsSource, *, new_levels: Collection[str] = ()) ->
     Parameters
     ----------
     fit
-        A fit, or published constants: then errors alone, since single numbers have neither a
+        A fit, or published constants: then only errors, since point estimates have neither a
         density nor intervals.
     runs
         Held-out runs, or anything that `load_runs` accepts, with the columns of the fit's model.
@@ -317,7 +317,7 @@ def fit_and_score(
         If the model cannot be fitted to these runs.
     """
     found = fit_quietly(seen, model, seed=seed, draws=draws, target_accept=target_accept)
-    # Both come from one table, so its levels are taken as given.
+    # Both come from one table, so new levels are not misspelt.
     scored = score(found, unseen, new_levels=found.model.grouping_columns)
     facts = {"n_train": len(seen), **scored.summary(), **found.gates.facts}
     return facts, scored

@@ -26,7 +26,7 @@ def test_dims_and_identities(plan):
 
 def test_table_of_the_reference_problem(plan):
     row = plan.table(prob=0.95).loc[5.76e23]
-    # An earlier pilot of the same posterior: 7.19e10 [5.80e10, 8.88e10], loss 1.969 (0.008).
+    # An independent fit of the same posterior gave 7.19e10 [5.80e10, 8.88e10], loss 1.969 (0.008).
     assert row["n_opt"] == pytest.approx(7.15e10, rel=0.02)
     assert row["n_opt_lower"] == pytest.approx(5.80e10, rel=0.03)
     assert row["n_opt_upper"] == pytest.approx(8.88e10, rel=0.03)
@@ -37,9 +37,9 @@ def test_table_of_the_reference_problem(plan):
 
 
 def test_three_losses_are_kept_apart(plan):
-    """Of the optimum, of one plan, and of a run: each wider than, or above, the one before."""
+    """Losses at the optimum, of one plan and of a run: each is above, or wider than, the one before."""
     draws = plan.draws
-    # No draw can do better at a fixed plan than at its own optimum.
+    # The loss of a fixed plan is at least that of each draw's optimum.
     assert bool((draws["loss_plan"] >= draws["loss_opt"] - 1e-12).all())
     excess = (draws["loss_plan"] - draws["loss_opt"]).mean(("chain", "draw"))
     assert bool((excess > 0).all())

@@ -1,4 +1,4 @@
-"""The mixture of data with the least weighted loss on validation texts."""
+"""The mixture of data with the lowest weighted loss on validation texts."""
 
 import json
 from dataclasses import replace
@@ -223,7 +223,7 @@ def test_domains_of_fits_are_matched_by_their_columns():
     p = fit.posterior
     logs = np.log(np.stack([p[f"b_{j}"].to_numpy().ravel() for j in (1, 2, 3)], axis=1))
 
-    def loss(r):  # of the second, the first input is books
+    def loss(r):  # The first input of the second fit is books.
         return (np.exp(logs @ r) + 4.0 * np.exp(logs[:, [1, 2, 0]] @ r)).mean(axis=0)
 
     mixtures = np.random.default_rng(0).dirichlet(np.full(3, 0.5), 500).T

@@ -1,4 +1,4 @@
-"""The best learning rate and batch size of plans, and what other ones lose."""
+"""The optimal learning rate and batch size of plans, and the excess loss of other ones."""
 
 import warnings
 from dataclasses import replace
@@ -77,7 +77,7 @@ def test_a_rule_is_a_power_law(rule):
 
 
 def test_deepseek_at_1e20_as_the_paper_uses_it():
-    """The lecture figures of its readers: 9.9e-4 at 1e20 FLOP."""
+    """Compare with a quoted value: 9.9e-4 at 1e20 FLOP."""
     found = bs.hyperparameters("deepseek2024", n_params=1e9, n_tokens=1e20 / 6e9).iloc[0]
     assert found["learning_rate"] == pytest.approx(9.9e-4, rel=5e-3)
 
@@ -92,7 +92,7 @@ def test_frontiers_with_a_product_spend_their_budget():
 
 
 def test_an_optimum_beyond_the_edge_of_the_grid_is_censored():
-    """Batches up to a third of the best one: the interval reaches beyond them, and that is said."""
+    """With batches up to a third of the optimum, the interval extends beyond them, with a caveat."""
     sizes, tokens = (1e8, 2e8, 4e8), (2e9, 4e9, 8e9)
     rates, batches = 1e-3 * 2.0 ** np.arange(-2, 4), 2.0 ** np.arange(13, 18)
     grid = pd.DataFrame(list(product(sizes, tokens, rates, batches)), columns=list(LAW.inputs))
@@ -101,7 +101,7 @@ def test_an_optimum_beyond_the_edge_of_the_grid_is_censored():
     fit = laplace_posterior(bs.load_model(LAW.name), runs)  # simulates the same law, with noise
     plan = {"n_params": 2e8, "n_tokens": 4e9}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BayescaleWarning)  # draws of an approximation are few
+        warnings.simplefilter("ignore", BayescaleWarning)  # the approximation has few draws
         inside, edge = bs.hyperparameters(fit, **plan).iloc[0], batches.max()
     truth = bs.hyperparameters(POINT, **plan).iloc[0]
     assert truth["batch_tokens"] > 2.0 * edge
@@ -109,7 +109,7 @@ def test_an_optimum_beyond_the_edge_of_the_grid_is_censored():
     ends = {name: (float(x.min()), float(x.max())) for name, x in fit.inputs.items()}
     (said,) = LAW.remarks(fit.parameters, ends)
     assert said.startswith("The best batch at the middle of the runs lies above every batch")
-    # Where the grid holds the optimum nothing is said.
+    # There is no caveat if the grid contains the optimum.
     wide = ends | {"batch_tokens": (2.0**13, 2.0**24)}
     assert LAW.remarks({name: np.array(x) for name, x in TRUTH.items()}, wide) == ()
 

@@ -1,4 +1,4 @@
-"""Inverse questions of a real posterior, and what cannot be answered."""
+"""Inverse problems for a real posterior, and targets without a solution."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from bayescale.posterior.point import PointPosterior
 def test_every_draw_answers_for_itself(fit):
     found = bs.requirements(fit, loss=[2.3, 1.97])
     assert dict(found.draws.sizes) == {"chain": 4, "draw": 1000, "target": 2}
-    # A budget of what a draw needs has that loss at the draw's own optimum.
+    # At the budget that a draw requires, its optimum has the target loss.
     reached = found.draws.isel(target=0)
     p = fit.parameters
     log_n = fit.law.optimal_log_params(p, np.log(reached["budget"] / 6))
@@ -36,7 +36,7 @@ def test_draws_whose_floor_is_above_the_target_are_counted(fit):
     floor = float(fit.posterior["E"].median())
     found = bs.requirements(fit, loss=floor)
     share = float((fit.posterior["E"] >= floor).mean())
-    # And those whose floor is so near that no run will ever get there.
+    # Also draws whose floor is so close that the required budget is unbounded.
     assert share <= found.unreachable.iloc[0] < share + 0.05
     assert "are left out" in found.caveats[0]
     never = bs.requirements(fit, loss=1.0)
@@ -143,7 +143,7 @@ def test_laws_of_more_inputs_need_their_values():
 
 @pytest.fixture(scope="module")
 def departing(fit):
-    """The curve of a posterior that departs a little, or not at all, from the law."""
+    """Return the curve of a posterior with a small discrepancy, or none."""
 
     def make(scale):
         discrepancy = bs.load_model("coupled-discrepancy").discrepancy
@@ -166,7 +166,7 @@ def departing(fit):
 def test_curves_that_depart_from_their_law(departing, scale, monkeypatch):
     curve = departing(scale)
     monkeypatch.setattr(PointPosterior, "curve", curve)
-    source = bs.published("besiroglu2024")  # stands in for a fit of that curve
+    source = bs.published("besiroglu2024")  # in place of a fit with that curve
     split, spending = Split.of(curve.law), Spending(six_nd, np.array([1e22]))
     log_n = curve.optimum(spending)
     log_d = np.log(1e22 / 6) - log_n
@@ -174,7 +174,7 @@ def test_curves_that_depart_from_their_law(departing, scale, monkeypatch):
     # No other size on the budget does better.
     for step in (-0.3, -0.05, 0.05, 0.3):
         assert bool((curve.loss(split, log_n + step, log_d - step) > best).all())
-    # What the best loss of one draw takes is the budget, under that draw.
+    # Under each draw, its optimal loss requires the budget.
     found = bs.requirements(source, loss=float(best[1, 3, 0])).draws
     assert float(found["budget"][1, 3, 0]) == pytest.approx(1e22, rel=2e-3)
     assert float(found["loss"][1, 3, 0]) == pytest.approx(float(best[1, 3, 0]), rel=1e-9)
@@ -186,7 +186,7 @@ def test_curves_that_depart_from_their_law(departing, scale, monkeypatch):
             curve.law.optimal_log_params(curve.parameters, np.log(1e22 / 6)),
             atol=1e-3,
         )
-    # Pointwise and labelled evaluation are one curve.
+    # Pointwise and labelled evaluation agree.
     flat = curve.pointwise(split)(
         log_n.to_numpy().ravel(), log_d.to_numpy().ravel(), np.arange(100)
     )

@@ -1,4 +1,4 @@
-"""The compute-equivalent speedup: exact where two laws give it in closed form."""
+"""The compute-equivalent speedup, against closed forms."""
 
 from dataclasses import replace
 
@@ -12,12 +12,12 @@ from bayescale.laws.published import PUBLISHED
 BASE = PUBLISHED["besiroglu2024"]
 BUDGETS = [1e20, 5e22, 1e25]
 
-# Fits of few draws, which is quick, fail the gates of effective samples.
+# Fits of few draws, which are quick, fail the gate on effective sample size.
 pytestmark = pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
 
 
 def efficient(in_params: float, in_tokens: float, floor: float = 1.0) -> bs.Constants:
-    """Return the base with parameters and tokens worth more, by the given factors."""
+    """Return the base with parameters and tokens multiplied by factors of efficiency."""
     p = dict(BASE.parameters)
     p["A"] *= in_params ** -p["alpha"]
     p["B"] *= in_tokens ** -p["beta"]
@@ -87,14 +87,15 @@ def test_a_speedup_does_not_depend_on_the_other_budgets_asked_for():
     alone = [compared(other, budget).draws for budget in BUDGETS]
     assert together.to_numpy().ravel() == pytest.approx(np.ravel(alone), rel=1e-5)
     fine = compared(efficient(1e-4, 1e-4), [1e20, 1e30]).draws.to_numpy().ravel()
-    assert fine.tolist() == [0.0, 0.0]  # A hundred million times as much, though 1e30 was asked.
+    # The recipe needs 1e8 times the compute, above the limit of 1e6, even when 1e30 is requested.
+    assert fine.tolist() == [0.0, 0.0]
 
 
 def test_at_the_least_plan_within_limits_both_recipes_cost_the_same():
     least = bs.Limits(min_params="7B", min_tokens="1T")
     found = compared(efficient(2.0, 2.0), 5e22, limits=least)
     assert float(found.draws.squeeze()) == pytest.approx(5e22 / (6 * 7e9 * 1e12), rel=1e-5)
-    # The figure keeps to budgets that limits allow.
+    # The figure shows only budgets within the limits.
     bs.plots.speedup(compared(efficient(2.0, 2.0), [5e22, 1e24], limits=least))
 
 
@@ -124,7 +125,7 @@ def test_levels_of_one_fit_are_compared_draw_by_draw(pooled):
     needed = bs.requirements(fit.sel(family="pile"), loss=list(losses)).draws["budget"]
     own = np.diagonal(needed.to_numpy().reshape(len(losses), -1))
     assert few.draws.to_numpy().ravel() == pytest.approx(1e21 / own, rel=1e-4)
-    # All draws are joint, whichever recipes are asked for.
+    # Draws are joint for any subset of recipes.
     both = bs.speedup(pooled, baseline="c4", budget=[1e21, 1e23])
     assert both.draws.sel(recipe="pile").identical(found.draws.sel(recipe="pile"))
     assert f"speedup of pile at {found.text_budget(1e21)}" in found.diagnostics.table.index
@@ -147,7 +148,7 @@ def test_probabilities_are_shares_of_draws(pooled):
 
 
 def test_draws_of_separate_fits_are_paired_at_random(pooled):
-    """With themselves too: chains of one seed would otherwise agree draw by draw."""
+    """Also a fit with itself: chains of one seed would otherwise be identical."""
     one = pooled.sel(family="c4")
     found = bs.speedup({"a": one, "b": one}, baseline="a", budget=1e23)
     assert not found.is_paired

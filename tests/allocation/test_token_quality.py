@@ -1,4 +1,4 @@
-"""The quality of tokens as a multiplier: exact where the corpora differ in the data term alone."""
+"""Token quality: exact if corpora differ only in the data term."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from contract.fits import few_draws, fit_of_card, laplace_fit, table_for
 import bayescale as bs
 from bayescale.errors import UnknownNameError, UnsuitableLawError
 
-# Fits of few draws, which is quick, fail the gates of effective samples.
+# Fits of few draws, which are quick, fail the gate on effective sample size.
 pytestmark = pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
 
 
@@ -39,7 +39,7 @@ def test_the_other_way_round_it_is_the_inverse_and_of_itself_it_is_one(fit):
 
 
 def test_unique_tokens_count_as_many_times(fit):
-    """In the law of repeated data, q times the tokens and q times the unique ones."""
+    """In the law of repeated data, both tokens and unique tokens are multiplied by q."""
     law = bs.law("data-constrained")
     p, q = dict(bs.published("muennighoff2023").parameters), 1.7
     better = {**p, "B": p["B"] * q ** -p["beta"]}
@@ -54,7 +54,7 @@ def test_it_says_whether_the_runs_tell():
     model = bs.load_model("chinchilla-quality")
     table = table_for(model)
     rich = laplace_fit(model, table)
-    # So many tokens that the data term is next to nothing.
+    # So many tokens that the data term is negligible.
     poor = laplace_fit(model, table[table["n_tokens"] > 0.5 * table["n_tokens"].max()])
     told = [bs.token_quality(few_draws(f, 50), baseline="c4") for f in (rich, poor)]
     assert (told[0].sd_ratio < told[1].sd_ratio).all()

@@ -1,4 +1,4 @@
-"""Gaussian coordinates given the runs: the operation, its gradient, and what it is a draw of."""
+"""Gaussian coordinates conditional on the runs: the operation, its gradient and distribution."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_operation_and_arrays_agree(inputs):
 
 
 def test_coordinates_are_of_the_conditional_normal(inputs):
-    """With steps of zero they are its mean, and unit steps span its covariance."""
+    """Zero steps give the conditional mean, and unit steps span the covariance."""
     scaled = inputs["scale"][:, None] * inputs["effects"]
     precision = np.eye(6) + scaled @ scaled.T
     mean, half_log_determinant = conditional(*called(inputs | {"steps": np.zeros(6)}))

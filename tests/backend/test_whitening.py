@@ -1,4 +1,4 @@
-"""Differences as steps of the normal that runs leave: the algebra, the expansion, the posterior."""
+"""Group effects whitened by the Gaussian approximation of their posterior: algebra and posterior."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ RNG = np.random.default_rng(7)
 
 
 def some_expansion(effects: int, levels: int) -> Expansion:
-    """Something that runs might tell of each level."""
+    """Return an arbitrary Gaussian approximation of the likelihood of each level."""
     roots = RNG.standard_normal((levels, effects, effects))
     information = np.einsum("lij,lkj->ikl", roots, roots)
     return Expansion(
@@ -40,7 +40,7 @@ def test_an_expansion_survives_packing_in_rows(effects):
 
 
 def test_steps_are_of_the_distribution_that_a_linear_law_leaves():
-    """Against the formulas with matrices, level by level, correlated effects included."""
+    """Compare with matrix formulas level by level, including correlated effects."""
     effects, levels, sigma = 4, 3, 0.4
     some, around = some_expansion(effects, levels), RNG.standard_normal((effects, levels))
     mixing = np.tril(RNG.uniform(0.2, 1.0, (effects, effects)))
@@ -85,7 +85,7 @@ def test_the_expansion_is_about_the_families_own_parameters():
         own = {name: x * np.exp(change.get(name, 0.0)) for name, x in PUBLISHED.items()}
         centre = {name: amounts[i] for name, amounts in design.scale.centres.items()}
         there = moved(law, own, centre)
-        # Of the law, which runs of 0.3 % scatter determine; best is over the typical loss.
+        # Parameters of the law, which runs with 0.3 % noise determine; the best loss is relative.
         found = dict(
             zip(("E", "A", "B", "alpha", "beta"), np.exp(np.array(seen.best)[:, i]), strict=True)
         )
@@ -96,7 +96,7 @@ def test_the_expansion_is_about_the_families_own_parameters():
         )
     information = np.moveaxis(np.array(seen.information)[..., :3], -1, 0)
     assert np.all(np.linalg.eigvalsh(information) > -1e-9)
-    # The other levels are padding, which carry no information.
+    # The other levels are padding without information.
     assert not np.any(np.array(seen.information)[..., 3:])
 
 
@@ -123,9 +123,9 @@ def test_the_frame_of_the_mode_changes_what_sampling_costs_and_not_the_posterior
         positions, stats = sampler.sample(design.matrix, settings)
         found.append(parameters_from_draws(model, design, positions))
         steps.append(float(stats["n_steps"].mean()))
-    # What a draw takes, of a posterior of 52 unknowns.
+    # Gradient evaluations per draw, for a posterior of 52 parameters.
     assert steps[0] < 40
     for name, draws in found[0].items():
-        # Quantiles, as some have tails without moments: within a few standard errors of each.
+        # Quantiles within a few standard errors, since some parameters have no moments.
         one, other = (np.quantile(x, (0.1, 0.5, 0.9), axis=(0, 1)) for x in (draws, found[1][name]))
         assert np.all(np.abs(one - other) < 0.15 * (other[2] - other[0]) + 1e-12), name

@@ -1,4 +1,4 @@
-"""Hoffmann's approaches 1 and 2, against surfaces whose optimum is known."""
+"""Hoffmann's approaches 1 and 2, on surfaces with known optima."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def isoflops(width: float = 3.0, points: int = 9, off: float = 1.0, noise=0.0, s
 
 @pytest.mark.parametrize(("width", "missed"), [(2, -0.0033), (4, -0.0130)])
 def test_bias_of_the_printed_surface(width, missed):
-    """The published misses of the token optimum on grids of two and four times either way."""
+    """Reproduce the published bias of the token optimum on grids of two and four times either way."""
     grid = np.linspace(-np.log(width), np.log(width), 15)
     bias = parabola_bias(grid, 0.0, alpha=0.34, beta=0.28)
     assert np.expm1(-bias) == pytest.approx(missed, abs=1e-4)
@@ -59,7 +59,7 @@ def test_parabolas_miss_by_what_they_say(off):
 
 
 def test_parabolas_cover_the_exponent():
-    """Over noisy sweeps the nominal 90 % interval holds the truth about as often as it says."""
+    """Over noisy sweeps the coverage of nominal 90 % intervals is about 90 %."""
     a = LAW.derived(TRUTH)["a"]
     inside = []
     for seed in range(60):
@@ -79,14 +79,14 @@ def test_parabolas_say_what_they_leave_out():
 
 
 def test_budgets_without_a_minimum_are_refused_by_name():
-    """No exponent, and no loss, is read off a parabola beyond the sizes that were run."""
+    """A parabola with its minimum outside the sizes gives neither an exponent nor a loss."""
     for off, side in ((6.0, "below"), (1 / 6.0, "above")):
         with pytest.raises(NoMinimumError, match=f"6 of 6 budgets .*minimum lies {side}") as found:
             bs.isoflop_parabolas(isoflops(width=2.0, off=off))
         assert found.value.budgets == pytest.approx(BUDGETS)
         with pytest.raises(RunsError, match="found 0 budgets"):
             bs.isoflop_parabolas(isoflops(width=2.0, off=off), drop_edges=True)
-    # One of several: the others are enough, once that is asked for.
+    # If one of several has none, the others suffice on request.
     table = isoflops().table
     best = np.exp(LAW.optimal_log_params(TRUTH, np.log(BUDGETS[0] / 6)))
     small = np.isclose(table["n_params"] * table["n_tokens"] * 6, BUDGETS[0])
@@ -100,7 +100,7 @@ def test_budgets_without_a_minimum_are_refused_by_name():
 
 
 def test_public_cases_of_parabolas():
-    """A synthetic sweep of exponent 0.51261, and one whose sizes are all beyond the minimum."""
+    """A synthetic sweep of exponent 0.51261, and one with all sizes beyond the minimum."""
     cases = Path(__file__).parents[3] / "shared" / "cases"
     if not cases.is_dir():
         pytest.skip("the public cases are not beside the checkout")
@@ -146,7 +146,7 @@ def test_the_envelope_of_curves_finds_the_exponent():
     best = np.exp(LAW.optimal_log_params(TRUTH, np.log(inner.index.to_numpy() / 6)))
     np.testing.assert_allclose(inner["n_opt"], best, rtol=0.25)
     noisy = bs.envelope(curves(noise=0.01), resamples=20)
-    # The least of several noisy curves lies below the frontier.
+    # The minimum of several noisy curves lies below the frontier.
     at = noisy.budgets.index.intersection(frontier.budgets.index)
     assert len(at) > 15
     least, exact = (found.budgets.loc[at, "loss_opt"] for found in (noisy, frontier))
@@ -192,7 +192,7 @@ def test_a_line_weighs_optima_by_what_they_say_and_how_they_scatter():
     exact = line_through(log_c, on_the_line, rng)
     design = np.stack([np.ones(8), log_c - log_c.mean()], axis=1)
     covariance = np.linalg.inv((design / spread[:, None] ** 2).T @ design)
-    # Nothing is added where nothing scatters: generalised least squares.
+    # Without excess scatter it is generalised least squares.
     assert exact["a"].mean() == pytest.approx(0.5, abs=0.001)
     assert exact["a"].std() == pytest.approx(np.sqrt(covariance[1, 1]), rel=0.05)
     apart = on_the_line + 0.2 * rng.standard_normal(8)

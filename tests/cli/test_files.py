@@ -1,4 +1,4 @@
-"""What a command says of its outputs when it cannot finish them."""
+"""Messages of commands that cannot finish their outputs."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from bayescale.cli.parser import make_parser
 
 @contextmanager
 def full_disk():
-    """Let no file grow beyond a few bytes, as on a full disk; pytest's own output may be a file."""
+    """Limit the size of files to a few bytes, as on a full disk, during the command only."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     try:

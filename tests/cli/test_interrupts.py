@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: one line, exit code 130, and true words on what was written."""
+"""Ctrl-C at any moment: one line, exit code 130, and a correct statement of what was written."""
 
 import gc
 import os

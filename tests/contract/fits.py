@@ -1,4 +1,4 @@
-"""Fits of every kind of model, made without a sampler: for tests of what is done with a fit.
+"""Fits of every kind of model by the Laplace approximation, for tests of functions of a fit.
 
 `fit_of_card` returns a real `Fit` of runs simulated from known parameters. Its draws are of the
 Laplace approximation about them: the package's own curve says how the runs determine each
@@ -62,7 +62,7 @@ AXES_OF = {
 """Where to put runs: a grid over all inputs of a law."""
 
 TRUTH = TYPICAL | {
-    # Breaks far enough apart that each leaves its mark.
+    # Breaks far enough apart to be identified.
     "broken-power-law-2": {
         **{"a": 0.5, "b": 9.0, "c0": 0.05, "c1": 0.3, "c2": -0.25},
         **{"d1": 1e7, "d2": 1e10, "f1": 0.3, "f2": 0.3},
@@ -80,7 +80,7 @@ TRUTH = TYPICAL | {
 }
 
 NOISE = 0.003
-"""Scatter of the log of the response, about the law."""
+"""Standard deviation of the log response about the law."""
 
 LEVELS = {"family": ("c4", "pile", "web"), "recipe": ("one", "two"), "seed": ("0", "1", "2")}
 """Columns by which models group runs, and their levels."""
@@ -102,7 +102,7 @@ def _user_law() -> bs.Model:
     def two_powers(
         n_params, n_tokens, floor: level, a: term, alpha: exponent, b: term, beta: exponent
     ):
-        """Two powers and a floor, of a user's own."""
+        """Return two power laws and a floor, defined by a user."""
         return (
             floor
             + a * np.exp(-alpha * np.log(n_params / 1e8))
@@ -147,7 +147,7 @@ def _normal(name: str, **changes: object) -> bs.Model:
 
 @cache
 def models() -> Mapping[str, bs.Model]:
-    """Return every kind of model by name: each card, and what no card has."""
+    """Return every kind of model by name: each card, and features that no card has."""
     slope = bs.Normal(mean=0.0, sd=0.3, why="for tests")
     floor = bs.LogNormal(median=TRUTH["chinchilla"]["E"], log_sd=0.05, why="for tests")
     others = (
@@ -186,7 +186,7 @@ def models() -> Mapping[str, bs.Model]:
 def table_for(model: bs.Model) -> pd.DataFrame:
     """Return a grid over the inputs of a model, with the law's response at the true parameters.
 
-    It has every column that the model asks for.
+    It has every column that the model needs.
     """
     law, truth = model.law, TRUTH[model.law.name]
     axes = [AXES_OF.get(law.name, AXES)[name] for name in law.inputs]
@@ -201,7 +201,7 @@ def table_for(model: bs.Model) -> pd.DataFrame:
     for column in model.grouped_and_noted:
         if column in LEVELS:
             levels = LEVELS[column]
-            # One after another within a level of the column before, so that they are crossed.
+            # Crossed with the levels of the preceding column.
             table[column] = np.array(levels)[row // (1 if column == "family" else 3) % len(levels)]
     noise = model.noise
     if noise.standard_error:
@@ -216,7 +216,7 @@ def table_for(model: bs.Model) -> pd.DataFrame:
 
 
 def simulated_runs(model: bs.Model, table: pd.DataFrame) -> bs.Runs:
-    """Return a table as the runs of a model, its units confirmed: laws are tried at any scale."""
+    """Return a table as the runs of a model, with units stated, since amounts may be implausible."""
     law, needs = model.law, tuple(model.columns.values())
     units = {name: BASES[name] for name in (*needs, law.response) if name in BASES}
     runs = bs.load_runs(table, needs=needs, response=law.response, units=units)
@@ -255,13 +255,13 @@ def laplace_posterior(model: bs.Model, runs: bs.Runs, seed: int = 1) -> bs.Fit:
 
 
 class _Draft:
-    """A model and runs on the way to a fit: unknowns as one vector, in either direction."""
+    """Conversion between parameters of a model and one unconstrained vector."""
 
     def __init__(self, model: bs.Model, runs: bs.Runs) -> None:
         self.model, self.runs = model, runs
         self.design = Design.of(model, runs)
         self.scalars = [*variables_of(model), *model.other_priors]
-        # Of the levels that there are, not of those that a compiled model has room for.
+        # For existing levels, without padding.
         self.counts = {
             name: len(self.design.levels[e.over]) if (e := self._effect(name)) else shape[0]
             for name, shape in steps_of(model, self.design.sizes).items()
@@ -271,7 +271,7 @@ class _Draft:
         return next((e for e in self.model.effects if e.effect == name), None)
 
     def _spread(self, effect: bs.Pooling) -> float:
-        """Levels differ much in parameters of the law, and little in what it leaves out."""
+        """Return the standard deviation between levels: large for parameters of the law, small for misfit."""
         return 0.05 if effect.of in self.model.law.parameters else 0.002
 
     @property
@@ -279,7 +279,7 @@ class _Draft:
         return len(self.scalars) + sum(self.counts.values())
 
     def truth(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the unknowns that runs are simulated from."""
+        """Return the parameters from which runs are simulated."""
         model, law, scale = self.model, self.model.law, self.design.scale
         at = law.to_reference(TRUTH[model.law.name], scale.reference)
         for name, prior in model.priors.items():
@@ -299,7 +299,7 @@ class _Draft:
         return np.concatenate([[start[name] for name in self.scalars], *steps])
 
     def found(self, points: np.ndarray) -> dict[str, np.ndarray]:
-        """Return what `parameters_from_draws` does, of points of shape (chain, draw, unknown)."""
+        """Return the result of `parameters_from_draws` at points of shape (chain, draw, parameter)."""
         model, law, design = self.model, self.model.law, self.design
         named = {name: points[..., i] for i, name in enumerate(self.scalars)}
         coordinates, _ = coordinates_of(model, named)
@@ -362,13 +362,13 @@ class _Draft:
             values = self.log_mean(nudged)
             count = self.size
             slopes = ((values[1 : count + 1] - values[count + 1 :]).T / (2.0 * step)) / NOISE
-            # In units of the prior, in which the precision is the identity and what runs add.
+            # In units of the prior, where the precision is the identity plus the information of the runs.
             design = slopes * scale
             precision = np.eye(count) + design.T @ design
             pull = design.T @ ((observed - values[0]) / NOISE) - (centre - prior_mean) / scale
             centre = centre + scale * np.linalg.solve(precision, pull)
         factor = np.linalg.cholesky(precision)
-        # A Latin hypercube for each half of a chain: chains agree, whatever is asked of them.
+        # A Latin hypercube for each half of a chain, so that chains agree on every quantity.
         halves = [
             LatinHypercube(count, rng=rng).random(DRAWS // 2).reshape(-1, count)
             for _ in range(2 * CHAINS)
@@ -378,7 +378,7 @@ class _Draft:
         return draws.reshape(CHAINS, DRAWS, count)
 
     def _prior_scale(self) -> np.ndarray:
-        """Return how far each unknown may lie from the truth before the runs are seen."""
+        """Return the prior standard deviation of each parameter."""
         own = {"sigma": 1.0 / np.sqrt(2.0 * len(self.runs))}
         scalars = [own.get(name, 0.3) for name in self.scalars]
         steps = [
@@ -388,7 +388,7 @@ class _Draft:
 
 
 class _Still:
-    """A generator of random numbers that are all zero."""
+    """A random number generator that returns zeros."""
 
     def standard_normal(self, size: tuple[int, ...]) -> np.ndarray:
         return np.zeros(size)
@@ -402,7 +402,7 @@ def fit_of_card(name: str) -> bs.Fit:
 
 
 def few_draws(fit: bs.Fit, count: int = 40) -> bs.Fit:
-    """Return the fit of the first draws of each chain: too few to pass gates, and quick."""
+    """Return the fit of the first draws of each chain, which are quick but too few to pass gates."""
     some = {"draw": slice(count)}
     return replace(
         fit,

@@ -34,7 +34,7 @@ COSTS = {
     "--at": ("--at", "n_unique_tokens=1B"),
 }
 HOLDS = ("allocate", "decide", "next", "requirements", "report")
-"""Commands whose ``--at`` gives inputs that stay fixed while a budget is split into size and tokens."""
+"""Commands whose ``--at`` fixes inputs while a budget is split into size and tokens."""
 LEVELS = {"--group": ("--group", "family=c4"), "--new-level": ("--new-level", "family")}
 READING = {
     "--column": ("--column", "loss=other"),

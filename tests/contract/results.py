@@ -1,4 +1,4 @@
-"""One result of every class, without a sampler: what a result can do is asked of each."""
+"""One result of every class, without a sampler, for tests of the interface of results."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -187,7 +187,7 @@ RESULTS: Mapping[type, Callable[[], object]] = {
     bs.ForecastByFloor: _floors,
     bs.Frontier: _parabolas,
 }
-"""What makes a result of each class."""
+"""Functions that return a result of each class."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What holds of the optimum under every law of size and tokens, and every cost."""
+"""Properties of the optimum under every law of size and tokens, and every cost."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_no_other_size_on_the_budget_does_better(law, cost):
 @by_law
 @by_cost
 def test_the_envelope(law, cost):
-    """A little more budget helps as if all of it went into tokens: the optimum is balanced."""
+    """Envelope theorem: marginal budget has the same effect in tokens as in both inputs."""
     source, fixed = LAWS[law]
     step = 1e-3
     budgets = budget_of(cost) * np.exp([-step, 0.0, step])
@@ -126,7 +126,7 @@ def test_units_of_cost_do_not_matter(cost):
     budget = budget_of(cost)
     own = bs.allocate(source, budget=budget, cost=cost).draws["n_opt"]
     other = bs.allocate(source, budget=1e-18 * budget, cost=scaled).draws["n_opt"]
-    # Of a function what a budget buys is looked up in a table.
+    # For a function, the inverse of the cost is tabulated.
     np.testing.assert_allclose(np.log(other), np.log(own), atol=5e-5)
 
 
@@ -141,7 +141,7 @@ def test_units_of_cost_do_not_matter(cost):
 )
 @pytest.mark.parametrize("factor", [1 / np.log(2), 0.29])
 def test_units_of_loss_do_not_matter(law, levels, factor):
-    """Multiply what is in the unit of the loss; size and tokens stay."""
+    """Scale parameters with the unit of the loss; size and tokens do not change."""
     source, fixed = LAWS[law]
     changed = bs.Constants(
         name="changed",
@@ -188,7 +188,9 @@ def test_limits_are_where_a_search_and_a_closed_form_agree():
         bs.Limits(max_days=30, cluster=_GPUS),
         bs.Limits(max_params="10B", max_tokens="1T"),
     ):
-        reach = {"budget": kinds["budget"][3:]}  # the smallest buy nothing inside some limits
+        reach = {
+            "budget": kinds["budget"][3:]
+        }  # the smallest budgets afford no plan within some limits
         closed = bs.allocate(source, limits=limits, **reach)
         found = bs.allocate(source, limits=limits, cost=own, **reach)
         np.testing.assert_allclose(
@@ -206,7 +208,7 @@ def test_limits_are_where_a_search_and_a_closed_form_agree():
 
 
 def test_draws_without_an_optimum_are_counted_whatever_the_cost():
-    """Where tokens do nothing the largest model is always better: there is no optimum inside."""
+    """If tokens have no effect, the largest model is best and there is no interior optimum."""
     parameters = {
         "E": xr.DataArray([[1.7, 1.7]], dims=("chain", "draw")),
         "A": xr.DataArray([[400.0, 400.0]], dims=("chain", "draw")),

@@ -92,7 +92,7 @@ def noise_density(model, values, data, residual) -> np.ndarray:
     rows = Rows(model).noise
     scale = np.broadcast_to(values["sigma"], residual.shape)
     if model.noise.checkpoints is not None:
-        # What each adds to those before it, in the order of the size and then of its tokens.
+        # The innovation of each row given the preceding ones, ordered by size and tokens.
         order = data[rows["order"]].astype(int)
         log_d, first = data[Rows(model).inputs["n_tokens"]][order], data[rows["previous"]][order]
         size = np.cumsum(first == order)
@@ -104,7 +104,7 @@ def noise_density(model, values, data, residual) -> np.ndarray:
         residual, scale = np.empty(len(order)), np.array(scale)
         scale[order] *= np.diag(root)
         residual[order] = added * np.diag(root)
-    # Below the mean, where far out probabilities are small and still differ.
+    # Below the mean, where small tail probabilities do not round to one.
     shape, z = stats.t(values["nu"]), -np.abs(residual) / scale
     if not model.noise.rounding:
         return shape.logpdf(z) - np.log(scale)
@@ -167,11 +167,11 @@ def density_by_hand(model, runs, design, shapes):
                 "normal": lambda p: stats.norm(p.mean, p.sd),
                 "beta": lambda p: stats.beta(p.a, p.b),
             }[prior.kind](prior)
-            # The floor is as far from the level, on a log scale, as the others say.
+            # The log ratio of floor and level is a function of the other coordinates.
             of_floor = prior is model.floor
             total += density.logpdf(value)
             total += np.log(value) if of_floor else prior.log_jacobian(value)
-        # Effects are Normal about zero; the sampler moves a function of all of them.
+        # Effects are Normal about zero; the sampled variables are a function of all of them.
         for name, scale in model.step_scales(values).items():
             total += np.sum(stats.norm(0.0, scale).logpdf(found[name][0, 0]))
         total += log_volume(position, list(model.step_scales(values)))
@@ -179,7 +179,7 @@ def density_by_hand(model, runs, design, shapes):
         curve = Curve.of(model, design.scale, dataset, groups, dim="run")
         departure: float | np.ndarray = 0.0
         if design.modes is not None:
-            # What no run sees is left out of the graph.
+            # Unidentified directions are left out of the graph.
             variance = values["rough"] ** 2 + values["smooth"] ** 2 * design.modes.growth
             seen = np.sqrt(variance) * found["slopes"][0, 0]
             departure = seen @ design.modes.rows
@@ -188,7 +188,7 @@ def density_by_hand(model, runs, design, shapes):
             centred = {
                 name: x - np.log(design.scale.reference[name]) for name, x in log_inputs.items()
             }
-            # Effects are rounded, so that they are the same on every processor.
+            # Effects are rounded, for identical results on every processor.
             np.testing.assert_allclose(
                 departure, model.discrepancy.departure(centred, of_slopes), atol=1e-4
             )
@@ -220,7 +220,7 @@ def test_compiled_density_is_prior_times_likelihood(card, chinchilla_runs):
             step[i] = 1e-6
             numerical = (expected(position + step) - expected(position - step)) / 2e-6
             assert gradient[i] == pytest.approx(numerical, rel=1e-4, abs=2e-2)
-    # PyMC may leave out constants; a difference that varies would be another posterior.
+    # PyMC may omit constants, so the difference must be constant.
     np.testing.assert_allclose(differences, differences[0], atol=1e-6)
 
 
@@ -251,7 +251,7 @@ def test_graph_with_a_stated_floor_is_prior_times_likelihood(card, chinchilla_ru
 @pytest.mark.slow
 @pytest.mark.parametrize("card", SPANNING)
 def test_density_in_jax_is_that_of_the_machine_code(card, chinchilla_runs):
-    """With over 255 rows, where an index of eight bits would overflow."""
+    """Use over 255 rows, where an index of eight bits would overflow."""
     pytest.importorskip("numpyro", reason="the extra `jax` is not installed")
     model = model_of(card)
     design = Design.of(model, runs_for(model, chinchilla_runs))

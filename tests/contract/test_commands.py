@@ -1,4 +1,4 @@
-"""Every kind of model under every command that takes a saved fit: JSON that any reader takes."""
+"""Every kind of model with every command that takes a saved fit: strict JSON or a refusal."""
 
 import json
 import shutil
@@ -27,11 +27,11 @@ COMMANDS = (
 )
 
 OF_PLANS = {"allocate", "decide", "speedup", "next"}
-"""Commands that split a budget, and are refused of laws that do not."""
+"""Commands that split a budget, which are refused for laws that do not."""
 
 
 def traits_of(name: str) -> set[tuple[str, object]]:
-    """Return what a command may treat differently in a model; its law is for the verbs."""
+    """Return the features of a model that commands may treat differently."""
     model = models()[name]
     noise = [part for part, value in model.noise.to_dict().items() if value]
     found = {
@@ -58,7 +58,7 @@ def covering() -> list[tuple[str, str]]:
     """
     pairs, traits = set(), {name: traits_of(name) for name in NAMES}
     for i, command in enumerate(COMMANDS):
-        # Where several would do, each command takes others.
+        # If several models have a trait, commands take different ones.
         names = NAMES[4 * i :] + NAMES[: 4 * i]
         left = set().union(*traits.values())
         while left:
@@ -72,7 +72,7 @@ def covering() -> list[tuple[str, str]]:
     return sorted(pairs)
 
 
-# Fits of few draws, which is quick, fail the gates of effective samples.
+# Fits of few draws, which are quick, fail the gate on effective sample size.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES"),
     pytest.mark.usefixtures("loaded_once"),
@@ -97,7 +97,7 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
     """Return a command on a saved fit: at the centre of its runs, or at one budget."""
     centre = {fit.columns[n]: float(np.exp(np.log(x).mean())) for n, x in fit.inputs.items()}
     own = {"n_params", "n_tokens", "n_steps"}
-    # Tables of tests are of any size: their units are confirmed.
+    # Amounts in tests may be implausible, so units are stated.
     named = (*fit.columns.values(), fit.response)
     units = [word for c in named if c in BASES for word in ("--unit", f"{c}={BASES[c]}")]
     if command == "score":
@@ -139,7 +139,7 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
 def levels_of(fit: bs.Fit, command: str) -> list[str]:
     """Return the options that name a level of every column by which a model groups runs."""
     if command == "score":
-        return []  # levels are those of the table
+        return []  # the levels of the table
     named = [c for c in fit.groupings if not set(fit.columns.values()) & set(c.split("+"))]
     return [word for c in named for word in ("--group", f"{c}={fit.levels(c).labels[0]}")]
 

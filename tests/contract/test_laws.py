@@ -1,4 +1,4 @@
-"""What every law must satisfy, whatever it says."""
+"""Properties of every law."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ TYPICAL_INPUTS = {
     "broken-power-law-1": {"x": 500.0},
     "kaplan-ns-min": {"n_params": 1e9, "n_steps_min": 1e5},
     "kaplan-ns": {"n_params": 1e9, "n_steps": 1e5, "batch_tokens": 2.0**19},
-    # Fewer parameters than the tokens can use, so that the reference is Chinchilla's.
+    # So few parameters that the law equals Chinchilla's at the reference.
     "data-constrained": {"n_params": 1e8, "n_tokens": 1e10, "n_unique_tokens": 1e10},
     "over-fitting": {"n_params": 1e8, "n_tokens": 1e10, "n_unique_tokens": 1e10},
     "mixture-of-experts": {"n_params": 1e9, "n_tokens": 2e10, "n_experts": 1.0},
@@ -90,7 +90,7 @@ TYPICAL_INPUTS = {
     "loss-from-loss": {"loss": 3.0},
     **{f"data-mixing-{k}": {f"domain_{j}": 1.0 for j in range(1, k + 1)} for k in (2, 3, 4, 5)},
 }
-"""Where to evaluate a law whose inputs are not about a billion."""
+"""Inputs at which to evaluate laws whose inputs are not around a billion."""
 
 each = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
 of_size_and_tokens = {name: law for name, law in LAWS.items() if law.takes_size_and_tokens}
@@ -105,11 +105,11 @@ def positive(low: float, high: float) -> st.SearchStrategy[float]:
 
 @st.composite
 def coordinates(draw, law: Law) -> dict[str, float]:
-    """Coordinates that satisfy the law's constraint: shares that leave a remainder."""
+    """Return coordinates within the constraint of the law: shares with a positive remainder."""
     values = {name: draw(positive(0.3, 3.0)) for name in law.coordinates}
     weights = {name: draw(positive(0.02, 5.0)) for name in law.shares}
     total = 1.0 + sum(weights.values())
-    # Without a floor the remainder is the data term, and e_d is its exponent times that share.
+    # Without a floor the remainder is the data term, and e_d is its exponent times its share.
     values["e_d"] = draw(positive(0.1, 1.0)) / total
     for exponent, elasticities in law.shares.items():
         values[exponent] = draw(positive(0.1, 1.0))
@@ -168,7 +168,7 @@ def test_round_trip_of_the_reference_parametrisation(law):
 @every_law
 def test_the_reference_point_does_not_matter(law):
     @settings(max_examples=40)
-    # Not further: where one term has all but vanished, its share cannot be told from rounding.
+    # Not further: the share of a term that has nearly vanished is lost to rounding.
     @given(coordinates(law), positive(5e8, 2e9), positive(1e10, 4e10))
     def check(values, n_params, n_tokens):
         natural = law.from_reference(values, REFERENCE)
@@ -277,7 +277,7 @@ def typical(law: Law) -> dict[str, float]:
 
 
 FAR = 1e90
-"""An amount beyond every scale, where floats still have room."""
+"""An extremely large amount, within the range of floats."""
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ FAR = 1e90
         ),
         ("over-training", {"n_params": FAR, "n_tokens": FAR}, lambda p: p["E"]),
         (
-            # Tokens seen without end are worth 1 + R_D times the unique ones.
+            # The effective tokens of infinite repetition are 1 + R_D times the unique ones.
             "data-constrained",
             {"n_params": 1e8, "n_tokens": FAR, "n_unique_tokens": 1e10},
             lambda p: (
@@ -351,12 +351,12 @@ def test_limits(name, inputs, limit):
 def test_the_floor_is_the_limit_of_the_response(name):
     law, p = LAWS[name], TYPICAL[name]
     far = {n: 1.0 if n in law.rises_in else FAR for n in law.inputs}
-    # So many experts that exponents change sign at these values are none.
+    # Numbers of experts at which exponents change sign are excluded.
     # Over-fitting grows with size, so that unique tokens must outgrow it.
     far |= {"n_params": 1e30} if name == "over-fitting" else {}
     far |= {"n_experts": 8.0} if "n_experts" in far else {}
     if "learning_rate" in far:
-        # In these the loss has a minimum inside.
+        # These laws have an interior minimum of the loss.
         best = law.log_optimum({n: np.log(far[n]) for n in ("n_params", "n_tokens")}, p)
         far |= {n: float(np.exp(x)) for n, x in best.items()}
     assert law.evaluate(**far, **p) == pytest.approx(p[law.floor], rel=2e-3)

@@ -1,4 +1,4 @@
-"""Whatever writes a file: nothing that is read, and nothing of another kind, is ever replaced."""
+"""Every command that writes: inputs and files of another kind are never replaced."""
 
 import argparse
 import os
@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "first-sweep": ("--model", "card.toml", "--budget", "1e20", "--target", "1e22"),
     "preregister": ("fit.nc", "--name", "big", "--n-params", "1B", "--n-tokens", "20B"),
 }
-"""A command line of each verb that writes, without what it writes."""
+"""A command line of each verb that writes, without its outputs."""
 
 OTHERS = {
     "README.md": b"# A page of my own\n",
@@ -105,7 +105,7 @@ def test_options_say_whether_they_name_files(verb: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder of inputs, in which nothing may be sampled and nothing may change."""
+    """Return a folder of inputs; sampling fails, and no file may change."""
     table = "\n".join(f"{n}e6,{20 * n}e6,{4 - n / 100}" for n in range(1, 30))
     (tmp_path / "runs.csv").write_text(f"N,D,loss\n{table}\n")
     (tmp_path / "card.toml").write_text(bs.load_model("chinchilla").to_toml())
@@ -204,7 +204,7 @@ def test_what_ships_is_an_input(folder, capsys) -> None:
 
 @pytest.mark.slow
 def test_every_output_replaces_its_own(fit, tmp_path) -> None:
-    """And only so the battery above means anything: what is refused is not refused always."""
+    """Check that the refusals above are specific: commands may replace their own outputs."""
     for _ in range(2):
         fit.save(tmp_path / "fit.nc")
         for suffix in outputs.EXPORT.forms:

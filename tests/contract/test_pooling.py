@@ -1,7 +1,7 @@
-"""Whatever part of whatever law is pooled, in whatever unit: fits and predictions agree.
+"""Any pooled part of any law, in any unit: fits and predictions agree.
 
 A fit works with responses over a typical one and inputs over their centre, predictions with
-amounts in the user's units. Both must say the same of every run, for every draw.
+amounts in the user's units. Both must agree for every run and draw.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ GROUPINGS = {
 
 @pytest.fixture(autouse=True)
 def _no_expansion(monkeypatch):
-    """Leave out what runs tell of levels: any answer gives the same model, and a search takes long."""
+    """Skip the search for the whitening of levels: it is slow, and does not change the model."""
 
     def tell_nothing(model, placed, log_response, sizes):
         room = dict(sizes)
@@ -65,7 +65,7 @@ def _no_expansion(monkeypatch):
 
 
 def parts_of(law: Law) -> list[str]:
-    """Return all of a law that may differ between levels."""
+    """Return all parts of a law that may vary between levels."""
     poolable = [name for name, p in law.parameters.items() if p.support != "unit"]
     return [*poolable, *law.inputs, law.response]
 
@@ -77,7 +77,7 @@ def pooled(law: Law, parts: list[str], columns: tuple[str, ...] = ("family",)) -
 
 
 def runs_of(law: Law, unit: float) -> bs.Runs:
-    """Return runs of three families, each elsewhere, that follow a law in a unit of the response."""
+    """Return runs of three families with different centres, simulated from a law in a unit."""
     rng, count = np.random.default_rng(3), 24
     model = bs.load_model(law.name)
     family = np.repeat(["a", "b", "c"], count // 3)
@@ -95,14 +95,14 @@ def runs_of(law: Law, unit: float) -> bs.Runs:
     table[law.response] = 0.03 * unit * law.formula(centred, natural)
     with np.errstate(all="raise"):
         assert np.all(table[law.response] > 0), "no such response"
-    # The laws are tried at amounts and responses of any size: their units are confirmed.
+    # Amounts and responses may be implausible, so units are stated.
     named = (*model.columns.values(), law.response)
     units = {name: BASES[name] for name in named if name in BASES}
     return runs_for(pd.DataFrame(table), [model], units=units)
 
 
 def positions_about(model: bs.Model, design: Design) -> dict[str, np.ndarray]:
-    """Return unconstrained draws about the middle of the prior, the same for every unit."""
+    """Return unconstrained draws around the middle of the prior, the same for every unit."""
     rng = np.random.default_rng(5)
     start = starting_point(model, sizes=design.sizes)
     return {
@@ -111,7 +111,7 @@ def positions_about(model: bs.Model, design: Design) -> dict[str, np.ndarray]:
 
 
 def posterior_of(model: bs.Model, design: Design) -> xr.Dataset:
-    """Return draws about the middle of the prior, of levels that differ by far more than noise."""
+    """Return draws around the middle of the prior, with differences between levels far above noise."""
     found = parameters_from_draws(model, design, positions_about(model, design))
     rng = np.random.default_rng(7)
     for effect in model.effects:
@@ -120,7 +120,7 @@ def posterior_of(model: bs.Model, design: Design) -> xr.Dataset:
 
 
 def log_mean_in_the_fit(model: bs.Model, design: Design, posterior: xr.Dataset) -> np.ndarray:
-    """Return what the graph says of the log of each run over the typical one, a row a draw."""
+    """Return the log of each run relative to the typical one from the graph, one row per draw."""
     law = model.law
     coordinates, _ = coordinates_of(model, positions_about(model, design))
     natural = law.from_reference(coordinates, unit_reference(law, design.placed.log_inputs))
@@ -146,7 +146,7 @@ def log_mean_in_the_fit(model: bs.Model, design: Design, posterior: xr.Dataset) 
 
 
 def predicted(model: bs.Model, runs: bs.Runs, design: Design, posterior: xr.Dataset) -> np.ndarray:
-    """Return what predictions say of the log of each run over the typical one, a row a draw."""
+    """Return the log of each run relative to the typical one from predictions, one row per draw."""
     groups = {
         column: xr.DataArray(design.levels[column].labels[design.placed.codes[column]], dims="plan")
         for column in model.groupings
@@ -207,7 +207,7 @@ def test_optima_do_not_depend_on_the_unit(law, part):
 
 @each_part([(law, part) for law, part in EVERY_PART if part in law.parameters])
 def test_differences_commute_with_the_unit_of_the_response(law, part):
-    """A law in another unit that differs is the law that differs in another unit."""
+    """Group effects and a change of unit commute."""
     at = {name: prior.typical for name, prior in bs.load_model(law.name).priors.items()}
     natural = law.from_reference(at, law.unit_reference)
     scaled = law.to_reference(natural, law.unit_reference)
@@ -226,7 +226,7 @@ def test_differences_commute_with_the_unit_of_the_response(law, part):
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
 def test_chains_of_a_pooled_law_know_where_to_start(law):
-    """Laws of several modes start in each, with room for levels."""
+    """Chains of multimodal laws start in each mode, with padded levels."""
     model = pooled(law, parts_of(law)[:1])
     design = Design.of(model, runs_of(law, 1.0))
     for place in places_to_look(model, design):

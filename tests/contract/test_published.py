@@ -1,4 +1,4 @@
-"""Every set of published constants under every command: an answer without intervals, or a sentence."""
+"""Published constants with every command: a result without intervals, or a refusal."""
 
 import json
 
@@ -16,7 +16,7 @@ CONSTANTS = {name: found for name, found in PUBLISHED.items() if isinstance(foun
 FRONTIERS = [name for name, found in PUBLISHED.items() if not isinstance(found, Constants)]
 OF_PLANS = ("allocate", "decide")
 REFUSED = ("next", "preregister", "speedup")
-"""Commands that need draws or runs of one's own."""
+"""Commands that need draws or runs."""
 
 TYPICAL = {
     "n_params": 1e9,

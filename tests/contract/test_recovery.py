@@ -1,4 +1,4 @@
-"""Every law, fitted to runs simulated from it, finds what they were simulated from."""
+"""Parameter recovery: every law is fitted to runs simulated from it."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ from bayescale.posterior.predict import noise_at_runs
 def test_a_law_recovers_its_truth(card):
     model = bs.load_model(card)
     law, truth = model.law, TRUTH[model.law.name]
-    # Families do not differ: pooling must find that, too.
+    # Families do not differ, which pooling must recover too.
     table = table_for(model)
     mean = table[law.response].to_numpy()
     noise = NOISE * np.random.default_rng(7).standard_normal(len(mean))
     table[law.response] = mean * np.exp(noise)
     if step := share_of(str(model.noise.rounding)):
         table[law.response] = np.exp(step * np.round(np.log(table[law.response]) / step))
-    # Where families do not differ, spreads near zero mix slowly.
+    # If families do not differ, standard deviations near zero mix slowly.
     fit = bs.fit(
         simulated_runs(model, table),
         model,
@@ -36,6 +36,6 @@ def test_a_law_recovers_its_truth(card):
     for name, value in truth.items():
         assert found.loc[name, "lower"] < value < found.loc[name, "upper"], name
     assert found.loc["sigma", "median"] == pytest.approx(NOISE, rel=0.25)
-    # What was learnt is the curve itself, to a fraction of the scatter of one run.
+    # The curve is recovered to a fraction of the noise of one run.
     curve = np.median(noise_at_runs(fit, fit.runs)[1], axis=(0, 1))
     assert np.sqrt(np.mean((curve - np.log(mean)) ** 2)) < NOISE

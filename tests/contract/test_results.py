@@ -1,4 +1,4 @@
-"""Every class of results, and of fits: what is said first, its table, figure, page and record."""
+"""Every class of results and fits: the first sentence, table, figure, notebook output and record."""
 
 import importlib
 import json
@@ -17,7 +17,7 @@ from bayescale.plots.figures import FIGURES
 from bayescale.posterior.diagnostics import FAILED
 from bayescale.posterior.result import Result
 
-# Fits of few draws, which is quick, fail the gates of effective samples.
+# Fits of few draws, which are quick, fail the gate on effective sample size.
 pytestmark = pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
 each = pytest.mark.parametrize("kind", RESULTS, ids=lambda kind: kind.__name__)
 each_result = pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A fit that was sampled can be saved: of whatever table was read, of whatever columns."""
+"""Every sampled fit can be saved, for any table and any columns."""
 
 import datetime as dt
 import decimal
@@ -23,7 +23,7 @@ TABLE = pd.DataFrame(
 
 
 def of_prior(model: bs.Model, runs: bs.Runs) -> bs.Fit:
-    """A posterior that was never sampled: draws of the prior, at the place of a fit."""
+    """Return draws of the prior in place of a sampled posterior."""
     from bayescale.backend.build import draw_prior, labelled
     from bayescale.backend.observed import Design
 
@@ -141,7 +141,7 @@ COLUMNS = {
 def test_columns_of_any_kind_are_saved(kind, tmp_path) -> None:
     runs = bs.load_runs(TABLE.assign(extra=COLUMNS[kind]))
     fit = of_prior(bs.load_model("chinchilla"), runs)
-    # A column of dictionaries is read as a column for each of their keys.
+    # A column of dictionaries is read as one column per key.
     name = "extra" if "extra" in runs.table else "extra.a"
     back = saved(fit, tmp_path / "fit.nc").runs.table[name]
     same_values(back, runs.table[name])

@@ -1,4 +1,4 @@
-"""What is said of one thing does not depend on what stands beside it, nor on the order."""
+"""The result for one item depends neither on other items nor on their order."""
 
 from dataclasses import replace
 
@@ -69,7 +69,7 @@ def test_a_recommendation_does_not_depend_on_plans(fits, kind, cost):
     pd.testing.assert_frame_equal(alone.bands, beside.bands, check_exact=True)
     assert alone.sentences == beside.sentences
     assert alone.caveats == beside.caveats
-    # Nor does what is said of a plan depend on the others or on the order.
+    # Nor do the results for a plan depend on other plans or their order.
     backwards = bs.decide(fits[kind], **asked, plans={name: PLANS[name] for name in names[::-1]})
     pd.testing.assert_frame_equal(
         beside.table(), backwards.table().loc[["recommended", *names]], check_exact=True
@@ -100,7 +100,7 @@ def test_a_prediction_does_not_depend_on_plans_after_it(fits, kind):
     more = bs.predict(fits[kind], n_params=["7B", "1B", "7B"], n_tokens=["2T", "20B", "2T"])
     for name in ("loss", "loss_run"):
         np.testing.assert_array_equal(one[name].isel(plan=0), more[name].isel(plan=0))
-    # Two runs of one plan are two runs.
+    # Repeated plans have independent noise.
     assert bool((more["loss_run"].isel(plan=0) != more["loss_run"].isel(plan=2)).any())
 
 
@@ -147,7 +147,7 @@ def test_elasticities_do_not_depend_on_other_points(fits):
 
 
 def test_what_runs_are_worth_does_not_depend_on_their_order(fits):
-    """But for the Monte Carlo error of both, as two runs of one plan are two runs."""
+    """Compare up to Monte Carlo error, since repeated plans have independent noise."""
     runs = [("1B", "20B"), ("2B", "300B"), ("4B", "80B")]
     ours, theirs = (
         bs.value_of_runs(fits["one law"], given, target=BUDGET) for given in (runs, runs[::-1])
@@ -179,7 +179,7 @@ def test_p_best_is_of_plans_that_spend_alike(fits):
         "cheap": "0.100 times the budget",
         "too large": "above 500B parameters",
     }
-    # Of a lone bad plan it is not certain that it is the best.
+    # A single bad plan must not have probability one of being the best.
     lone = bs.decide(fits["one law"], budget=BUDGET, plans={"cheap": plans["cheap"]})
     assert lone.table()["p_best"].isna().all()
     assert "P(best)" not in lone.text_table()

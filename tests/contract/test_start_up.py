@@ -1,4 +1,4 @@
-"""What a command imports: a verb that reads draws starts neither a sampler nor a figure."""
+"""Imports of commands: a verb on saved draws imports neither samplers nor figures."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ HEAVY = {
     *("pymc", "pytensor", "nutpie", "numba", "llvmlite", "jax", "numpyro"),
     *("matplotlib", "arviz_stats", "scipy.stats"),
 }
-"""What takes long to import and no answer from draws needs; compilers and figures among it."""
+"""Packages that are slow to import and not needed for saved draws: compilers, figures."""
 
 OF_RUNS = (
     ["--version"],
@@ -46,7 +46,7 @@ print(json.dumps(found))
 
 
 def imported(commands: list[list[str]], names: set[str]) -> dict[str, list[str]]:
-    """Return which modules of those names are there after each command, run one after another."""
+    """Return which of these modules are imported after each command, run one after another."""
     found = subprocess.run(
         [sys.executable, "-c", IMPORTED, json.dumps(commands), json.dumps(sorted(names))],
         capture_output=True,
@@ -66,7 +66,7 @@ def saved(tmp_path_factory) -> str:
 def test_catalogues_and_tables_import_no_xarray_either():
     found = imported(list(OF_RUNS), HEAVY | {"xarray"})
     models = {command: names for command, names in found.items() if names}
-    # A prediction is of labelled arrays, also where it is of published constants.
+    # Predictions are labelled arrays, also for published constants.
     assert models == {" ".join(OF_RUNS[-1]): ["xarray"]}
 
 

@@ -1,6 +1,6 @@
-"""Every kind of model under every verb: an answer that makes sense, or a refusal that says why.
+"""Every kind of model with every verb: a plausible result, or a refusal with a reason.
 
-A new card joins by being listed, a new verb by a line of `VERBS`.
+New cards are included automatically, a new verb by a line of `VERBS`.
 """
 
 import json
@@ -21,13 +21,13 @@ from bayescale.posterior.export import export_fit
 BUDGET = 1e22
 NAMES = list(models())
 
-# Fits of few draws, which is quick, fail the gates of effective samples.
+# Fits of few draws, which are quick, fail the gate on effective sample size.
 pytestmark = pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
 each = pytest.mark.parametrize("name", NAMES)
 
 
 def fixed_inputs(fit: bs.Fit) -> dict[str, float]:
-    """Return values of inputs beside size and tokens, from the middle of the runs."""
+    """Return values of inputs other than size and tokens, from the middle of the runs."""
     own = {"n_params", "n_tokens", "n_steps"}
     if not fit.law.splits_compute:
         return {}
@@ -40,7 +40,7 @@ def centre_of(fit: bs.Fit) -> dict[str, float]:
 
 
 def of_first_levels(fit: bs.Fit) -> bs.Fit:
-    """Return the fit, asked of the level of the first run of every column that is no input."""
+    """Return the fit at the level of the first run, for every grouping column that is no input."""
     inputs = set(fit.columns.values())
     named = [c for c in fit.groupings if not inputs & set(c.split("+"))]
     first = {c: str(fit.levels(c).labels[0]) for c in named}
@@ -48,13 +48,13 @@ def of_first_levels(fit: bs.Fit) -> bs.Fit:
 
 
 def check_predict(fit: bs.Fit) -> None:
-    # Of no run: its size may have an effect of its own, which is known better than the law's mean.
+    # At no run's size, which may have an effect that is more certain than the mean of the law.
     at = {column: 1.05 * amount for column, amount in centre_of(fit).items()}
     draws = bs.predict(fit, inputs=at)
     loss = draws[fit.response]
     typical = float(np.median(fit.runs.column(fit.response)))
     assert 0.05 * typical < float(loss.median()) < 20 * typical
-    # A run scatters about the law.
+    # A run has noise about the law.
     assert float(draws[f"{fit.response}_run"].std()) > 0.9 * float(loss.std())
 
 
@@ -87,7 +87,7 @@ def check_needed(fit: bs.Fit) -> None:
 
 
 def check_required_input(fit: bs.Fit) -> None:
-    """Of the response at the centre, which the law reaches there."""
+    """Use the response at the centre, which has the centre as its solution."""
     centre = centre_of(fit)
     target = float(bs.predict(fit, inputs=centre)[fit.response].median())
     column, *others = centre
@@ -107,7 +107,7 @@ def check_decide(fit: bs.Fit) -> None:
 
 
 def check_speedup(fit: bs.Fit) -> None:
-    """Of the fit over itself, whose draws are independent, and of its levels if it has several."""
+    """Compare the fit with itself, with independent draws, and its levels if it has several."""
     asked = {"budget": BUDGET, "fixed": fixed_inputs(fit)}
     found = bs.speedup({"one": fit, "two": fit}, baseline="one", **asked)
     assert 0.1 < float(found.draws.median()) < 10.0
@@ -132,12 +132,12 @@ def check_next_runs(fit: bs.Fit) -> None:
 def check_score(fit: bs.Fit) -> None:
     linked = fit.model.noise.checkpoints
     if linked and linked.alike is None:
-        # Its own checkpoints cannot follow themselves.
+        # Fitted checkpoints cannot be predicted from themselves.
         with pytest.raises(bs.RunsError, match="for two checkpoints of the run"):
             bs.score(fit, fit.runs)
         return
     found = bs.score(fit, fit.runs)
-    # In the sample, of runs simulated from the model itself.
+    # In-sample, on runs simulated from the model.
     assert found.rmsle < 1.5 * NOISE
     assert np.isfinite(found.elpd)
 
@@ -178,7 +178,7 @@ def check_tables(fit: bs.Fit) -> None:
 
 
 def check_forecasts(fit: bs.Fit) -> None:
-    """Of the first run, which was fitted, so that it is foreseen."""
+    """Forecast the first fitted run, which must be inside its interval."""
     first = fit.runs.where(np.arange(len(fit.runs)) == 0)
     name = str(first.table["run"].iloc[0])
     at = {column: float(first.column(column)[0]) for column in fit.columns.values()}
@@ -202,7 +202,7 @@ VERBS: dict[str, Callable[[bs.Fit], None]] = {
     "forecasts": check_forecasts,
 }
 OF_PLANS = {"allocate", "decide", "speedup", "next_runs"}
-"""Verbs that split a budget, and are refused of laws that do not."""
+"""Verbs that split a budget, which are refused for laws that do not."""
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -255,7 +255,7 @@ def test_a_fit_is_exported(name, tmp_path):
 
 
 def plots_of(fit: bs.Fit) -> dict[str, tuple[Callable[[], object], bool]]:
-    """Return by name the figures of one fit, and whether each is for such a law."""
+    """Return the figures of one fit by name, and whether each applies to its law."""
     fixed = fixed_inputs(fit)
     splits = fit.law.splits_compute
 
@@ -311,7 +311,7 @@ def test_a_figure_is_drawn_or_is_refused(name):
 
 @pytest.fixture
 def without_sampler(monkeypatch):
-    """Let refits be by the Laplace approximation."""
+    """Replace refits by the Laplace approximation."""
 
     def refit(model, runs, *, seed=None, **options):
         return laplace_posterior(model, runs, seed=seed or 0)

@@ -1,4 +1,4 @@
-"""Costs: what they count, and that what they buy is what they cost."""
+"""Costs: counts of operations, and the inverse of the cost."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_costs_are_vectorised_and_rise_in_both(cost):
     assert (np.diff(spent, axis=0) > 0).all() and (np.diff(spent, axis=1) > 0).all()
     assert spent[2, 3] == close(float(cost(size[3], tokens[2, 0])), rel=1e-12)
     assert cost.name and cost.unit in ("FLOP", "$")
-    # Of training alone, in FLOP, which no price or serving enters.
+    # Training FLOP, without prices or serving.
     assert cost.training.unit == "FLOP"
     assert (cost.training(size, tokens) <= spent * (1 + 1e-12)).all() or cost.unit == "$"
 
@@ -115,7 +115,7 @@ def test_a_family_is_its_own_translation():
 
 
 def test_attention_and_head_fade_with_size():
-    """Small models are mostly what 6ND leaves out."""
+    """Terms outside 6ND dominate the cost of small models."""
     cost, size = ShapedCost(family=FAMILY, total=False), np.geomspace(1e7, 1e13, 7)
     excess = cost(size, 1.0) / six_nd(size, 1.0)
     assert (np.diff(excess) < 0).all()
@@ -210,5 +210,5 @@ def test_functions_are_costs_and_other_things_are_not():
         as_cost(6)
     priced = FunctionCost(function=lambda n, d: 1e-18 * n * d, unit="$", train=six_nd)
     assert priced.training(1e9, 1e10) == 6e19
-    # Out of reach: even one token costs more.
+    # Even one token exceeds the budget.
     assert np.isnan(named.tokens_for(1.0, 1e9))

@@ -1,4 +1,4 @@
-"""Costs people have: measured throughput, recorded costs, overheads, precision and deadlines."""
+"""Measured throughput, recorded costs, overheads, precision and deadlines."""
 
 from datetime import date
 
@@ -29,7 +29,7 @@ def test_time_of_measured_throughput_is_the_measured_one(change):
 def test_throughput_between_and_beyond_sizes():
     middle = float(RATES.tokens_per_second_at(np.sqrt(1e9 * 7e9)))
     assert middle == close(np.sqrt(400e3 * 72e3) / 8)
-    # Beyond, FLOP a second are those of the nearest size.
+    # Beyond, the FLOP per second are those of the nearest size.
     for size, nearest in ((1e11, 7e9), (1e7, 1e8)):
         there, here = (float(RATES.tokens_per_second_at(n)) * n for n in (size, nearest))
         assert there == close(here)
@@ -66,7 +66,7 @@ def test_a_table_without_throughput_is_refused():
 
 
 def test_plans_by_throughput_take_the_time_that_there_is():
-    """Small models that run at a lower share of the peak are dear, so that larger ones are best."""
+    """A lower utilisation of small models moves the optimum to larger ones."""
     law = bs.published("besiroglu2024")
     budget = CLUSTER.compute(days=10)
     measured = bs.allocate(law, budget=budget, cost=RATES, cluster=CLUSTER)
@@ -119,7 +119,7 @@ def test_a_deadline_is_a_limit_on_days():
     cluster = Cluster(**GOOD, overhead=("5 %", "12 %"))
     limits = bs.Limits(deadline="2027-03-01", start=date(2027, 1, 1), cluster=cluster)
     assert limits.max_days == 59.0 and limits
-    # Finished even if the overhead is at its upper end.
+    # The deadline holds at the upper end of the overhead.
     assert cluster.days_between(limits.most_compute)[1] == close(59.0)
     assert str(limits).startswith("by 2027-03-01, at most 59 days on 512 GPUs")
     sooner = bs.Limits(deadline="2027-03-01", start="2027-01-01", max_days=7, cluster=cluster)
@@ -149,7 +149,7 @@ def test_a_deadline_needs_a_cluster():
 
 
 def recorded(rng, form, n_runs=12, scatter=0.05):
-    """Costs of runs, of 6 N D or of 6 (N + 3e8) D, with scatter, and the true cost."""
+    """Return noisy costs of runs, 6 N D or 6 (N + 3e8) D, and the true cost."""
     extra = 3e8 if form == "additive" else 0.0
     size = np.exp(rng.uniform(np.log(1e8), np.log(1e10), n_runs))
     tokens = 20.0 * size * np.exp(rng.standard_normal(n_runs))

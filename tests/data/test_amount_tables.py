@@ -1,4 +1,4 @@
-"""Files of amounts beside the runs are read as runs are, in every command that takes one."""
+"""Other tables of amounts are read like runs, by every command that takes one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Dataset cards say what they can, of columns that are there, or are refused."""
+"""Dataset cards: valid keys and columns of the table, or a refusal."""
 
 import dataclasses
 import shutil
@@ -91,7 +91,7 @@ def copy(tmp_path):
     ],
 )  # fmt: skip
 def test_a_card_names_columns_that_are_there(copy, change, said):
-    """A misspelt outlier column kept the outliers: 245 runs where 240 were meant."""
+    """A misspelt outlier column must not silently keep the outliers."""
     assert len(copy()) == 240
     with pytest.raises(CardError, match=said):
         copy(**change)

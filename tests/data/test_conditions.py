@@ -1,4 +1,4 @@
-"""Conditions select rows, and nothing in them is ever executed."""
+"""Conditions select rows, and are never executed as code."""
 
 import numpy as np
 import pandas as pd

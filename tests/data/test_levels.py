@@ -1,4 +1,4 @@
-"""Levels that are asked for: known, misspelt, new, and not named at all."""
+"""Selected levels: fitted, misspelt, new, and unspecified."""
 
 import json
 
@@ -53,13 +53,13 @@ def test_a_misspelt_level_is_not_scored_as_a_new_one(pooled):
     words = rf"found family 'c5'; .* fitted are {LEVELS}\. Did you mean 'c4'\? .*new_levels="
     with pytest.raises(UnknownNameError, match=words):
         bs.score(pooled, named("c5"))
-    # Said to be a new one, it is one: its runs alone are scored otherwise, from wider predictions.
+    # Declared as new, its runs are scored with the wider predictions of a new level.
     ours = bs.score(pooled, runs).pointwise
     said = bs.score(pooled, named("c5"), new_levels=["family"]).pointwise
     renamed = (runs.table["family"] == "c4").to_numpy()
     np.testing.assert_allclose(said["elpd"][~renamed], ours["elpd"][~renamed], rtol=1e-12)
     assert (said["width_90"][renamed] > 1.5 * ours["width_90"][renamed]).all()
-    # A name that resembles none of those that were fitted needs no word.
+    # A name that resembles no fitted level needs no declaration.
     assert np.isfinite(bs.score(pooled, named("books")).elpd)
     assert bs.score(pooled, runs, new_levels=["family"]).elpd == bs.score(pooled, runs).elpd
     with pytest.raises(CardError, match="new_levels: found 'recipe', expected .*: family"):
@@ -180,7 +180,7 @@ def test_groups_on_the_command_line(run, saved, verb):
 
 
 def test_the_parameters_of_a_level_are_its_own(pooled):
-    """A summary, a table and coefficients of one family were those of an average one."""
+    """Summary, table and coefficients of a selected family are its own, not the population's."""
     law = pooled.law
     for level in ("c4", "refinedweb"):
         asked = pooled.sel(family=level)

@@ -102,10 +102,10 @@ def test_ambiguous_names_need_a_mapping():
     table = GOOD.rename(columns={"loss": "val_loss"}).assign(test_loss=1.0)
     refused(table, "'val_loss', 'test_loss' could each be loss")
     assert load_runs(table, columns={"loss": "val_loss"}).loss[0] == 3.9
-    # Nor does a table stumble over several labels, or several columns that no fit needs.
+    # Several labels, or several columns that no fit needs, are not ambiguous.
     labelled = GOOD.assign(name=list("abcd"), id=list("efgh"), steps=1, optimizer_steps=2)
     assert load_runs(labelled).table["run"].tolist() == list("abcd")
-    # The vocabulary's own name is never ambiguous.
+    # A standard name is never ambiguous.
     assert load_runs(GOOD.assign(val_loss=9.0)).loss[0] == 3.9
 
 
@@ -348,8 +348,8 @@ def test_json_lines_with_missing_keys(tmp_path):
 
 
 def test_whatever_fits_takes_runs_in_every_form():
-    apart = {"recount", "score", "value_of_runs"}  # of runs that are there, and not fitted
-    apart |= {"preregister"}  # of runs that are planned
+    apart = {"recount", "score", "value_of_runs"}  # existing runs, without a fit
+    apart |= {"preregister"}  # planned runs
     for name in set(bs.__all__) - apart:
         function = getattr(bs, name)
         if not inspect.isfunction(function):
@@ -380,7 +380,7 @@ def test_a_column_that_a_law_names_keeps_its_name_and_amounts():
     for column in ("steps", "params_millions"):
         runs = load_runs(table, needs=[column])
         assert runs.column(column).tolist() == table[column].tolist()
-    # By its standard name it is in base units.
+    # Under its standard name it is in base units.
     assert load_runs(table, needs=["n_params"]).n_params.tolist() == [1e6, 2e6, 3e6]
 
 

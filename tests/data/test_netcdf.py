@@ -23,7 +23,7 @@ def saved(fit, tmp_path_factory):
 
 
 def copy_with(saved, tmp_path, **attributes):
-    """A file that is whole, its seal included, but says something else."""
+    """Return a file with changed content and a matching digest."""
     tree = xr.load_datatree(saved, engine="h5netcdf")
     tree.attrs |= attributes
     path = tmp_path / "changed.nc"
@@ -149,7 +149,7 @@ def test_a_failed_save_leaves_the_older_file(fit, saved, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_neither_crashes_nor_babbles(saved):
-    """In a process of its own: HDF5 used to end it with a segmentation fault."""
+    """Run in a subprocess, since HDF5 may end it with a segmentation fault."""
     code = (
         "import sys, bayescale as bs, bayescale.data.netcdf as s; from contextlib import contextmanager; "
         "from pathlib import Path; fit = bs.load_fit(sys.argv[1]); "

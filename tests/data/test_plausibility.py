@@ -1,4 +1,4 @@
-"""Units that cannot be are said, with the unit that would fit; real tables raise no alarm."""
+"""Implausible units are reported with a plausible one; real tables raise no alarm."""
 
 import itertools
 import warnings
@@ -28,7 +28,7 @@ GIVEN = [
 
 
 def in_units(table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
-    """The table as somebody leaves it who counts in other units."""
+    """Return the table in other units, without stating them."""
     return table.assign(
         **{
             name: np.log10(table[name]) if unit == "log10" else table[name] / FACTORS[name][unit]
@@ -38,7 +38,7 @@ def in_units(table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
 
 
 def doubts(table: pd.DataFrame) -> list:
-    """The notes on what is implausible, or the refusal's text."""
+    """Return the notes on implausible values, or the text of the refusal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)
         try:
@@ -50,9 +50,9 @@ def doubts(table: pd.DataFrame) -> list:
 def cases_of_one_unit():
     for given_ in GIVEN:
         for name in given_:
-            # Logarithms of tokens, 9 to 12, may be billions as well; of compute there is no doubt.
+            # Log tokens of 9 to 12 may also be billions; log compute is unambiguous.
             for unit in [*FACTORS[name], *(["log10"] if name == "compute" else [])]:
-                # Of sizes in thousands beside tokens: 20,000 tokens a parameter may be.
+                # Sizes in thousands are not detected: 20,000 tokens per parameter are possible.
                 if (name, unit) != ("n_params", "K") or given_ != ("n_params", "n_tokens"):
                     yield given_, {name: unit}
 
@@ -271,7 +271,7 @@ def test_fractions_of_an_expert_are_refused():
     said = r"row 0, column 'n_experts': found 0\.5, expected at least 1 \(1 of 2 rows are below\)"
     with pytest.raises(RunsError, match=said):
         bs.load_runs(OF_EXPERTS, needs=("n_experts",))
-    assert len(bs.load_runs(OF_EXPERTS)) == 2  # no law asks for them
+    assert len(bs.load_runs(OF_EXPERTS)) == 2  # not needed by any law
 
 
 def test_batches_of_more_tokens_than_the_run_are_refused():

@@ -1,4 +1,4 @@
-"""Ways in: tables of other libraries, and text as it comes."""
+"""Readers: tables of other libraries, and text in various layouts."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TEXT = "N{0}D{0}loss\n70M{0}1.4B{0}3.9\n160M{0}3.2B{0}3.5\n410M{0}8.2B{0}3.1\n"
 
 @dataclass
 class Stranger:
-    """A table of a library that bayescale knows nothing of, but that it speaks Arrow."""
+    """A table of an unknown library that exports Arrow."""
 
     table: pa.Table
 
@@ -153,7 +153,7 @@ def test_json_holds_integers_of_any_length(tmp_path):
         {"N": n, "D": d, "C": 6 * n * d, "loss": loss, "hash": 2**90}
         for n, d, loss in FRAME.astype({"N": int, "D": int}).itertuples(index=False)
     ]
-    rows[0]["C"] *= 1000  # beyond 2^64, off from 6ND
+    rows[0]["C"] *= 1000  # beyond 2^64, and different from 6ND
     for name, text in (
         ("runs.jsonl", "\n".join(map(json.dumps, rows))),
         ("runs.json", json.dumps(rows)),

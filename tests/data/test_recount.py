@@ -1,4 +1,4 @@
-"""Runs counted by another convention."""
+"""Recounting runs by another convention."""
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ def test_shapes_that_are_given_need_no_guess():
     np.testing.assert_allclose(body.n_params, 12 * shape.n_layer * shape.d_model**2)
     np.testing.assert_allclose(body.compute, six_nd(body.n_params, 1e9))
     assert "non-embedding" in body.notes[-1]
-    # The family would have guessed otherwise.
+    # The shapes of the family would give another count.
     guessed = bs.recount(runs, "non-embedding")
     assert np.abs(np.log(guessed.n_params / body.n_params)).max() > 0.1
     with pytest.raises(RunsError, match="row 0: found .* its shape has"):
@@ -55,7 +55,7 @@ def test_shapes_that_are_given_need_no_guess():
 
 
 def test_shapes_of_a_public_table_are_its_own_counts(shared_table):
-    """Every view's count of Porian et al. 2024 follows from the one of bodies and the width."""
+    """Every counting of Porian et al. 2024 follows from that of the body and the width."""
     table = pd.read_csv(shared_table("porian_isoflop"))
     table = table[table["view"] == "standard-val"].drop_duplicates("params")
     shape = Shape(

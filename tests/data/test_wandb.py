@@ -1,4 +1,4 @@
-"""Tables as other tools leave them."""
+"""Tables as other tools export them."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_the_table_of_runs_that_weights_and_biases_exports(tmp_path):
 
 @pytest.mark.parametrize("style", ["python", "json"])
 def test_the_dictionaries_that_its_documented_export_writes(tmp_path, style):
-    """Summary and config as the text of a dictionary, with a NaN among what is not needed."""
+    """Read summary and config as texts of dictionaries, with a NaN in an unneeded entry."""
     write = str if style == "python" else json.dumps
     rows = [
         {

@@ -1,4 +1,4 @@
-"""Workbooks: sheets are read as tables of text are, with the values of cells as they are shown."""
+"""Workbooks: sheets are read like text tables, with the displayed values of cells."""
 
 import datetime
 import sys
@@ -58,7 +58,7 @@ def test_titles_empty_rows_and_further_columns(write):
     assert len(runs) == 3
     assert list(runs.table["made"]) == ["2024-05-01 00:00:00"] * 3
     assert runs.notes_of("format") == ("passed over the line 1 before the header",)
-    # Rows are those of the sheet.
+    # Messages use row numbers of the sheet.
     bad = write(runs=[["A title"], [], HEAD, *ROWS, [1000, "many", 2.8]])
     with pytest.raises(RunsError, match=r"row 7, column 'Tokens \(B\)'.*found 'many'"):
         bs.load_runs(bad)

@@ -1,4 +1,4 @@
-"""Decisions: regret against its closed form, bands, plans side by side, words."""
+"""Decisions: regret against its closed form, bands, comparison of plans, sentences."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_regret_has_its_closed_form(cost):
 
 
 def test_rules_of_thumb_of_the_regret():
-    """Off by 10 % in N wastes 0.3 %; by 25 % 1.8 %; 50 % 5.7 %; twice 15.7 %; thrice 34 %."""
+    """A size 10 % off the optimum wastes 0.3 %; 25 %: 1.8 %; 50 %: 5.7 %; twice: 15.7 %; thrice: 34 %."""
     p = bs.published("besiroglu2024").parameters
     for k, share in ((1.1, 0.003), (1.25, 0.018), (1.5, 0.057), (2.0, 0.157), (3.0, 0.34)):
         assert closed_form(p["alpha"], p["beta"], k) == pytest.approx(share, abs=0.005)
@@ -74,7 +74,7 @@ def test_rules_of_thumb_of_the_regret():
 @given(k=st.floats(0.3, 0.9), log_k=st.floats(-2.0, 2.0), exponent=st.floats(20.0, 25.0))
 @settings(max_examples=20)
 def test_regret_of_the_coupled_law_does_not_know_k_nor_the_budget(k, log_k, exponent):
-    """r to the power k, and the frontier's exponent times k: the regret is the same."""
+    """With r to the power k and the frontier's exponent times k, the regret is the same."""
     curve = drawn(law="coupled", k=k)
     budget = 10**exponent
     regrets = Regrets(curve, six_nd, budget, {})
@@ -110,14 +110,14 @@ def test_a_quantile_of_regret(fit, decision):
     by_hand = decision.sizes[np.quantile(values, 0.95, axis=0).argmin()]
     assert cautious.plan["n_params"] == pytest.approx(by_hand, rel=0.02)
     assert "the least 95 % quantile of regret" in cautious.sentences[0]
-    # It pays for caution in expectation.
+    # Its expected regret is larger.
     assert cautious.plan["regret"] >= decision.plan["regret"]
 
 
 def test_bands_hold_with_the_stated_probability(decision):
     bands, regrets = decision.bands, decision.regrets
     assert list(bands.index) == list(WITHIN)
-    # No size is within 1 % of the best nine times in ten, or hardly one: about 0.9 at most.
+    # At most about 0.9 is the probability that any size is within 1 % of the optimum.
     assert 0.8 < bands.loc[0.01, "probability"] < 0.95
     assert np.isnan(bands.loc[0.01, "lower"]) == (bands.loc[0.01, "probability"] < 0.9)
     ends = np.log(bands.loc[0.05, ["lower", "upper"]].to_numpy(dtype=float))
@@ -137,18 +137,18 @@ def test_candidate_plans(decision, fit):
     np.testing.assert_allclose(
         table["loss"].iloc[1:], losses["loss"].median(("chain", "draw")), rtol=1e-12
     )
-    # Of the plans that spend the budget; 30B on 3T spends 6 % less, 7B on 2T a seventh of it.
+    # Among plans that spend the budget; 30B on 3T spends 6 % less, 7B on 2T a seventh of it.
     assert list(table.index[table["p_best"].notna()]) == ["recommended", "70B on 1.4T"]
-    # It spends 2 % more, so that its loss is the least in every draw; for what it spends it is not.
+    # It spends 2 % more, so its loss is the lowest in every draw, but it is not the most efficient.
     better = losses["loss"].isel(plan=1) < decision.candidates.loss.isel(plan=0)
     assert float(better.mean()) > 0.99 > 0.9 > table.loc["70B on 1.4T", "p_best"] > 0.1
     assert table.loc["30B on 3T", "note"] == "0.938 times the budget"
     np.testing.assert_allclose(table["days"], CLUSTER.days(table["compute"]))
     np.testing.assert_allclose(table["serving_money"], CLUSTER.money(2e12 * 2 * table["n_params"]))
     np.testing.assert_allclose(table["regret_money"], CLUSTER.money(5.76e23 * table["regret"]))
-    # 7B on 2T leaves most of the budget: far from the best of it, and wasteful besides.
+    # 7B on 2T leaves most of the budget unspent, and is inefficient too.
     assert table.loc["7B on 2T", "regret"] > 0.9 > table.loc["7B on 2T", "wasted"] > 0.3
-    # What is wasted is what the same loss would not have needed.
+    # The waste is the cost beyond the minimum for the same loss.
     p = fit.parameters
     loss = fit.law.evaluate(n_params=3e10, n_tokens=3e12, **p)
     needed = bs.requirements(fit, loss=float(loss.isel(chain=0, draw=0))).draws["budget"]
@@ -236,7 +236,7 @@ def test_words_for_a_manager(decision):
 def test_draws_without_an_optimum_are_counted(fit):
     curve = drawn()
     values = curve.parameters["B"].to_numpy().copy()
-    values[0, :20] = 1e-300  # tokens do nothing: larger is always better
+    values[0, :20] = 1e-300  # tokens have no effect: larger is always better
     broken = Curve(
         law=curve.law,
         parameters={**curve.parameters, "B": xr.DataArray(values, dims=("chain", "draw"))},

@@ -1,4 +1,4 @@
-"""The map for newcomers names packages, files and functions that are there."""
+"""The architecture page names existing packages, files and functions."""
 
 import importlib
 import re
@@ -12,11 +12,11 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 TOOL = runpy.run_path(str(ROOT / "tools" / "write_architecture_page.py"))
 QUOTED = set(re.findall(r"`([^`\n]+)`", PAGE))
 ELSEWHERE = {"runs.csv", "card.toml"}
-"""Files of a folder that the page speaks of."""
+"""Files in folders of datasets, which the page mentions."""
 
 
 def test_the_picture_is_of_the_packages_as_they_are():
-    """Draw it again with `make docs`."""
+    """Update it with `make docs`."""
     assert TOOL["page"](PAGE) == PAGE
     rows = re.findall(r"^(\w+)\*? +│ \S", PAGE, flags=re.MULTILINE)
     modules = {p.stem for p in (ROOT / "bayescale").iterdir() if p.suffix == ".py" or p.is_dir()}
@@ -52,7 +52,7 @@ def test_functions_that_the_page_names_exist():
 
 
 def resolve(name: str) -> object:
-    """Return what a dotted name is: a module, or what is in one."""
+    """Return the module or attribute of a dotted name."""
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
         try:

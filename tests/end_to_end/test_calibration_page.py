@@ -1,4 +1,4 @@
-"""The page of calibration is rendered from stored results: here from small ones made up for it."""
+"""The calibration page is rendered from stored results, here from small made-up ones."""
 
 import re
 from itertools import product
@@ -34,7 +34,7 @@ CUTS = (1.0, 2.0, 3.0)
 
 
 def facts(rng: np.random.Generator, count: int = 20) -> dict[str, object]:
-    """What a fit to some runs says of others: scores of draws and observations made up here."""
+    """Return the scores of made-up draws and observations."""
     drawn, observed = rng.standard_normal((50, count)), 1.2 * rng.standard_normal(count)
     below = (drawn < observed).mean(axis=0)
     table = pointwise_scores(drawn, observed, np.zeros(count), below)
@@ -101,7 +101,7 @@ def tables_of(page: str) -> list[pd.DataFrame]:
 
 
 def test_the_committed_page_is_what_the_renderer_writes_but_for_its_numbers(folder):
-    """Prose and the heads of tables; write it again with `make calibration`."""
+    """Compare prose and table headers; update the page with `make calibration`."""
 
     def frame(page: str) -> list[str]:
         lines = page.splitlines()
@@ -130,7 +130,7 @@ def test_cells_are_of_the_rows(folder, rows):
     texts = [f"{share:.2f}" for share in first["coverage_90"]]
     assert cover.loc[0, f"`{DEFAULT}`"] == " / ".join(texts)
     row = summary.set_index("model").loc[f"`{DEFAULT}`"]
-    # Sources weigh the same, however many tables they have.
+    # Sources have equal weights, however many tables they have.
     means = default.groupby("source")[["coverage_90", "rmsle", "interval_score_90"]].mean()
     cells = f"{means['coverage_90'].mean():.2f} ± {means['coverage_90'].sem():.2f}"
     assert row["90 % coverage"] == cells

@@ -1,4 +1,4 @@
-"""Small tables from public threads, with what is right about each."""
+"""Small tables from public threads, with the correct reading of each."""
 
 import json
 import warnings
@@ -14,7 +14,7 @@ from bayescale.model.unused_columns import unused_columns
 
 
 def check(path, *flags: str) -> int:
-    """The exit code of a check, whatever it warns of."""
+    """Return the exit code of a check, ignoring warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", BayescaleWarning)
         return main(["check", str(path), *flags])
@@ -75,7 +75,7 @@ def test_the_best_learning_rate_as_a_response(case):
 
 
 def test_steps_are_no_compute(case):
-    """07: a log's steps read as compute are called out; its own columns are read."""
+    """07: steps read as compute are reported; the log's own columns are read."""
     path = case("07-log.csv")
     with pytest.warns(BayescaleWarning, match="less than any training"):
         bs.load_runs(path, columns={"compute": "step"}, needs=("compute",))
@@ -84,7 +84,7 @@ def test_steps_are_no_compute(case):
 
 
 def test_arms_of_an_experiment_are_said_to_be_one(case):
-    """13: both arms would be one curve."""
+    """13: both arms would be fitted as one curve."""
     runs = bs.load_runs(case("13-speedup.csv"), needs=("compute",))
     (note,) = unused_columns(bs.load_model("power-law-floor"), runs)
     assert note == "not used, though runs differ in it: 'arm' ('base', 'kv')"
@@ -94,7 +94,7 @@ def test_arms_of_an_experiment_are_said_to_be_one(case):
 
 
 def test_the_state_of_a_trainer_is_one_learning_curve(case):
-    """14: it says what it is, and its steps and losses are there."""
+    """14: it is recognised, and its steps and losses are read."""
     path = case("14-trainer_state.json")
     with pytest.raises(
         RunsError, match=r"the log of one run \(log_history\), its learning curve: 3"

@@ -1,6 +1,6 @@
-"""Small tables with headings, units and layouts as people write them.
+"""Small tables with real headings, units and layouts.
 
-Each is read rightly, or refused with the sentence that helps.
+Each is read correctly, or refused with a helpful message.
 """
 
 import json

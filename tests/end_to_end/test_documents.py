@@ -1,4 +1,4 @@
-"""README, notebooks, docs and the Makefile say what is so."""
+"""README, notebooks, docs and the Makefile are correct."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def table_rows() -> list[list[str]]:
 
 @pytest.mark.slow
 def test_the_readme_table_is_the_demo(drawn_once):
-    """Medians and ends within Monte Carlo error of a fit made now."""
+    """Compare medians and ends with a new fit, within Monte Carlo error."""
     fit = bs.fit("chinchilla", seed=1, progress=False)
     header, _, *rows = table_rows()
     assert len(rows) == 3
@@ -83,7 +83,7 @@ def test_the_readme_table_is_the_demo(drawn_once):
 @pytest.mark.slow
 def test_the_readme_python_runs(tmp_path, monkeypatch, capsys, drawn_once):
     monkeypatch.chdir(tmp_path)
-    # What is to run on a cluster is for test_cluster.
+    # Code for a cluster is tested in test_parallel_on_a_cluster.
     block, _ = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     exec(compile(block, "README.md", "exec"), {})
     assert "All gates passed" in capsys.readouterr().out
@@ -118,7 +118,7 @@ def test_the_code_of_pages_runs_and_prints_what_they_show(
     path, tmp_path, monkeypatch, capsys, drawn_once
 ):
     monkeypatch.chdir(tmp_path)
-    # Pages may name folders of their own there; what they set does not outlive them.
+    # Pages may set this to their own folders; it is restored afterwards.
     monkeypatch.setenv("BAYESCALE_PATH", "")
     assert run_page(path, main, lambda: capsys.readouterr().out) > 0
 
@@ -135,7 +135,7 @@ def test_the_checker_of_pages_sees_what_is_wrong(tmp_path):
 
 def test_the_reference_has_every_public_name():
     found = set((ROOT / "docs" / "reference" / "python.md").read_text("utf-8").split())
-    # The table of laws is the module of laws, called.
+    # `laws` is a module, not a function.
     documented = set(bs.__all__) - {"__version__", "costs", "laws", "plots"}
     assert documented | set(bs.plots.__all__) | set(bs.costs.__all__) <= found
 
@@ -165,7 +165,7 @@ def test_the_conda_recipe_requires_what_the_package_requires():
 
 @pytest.mark.skipif(os.name != "posix", reason="the bootstrap is a POSIX shell script")
 def test_without_a_new_enough_python_the_bootstrap_says_so_and_stops(tmp_path):
-    """In a checkout of its own, on a PATH where every Python is too old."""
+    """Run in another checkout, with a PATH on which every Python is too old."""
     (tmp_path / "tools").mkdir()
     script = tmp_path / "tools" / "venv.sh"
     script.write_bytes((ROOT / "tools" / "venv.sh").read_bytes())
@@ -212,7 +212,7 @@ def test_a_notebook_executes_in_jupyter():
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
 def test_notebooks_execute(path, monkeypatch, drawn_once):
-    """Here, where they share fits; that a kernel runs them is for the first, above."""
+    """Run notebooks in this process, where they share fits; one runs in a kernel above."""
     monkeypatch.chdir(path.parent)
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # as in a kernel

@@ -1,4 +1,4 @@
-"""The replay of sweeps: what is seen before each forecast, and the page that is written."""
+"""The replay of sweeps: the runs fitted before each forecast, and the page."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from benchmarks.forecast_records import Sweep, half_decades, page, replay, three
 
 @pytest.fixture(scope="module")
 def sweep() -> Sweep:
-    """Five budgets of eight sizes each, in another order than that of compute."""
+    """Five budgets of eight sizes each, not in the order of compute."""
     rows = [
         (size, budget / (6.0 * size))
         for budget in 10.0 ** np.arange(17, 22)

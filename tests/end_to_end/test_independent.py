@@ -1,4 +1,4 @@
-"""The posterior against samplers and densities that share no code with it."""
+"""The posterior compared with samplers and densities that share no code with bayescale."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def log_posterior(theta: np.ndarray, runs: bs.Runs, scale: Scale) -> np.ndarray:
-    """The density of the reference problem, written from the priors' statement, in batches.
+    """Return the log density of the reference problem, written from the card, in batches.
 
     `theta` holds ln L_ref, ln e_N, ln e_D, ln alpha, ln beta, ln sigma, ln (nu - 1), with the
     constraint E > 0 as a truncation: another parametrisation than the one that is sampled.
@@ -119,7 +119,7 @@ def test_pymc_own_nuts_agrees(fit):
     import pymc as pm
 
     built = build(fit.model, Design.of(fit.model, fit.runs).matrix)
-    # Its first steps may lead anywhere, and are then rejected.
+    # Its first steps may reach impossible values, and are then rejected.
     with built, np.errstate(over="ignore"):
         tree = pm.sample(
             600, tune=600, chains=2, cores=1, random_seed=3, nuts_sampler="pymc", quiet=True
@@ -138,6 +138,6 @@ def test_every_gate_is_passed_on_every_seed(seed, chinchilla_runs):
     found = bs.fit(chinchilla_runs, "chinchilla", seed=seed, progress=False)
     plan = bs.allocate(found, budget=[1e21, 5.76e23, 1e25])
     assert plan.diagnostics.ok, plan.diagnostics.messages
-    # That the law bends otherwise than these runs is said, and is no matter of convergence.
+    # The check of misfit is not about convergence.
     remarked = {check.name for check in plan.diagnostics.checks if check.status == "remark"}
     assert remarked <= {"pattern"}

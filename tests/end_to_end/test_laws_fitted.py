@@ -1,4 +1,4 @@
-"""Laws of one variable, broken laws and laws of the user's own, fitted and used."""
+"""Fits of laws of one variable, broken laws and user-defined laws."""
 
 from dataclasses import replace
 
@@ -64,7 +64,7 @@ def test_the_variable_may_be_any_column():
 
 
 def test_size_may_be_counted_another_way():
-    """The law's inputs are whatever columns the model says, in plans too."""
+    """The model states the columns of the law's inputs, also for plans."""
     base = bs.load_model("chinchilla")
     model = replace(base, inputs={"n_params": "n_params_nonembedding"})
     runs = bs.load_runs("overtraining").where("family == 'c4'")
@@ -101,7 +101,7 @@ positive = {"unit": "nat", "support": "positive"}
 
 @pytest.fixture
 def tilted():
-    """A law of the user's own, in fewer than twenty lines."""
+    """Return a user-defined law, in fewer than twenty lines."""
     level = bs.Parameter(meaning="level", symbol="a", unit="nat")
     exponent = bs.Parameter(meaning="exponent", symbol="p")
 
@@ -187,7 +187,7 @@ def test_defining_a_law_again_replaces_it(chinchilla_runs):
 
 
 def test_a_draw_without_an_optimum_is_counted(chinchilla_runs):
-    """A loss that only tokens lower has no interior optimum."""
+    """A loss that depends on tokens only has no interior optimum."""
     p = bs.Parameter(meaning="level", symbol="a")
 
     @bs.define_law("tokens-only")

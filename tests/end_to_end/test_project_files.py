@@ -1,4 +1,4 @@
-"""The files about the project agree with the package, the Makefile and each other."""
+"""Project files agree with the package, the Makefile and each other."""
 
 import re
 import tomllib
@@ -33,7 +33,7 @@ def test_the_hooks_run_what_make_lint_runs():
 
 
 def test_every_name_of_a_slow_or_quick_example_is_that_of_a_test(unknown_names):
-    """The lists of conftest.py name tests by text, which a renamed test would leave without."""
+    """The lists of conftest.py name tests by text, which renamed tests would no longer match."""
     if unknown_names is None:
         pytest.skip("only some of the tests were collected")
     assert unknown_names == []

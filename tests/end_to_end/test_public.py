@@ -1,4 +1,4 @@
-"""The public surface: quick to import, complete, and without surprises."""
+"""The public names: quick to import, complete and documented."""
 
 import inspect
 import subprocess
@@ -19,7 +19,7 @@ def test_import_is_quick_and_does_not_import_pymc():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in out.stdout.split()}
     assert loaded.isdisjoint({"pymc", "pytensor", "nutpie", "numba", "arviz_stats", "matplotlib"})
-    # The package itself and its version: all else is imported when a name is first used.
+    # The package and its version; everything else is imported on first use.
     assert {name for name in out.stdout.split() if name.startswith("bayescale.")} <= {
         "bayescale._version"
     }

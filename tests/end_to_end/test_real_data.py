@@ -12,7 +12,7 @@ from bayescale.errors import AmountError, BayescaleWarning
 
 @pytest.mark.slow
 def test_chinchilla_on_an_exact_surface(shared_table):
-    """A table without noise: the truth to five digits, or a fit that says it failed."""
+    """A table without noise gives the truth to five digits, or a failed fit."""
     runs = bs.load_runs(shared_table("cs336_synthetic_isoflop"))
     fit = bs.fit(runs, "chinchilla", seed=1, tune=1000, progress=False)
     truth = {"E": 2.69, "A": 1606.4, "B": 3210.7, "alpha": 0.34, "beta": 0.36}
@@ -23,7 +23,7 @@ def test_chinchilla_on_an_exact_surface(shared_table):
 
 @pytest.mark.slow
 def test_repeated_epochs_on_real_runs(shared_table):
-    """Muennighoff's runs on a billion unique tokens or more: repeats pay, and then stop paying."""
+    """Muennighoff's runs on a billion unique tokens or more: repeats have diminishing returns."""
     runs = bs.load_runs(
         shared_table("datablations_runs"),
         columns={"n_unique_tokens": "unique_tokens"},
@@ -31,7 +31,7 @@ def test_repeated_epochs_on_real_runs(shared_table):
     ).where("family == 'c4' and n_unique_tokens >= 1e9")
     fit = bs.fit(runs, "data-constrained", seed=1, progress=False)
     assert fit.gates.ok, fit.gates.messages
-    # A quarter of these runs lies far off the law, and the tails take them up.
+    # A quarter of these runs lies far off the law, which heavy tails absorb.
     with pytest.warns(BayescaleWarning, match="at their lower bound"):
         table = fit.summary(prob=0.9)
     # The published 15 and 5 are from a selection of these runs and from another objective; R_D
@@ -50,7 +50,7 @@ def load(table: pd.DataFrame, *needs: str) -> bs.Runs:
 
 
 def gemstones(shared_table) -> bs.Runs:
-    """Constant learning rate, to 100B tokens, N without embeddings."""
+    """Return Gemstones at a constant learning rate, to 100B tokens, N without embeddings."""
     table = pd.read_csv(shared_table("gemstones"))
     kept = (table["family"] == "hot") & (table["val_data"] == "dolma") & (table["tokens"] < 1.01e11)
     table = table[kept].rename(columns={"params_nonembed": "n_params"})
@@ -68,15 +68,15 @@ def routed(shared_table) -> bs.Runs:
 
 @pytest.mark.slow
 def test_learning_curves_at_a_constant_rate_are_kaplans(shared_table):
-    """His exponents, 0.077 and 0.76, and his mode."""
+    """The exponents are Kaplan's 0.077 and 0.76, in his mode."""
     fit = bs.fit(gemstones(shared_table), "kaplan-ns-min", seed=1, progress=False)
     assert fit.gates.ok, fit.gates.messages
-    # Rows of a run err together, which a law with independent scatter does not expect.
+    # Rows of a run have correlated errors, which independent noise does not model.
     with pytest.warns(BayescaleWarning, match="Residuals follow a pattern"):
         table = fit.summary(prob=0.9)
     assert 0.05 < table.loc["alpha_N", "lower"] < table.loc["alpha_N", "upper"] < 0.08
     assert 0.65 < table.loc["alpha_S", "lower"] < 0.76 < table.loc["alpha_S", "upper"] < 0.85
-    # Against a point fit made elsewhere: 0.0615, 0.761, 595 steps.
+    # An independent point fit gave 0.0615, 0.761, 595 steps.
     assert table.loc["alpha_N", "median"] == pytest.approx(0.0615, abs=0.002)
     assert table.loc["S_c", "median"] == pytest.approx(595, rel=0.05)
     assert any("alpha_S above alpha_N" in remark for remark in fit.diagnostics.remarks)
@@ -86,7 +86,7 @@ def test_learning_curves_at_a_constant_rate_are_kaplans(shared_table):
 def test_learning_curves_under_a_cosine_are_in_the_other_mode(shared_table):
     fit = bs.fit(routed(shared_table), "kaplan-ns-min", seed=1, progress=False)
     assert fit.gates.ok, fit.gates.messages
-    # The checks say, of some draws, that the law bends otherwise than these runs.
+    # For some draws the check of misfit fails.
     assert float(fit.posterior["alpha_N"].median()) == pytest.approx(0.164, abs=0.01)
     assert float(fit.posterior["alpha_S"].median()) == pytest.approx(0.069, abs=0.01)
     assert any("alpha_N above alpha_S" in remark for remark in fit.diagnostics.messages)
@@ -94,7 +94,7 @@ def test_learning_curves_under_a_cosine_are_in_the_other_mode(shared_table):
 
 @pytest.mark.slow
 def test_one_batch_size_says_that_the_critical_batch_rests_on_its_prior(shared_table):
-    """It fits better, since anything that bends the curves is taken for the critical batch."""
+    """It fits better, since any curvature is attributed to the critical batch."""
     runs = routed(shared_table)
     with pytest.warns(BayescaleWarning, match="Every run has batch_tokens = 524K"):
         inside = bs.fit(runs, "kaplan-ns", seed=1, progress=False)
@@ -104,7 +104,7 @@ def test_one_batch_size_says_that_the_critical_batch_rests_on_its_prior(shared_t
 
 @pytest.mark.slow
 def test_kaplans_joint_law_on_the_data_it_is_about(shared_table):
-    """Size by unique tokens, at the best duration: large models over-fit, and it fits badly."""
+    """With size and unique tokens at the best duration, large models over-fit and the law misfits."""
     table = pd.read_csv(shared_table("datablations_runs"))
     table = table[(table["family"] == "c4") & table["seed"].isna() & table["variant"].isna()]
     best = table.loc[table.groupby(["params", "unique_tokens"])["loss"].idxmin()]
@@ -121,9 +121,9 @@ def test_kaplans_joint_law_on_the_data_it_is_about(shared_table):
 @pytest.mark.slow
 @pytest.mark.parametrize("curve", ["lm:val_loss|4.53e+08", "nmt:log_perplexity|Dec-only"])
 def test_extrapolating_a_curve_of_a_language_model(curve, shared_table):
-    """Fit the training part; a plain power law misses the rest, laws with a floor do not.
+    """Fit the training part; a power law without floor mispredicts the rest, laws with one do not.
 
-    A break is more than so few runs can tell, and is not fitted.
+    So few runs do not identify a break, which is refused.
     """
     table = pd.read_csv(shared_table("revisiting_lang"))
     table = table[table["run"] == curve]
@@ -135,7 +135,7 @@ def test_extrapolating_a_curve_of_a_language_model(curve, shared_table):
     scores = scores.drop(index="broken-power-law-1")
     assert scores.index[-1] == "power-law"
     assert (scores["rmsle"] < scores.loc["power-law", "rmsle"] / 2)[:-1].all()
-    # Either outcome is information; a failure must be said.
+    # Either outcome is possible; a failure must be reported.
     failed = scores[~scores["ok"].astype(bool)]
     assert failed["status"].str.startswith("THIS FIT FAILED").all()
     assert np.isfinite(scores["elpd"]).all()

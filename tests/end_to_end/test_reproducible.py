@@ -1,4 +1,4 @@
-"""The same seed gives the same draws: whatever was compiled before, on whatever cores, wherever."""
+"""A seed determines the draws, independent of caches, cores, load and processes."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from bayescale.inference import adaptive
 
 CARDS = ("chinchilla", "coupled-discrepancy")
 COMPILED = (*CARDS, "coupled")
-"""The cards whose draws are compared where nothing was compiled before, which takes the longest."""
+"""Cards whose draws are compared with an empty cache, which is the slowest."""
 FEW = {"draws": 60, "tune": 120, "chains": 2, "seed": 5, "progress": False}
 SAMPLE = f"""
 import sys, warnings
@@ -60,7 +60,7 @@ for step in away:
     print(value.hex(), *(x.hex() for x in slope))
 print(pytensor.config.numba__fastmath == fastmath)
 """
-"""Print a log density at random positions, after compiling cards in threads of their own."""
+"""Print a log density at random positions, after compiling cards in threads."""
 
 DESIGNS = f"""
 import hashlib, sys
@@ -79,12 +79,12 @@ for name, model in models().items():
     model = model.identified_by(runs)
     print(name, hashlib.sha256(Design.of(model, runs).matrix.tobytes()).hexdigest())
 """
-"""Print what each model's data are, as samplers get them."""
+"""Print the data of each model, as passed to samplers."""
 
 
 @pytest.fixture(scope="module")
 def few():
-    """Settings under which as many draws are made as are asked for."""
+    """Settings with a fixed number of draws."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(adaptive, "_WORTH", 100.0)
         patched.setattr(adaptive, "LONGEST", 1)
@@ -98,7 +98,7 @@ def here(few):
 
 
 def in_another_process(code, *arguments, **environment):
-    """Return what code prints in a process of its own."""
+    """Return the output of code in a subprocess."""
     found = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, **environment},
@@ -110,7 +110,7 @@ def in_another_process(code, *arguments, **environment):
 
 
 def elsewhere(folder, cards=CARDS, **environment):
-    """Return draws of each card in a process of its own that finds nothing compiled."""
+    """Return draws of each card in a subprocess with an empty cache."""
     folder.mkdir()
     nothing_compiled = {
         "BAYESCALE_CACHE_DIR": str(folder / "cache"),
@@ -121,7 +121,7 @@ def elsewhere(folder, cards=CARDS, **environment):
 
 
 def other_processor() -> dict[str, str]:
-    """Return settings under which libraries choose the code of a lesser processor."""
+    """Return settings under which libraries use the code of an older processor."""
     from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
     found = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
@@ -130,19 +130,19 @@ def other_processor() -> dict[str, str]:
         "NUMBA_CPU_FEATURES": "",
         "OPENBLAS_CORETYPE": "Haswell",
         "OPENBLAS_NUM_THREADS": "1",
-        # The least of them is what the sampler's own library needs.
+        # The oldest one that the sampler's library supports.
         "NPY_DISABLE_CPU_FEATURES": " ".join(found[1:]),
     }
 
 
 def density(cards, **environment):
-    """Return the lines that `DENSITY` prints in a process of its own."""
+    """Return the lines that `DENSITY` prints in a subprocess."""
     return in_another_process(DENSITY.replace("{cards}", repr(cards)), **environment).splitlines()
 
 
 @pytest.mark.slow
 def test_whatever_else_is_compiled_and_however_pytensor_is_set(tmp_path):
-    """Another card in another thread, single precision, another order of sets: the same bits.
+    """Another card in another thread, single precision, another hash seed: identical bits.
 
     With a filled cache and with an empty one. PyTensor's settings belong to the process: of two
     threads that compiled, the first to end turned fastmath on for the other, and most of these
@@ -169,7 +169,7 @@ def test_with_an_empty_cache(here, tmp_path):
 
 @pytest.mark.slow
 def test_the_data_of_every_model_on_another_processor():
-    """To the bit: what samplers are given is rounded where libraries differ by processor."""
+    """Identical bits: the data of samplers are rounded where libraries differ by processor."""
     here = in_another_process(DESIGNS).splitlines()
     assert len(here) > 40
     assert in_another_process(DESIGNS, **other_processor()).splitlines() == here
@@ -177,12 +177,12 @@ def test_the_data_of_every_model_on_another_processor():
 
 @pytest.mark.slow
 def test_on_another_processor(here, tmp_path):
-    """To rounding: what is made of draws is worked out by NumPy, in its own last digits."""
+    """Equal up to rounding: NumPy computes results from draws, with its own last digits."""
     found = elsewhere(tmp_path / "other", **other_processor())
     for card in CARDS:
         draws = here[card]
         for name in draws:
-            # Walks that no run sees are worked out from draws by products of matrices.
+            # Unidentified directions are computed from draws by matrix products.
             np.testing.assert_allclose(
                 found[card][name], draws[name], rtol=1e-9, atol=1e-9, err_msg=f"{card} {name}"
             )
@@ -198,7 +198,7 @@ def test_over_cores_with_a_store_and_loaded(card, here, few, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("card", CARDS)
 def test_on_a_busy_machine(card, here, few):
-    """Nothing is adapted to time: threads that keep all cores from the sampler change nothing."""
+    """Nothing depends on time: threads that occupy all cores do not change the draws."""
     done = threading.Event()
 
     def busy():
@@ -218,7 +218,7 @@ def test_on_a_busy_machine(card, here, few):
 
 @pytest.mark.parametrize("pace", [0.0, 1e4], ids=["stopped", "fast"])
 def test_under_another_clock(pace, here, few, tmp_path, monkeypatch):
-    """A clock decides when draws are written to a store, and never which draws are made."""
+    """A clock determines when draws are written to a store, never the draws."""
     asked = []
 
     def clock() -> float:

@@ -1,4 +1,4 @@
-"""The published schemas: one for each command, and none that takes anything."""
+"""The published schemas: one for each command, each refusing invalid outputs."""
 
 import json
 
@@ -12,7 +12,7 @@ FILES = {"report.json", "forecasts.json"}
 
 
 def test_every_command_has_a_schema():
-    # Neither prints an answer: a page is shown, and a schema is JSON itself.
+    # These print no result: `explore` shows a page, and `schema` prints JSON itself.
     assert set(make_parser().verbs) - {"explore", "schema"} == set(SCHEMAS) - FILES
     assert len(COMMANDS) <= len(SCHEMAS)
 

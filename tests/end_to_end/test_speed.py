@@ -1,7 +1,7 @@
-"""What makes fits quick, where it can be counted: no clock is read here.
+"""Speed of fits, by counts of operations rather than by a clock.
 
-The bounds are not goals: each is a third or so above what was found when it was set, so that
-what breaks it is a change for the worse, and not another seed, machine or version.
+Each bound is about a third above the measured value, so that
+only a regression exceeds it, not another seed, machine or version.
 """
 
 import os
@@ -23,7 +23,7 @@ print(*sys.modules)
 
 
 def test_gradient_evaluations_for_each_effective_sample(fit):
-    """Of the worst quantity of the reference problem, ln N_opt at 5.76e23 FLOP included."""
+    """For the worst quantity of the reference problem, including ln N_opt at 5.76e23 FLOP."""
     import arviz_stats as azs
 
     n_opt = bs.allocate(fit, budget="5.76e23").draws["n_opt"].isel(budget=0, drop=True)
@@ -31,14 +31,14 @@ def test_gradient_evaluations_for_each_effective_sample(fit):
     worst = min(float(effective[name]) for name in effective.data_vars)
     settings = fit.provenance["sampler"]
     assert "kept_one_draw_in" not in settings
-    # nutpie counts the steps of kept draws; those of warm-up are as many a draw.
+    # nutpie counts the steps of kept draws; a warm-up draw takes about as many.
     all_draws = (settings["draws"] + settings["tune"]) / settings["draws"]
     assert float(fit.sample_stats["n_steps"].sum()) * all_draws / worst < 11.0
 
 
 @pytest.mark.slow
 def test_a_card_is_compiled_once_to_a_short_function(chinchilla_runs, tmp_path, monkeypatch):
-    """However often it is fitted; and what was compiled is kept for sessions without a compiler."""
+    """Once over repeated fits, and cached for later sessions."""
     statements: list[int] = []
 
     def counted(graph):
@@ -56,7 +56,7 @@ def test_a_card_is_compiled_once_to_a_short_function(chinchilla_runs, tmp_path, 
         chinchilla_runs, ["chinchilla", "coupled-discrepancy"], cuts, **options
     )
     assert found.table["elpd"].notna().sum() == 4
-    # The log density and its gradient, of either card.
+    # The log density and its gradient, of each card.
     of_card, of_default_card = statements
     assert of_card < 470
     assert of_default_card < 1030

@@ -1,4 +1,4 @@
-"""What is about the tool itself: the check of an installation, completion, quiet."""
+"""The commands doctor and completion, and the option --quiet."""
 
 import json
 import shutil
@@ -121,13 +121,13 @@ def test_quiet_hides_warnings_and_not_errors(capsys, tmp_path):
         )
 
     loud, quiet = run("check", str(path)), run("check", str(path), "--quiet")
-    # Cautions are what `check` answers: each is printed once, on standard output alone.
+    # Caveats are the result of `check`: each is printed once, on standard output only.
     assert loud.stderr == quiet.stderr == ""
     assert loud.stdout == quiet.stdout
     assert loud.stdout.count("differs from 6ND") == 1
     facts = run("check", str(path), "--json")
     assert facts.stderr == "" and facts.stdout.count("differs from 6ND") == 1
-    # Other commands warn of them, unless asked not to.
+    # Other commands warn of them, unless --quiet is given.
     refused = ("reconcile", str(path), "--by", "corpus")
     loud, quiet = run(*refused), run(*refused, "--quiet")
     assert "warning: runs.csv: compute differs from 6ND" in loud.stderr

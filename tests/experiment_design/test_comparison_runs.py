@@ -1,4 +1,4 @@
-"""The runs that tell which recipe is better: what they leave of the variance, and of wrong choices."""
+"""The runs that decide between recipes: remaining variance and probability of a wrong choice."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from contract.fits import few_draws, fit_of_card
 import bayescale as bs
 from bayescale.errors import AmountError, UnknownNameError, UnsuitableLawError
 
-# Fits of few draws, which is quick, fail the gates of effective samples.
+# Fits of few draws, which are quick, fail the gate on effective sample size.
 pytestmark = pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES")
 
 
@@ -45,7 +45,7 @@ def test_the_recipe_of_which_least_is_known_is_asked_for(found):
 
 
 def test_one_run_leaves_what_its_correlation_with_the_speedup_leaves(fit, found):
-    """Of one candidate, simulated as the package does: 1 - r^2, over the draws that choose."""
+    """For one candidate the remaining variance is 1 - r^2, over the draws for choosing."""
     plan = ("1B", "20B")
     advice = bs.comparison_runs(found, budget="1e22", recipe="pile", candidates=[plan], n_runs=1)
     name = advice.runs["recipe"].item()

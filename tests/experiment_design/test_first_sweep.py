@@ -1,4 +1,4 @@
-"""The first sweep: designs of one cost, posteriors that are calibrated, and what is refused."""
+"""The first sweep: designs of equal cost, calibrated posteriors, and refusals."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ CLUSTER = Cluster(n_gpus=64, peak="H100-SXM", utilisation=0.4, price="$2")
 
 @pytest.fixture(scope="module", autouse=True)
 def small_search():
-    """Search few designs on few projects, which is quick."""
+    """Search few designs on few projects, for speed."""
     few = {
         "budgets": (3, 5),
         "sizes": (3, 4),
@@ -107,7 +107,7 @@ def test_the_designs_beside_it_are_what_they_are_called():
 
 @pytest.mark.parametrize("card", ["chinchilla", DEFAULT_CARD])
 def test_posteriors_of_simulated_projects_are_calibrated(card):
-    """Truths are draws of the prior, so errors are as large as posteriors say."""
+    """True parameters are drawn from the prior, so errors have the posterior standard deviations."""
     found = judge(card)
     table = IsoFlop().placed.costing(BUDGET, 20.0, six_nd)
     verdict = found.verdict(table, count=64, sets=16, seed=2)
@@ -185,7 +185,7 @@ def test_the_runs_are_a_table_to_launch_and_then_to_fit(sweep, tmp_path):
     runs = bs.load_runs(path)
     assert len(runs) == len(table)
     assert runs.n_params == pytest.approx(table["n_params"].to_numpy())
-    # The losses of these runs are not lost to another plan.
+    # A file with losses is not overwritten by another plan.
     with pytest.raises(FileExistsError, match="not changed"):
         sweep.to_csv(path)
     table.to_csv(path, index=False)

@@ -1,4 +1,4 @@
-"""Which runs next: the choice, what it promises, and that the promise is kept by arithmetic."""
+"""The next runs: the choice, and its expected reduction against closed forms."""
 
 import warnings
 from dataclasses import replace
@@ -22,7 +22,7 @@ def advice(fit):
 
 
 def gaussian(covariance, with_target, variance):
-    """What is learnt from jointly normal outcomes, with draws only to hold the variance."""
+    """Return covariances of jointly Normal outcomes, with draws of the given variance."""
     target = np.sqrt(variance) * np.array([-1.0, 1.0]) / np.sqrt(2)
     return Learning(target, np.array(covariance), np.array(with_target), np.zeros(len(covariance)))
 
@@ -40,18 +40,18 @@ def test_what_is_explained_is_regression():
 
 
 def test_batches_are_diverse_because_two_that_say_the_same_say_it_once():
-    # The first two are nearly one run, and the best; the third says something else, less well.
+    # The first two are the best but redundant; the third is less informative, on another direction.
     covariance = [[1.01, 1.0, 0.0], [1.0, 1.01, 0.0], [0.0, 0.0, 1.01]]
     learning = gaussian(covariance, [0.8, 0.79, 0.5], 1.0)
     assert choose_batch(learning, np.ones(3), 2.0, 2) == [0, 2]
-    # Unless it costs too much.
+    # Unless the third costs too much.
     assert choose_batch(learning, np.array([1.0, 1.0, 1.5]), 2.0, 2) == [0, 1]
     assert choose_batch(learning, np.ones(3), 0.5, 2) == []
     assert choose_batch(learning, np.ones(3), 9.0, 1) == [0]
 
 
 def test_exchange_mends_what_greed_gets_wrong():
-    # Per cost the small run is best, but with it the budget does not pay for the large one.
+    # The small run is best per cost, but then the large one is not affordable.
     learning = gaussian(np.eye(2), [0.3, 0.9], 1.0)
     assert choose_batch(learning, np.array([0.1, 1.0]), 1.0, 2) == [1]
 
@@ -87,7 +87,7 @@ def test_advice(advice, fit):
     assert advice.before == pytest.approx(decided, rel=0.1), "half of the draws judge"
     assert advice.saving == pytest.approx(advice.reduction * 5.76e23)
     assert advice.per_flop == pytest.approx(advice.reduction / advice.compute)
-    # The runs are of shapes like those fitted.
+    # The runs have sizes and tokens within the range of the grid.
     ratio = runs["n_tokens"] / runs["n_params"]
     made = fit.inputs["n_tokens"] / fit.inputs["n_params"]
     assert ratio.min() >= made.min() and ratio.max() <= made.max()
@@ -99,7 +99,7 @@ def test_the_monte_carlo_error_is_that_of_other_seeds(fit, advice):
     runs = advice.runs[["n_params", "n_tokens"]]
     found = [bs.value_of_runs(fit, runs, **kinds, seed=seed) for seed in range(6)]
     spread = np.std([f.reduction for f in found], ddof=1)
-    # Seeds share the draws, whose own error the stated one includes.
+    # Seeds share the draws, whose error is part of the stated one.
     assert spread < 1.5 * np.mean([f.mcse for f in found])
     assert found[0].reduction == pytest.approx(advice.reduction, abs=5 * advice.mcse)
 
@@ -127,7 +127,7 @@ def test_more_runs_are_worth_more(fit):
         bs.value_of_runs(fit, [("2B", "250B")] * n, target="5.76e23").reduction for n in (1, 3, 9)
     ]
     assert reductions[0] < reductions[1] < reductions[2]
-    # A run where there are hundreds already, and small, teaches next to nothing.
+    # A small run among hundreds of similar ones is hardly informative.
     small = bs.value_of_runs(fit, [("200M", "4B")], target="5.76e23")
     assert small.reduction < 0.2 * reductions[0]
 
@@ -154,7 +154,7 @@ def test_other_things_to_know(fit, objective):
         quantity = np.log(bs.predict(fit, n_params="70B", n_tokens="1.4T")["loss"])
     assert found.before == pytest.approx(float(quantity.var()), rel=0.1)
     assert 0 < found.after < found.before and found.saving is None
-    # The promise of the choosing draws and the verdict of the judging ones agree.
+    # The reductions estimated from the two halves of the draws agree.
     assert found.after / found.before == pytest.approx(found.runs["after"].iloc[-1], abs=0.05)
 
 
@@ -215,7 +215,7 @@ def test_bad_questions_are_refused(fit, asked, words, error):
 
 @pytest.mark.slow
 def test_runs_for_laws_of_other_inputs():
-    """Repeated data, with its unique tokens; and steps at a batch, from a table without compute."""
+    """Laws of repeated data with unique tokens, and of steps at a batch size without compute."""
     rng = np.random.default_rng(0)
 
     def fitted(law, constants, columns, rows):

@@ -1,4 +1,4 @@
-"""The value of runs under an average of laws: what holds of a fit holds of a mixture of draws."""
+"""The value of runs under an average of laws, consistent with that under fits."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ def two_laws(one) -> dict[str, bs.Fit]:
 def test_one_law_with_all_the_weight_is_that_law(one):
     alone = bs.next_runs(bs.model_average({"a": one, "b": one}, {"a": 1.0}), **ASKED)
     found = bs.next_runs(one, **ASKED)
-    # The same draws choose and evaluate; the noise of outcomes has streams of its own.
+    # The same draws choose and evaluate; the noise of outcomes has separate random streams.
     assert alone.before == found.before
     assert alone.source.n_draws == one.n_draws
     assert alone.reduction == pytest.approx(found.reduction, abs=5 * found.mcse)
@@ -39,7 +39,7 @@ def test_a_mixture_of_a_law_with_itself_is_that_law(one):
     )
     error = np.hypot(found.mcse, halves.mcse)
     assert halves.reduction == pytest.approx(found.reduction, abs=5 * error)
-    # The runs are the same, the draws as many, and those of this fit are independent.
+    # The same runs and number of draws, which are independent in this fit.
     assert halves.mcse == pytest.approx(found.mcse, rel=0.5)
 
 

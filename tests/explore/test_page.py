@@ -1,4 +1,4 @@
-"""The page as Streamlit runs it, and in a browser as a reader sees it."""
+"""The page in Streamlit's test client, and in a browser."""
 
 import json
 import re
@@ -31,7 +31,7 @@ GIVEN = {
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:THIS FIT FAILED ITS GATES"),
-    # The test client of Streamlit leaves the folder of its cache to the interpreter.
+    # The test client of Streamlit does not remove its cache folder.
     pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning"),
 ]
 
@@ -54,7 +54,7 @@ def answer(path: str, budget: float, **terms) -> bs.Decision:
 
 @pytest.fixture
 def opened(saved, monkeypatch):
-    """Return the page as its test client runs it."""
+    """Return the page in Streamlit's test client."""
     testing = pytest.importorskip("streamlit.testing.v1")
     monkeypatch.setattr(sys, "argv", ["page", json.dumps({"fit": saved, **GIVEN})])
     return testing.AppTest.from_file(script.__file__, default_timeout=120).run()
@@ -131,7 +131,7 @@ def test_a_taken_port_is_passed_over():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_in_a_browser(saved, tmp_path):
-    """It opens, answers a move as the library does, asks for nothing elsewhere, and ends."""
+    """It opens, answers a change like the library, makes no external requests, and ends."""
     pytest.importorskip("streamlit")
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
@@ -175,7 +175,7 @@ def test_in_a_browser(saved, tmp_path):
 
 
 def _open(page, url: str) -> None:
-    """Open the page, which answers a moment after the command has said its address."""
+    """Open the page, which is ready shortly after the command prints its address."""
     from playwright.sync_api import Error
 
     for _ in range(100):
@@ -190,4 +190,4 @@ def _open(page, url: str) -> None:
 CLIPPED = """() => [...document.querySelectorAll('[data-testid="stTable"] td, h3, p, label')]
     .filter(x => x.scrollWidth > x.clientWidth + 1 && getComputedStyle(x).display !== 'inline')
     .map(x => x.textContent)"""
-"""Texts that are wider than their place."""
+"""Texts that are wider than their container."""

@@ -1,4 +1,4 @@
-"""The question of the page: every term reaches `bs.decide` and nothing else answers."""
+"""The terms of the page are the arguments of `bs.decide`."""
 
 from dataclasses import replace
 
@@ -47,7 +47,7 @@ def test_a_range_of_floors_takes_the_draws_inside(some):
     np.testing.assert_array_equal(
         np.sort(floors_of(inside)), np.sort(floors[(low <= floors) & (floors <= high)])
     )
-    # Parameters stay together: the likelihood of a draw is that of all of its parameters.
+    # Draws are kept whole, with all of their parameters.
     taken = np.flatnonzero((low <= floors) & (floors <= high))
     alpha = some.parameters["alpha"].transpose("chain", "draw").to_numpy().ravel()
     np.testing.assert_array_equal(inside.parameters["alpha"].to_numpy().ravel(), alpha[taken])

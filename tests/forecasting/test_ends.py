@@ -1,4 +1,4 @@
-"""Laws by their ends: what every law of a forecast must do, whatever its unknowns."""
+"""Laws parametrised by their ends: properties for any parameters."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_the_loss_falls_throughout_and_beyond(law, unknowns):
         pytest.skip("it may rise")
     z, fall = unknowns
     if law.name == "broken-power-law-2":
-        # A wide second break may begin before a sharp first, and outweigh the slope there.
+        # A wide second break may begin before a sharp first one, and dominate the slope there.
         z = z.copy()
         z[:, 5:] = -2.0
     found = law.log_loss(z, fall, SPAN, np.linspace(-SPAN, SPAN, 60))

@@ -1,4 +1,4 @@
-"""Forecasts: facts that hold exactly, recovery of simulated curves, and refusals."""
+"""Forecasts: exact identities, recovery of simulated curves, and refusals."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +57,7 @@ def test_the_level_and_the_departures_are_summed_out_exactly(roughness):
             assert found.departure[i] == pytest.approx(sd)
         expected = stats.multivariate_normal(mean, cov + LEVEL_SD**2).logpdf(one.log_y)
         assert found.log[i] == pytest.approx(expected)
-        # The level given the curve, by the same Normal.
+        # The conditional level given the curve, from the same Normal.
         gain = LEVEL_SD**2 * np.linalg.solve(cov + LEVEL_SD**2, np.ones(len(mean)))
         assert found.level[i] == pytest.approx(one.ends[1] + gain @ (one.log_y - mean))
         assert found.variance[i] == pytest.approx(LEVEL_SD**2 * (1 - gain.sum()), rel=1e-6)
@@ -110,7 +110,7 @@ def test_nothing_breaks_inside_the_data():
     at = np.array([-1.0, 0.0, 1.0, 2.0])
     moved = beyond.breaks(at, 0.5, 3.0, 2000, np.random.default_rng(1))
     assert not moved[:, :2].any()
-    # Where a break came before, the curve has moved.
+    # Where a break came before, the curve differs.
     assert (moved[:, 2] != 0).mean() == pytest.approx(1 - np.exp(-0.5), abs=0.05)
     np.testing.assert_allclose(
         beyond.break_probability(at), [0, 0, 1 - np.exp(-0.5), 1 - np.exp(-1.0)]
@@ -131,7 +131,7 @@ def test_departures_grow_beyond_the_data_as_they_did_within():
         further = variance[:, 2:] - variance[:, 1:2]
         np.testing.assert_allclose(further[:, 1], 2 * further[:, 0])
         found.append(np.sqrt(np.median(further[:, 0])))
-    # A walk of 40 steps over the range varies by 0.01 a step.
+    # A random walk of 40 steps over the range, with a standard deviation of 0.01 per step.
     assert found[1] == pytest.approx(0.01 * np.sqrt(39 / rough.span), rel=0.4)
     assert found[0] < 0.3 * found[1]
 
@@ -203,7 +203,7 @@ def test_a_known_break_is_found():
 
 @pytest.mark.slow
 def test_intervals_cover_simulated_curves():
-    """Curves of random laws of the average, whose intervals need nothing beyond the data."""
+    """Curves of random laws of the average, without breaks beyond the data."""
     rng = np.random.default_rng(7)
     inside, count = 0, 40
     for number in range(count):
@@ -222,7 +222,7 @@ def test_intervals_cover_simulated_curves():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["power-law-floor", "power-law-plateau"])
 def test_nuts_finds_the_same_posterior(name):
-    """The same model in PyMC, with its formulas written out again."""
+    """The same model in PyMC, with its formulas written out independently."""
     import pymc as pm
     import pytensor.tensor as pt
 
@@ -247,7 +247,7 @@ def test_nuts_finds_the_same_posterior(name):
     nuts = np.sort(np.asarray(found["posterior"]["ahead"]).ravel())
     parts = [sample(one, law, seed, 0.0) for seed in range(4)]
     mean = np.concatenate([p.predict(np.array([1.0]), p.tempered.draws)[0][:, 0] for p in parts])
-    # Level noise inside a draw is drawn by NUTS and summed out here.
+    # The level is sampled by NUTS and integrated out here.
     spread = np.concatenate([p.likelihood.given(p.tempered.draws).variance for p in parts])
     ours = mean + np.sqrt(spread) * np.random.default_rng(1).standard_normal(len(mean))
     probs = [0.05, 0.25, 0.5, 0.75, 0.95]

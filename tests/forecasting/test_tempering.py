@@ -1,4 +1,4 @@
-"""Sequential Monte Carlo against posteriors and evidences that are known in closed form."""
+"""Sequential Monte Carlo against posteriors and evidences in closed form."""
 
 import numpy as np
 import pytest

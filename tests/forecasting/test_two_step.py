@@ -1,4 +1,4 @@
-"""Two steps to a response: exact facts of the composition, refusals, and shapes."""
+"""Two-step predictions: exact identities of the composition, refusals, and shapes."""
 
 import json
 from dataclasses import replace
@@ -46,7 +46,7 @@ def test_losses_are_those_of_predict_in_another_order(found, loss_fit):
         np.testing.assert_array_equal(
             np.sort(draws_of(found.draws[name]), axis=0), np.sort(draws_of(alone[name]), axis=0)
         )
-    # The plans of one draw stay together.
+    # Plans are paired within draws.
     pairs = {tuple(row) for row in draws_of(alone["loss"])}
     assert {tuple(row) for row in draws_of(found.draws["loss"])} == pairs
 

@@ -1,4 +1,4 @@
-"""How many inputs each way in is given.
+"""The number of inputs of each fuzz test.
 
 `BAYESCALE_FUZZ` is the number of ``settings.get_profile("fuzz")``, which the tests of one way in
 share: 2,000 by default, the same ones in every run, so that the suite says the same twice. More

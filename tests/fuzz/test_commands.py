@@ -1,4 +1,4 @@
-"""Any command line answers, or is refused with exit code 2 and one message; no file is lost."""
+"""Any command line succeeds, or fails with exit code 2 and one message; no file is lost."""
 
 import argparse
 import json
@@ -71,7 +71,7 @@ LIKELY = {
     "cut": ["1e20", "1e21"],
     "out": ["new.nc", "new.json", "new.html", "fit.nc"],
 }
-"""Values that often make sense, so that commands get beyond their first argument."""
+"""Plausible values, so that commands get beyond their first argument."""
 
 
 @st.composite
@@ -114,7 +114,7 @@ def folder(tmp_path_factory):
     (folder / "nested.json").write_text("[" * 5000)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        # What samples or draws for seconds says instead that it would have.
+        # Functions that sample or draw for seconds are replaced.
         for name in (
             "bayescale.inference.fit.enough_draws",
             "bayescale.experiment_design.next_runs.next_runs",
@@ -163,7 +163,7 @@ def test_any_command_line(folder, capsys, arguments) -> None:
     code, err = _answer(arguments, capsys)
     _one_message(code, err)
     changed = [n for n in FILES if (folder / n).read_bytes() != before[n]]
-    # A saved fit may be saved over, by the command that was asked to.
+    # A command may overwrite a saved fit if told to.
     assert not changed
     for path in folder.iterdir():
         if path.name not in FILES:

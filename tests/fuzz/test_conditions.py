@@ -1,4 +1,4 @@
-"""Any condition gives a mask or a refusal, executes nothing, and touches no file."""
+"""Any condition gives a mask or a refusal, executes no code, and touches no file."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Any card beside a table is read or refused, and what it names is there."""
+"""Any dataset card is read or refused, and names existing columns."""
 
 import tomllib
 
@@ -14,7 +14,7 @@ from bayescale.errors import BayescaleError
 
 FUZZ = settings.get_profile("fuzz")
 FUZZ = settings(FUZZ, max_examples=max(1, FUZZ.max_examples // 2))
-"""The tests of one way in share its inputs."""
+"""The tests of one reader share its number of inputs."""
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayescale.errors.BayescaleWarning")
 

@@ -1,4 +1,4 @@
-"""Any bytes are a fit or are refused as none; the file is left as it is."""
+"""Any bytes are a saved fit or are refused; the file is not changed."""
 
 import json
 
@@ -19,7 +19,7 @@ FACTS = ("model", "scale", "runs", "provenance")
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A saved fit of few draws, its bytes before the seal, its facts, and a place for others."""
+    """Return a saved fit of few draws, its bytes before the digest, its facts, and a path for others."""
     from dataclasses import replace
 
     whole = fit_of_card("chinchilla")
@@ -83,7 +83,7 @@ JSON = st.recursive(
 
 FUZZ = settings.get_profile("fuzz")
 SLOWER = settings(FUZZ, max_examples=max(1, FUZZ.max_examples // 20))
-"""What is sealed is opened, which takes a fifth of a second."""
+"""Files with a valid digest are opened, which takes a fifth of a second."""
 
 
 @SLOWER
@@ -97,7 +97,7 @@ def test_changed_bytes_that_are_sealed(small, data) -> None:
 @SLOWER
 @given(st.data())
 def test_facts_of_another(small, data) -> None:
-    """Sealed as a fit is, so that what is inside is looked at."""
+    """With a valid digest, so that the content is read."""
     _, tree, path = small
     changed = tree.copy()
     name = data.draw(st.sampled_from(FACTS))

@@ -1,4 +1,4 @@
-"""Any model card is read or refused; what is read can be written again, and saved with a fit."""
+"""Any model card is read or refused; a card that is read can be written, and saved with a fit."""
 
 import copy
 import datetime as dt
@@ -36,7 +36,7 @@ VALUES = st.recursive(
 
 
 def _places(content, path=()):
-    """Every place of a card: keys of tables and entries of lists, at any depth."""
+    """Return every path in a card: keys of tables and entries of lists, at any depth."""
     yield path
     entries = content.items() if isinstance(content, dict) else enumerate(content)
     for key, value in entries:
@@ -68,7 +68,7 @@ def changed_cards(draw):
             else:
                 into[draw(TEXTS)] = into.pop(place[-1])
         except (AttributeError, KeyError, IndexError, TypeError):
-            continue  # an earlier change took the place away
+            continue  # an earlier change removed the path
     return card
 
 
@@ -81,7 +81,7 @@ def _read_or_refused(read) -> None:
         return
     except Exception as error:
         raise AssertionError(f"{type(error).__name__}: {str(error)[:200]}") from error
-    # What is read can be written, sampled and saved with a fit.
+    # A card that is read can be written, sampled and saved with a fit.
     again = bs.Model.from_dict(tomllib.loads(model.to_toml()))
     assert again == model
     assert bs.Model.from_dict(json.loads(json.dumps(model.to_dict()))) == model

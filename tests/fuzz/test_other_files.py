@@ -1,6 +1,6 @@
-"""Every other file that a command reads is answered, or refused in one sentence that names it.
+"""Every other file that a command reads is accepted, or refused in one sentence with its name.
 
-A way in joins by a line of `WAYS`: the files that are right, and the command that reads them.
+A reader is added by a line of `WAYS`: valid files, and the command that reads them.
 """
 
 import argparse
@@ -30,16 +30,16 @@ FUZZ = settings(
     max_examples=max(1, FUZZ.max_examples // 100),
     suppress_health_check=[*FUZZ.suppress_health_check, HealthCheck.function_scoped_fixture],
 )
-"""There are many ways in, which share the inputs."""
+"""The many readers share the number of inputs."""
 
 CLUSTER = ("--gpus", "8", "--gpu", "H100-SXM", "--utilisation", "0.4")
 AT = "AT"
-"""Stands for the file, or the folder of files, in a command."""
+"""Placeholder of the file, or the folder of files, in a command."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """Files by name, the command that reads them, and whether what is read leads to an answer."""
+    """Valid files by name, the command that reads them, and whether the command succeeds."""
 
     files: Mapping[str, bytes]
     command: tuple[str, ...]
@@ -172,7 +172,7 @@ NOT_FUZZED = {
     "cards": "test_model_cards",
     "sweeps": "test_tables",
 }
-"""Where the files of the other options that name one are."""
+"""Tests of files of other options."""
 
 CELLS = [
     *(b"", b"nan", b"inf", b"-1", b"0", b"1e400", b"1e-400", b"0,125B", b"1_000", b"x", b"\xff"),
@@ -184,7 +184,7 @@ _CELL = re.compile(rb"[^\s,;:{}\[\]\"]+")
 
 @st.composite
 def changed(draw, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return files of which one has another cell, line or bytes, or is not there."""
+    """Return files, one of which has a changed cell, line or bytes, or is missing."""
     name = draw(st.sampled_from(sorted(files)))
     content = files[name]
     how = draw(st.sampled_from(["cell", "cell", "cell", "line", "bytes", "end", "coded", "gone"]))
@@ -221,7 +221,7 @@ def _only_pool(fit, *, candidates, **_: object) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with what the commands read besides, in which nothing is sampled."""
+    """Return a folder with the other inputs of the commands; sampling is disabled."""
     folder = tmp_path_factory.mktemp("other")
     whole = fit_of_card("chinchilla")
     some = {"draw": slice(0, 12)}
@@ -248,7 +248,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(folder) -> Mapping[str, bytes]:
-    """The contents that programs make."""
+    """Return the contents of files that programs generate."""
     fit = bs.load_fit(folder / "fit.nc")
     bs.preregister(fit, {"r5": {"n_params": "5M", "n_tokens": "100M"}}, folder / "made.json")
     sealed = (folder / "made.json").read_bytes()
@@ -270,7 +270,7 @@ def _module(name: str) -> object:
 
 
 def _sealed_again(content: bytes) -> bytes:
-    """Return changed content as the forecast file of one who knows how to seal."""
+    """Return changed content as a forecast file with a valid digest."""
     try:
         whole = json.dumps(
             json.loads(content), sort_keys=True, separators=(",", ":"), allow_nan=False
@@ -283,7 +283,7 @@ def _sealed_again(content: bytes) -> bytes:
 
 
 def _placed(root: Path, files: Mapping[str, bytes]) -> str:
-    """Write files below a folder that is emptied, and return the path to give to the command."""
+    """Write files below an emptied folder, and return the path for the command."""
     for old in sorted(root.rglob("*"), reverse=True):
         old.unlink() if old.is_file() else old.rmdir()
     for name, content in files.items():
@@ -307,7 +307,7 @@ def _said(command: tuple[str, ...], capsys) -> tuple[int, str]:
 
 @pytest.fixture
 def files_of(made, request):
-    """Return the right files of a way, or skip the way where what makes them is not installed."""
+    """Return the valid files of a reader, or skip it if the program that makes them is missing."""
 
     def find(way: Way) -> dict[str, bytes]:
         if b"EVENTS" in way.files.values() and b"EVENTS" not in made:
@@ -338,7 +338,7 @@ OTHERWISE = {
         "one run is too few to fit",
     ),
 }
-"""Ways whose right files are refused after they were read, and why."""
+"""Readers whose valid files are refused after reading, with the reason."""
 
 
 @pytest.mark.parametrize("name", WAYS)

@@ -1,4 +1,4 @@
-"""Any table is read into positive finite numbers, or refused in a sentence."""
+"""Any table is read as positive finite numbers, or refused in a sentence."""
 
 import json
 
@@ -14,7 +14,7 @@ from bayescale.errors import BayescaleError
 
 FUZZ = settings.get_profile("fuzz")
 FUZZ = settings(FUZZ, max_examples=max(1, FUZZ.max_examples // 6))
-"""The tests of one way in share its inputs."""
+"""The tests of one reader share its number of inputs."""
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayescale.errors.BayescaleWarning")
 
@@ -44,7 +44,7 @@ ODD = st.one_of(
 
 @st.composite
 def records(draw, cells):
-    """Rows that can be read, of which some cells are changed and some columns are odd."""
+    """Return valid rows with some changed cells and some odd columns."""
     rows = [
         {"N": 1e8 * (i + 1), "D": 2e9 * (i + 2) ** 2, "loss": 4.0 - 0.1 * i}
         for i in range(draw(st.integers(0, 4)))
@@ -61,7 +61,7 @@ def records(draw, cells):
 
 
 def read_or_refused(source: object) -> None:
-    """Load, and hold what was loaded, or what was said, to what is promised."""
+    """Load, and check the result or the message."""
     try:
         runs = bs.load_runs(source)
     except BayescaleError as error:
@@ -71,7 +71,7 @@ def read_or_refused(source: object) -> None:
         return
     values = runs.table[["n_params", "n_tokens", "compute", "loss"]].to_numpy()
     assert np.all(np.isfinite(values) & (values > 0))
-    # What no model can be is not taken without a word.
+    # Implausible amounts are not accepted silently.
     assert runs.n_params.min() >= 1e3
     assert (runs.n_tokens / runs.n_params).min() >= 1e-3
     assert len(runs.fingerprint) == 64
@@ -128,7 +128,7 @@ def test_frames(rows, kind):
         elif kind == "arrow":
             frame = pa.Table.from_pandas(frame)
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
-        return  # no such table can be
+        return  # not a valid table
     read_or_refused(frame)
 
 

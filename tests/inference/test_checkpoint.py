@@ -1,4 +1,4 @@
-"""Draws on disk while they are made: what a kill leaves, and how a fit goes on."""
+"""Draws stored during sampling: recovery after a kill, and resumption."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ COMMAND = (
     *("--draws", "30000", "--chains", "2", "--cores", "2", "--seed", "3"),
 )
 ENOUGH_TO_STOP = 20
-"""Draws of each chain of a fit that is then stopped."""
+"""Draws per chain after which a fit is interrupted."""
 
 
 def same(one: bs.Fit, two: bs.Fit) -> bool:
@@ -33,7 +33,7 @@ def same(one: bs.Fit, two: bs.Fit) -> bool:
 
 
 def interrupt_after(patched: pytest.MonkeyPatch, times: int = 0, chain: int | None = None) -> None:
-    """Look often, and interrupt when draws have been added so many times, or to one chain."""
+    """Inspect often, and interrupt after a number of additions, or after one to a chain."""
     add, left = DrawStore.add, iter(range(times))
 
     def interrupting(self, place, added, *rest):
@@ -47,7 +47,7 @@ def interrupt_after(patched: pytest.MonkeyPatch, times: int = 0, chain: int | No
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Note the settings of every call of the sampler that keeps draws, and interrupt one."""
+    """Record the settings of every call of the storing sampler, and interrupt one."""
     sample, seen = CompiledLogp.sample, Calls()
 
     def noted(self, data, settings, progress=None, starts=None, keep=None):
@@ -63,7 +63,7 @@ def calls(monkeypatch):
 
 class Calls(list):
     interrupted = 0
-    """Which call is interrupted before it draws anything, from one; none if zero."""
+    """Number of the call that is interrupted before its first draw, from one; none if zero."""
 
 
 def interrupted(path: Path, model="chinchilla", runs="chinchilla", **options) -> None:
@@ -72,12 +72,12 @@ def interrupted(path: Path, model="chinchilla", runs="chinchilla", **options) ->
 
 
 def least_draws(path: Path) -> int:
-    """Return how many draws each of the two chains has, while another process makes them."""
+    """Return the smaller number of draws of two chains that another process samples."""
     return min(DrawStore(path).lengths(Place(1, 0), 2)) if path.exists() else 0
 
 
 def killed(path: Path, how: int) -> subprocess.CompletedProcess[str]:
-    """Begin the fit in a process of its own, and end that when there are draws."""
+    """Start the fit in a subprocess, and kill it when there are draws."""
     with subprocess.Popen(
         [*COMMAND, "--store", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -126,7 +126,7 @@ def test_a_fit_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     first = after.posterior.isel(draw=slice(made["draws"]))
     assert first.equals(before.posterior)
     alpha = after.posterior["alpha"].to_numpy()
-    # What is sampled later is not the same again.
+    # Draws after the interruption differ from those without it.
     assert len(np.unique(alpha)) > 0.9 * alpha.size
     assert same(bs.load_fit(path), after)
 
@@ -141,7 +141,7 @@ def test_chains_that_are_done_are_not_sampled_again(tmp_path, calls, monkeypatch
     one, two, three = DrawStore(path).lengths(Place(1, 0), 3)
     assert one == two == 16_000 > three > 0
     so_far = bs.load_fit(path)
-    # Two whole chains are more draws than three short ones, unless the third had come far.
+    # Two complete chains have more draws than three truncated ones, unless the third is long.
     assert so_far.posterior.sizes == (
         {"chain": 2, "draw": 16_000} if three < 10_667 else {"chain": 3, "draw": three}
     )
@@ -153,8 +153,8 @@ def test_chains_that_are_done_are_not_sampled_again(tmp_path, calls, monkeypatch
 
 
 def test_a_longer_attempt_is_kept_apart(tmp_path, calls, monkeypatch):
-    """Draws that are worth too little are made again, many for one that is kept."""
-    # So few would be taken from more at once.
+    """With too small an effective sample size, sampling is repeated with thinning."""
+    # So few draws would be thinned from more at once.
     monkeypatch.setattr("bayescale.inference.adaptive._WORTH", 100.0)
     path = tmp_path / "fit.draws"
     options = {**FEW, "draws": 60}
@@ -185,7 +185,7 @@ def test_every_mode_is_kept(tmp_path, calls):
         bs.load_fit(path)
     stored = bs.fit(runs, "kaplan-ns-min", store=path, **FEW)
     assert len(stored.provenance["modes"]) == 2
-    # Of the second mode nothing was drawn yet, so the seed gives what it would have given.
+    # The second mode has no draws yet, so its draws are those without the interruption.
     assert same(stored, bs.fit(runs, "kaplan-ns-min", **FEW))
     back = bs.load_fit(path)
     assert same(back, stored)

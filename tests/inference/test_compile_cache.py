@@ -1,4 +1,4 @@
-"""Machine code kept between sessions: the same numbers, never stale, never in the way."""
+"""Machine code cached between sessions: identical results, never stale, never fatal."""
 
 import os
 import stat
@@ -46,7 +46,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def code() -> Density:
-    """A density that squares, as compiled as any other."""
+    """Return compiled code of a square function."""
     import numba
     from numba import types
 
@@ -223,7 +223,7 @@ def test_what_belongs_to_another_is_not_used(tmp_path, monkeypatch, code, caplog
 
 
 class _Owned:
-    """What the system says of a file, but for its owner."""
+    """The status of a file with another owner."""
 
     def __init__(self, found, owner):
         self._found, self.st_uid = found, owner
@@ -284,7 +284,7 @@ def test_code_whose_rounding_may_differ_is_not_kept(cache, fastmath):
 
 
 def test_code_of_a_package_that_changed_since_it_was_imported_is_not_kept(cache, code, monkeypatch):
-    """It would be found by sessions that import the other version."""
+    """Sessions that import the other version would find it."""
     later = "a later version of the package"
     monkeypatch.setattr(compile_cache, "digest_of_modules", lambda names: later)
     assert squared(kept("a square", lambda: code), 3.0) == 9.0
@@ -301,7 +301,7 @@ def test_code_under_other_settings_of_numba_is_not_found(cache, code, monkeypatc
 
 
 def test_another_filter_is_not_found_in_the_cache_of_pytensor(monkeypatch):
-    """PyTensor finds code by the name of an operation and a version alone."""
+    """PyTensor finds cached code by the name of an operation and a version only."""
     from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
 
     from bayescale.backend import filtering
@@ -326,7 +326,7 @@ def test_a_law_of_ones_own_is_compiled_anew(cache):
 
     @bs.define_law("line-for-the-cache", source="this test")
     def line(compute, a: number, b: number):
-        """A line in a power."""
+        """Return a linear function of a power."""
         return a + b * compute**-0.1
 
     prior = bs.LogNormal(median=1.0, log_sd=1.0, why="for a test")
@@ -348,7 +348,7 @@ def test_every_module_that_makes_a_graph_is_part_of_the_digest():
             "-c",
             "import sys, bayescale.backend.build, bayescale.inference.compile;"
             "print(*(name for name, module in sys.modules.items() if name.startswith('bayescale.')"
-            # Packages hold nothing but a docstring.
+            # Packages have only a docstring.
             " and not hasattr(module, '__path__')))",
         ],
         capture_output=True,
@@ -356,7 +356,7 @@ def test_every_module_that_makes_a_graph_is_part_of_the_digest():
         check=True,
     )
     behind = compile_cache.modules_behind(compile_cache._COMPILED_BY)
-    # The version is named in what the cache says of itself; it makes no graph.
+    # The version is metadata of the cache, and builds no graph.
     assert {*found.stdout.split()} - {"bayescale._version"} <= {*behind}
     assert "bayescale.laws.kaplan_ns" in behind
     assert not {"bayescale.cli.main", "bayescale.data.load", "bayescale.posterior.fit"} & {*behind}

@@ -14,7 +14,7 @@ from bayescale.model.inputs import runs_for
 
 
 def test_posterior_of_the_reference_problem(fit):
-    """The replication data under these priors: an earlier pilot's posterior, two decimals of sd."""
+    """The posterior of an independent fit of the replication data under these priors."""
     expected = {
         "E": (1.808, 0.016),
         "alpha": (0.345, 0.009),
@@ -126,7 +126,7 @@ def test_one_compilation_serves_any_number_of_runs(chinchilla_runs):
 
 
 def test_recovers_known_parameters():
-    """Simulated runs: the truth lies inside the 99 % intervals, and those are not idle."""
+    """Simulated runs: the truth lies inside 99 % intervals, which are not too wide."""
     truth = bs.published("besiroglu2024").parameters
     law, rng = bs.law("chinchilla"), np.random.default_rng(11)
     runs = bs.load_runs("chinchilla")
@@ -150,7 +150,7 @@ def engine(chinchilla_runs):
 
 @pytest.mark.slow
 def test_no_chain_is_lost_in_a_tail_before_it_has_adapted():
-    """With this seed a chain set out 3,000 nats below the mode, to where nu is one to rounding."""
+    """With this seed a chain starts 3,000 nats below the mode, where nu is near its bound."""
     coupled = bs.load_model("coupled")
     runs = runs_for("chinchilla", [coupled], keep_outliers=True)
     fit = bs.fit(runs, coupled, draws=300, seed=8, progress=False)
@@ -216,13 +216,13 @@ def test_normal_noise_and_other_laws(chinchilla_runs, fit):
     base = bs.load_model("chinchilla")
     normal = Noise(kind="normal", priors={"sigma": base.noise.priors["sigma"]})
     found = bs.fit(chinchilla_runs, replace(base, noise=normal), seed=1, progress=False)
-    # Convergence alone: neither model is right for these runs, and the other checks say so.
+    # Convergence only: both models misfit these runs, for which other checks fail.
     assert found.gates.ok, found.gates.messages
     assert "nu" not in found.posterior
     kaplan = bs.fit(chinchilla_runs, "kaplan-nd", seed=1, progress=False)
     assert kaplan.gates.ok, kaplan.gates.messages
     assert "E" not in kaplan.posterior
-    # Without a floor the law leaves more of these runs unexplained.
+    # Without a floor the residual variance is larger.
     scatter = float(kaplan.posterior["sigma"].median())
     assert scatter > 2 * float(fit.posterior["sigma"].median())
 

@@ -1,4 +1,4 @@
-"""Functions of loops give what PyTensor gives, operation by operation."""
+"""Functions of loops give the results of PyTensor, operation by operation."""
 
 import numpy as np
 import pytensor
@@ -14,7 +14,7 @@ CODES = np.array([2, 0, 2, 1])
 
 
 def _cases(v, m, k):
-    """Return results of a vector, a matrix with as many columns, and codes of its rows."""
+    """Return expressions of a vector, a matrix with as many columns, and indices of its rows."""
     rows = m.sum(axis=1)
     return {
         "scalars": pt.exp(v[1]) * v[3] - pt.log1p(v[0]) / pt.sqrt(v[2]),

@@ -1,4 +1,4 @@
-"""Priors learnt from sweeps: of sweeps whose posteriors are Normal, the answer is known."""
+"""Priors learnt from sweeps: exact for Normal posteriors."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ BASE = stats.norm(PRIOR_MEAN, PRIOR_SD).ppf(STEPS)
 
 
 def posteriors(found: np.ndarray, errors: np.ndarray) -> list[np.ndarray]:
-    """Posteriors of a Normal quantity under the base prior, at equal steps of probability."""
+    """Return posteriors of a Normal quantity under the base prior, as equally spaced quantiles."""
     precision = 1 / errors**2 + 1 / PRIOR_SD**2
     centre = (found / errors**2 + PRIOR_MEAN / PRIOR_SD**2) / precision
     return [stats.norm(m, p**-0.5).ppf(STEPS) for m, p in zip(centre, precision, strict=True)]
@@ -32,7 +32,7 @@ def learnt(found: np.ndarray, errors: np.ndarray, shares: np.ndarray) -> tuple[f
 
 
 def exact(found: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of a new source: the mean is Normal given the spread."""
+    """Return mean and standard deviation of a new source: the mean is Normal given tau."""
 
     def given(spread: float) -> tuple[float, float, float]:
         covariance = np.diag(spread**2 + errors**2) + PRIOR_SD**2
@@ -94,7 +94,7 @@ def test_the_card_is_the_base_with_other_priors(base, sweeps, tmp_path):
             assert isinstance(prior, bs.LogNormal) and "learnt from 3 sources" in prior.why
         else:
             assert prior == before
-    # Simulated from one truth: the population is close to it, and narrower than the base.
+    # Sweeps are simulated from one truth: the population is near it, and narrower than the base.
     for name in ("alpha", "beta"):
         truth = np.median([fit.posterior[name].median() for fit in sweeps])
         assert card.priors[name].median == pytest.approx(truth, rel=0.1)

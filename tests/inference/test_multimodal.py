@@ -1,4 +1,4 @@
-"""A posterior in several places: found, weighed, and said."""
+"""Multimodal posteriors: modes are found, weighted, and reported."""
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ def test_the_mode_that_is_true_wins(truth, won, tmp_path):
 
 
 def test_the_highest_maximum_is_climbed_to_along_a_curved_ridge():
-    """Two modes, each on a curved ridge, and a place where the density is zero."""
+    """Two modes, each on a curved ridge, and a region of zero density."""
 
     def log_density(at):
         side = 1.0 if at[0] > 0 else -1.0
@@ -63,7 +63,7 @@ def test_the_highest_maximum_is_climbed_to_along_a_curved_ridge():
 
 
 def test_modes_that_the_runs_cannot_tell_apart_are_both_in_the_draws():
-    """Steps in proportion to size: the two terms can trade places."""
+    """With steps proportional to size, the two terms are exchangeable."""
     size = np.geomspace(1e7, 2e9, 24)
     truth = {"N_c": 1e13, "S_c": 1e3, "alpha_N": 0.08, "alpha_S": 0.6}
     loss = bs.law("kaplan-ns-min").evaluate(n_params=size, n_steps_min=size / 1e4, **truth)
@@ -81,7 +81,7 @@ def test_modes_that_the_runs_cannot_tell_apart_are_both_in_the_draws():
 
 @pytest.mark.slow
 def test_swapped_terms_of_kaplans_law_are_both_in_the_draws():
-    """Twenty tokens per parameter throughout, without which the law has one mode."""
+    """At twenty tokens per parameter throughout; otherwise the law has one mode."""
     size = np.geomspace(3e7, 1e10, 20)
     truth = {"N_c": 8.8e13, "D_c": 5.4e13, "alpha_N": 0.076, "alpha_D": 0.095}
     law, rng = bs.law("kaplan-nd"), np.random.default_rng(1)
@@ -128,7 +128,7 @@ def test_the_sentence_on_modes():
 
 
 class Gaussian:
-    """A normal density of known integral, as `_log_evidence` asks a sampler of it."""
+    """A Normal density of known integral, with the interface that `_log_evidence` needs."""
 
     scalars = 6
 
@@ -149,7 +149,7 @@ class Gaussian:
 
 @pytest.mark.parametrize("dim", [6, 46])
 def test_the_evidence_of_a_normal_is_its_integral(dim):
-    """Forty steps of levels beside six scalars, from as many draws as short chains make."""
+    """With forty steps of levels and six scalars, from as few draws as short chains have."""
     density = Gaussian(dim)
     found, error = _log_evidence(density, None, density.draws(400), np.random.default_rng(3))
     assert error < 0.1
@@ -160,7 +160,7 @@ def test_the_error_of_a_bridge_is_that_of_repeats():
     rng = np.random.default_rng(4)
     repeats = []
     for _ in range(200):
-        # A normal seen from a wider one: both ratios of densities are known.
+        # A Normal with a wider Normal proposal: both density ratios are known.
         of_posterior, of_proposal = rng.normal(size=400), 1.5 * rng.normal(size=400)
         ratios = [
             -0.5 * x**2 + 0.5 * (x / 1.5) ** 2 + np.log(1.5) for x in (of_posterior, of_proposal)

@@ -20,7 +20,7 @@ from bayescale.inference.preconditioner import Frame
 
 @pytest.fixture
 def without_private_names(monkeypatch):
-    """A process in which nutpie's record of a model is not the known one."""
+    """Return the public path: a process in which nutpie's record of a model has changed."""
     samplers._compiled_card.cache_clear()
     monkeypatch.setattr(native, "_RECORD", ("another",))
     yield
@@ -98,7 +98,7 @@ def test_a_frame_and_its_inverse():
 
 
 class Gaussian:
-    """A log density as PyTensor compiles them: called with a position and data, and copied."""
+    """A log density with the interface of PyTensor functions: called with position and data, copied."""
 
     mean, precision = np.array([1.0, -2.0, 0.5]), np.diag([4.0, 1.0, 1.0])
 

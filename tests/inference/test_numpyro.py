@@ -1,4 +1,4 @@
-"""The other sampler: the same density in JAX, and the same posterior from NumPyro."""
+"""NumPyro: the same density in JAX, and the same posterior."""
 
 import _thread
 import builtins
@@ -37,13 +37,13 @@ def same_posterior(one: bs.Fit, other: bs.Fit) -> None:
         a, b = one.quantities[name], other.quantities[name]
         if a.ndim > 2:
             continue
-        if min(a.min(), b.min()) > 0:  # the sd of a coefficient itself is that of a few draws
+        if min(a.min(), b.min()) > 0:  # the sd of a coefficient is dominated by few draws
             a, b = np.log(a), np.log(b)
         sd = float(a.std())
         effective = min(f.diagnostics.table["ess_bulk"].min() for f in (one, other))
         error = sd * np.sqrt(2 / effective)
         assert float(b.mean()) == pytest.approx(float(a.mean()), abs=4 * error), name
-        # Of the bulk: the sd of a floor that may be near zero, in logs, is that of a few draws.
+        # Of the bulk, since the sd of the log of a floor near zero is dominated by few draws.
         bulk, other_bulk = (float(np.ptp(np.quantile(x, [0.1, 0.9]))) for x in (a, b))
         assert other_bulk == pytest.approx(bulk, rel=0.15), name
 
@@ -57,7 +57,7 @@ def test_the_posterior_is_that_of_nutpie(fit, chinchilla_runs):
     assert {"jax", "numpyro", "pymc"} <= set(found.provenance["versions"])
     assert fit.provenance["sampler"]["name"].startswith("nutpie")
     assert found.sample_stats.sizes == fit.sample_stats.sizes
-    # As deep a path for each draw: the metric fits the posterior.
+    # Equal tree depths: the mass matrix fits the posterior.
     assert float(found.sample_stats["n_steps"].mean()) < 15
     again = bs.fit(chinchilla_runs, "chinchilla", seed=2, sampler="numpyro", progress=False)
     assert again.posterior.identical(found.posterior)
@@ -65,7 +65,7 @@ def test_the_posterior_is_that_of_nutpie(fit, chinchilla_runs):
 
 @pytest.mark.slow
 def test_the_posterior_with_a_discrepancy_is_that_of_nutpie(chinchilla_runs):
-    # Each step of the sampler costs half with half of the runs, and less without effects of sizes.
+    # Half of the runs and no effects of sizes, for speed.
     some = chinchilla_runs.where(np.arange(len(chinchilla_runs)) % 2 == 0, "every other run")
     model = replace(bs.load_model("coupled-discrepancy"), pooling=(), id="no effects")
     one, other = (
@@ -110,7 +110,7 @@ def test_the_draws_do_not_depend_on_the_cores(engine):
 
 @pytest.mark.slow
 def test_chains_in_step_draw_the_same_posterior(engine, monkeypatch):
-    """What an accelerator does, done here."""
+    """The vectorised chains of an accelerator, run on the CPU."""
     lowered, data = engine
     settings = replace(SHORT, tune=300, draws=500, chains=4)
     apart, _ = lowered.sample(data, settings)
@@ -216,7 +216,7 @@ def test_its_draws_can_be_kept_too(engine, chinchilla_runs, tmp_path):
 
     compiled.sample(matrix, SHORT, keep=keep)
     for chain in range(SHORT.chains):
-        # Each draw once, whatever the chunks; warm-up not at all.
+        # Each draw once, independent of chunks; no warm-up draws.
         parts = [(first, rows) for c, first, rows in kept if c == chain]
         ends = [first + rows for first, rows in parts]
         assert [first for first, _ in parts] == [0, *ends[:-1]] and ends[-1] == SHORT.draws

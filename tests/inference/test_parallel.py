@@ -1,4 +1,4 @@
-"""Many pieces of work: order, resumption, failures that stay alone."""
+"""Many tasks: order, resumption, isolated failures."""
 
 import json
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Many fits on a process pool and on a real Dask cluster: the same numbers, failures alone."""
+"""Many fits on a process pool and a real Dask cluster: identical results, isolated failures."""
 
 import os
 import re
@@ -92,7 +92,7 @@ def test_simulations_on_a_cluster(executor):
 
 
 def test_a_worker_that_dies_is_reported_and_the_cluster_goes_on(client, executor, tmp_path):
-    """A process that is gone, not an exception: what an out-of-memory killer leaves."""
+    """The process is killed without an exception, as by an out-of-memory killer."""
     options = {"label": "exiting", "executor": executor, "progress": False}
     dies, *live = (Task(f"exit with {n}", (n,)) for n in (1, -3, -4))
     store = tmp_path / "done.jsonl"
@@ -118,7 +118,7 @@ def test_a_client_is_not_an_executor(client, chinchilla_runs, cuts):
 
 
 def test_the_readme_shows_the_call(client, tmp_path, monkeypatch):
-    """As written, but for the place of the scheduler and the number of simulations."""
+    """As in the README, except for the address of the scheduler and the number of simulations."""
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(
         r"```python\n(import bayescale as bs\nfrom distributed.*?)```",

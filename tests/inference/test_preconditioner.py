@@ -1,4 +1,4 @@
-"""The frame of a mode, and the way to it."""
+"""The preconditioner at a mode, and the search for the mode."""
 
 import numpy as np
 import pytest

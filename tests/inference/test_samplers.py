@@ -1,4 +1,4 @@
-"""The samplers of a model: compiled once a process, in one thread at a time."""
+"""The samplers of a model: compiled once per process, in one thread at a time."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from bayescale.inference import samplers
 
 
 def test_threads_do_not_compile_at_the_same_time(monkeypatch):
-    """Two that did ended the process, or had other draws from then on."""
+    """Concurrent compilation may crash the process, or change later draws."""
     inside, most, made = 0, 0, []
     entered = threading.Event()
 

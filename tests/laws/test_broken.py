@@ -1,4 +1,4 @@
-"""Broken power laws: what their coordinates say, and the way to natural parameters and back."""
+"""Broken power laws: the meaning of coordinates, and conversion to natural parameters and back."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""``forecast-run``: the loss of a run under its planned schedule of the learning rate."""
+"""``forecast-run``: the loss of a run under its planned learning rate schedule."""
 
 import argparse
 
@@ -16,7 +16,7 @@ _SCHEDULE = "KIND:NAME=VALUE,..., or a csv file with columns step and lr"
 def add(verbs: Verbs) -> None:
     """Add the command."""
     forecast = verbs.add(
-        "forecast-run", run, "Forecast the loss of a run under its schedule of the learning rate."
+        "forecast-run", run, "Forecast the loss of a run under its learning rate schedule."
     )
     forecast.add_argument(
         "runs", type=Reads(), help="csv, tsv, xlsx, parquet, jsonl or json file of points on curves"

@@ -1,4 +1,4 @@
-"""Logs of runs as the programs that track experiments write them."""
+"""Logs of runs in the formats of experiment trackers."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def with_mlflow_files(root):
 
 
 def with_mlflow(root):
-    """Write a file store by MLflow itself, in a process of its own: it is asked to by a variable."""
+    """Write a file store with MLflow in a subprocess, since a variable enables it at import."""
     pytest.importorskip("mlflow", reason="mlflow is heavy, and not installed")
     code = (
         "import json, sys, mlflow\n"
@@ -95,7 +95,7 @@ def with_tensorboard(root):
 
 
 def with_trainer(root):
-    """Write states as Hugging Face's Trainer saves them, the last one in a checkpoint alone."""
+    """Write states as Hugging Face's Trainer saves them, the last one only in a checkpoint."""
     for name, size in SIZES.items():
         for last in (30, 50):
             history = []
@@ -135,7 +135,7 @@ def with_tables(root):
 
 
 def with_lines(root):
-    """Write a loop's own log.jsonl below config.json."""
+    """Write log.jsonl of a training loop beside its config.json."""
     for name, size in SIZES.items():
         folder = root / name / "logs"
         folder.mkdir(parents=True)
@@ -231,7 +231,7 @@ def test_unfinished_and_deleted_runs_of_mlflow_are_left_out_and_said(tmp_path):
 
 
 def test_parts_of_a_run_are_one_run(tmp_path):
-    """Event files below a Trainer's output, and those of training and validation apart."""
+    """Merge event files below a Trainer's output, and separate ones of training and validation."""
     writer = pytest.importorskip("tensorboardX").SummaryWriter
     with_trainer(tmp_path / "hf")
     with writer(str(tmp_path / "hf" / "small" / "runs" / "Nov29_host")) as events:
