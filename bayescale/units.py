@@ -286,6 +286,23 @@ def format_amount_of(column: str, value: float) -> str:
     return amount if quantity_of(column) == "compute" else f"{column} = {amount}"
 
 
+def format_quantity(column: str, value: float) -> str:
+    """Return a value of an amount or of a response: large ones as amounts, others as numbers.
+
+    >>> format_quantity("critical_batch", 1.128e7), format_quantity("loss", 2.27661)
+    ('11.3M', '2.277')
+    >>> format_quantity("compute", 1e21), format_quantity("learning_rate", 3e-4)
+    ('1e21 FLOP', '0.0003000')
+    """
+    if quantity_of(column) == "count" and abs(value) < _LARGE:
+        return format_number(value, 4)
+    return format_amount(column, value)
+
+
+_LARGE = 1e4
+"""The least amount that is written with a suffix where small ones are plain numbers."""
+
+
 def format_budget(value: float, unit: str = "FLOP", digits: int = 3) -> str:
     """Return a budget as text: compute, money, or a user-defined unit.
 

@@ -56,21 +56,41 @@ def add_runs(parser: argparse.ArgumentParser, name: str = "runs", *, outliers: b
     add_reading(parser, outliers=outliers)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the option for a model card."""
+def add_model(parser: argparse.ArgumentParser, *, pool: bool = True) -> None:
+    """Add the option for a model card, and the one for pooling over columns unless false."""
     parser.add_argument(
         "--model",
         type=Reads(),
         metavar="CARD",
         help="id or path of a model card (the default card; `bayescale models` lists them)",
     )
+    if pool:
+        parser.add_argument(
+            "--pool",
+            action="append",
+            default=[],
+            metavar="COLUMN[=PART,...]",
+            help="column of families, optimizers or corpora between whose levels the law differs, "
+            "by partial pooling: in all its parameters, or in parts of it, such as optimizer=E for "
+            "the floor alone; repeatable",
+        )
 
 
 def model_of(options: Arguments) -> "Model":
-    """Load the given card, or the default card; ``--column x=NAME`` names its one variable."""
+    """Load the given card, or the default card, with its pooling and its one variable."""
     from bayescale.model.card import load_model
 
-    return of_variable(load_model(options.model) if options.model else load_model(), options)
+    model = of_variable(load_model(options.model) if options.model else load_model(), options)
+    for entry in options.pool:
+        column, equals, parts = entry.rpartition("=") if "=" in entry else (entry, "", "")
+        of = [part.strip() for part in parts.split(",") if part.strip()]
+        if not column or bool(equals) != bool(of):
+            raise ValueError(
+                f"--pool: found {entry!r}, expected a column such as family, or family=E,A for "
+                "parts of the law."
+            )
+        model = model.pool(column, of or None)
+    return model
 
 
 def of_variable(model: "Model", options: Arguments) -> "Model":
@@ -226,7 +246,6 @@ def saved_fit(options: argparse.Namespace) -> "Fit":
 
 def fit_at(options: argparse.Namespace, path: str) -> "Fit":
     """Load the fit of a file, for the given levels."""
-    from bayescale.data.levels import NEW
     from bayescale.inference.load import load_fit
     from bayescale.laws.published import PUBLISHED
 
@@ -235,20 +254,33 @@ def fit_at(options: argparse.Namespace, path: str) -> "Fit":
             f"{path}: found published constants, which have no posterior draws; "
             f"{options.verb} needs a saved fit."
         )
-    fit = load_fit(path)
+    return at_levels(options, load_fit(path), path)
+
+
+def at_levels(options: argparse.Namespace, fit: "Fit", path: str) -> "Fit":
+    """Return a fit for the given levels of its grouping columns."""
+    return fit.sel(**levels_of(options, fit.groupings, path))
+
+
+def levels_of(options: argparse.Namespace, groupings: Sequence[str], source: str) -> dict[str, Any]:
+    """Return the given level of each grouping column of a source, `NEW` for a new one."""
+    from bayescale.data.levels import NEW
+
     groups: dict[str, Any] = read_mapping(options.group, "--group", "COLUMN=LEVEL")
     for column in dict.fromkeys(options.new_level):
         if column in groups:
             raise ValueError(
                 f"--new-level: found {column}, for which --group gives a level; give one of them."
             )
-        if column not in fit.groupings:
-            raise ValueError(
-                f"--new-level: found {column}, expected one of the columns by which {path} pools: "
-                f"{', '.join(fit.groupings) or 'none'}.{did_you_mean(column, fit.groupings)}"
-            )
         groups[column] = NEW
-    return fit.sel(**groups)
+    for column, level in groups.items():
+        if column not in groupings:
+            raise ValueError(
+                f"{'--new-level' if level is NEW else '--group'}: found {column}, expected one of "
+                f"the columns by which {source} pools: {', '.join(groupings) or 'none'}."
+                f"{did_you_mean(column, groupings)}"
+            )
+    return groups
 
 
 def fit_or_constants(options: argparse.Namespace) -> "Fit | Constants | EmpiricalFrontier":

@@ -5,9 +5,10 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bayescale.units import format_share
+from bayescale.units import format_quantity, format_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,9 @@ type Arguments = argparse.Namespace
 
 _PIPE_WIDTH = 140
 """Width of a listing that goes to a file or a pipe, in characters."""
+
+_MEANING = "meaning"
+"""The column of sentences, which stands to the left, as the last one."""
 
 
 def one_line(message: object, most: int) -> str:
@@ -83,10 +87,30 @@ def print_decision(made: "Decision") -> None:
 
 
 def table_text(table: "pd.DataFrame") -> str:
-    """Return a table as text, with its index as the first column."""
+    """Return a table as text, with its index as the first column and meanings to the left."""
     shown = table.reset_index()
     shown.columns.name = table.columns.name
-    return shown.to_string(index=False, float_format="{:.4g}".format)
+    said = [_MEANING, *shown.pop(_MEANING)] if _MEANING in shown else []
+    text = shown.to_string(index=False, float_format="{:.4g}".format)
+    if not said:
+        return text
+    lines = zip(text.split("\n"), said, strict=True)
+    return "\n".join(f"{line}  {meaning}".rstrip() for line, meaning in lines)
+
+
+def intervals_text(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a table of amounts as text, each with the interval in the two columns after it."""
+    columns = [str(column) for column in table]
+    shown = table.iloc[:, :0].copy()
+    for column in columns:
+        ends = [f"{column}_lower", f"{column}_upper"]
+        style = partial(format_quantity, column)
+        if set(ends) <= set(columns):
+            low, high = (table[end].map(style) for end in ends)
+            shown[column] = table[column].map(style) + " [" + low + ", " + high + "]"
+        elif not column.endswith(("_lower", "_upper")):
+            shown[column] = table[column].map(style)
+    return shown
 
 
 def table_records(table: "pd.DataFrame") -> list[dict[str, Any]]:

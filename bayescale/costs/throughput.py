@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from bayescale.costs.base import Cost
 from bayescale.costs.hardware import Cluster
 from bayescale.errors import AmountError
-from bayescale.units import format_count, parse_amounts
+from bayescale.units import format_count, format_share, parse_amounts
 
 _COLUMNS = ("n_params", "tokens_per_second")
+
+_SAME = 0.2
+"""Relative difference up to which rates of one size are repeated measurements of one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -34,14 +37,16 @@ class MeasuredThroughput(Cost):
     Raises
     ------
     AmountError
-        If an amount cannot be read, the lists differ in length, or a larger model is not slower.
+        If an amount cannot be read, the lists differ in length, a larger model is not slower, or
+        rates of one size differ by more than repeated measurements do.
 
     Notes
     -----
     The cost in FLOP is the time of training times the rate of the cluster, so that
     `Cluster.days`, `Cluster.money`, `Money` and limits on days are those of the measured time.
     Between sizes, the log of throughput is linear in the log of size; outside their
-    range FLOP/s are those of the nearest size. Repeated measurements are averaged in logs.
+    range FLOP/s are those of the nearest size. Repeated measurements within 20 % of one another
+    are averaged in logs.
 
     Examples
     --------
@@ -73,7 +78,9 @@ class MeasuredThroughput(Cost):
                 "of GPUs, expected as many of each, or one number of GPUs."
             )
         log_n, place = np.unique(np.log(size), return_inverse=True)
-        log_rate = np.bincount(place, np.log(rate / gpus)) / np.bincount(place)
+        log_rate = np.log(rate / gpus)
+        _refuse_different(size, log_rate, place)
+        log_rate = np.bincount(place, log_rate) / np.bincount(place)
         faster = np.flatnonzero(np.diff(log_rate) >= 0)
         if len(faster):
             small, large = (format_count(float(np.exp(log_n[faster[0] + i]))) for i in (0, 1))
@@ -120,3 +127,19 @@ class MeasuredThroughput(Cost):
     def _flop_per_second(self) -> float:
         """FLOP that a GPU-second of the cluster counts as, without its overhead."""
         return float(self.cluster.peak) * self.cluster.utilisation * self.cluster.speed
+
+
+def _refuse_different(
+    size: NDArray[np.float64], log_rate: NDArray[np.float64], place: NDArray[np.intp]
+) -> None:
+    """Raise AmountError if rates of one size differ by more than their measurement does."""
+    for at in np.flatnonzero(np.bincount(place) > 1):
+        rates = log_rate[place == at]
+        if np.ptp(rates) > np.log1p(_SAME):
+            slow, fast = np.exp([rates.min(), rates.max()])
+            raise AmountError(
+                f"throughput: found {slow:.4g} and {fast:.4g} tokens a second and GPU for "
+                f"{format_count(float(size[place == at][0]))} parameters, expected one rate of a "
+                f"size (measurements within {format_share(_SAME)} are averaged). Keep the rows of "
+                "the configuration that is planned."
+            )

@@ -140,8 +140,9 @@ def _of_missing(
     headings: Mapping[str, Heading],
 ) -> str:
     """Return what to say of a missing column, with the columns that it may be."""
-    of_amounts = missing.startswith("two of ")
-    example = next(name for name in AMOUNTS if name not in chosen) if of_amounts else missing
+    several = missing.startswith("two of ")
+    of_amounts = several or missing in AMOUNTS
+    example = next(name for name in AMOUNTS if name not in chosen) if several else missing
     left = [column for column in raw.frame.columns if column not in chosen.values()]
     similar = [c for c in left if _is_similar(c, example)]
     how = f" (it was {'; '.join(raw.notes)})" if raw.notes else ""
@@ -158,7 +159,7 @@ def _of_missing(
     elif of_amounts:
         perhaps = perhaps or _in_text(raw.frame[left])
         perhaps += _not_amounts(left, list(raw.frame.columns))
-        if not set(AMOUNTS) & set(chosen) and len(needs) > 1:
+        if several and not set(AMOUNTS) & set(chosen) and len(needs) > 1:
             perhaps += (
                 " A table of one variable, such as a loss against steps, is for forecast, or for a "
                 "law of one variable (--model power-law-floor --column x=NAME)."
@@ -256,6 +257,8 @@ def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[
     amounts = [name for name in AMOUNTS if name in chosen]
     for name in needs:
         if name in AMOUNTS and name not in chosen and len(amounts) < 2:
+            if len({*AMOUNTS} & {*needs}) == 1:
+                return name
             return f"two of n_params, n_tokens and compute (found {', '.join(amounts) or 'none'})"
         repeated = name == "n_unique_tokens" and "epochs" in chosen
         if name not in AMOUNTS and name not in chosen and name not in present and not repeated:

@@ -45,9 +45,11 @@ def unused_columns(model: Model, runs: Runs) -> tuple[Note, ...]:
             others.append((name, levels))
     if others:
         said = "; ".join(f"{quoted(name)} ({_few(levels)})" for name, levels in others)
-        notes.append(
-            Note(f"not used, though runs differ in it: {said}", "not used", [n for n, _ in others])
+        said = (
+            f"not used, though runs differ in it: {said}. A law may differ between levels: "
+            "Model.pool (--pool COLUMN)."
         )
+        notes.append(Note(said, "not used", [name for name, _ in others]))
     epochs = table.get("epochs")
     if _UNIQUE not in used and epochs is not None and pd.api.types.is_numeric_dtype(epochs):
         repeated = int((epochs > 1.0).sum())

@@ -107,6 +107,9 @@ def _advice(fit: FittedModel, column: str) -> str:
         of = fit.law.floor or fit.response
         key = column if _BARE.fullmatch(column) else json.dumps(column)
         call = f"model.pool({json.dumps(column)}, of=[{json.dumps(of)}])"
-        return f"Let {of} differ between them: {call}, or [pooling.{of}.{key}] in the card."
+        return (
+            f"Let {of} differ between them: {call} (--pool {column}={of}), or "
+            f"[pooling.{of}.{key}] in the card."
+        )
     given = "" if column == _FAMILY else f" with {_FAMILY} as the name of {column}"
     return f"Fit {' or '.join(cards)}{given}, or the runs of one level."

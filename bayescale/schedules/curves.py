@@ -67,6 +67,7 @@ def read_run_curves(
         Names of columns, by the keys of `COLUMNS`; found by their usual names unless given.
     """
     raw = read_source(source)
+    _refuse_twice(raw, columns)
     frame = pd.DataFrame(
         {what: _numbers(raw, what, columns.get(what)) for what in ("step", "loss")}
     )
@@ -118,13 +119,29 @@ def _curve(table: str, name: str, part: pd.DataFrame, given: ScheduleLike | None
     return RunCurve(name, schedule, step, part["loss"].to_numpy(dtype=np.float64))
 
 
+def _refuse_twice(raw: RawTable, columns: Mapping[str, str | None]) -> None:
+    """Raise RunsError if one column is to be two quantities."""
+    taken: dict[str, str] = {}
+    for what in COLUMNS:
+        name = _column(raw, what, columns.get(what))
+        if name is None:
+            continue
+        if name in taken:
+            raise RunsError(
+                f"{raw.name}: found the column {quoted(name)} for both the {taken[name]} and the "
+                f"{what}, expected another for each."
+            )
+        taken[name] = what
+
+
 def _found(raw: RawTable, what: str, given: str | None) -> str:
     """Return the column of a quantity, or raise RunsError."""
     name = _column(raw, what, given)
     if name is None:
         raise RunsError(
             f"{raw.name}: found the columns {listed(raw.frame.columns)}, expected one of the "
-            f"{what}, named {listed(COLUMNS[what])}. Rename the column, or name it."
+            f"{what}, named {listed(COLUMNS[what])}. Rename the column, or name it ({what}=, "
+            f"--{what} NAME)."
         )
     return name
 

@@ -179,10 +179,10 @@ class RunForecast(Result):
     def sentences(self) -> tuple[str, ...]:
         laws = " and ".join(fit.law.name for fit in self.fits)
         count = len(self.curves)
-        known = f", which is at step {format_count(self.last)}" if self.last else ""
+        known = f"; the run is at step {format_count(self.last)}" if self.last else ""
         said = [
-            f"From {count} curve{'s' if count > 1 else ''}{known}, with the law"
-            f"{'s' if len(self.fits) > 1 else ''} {laws}."
+            f"From {count} curve{'s' if count > 1 else ''}, with the law"
+            f"{'s' if len(self.fits) > 1 else ''} {laws}{known}."
         ]
         if self.run and not self.last:
             runs = listed(dict.fromkeys(curve.run for curve in self.curves))

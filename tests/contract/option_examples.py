@@ -99,7 +99,12 @@ CASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--prob": ("--prob", "0.5"),
     },
     "export": {**LEVELS, "--out": ("--out", "NEW.csv")},
-    "check": {**READING, "--model": ("--model", "kaplan-nd"), "--backtest": ("--backtest",)},
+    "check": {
+        **READING,
+        "--model": ("--model", "kaplan-nd"),
+        "--pool": ("--pool", "family=E"),
+        "--backtest": ("--backtest",),
+    },
     "requirements": {
         **{option: given for option, given in COSTS.items() if option not in HARDWARE},
         **LEVELS,
@@ -178,7 +183,9 @@ ASKED = {
         "--browser": ("--browser",),
     },
     "plan": {
+        **LEVELS,
         "--model": ("--model", "coupled"),
+        "--pool": ("--pool", "family=E"),
         **READING,
         "--budget": ("--budget", "1e23"),
         "--plan": ("--plan", "1B,20B"),
@@ -192,6 +199,7 @@ ASKED = {
     },
     "fit": {
         "--model": ("--model", "coupled"),
+        "--pool": ("--pool", "family=E"),
         **READING,
         "--out": ("--out", "NEW.nc"),
         "--store": ("--store", "NEW.draws"),
@@ -270,6 +278,7 @@ ASKED = {
     },
     "backtest": {
         "--model": ("--model", "coupled"),
+        "--pool": ("--pool", "family=E"),
         **READING,
         "--scale": ("--scale", "n_params"),
         "--seed": ("--seed", "5"),
@@ -281,6 +290,7 @@ ASKED = {
     },
     "expanding-window": {
         "--model": ("--model", "coupled"),
+        "--pool": ("--pool", "family=E"),
         **READING,
         "--cut": ("--cut", "1e21"),
         "--scale": ("--scale", "n_params"),
@@ -294,6 +304,7 @@ ASKED = {
     },
     "multiverse": {
         "--model": ("--model", "coupled"),
+        "--pool": ("--pool", "family=E"),
         **{option: given for option, given in READING.items() if option != "--keep-outliers"},
         "--question": ("--question", "law"),
         "--budget": ("--budget", "1e24"),
@@ -306,6 +317,7 @@ ASKED = {
     },
     "forecast-by-floor": {
         "--model": ("--model", "coupled"),
+        "--pool": ("--pool", "family=E"),
         **READING,
         "--floor": ("--floor", "1.6"),
         "--budget": ("--budget", "1e24"),

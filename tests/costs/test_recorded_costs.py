@@ -39,9 +39,9 @@ def test_throughput_between_and_beyond_sizes():
 
 def test_repeated_measurements_are_averaged():
     twice = MeasuredThroughput(
-        n_params=[1e9, 1e9, 7e9], tokens_per_second=[40e3, 90e3, 9e3], cluster=CLUSTER
+        n_params=[1e9, 1e9, 7e9], tokens_per_second=[81e3, 90e3, 9e3], cluster=CLUSTER
     )
-    assert float(twice.tokens_per_second_at(1e9)) == close(60e3)
+    assert float(twice.tokens_per_second_at(1e9)) == close(27e3 * np.sqrt(10))
     table = {"n_params": [1e9], "tokens_per_second": [8e3], "n_gpus": [4]}
     assert MeasuredThroughput.of_table(table, CLUSTER).tokens_per_second_at(1e9) == close(2e3)
 
@@ -53,6 +53,10 @@ def test_repeated_measurements_are_averaged():
         ({"n_params": [1e9, 2e9], "tokens_per_second": [1e3, 2e3]}, "not slower than 1.00B"),
         ({"n_params": ["big"], "tokens_per_second": [1e3]}, "throughput, n_params: found 'big'"),
         ({"n_params": [1e9], "tokens_per_second": [0]}, "tokens_per_second: found 0"),
+        (
+            {"n_params": [1e9, 1e9, 7e9], "tokens_per_second": [40e3, 90e3, 9e3]},
+            "found 4e\\+04 and 9e\\+04 tokens a second and GPU for 1.00B parameters",
+        ),
     ],
 )
 def test_bad_throughputs_are_refused(given, words):

@@ -166,7 +166,7 @@ def test_groups_on_the_command_line(run, saved, verb):
     assert "card, of a new family)" in run(*asked, "--new-level", "family")[1].splitlines()[-1]
     for wrong, words in (
         (("--group", "family=c5"), "Did you mean 'c4'? For a new level use family=bayescale.NEW"),
-        (("--group", "famly=c4"), "groups: found 'famly', expected one of the columns"),
+        (("--group", "famly=c4"), "--group: found famly, expected one of the columns"),
         (("--new-level", "famly"), "--new-level: found famly, expected one of the columns"),
         (("--group", "family=c4", "--group", "family=redpajama"), "--group: found family twice"),
         (("--group", "family=c4", "--new-level", "family"), "--new-level: found family, for which"),

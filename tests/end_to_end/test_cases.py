@@ -87,7 +87,10 @@ def test_arms_of_an_experiment_are_said_to_be_one(case):
     """13: both arms would be fitted as one curve."""
     runs = bs.load_runs(case("13-speedup.csv"), needs=("compute",))
     (note,) = unused_columns(bs.load_model("power-law-floor"), runs)
-    assert note == "not used, though runs differ in it: 'arm' ('base', 'kv')"
+    assert note == (
+        "not used, though runs differ in it: 'arm' ('base', 'kv'). A law may differ between levels: "
+        "Model.pool (--pool COLUMN)."
+    )
     families = bs.load_runs(case("13-speedup.csv"), needs=("compute",), columns={"family": "arm"})
     (note,) = unused_columns(bs.load_model("power-law-floor"), families)
     assert note.startswith("power-law-floor does not look at 'family': its 2 families")
@@ -149,7 +152,10 @@ def test_what_a_card_does_not_look_at_is_said():
     of_family, others = unused_columns(bs.load_model("chinchilla"), runs)
     assert "its 2 families ('a', 'b') are fitted as one. Cards in which they differ: " in of_family
     assert "chinchilla-pooled" in of_family
-    assert others == "not used, though runs differ in it: 'corpus_kind' ('x', 'y')"
+    assert others == (
+        "not used, though runs differ in it: 'corpus_kind' ('x', 'y'). A law may differ between levels: "
+        "Model.pool (--pool COLUMN)."
+    )
     pooled = unused_columns(bs.load_model("chinchilla-pooled"), runs)
     assert [note.columns for note in pooled] == [("corpus_kind",)]
     assert unused_columns(bs.load_model("chinchilla"), bs.load_runs(FILES)) == ()

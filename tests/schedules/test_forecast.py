@@ -223,6 +223,13 @@ def test_calls_that_cannot_be_answered_are_refused(arguments, said):
         bs.forecast_run(table(*CURVES), **call)
 
 
+@pytest.mark.parametrize("what", ["loss", "rate", "by"])
+def test_one_column_is_not_two_quantities(what):
+    said = "found the column 'step' for both the step and the"
+    with pytest.raises(RunsError, match=said):
+        bs.forecast_run(table(*CURVES), LONGER, run="longer", **{what: "step"})
+
+
 def test_schedules_without_a_column_of_rates_are_asked_for():
     with pytest.raises(RunsError, match="found no learning rate at step 240"):
         read_run_curves(table(CURVES[0]).drop(columns="lr"), {}, {})

@@ -15,7 +15,7 @@ from bayescale.cli.planning import (
     limits_of,
     rule_or_fit,
 )
-from bayescale.cli.render import print_answer, print_json, table_records
+from bayescale.cli.render import print_answer, print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add(verbs: Verbs) -> None:
     sweep = verbs.add(
         "first-sweep", run, "Design the first sweep of a project, before any run, from a prior."
     )
-    add_model(sweep)
+    add_model(sweep, pool=False)
     sweep.add_argument(
         "--budget", required=True, metavar="FLOP", help="total compute of the sweep, such as 1e21"
     )
@@ -115,7 +115,7 @@ def run(options: Arguments) -> None:
         return
     print_answer(found)
     print()
-    print(found.text_runs().to_string())
+    print(table_text(found.text_runs()))
     if options.out:
         print(f"\nruns: {options.out}")
 

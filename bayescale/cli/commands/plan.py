@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from bayescale._outputs import REPORT, SAVED_FIT
 from bayescale.cli.files import Reads, Writes
-from bayescale.cli.options import add_model, add_runs, add_seed, model_of, runs_for_models
+from bayescale.cli.options import (
+    add_levels,
+    add_model,
+    add_runs,
+    add_seed,
+    at_levels,
+    levels_of,
+    model_of,
+    runs_for_models,
+)
 from bayescale.cli.planning import (
     add_budgets,
     add_hyperparameters,
@@ -16,6 +25,7 @@ from bayescale.cli.planning import (
 )
 from bayescale.cli.refits import add_backtest, backtest_of
 from bayescale.cli.render import (
+    intervals_text,
     print_account,
     print_answer,
     print_decision,
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
 
     from bayescale.decision.result import Decision
     from bayescale.laws.hyperparameters import HyperparameterRule
+    from bayescale.model.card import Model
     from bayescale.posterior.fit import Fit
 
 type Arguments = argparse.Namespace
@@ -40,6 +51,7 @@ def add(verbs: Verbs) -> None:
     plan = verbs.add("plan", run, "Fit runs, choose a plan for each budget, and write the report.")
     add_runs(plan)
     add_model(plan)
+    add_levels(plan)
     add_budgets(plan, required=True)
     add_plans(plan)
     add_backtest(plan)
@@ -75,19 +87,22 @@ def run(options: Arguments) -> None:
     plans, model = plans_of(options), model_of(options)
     if not model.law.takes_size_and_tokens:
         raise ValueError(
-            f"--model: the law {model.law.name} is of {', '.join(model.law.inputs)}, expected one "
-            "of size and tokens alone. Use fit, then decide or report with --at."
+            f"--model: the law {model.law.name} is of {model.law.response} in "
+            f"{', '.join(model.law.inputs)}, expected one of the loss in size and tokens alone. "
+            + _instead(model)
         )
+    levels_of(options, model.groupings, "the model")
     rule = rule_or_fit(options.hyperparameters)
     critical = _fit_of_critical_batch(options.critical_batch)
     quiet = options.quiet or options.json
     result = fit(runs_for_models(options, model), model, seed=options.seed, progress=not quiet)
     if options.save:
         result.save(options.save)
+    backtest = backtest_of(options, result.runs, model, prob=options.prob, seed=options.seed)
+    result = at_levels(options, result, "the model")
     made = [
         decide(result, budget=budget, plans=plans, prob=options.prob) for budget in options.budget
     ]
-    backtest = backtest_of(options, result.runs, model, prob=options.prob, seed=options.seed)
     rates = [_rates(rule, one, options.prob) for one in made]
     batches = [_critical_batch(critical, one, options.prob) for one in made]
     report(
@@ -132,16 +147,28 @@ def run(options: Arguments) -> None:
         if at is not None:
             said = rule.description if rule else ""
             print(f"\nlearning rate and batch size of the plan, by {said}")
-            print(table_text(at))
+            print(table_text(intervals_text(at)))
         if most is not None and critical:
             print(f"\ncritical batch (tokens) at the plan, by {_headline(critical, one)}")
-            print(table_text(most))
+            print(table_text(intervals_text(most)))
     if backtest:
         print()
         print_answer(backtest)
     print(f"\nreport: {options.out}")
     if options.save:
         print(f"fit: {options.save}")
+
+
+def _instead(model: "Model") -> str:
+    """Return what to do with a law that `plan` does not take."""
+    for option, law in (
+        ("--critical-batch", "critical-batch"),
+        ("--hyperparameters", "learning-rate-batch"),
+    ):
+        if model.law.name == law:
+            return f"Use fit, and give the saved fit as {option} to a plan of runs with losses."
+    verbs = "decide" if model.law.splits_compute else "predict, requirements"
+    return f"Use fit, then {verbs} or report with --at."
 
 
 def _rates(

@@ -15,6 +15,7 @@ from bayescale.cli.options import (
 from bayescale.cli.render import (
     computed_from,
     heading_of,
+    intervals_text,
     passed,
     print_answer,
     print_json,
@@ -24,6 +25,8 @@ from bayescale.cli.render import (
 from bayescale.cli.verbs import Verbs
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayescale.posterior.protocol import Posterior
 
 type Arguments = argparse.Namespace
@@ -81,7 +84,15 @@ def run(options: Arguments) -> None:
         return
     with computed_from(headline, source.diagnostics):
         print(heading_of(source.is_point, options.prob))
-        print(table_text(table))
+        print(table_text(_text_of(table)))
+
+
+def _text_of(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return predictions as text: amounts, values with intervals, and the distance from runs."""
+    shown = intervals_text(table)
+    if "beyond" in table:
+        shown["beyond"] = table["beyond"].map("{:.1f} e-folds".format)
+    return shown
 
 
 def _print_task(options: Arguments, source: "Posterior") -> None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from bayescale.cli.files import Reads
 from bayescale.cli.options import add_figure, add_levels, by_file_name, fit_at, fixed_of
 from bayescale.cli.planning import add_budgets, add_cost_options, cluster_of, cost_of, limits_of
-from bayescale.cli.render import draw_figure, passed, print_answer, print_json, table_records
+from bayescale.cli.render import (
+    draw_figure,
+    passed,
+    print_answer,
+    print_json,
+    table_records,
+    table_text,
+)
 from bayescale.cli.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -97,7 +104,7 @@ def run(options: Arguments) -> None:
     if further:
         print()
         print("\n".join(further.sentences))
-        print(further.text_table().to_string())
+        print(table_text(further.text_table()))
 
 
 def _fits(options: Arguments) -> "Fit | dict[str, Fit]":
