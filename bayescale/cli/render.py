@@ -90,11 +90,11 @@ def table_text(table: "pd.DataFrame") -> str:
     """Return a table as text, with its index as the first column and meanings to the left."""
     shown = table.reset_index()
     shown.columns.name = table.columns.name
-    said = [_MEANING, *shown.pop(_MEANING)] if _MEANING in shown else []
+    said = shown.pop(_MEANING) if _MEANING in shown else ()
     text = shown.to_string(index=False, float_format="{:.4g}".format)
-    if not said:
+    if len(said) == 0:
         return text
-    lines = zip(text.split("\n"), said, strict=True)
+    lines = zip(text.split("\n"), [_MEANING, *said], strict=True)
     return "\n".join(f"{line}  {meaning}".rstrip() for line, meaning in lines)
 
 

@@ -7,11 +7,11 @@ from bayescale.cli.render import intervals_text, table_text
 
 def test_meanings_stand_to_the_left_as_the_last_column():
     table = pd.DataFrame(
-        {"median": [1.5, 20.25], "meaning": ["short", "a longer one"]},
+        {"median": ["1.500", "20.25"], "meaning": ["short", "a longer one"]},
         index=pd.Index(["a", "beta"], name="quantity"),
     )
     assert table_text(table) == (
-        "quantity  median  meaning\n       a     1.5  short\n    beta   20.25  a longer one"
+        "quantity median  meaning\n       a  1.500  short\n    beta  20.25  a longer one"
     )
     assert table_text(table[:0]).startswith("Empty DataFrame")
 
