@@ -19,7 +19,7 @@ _OPTIONS = re.compile(r"\A(?::[^\n]*\n)+\n?")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, its text, the file that it is, and where it begins."""
+    """A fenced block: its language, text, file name and first line."""
 
     language: str
     text: str
@@ -90,7 +90,7 @@ def _commands(
 
 
 def run_notebook(path: Path) -> None:
-    """Run the cells of a notebook in order, and show what each ends in and draws, as Jupyter would."""
+    """Run the cells of a notebook in order, and display last values and figures as Jupyter does."""
     import matplotlib.pyplot as plt
 
     names: dict[str, Any] = {"__name__": "notebook"}

@@ -1,4 +1,4 @@
-"""Every use of a clock is listed, with what it decides: never a draw, nor a number of a result."""
+"""Every use of a clock is listed with its purpose: none affects a draw or a result."""
 
 import ast
 from pathlib import Path
@@ -12,13 +12,13 @@ CLOCKS = {
     *("process_time", "thread_time", "sleep", "now", "today", "utcnow", "localtime", "gmtime"),
 }
 USES = {
-    "inference/nutpie": {"monotonic"},  # when draws are next written to a store
+    "inference/nutpie": {"monotonic"},  # the time of the next checkpoint
     "inference/fit": {"perf_counter"},  # the seconds that a fit took, in its provenance
-    "records/preregister": {"now"},  # the date of a sealed forecast
-    "schedules/result": {"now"},  # the same, of the forecast of a run
+    "records/preregister": {"now"},  # the date of a preregistered forecast
+    "schedules/result": {"now"},  # the same, for the forecast of a run
     "cli/planning": {"today"},  # the day on which training starts, unless --start is given
 }
-"""Which module asks which clock."""
+"""The clocks that each module reads."""
 
 
 def _asked(path: Path) -> set[str]:

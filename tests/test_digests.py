@@ -1,4 +1,4 @@
-"""Keys of stored results: another law, cost, order of rows or version is another key."""
+"""Keys of stored results differ by law, cost, order of rows and version."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def quadratic(x):
 
 
 def test_every_one_of_several_is_part_of_the_digest():
-    """Parts that exist only while they are digested may share an address, one after another."""
+    """Temporary parts of a digest may reuse a memory address."""
     pairs = [[partial(max, 1), partial(max, other)] for other in range(2, 8)]
     assert len({digest_of(pair) for pair in pairs}) == len(pairs)
 

@@ -1,4 +1,4 @@
-"""Rounding that does not depend on last digits."""
+"""Rounding that is stable against differences in the last digits."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ def test_a_step_is_that_many_digits_below_a_size(size):
     step = step_of(size, 16)
     assert np.log2(step) == round(np.log2(step))
     assert 2.0**-17 < step / size < 2.0**-15
-    # Sizes are often powers of two, but for a last digit.
+    # Sizes are often powers of two up to the last digit.
     assert step_of(size * (1 - 1e-12), 16) == step_of(size * (1 + 1e-12), 16) == step
 
 

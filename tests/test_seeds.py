@@ -45,20 +45,20 @@ USES = {
     "forecasting/two_step": {"PAIRS"},
     "costs/recorded": {"COST_LAW"},
     "experiment_design/first_sweep": {"SWEEP"},
-    # Of a seed of their own, which first_sweep derives.
+    # With a separate seed, which first_sweep derives.
     "experiment_design/gaussian_posteriors": {"SIMULATION"},
     "experiment_design/prior_laws": {"RUN_NOISE", "PRIOR"},
     "schedules/fit": {"SCHEDULE_POINTS"},
     "schedules/forecast": {"SCHEDULE_POINTS"},
 }
-"""Which module takes random numbers of which streams. Two modules share one only where they
-are to have the same numbers: what a posterior leaves to the prior when a fit is taken up, and
-draws of a prior for a figure."""
+"""The streams of random numbers of each module. Two modules share a stream only where they need
+the same numbers: draws from the prior that complete the posterior of another fit, and draws of a
+prior for a figure."""
 
 
 @cache
 def _modules() -> dict[str, ast.Module]:
-    """Modules that may take random numbers: those whose text names their sources."""
+    """Modules that may draw random numbers: those whose text names a source of them."""
     texts = {path: path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
     return {
         path.relative_to(PACKAGE).with_suffix("").as_posix(): ast.parse(text)
@@ -99,12 +99,12 @@ def test_no_two_streams_of_any_seeds_begin_alike() -> None:
     uses = [(), (0,), (1,), (2,), (0, 0), (0, 1), (0, 0, 0)]
     for seed, stream, of in product(SEEDS, Stream, uses):
         drawn[seed, stream, of] = generator(seed, stream, *of).integers(2**63)
-    # What a sampler makes of a plain seed, and what pairs of numbers gave that are no streams.
+    # Generators of a plain seed, and of pairs of integers that are not streams.
     for seed in SEEDS:
         drawn[seed] = np.random.default_rng(seed).integers(2**63)
         for word in range(1, 20):
             drawn[seed, word] = np.random.default_rng([seed, word]).integers(2**63)
-    # 2 + 1 * 2**32 is the pair (2, 1) to NumPy; that is the mistake that streams rule out.
+    # NumPy treats 2 + 1 * 2**32 as the pair (2, 1); streams exclude this collision.
     plain = {key: value for key, value in drawn.items() if isinstance(key, tuple) and len(key) == 3}
     assert len(set(plain.values())) == len(plain)
     others = {value for key, value in drawn.items() if key not in plain}

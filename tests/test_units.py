@@ -113,7 +113,7 @@ def test_thousands_that_cannot_be_decimals_are_read(text, quantity, value):
     st.sampled_from(["", "k", "M", "B", "T", "e9"]),
 )
 def test_no_comma_changes_an_amount_by_a_thousand(whole, rest, suffix):
-    """What has one comma is thousands that nothing scales, or is refused."""
+    """A number with one comma is read as thousands without a suffix, or refused."""
     try:
         found = parse_amount(f"{whole},{rest:03d}{suffix}", "count")
     except AmountError:

@@ -277,8 +277,8 @@ def labelled(
 ) -> xr.Dataset:
     """Return the result of `parameters_from_draws` as a labelled dataset.
 
-    Effects of padding levels are dropped. Directions of the slopes that the runs do not see are
-    not sampled by NUTS: they are drawn here from their distribution given those that they see.
+    Effects of padding levels are dropped. Directions of the slopes that do not affect the runs
+    are not sampled by NUTS: they are drawn here conditional on the sampled ones.
     """
     chains, count = next(iter(found.values())).shape[:2]
     coordinates: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(count)}
@@ -293,7 +293,7 @@ def labelled(
             found[effect.effect][..., : len(labels)],
         )
     if model.discrepancy is not None and design.modes is not None:
-        # The runs say nothing of the other slopes, given these: they are drawn, not sampled.
+        # Given these, the other slopes do not depend on the runs: they are drawn, not sampled.
         rough, smooth = (found[name] for name in SCALES)
         slopes = model.discrepancy.given(design.modes, found[SLOPES], rough, smooth, rng)
         columns[SLOPES] = (

@@ -1,4 +1,4 @@
-"""Gaussian coordinates given what the runs say about them, as one PyTensor `Op` with its gradient.
+"""Gaussian coordinates conditional on the runs, as one PyTensor `Op` with its gradient.
 
 As a graph, the Cholesky factor would come from LAPACK, whose last digits depend on the processor.
 """
@@ -93,7 +93,7 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 class Conditional(Op):
-    """Standard normal coordinates given the runs, from whitened steps.
+    """Standard normal coordinates conditional on the runs, from whitened steps.
 
     The inputs are, for each coordinate, its effect ``scale`` on the residuals in units of their
     standard deviation, the ``score`` of the residuals for a unit effect, and the whitened

@@ -9,8 +9,8 @@ for those that they do not, and decorrelated for those determined only in combin
 floor and terms of a loss at its centre.
 
 The slopes of a discrepancy enter the log response linearly, so that, under the same approximation,
-those that the runs see are Normal given the law. Sampled as their whitened residuals, they have no
-posterior correlation with each other or with the parameters of the law.
+those that affect the runs are Normal given the law. Sampled as their whitened residuals, they have
+no posterior correlation with each other or with the parameters of the law.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -44,7 +44,7 @@ def noted() -> Iterator[Interrupts]:
 
 
 def _once_more(lost: "sys.UnraisableHookArgs") -> None:
-    """Interrupt again, a moment later, where a callback could not raise KeyboardInterrupt."""
+    """Interrupt again after a moment, if a callback could not raise KeyboardInterrupt."""
     if isinstance(lost.exc_value, KeyboardInterrupt):
         threading.Timer(0.01, _thread.interrupt_main).start()
     else:
@@ -68,7 +68,7 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 
 def _replace(handler: Callable[[int, FrameType | None], None]) -> bool:
-    """Handle interrupts in place of Python; a process that ignores them goes on to do so."""
+    """Handle interrupts in place of Python, unless the process ignores them."""
     ours = (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,6 +1,6 @@
 """JSON schemas of what commands print with ``--json``, and of the files that other programs read.
 
-One source: `bayescale schema` prints them, the site lists them, and tests hold outputs to them.
+One source: `bayescale schema` prints them, the site lists them, and tests check outputs with them.
 """
 
 from collections.abc import Mapping

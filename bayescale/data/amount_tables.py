@@ -1,4 +1,4 @@
-"""Tables of amounts beside the runs: throughput, recorded costs, runs to come."""
+"""Tables of amounts other than runs: throughput, recorded costs, planned runs."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -42,7 +42,7 @@ def refuse_above_one(
 
 
 def refuse_below_one(name: str, frame: pd.DataFrame, raw: NamedTable) -> None:
-    """Refuse fractions of what a run has at least one of, such as steps or experts."""
+    """Refuse values below one of counts such as steps or experts."""
     if quantity_of(name) != "items" or name not in frame:
         return
     below = frame[name][frame[name] < 1.0]

@@ -1,1 +1,1 @@
-"""A page to explore: the decision of a saved fit while its terms are moved, in a browser."""
+"""An interactive page in a browser: the decision of a saved fit as the terms of a plan change."""

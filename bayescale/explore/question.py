@@ -22,7 +22,7 @@ QUICK = 400
 its standard deviation."""
 
 FEWEST = 100
-"""Least number of draws inside a range of floors for a decision."""
+"""Minimum number of draws inside a range of floors for a decision."""
 
 _STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 _BELOW, _BEYOND = 1, 4

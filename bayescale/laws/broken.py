@@ -85,7 +85,7 @@ class _Broken(Law):
         return log_shape
 
     def _log_fall(self, p: Values, first: Value, last: Value) -> Value:
-        """Return by how much ln of the reducible loss falls between two ln x."""
+        """Return the decrease of ln of the reducible loss between two ln x."""
         return self.log_shape({"x": first}, p) - self.log_shape({"x": last}, p)
 
     def _places(self, p: Values, first: Value, last: Value) -> dict[str, Value]:
@@ -209,7 +209,7 @@ class BrokenPowerLaw(_Broken):
         return parameters["a"] + parameters["b"] * np.exp(self.log_shape(log_inputs, parameters))
 
     def _steeper(self, floor_share: Value, fall: Value) -> Value:
-        """Return by how much steeper each break makes the reducible loss than the loss itself."""
+        """Return the factor per break by which the reducible loss is steeper than the loss."""
         at_first, at_last = 1.0 - floor_share * np.exp(-fall), 1.0 - floor_share
         return (at_first / at_last) ** (1.0 / self.breaks)
 

@@ -1,4 +1,4 @@
-"""How often intervals held larger runs, against how much larger those were."""
+"""Coverage of intervals for larger runs, against the factor by which those are larger."""
 
 import numpy as np
 import pandas as pd

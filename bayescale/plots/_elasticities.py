@@ -1,4 +1,4 @@
-"""Elasticities of laws side by side."""
+"""Elasticities of several laws."""
 
 from itertools import cycle
 

@@ -25,7 +25,7 @@ _WIDE = 100.0
 
 
 def regret(decision: Decision, ax: Axes | None = None) -> Axes:
-    """Draw the regret of every size along the budget, the band of near-best sizes, the choice.
+    """Draw the regret of every size at the budget, the band of near-optimal sizes, and the choice.
 
     Parameters
     ----------

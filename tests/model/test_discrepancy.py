@@ -1,4 +1,4 @@
-"""The discrepancy of a law: its process, its modes, and what it does to predictions."""
+"""The discrepancy of a law: its process, its modes and its effect on predictions."""
 
 import dataclasses
 
@@ -108,14 +108,14 @@ def test_modes_say_what_slopes_say_at_the_runs(discrepancy, logs, chinchilla_run
     assert modes.rows.shape == (MODES, len(chinchilla_runs))
     size = 2 * CELLS * len(discrepancy.axes)
     assert modes.turn.shape == (size, MODES)
-    # Directions that the runs do not see are left out.
+    # Directions that do not affect the runs are left out.
     seen = (modes.rows != 0.0).any(axis=1)
     assert 20 < seen.sum() < MODES
     np.testing.assert_allclose(modes.turn.T @ modes.turn, np.diag(1.0 * seen), atol=1e-12)
     np.testing.assert_allclose(modes.factor @ modes.factor.T, modes.rows @ modes.rows.T, atol=1e-3)
     slopes = np.random.default_rng(4).standard_normal(size)
     whole = slopes @ discrepancy.effects(logs)
-    # To what is left of directions that the runs hardly see.
+    # Up to the directions left out, which hardly affect the runs.
     np.testing.assert_allclose(slopes @ modes.turn @ modes.rows, whole, atol=0.02)
 
 
@@ -131,7 +131,7 @@ def test_coordinates_of_modes_are_independent_a_priori(discrepancy, logs):
 
 
 def test_all_slopes_given_those_that_the_runs_see(discrepancy, logs):
-    """Given coordinates drawn from their prior, the slopes have theirs, and these coordinates."""
+    """With coordinates from their prior, slopes follow their prior and have these coordinates."""
     modes = discrepancy.modes(logs)
     rng = np.random.default_rng(5)
     rough, smooth = np.full(40_000, 0.6), np.full(40_000, 0.3)
@@ -188,8 +188,8 @@ def test_optimum_is_the_least_loss_of_each_draw(departing):
     loss = departing.curve.response({"n_params": log_n, "n_tokens": np.log(budget / 6) - log_n})
     least = loss.min("size")
     found = plan.draws["loss_opt"].isel(budget=0)
-    # Around the optimum of the law: some draws turn down again where tokens per parameter are far
-    # from any run's; that is not an optimum to plan by, and the search does not go there.
+    # Near the optimum of the law: some draws decrease again where tokens per parameter are far from
+    # those of all runs; the search excludes these spurious optima.
     inside = (plan.draws["n_opt"].isel(budget=0) > 3.1e9) & (
         plan.draws["n_opt"].isel(budget=0) < 2.4e10
     )

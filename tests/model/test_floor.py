@@ -1,4 +1,4 @@
-"""A stated floor: what is refused, what it replaces, and what a wide one changes."""
+"""A stated floor: refusals, the priors that it replaces, and the effect of a wide one."""
 
 from dataclasses import replace
 
@@ -78,7 +78,7 @@ def test_an_assumed_floor():
 
 
 def test_a_wide_floor_leaves_only_the_prior_on_the_level_out(chinchilla_runs):
-    """Flat in ln E is flat in ln of the level, so nothing else of the density changes."""
+    """A flat prior of ln E is flat in ln of the level, so the rest of the density is unchanged."""
     plain = load_model("power-law-floor")
     wide = replace(plain, floor=bs.LogNormal(median=1.7, log_sd=1e4, why="hardly anything"))
     densities = []
@@ -99,7 +99,7 @@ def test_a_wide_floor_leaves_only_the_prior_on_the_level_out(chinchilla_runs):
 
 
 def test_a_pooled_floor_is_that_of_a_typical_level():
-    """Its levels differ from it as the pooling says; with none it is that of every level."""
+    """Its levels vary as the pooling states; without pooling all levels have the stated floor."""
     runs = bs.load_runs("overtraining")
     model = replace(load_model("chinchilla-pooled"), floor=NEAR)
     design = Design.of(model, runs)
@@ -165,7 +165,7 @@ def test_a_law_without_a_floor_has_no_prior_for_others(law_fits):
 
 
 def test_checks_and_report_know_of_a_stated_floor(fit):
-    """The floor is judged against what was stated, and the level against nothing."""
+    """The floor is compared with the stated prior, and the level with none."""
     stated = replace(fit, model=replace(fit.model, floor=NEAR))
     conflict = check_priors(draws_with(2.1, 0.001, stated))
     assert conflict.status == "remark" and "The posterior median of E" in conflict.sentence

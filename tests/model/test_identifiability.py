@@ -60,7 +60,7 @@ def test_weak_designs_are_warned_of():
 def test_digitised_sizes_count_once(chinchilla_runs):
     assert count_distinct(np.array([1e9, 1.0005e9, 2e9])) == 2
     assert count_distinct(np.geomspace(1e8, 1e10, 10_000)) > 500
-    # Sizes half a per cent apart are two shapes, digitised values of one are not.
+    # Sizes half a per cent apart are two sizes; digitised values of one size are not.
     assert count_distinct(chinchilla_runs.n_params) == 43
 
 
@@ -81,7 +81,7 @@ def test_a_design_that_identifies_nothing_is_fitted_on_request_and_warned_of():
         bs.fit(runs, MODEL, unidentified="ignore", progress=False)
     with pytest.warns(BayescaleWarning, match=r"tokens per parameter|Tokens per parameter"):
         fit = bs.fit(runs, MODEL, draws=200, seed=1, unidentified="warn", progress=False)
-    # The optimum stays at the prior: neither half of its range can be excluded.
+    # The optimum is not identified: its posterior is about its prior.
     assert 0.1 < float((fit.quantities["a"] > 0.5).mean()) < 0.9
 
 

@@ -1,4 +1,4 @@
-"""Parts of a law that differ between levels: cards, draws, predictions, and what pooling is for."""
+"""Parameters that vary between levels: cards, draws, predictions and the benefit of pooling."""
 
 import dataclasses
 import itertools
@@ -150,7 +150,7 @@ def test_nested_groupings_add_up():
     ids=["one", "nested", "crossed"],
 )
 def test_the_graph_has_the_density_of_the_predictions(columns):
-    """Two routes from a position to the density of the runs: by level in the graph, by run here."""
+    """The density of the runs from the graph, by level, equals that computed here, by run."""
     parts = [
         bs.Pooling(of=of, over=by, sd=SPREAD) for by in columns for of in ("E", "beta", "loss")
     ]
@@ -175,7 +175,7 @@ def test_the_graph_has_the_density_of_the_predictions(columns):
     "order", list(itertools.permutations([("E", "family"), ("A", "recipe"), ("E", "recipe")]))
 )
 def test_the_order_in_which_parts_are_pooled_makes_no_difference(order):
-    # Compiled code is of the text of the card, whose tables put the effects on one part together.
+    # The text of the card groups effects by parameter, and the graph is compiled from that text.
     pooling = tuple(bs.Pooling(of=part, over=by, sd=SPREAD) for part, by in order)
     model = dataclasses.replace(bs.load_model("chinchilla"), id="pooled", pooling=pooling)
     one_by_one = dataclasses.replace(model, pooling=())
@@ -202,7 +202,7 @@ def test_bad_poolings_are_refused_in_words(change, message):
 
 
 def grid(sizes: int, each: int) -> pd.DataFrame:
-    """Runs of several sizes, each with as many numbers of tokens."""
+    """Runs on a square grid of sizes and numbers of tokens."""
     size = np.repeat(np.geomspace(1e7, 1e9, sizes), each)
     tokens = np.tile(np.geomspace(1e9, 1e11, each), sizes)
     loss = bs.law("chinchilla").evaluate(n_params=size, n_tokens=tokens, **PUBLISHED)
@@ -301,7 +301,7 @@ def test_a_correlation_between_families_is_learnt_and_carried_to_new_ones():
     for part in ("alpha", "beta"):
         found = fit.posterior[f"{part}_by_family"].mean(("chain", "draw"))
         assert np.corrcoef(found, list(steps.values()))[0, 1] > 0.85
-    # A new family's exponents keep together as those of the known ones do.
+    # The exponents of a new family are correlated like those of the known families.
     new = {name: np.log(draws) for name, draws in fit.sel(family=bs.NEW).curve.parameters.items()}
     moved_by = [
         (new[part] - np.log(fit.posterior[part])).to_numpy().ravel() for part in ("alpha", "beta")
@@ -333,11 +333,11 @@ def test_pooling_predicts_a_family_of_few_runs_better_than_it_could_alone():
     ):
         lonely = bs.fit(alone, "chinchilla", seed=1, progress=False)
     by_itself = bs.score(lonely, held_out)
-    # The errors of medians are about the same, and which is less is a matter of the draws.
+    # The errors of the medians are similar; which one is smaller depends on the draws.
     assert found.rmsle < 1.2 * by_itself.rmsle
     assert found.summary()["width_90"] < 0.5 * by_itself.summary()["width_90"]
-    # Intervals that are half as wide and still cover: 6.7 and 1.7, of which three seeds differed
-    # by 0.15 and 0.04.
+    # Intervals are half as wide with sufficient coverage: 6.7 and 1.7, which vary between three
+    # seeds by 0.15 and 0.04.
     assert found.elpd > by_itself.elpd + 5.0
     mean = [x.pointwise["interval_score_90"].mean() for x in (found, by_itself)]
     assert mean[1] > 1.4 * mean[0]
@@ -357,14 +357,16 @@ def test_predictions_are_as_near_to_the_runs_as_the_fit_is(unit):
         loss = law.evaluate(x=compute, **there) * np.exp(0.004 * rng.standard_normal(24))
         tables.append(pd.DataFrame({"compute": compute, "loss": unit * loss, "family": family}))
     model, as_given = pooled("alpha", base="power-law"), {"loss": "nats/token"}
-    runs = runs_for(pd.concat(tables), [model], units=as_given)  # a hundredfold is doubted else
+    runs = runs_for(
+        pd.concat(tables), [model], units=as_given
+    )  # units stated: a factor of a hundred is implausible
     fit = bs.fit(runs, model, seed=1, progress=False)
     assert fit.diagnostics.ok, fit.diagnostics.messages
     groups = {"family": fit.runs.table["family"].to_list()}
     log_inputs = {"x": xr.DataArray(np.log(fit.runs.column("compute")), dims="plan")}
     mean = np.log(fit.curve_of(groups).response(log_inputs)).median(("chain", "draw"))
     error = np.log(fit.runs.column("loss")) - mean.to_numpy()
-    # Of 120 runs, their scatter is known to one part in fifteen; six such are allowed.
+    # The relative standard error of the SD of 120 runs is 1/15; six of them are allowed.
     assert float(np.sqrt(np.mean(error**2))) == pytest.approx(0.004, rel=0.4)
     assert float(fit.posterior["sigma"].median()) == pytest.approx(0.004, rel=0.4)
 

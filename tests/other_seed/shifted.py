@@ -1,6 +1,6 @@
-"""Sample with other seeds than were asked for: in a process of tests, and in those that it starts.
+"""Sample with seeds other than requested: in the test process and in those that it starts.
 
-What provenance records stays as it was asked for, and so does everything that is not sampled.
+Provenance records the requested seed, and everything that is not sampled is unchanged.
 """
 
 import importlib.util
@@ -11,11 +11,11 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 SAMPLES = "bayescale.inference.nutpie"
-"""The module whose class samples."""
+"""The module of the sampler class."""
 
 
 def shift_seeds() -> None:
-    """Add `BAYESCALE_TEST_SEED` to the seed of every sampler, from when that is imported."""
+    """Add `BAYESCALE_TEST_SEED` to the seed of the sampler as soon as its module is imported."""
     shift = int(os.environ.get("BAYESCALE_TEST_SEED", "0"))
     if shift and SAMPLES in sys.modules:
         _shift(sys.modules[SAMPLES].NutpieSampler, shift)
@@ -24,13 +24,13 @@ def shift_seeds() -> None:
 
 
 def shift_in_processes() -> None:
-    """Let processes that are started from here do the same, however they import bayescale."""
+    """Shift seeds in child processes as well, however they import bayescale."""
     paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
 
 
 class _WhenImported(MetaPathFinder):
-    """Shift seeds in the module that samples as soon as it is there, and import nothing before."""
+    """Shift seeds when the module of the sampler is imported, without importing it here."""
 
     def __init__(self, shift: int) -> None:
         self.shift = shift
@@ -52,7 +52,7 @@ class _WhenImported(MetaPathFinder):
 
 def _shift(sampler, shift: int) -> None:
     sample = sampler.sample
-    # A worker of the tests is asked twice: when Python starts, and when pytest does.
+    # In a worker process this runs twice: at the start of Python and of pytest.
     if sample.__name__ == "shifted":
         return
 

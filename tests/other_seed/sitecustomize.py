@@ -1,4 +1,4 @@
-"""Python runs this at start-up where the folder is on its path: in processes that tests start."""
+"""Python runs this module at start-up in child processes, which have its folder on their path."""
 
 from shifted import shift_seeds
 

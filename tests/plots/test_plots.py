@@ -27,11 +27,11 @@ def test_isoflop(fit):
     assert len(ax.collections) == 8, "a band and a density for each budget"
     chosen = bs.plots.isoflop(fit, budget=np.array([1e20, 1e21]), ax=Figure().subplots())
     assert labels(chosen) == ["1e20 FLOP", "1e21 FLOP"]
-    # The bar across the optimum lies at the least of the curve it belongs to.
+    # The bar across the optimum lies at the minimum of its curve.
     curve, mark = chosen.lines[0], chosen.lines[5]
     least = curve.get_xdata()[np.argmin(curve.get_ydata())]
     assert mark.get_xdata()[0] == pytest.approx(least, rel=0.1)
-    # Its density hangs from there, and is highest there.
+    # Its density is drawn downwards from there, and has its maximum there.
     outline = chosen.collections[2].get_paths()[0].vertices
     assert outline[np.argmin(outline[:, 1]), 0] == pytest.approx(mark.get_xdata()[0], rel=0.02)
     assert outline[:, 1].max() == pytest.approx(mark.get_ydata()[0])
@@ -73,7 +73,7 @@ def test_tokens_per_param(fit):
 
 
 def scores() -> pd.DataFrame:
-    """What leaving scales out returns, in part: two models, and a third that could not be fitted."""
+    """Part of the result of `leave_scale_out`: two models, and a third that could not be fitted."""
     index = pd.MultiIndex.from_product([["a", "b", "c"], [1e20, 1e21]], names=["model", "cut"])
     return pd.DataFrame(
         {
@@ -94,7 +94,7 @@ def test_coverage():
     np.testing.assert_allclose(second.get_ydata(), [0.7, 0.6])
     np.testing.assert_allclose(first.get_xdata(), np.exp([0.5, 1.5]), rtol=0.02)
     assert set(nominal.get_ydata()) == {0.9}
-    # Of fewer runs, less is known: bars are longer.
+    # Fewer runs give wider intervals.
     long, short = (np.ptp(bar[:, 1]) for bar in reversed(ax.collections[0].get_segments()))
     assert long > 1.5 * short
     assert bs.plots.coverage(scores(), prob=0.5).lines[-1].get_ydata()[0] == 0.5
@@ -146,14 +146,14 @@ def test_ridge(fit):
     assert abs(steep) > 0.95 > 0.7 > abs(flat)
     assert len(left.get_yticks()) >= 2
     (chosen,) = bs.plots.pairs(fit, [("E", "alpha")]).ravel()
-    # Thinned, but draws all the same.
+    # A subset of the draws.
     points = set(chosen.lines[0].get_xdata().tolist())
     assert points <= set(fit.posterior["E"].to_numpy().ravel().tolist())
 
 
 @pytest.fixture(scope="module")
 def pooled(fit) -> bs.Fit:
-    """Floors of two made-up families, the rest of a real posterior, for plumbing."""
+    """Floors of two made-up families in an otherwise real posterior."""
     card = bs.load_model("chinchilla-pooled")
     model = replace(card, id="floors", pooling=tuple(p for p in card.pooling if p.of == "E"))
     families = np.where(np.arange(len(fit.runs)) % 2, "even", "odd")
@@ -180,7 +180,7 @@ def test_forest(pooled):
     ]
     np.testing.assert_allclose([at[y] for y in range(3)], expected)
     assert at[0] < at[2] < at[1]
-    # A new family is known less well than either of those that were fitted.
+    # The interval of a new family is wider than that of each fitted family.
     wide = {
         bar.get_segments()[0][0, 1]: np.ptp(bar.get_segments()[0][:, 0])
         for bar in floors.collections
@@ -197,7 +197,7 @@ def test_forest_needs_families(fit):
 
 
 def test_figures_as_images(fit):
-    """The pixels of a band are where the numbers put them, whatever the fonts of the machine."""
+    """The pixels of a band agree with its numbers, independent of the installed fonts."""
     figure = Figure(figsize=(6, 4), dpi=100)
     ax = figure.subplots()
     bs.plots.tokens_per_param(fit, ax=ax, overlays=())
@@ -219,7 +219,7 @@ def test_figures_as_images(fit):
     line = np.array(to_rgba(BLUE)[:3])
     assert np.abs(pixel(float(middle)) - line).max() < 0.15
     for inside in (float(low) * 1.03, float(high) * 0.97):
-        # Tinted towards the band's colour: less red than the paper around it.
+        # Tinted with the colour of the band: less red than the background.
         assert pixel(inside)[0] < paper[0] - 0.1
     assert np.abs(pixel(float(low) / 1.3) - paper).max() < 0.05
 

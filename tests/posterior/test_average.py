@@ -37,7 +37,7 @@ def test_draws_are_in_proportion(mixture):
 
 
 def test_its_distribution_is_the_mixture_of_theirs(mixture, law_fits):
-    """Of the law, and of a new run, at any threshold."""
+    """The CDF is that of the mixture at every threshold, for the law and for a new run."""
     plans = {"n_params": ["7B", "70B"], "n_tokens": "2T"}
     mixed = bs.predict(mixture, **plans)
     single = {name: bs.predict(fit, **plans) for name, fit in law_fits.items()}
@@ -104,7 +104,7 @@ def test_counts_are_whole_and_sum(weights, total):
 
 
 def test_an_average_fails_where_laws_that_the_runs_contradict_have_most_of_it(law_fits):
-    """Kaplan's law bends otherwise than these runs; its average with others need not."""
+    """Kaplan's law has another curvature than these runs; its average with others need not."""
     assert [c.name for c in law_fits["kaplan-nd"].criticism if c.failed] == ["pattern"]
     for share, ok in ((0.3, True), (0.7, False)):
         weights = {"kaplan-nd": share, "chinchilla": 1.0 - share}

@@ -1,4 +1,4 @@
-"""What the runs say against a fit: each check on what it is for, and on what is no cause for it."""
+"""Checks of a fit against its runs: each fails where it should and passes where it should."""
 
 import json
 import tomllib
@@ -52,7 +52,7 @@ def true(fit) -> bs.Fit:
     return with_table(fit, loss=np.exp(log_loss.to_numpy() + float(median["sigma"]) * drawn))
 
 
-# What a check says where there is nothing to say.
+# Runs simulated from the law: no check fails.
 
 
 def test_runs_of_the_law_itself_pass(true):
@@ -79,14 +79,14 @@ def test_p_values_are_uniform_for_scores_that_are_normal():
 
 
 def test_fitting_does_not_pay_for_checks(fit, chinchilla_runs):
-    """Refits are judged by convergence alone; the rest is worked out where it is asked for."""
+    """Refits are judged by convergence alone; other checks are computed on demand."""
     quick = fit_quietly(chinchilla_runs, CHINCHILLA, seed=2, draws=50)
     assert "gates" in vars(quick)
     assert not {"criticism", "diagnostics"} & set(vars(quick))
     assert set(fit.gates.checks) < set(fit.diagnostics.checks)
 
 
-# Residuals that the model does not expect.
+# Residuals that the model does not predict.
 
 
 def test_a_law_that_bends_otherwise_is_found(fit, true):
@@ -137,7 +137,7 @@ def test_levels_that_explain_the_scatter_are_named(true):
     assert "3 levels of corpus (books, pile, web)" in found.sentence
     assert "chinchilla-pooled" in found.sentence
     assert "family as the name of corpus" in found.sentence
-    # Where the levels are used there is nothing to say of them.
+    # A model with effects of the levels gives no message about them.
     assert "family" not in alarms(with_table(true, family="one"))
 
 
@@ -174,7 +174,7 @@ def test_missing_labels_are_a_level_of_their_own(true):
 
 
 def test_misfit_too_small_to_matter_is_not_said(true):
-    """Runs to many digits have errors of rounding alone, which are like no scatter."""
+    """Runs with many digits have only rounding errors, which do not follow the noise model."""
     median = {str(name): float(x.median()) for name, x in true.posterior.data_vars.items()}
     known = with_draws(true, **{**median, "sigma": 1e-7, "nu": 1.1})
     off = Scores.of(known).residuals[0]
@@ -193,7 +193,7 @@ def test_names_of_sizes_are_not_taken_for_levels(fit, true):
     assert "size" not in found
 
 
-# What the runs taught.
+# Contraction of the posterior relative to the prior.
 
 
 def test_a_posterior_that_is_the_prior_fails(true):
@@ -222,7 +222,7 @@ def test_what_lies_where_no_prior_expects_it_is_said(true):
     found = alarms(with_draws(true, sigma=0.3))["priors"]
     assert found.status == "failed"
     assert "halfnormal(scale 0.02)" in found.sentence
-    # Neither a sigma that is merely large, nor an odd exponent, makes numbers useless.
+    # A large sigma or an unusual exponent is a remark, not a failure.
     assert alarms(with_draws(true, sigma=0.068))["priors"].status == "remark"
     assert "priors" not in alarms(with_draws(true, sigma=1e-9))
     odd = alarms(with_draws(true, alpha=3.0))["priors"]
@@ -243,7 +243,7 @@ def test_what_lies_where_no_prior_expects_it_is_said(true):
 def test_probabilities_of_more_are_those_of_draws(prior, values):
     drawn = prior.draw(np.random.default_rng(3), 100_000)
     for value in values:
-        # At most 0.0016 is a standard error of a share of so many.
+        # The standard error of such a share is at most 0.0016.
         assert prior.above(value) == pytest.approx(float(np.mean(drawn > value)), abs=0.008)
 
 
@@ -289,7 +289,7 @@ def test_a_response_that_falls_or_only_scatters_is_not_refused():
     for loss in (
         lambda n, d: 3 * n**-0.05 * d**-0.1,
         lambda n, d: 3 + 0 * n,
-        # Nothing along the first input.
+        # No variation along the first input.
         lambda n, d: 3 * d**-0.1,
     ):
         assert unidentified(CHINCHILLA, grid(loss)) == ()
@@ -345,7 +345,7 @@ def test_few_runs_for_the_unknowns_are_said(runs, status):
     assert "compute span 0.5 decades" in found["range of compute"].sentence
 
 
-# How far an answer is from the runs.
+# The distance of a plan from the runs.
 
 
 def test_extrapolation_is_counted_in_e_folds(fit):
@@ -396,12 +396,12 @@ def test_a_size_that_no_model_has_is_cautioned_of(fit, run):
 
 
 def test_a_budget_without_an_optimum_for_most_draws_is_refused(fit):
-    """What the few draws with one say is not what the fit says."""
+    """The few draws that have an optimum do not represent the posterior."""
     posterior = fit.posterior.copy(deep=True)
     draws = np.arange(posterior.sizes["draw"])
 
     def lost(share: float) -> bs.Fit:
-        # Under so large an A only tokens below one are left for the best size.
+        # With so large an A, fewer than one token is left at the optimal size.
         found = posterior.assign(A=posterior["A"] * np.where(draws < share * len(draws), 1e60, 1.0))
         return replace(fit, _posterior=found.transpose("chain", "draw"))
 
@@ -413,7 +413,7 @@ def test_a_budget_without_an_optimum_for_most_draws_is_refused(fit):
     assert any(caveat.startswith("30 % of the draws have no optimum") for caveat in plan.caveats)
 
 
-# On the whole way, with the sampler.
+# End to end, with the sampler.
 
 
 def isoflop(sd: float, seed: int, floor: float = 0.0) -> pd.DataFrame:
@@ -471,7 +471,7 @@ CASES = {
 def test_cases_from_public_threads(name, case):
     card, names, said = CASES[name]
     table = pd.read_csv(case(name)).rename(columns=names)
-    # Neither is of losses: a law of one variable is of whatever is called so.
+    # These outputs are not losses: a law of one variable fits any column named loss.
     runs = bs.load_runs(table, needs=("x",), units={"loss": "nats/token"})
     model = replace(bs.load_model(card), inputs={"x": "x"})
     if len(runs) < model.n_free:

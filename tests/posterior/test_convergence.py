@@ -1,4 +1,4 @@
-"""R-hat and effective samples against ArviZ, which takes quantities one by one."""
+"""R-hat and effective sample sizes of many quantities, against ArviZ one quantity at a time."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ AXES = {"chain_axis": -2, "draw_axis": -1}
 
 
 def dependent(count: int, chains: int, draws: int, correlation: float) -> np.ndarray:
-    """Return stationary chains of a correlation from draw to draw, (quantity, chain, draw)."""
+    """Return stationary autocorrelated chains, (quantity, chain, draw)."""
     x = np.random.default_rng(3).standard_normal((count, chains, draws))
     for i in range(1, draws):
         x[..., i] = correlation * x[..., i - 1] + np.sqrt(1 - correlation**2) * x[..., i]
@@ -22,7 +22,7 @@ def dependent(count: int, chains: int, draws: int, correlation: float) -> np.nda
 @pytest.mark.parametrize("shape", [(4, 1000), (4, 37), (2, 10), (2, 51), (3, 8)])
 def test_measures_are_those_of_arviz(shape, correlation):
     draws = dependent(20, *shape, correlation)
-    draws[:5] = np.round(draws[:5], 1)  # ties share ranks
+    draws[:5] = np.round(draws[:5], 1)  # tied values have equal ranks
     draws[5:10, -1] += 1.0
     found = measure(draws, TAILS)
     np.testing.assert_allclose(found.r_hat, array_stats.rhat(draws, **AXES), rtol=1e-10)
@@ -48,7 +48,7 @@ def test_samples_within_chains_do_not_mind_that_they_differ():
     apart = draws + np.array([0.0, 0.0, 0.0, 1.0])[:, None]
     one, other = measure(draws, TAILS), measure(apart, TAILS)
     assert np.all(other.ess_bulk < 0.2 * one.ess_bulk)
-    # The tails are of other draws then, some of them of one chain alone.
+    # The tails then consist of other draws, some of them from one chain only.
     np.testing.assert_allclose(other.ess_within, one.ess_within, rtol=0.35)
     assert np.all(one.ess_within <= 1.1 * np.minimum(one.ess_bulk, one.ess_tail).max())
 

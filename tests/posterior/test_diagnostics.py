@@ -27,7 +27,7 @@ def of_x(values: np.ndarray) -> xr.Dataset:
 
 
 def correlated(shape: tuple[int, ...], correlation: float) -> np.ndarray:
-    """Return stationary chains along the second axis, with this correlation from draw to draw."""
+    """Return stationary chains along the second axis, with this lag-one autocorrelation."""
     noise = np.random.default_rng(2).standard_normal(shape)
     for i in range(1, shape[1]):
         noise[:, i] = correlation * noise[:, i - 1] + np.sqrt(1 - correlation**2) * noise[:, i]
@@ -74,13 +74,13 @@ def test_short_chains_that_agree_seldom_fail_by_chance(draws, correlation):
     many = many.assign_coords(quantity=np.arange(600))
     found = diagnose_quantities(many, by_chance=True)
     assert sum(message.startswith("R-hat") for message in found.failures) <= 3
-    # What chance is for: the gate alone calls so many of the dependent ones apart.
+    # Without `by_chance` the gate fails many of the autocorrelated quantities.
     above = int((found.table["r_hat"] >= R_HAT).sum())
     assert correlation == 0 or above > 60
     strict = diagnose_quantities(many)
     assert sum(message.startswith("R-hat") for message in strict.failures) == above
     assert not strict.remarks
-    # That it was used is said.
+    # A remark says that the limit of chance was used.
     if above > 3:
         assert f"above {R_HAT}, and passes as chance" in found.remarks[0]
 
@@ -104,7 +104,7 @@ def sampled_until_enough(
     correlation: float,
     calm: float = 0.0,
 ) -> tuple[Sampled, int]:
-    """Return what `enough_draws` makes of such chains, and how many draws it asks of each.
+    """Return the result of `enough_draws` for such chains, and the total number of draws per chain.
 
     One draw in a hundred diverges where the target acceptance rate is below `calm`.
     """
@@ -131,24 +131,24 @@ def sampled_until_enough(
 def test_a_chain_off_by_less_than_half_a_standard_deviation_is_found(
     monkeypatch, draws, correlation
 ):
-    """Of 60 fits of one quantity: how many pass by chance at once, and after sampling on."""
+    """Of 60 fits of one quantity, count those that pass by chance at once and after more draws."""
     settings = Settings(draws=draws, tune=10, chains=4, cores=1, seed=1)
     at_once = passed = good = 0
     cost = []
     for seed in range(60):
         table = measured(of_x(alike_or_not(0.4, seed, draws, correlation)))
-        # As it was: what chance allows at the effective samples of chains that differ.
+        # At once: the limit of chance at the effective sample size of chains that differ.
         at_once += bool((table["r_hat"] < greatest_r_hat(table["ess_tail"], 4)).all())
         off, _ = sampled_until_enough(monkeypatch, 0.4, seed, settings, correlation)
         passed += not gate(off.table, 4, by_chance=off.factor == LONGEST)
         alike, made = sampled_until_enough(monkeypatch, 0.0, seed, settings, correlation)
         good += not gate(alike.table, 4, by_chance=alike.factor == LONGEST)
         cost.append(made / draws)
-    # As it was, half of them; now about one in ten, of binomial error 4 %.
+    # At once, half of them pass; after more draws about one in ten, with a binomial error of 4 %.
     assert draws == 1000 or at_once > 18
     assert passed < 18
     assert good >= 58
-    # Chains that agree: twice the draws where 250 are asked for, and seldom more than at first.
+    # Chains that agree need twice the draws if 250 are requested, and rarely more than at first.
     at_first = math.ceil(samples_beyond_chance(4) / (0.75 * 4 * draws))
     assert at_first == (2 if draws == 250 else 1)
     assert np.median(cost) == at_first
@@ -163,7 +163,7 @@ def test_after_divergences_steps_are_smaller(monkeypatch):
     }
     targets = {calm: found.target_accept for calm, (found, _) in drawn.items()}
     assert targets == {0.0: 0.9, 0.95: 0.96, 0.98: 0.984, 1.0: 0.984}
-    # The longest attempt is the last one, whatever it finds.
+    # The longest attempt is the last one, even if it has divergences.
     assert [made for _, made in drawn.values()] == [1000, 3000, 19000, 19000]
     found, _ = drawn[0.95]
     assert found.settings == {"target_accept": 0.96, "kept_one_draw_in": 2}
@@ -201,7 +201,7 @@ def test_draws_that_are_not_numbers_or_never_move_fail(value):
 
 
 def said(status: str, **found) -> list[str]:
-    """Return what the checks of sampling say under one status."""
+    """Return the messages of the checks of sampling with one status."""
     return [c.sentence for c in diagnose_sampling(stats(**found)) if c.status == status]
 
 

@@ -1,4 +1,4 @@
-"""Elasticities, and what the wrong law costs."""
+"""Elasticities, and the cross-regret of planning with the wrong law."""
 
 import numpy as np
 import pytest
@@ -40,13 +40,13 @@ def test_at_the_reference_they_are_the_coordinates(fit):
 
 
 def test_they_are_those_of_the_curve_not_of_the_law_alone():
-    """A slope of ln L in ln N is less elasticity."""
+    """A slope of ln L in ln N reduces the elasticity by as much."""
     constants = bs.published("besiroglu2024-log")
     law_alone = Curve.of_constants(constants)
     scale = bs.HalfNormal(scale=1.0, why="a test")
     discrepancy = bs.Discrepancy(axes=("n_params",), rough=scale, smooth=scale)
     slopes = np.zeros((1, 1, 1, 2 * CELLS))
-    # At twice the size, between the centre, where the slope is zero, and the first knot.
+    # Twice the reference size lies between the centre, where the slope is zero, and the first knot.
     slopes[..., 0] = 0.01 * np.exp(DECAY) / np.log(2.0)
     bent = Curve(
         law=law_alone.law,
@@ -66,7 +66,7 @@ def test_several_laws_and_points(law_fits):
     assert table.index.names == ["model", "point"]
     assert len(table) == 6
     assert (table["e_n_lower"] < table["e_n"]).all()
-    # Without a floor a size that is long too small for its tokens still pays.
+    # Without a floor, larger sizes still reduce the loss where they hardly do with a floor.
     assert table.loc[("kaplan-nd", 1), "e_n_lower"] > table.loc[("chinchilla", 1), "e_n_upper"]
     with pytest.raises(AmountError, match="found n_params, expected n_params, n_tokens"):
         bs.elasticities(law_fits, n_params="1B")
@@ -105,7 +105,7 @@ def test_cross_regret_of_posteriors(law_fits):
     found = bs.cross_regret(law_fits, budget="1e23")
     matrix = found.matrix
     assert list(matrix.index) == list(matrix.columns) == list(law_fits)
-    # The plan that is best under a law is no worse than any other's under it.
+    # The optimal plan of a law has the least loss under that law.
     for name in law_fits:
         assert matrix[name].idxmin() == name
         decided = bs.decide(law_fits[name], budget="1e23")

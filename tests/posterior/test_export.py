@@ -1,4 +1,4 @@
-"""A fit in the forms that other tools take."""
+"""A fit exported to the formats of other tools."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ def allocated(fit, coefficients, budgets):
 
 
 def test_coefficients_belong_together(fit):
-    """Pasted elsewhere, they give the medians of the posterior."""
+    """The exported constants reproduce the medians of the posterior."""
     budgets = [1e19, 1e21, 5.76e23, 1e25]
     draws = bs.allocate(fit, budget=budgets).draws
 
@@ -74,7 +74,7 @@ def test_arviz_takes_the_tree(fit):
     tree = fit.to_datatree()
     found = loo(tree)
     assert found.n_data_points == len(fit.runs)
-    # Five parameters, a scale and a tail: no more than that many can be learnt from the runs.
+    # Five parameters, a scale and a tail: about seven effective parameters at most.
     assert 2 < found.p < 10
     assert set(tree.children) == {
         "posterior",

@@ -1,4 +1,4 @@
-"""Opening someone's fit: it is refused, or it is one; no other file is read and no memory filled."""
+"""Loading an untrusted fit file: no other file is read, and memory is limited."""
 
 import hashlib
 import io
@@ -18,7 +18,7 @@ from bayescale.inference.checkpoint import DrawStore, _pack, _record, _unpack
 
 
 def _made(change, tmp_path) -> bytes:
-    """Return a file that ends as a saved fit does, with something in it that none has."""
+    """Return a file that ends like a saved fit, with contents that no saved fit has."""
     plain = pack_groups({"runs": xr.Dataset({"a": ("row", np.arange(4.0))})}, {"facts": 1})
     path = tmp_path / "made.h5"
     path.write_bytes(plain[: plain.rindex(b"\nbayescale sha256 ")])
@@ -67,7 +67,7 @@ def _chunks_never_written(file, folder) -> None:
 
 
 def _one_text_many_times(file, folder) -> None:
-    """Two hundred thousand texts of 1 MB, all of them the same place in the file."""
+    """Two hundred thousand strings of 1 MB, all at the same offset of the file."""
     data = file.create_dataset("x", (200_000,), h5py.string_dtype())
     data[0] = "y" * 2**20
     address, raw = data.id.get_offset(), folder / "made.h5"

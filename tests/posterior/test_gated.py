@@ -1,4 +1,4 @@
-"""What must have converged beside the parameters: effects of levels, and predictions."""
+"""Convergence of group effects and predictions, in addition to the parameters."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def test_a_fit_gates_predictions_at_its_corners_and_the_largest_run(fit):
 
 
 def test_effects_that_disagree_fail_though_every_scalar_agrees():
-    """Levels that trade off with what they are of: the parameters alone would pass."""
+    """Group effects that trade off with their mean: the parameters alone would pass."""
     model = replace(bs.load_model("chinchilla-pooled"), id="floors")
     model = replace(model, pooling=tuple(part for part in model.pooling if part.of == "E"))
     runs = bs.load_runs("overtraining")
@@ -81,7 +81,7 @@ def test_effects_that_disagree_fail_though_every_scalar_agrees():
 
 
 def of_nothing(shape) -> xr.Dataset:
-    """Statistics of a sampler that found nothing hard."""
+    """Statistics of a sampler without divergences or other problems."""
     dims, no = ("chain", "draw"), np.zeros(shape, dtype=bool)
     energy = np.random.default_rng(2).standard_normal(shape)
     return xr.Dataset(
@@ -90,7 +90,7 @@ def of_nothing(shape) -> xr.Dataset:
 
 
 def test_what_was_measured_of_all_draws_is_said_of_those_that_were_kept(fit):
-    """And of no others: draws that are changed are measured again."""
+    """Changed draws are measured again."""
     table = fit.gates.table.reset_index().assign(r_hat=1.005)
     table.loc[0, "r_hat"] = 1.02
     made = {

@@ -165,7 +165,7 @@ def test_closed_form_agrees_with_a_numerical_optimum(name):
     found = elementwise.find_minimum(loss, bracket.bracket, args=(log_product,))
     assert found.success.all()
     closed = law.optimal_log_params(constants.parameters, log_product)
-    # Near a minimum the loss is flat, so a search on it sees half the digits at best.
+    # The loss is flat near its minimum, so a numerical search finds half of the digits.
     np.testing.assert_allclose(found.x, closed, atol=1e-6)
     np.testing.assert_allclose(found.f_x, loss(closed, log_product), rtol=1e-12)
 
@@ -221,7 +221,7 @@ def test_smaller_models_are_cheaper_where_many_tokens_are_served(
     assert float(found["n_tokens"]) == close(n_tokens, rel=1e-5)
     alone = lifetime(13e9, float(trained["n_tokens"]))
     assert 1 - float(found["budget"]) / alone == close(saving, rel=1e-5)
-    # Its first-order condition, which without serving is Chinchilla's.
+    # The first-order condition, which without inference is that of Chinchilla.
     p, served = constants.parameters, 2e12
     weight = 1 + served / (3 * float(found["n_tokens"]))
     data = p["beta"] * p["B"] * float(found["n_tokens"]) ** -p["beta"]

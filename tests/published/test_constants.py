@@ -1,4 +1,4 @@
-"""Published constants as they are asked for on the command line, against published values."""
+"""Predictions from published constants on the command line, against published values."""
 
 import json
 

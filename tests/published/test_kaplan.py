@@ -125,7 +125,7 @@ def batch_adjusted(p: dict[str, float], run: dict[str, float]) -> dict[str, floa
 def test_critical_batch_and_what_it_makes_of_steps_and_compute():  # check 17
     rounded = {**KAPLAN_NS, "B_star": 2e8}
     assert kaplan_ns.critical_batch(3.0, rounded) == close(1_069_114, rel=1e-6)
-    # The size at which this many steps end at a loss of three.
+    # The size for which this number of steps ends at a loss of 3.
     size = brentq(
         lambda n: kaplan_ns.evaluate(n_params=n, n_steps=1e5, batch_tokens=BATCH, **rounded) - 3.0,
         1e6,

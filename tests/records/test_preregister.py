@@ -1,4 +1,4 @@
-"""Forecasts of planned runs: what is sealed, and what is refused."""
+"""Preregistered forecasts of planned runs: contents, digest and refusals."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def test_what_is_sealed_is_the_posterior_predictive(fit):
         draws = made.draws(name)
         assert len(draws) == DRAWS and (np.diff(draws) >= 0).all()
         for prob in (0.05, 0.5, 0.95):
-            # A kept quantile is at most half a step of rank from the one asked for.
+            # A stored quantile is at most half a step of rank from the requested one.
             low, high = np.quantile(drawn[..., i], [prob - 1 / DRAWS, prob + 1 / DRAWS])
             assert low <= np.quantile(draws, prob) <= high
     table = made.table()
@@ -78,7 +78,7 @@ def test_a_file_comes_back_as_it_was_sealed(fit, tmp_path):
 
 
 def leaves(value, path=()):
-    """Yield the path of every value in JSON that holds no others."""
+    """Yield the path of every leaf of a JSON document."""
     if not value or not isinstance(value, dict | list):
         yield path
         return
@@ -176,7 +176,7 @@ def test_forecasts_are_replaced_only_if_asked_to(fit, saved, tmp_path):
 
 
 def test_no_half_file_is_left(fit, saved, monkeypatch):
-    """The old file stays until the new one is whole."""
+    """The old file stays until the new one is complete."""
     before = saved.read_bytes()
 
     def interrupted(path, text, **_):

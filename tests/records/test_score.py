@@ -1,4 +1,4 @@
-"""Scores of forecasts beside what came true."""
+"""Scores of forecasts against outcomes."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ LEVELS = (np.arange(DRAWS) + 0.5) / DRAWS
 
 
 def forecasts(*medians: float, date: str = "2026-03-01", **changes: object) -> Preregistration:
-    """Return forecasts that are log-Normal, of runs a, b, c, ... at 1B, 2B, 3B, ..."""
+    """Return log-normal forecasts of runs a, b, c, ... at 1B, 2B, 3B, ..."""
     runs = {
         chr(97 + i): {
             "inputs": {"n_params": (i + 1) * 1e9, "n_tokens": 1e11},
@@ -49,7 +49,7 @@ def done(*losses: float, **columns: object) -> pd.DataFrame:
 
 @pytest.mark.parametrize("z", [-3.0, -1.0, 0.0, 0.5, 2.0])
 def test_scores_are_those_of_the_normal(z):
-    """Of 400 quantiles, which bound what a step of rank may do."""
+    """The forecast is stored as 400 quantiles, which limits the precision."""
     found = bs.score_forecasts(forecasts(2.0), done(2.0 * np.exp(SD * z))).table().iloc[0]
     assert found["error"] == pytest.approx(SD * z, abs=1e-9)
     assert found["pit"] == pytest.approx(stats.norm.cdf(z), abs=1 / DRAWS)
@@ -78,14 +78,14 @@ def test_the_crps_is_the_integral_of_its_definition():
 
 
 def test_the_coverage_of_a_known_history():
-    """Two files of ten forecasts each, of whose 90 % intervals eight and ten hold the outcome."""
+    """Two files of ten forecasts each, with 90 % intervals that contain eight and ten outcomes."""
     first = forecasts(*[2.0] * 10, date="2026-03-02")
     second = forecasts(*[2.0] * 10, date="2026-03-01")
     table = done(*[2.0 * np.exp(SD * z) for z in [0.1] * 4 + [1.0] * 4 + [1.8] * 2])
     found = bs.score_forecasts([first, second], table)
     assert len(found) == 20
     history = found.history()
-    # In order of the dates, not of the arguments.
+    # In the order of dates, not of arguments.
     assert list(history.index) == ["forecasts 2", "forecasts 1", "all"]
     total = history.loc["all"]
     assert total["n_test"] == 20

@@ -1,4 +1,4 @@
-"""The report of an average of laws: one decision, what each law says alone, and no refits."""
+"""The report of a model average: one decision, the results of each law, and no refits."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a reader is told to do next, where no budget is split."""
+"""The recommended next steps of reports without an allocation."""
 
 from types import SimpleNamespace
 

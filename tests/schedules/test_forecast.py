@@ -1,4 +1,4 @@
-"""Runs under a schedule: what is fitted, recovery on simulated curves, records and refusals."""
+"""Runs under a schedule: fitted data, recovery on simulated curves, records and refusals."""
 
 from dataclasses import replace
 
@@ -155,7 +155,7 @@ def test_a_sweep_multiplies_densities():
 
 @pytest.mark.slow
 def test_a_run_in_progress_is_forecast_from_its_curve_and_a_sweep_together(found, monkeypatch):
-    """The last loss is known better from both than from either, and both hold it."""
+    """The forecast from both is narrower than from each alone, and each contains the loss."""
     monkeypatch.setattr("bayescale.schedules.forecast.fit_curves", lambda *_, **__: found.fits[0])
     sweep, last = fit_of_card("chinchilla"), float(loss(LONGER, np.array([8_000]))[0])
     sizes = np.geomspace(1e7, 1e11, 400)

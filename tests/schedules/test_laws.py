@@ -28,10 +28,10 @@ PUBLIC = {
 """The schedules of the public table `schedule_curves`."""
 
 RMSE = {"25M": 0.00465, "100M": 0.00592, "400M": 0.00730}
-"""Mean over the curves that the constants were not fitted to, as published with them."""
+"""Mean over the curves that the constants are not fitted to, as published with them."""
 
 FITTED = ("cosine_24000", "constant_24000", "wsdcon_9")
-"""Curves that the published constants were fitted to."""
+"""Curves to which the published constants are fitted."""
 
 COORDINATES = {
     "annealing": {"memory": 400.0},

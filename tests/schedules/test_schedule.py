@@ -1,4 +1,4 @@
-"""Schedules: their sums beside direct summation, their shapes, and refusals."""
+"""Schedules: their sums against direct summation, their shapes, and refusals."""
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def test_drops_never_seen_do_not_count(rates, step, data):
     step = min(step, len(rates))
     later = data.draw(st.lists(st.floats(1e-5, 1e-3), max_size=5))
     one, other = (Schedule(np.array(r)) for r in (rates[:step], [*rates[:step], *later]))
-    if other.warmup != one.warmup:  # What follows may be more of the warm-up.
+    if other.warmup != one.warmup:  # A longer warm-up may follow.
         return
     assert one.area(step) == other.area(step)
     assert one.loss_drop(step, **CONSTANTS) == other.loss_drop(step, **CONSTANTS)

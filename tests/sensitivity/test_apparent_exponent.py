@@ -20,7 +20,9 @@ def some_runs(size, tokens=1e9) -> bs.Runs:
     tokens = np.broadcast_to(tokens, size.shape)
     loss = 3.0 + 0.01 * np.arange(len(size))
     table = pd.DataFrame({"n_params": size, "n_tokens": tokens, "loss": loss})
-    return bs.load_runs(table, units={"n_tokens": "tokens"})  # so few for so large models
+    return bs.load_runs(
+        table, units={"n_tokens": "tokens"}
+    )  # stated, since so few tokens for such large models are implausible
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_kaplans_study_under_chinchillas_law(constants, reported):
     even = np.linspace(log_c[0], log_c[-1], 4001)
     slope = np.polynomial.polynomial.polyfit(even, np.interp(even, log_c, np.log(n)), 1)[1]
     assert kaplan == close(slope, abs=0.003)
-    # In total parameters any range has the law's own exponent, and so have large models.
+    # Total counts at every range, and large models in both counts, give the exponent of the law.
     truth = beta / (alpha + beta)
     assert table.loc["total", "median"].to_numpy() == close(np.full(2, truth), abs=1e-6)
     far = {"far": Study(sizes=(1e14, 1e17), counting="total", source="beyond anyone")}
@@ -73,12 +75,12 @@ def test_exponents_of_a_posterior_have_intervals(fit):
     assert total["upper"] - total["lower"] == close(
         float(a.quantile(0.95) - a.quantile(0.05)), rel=0.25
     )
-    # What Kaplan would have found of this law lies above what any draw has in total parameters.
+    # The exponent in Kaplan's convention lies above that of every draw in total parameters.
     assert table.loc[("non-embedding", "kaplan2020"), "lower"] > total["upper"] + 0.2
 
 
 def test_kaplans_law_in_total_parameters():
-    """The other way: a law of parameters without embeddings, looked at in all of them."""
+    """The converse: a law of parameters without embeddings, measured in total parameters."""
     kaplan = bs.published("kaplan2020-nd")
     table = bs.apparent_exponents(kaplan, given="non-embedding")
     own = table.loc[("non-embedding", "kaplan2020"), "median"]

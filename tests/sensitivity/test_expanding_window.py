@@ -1,4 +1,4 @@
-"""Refits under rising cuts: the table, what it says, and that a report says it."""
+"""Refits under increasing cuts: the table, its sentences, and the report."""
 
 from dataclasses import replace
 
@@ -72,7 +72,7 @@ def test_draws_without_an_optimum_are_counted():
 
 @pytest.mark.parametrize("name", ["besiroglu2024", "coupled", "kaplan2020-nd"])
 def test_the_exponent_is_that_of_the_law(name):
-    """Where N_opt is a power of C the slope over a decade is its exponent at any budget."""
+    """If N_opt is a power of C, the slope over a decade is the exponent at every budget."""
     source = bs.published("besiroglu2024" if name == "coupled" else name)
     if name == "coupled":
         source = replace(source, law="coupled", parameters={**source.parameters, "k": 0.6})
@@ -89,7 +89,7 @@ def test_other_inputs_are_fixed():
     source = bs.published("muennighoff2023")
     fixed = {"n_unique_tokens": "25B"}
     found = ask(source, Question(budget=1e22, fixed=fixed))
-    # Against a separate search over ln N.
+    # Against an independent search over ln N.
     assert found["n_opt"] == close(7.02616e9, rel=1e-3)
     assert Question(budget=1e22, fixed=fixed).settings != Question(budget=1e22).settings
 
@@ -104,7 +104,7 @@ def test_answers_are_counted_as_asked():
 
 @pytest.mark.slow
 def test_the_exponent_falls_as_larger_chinchilla_runs_are_fitted(cuts):
-    """Against fits made elsewhere: 0.595, 0.564, 0.540 and 0.511, sd about 0.01."""
+    """Against independent fits: 0.595, 0.564, 0.540 and 0.511, with sd of about 0.01."""
     table = cuts.table
     assert list(table.index) == [1e20, 3e20, 1e21, np.inf]
     assert table["ok"].all()
@@ -136,7 +136,7 @@ def test_finished_cuts_are_not_fitted_again(cuts, chinchilla_runs, tmp_path, mon
     monkeypatch.setattr("bayescale.sensitivity.refit.fit_quietly", refuse)
     again = bs.expanding_window(chinchilla_runs, "chinchilla", ["1e20"], store=store, **asked)
     pd.testing.assert_frame_equal(first.table, again.table)
-    # Another budget or probability is another answer; a failure is reported and stays alone.
+    # Another budget or probability needs new fits; a failure is reported and affects no other cut.
     other = bs.expanding_window(
         chinchilla_runs, "chinchilla", ["1e20"], store=store, **{**asked, "prob": 0.5}
     )

@@ -1,4 +1,4 @@
-"""Forecasts by assumed floor: direction, agreement with a wide one, and what is said."""
+"""Forecasts by assumed floor: direction, agreement with a wide prior, and sentences."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def test_a_lower_floor_forecasts_a_lower_loss(found):
     assert list(table.index) == ["as the card", "1.75", "1.9", str(WIDE), str(NEAR)]
     assert table["ok"].all(), table["status"].to_list()
     low, high = table.loc["1.75"], table.loc["1.9"]
-    # The posterior of the card alone is about 1.81.
+    # The posterior median of the floor without a stated one is about 1.81.
     assert low["loss_upper"] < table["loss"].iloc[0] < high["loss_lower"]
     np.testing.assert_allclose([low["floor"], high["floor"]], [1.75, 1.9], rtol=0.005)
     assert low["floor_upper"] - low["floor_lower"] < 0.01
@@ -49,7 +49,7 @@ def test_the_plan_is_that_of_the_card_as_it_is(found):
 
 @pytest.mark.slow
 def test_a_wide_floor_changes_nothing(found):
-    """Within Monte Carlo error: the prior on the level that it replaces is itself wide."""
+    """Equal within Monte Carlo error: the prior on the level that it replaces is also wide."""
     one, other = found.reference, found.table.loc[str(WIDE)]
     for name in ("floor", "loss", "a"):
         # From the interval; medians have 1.25 times the standard error of means.
@@ -60,7 +60,7 @@ def test_a_wide_floor_changes_nothing(found):
 
 @pytest.mark.slow
 def test_a_prior_of_another_fit_is_one_of_the_floors(found):
-    """Between what was stated and what the runs say, nearer to the more certain of the two."""
+    """The floor lies between the stated one and that of the runs, closer to the more precise."""
     runs, both = found.reference, found.table.loc[str(NEAR)]
     assert runs["floor"] < both["floor"] < NEAR.mean
     assert NEAR.mean - both["floor"] < both["floor"] - runs["floor"]

@@ -1,4 +1,4 @@
-"""The multiverse: combinations, shifts, failures that stay alone, choices of one's own."""
+"""The multiverse: combinations, shifts, isolated failures, custom choices."""
 
 import pickle
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_what_a_choice_does_is_paired():
     table = found.by_choice()
     assert table["moves"].to_list() == [0.0, 2.0, 0.0, 1.0, -3.0]
     assert table.loc[("colour", "blue"), ["shift", "least", "most"]].to_list() == [2.0, -1.0, 3.0]
-    # A combination that failed is left out of its choice, and of the pair that it is half of.
+    # A failed combination is left out of its choice and of its pair.
     found.table.loc[("blue", "large"), "ok"] = False
     table = found.by_choice()
     assert table.loc[("colour", "blue"), ["fits", "failed"]].to_list() == [2, 1]
@@ -100,7 +100,7 @@ def test_each_default_choice_does_what_it_says(chinchilla_runs):
         model = made["law", card].model
         assert model.law.name == card and model.noise == start.model.noise
         assert model.priors == bs.load_model(card).priors
-    # All of them travel to other processes.
+    # All of them can be pickled.
     for universe in made.values():
         again = pickle.loads(pickle.dumps(universe))
         assert again.question.settings == universe.question.settings

@@ -34,7 +34,7 @@ AS_GIVEN = {
     "compute": "FLOP",
     "loss": "nats/token",
 }
-"""Curves from their first token on: no run that is reported, but these are simulated."""
+"""Units are stated, since the simulated curves begin at implausibly few tokens."""
 
 
 def curves(constants="besiroglu2024", low=790, high=1.58e9, models=20, noise=0.0, **more):
@@ -60,7 +60,7 @@ def test_the_published_ladder(porian):
         row = found.loc[step]
         assert row["a"] == close(published, abs=0.02), step
         assert row["a_lower"] < published < row["a_upper"], step
-        # Neither so wide that anything would be inside.
+        # The interval is narrow enough for this to be a test.
         assert row["a_upper"] - row["a_lower"] < 0.08, step
     assert found["how"].str.startswith("parabolas at 1").iloc[:5].all()
 
@@ -83,7 +83,7 @@ def test_the_other_corpus_goes_the_same_way(porian):
 
 
 def test_attention_counts_too(shared_table):
-    """With effective parameters, attention included, the head is still left out less."""
+    """With effective parameters, which include attention, leaving out the head matters less."""
     runs = bs.load_runs(shared_table("porian_isoflop")).where("dataset == 'rw'")
     steps = [replace(PORIAN[0], columns={**PORIAN[0].columns, "view": "attention-train"})]
     counted = bs.reconcile_exponents(runs, steps).table["a"].iloc[0]
@@ -105,7 +105,7 @@ def test_simulated_chinchilla_seen_in_kaplans_way(constants, reported):
         exact = bs.apparent_exponents(bs.published(constants)).loc["non-embedding", "kaplan2020"]
         assert kaplan["a_lower"] - 0.01 < exact["median"] < kaplan["a_upper"]
         assert table.loc["counting", "a"] == close(truth, abs=0.005)
-        # Models of Kaplan's sizes only: there is no larger one to look at.
+        # All models have Kaplan's sizes, so that the range has no effect.
         assert "fit range: it changes nothing here." in found.caveats[0]
 
 
@@ -151,7 +151,7 @@ def test_slices_lie_on_the_curves():
     np.testing.assert_allclose(6 * cut.n_params * cut.n_tokens, cut.compute, rtol=1e-9)
     truth = bs.published("besiroglu2024").parameters
     exact = LAW.evaluate(n_params=cut.n_params, n_tokens=cut.n_tokens, **truth)
-    # Between checkpoints that are 14 % apart the interpolation misses little.
+    # The error of interpolation between checkpoints 14 % apart is small.
     np.testing.assert_allclose(cut.loss, exact, rtol=1e-3)
     assert len(budgets_with_a_minimum(cut)) == 16
 
@@ -161,7 +161,7 @@ def test_how_an_exponent_can_be_measured(chinchilla_runs):
     assert way_for([slices(runs, "run")], "run") == "parabolas"
     assert way_for([runs], "run") == "curves"
     assert way_for([chinchilla_runs], "run") == "law"
-    # The same way at all steps, so that they differ by the step alone.
+    # All steps use the same method, so that they differ in one respect only.
     assert way_for([slices(runs, "run"), runs], "run") == "curves"
     assert way_for([runs, chinchilla_runs], "run") == "law"
     options = {"curve": "run", "width": 8.0, "card": "chinchilla", "options": {"seed": 1}}
@@ -173,7 +173,7 @@ def test_how_an_exponent_can_be_measured(chinchilla_runs):
 
 @pytest.mark.slow
 def test_a_law_on_hoffmanns_runs(fit, chinchilla_runs):
-    """Counting and range together make of his own runs an exponent that is half way to Kaplan's."""
+    """Counting and range together move the exponent of Hoffmann's runs half way to Kaplan's."""
     found = bs.reconcile_exponents(chinchilla_runs, seed=1)
     table = found.table.droplevel(0)
     assert list(table.index) == ["Kaplan's way", "counting", "fit range"]
@@ -184,7 +184,7 @@ def test_a_law_on_hoffmanns_runs(fit, chinchilla_runs):
 
 
 def test_the_way_is_of_total_parameters_unless_told():
-    """Runs that are given in Kaplan's counting are where they belong at the first step."""
+    """Runs counted without embeddings are not recounted at the first step."""
     runs = curves(models=40)
     body = bs.recount(runs, "non-embedding")
     table = body.table.drop(columns="params_non_embedding")

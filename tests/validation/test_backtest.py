@@ -1,4 +1,4 @@
-"""Budgets predicted from smaller ones: which, how often they hold, and what is said."""
+"""Budgets predicted from smaller ones: selection, coverage and sentences."""
 
 import json
 
@@ -13,7 +13,7 @@ from bayescale.validation.backtest import _budgets
 
 
 def made(pit, prob=0.9, **more) -> bs.Backtest:
-    """A backtest whose budgets have these predictive CDFs."""
+    """A backtest whose budgets have these PIT values."""
     pit = np.asarray(pit, dtype=float)
     table = pd.DataFrame(
         {
@@ -73,7 +73,7 @@ def test_more_misses_are_a_caveat():
 def test_the_widening_is_the_conformal_quantile():
     eight = [0.5, 0.2, 0.9, 0.7, 0.1, 0.5, 0.6, 0.3]
     assert np.isnan(made(eight).widening)
-    # Of nine scores, the largest; 0.975 is a score of 1.96, where the interval ends at 1.645.
+    # The largest of nine scores: 0.975 is a score of 1.96, and the interval ends at 1.645.
     nine = made([*eight, 0.975])
     assert nine.widening == pytest.approx(1.96 / 1.645, rel=1e-3)
     assert "1.2 times as wide would have held 90 %" in nine.sentences[1]
@@ -111,7 +111,7 @@ def test_intervals_of_the_right_law_hold_and_those_of_a_wrong_one_do_not(sweep):
     assert list(found.table["n_train"]) == [10, 15, 20, 25]
     assert found.ok() and found.table["ok"].all()
     np.testing.assert_allclose(found.table["observed"], found.table["predicted"], rtol=0.03)
-    # Losses level off: a power law without a floor predicts too low a loss, ever more surely.
+    # The losses have a floor: a power law without one predicts too low a loss, ever more confidently.
     wrong = bs.backtest(sweep.assign(loss=sweep["loss"] + 1.0), "power-law", **options)
     assert wrong.table["error"].gt(0).all()
     assert wrong.covered[0] < found.covered[0]

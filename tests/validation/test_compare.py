@@ -1,4 +1,4 @@
-"""Which laws the same runs support."""
+"""Comparison of laws by predictive density on the same runs."""
 
 from dataclasses import replace
 
@@ -93,7 +93,7 @@ def test_neither_order_nor_families_matter(floor_and_none, of_curves):
 
 
 def test_rows_may_lie_in_any_order(floor_and_none):
-    """The fits are looked at on one table."""
+    """The rows of all fits are aligned."""
     fit = floor_and_none["power-law"]
     turned = curve(fit.runs.loss[::-1], fit.runs.column("examples")[::-1])
     other = bs.fit(turned, model("power-law-floor"), **QUICK)
@@ -195,7 +195,7 @@ def test_three_laws_on_the_shipped_runs(compared):
 @pytest.mark.slow
 @pytest.mark.parametrize("true", ["chinchilla", "kaplan-nd"])
 def test_the_true_law_of_size_and_tokens_wins(law_fits, true):
-    """Runs simulated from the median of either posterior, on the shipped sizes and tokens."""
+    """Runs simulated from the median of each posterior, at the included sizes and tokens."""
     fit = law_fits[true]
     medians = {name: float(draws.median()) for name, draws in fit.parameters.items()}
     runs = fit.runs
@@ -214,7 +214,7 @@ def test_densities_of_logs_and_of_losses_differ_by_the_jacobian(compared):
     jacobian = np.log(compared.runs.loss)
     for name in on_log:
         np.testing.assert_allclose(on_log[name] - on_level[name], jacobian)
-    # The same, of a density that somebody else wrote down.
+    # The same Jacobian for the densities of SciPy.
     z, sigma = np.log(compared.runs.loss), 0.01
     np.testing.assert_allclose(
         stats.norm.logpdf(z, 0.9, sigma) - jacobian,
@@ -239,7 +239,7 @@ def least_squares(loss: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("additive", [True, False])
 def test_least_squares_on_the_level_can_be_compared(additive):
-    """It wins where errors are the same in losses, and loses where they are in their logs."""
+    """It wins if errors are additive in the loss, and loses if they are additive in its log."""
     x = np.geomspace(1e6, 1e11, 60)
     z = (x / 1e6) ** -0.2
     error = np.random.default_rng(4).standard_normal(60)
@@ -275,7 +275,7 @@ def test_what_is_refused(fit, floor_and_none):
     )
 )
 def test_a_ranking_is_antisymmetric_and_knows_its_shares(rows):
-    """Differences turn their sign with the best; parts of equal scores per run have no scatter."""
+    """Differences change sign with the best; parts with equal scores per run have zero SE."""
     one, other, runs = map(np.array, zip(*rows, strict=True))
     densities = pd.DataFrame({"a": one * runs, "b": other * runs})
     shares = runs / runs.sum()
@@ -290,7 +290,7 @@ def test_a_ranking_is_antisymmetric_and_knows_its_shares(rows):
 
 
 def test_fits_that_disagree_widen_the_error():
-    """Runs agree within each cut, cuts do not: three forecasts, not a hundred."""
+    """Runs agree within cuts but not between cuts: three independent forecasts, not a hundred."""
     densities = pd.DataFrame({"a": np.zeros(100), "b": np.full(100, -0.003)})
     repeats = pd.DataFrame({"a": [0.0, 0.0, 0.0], "b": [-0.9, -0.3, 0.3]})
     shares = np.full(100, 0.01)

@@ -1,4 +1,4 @@
-"""Pooled scores and the standard error of a coverage, against what can be worked out by hand."""
+"""Pooled scores and the standard error of a coverage, against closed forms."""
 
 import numpy as np
 import pandas as pd
@@ -88,7 +88,7 @@ def test_the_error_of_a_ratio_is_that_of_cochran():
 
 
 def test_the_error_covers():
-    """Of shares of clusters that vary more than single runs would, over many repetitions."""
+    """Overdispersed shares of clusters: the interval of the coverage has its nominal level."""
     rng = np.random.default_rng(5)
     inside, repeats = 0, 400
     for _ in range(repeats):
@@ -97,7 +97,7 @@ def test_the_error_covers():
         scores = pd.DataFrame({"n_test": count, "coverage_90": covered / count})
         found = pooled_scores(scores).loc["all"]
         inside += abs(found["coverage_90"] - 0.9) < 1.96 * found["coverage_90_se"]
-    # Of so few clusters the normal interval covers a little less than 0.95.
+    # With so few clusters the coverage of the normal interval is slightly below 0.95.
     assert 0.89 < inside / repeats < 0.98
 
 
@@ -129,7 +129,7 @@ def test_fits_without_scores_count_as_fits_alone():
 
 
 def test_a_score_that_is_missing_leaves_the_others():
-    """Of runs that all diverged a coverage is missing; the others are of the rest."""
+    """A group of diverged runs has no coverage; others use the runs that did not diverge."""
     scores = SCORES.assign(coverage_90=[np.nan, 0.8, 0.9, 0.5])
     assert pooled_scores(scores).loc["all", "coverage_90"] == pytest.approx((24 + 9 + 5) / 50)
 

@@ -38,7 +38,7 @@ LENGTH = bs.LogNormal(median=1.0, log_sd=0.5, why="a test")
 
 
 def test_importance_sampling_against_the_exact_answer():
-    """The mean of a Normal of known variance under a flat prior: all is in closed form."""
+    """The mean of a normal of known variance under a flat prior, which has a closed form."""
     rng = np.random.default_rng(3)
     y = rng.normal(0.0, 1.0, 30)
     draws = rng.normal(y.mean(), 1 / np.sqrt(30), (4, 2000))
@@ -47,14 +47,14 @@ def test_importance_sampling_against_the_exact_answer():
     exact = stats.norm.logpdf(y, rest, np.sqrt(1 + 1 / 29))
     np.testing.assert_allclose(elpd, exact, atol=0.01)
     assert shape.max() < 0.5
-    # A run that decides the posterior alone.
+    # A run that dominates the posterior.
     y[0] = 40.0
     draws = rng.normal(y.mean(), 1 / np.sqrt(30), (4, 2000))
     assert importance_sampled(stats.norm.logpdf(y, draws[..., None], 1.0))[1][0] > 0.7
 
 
 def test_a_run_that_decides_is_refitted_without(monkeypatch):
-    """Normal noise and one run far off, whose k is high."""
+    """Normal noise and one outlier, whose k is high."""
     runs = curve()
     table = runs.table
     table.loc[11, "loss"] *= 1.6
@@ -70,7 +70,7 @@ def test_a_run_that_decides_is_refitted_without(monkeypatch):
     assert found.elpd["a"].iloc[11] == pytest.approx(scored.pointwise["elpd"].iloc[0])
     assert "refitted" in found.how
     assert found.failed == {"a": 0}
-    # More of them than folds: all are predicted in folds.
+    # More such runs than folds: all runs are predicted by cross-validation.
     monkeypatch.setattr("bayescale.validation.leave_one_out.HIGHEST_K", -9.0)
     folded = score_left_out({"a": fit}, runs, units_of(runs, {"a": model}), **OPTIONS)
     assert folded.exact.all(axis=None)
@@ -79,7 +79,7 @@ def test_a_run_that_decides_is_refitted_without(monkeypatch):
 
 
 def test_densities_of_checkpoints_are_joint():
-    """The sum over a run is the density of a multivariate Normal, draw by draw."""
+    """The sum over a run is the density of a multivariate normal, draw by draw."""
     runs = curve(n=6, runs=3, run=np.repeat(["a", "b", "c"], 6))
     linked = bs.CheckpointCorrelation(run="run", along="examples", length=LENGTH)
     model = normal(checkpoints=linked)
@@ -151,7 +151,7 @@ def test_what_runs_teach(fit):
     assert (contraction(fit) > 0.95).all()
     assert set(contraction(fit).index) == {"e_n", "e_d", "alpha", "beta"}
     assert weakly_identified(fit) == ()
-    # The prior itself teaches nothing.
+    # Draws of the prior have no contraction.
     from bayescale.backend.build import draw_prior
 
     drawn = draw_prior(fit.model, np.random.default_rng(5), 4000)
@@ -161,7 +161,7 @@ def test_what_runs_teach(fit):
     untaught = replace(fit, _posterior=blank)
     assert weakly_identified(untaught) == ("e_n", "alpha")
     assert contraction(untaught)["alpha"] == pytest.approx(0.0, abs=0.1)
-    # Nor do runs along one ratio, however narrow a posterior is.
+    # Runs along one ratio identify no exponents, however narrow the posterior is.
     table = fit.runs.table
     along = replace(fit.runs, _table=table.assign(n_tokens=20 * table["n_params"]))
     assert weakly_identified(replace(fit, runs=along)) == ("e_n", "e_d", "alpha", "beta")

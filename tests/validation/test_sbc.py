@@ -1,4 +1,4 @@
-"""Coverage of larger runs held out."""
+"""Simulation-based calibration: ranks of known truths, and problems that it detects."""
 
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -96,7 +96,7 @@ def test_simulations_are_calibrated(card):
 
 @pytest.mark.slow
 def test_a_wrong_sampler_is_found_out(monkeypatch):
-    """Draws that are too narrow about their mean."""
+    """Underdispersed draws."""
     from bayescale.inference import adaptive
 
     def narrow(*arguments):
@@ -132,7 +132,7 @@ def test_a_diagonal_design_is_warned_of_before_anything_is_simulated():
 @pytest.mark.slow
 @pytest.mark.parametrize("sharper", [1.0, 2.5])
 def test_truths_are_ranked_along_a_chain_where_draws_are_too_few(monkeypatch, sharper):
-    """Too few always, here; and along the chain a density that is too sharp is found out."""
+    """Draws are always too few here; ranks along the chain detect a density that is too narrow."""
     monkeypatch.setattr(ranks, "_SETTINGS", replace(ranks._SETTINGS, draws=10))
 
     def given(sampler, data):
@@ -148,7 +148,7 @@ def test_truths_are_ranked_along_a_chain_where_draws_are_too_few(monkeypatch, sh
 
 
 def test_a_chain_that_stays_at_the_truth_says_nothing(monkeypatch):
-    """Every state equals it to the digit, so that it ranks anywhere among them."""
+    """All states equal the truth, so that its rank is uniform by the random treatment of ties."""
     monkeypatch.setattr(ranks, "_SETTINGS", replace(ranks._SETTINGS, draws=10))
     monkeypatch.setattr(ReversibleChain, "path", lambda _, at, count, rng: np.tile(at, (count, 1)))
     found = bs.sbc("chinchilla", design("grid"), 8, progress=False)

@@ -1,4 +1,4 @@
-"""Ranks along a chain that passes a draw: uniform however slow the chain, if the density is right."""
+"""Ranks along a chain through a draw are uniform for the right density, however slowly it mixes."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ def normal(position: np.ndarray, scales: np.ndarray = SCALES) -> tuple[float, np
 
 
 def ranks(chain: ReversibleChain, count: int, seed: int) -> bs.Sbc:
-    """Of draws of the density, by their first entry and by the density itself."""
+    """Return ranks of draws of the density, by their first entry and by the density."""
     rng = np.random.default_rng(seed)
     found = []
     for truth in SCALES * rng.standard_normal((count, 2)):
@@ -43,7 +43,7 @@ def learnt(density=normal, seed: int = 1) -> ReversibleChain:
 def test_ranks_are_uniform_however_slowly_the_chain_moves():
     swift = learnt()
     assert 0.1 < swift.step < 3.0
-    # Narrow proposals move it slowly, in trajectories of few steps.
+    # Narrow proposals move the chain slowly, in trajectories of few steps.
     slow = ReversibleChain(normal, np.diag([1e-3, 1e-3]), 1.0)
     for chain in (swift, slow):
         assert ranks(chain, 300, seed=2).ok(), chain

@@ -1,4 +1,4 @@
-"""Scores of scales left out: a table with the density of every run, which copies keep."""
+"""Scores of held-out scales: a table with the density of every run, which copies keep."""
 
 import numpy as np
 import pandas as pd
@@ -23,13 +23,13 @@ def left_out(models, seed=0, counts=(30, 20)):
 
 
 def test_results_of_two_calls_are_weighed_together():
-    """The densities of a table were lost when tables were put together."""
+    """Joined tables keep the densities of the runs."""
     first, second = left_out(["a"]), left_out(["bbbb"], seed=1)
     both = first.join(second)
     assert both.models == ("a", "bbbb") and both.cuts == CUTS
     weights = bs.stacking_weights(both)
     assert weights.sum() == pytest.approx(1.0)
-    # By hand, over a grid of weights.
+    # Against a grid search over weights.
     density = np.array(
         [np.concatenate([both.pointwise[m, c] for c in CUTS]) for m in ("a", "bbbb")]
     )

@@ -1,4 +1,4 @@
-"""Scores on runs that a posterior has not seen."""
+"""Scores on held-out runs."""
 
 from dataclasses import replace
 
@@ -39,13 +39,13 @@ def test_a_true_law_covers_as_often_as_it_says(fitted):
         assert fresh.coverage(prob) == pytest.approx(prob, abs=0.04)
     assert stats.kstest(fresh.pointwise["pit"], "uniform").pvalue > 1e-4
     assert fresh.rmsle == pytest.approx(0.005, rel=0.1)
-    # A Normal density with the true scale, which a Student-t of many degrees comes near.
+    # A normal density with the true scale, close to a Student-t of many degrees of freedom.
     assert fresh.elpd / 2000 == pytest.approx(
         -np.log(0.005) - 0.5 * np.log(2 * np.pi * np.e), abs=0.05
     )
     assert fresh.summary()["width_90"] == pytest.approx(2 * 1.645 * 0.005, rel=0.15)
     assert fresh.summary()["crps"] == pytest.approx(0.005 * 0.5642, rel=0.1)
-    # Of the ideal Normal interval: its width and the mean excess of both tails.
+    # The score of the ideal normal interval: its width and the mean excess of both tails.
     assert fresh.summary()["interval_score_90"] == pytest.approx(0.005 * 4.13, rel=0.1)
     assert "coverage_90" in repr(fresh)
 
@@ -102,7 +102,7 @@ def test_the_number_of_breaks_is_found():
     table = bs.compare_breaks(runs, "examples", most=2, seed=1, draws=300)
     assert table.loc["power-law-floor", "elpd_diff"] < -30
     assert table.loc["broken-power-law-1", "ok"]
-    # One with another break, of no use, differs by a few nats from seed to seed.
+    # A law with one redundant break differs by a few nats between seeds.
     assert table.loc["broken-power-law-1", "elpd_diff"] > -10
     assert table.loc["broken-power-law-1", "rmsle"] < 0.02 < table.loc["power-law-floor", "rmsle"]
 

@@ -25,7 +25,7 @@ def test_models_that_say_the_same_share_alike():
 
 
 def test_models_that_each_know_some_of_the_runs_are_weighed_by_how_many():
-    """With no density elsewhere, the score is of a multinomial: weights are shares of the runs."""
+    """If each run has a density under one model only, weights are the shares of the runs."""
     log_density = np.full((10, 3), -np.inf)
     log_density[:5, 0], log_density[5:8, 1], log_density[8:, 2] = 1.0, -2.0, 3.0
     assert best_weights(log_density) == pytest.approx([0.5, 0.3, 0.2], abs=1e-5)
@@ -47,7 +47,7 @@ def test_two_models_and_two_runs_by_hand():
     spread=st.floats(-3.0, 2.5),
 )
 def test_no_other_weights_do_better(seed, runs, models, spread):
-    """Of models as alike or as unlike as they may be, against the corners and random mixtures."""
+    """Models from nearly equal to very different, against the corners and random mixtures."""
     rng = np.random.default_rng(seed)
     log_density = 10**spread * rng.normal(size=(runs, models)) + rng.normal(size=models)
     weights = best_weights(log_density)

@@ -67,7 +67,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(options: Arguments) -> None:
-    """Print quantiles at each step, and seal them if asked."""
+    """Print quantiles at each step, and preregister them if requested."""
     from bayescale.inference.load import load_fit
     from bayescale.records.preregistration import refuse_existing
     from bayescale.schedules.forecast import forecast_run

@@ -39,7 +39,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(options: Arguments) -> None:
-    """Write the card, and print its priors beside those of its base."""
+    """Write the card, and print its priors next to those of its base."""
     import pandas as pd
 
     from bayescale._io import whole_file

@@ -39,7 +39,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(options: Arguments) -> None:
-    """Print the recommended mixture, and how far the best one is known."""
+    """Print the recommended mixture, and the uncertainty of the best one."""
     from bayescale.allocation.data_mixture import data_mixture
 
     found = data_mixture(

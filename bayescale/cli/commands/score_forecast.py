@@ -1,4 +1,4 @@
-"""``score-forecast``: pre-registered forecasts beside the runs that were made since."""
+"""``score-forecast``: scores of preregistered forecasts against the runs made since."""
 
 import argparse
 
@@ -28,7 +28,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(options: Arguments) -> None:
-    """Print each forecast beside its outcome, and their coverage, bias and scores."""
+    """Print each forecast with its outcome, and their coverage, bias and scores."""
     from bayescale.records.score import score_forecasts
 
     found = score_forecasts(options.records, options.runs, **reading_of(options))

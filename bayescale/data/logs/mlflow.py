@@ -94,7 +94,7 @@ def _meta(path: Path) -> dict[str, str]:
 
 
 def _text(path: Path) -> str:
-    """Return what a file holds; a parameter may be any text."""
+    """Return the text of a file; a parameter may be any text."""
     return path.read_text(encoding="utf-8", errors="replace")
 
 
