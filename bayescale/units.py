@@ -286,6 +286,18 @@ def format_amount_of(column: str, value: float) -> str:
     return amount if quantity_of(column) == "compute" else f"{column} = {amount}"
 
 
+def noun_of(column: str) -> str:
+    """Return what a column or a response is called in a sentence.
+
+    >>> noun_of("n_tokens"), noun_of("critical_batch"), noun_of("examples")
+    ('tokens', 'critical batch', 'examples')
+    """
+    return _WORDS.get(column, column)
+
+
+_WORDS = _NOUNS | {"critical_batch": "critical batch"}
+
+
 def format_quantity(column: str, value: float) -> str:
     """Return a value of an amount or of a response: large ones as amounts, others as numbers.
 

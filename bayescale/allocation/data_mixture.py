@@ -18,14 +18,14 @@ from bayescale.allocation.mixture_terms import (
     weights_of,
 )
 from bayescale.allocation.simplex import evened, least_mixture, mixture_loss
-from bayescale.errors import CardError
+from bayescale.errors import CardError, in_words
 from bayescale.laws.mixing import DataMixing
 from bayescale.posterior.diagnostics import Diagnostics, with_status
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import flag_failure, interval_columns
-from bayescale.units import format_number
+from bayescale.units import format_number, format_share
 
 type Array = NDArray[np.float64]
 
@@ -82,8 +82,11 @@ class DataMixture(Result):
     @property
     def headline(self) -> str:
         """The weights of the validation texts and their posteriors, with failed checks first."""
-        counted = ", ".join(f"{name} ({w:.0%})" for name, w in self.weights.items())
-        said = f"Mixture of data for {counted}. " + " ".join(
+        counted = [
+            f"{name} ({_percent(weight)})" if len(self.weights) > 1 else name
+            for name, weight in self.weights.items()
+        ]
+        said = f"Mixture of data for {', '.join(counted)}. " + " ".join(
             dict.fromkeys(source.answering for source in self.sources.values())
         )
         return with_status(said, self.diagnostics) if self.diagnostics else said
@@ -102,7 +105,9 @@ class DataMixture(Result):
     def sentences(self) -> tuple[str, ...]:
         """The recommended mixture, and its expected regret."""
         shares = ", ".join(
-            f"{share:.0%} {name}" for name, share in self.recommended.items() if share >= _SAME
+            f"{_percent(share)} {name}"
+            for name, share in self.recommended.items()
+            if share >= _SAME
         )
         regret = f"its expected regret is {format_number(self.expected_regret)} {self.unit}"
         if float(np.abs(self.regret_equal - self.regret).max()) < _ROUNDING:
@@ -113,7 +118,7 @@ class DataMixture(Result):
         found = f"Train on {shares}: {regret}, that of {others} {equal}."
         if all(source.is_point for source in self.sources.values()):
             return (found,)
-        return (found, f"Its loss is below theirs with probability {self.p_better:.0%}.")
+        return (found, f"Its loss is below theirs with probability {_percent(self.p_better)}.")
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -129,13 +134,18 @@ class DataMixture(Result):
         ]
         if bound:
             found.append(f"The share of {', '.join(bound)} is at the largest that is allowed.")
-        ends = zip(self.run["least"], self.run["greatest"], strict=True)
-        for (name, share), (least, greatest) in zip(self.recommended.items(), ends, strict=True):
-            if not least - _SAME < share < greatest + _SAME:
-                found.append(
-                    f"The share of {name}, {share:.0%}, is outside those of the runs, {least:.0%} "
-                    f"to {greatest:.0%}: there the loss depends on the form of the law."
-                )
+        outside = [
+            f"{name} ({_percent(share)}, runs {_percent(least)} to {_percent(greatest)})"
+            for (name, share), (least, greatest) in zip(
+                self.recommended.items(), self.run[["least", "greatest"]].to_numpy(), strict=True
+            )
+            if not least - _SAME < share < greatest + _SAME
+        ]
+        if outside:
+            found.append(
+                f"Outside the shares of the runs are {in_words(outside)}: there the loss depends "
+                "on the form of the law."
+            )
         return tuple(found)
 
     def table(self, prob: float = 0.9) -> pd.DataFrame:
@@ -154,11 +164,15 @@ class DataMixture(Result):
         """Return the table formatted as text."""
         found = interval_columns(self.draws.to_dataset(name="share"), prob, "domain")
         optimal = [
-            f"{row['share']:.0%} [{row['share_lower']:.0%}, {row['share_upper']:.0%}]"
+            "{} [{}, {}]".format(*map(_percent, row[["share", "share_lower", "share_upper"]]))
             for _, row in found.iterrows()
         ]
-        recommended = [f"{share:.0%}" for share in self.recommended]
+        recommended = [_percent(share) for share in self.recommended]
         return pd.DataFrame({"recommended": recommended, "optimum": optimal}, index=found.index)
+
+
+def _percent(share: float) -> str:
+    return format_share(round(float(share), 2))
 
 
 def data_mixture(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bayescale.errors import CardError, UnsuitableLawError, did_you_mean
 from bayescale.laws import Law
 from bayescale.laws.mixing import DataMixing
+from bayescale.posterior.named_domains import columns_read
 from bayescale.posterior.protocol import Posterior
 
 type Array = NDArray[np.float64]
@@ -35,7 +36,10 @@ def domain_names(
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{name} of {count}" for name, count in counts.items())
         raise UnsuitableLawError(f"fits: found laws of different numbers of domains ({said}).")
-    columns = {name: _columns_of(source) for name, source in sources.items()}
+    columns = {
+        name: columns_read(source.runs, list(source.columns.values()))
+        for name, source in sources.items()
+    }
     inputs = next(iter(sources.values())).law.inputs
     known = (name for name, own in columns.items() if own != inputs)
     first = next(known, next(iter(columns)))
@@ -60,13 +64,6 @@ def _order(name: str, own: Sequence[str], first: str, columns: Sequence[str]) ->
                 "every text with the domains in one order."
             )
     return list(range(len(columns)))
-
-
-def _columns_of(source: Posterior) -> tuple[str, ...]:
-    """Return the column that each domain was read from, or the name of its input if not known."""
-    reading = source.runs.reading if source.runs else None
-    read = {each.name: each.column for each in reading.columns} if reading else {}
-    return tuple(read.get(column) or column for column in source.columns.values())
 
 
 def _domains(name: str, law: Law) -> int:

@@ -15,7 +15,13 @@ from bayescale.data.conditions import rows_meeting
 from bayescale.data.notes import Note, NoteKind
 from bayescale.data.reading import SAID, Reading
 from bayescale.errors import RunsError
-from bayescale.units import format_amount, format_compute, format_count, format_number
+from bayescale.units import (
+    format_amount,
+    format_compute,
+    format_count,
+    format_number,
+    format_quantity,
+)
 
 AMOUNTS = ("n_params", "n_tokens", "compute")
 OBSERVED = (*AMOUNTS, "loss")
@@ -281,7 +287,7 @@ class Runs:
                 if name not in OBSERVED
             },
             "loss": ("loss", lambda x: format_number(x, 4)),
-            **{self.response: (self.response, lambda x: format_number(x, 4))},
+            **{self.response: (self.response, partial(format_quantity, self.response))},
         }
         shown = [
             f"{label} {style(self.column(name).min())} to {style(self.column(name).max())}"

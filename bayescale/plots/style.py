@@ -21,6 +21,9 @@ MARKERS = ("o", "s", "^", "D", "v")
 _NARROW = 1.5
 """Ratio of the ends of an axis below which ticks need a third digit to differ."""
 
+_LARGE = 1e4
+"""The least response that has a suffix, such as a critical batch of 500K."""
+
 
 def new_axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:
     """Return the Axes given, or those of a new figure."""
@@ -61,13 +64,16 @@ def compute_axis(axis: Axis) -> None:
 
 
 def loss_axis(axis: Axis) -> None:
-    """Label a log axis of loss inside its decades too: a frontier seldom spans one."""
+    """Label a log axis of a response inside its decades too: a frontier seldom spans one."""
 
     def text(loss: float, _: object) -> str:
         low, high = axis.get_view_interval()
-        return format_number(loss, 2 if high > _NARROW * low else 3)
+        digits = 2 if high > _NARROW * low else 3
+        return format_count(loss, digits) if loss >= _LARGE else format_number(loss, digits)
 
-    axis.set_major_locator(LogLocator(base=10, subs=(1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
+    low, high = axis.get_view_interval()
+    inside = (1, 2, 5) if high > 10.0 * low > 0.0 else (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    axis.set_major_locator(LogLocator(base=10, subs=inside))
     axis.set_major_formatter(FuncFormatter(text))
     axis.set_minor_locator(NullLocator())
 

@@ -34,6 +34,7 @@ from bayescale.posterior.diagnostics import (
 )
 from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.gated import digest_of, gated_quantities
+from bayescale.posterior.named_domains import with_domains
 from bayescale.posterior.shown import Shown
 from bayescale.posterior.summary import flag_failure, summarise
 
@@ -185,7 +186,7 @@ class Fit(FittedModel, Shown):
             **MEANINGS,
             **{name: words for e in self.model.effects for name, words in e.meanings.items()},
         }
-        table["meaning"] = [meanings[str(name)] for name in table.index]
+        table["meaning"] = [with_domains(meanings[str(name)], self.runs) for name in table.index]
         # Parameters of a selected level need diagnostics of their own.
         gates = self.diagnostics if self._selected is self._posterior else self._level_gates
         return flag_failure(table.join(gates.table[list(MEASURES)]), self.diagnostics)

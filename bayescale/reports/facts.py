@@ -15,13 +15,15 @@ from bayescale.plots.figures import DRAWS
 from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.diagnostics import Diagnostics
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.named_domains import with_domains
 from bayescale.reports.answers import answer, compare_plans
 from bayescale.reports.blocks import Caveat, Facts, Light, Pairs, Picture, Points, Section, Table
 from bayescale.reports.budgets import along_budgets
 from bayescale.reports.caveats import caveats_of
 from bayescale.reports.figures import fit_figures, parameter_figures
-from bayescale.reports.forecasts import forecasts_of
+from bayescale.reports.forecasts import Forecast, forecasts_of
 from bayescale.reports.further import NO_FURTHER, Further
+from bayescale.reports.mixtures import recommended_mixture
 from bayescale.reports.next_steps import next_steps
 from bayescale.reports.sections import (
     RECOMMENDED,
@@ -38,9 +40,14 @@ from bayescale.reports.sections import (
 from bayescale.units import (
     format_amount_of,
     format_number,
+    format_quantity,
     format_scientific,
     format_share,
+    noun_of,
 )
+
+_COUNTED = {"parameters", "tokens", "steps"}
+"""Units of amounts, which are written with suffixes where they are large."""
 
 _LEVELS = 8
 """Most levels of a group effect that are listed one by one among the diagnostics."""
@@ -66,8 +73,10 @@ def assemble_report(
     diagnostics = (plan and plan.diagnostics) or fit.diagnostics
     some = fit.thin(DRAWS)
     compared = compare_plans(fit, plan, prob, plans, cluster) if plan else []
-    forecasts = forecasts_of(fit, inputs or {}, prob) if plan is None else ()
-    columns = in_words(fit.columns.values())
+    forecasts: tuple[Forecast, ...] = ()
+    if plan is None:
+        forecasts = (*recommended_mixture(fit, prob), *forecasts_of(fit, inputs or {}, prob))
+    columns = in_words(with_domains(noun_of(column), fit.runs) for column in fit.columns.values())
     sections = (
         allocation_section(some, plan, prob) if plan else None,
         alternatives_section(plan, compared) if plan else None,
@@ -84,7 +93,7 @@ def assemble_report(
     )
     return Facts(
         title=f"{fit.runs.name}: "
-        + ("compute-optimal plans" if plan else f"{fit.response} against {columns}"),
+        + ("compute-optimal plans" if plan else f"{noun_of(fit.response)} against {columns}"),
         description=f"{fit.answering} {terms_of(plan) if plan else ''}".strip(),
         light=light_of(diagnostics),
         status=diagnostics.status,
@@ -115,13 +124,22 @@ def _parameters(fit: Fit, prob: float) -> Section:
             "ignore", BayescaleWarning
         )  # The head of the report states the failure.
         summary = fit.summary(prob)
+    units = {
+        name: each.unit for name, each in {**fit.law.parameters, **fit.law.coordinates}.items()
+    }
+
+    def text(name: object, value: float, digits: int = 4) -> str:
+        if units.get(str(name)) in _COUNTED:
+            return format_quantity(str(name), value)
+        return format_number(value, digits)
+
     rows = tuple(
         (
             str(name),
             str(row["meaning"]),
-            format_number(row["median"], 4),
-            f"[{format_number(row['lower'], 4)}, {format_number(row['upper'], 4)}]",
-            format_number(row["sd"], 2),
+            text(name, row["median"]),
+            f"[{text(name, row['lower'])}, {text(name, row['upper'])}]",
+            text(name, row["sd"], 2),
         )
         for name, row in summary.iterrows()
     )
@@ -168,7 +186,7 @@ def _worst_of_many(table: pd.DataFrame) -> pd.DataFrame:
 def data_section(fit: Fit | ModelAverage) -> Section:
     """Return what the runs are and where they are from."""
     runs, card = fit.runs, fit.runs.card
-    rows = [("runs", runs.describe())]
+    rows = [("runs", with_domains(runs.describe(), runs))]
     if "n_params" in fit.inputs:
         rows.append(("distinct sizes", str(count_distinct(fit.inputs["n_params"]))))
     rows += [("note", note) for note in runs.notes]
@@ -201,7 +219,12 @@ def _method(fit: Fit, plan: Allocation | None) -> Section:
     rows += [("pooling", f"{p.of} by {p.over}: {p.kind}") for p in model.pooling]
     point = ", ".join(format_amount_of(c, scale.reference[n]) for n, c in fit.columns.items())
     if law.scale_free:
-        rows.append(("reference point", f"{point}, the geometric centre of the runs"))
+        centre = (
+            ""
+            if set(law.inputs) == set(law.fixed_reference)
+            else ", the geometric centre of the runs"
+        )
+        rows.append(("reference point", f"{with_domains(point, fit.runs)}{centre}"))
     else:
         rows.append(("reference point", "none: priors are on the parameters themselves"))
     if plan is not None:

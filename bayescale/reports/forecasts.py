@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -11,12 +12,13 @@ from bayescale.plots.figures import DRAWS
 from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.extrapolation import beyond_runs
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.named_domains import with_domains
 from bayescale.posterior.predict import predict
 from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.reports.blocks import Answer, Picture, Table
 from bayescale.reports.figures import on_axes
-from bayescale.units import format_amount_of, format_count, format_number, format_share
+from bayescale.units import format_amount_of, format_number, format_quantity, format_share, noun_of
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
         return ()
     draws = predict(fit, inputs=inputs)
     response, shares = fit.response, (0.5, prob) if prob != 0.5 else (0.5,)
+    number = partial(format_quantity, response)
     levels = [tail_quantiles(share) for share in shares]
     found = []
     for place in range(draws.sizes["plan"]):
@@ -65,24 +68,26 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
             for name in (response, f"{response}_run")
         }
         where = ", ".join(format_amount_of(column, value) for column, value in at.items())
+        where = with_domains(where, fit.runs) if fit.runs else where
         beyond = {
             column: factor
             for column, factor in _extrapolation(fit, at).items()
             if not np.isclose(factor, 1.0)
         }
-        said = ", ".join(f"{column} {_times(factor)}" for column, factor in beyond.items())
+        said = ", ".join(f"{noun_of(column)} {_times(factor)}" for column, factor in beyond.items())
+        said = with_domains(said, fit.runs) if fit.runs else said
         far = any(factor > FAR or factor < 1.0 / FAR for factor in beyond.values())
         answer = Answer(
             question=f"At {where}, expect",
-            plan=f"{response} of {_number(ends[response][0][1])}",
+            plan=f"{noun_of(response)} of {number(ends[response][0][1])}",
             intervals=Table(
-                caption=f"{response.capitalize()} at {where}: median and intervals",
+                caption=f"{noun_of(response).capitalize()} at {where}: median and intervals",
                 header=("quantity", "median", *map(format_share, shares)),
                 rows=tuple(
                     (
                         label,
-                        _number(ends[name][0][1]),
-                        *(f"{_number(low)} to {_number(high)}" for low, _, high in ends[name]),
+                        number(ends[name][0][1]),
+                        *(f"{number(low)} to {number(high)}" for low, _, high in ends[name]),
                     )
                     for name, label in (
                         (response, "the law"),
@@ -111,8 +116,8 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
         caveat += ", far beyond the data." if far else "."
         low, _, high = ends[f"{response}_run"][-1]
         likely = format_share(shares[-1])
-        run = "" if response == "loss" else f"with {response} "
-        run += f"between {_number(low)} and {_number(high)} with {likely} probability"
+        run = "" if response == "loss" else f"with {noun_of(response)} "
+        run += f"between {number(low)} and {number(high)} with {likely} probability"
         found.append(Forecast(answer, caveat if beyond else "", where, run, far))
     return tuple(found)
 
@@ -135,10 +140,6 @@ def _extrapolation(fit: Posterior, at: Mapping[str, float]) -> dict[str, float]:
     """Return the factor by which each input exceeds the largest run or falls below the smallest."""
     beyond = beyond_runs(fit, at).iloc[0]
     return {column: float(np.exp(beyond[column])) for column in fit.columns.values()}
-
-
-def _number(value: float) -> str:
-    return format_count(value) if value >= 1e4 else format_number(value, 4)
 
 
 def _times(factor: float) -> str:

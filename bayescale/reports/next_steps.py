@@ -7,11 +7,13 @@ import numpy as np
 from bayescale.allocation.allocate import FAR, Allocation
 from bayescale.decision.result import WITHIN
 from bayescale.experiment_design.result import NextRuns
+from bayescale.laws.mixing import DataMixing
 from bayescale.posterior.diagnostics import Diagnostics
+from bayescale.posterior.fit import Fit
 from bayescale.posterior.protocol import Posterior
 from bayescale.reports.answers import PlanComparison
 from bayescale.reports.forecasts import Forecast
-from bayescale.units import format_count, format_number, format_share
+from bayescale.units import format_count, format_number, format_share, noun_of
 
 
 def next_steps(
@@ -46,7 +48,7 @@ def next_steps(
         )
     if plan is None:
         return _after_forecasts(fit, forecasts)
-    found: list[str] = []
+    found = _of_levels(fit)
     place = int(np.argmax(plan.budgets))
     budget, decision = float(plan.budgets[place]), compared[place].decision
     text = plan.text_budget(budget)
@@ -79,12 +81,42 @@ def next_steps(
     return tuple(found)
 
 
+def _of_levels(fit: Posterior) -> list[str]:
+    """Return how to have the answer for one of the fitted levels, where it is for a new one."""
+    if not isinstance(fit, Fit) or not fit.unnamed_levels:
+        return []
+    columns = [c for c in fit.groupings if c not in fit.groups and c not in fit.columns.values()]
+    asked = " ".join(f"--group {column}=LEVEL" for column in columns)
+    return [
+        f"The plan is for a new {' and '.join(columns)}. For one that was fitted, write the report "
+        f"with {asked} (fit.sel in Python)."
+    ]
+
+
 def _after_forecasts(fit: Posterior, forecasts: Sequence[Forecast]) -> tuple[str, ...]:
     found = [
         f"A run at {each.where} should end {each.run}: if it ends outside, doubt the law or the "
         "run before you plan with either."
         for each in forecasts[-1:]
     ]
+    if not forecasts:
+        example = next(iter(fit.columns.values()))
+        found.append(
+            f"Ask for the {noun_of(fit.response)} of a run that is planned, with its interval: "
+            f"--at {example}=AMOUNT, or inputs= in Python."
+        )
+    if isinstance(fit.law, DataMixing):
+        found.append(
+            "A mixture for one text is poor for others: fit the losses on every text that matters, "
+            'and weigh them with "bayescale mixture" (--weight), which also keeps a domain to the '
+            "tokens that there are (--most)."
+        )
+        if any(each.far for each in forecasts):
+            found.append(
+                "The mixture has shares that no run has. Before it is used, add a run with them, "
+                "and fit again."
+            )
+        return tuple(found)
     if any(each.far for each in forecasts):
         found.append(
             "The answer lies far beyond the runs. Before it is relied on, test the law with a run "
@@ -93,8 +125,8 @@ def _after_forecasts(fit: Posterior, forecasts: Sequence[Forecast]) -> tuple[str
     if len(fit.columns) == 1:
         (column,) = fit.columns.values()
         found.append(
-            f'"bayescale requirements" gives the {column} for a '
-            f'{fit.response} that you need; "bayescale compare" says whether another law predicts '
-            "larger runs better, since the intervals here hold only if this one does."
+            f'"bayescale requirements" gives the {noun_of(column)} for a '
+            f'{noun_of(fit.response)} that you need; "bayescale compare" says whether another law '
+            "predicts larger runs better, since the intervals here hold only if this one does."
         )
     return tuple(found)

@@ -243,7 +243,7 @@ def test_a_share_beyond_the_runs_is_cautioned_of():
     fit = few_draws(fit_of_card("data-mixing-3"), 40)
     table = fit.runs.table.assign(domain_1=1.0, domain_2=1.0, domain_3=1.0)
     narrow = replace(fit, runs=replace(fit.runs, _table=table))
-    assert "outside those of the runs, 33% to 33%" in " ".join(bs.data_mixture(narrow).caveats)
+    assert "runs 33 % to 33 %" in " ".join(bs.data_mixture(narrow).caveats)
 
 
 def test_the_command_prints_the_mixture(tmp_path, capsys):
@@ -255,7 +255,7 @@ def test_the_command_prints_the_mixture(tmp_path, capsys):
     asked = ["mixture", web, code, *named, "--weight", "web=2", "--weight", "code=1", "--quiet"]
     assert main([*asked, "--most", "pages=60%"]) == 0
     out = capsys.readouterr().out
-    assert "web (67%), code (33%)" in out and "The share of pages is at the largest" in out
+    assert "web (67 %), code (33 %)" in out and "The share of pages is at the largest" in out
     assert main([*asked, "--json"]) == 0
     out = capsys.readouterr().out
     check_json("mixture", out)
