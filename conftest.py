@@ -8,6 +8,9 @@ import pytest
 
 from bayescale.inference.nutpie import CompiledLogp
 
+collect_ignore = ["bayescale/explore/page.py"]
+"""A script for Streamlit: it has no example, and is slow to import."""
+
 DRAWN = pytest.StashKey[dict[Any, Any]]()
 """Cached draws, by compiled density, data and settings."""
 

@@ -1,5 +1,6 @@
 """Expensive fixtures, made once per session."""
 
+import gc
 import os
 import signal
 import sys
@@ -53,6 +54,7 @@ SLOW_EXAMPLES = {
         "data-mixing-5",
         "kaplan-nd-floor",
         "kaplan-ns",
+        "kaplan-ns-min",
         "learning-rate-batch",
         "mixture-of-experts",
         "over-fitting",
@@ -68,17 +70,38 @@ SLOW_EXAMPLES = {
         "requirements---new-level",
     },
     "test_interval_density_is_a_difference_of_probabilities": {"skew"},
-    "test_every_card_answers_or_is_refused": {"kaplan-ns"},
+    "test_every_card_answers_or_is_refused": {
+        "chinchilla-digitised",
+        "coupled",
+        "kaplan-nd",
+        "kaplan-nd-floor",
+        "kaplan-ns",
+        "mixture-of-experts",
+        "over-training",
+    },
+    "test_graph_with_a_stated_floor_is_prior_times_likelihood": {
+        f"{card}, floor stated"
+        for card in (
+            "broken-power-law-2",
+            "broken-power-law-3",
+            "chinchilla-digitised",
+            "chinchilla-quality",
+            "chinchilla-recipes",
+            "kaplan-nd-floor",
+            "over-training",
+            "power-law-sigmoid",
+        )
+    },
     "test_a_report_in_every_form": {"chinchilla-pooled-group"},
     "test_intervals_of_a_cost_law_hold_the_cost_of_a_larger_run": {"additive"},
     "test_over_cores_with_a_store_and_loaded": {"coupled-discrepancy"},
     "test_a_chain_off_by_less_than_half_a_standard_deviation_is_found": {"1000-0.6"},
     "test_short_chains_that_agree_seldom_fail_by_chance": {"1000-0.8"},
     "test_groups_on_the_command_line": {"decide", "next"},
-    "test_an_answer_says_first_of_which_level_it_is": {"next_runs"},
+    "test_an_answer_says_first_of_which_level_it_is": {"decide", "next_runs"},
     "test_size_and_tokens_spend_the_budget": {"kaplan-ns"},
 }
-"""Parameters of tests that take over two seconds, by test; they are marked slow."""
+"""Parameters that the quick suite leaves out, by test, which has others there; they are marked slow."""
 
 SLOW_DOCTESTS = {
     "bayescale.allocation.token_quality.token_quality",
@@ -86,11 +109,17 @@ SLOW_DOCTESTS = {
     "bayescale.inference.fit.fit",
     "bayescale.inference.refits.RefitOptions",
     "bayescale.plots._backtest.backtest",
+    "bayescale.plots._coverage.coverage",
+    "bayescale.plots._intervals.token_quality",
+    "bayescale.posterior.fitted.FittedModel.sel",
     "bayescale.schedules.forecast.forecast_run",
+    "bayescale.sensitivity.floors.forecast_by_floor",
+    "bayescale.validation.backtest.backtest",
     "bayescale.validation.compare.compare",
     "bayescale.validation.score.compare_breaks",
+    "bayescale.validation.stacking.stacking_weights",
 }
-"""Examples in docstrings that take over two seconds; they are marked slow."""
+"""Examples in docstrings that take over a second; they are marked slow."""
 
 QUICK_MODELS = {
     "chinchilla",
@@ -105,10 +134,11 @@ QUICK_EXAMPLES = {
     "test_a_fit_and_its_predictions_say_the_same_in_every_unit": ("law", QUICK_LAWS),
     "test_fits_pooled_by_columns_of_any_name_are_saved": ("name", {"a/b"}),
     "test_a_command_prints_json_or_is_refused": ("name", QUICK_MODELS),
-    "test_a_figure_is_drawn_or_is_refused": ("name", QUICK_MODELS),
+    "test_a_figure_is_drawn_or_is_refused": ("name", QUICK_MODELS - {"data-constrained"}),
     "test_a_fit_is_exported": ("name", QUICK_MODELS),
     "test_a_law_is_compared": ("name", QUICK_MODELS),
-    "test_a_report_in_every_form": ("name", QUICK_MODELS),
+    "test_a_report_in_every_form": ("name", QUICK_MODELS - {"data-constrained"}),
+    "test_a_fit_without_a_sampler_goes_through_its_runs": ("name", QUICK_MODELS),
     "test_a_fit_is_saved_and_loaded_as_it_is": ("name", QUICK_MODELS),
     "test_a_verb_answers_or_is_refused": (
         "name",
@@ -150,6 +180,12 @@ def pytest_configure():
     if os.environ.get("BAYESCALE_TEST_SEED"):
         shift_seeds()
         shift_in_processes()
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over what was imported, and pass less often."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 UNKNOWN = pytest.StashKey[list[str] | None]()

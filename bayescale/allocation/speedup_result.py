@@ -138,7 +138,9 @@ class Speedup(Result):
     @cached_property
     def diagnostics(self) -> Diagnostics | None:
         """Diagnostics of the fits and, for joint draws, of every speedup; None for constants."""
-        found = {name: s.diagnostics for name, s in self.sources.items() if s.diagnostics}
+        # Levels of one fit share its diagnostics, which take longer to compute than the speedup.
+        sources = {self.baseline: self.sources[self.baseline]} if self.is_paired else self.sources
+        found = {name: s.diagnostics for name, s in sources.items() if s.diagnostics}
         if not found:
             return None
         if not self.is_paired:

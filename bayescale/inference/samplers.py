@@ -38,6 +38,9 @@ def compiled_logp(model: Model, sizes: Sizes = (), sampler: str = "nutpie") -> S
     numbers.pop("lower", None)
     floor = model.floor and replace(model.floor, why="data", **numbers)
     plain = replace(model, id="compiled", title="", references=(), floor=floor)
+    # Nor do the columns of the inputs, unless group effects or the noise refer to them.
+    if not (model.pooling or model.noise.growth or model.noise.checkpoints):
+        plain = replace(plain, inputs={"x": "compute"} if "x" in model.law.inputs else {})
     # One thread at a time: Numba may end the process in a segmentation fault otherwise, and
     # PyTensor's settings belong to the process, so a thread that leaves `change_flags` would turn
     # fastmath on while another compiles, and leave it off afterwards.

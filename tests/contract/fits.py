@@ -401,8 +401,12 @@ def fit_of_card(name: str) -> bs.Fit:
     return laplace_fit(model, table_for(model))
 
 
+@cache
 def few_draws(fit: bs.Fit, count: int = 40) -> bs.Fit:
-    """Return the fit of the first draws of each chain, which are quick but too few to pass gates."""
+    """Return the fit of the first draws of each chain, which are quick but too few to pass gates.
+
+    Each call returns the same object, so that its diagnostics are computed once.
+    """
     some = {"draw": slice(count)}
     return replace(
         fit,

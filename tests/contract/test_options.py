@@ -22,6 +22,7 @@ from contract.option_examples import (
     CLUSTER,
     COSTS,
     HOLDS,
+    LEVELS,
     OTHERS,
 )
 
@@ -178,8 +179,11 @@ ACTING = [
     pytest.param(
         verb,
         option,
-        # What a cost is belongs to all verbs alike; `allocate` has it in the quick suite.
-        marks=pytest.mark.slow if verb != "allocate" and option in COSTS else (),
+        # Costs and levels are the same options in every command: `allocate` and `predict` have
+        # them in the quick suite.
+        marks=pytest.mark.slow
+        if (option in COSTS and verb != "allocate") or (option in LEVELS and verb != "predict")
+        else (),
     )
     for verb, option in examples(CASES)
     # Both texts have their optimum at a corner; tests/allocation has one inside.

@@ -6,6 +6,7 @@ New cards are included automatically, a new verb by a line of `VERBS`.
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import matplotlib as mpl
 import numpy as np
@@ -39,6 +40,7 @@ def centre_of(fit: bs.Fit) -> dict[str, float]:
     return {fit.columns[n]: float(np.exp(np.log(x).mean())) for n, x in fit.inputs.items()}
 
 
+@cache
 def of_first_levels(fit: bs.Fit) -> bs.Fit:
     """Return the fit at the level of the first run, for every grouping column that is no input."""
     inputs = set(fit.columns.values())
@@ -205,9 +207,19 @@ OF_PLANS = {"allocate", "decide", "speedup", "next_runs"}
 """Verbs that split a budget, which are refused for laws that do not."""
 
 
+@pytest.fixture
+def drawn_but_not_written(monkeypatch):
+    """Draw the figures of notebooks without rendering them, which `test_results` does."""
+
+    def empty(figure, file, **options):
+        file.write("<svg></svg>")
+
+    monkeypatch.setattr(Figure, "savefig", empty)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 @each
-def test_a_verb_answers_or_is_refused(name, verb):
+def test_a_verb_answers_or_is_refused(name, verb, drawn_but_not_written):
     fit = few_draws(fit_of_card(name), 100)
     if verb in OF_PLANS and not fit.law.splits_compute:
         with pytest.raises(bs.UnsuitableLawError, match=f"The law {fit.law.name} is one of"):

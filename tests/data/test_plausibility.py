@@ -57,7 +57,9 @@ def cases_of_one_unit():
                     yield given_, {name: unit}
 
 
-@pytest.mark.parametrize("source", ["chinchilla", "overtraining"])
+@pytest.mark.parametrize(
+    "source", ["chinchilla", pytest.param("overtraining", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(("given_", "units"), list(cases_of_one_unit()), ids=str)
 def test_one_column_in_another_unit_is_found_and_named(source, given_, units):
     table = bs.load_runs(source).table[[*given_, "loss"]]

@@ -107,6 +107,9 @@ def test_the_monte_carlo_error_is_that_of_other_seeds(fit, advice):
 def test_no_random_batch_of_the_same_cost_promises_more(fit, advice):
     rng = np.random.default_rng(0)
     pool = pool_of(fit, None, 1e22, six_nd, {})
+    chosen = bs.value_of_runs(
+        fit, advice.runs[["n_params", "n_tokens"]], target="5.76e23", objective="size"
+    )
     for _ in range(5):
         batch, left = [], 1e22
         for i in rng.permutation(len(pool)):
@@ -115,9 +118,6 @@ def test_no_random_batch_of_the_same_cost_promises_more(fit, advice):
                 left -= pool["compute"][i]
         other = bs.value_of_runs(
             fit, pool.loc[batch, ["n_params", "n_tokens"]], target="5.76e23", objective="size"
-        )
-        chosen = bs.value_of_runs(
-            fit, advice.runs[["n_params", "n_tokens"]], target="5.76e23", objective="size"
         )
         assert chosen.reduction > other.reduction - 3 * other.mcse
 

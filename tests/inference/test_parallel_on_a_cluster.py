@@ -12,8 +12,6 @@ import pytest
 import bayescale as bs
 from bayescale.inference.parallel import Task, run_tasks
 
-distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
-
 QUICK = {"seed": 1, "draws": 200, "progress": False}
 README = Path(__file__).parents[2] / "README.md"
 
@@ -23,6 +21,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def client():
     """A scheduler and two worker processes. A task that killed its worker is not tried again."""
+    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
     import dask
 
     with (

@@ -98,6 +98,7 @@ def test_a_wide_floor_leaves_only_the_prior_on_the_level_out(chinchilla_runs):
     np.testing.assert_allclose(densities, densities[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_pooled_floor_is_that_of_a_typical_level():
     """Its levels vary as the pooling states; without pooling all levels have the stated floor."""
     runs = bs.load_runs("overtraining")

@@ -64,9 +64,10 @@ def test_fit_allocate_predict_report(run, tmp_path):
     code, out, _ = run("predict", out_file, "--n-params", "7B", "--n-tokens", "2T")
     assert code == 0
     assert "2.06" in out
-    code, out, _ = run("report", out_file, "--budget", "1e22", "--out", page)
+    text = str(tmp_path / "report.md")
+    code, out, _ = run("report", out_file, "--budget", "1e22", "--out", text)
     assert code == 0
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["fit.nc", "report.html"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["fit.nc", "report.html", "report.md"]
 
 
 @pytest.mark.slow

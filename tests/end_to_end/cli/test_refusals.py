@@ -132,7 +132,7 @@ def test_a_full_disk_is_one_sentence(run, saved, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device", str(self))
 
     monkeypatch.setattr(Path, "write_text", full)
-    page = tmp_path / "r.html"
+    page = tmp_path / "r.md"
     refused(
         run("report", saved, "--budget", "1e21", "--out", str(page), "--quiet"),
         "No space left on device",
