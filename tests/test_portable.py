@@ -15,7 +15,7 @@ def test_a_step_is_that_many_digits_below_a_size(size):
     assert step_of(size * (1 - 1e-12), 16) == step_of(size * (1 + 1e-12), 16) == step
 
 
-def test_what_differs_in_last_digits_is_rounded_alike():
+def test_values_that_differ_in_last_digits_are_rounded_alike():
     values = np.random.default_rng(1).standard_normal(10_000)
     other = values * (1 + 1e-13 * np.sign(values))
     assert not np.array_equal(values, other)

@@ -126,8 +126,8 @@ class DataMixture(Result):
         found = [DataMixing.caveat]
         if len(self.weights) == 1:
             found.append(
-                "Of one validation text the law has its optimum at a corner, all of one domain or "
-                "as much of it as is allowed: give the losses on every text that matters."
+                "For one validation text the optimum is at a corner, all of one domain or as much "
+                "of it as is allowed: give the losses on every text that matters."
             )
         bound = [
             n for n, most in self.most.items() if most < 1 and self.recommended[n] > most - 1e-3

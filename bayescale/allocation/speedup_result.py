@@ -252,7 +252,7 @@ class Speedup(Result):
         if not self.is_paired and not self.is_point:
             found.append(
                 "The fits are separate: an error that they share, such as that of a common floor, "
-                "is counted twice. One fit with the recipes as levels shares what they share."
+                "is counted twice. In one fit with the recipes as levels it is counted once."
             )
         own = dict.fromkeys(s.curve.caveat for s in self.sources.values() if s.curve.caveat)
         return (*found, *own)

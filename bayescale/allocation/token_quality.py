@@ -110,17 +110,16 @@ class TokenQuality(Result):
     def caveats(self) -> tuple[str, ...]:
         """The assumptions of the quality, and the corpora for which it is weakly identified."""
         found = [
-            "One number for every size and budget holds if the corpora share the floor on the "
-            "evaluation set and the exponents. A floor that differs shows as a quality that "
-            "changes with the range of the runs: compare with a card in which it differs "
-            "(chinchilla-corpora)."
+            "One number holds for every size and budget if the corpora share the exponents and the "
+            "floor on the evaluation set. If their floors differ, the quality changes with the "
+            "range of the runs: compare with a card in which they differ (chinchilla-corpora)."
         ]
         weak = [name for name, share in self.sd_ratio.items() if share > _LEARNT]
         if weak:
             found.append(
-                f"The runs hardly tell the quality of {', '.join(map(str, weak))}: most of the "
-                "spread of the prior remains. It shows where the data term is a large part of the "
-                "loss, in runs of few tokens for their size."
+                f"The runs hardly identify the quality of {', '.join(map(str, weak))}: most of the "
+                "spread of the prior remains. Runs of few tokens for their size identify it, since "
+                "the data term is a large part of their loss."
             )
         own = self.fit.curve.caveat
         return (*found, own) if own else tuple(found)

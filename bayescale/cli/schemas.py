@@ -73,7 +73,7 @@ READ: Schema = {
         ),
         {"type": "null"},
     ],
-    "description": "which column was read as what, and the rows left out; null of shipped runs",
+    "description": "how each column was read, and the rows left out; null of included datasets",
 }
 
 CHECK = _record(

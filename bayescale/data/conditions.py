@@ -55,10 +55,10 @@ _IN_WORDS: Mapping[type[ast.AST], str] = {
     ast.NamedExpr: "an assignment",
     ast.JoinedStr: "an f-string",
     ast.Starred: "a star",
-    ast.List: "a list that nothing is in",
-    ast.Tuple: "a list that nothing is in",
-    ast.Set: "a list that nothing is in",
-    ast.Constant: "a constant where none can be",
+    ast.List: "a list that does not follow in",
+    ast.Tuple: "a list that does not follow in",
+    ast.Set: "a list that does not follow in",
+    ast.Constant: "a constant in the wrong place",
 }
 
 _QUOTED_OR_BACKTICKED = re.compile(
@@ -195,7 +195,7 @@ class _Condition:
         try:
             return _as_mask(_applied(_COMPARE[kind], _comparable(values), other), kind is ast.NotEq)
         except TypeError:
-            self._refuse(f"{self._text(left)} and {self._text(right)} do not compare")
+            self._refuse(f"{self._text(left)} and {self._text(right)} cannot be compared")
 
     def _inside(self, left: ast.expr, right: ast.expr) -> _Mask:
         if not _is_column(left):

@@ -106,11 +106,10 @@ class Forecast(Result):
     def caveats(self) -> tuple[str, ...]:
         far = self.break_probability.max()
         found = [
-            "No fit can foresee a break. At the rate at which they came on public curves, one lies "
-            f"between the data and the farthest amount with probability {far:.2f}, and the "
-            "intervals are wider for it. Averaged over kinds of public curves, 90 % intervals held "
-            "fewer later points than that: far fewer where the learning rate decayed "
-            "(docs/forecasts.md)."
+            "No fit can foresee a break. At the rate of breaks on public curves, one lies between "
+            f"the data and the farthest amount with probability {far:.2f}, which the intervals "
+            "include. Averaged over kinds of public curves, the coverage of 90 % intervals was "
+            "lower than that: much lower where the learning rate decayed (docs/forecasts.md)."
         ]
         if self.rising:
             named = ", ".join(self.rising[:5]) + ("..." if len(self.rising) > 5 else "")
@@ -121,8 +120,8 @@ class Forecast(Result):
             )
         if key_of(self.x) in _ALONG_A_RUN:
             found.append(
-                f"Points against {self.x} are likely of one run. Where its learning rate is yet to "
-                "decay, its loss will fall faster than they show. `forecast_run` takes the "
+                f"Points against {self.x} are probably of one run. If its learning rate has not "
+                "decayed yet, its loss will fall faster than they show. `forecast_run` takes the "
                 "schedule, and curves of other runs of the model."
             )
         return tuple(found)

@@ -127,9 +127,9 @@ class TwoStep(Result):
         far = self.beyond_losses
         if far.max(initial=0.0) > _MOSTLY:
             found.append(
-                f"The loss of {int((far > _MOSTLY).sum())} of {len(far)} plans is likely below "
-                f"every loss from which the {self.response} was learnt: ceiling and bend are then "
-                "largely those of the prior."
+                f"The loss of {int((far > _MOSTLY).sum())} of {len(far)} plans is probably below "
+                f"every loss at which the {self.response} was observed: the prior then determines "
+                "most of the ceiling and the bend."
             )
         return tuple(found)
 
@@ -140,15 +140,15 @@ class TwoStep(Result):
         if self.shapes is not None and self.p_unpredictable <= _DOUBTFUL:
             found.append(
                 f"The {self.response} follows the loss along {self.second.law.name} with "
-                f"probability {percent(1.0 - self.p_unpredictable)}, beside no relation and "
-                "other shapes."
+                f"probability {percent(1.0 - self.p_unpredictable)}, rather than along another "
+                "shape or not at all."
             )
         if np.isfinite(self.share_of_loss).all():
             low, high = float(self.share_of_loss.min()), float(self.share_of_loss.max())
             ends = dict.fromkeys((percent(low), percent(high)))
             found.append(
-                f"Not knowing the loss makes up {' to '.join(ends)} of the variance of the "
-                f"{self.response} of one run; the rest is of the second step."
+                f"Uncertainty about the loss makes up {' to '.join(ends)} of the variance of the "
+                f"{self.response} of one run; the rest is from the second step."
             )
         return tuple(found)
 

@@ -83,7 +83,7 @@ class OverFitting(Law):
     """
 
     name = "over-fitting"
-    title = "Chinchilla's terms and one of over-fitting, bounded by the loss of a guess"
+    title = "Chinchilla's terms and one of over-fitting, bounded by the loss of a uniform guess"
     latex = (
         r"L = E + (L_0 - E)\,\frac{h}{1 + h},\;"
         r" h = a N^{-\alpha} + b D^{-\beta} + c N^{\gamma} U^{-\delta}"
@@ -94,7 +94,7 @@ class OverFitting(Law):
     same_scale: ClassVar[Mapping[str, str]] = {"n_unique_tokens": "n_tokens"}
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "E": Chinchilla.parameters["E"],
-        "L_0": Parameter(meaning="loss of a guess", symbol="L_0", unit="nats/token"),
+        "L_0": Parameter(meaning="loss of a uniform guess", symbol="L_0", unit="nats/token"),
         "a": Parameter(meaning="size term at N = 1", symbol="a"),
         "b": Parameter(meaning="data term at D = 1", symbol="b"),
         "c": Parameter(meaning="over-fitting term at N = U = 1", symbol="c"),
@@ -113,7 +113,7 @@ class OverFitting(Law):
         "delta": parameters["delta"],
         "gamma": parameters["gamma"],
         "headroom": Parameter(
-            meaning="distance from the guess, relative to the loss, at the reference",
+            meaning="distance from the uniform guess, relative to the loss, at the reference",
             symbol=r"L_0/L_\mathrm{ref} - 1",
         ),
     }

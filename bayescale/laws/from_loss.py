@@ -29,8 +29,8 @@ class ErrorFromLoss(Law):
     inputs = ("loss",)
     rises_in = frozenset({"loss"})
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "epsilon": Parameter(meaning="error rate of a guess", symbol=r"\epsilon"),
-        "k": Parameter(meaning="how far below the guess at a loss of zero", symbol="k"),
+        "epsilon": Parameter(meaning="error rate at chance level", symbol=r"\epsilon"),
+        "k": Parameter(meaning="distance below chance level at a loss of zero", symbol="k"),
         "gamma": Parameter(meaning="rate", symbol=r"\gamma", unit="1 / unit of loss"),
     }
     coordinates: ClassVar[Mapping[str, Parameter]] = {
@@ -128,7 +128,7 @@ class AccuracyFromLoss(Law):
     inputs = ("loss",)
     scale_free = False
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "a": Parameter(meaning="accuracy of a guess", symbol="a", support="unit"),
+        "a": Parameter(meaning="accuracy at chance level", symbol="a", support="unit"),
         "b": Parameter(meaning="accuracy at a loss of zero and below", symbol="b", support="unit"),
         "L_0": Parameter(meaning="loss at the midpoint", symbol="L_0", unit="unit of loss"),
         "k": Parameter(meaning="rate", symbol="k", unit="1 / unit of loss"),
@@ -136,7 +136,7 @@ class AccuracyFromLoss(Law):
     coordinates: ClassVar[Mapping[str, Parameter]] = {
         "a": parameters["a"],
         "reach": Parameter(
-            meaning="share of the errors of a guess that is within reach",
+            meaning="share of the errors at chance level that can be avoided",
             symbol=r"\frac{b - a}{1 - a}",
             support="unit",
         ),

@@ -75,7 +75,7 @@ RULES: Mapping[str, HyperparameterRule] = MappingProxyType(
                 learning_rate=(1.79, {"n_params": -0.713, "n_tokens": 0.307}),
                 batch_tokens=(0.58, {"n_tokens": 0.571}),
                 note="a refit of the released runs with the authors' own code gave other "
-                "exponents, steplaw2025-refit, and has no answer",
+                "exponents, steplaw2025-refit; the authors have not answered it",
             ),
             HyperparameterRule(
                 name="steplaw2025-refit",

@@ -237,16 +237,16 @@ class SigmoidPowerLaw(Law):
     """
 
     name = "power-law-sigmoid"
-    title = "a power of one variable between the level of a guess and a floor"
+    title = "a power of one variable between chance level and a floor"
     latex = r"\frac{L - E}{(L_0 - L)^{\alpha}} = b\,x^{-c}"
     sources = ("Alabdulmohsin et al. 2022, arXiv:2209.06640 (M4)",)
     inputs = ("x",)
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "E": _FLOOR,
-        "L_0": Parameter(meaning="loss of a guess", symbol="L_0", unit=_LOSS),
+        "L_0": Parameter(meaning="loss at chance level", symbol="L_0", unit=_LOSS),
         "b": Parameter(meaning="level", symbol="b"),
-        "c": Parameter(meaning="exponent far below the guess", symbol="c"),
-        "alpha": Parameter(meaning="slowness of leaving the guess", symbol=r"\alpha"),
+        "c": Parameter(meaning="exponent far below chance level", symbol="c"),
+        "alpha": Parameter(meaning="slowness of leaving chance level", symbol=r"\alpha"),
     }
     coordinates: ClassVar[Mapping[str, Parameter]] = {
         "loss_ref": _LOSS_REF,
@@ -254,7 +254,7 @@ class SigmoidPowerLaw(Law):
         "c": parameters["c"],
         "alpha": parameters["alpha"],
         "headroom": Parameter(
-            meaning="distance from the guess, relative to the loss, at the reference",
+            meaning="distance from chance level, relative to the loss, at the reference",
             symbol=r"L_0/L_\mathrm{ref} - 1",
         ),
     }

@@ -38,7 +38,8 @@ def unused_columns(model: Model, runs: Runs) -> tuple[Note, ...]:
         elif key_of(name) in _COUNTINGS:
             said = (
                 f"{quoted(name)} holds {len(levels)} ways of counting ({_few(levels)}), and all "
-                "runs are fitted as one, though their sizes and compute do not compare. Keep one."
+                "runs are fitted as one, though their sizes and compute are not comparable. Keep "
+                "one."
             )
             notes.append(Note(said, "counting", [name]))
         else:
@@ -74,7 +75,7 @@ def _of_families(model: Model, levels: list[str]) -> Note:
     pooled = pooled_cards(model)
     instead = f" Cards in which they differ: {listed(pooled)}." if pooled else ""
     return Note(
-        f"{model.id} does not look at 'family': its {len(levels)} families ({_few(levels)}) are "
+        f"{model.id} does not use 'family': its {len(levels)} families ({_few(levels)}) are "
         f"fitted as one.{instead}",
         "not used",
         ["family"],

@@ -118,8 +118,8 @@ def _method(average: ModelAverage, plan: Allocation | None) -> Section:
     rows = [
         (
             "average",
-            "draws of every law in proportion to its weight, so that intervals include which of "
-            "the laws holds",
+            "draws of every law in proportion to its weight, so that intervals include the "
+            "uncertainty about which law holds",
         ),
         *(
             (f"law {name}", f"{fit.law.title}; card {fit.model.id}: {fit.model.title}")

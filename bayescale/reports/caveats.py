@@ -55,8 +55,8 @@ def caveats_of_average(
     else:
         far = [f.caveat for f in forecasts if f.caveat]
     weighed = (
-        "The intervals include which of the laws holds, in proportion to the weights, but not "
-        "what none of them says: misfit that the laws share is in none of them."
+        "The intervals include the uncertainty about which law holds, by the weights, but not "
+        "misfit that all laws share."
     )
     found = {"extrapolation": far, "law": [weighed], "data": _data_caveats(average, plan)}
     return [Caveat(kind, said) for kind in CAVEATS for said in found.get(kind, ())]
@@ -118,7 +118,8 @@ def _data_caveats(fit: Fit | ModelAverage, plan: Allocation | None) -> list[str]
         most = float(plan.recommended["n_tokens"].max())
         found.append(
             f"Every token counts as new, up to the {format_count(most)} of the largest plan: with "
-            "fewer unique tokens data repeat, and this law does not know that repeats teach less."
+            "fewer unique tokens data repeat, and this law ignores that repeated tokens are worth "
+            "less."
         )
         if _UNIQUE in table and "n_tokens" in table:
             repeats = int(np.sum(runs.n_tokens > 1.001 * runs.column(_UNIQUE)))

@@ -170,8 +170,8 @@ def _caveats(source: PointPosterior, plan: Allocation | None) -> Sequence[Caveat
         *(Caveat("law", sentence) for sentence in said),
         Caveat(
             "law",
-            "The constants are of the data, tokeniser and recipe of their paper, and how sure they "
-            'are is not in them: "bayescale published" lists those of other papers, and '
+            "The constants hold for the data, tokeniser and recipe of their paper, and do not "
+            'include their uncertainty: "bayescale published" lists those of other papers, and '
             '"bayescale plan" fits runs of your own.',
         ),
         *found,

@@ -233,17 +233,16 @@ def _method(fit: Fit, plan: Allocation | None) -> Section:
             RECOMMENDED,
             (
                 "loss",
-                "three are kept apart: at optimum, the law's value where each draw has its own "
-                "optimum; of plan, the law's value at the one plan recommended; of next run, what "
-                "one new run of that plan would show, with the scatter of runs",
+                "one of three: at optimum, the law's value where each draw has its own optimum; "
+                "of plan, the law's value at the one plan recommended; of next run, that of one "
+                "new run of the plan, with the noise of runs",
             ),
         ]
     else:
         rows.append(
             (
                 fit.response,
-                "two are kept apart: the law's value, and what one new run would show, with the "
-                "scatter of runs",
+                "one of two: the law's value, and that of one new run, with the noise of runs",
             )
         )
     priors = Table(

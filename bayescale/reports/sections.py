@@ -35,7 +35,7 @@ def allocation_section(some: Posterior, plan: Allocation, prob: float) -> Sectio
     if plan.source.is_point:
         numbers = numbers[list(map(str, plan.draws))]
     else:
-        caption = f"What the plans above come to: median and {format_share(prob)} interval"
+        caption = f"Results of the plans above: median and {format_share(prob)} interval"
         # The answers at the head of the report have sizes and tokens.
         shown = shown.drop(columns=["N_opt", "D_opt (tokens)"])
     return Section(

@@ -164,13 +164,13 @@ class RunForecast(Result):
         falls = [bool(np.any(curve.schedule.drops[: int(curve.step[-1])])) for curve in self.curves]
         if self.schedule.drops.any() and not any(falls):
             found.append(
-                "No curve has yet seen its rate fall: what the fall brings is that of the prior."
+                "No curve includes a fall of its rate: the prior determines the effect of the fall."
             )
         elif not others:
             found.append(
-                "There are no other runs: the spread between schedules is the prior's, and so is "
-                "how far the run departs from the laws later. Such intervals held few of the later "
-                "points of public runs (docs/schedules.md)."
+                "There are no other runs: the prior determines the spread between schedules and "
+                "how far the run departs from the laws later. Such intervals contained few of the "
+                "later points of public runs (docs/schedules.md)."
             )
         return tuple(found)
 
@@ -196,8 +196,8 @@ class RunForecast(Result):
                 )
             ]
             said.append(
-                f"The curves alone say {ends[0]} for the last step, the sweep {ends[1]}; the table "
-                "has both together."
+                f"For the last step the curves alone give {ends[0]}, and the sweep {ends[1]}; the "
+                "table combines both."
             )
         return tuple(said)
 

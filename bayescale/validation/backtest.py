@@ -146,8 +146,8 @@ class Backtest(Result):
         return (
             f"On your own runs, intervals did not hold: only {inside} of {count} budgets are "
             f"inside their {format_share(self.prob)} intervals, which has probability "
-            f"{format_number(self.p_value, 2)} for intervals that cover. Do not rely on "
-            "intervals beyond the runs; look at where the law misses them.",
+            f"{format_number(self.p_value, 2)} for calibrated intervals. Do not rely on "
+            "intervals beyond the runs; look at the residuals of the law.",
             *failed,
         )
 

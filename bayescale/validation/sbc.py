@@ -156,8 +156,8 @@ class Sbc(Result):
         count, limit = len(p_values), format_number(0.01 / len(p_values), 2)
         least = format_number(float(p_values.min()), 2)
         return (
-            f"The least p-value of {count} quantities is {least}, of {p_values.idxmin()}; where "
-            f"all are uniform, one falls below {limit} in a hundredth of such checks.",
+            f"The least p-value of {count} quantities is {least}, of {p_values.idxmin()}; if all "
+            f"are uniform, one is below {limit} in 1 % of such checks.",
         )
 
     @property

@@ -88,7 +88,7 @@ def test_the_recommended_mixture_has_the_least_expected_loss():
 CODE_OF_THREE = constants("code", c=0.8, b_1=1.2, b_2=0.15, b_3=0.9)
 
 
-def test_what_is_no_mixture_is_refused():
+def test_invalid_mixtures_are_refused():
     with pytest.raises(UnsuitableLawError, match="not one of mixtures"):
         bs.data_mixture(bs.published("besiroglu2024"))
     with pytest.raises(UnsuitableLawError, match="web of 2, code of 3"):
@@ -144,7 +144,7 @@ def test_weights_may_be_shares_per_cent_or_tokens_and_zero():
     assert billions.column("domain_1") == pytest.approx([1e9, 5e8, 0.0], abs=1e-9)
 
 
-def test_what_mixtures_do_not_vary_is_said():
+def test_designs_that_do_not_vary_mixtures_are_warned_of():
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.ones(3), 15)
     loss = 2.0 + np.exp(shares @ np.log([0.5, 1.0, 0.7]))

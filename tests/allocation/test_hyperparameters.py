@@ -114,7 +114,7 @@ def test_an_optimum_beyond_the_edge_of_the_grid_is_censored():
     assert LAW.remarks({name: np.array(x) for name, x in TRUTH.items()}, wide) == ()
 
 
-def test_what_has_no_rates_is_refused():
+def test_laws_without_hyperparameters_are_refused():
     with pytest.raises(UnsuitableLawError, match="the law chinchilla, which has no optimum"):
         bs.hyperparameters(bs.published("besiroglu2024"), n_params=1e9, n_tokens=1e10)
     with pytest.raises(UnknownNameError, match="steplaw2025"):

@@ -15,7 +15,7 @@ from bayescale.posterior.curve import Curve
 from bayescale.posterior.point import PointPosterior
 
 
-def test_every_draw_answers_for_itself(fit):
+def test_requirements_are_computed_per_draw(fit):
     found = bs.requirements(fit, loss=[2.3, 1.97])
     assert dict(found.draws.sizes) == {"chain": 4, "draw": 1000, "target": 2}
     # At the budget that a draw requires, its optimum has the target loss.
@@ -102,7 +102,7 @@ def test_failed_fits_are_flagged(failed_fit):
         ),
     ],
 )
-def test_questions_that_are_none(asked, words):
+def test_invalid_questions_are_refused(asked, words):
     with pytest.raises(AmountError, match=words):
         bs.requirements(bs.published("besiroglu2024"), **asked)
     with pytest.raises(TypeError, match="ask it with bayescale.frontier"):
@@ -118,7 +118,7 @@ def test_questions_that_are_none(asked, words):
         ({"max_tokens": "many"}, "max_tokens: found 'many'"),
     ],
 )
-def test_limits_that_make_no_sense(limits, words):
+def test_contradictory_limits_are_refused(limits, words):
     with pytest.raises(AmountError, match=words):
         bs.Limits(**limits)
 
@@ -163,7 +163,7 @@ def departing(fit):
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.0005])
-def test_curves_that_depart_from_their_law(departing, scale, monkeypatch):
+def test_requirements_include_the_discrepancy(departing, scale, monkeypatch):
     curve = departing(scale)
     monkeypatch.setattr(PointPosterior, "curve", curve)
     source = bs.published("besiroglu2024")  # in place of a fit with that curve
@@ -193,7 +193,7 @@ def test_curves_that_depart_from_their_law(departing, scale, monkeypatch):
     np.testing.assert_allclose(flat, best.transpose("chain", "draw", "budget").to_numpy().ravel())
 
 
-def test_regret_of_a_curve_that_departs(departing):
+def test_regret_includes_the_discrepancy(departing):
     regrets = Regrets(departing(0.0005), six_nd, 1e22, {})
     at_best = regrets.log_n_opt[..., None]
     found = regrets.regret(regrets.log_loss(at_best, np.log(1e22 / 6) - at_best))

@@ -158,7 +158,7 @@ def test_draws_of_separate_fits_are_paired_at_random(pooled):
     assert any("separate" in caveat for caveat in found.caveats)
 
 
-def test_every_draw_of_an_average_is_asked_of_its_own_law():
+def test_draws_of_an_average_use_their_own_law():
     one = fit_of_card("chinchilla")
     parts = {"one": one, "two": laplace_posterior(one.model, one.runs, seed=2)}
     average = bs.model_average(parts, {"one": 0.3, "two": 0.7}).thin(100)
@@ -180,7 +180,7 @@ def test_every_draw_of_an_average_is_asked_of_its_own_law():
         ({"budget": "much"}, bs.AmountError, "much"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(pooled, asked, error, said):
+def test_incomparable_recipes_are_refused(pooled, asked, error, said):
     with pytest.raises(error, match=said):
         bs.speedup(pooled, **{"baseline": "c4", "budget": 1e22, **asked})
 

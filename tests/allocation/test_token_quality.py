@@ -50,7 +50,7 @@ def test_unique_tokens_count_as_many_times(fit):
         np.testing.assert_allclose(own, base, rtol=1e-10)
 
 
-def test_it_says_whether_the_runs_tell():
+def test_weakly_identified_quality_is_a_caveat():
     model = bs.load_model("chinchilla-quality")
     table = table_for(model)
     rich = laplace_fit(model, table)
@@ -58,10 +58,10 @@ def test_it_says_whether_the_runs_tell():
     poor = laplace_fit(model, table[table["n_tokens"] > 0.5 * table["n_tokens"].max()])
     told = [bs.token_quality(few_draws(f, 50), baseline="c4") for f in (rich, poor)]
     assert (told[0].sd_ratio < told[1].sd_ratio).all()
-    assert not any("hardly tell" in said for said in told[0].caveats)
+    assert not any("hardly identify" in said for said in told[0].caveats)
 
 
-def test_what_has_no_such_meaning_is_refused(fit):
+def test_fits_without_token_quality_are_refused(fit):
     with pytest.raises(UnsuitableLawError, match="alpha and beta differ between levels of family"):
         bs.token_quality(few_draws(fit_of_card("chinchilla-recipes"), 20), baseline="c4")
     with pytest.raises(UnsuitableLawError, match="does not let B differ"):
@@ -72,7 +72,7 @@ def test_what_has_no_such_meaning_is_refused(fit):
         bs.token_quality(fit, baseline="c4", corpora=["c4"])
 
 
-def test_a_law_of_repeated_data_is_asked_in_the_same_way():
+def test_token_quality_under_a_law_of_repeated_data():
     model = bs.load_model("data-constrained")
     pooled = bs.load_model("chinchilla-quality").pooling
     model = replace(model, pooling=pooled, id="repeated-quality")

@@ -39,7 +39,7 @@ def test_an_expansion_survives_packing_in_rows(effects):
     np.testing.assert_array_equal(back.information, some.information)
 
 
-def test_steps_are_of_the_distribution_that_a_linear_law_leaves():
+def test_whitened_effects_follow_their_conditional_distribution():
     """Compare with matrix formulas level by level, including correlated effects."""
     effects, levels, sigma = 4, 3, 0.4
     some, around = some_expansion(effects, levels), RNG.standard_normal((effects, levels))
@@ -66,7 +66,7 @@ def test_steps_are_of_the_distribution_that_a_linear_law_leaves():
         assert log_volume[level] == pytest.approx(volume, rel=1e-10)
 
 
-def test_runs_that_tell_nothing_leave_standard_differences():
+def test_uninformative_runs_leave_effects_at_their_prior():
     none = np.zeros(2)
     nothing = Expansion(best=[none], slope=[none], information=[[none]])
     steps = np.array([0.3, -2.0])
@@ -100,7 +100,7 @@ def test_the_expansion_is_about_the_families_own_parameters():
     assert not np.any(np.array(seen.information)[..., 3:])
 
 
-def test_other_responses_tell_other_things_of_the_same_runs():
+def test_designs_with_other_responses_have_other_expansions():
     model, runs = pooled("E", "A"), bs.load_runs(THREE)
     design = Design.of(model, runs)
     again = design.observing(model, design.matrix[len(model.columns)])
@@ -112,7 +112,7 @@ def test_other_responses_tell_other_things_of_the_same_runs():
 
 
 @pytest.mark.slow
-def test_the_frame_of_the_mode_changes_what_sampling_costs_and_not_the_posterior():
+def test_preconditioning_reduces_cost_and_keeps_the_posterior():
     model, runs = pooled("E", "A", "B", "alpha", "beta"), bs.load_runs(THREE)
     design = Design.of(model, runs)
     framed = compiled_logp(model, design.sizes)

@@ -46,7 +46,7 @@ def test_equal_exponents_and_a_centred_grid_have_no_bias():
 
 
 @pytest.mark.parametrize("off", [1.0, 1.8])
-def test_parabolas_miss_by_what_they_say(off):
+def test_parabolas_have_the_stated_bias(off):
     runs = isoflops(off=off)
     frontier = bs.isoflop_parabolas(runs)
     best = LAW.optimal_log_params(TRUTH, np.log(BUDGETS / 6))
@@ -69,7 +69,7 @@ def test_parabolas_cover_the_exponent():
     assert sum(inside) >= 46
 
 
-def test_parabolas_say_what_they_leave_out():
+def test_excluded_budgets_are_named():
     runs = isoflops().table
     flat = runs["compute"] < 1e19
     runs.loc[flat, "loss"] = 5.0 + 0.01 * np.log(runs.loc[flat, "n_params"]) ** 0.5
@@ -153,7 +153,7 @@ def test_the_envelope_of_curves_finds_the_exponent():
     assert (least < exact).mean() > 0.9
 
 
-def test_what_a_frontier_shows():
+def test_text_of_a_frontier():
     frontier = bs.isoflop_parabolas(isoflops(noise=0.002))
     text = str(frontier)
     assert "approach 2" in text
@@ -183,7 +183,7 @@ def test_a_width_keeps_sizes_to_both_sides_of_the_best():
     assert (few.budgets["n_runs"] == 4).all()
 
 
-def test_a_line_weighs_optima_by_what_they_say_and_how_they_scatter():
+def test_weights_of_a_line_include_standard_errors_and_excess_variance():
     rng = np.random.default_rng(3)
     log_c = np.linspace(40.0, 50.0, 8)
     spread = np.array([0.3, 0.02, 0.1, 0.02, 0.1, 0.02, 0.1, 0.3])
@@ -200,7 +200,7 @@ def test_a_line_weighs_optima_by_what_they_say_and_how_they_scatter():
     assert scattered["a"].std() > 2 * exact["a"].std()
 
 
-def test_lines_cover_when_optima_scatter():
+def test_lines_have_coverage_with_excess_variance():
     inside = []
     log_c = np.linspace(40.0, 50.0, 10)
     for seed in range(200):

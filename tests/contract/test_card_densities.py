@@ -269,7 +269,7 @@ def test_density_in_jax_is_that_of_the_machine_code(card, chinchilla_runs):
 
 
 @every_model
-def test_volume_of_the_coordinates_in_what_is_sampled_is_the_remainder(card):
+def test_log_jacobian_is_the_log_of_the_remainder(card):
     """By finite differences; the tests of densities use the stated log Jacobian.
 
     With a stated floor, the log of the floor takes the place of the level.

@@ -195,7 +195,7 @@ def test_a_folder_of_inputs_is_an_input(folder, capsys) -> None:
         inputs.rmdir()
 
 
-def test_what_ships_is_an_input(folder, capsys) -> None:
+def test_included_files_are_inputs(folder, capsys) -> None:
     from bayescale.data.catalog import find_model_card
 
     card = str(find_model_card("chinchilla"))
@@ -203,7 +203,7 @@ def test_what_ships_is_an_input(folder, capsys) -> None:
 
 
 @pytest.mark.slow
-def test_every_output_replaces_its_own(fit, tmp_path) -> None:
+def test_commands_replace_their_own_outputs(fit, tmp_path) -> None:
     """Check that the refusals above are specific: commands may replace their own outputs."""
     for _ in range(2):
         fit.save(tmp_path / "fit.nc")

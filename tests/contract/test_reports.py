@@ -182,7 +182,7 @@ def test_a_report_of_levels_shows_each(facts_of):
         ("chinchilla", {"budget": "1e22", "inputs": {"n_params": "1B"}}, "inputs: the law"),
     ],
 )
-def test_what_a_law_has_no_use_for_is_refused(tmp_path, name, asked, found):
+def test_arguments_that_a_law_does_not_take_are_refused(tmp_path, name, asked, found):
     with pytest.raises(bs.UnsuitableLawError, match=found):
         bs.report(fit_of_card(name), tmp_path / "r.md", progress=False, **asked)
 

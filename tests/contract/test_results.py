@@ -115,7 +115,7 @@ def test_a_record_is_json_and_says_the_same(kind):
 
 
 @pytest.mark.parametrize("name", ["chinchilla", "power-law", "mixture-of-experts", "nested"])
-def test_a_fit_shows_how_sure_it_is_then_what_it_decides(name):
+def test_a_notebook_shows_diagnostics_before_the_decision(name):
     fit = fit_of_card(name)
     page = fit._repr_html_()
     first = page.index("<p")

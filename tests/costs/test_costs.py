@@ -105,7 +105,7 @@ def test_counts_translate_both_ways(log_n, w):
     assert float(embeddings.non_embedding(embeddings.total(size))) == close(size, rel=1e-9)
 
 
-def test_a_family_is_its_own_translation():
+def test_embeddings_of_a_family_agree_with_its_shapes():
     shape = FAMILY.of_size(1e9)
     assert float(shape.params_total) == close(1e9, rel=1e-12)
     inner = FAMILY.of_size(1e9, total=False)
@@ -114,7 +114,7 @@ def test_a_family_is_its_own_translation():
     assert float(shape.d_model / shape.n_layer) == close(128)
 
 
-def test_attention_and_head_fade_with_size():
+def test_terms_outside_6nd_shrink_with_size():
     """Terms outside 6ND dominate the cost of small models."""
     cost, size = ShapedCost(family=FAMILY, total=False), np.geomspace(1e7, 1e13, 7)
     excess = cost(size, 1.0) / six_nd(size, 1.0)

@@ -35,7 +35,7 @@ def test_chinchillas_shapes_are_pearce_and_songs_rule():
     back=names,
     family=st.sampled_from([chinchilla_shapes, UNTIED]),
 )
-def test_counts_translate_there_and_back(log_n, there, back, family):
+def test_recounts_are_inverse(log_n, there, back, family):
     runs = bs.recount(some_runs(np.exp(log_n)), back, shapes=family)
     moved = bs.recount(runs, there, given=back, shapes=family)
     again = bs.recount(moved, back, given=there, shapes=family)

@@ -53,6 +53,6 @@ def test_what_is_wrong_is_said_with_the_name_of_the_file(tmp_path, content, said
         read_amounts(tmp_path / "f.csv")
 
 
-def test_what_is_no_amount_is_left_to_those_who_need_it(tmp_path):
+def test_cells_without_amounts_are_kept_as_text(tmp_path):
     (tmp_path / "f.csv").write_text("n_params,tokens_per_second\nlarge,400K\n7B,72K\n")
     assert read_amounts(tmp_path / "f.csv")["n_params"].tolist() == ["large", "7B"]

@@ -55,7 +55,7 @@ def test_a_misspelt_key_is_refused_with_the_nearest(key):
         ({"title": ["x" * 10**5]}, "title: found .{,60}, expected text"),
     ],
 )  # fmt: skip
-def test_what_a_card_cannot_say(change, said):
+def test_invalid_values_of_a_card_are_refused(change, said):
     with pytest.raises(CardError, match=said):
         DatasetCard.from_dict(GOOD | change, "here")
 
@@ -115,7 +115,7 @@ def test_a_card_may_name_columns_as_the_table_or_the_vocabulary_does(tmp_path):
     "text",
     ["[" * 5000, "a = " + "[" * 5000, "a = " + "9" * 5000, "x = 'é", "\x00", "a.b.c" * 9000],
 )
-def test_files_that_are_no_card(tmp_path, text):
+def test_invalid_card_files_are_refused(tmp_path, text):
     path = tmp_path / "card.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CardError, match="card.toml") as refused:

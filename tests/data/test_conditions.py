@@ -83,7 +83,7 @@ def test_conditions_select_the_rows_that_meet_them(condition: str, expected: lis
         ("(compute := 1) > 2", "found an assignment"),
         ("compute > f'{compute}'", "found an f-string"),
         ("compute is 3", "found is, which is written =="),
-        ("family == ['c4', 'rw']", "found a list that nothing is in"),
+        ("family == ['c4', 'rw']", "found a list that does not follow in"),
         ("compute in 'abc'", "expected a list"),
         ("familly == 'c4'", "Did you mean 'family'"),
         ("family == c4", "A text goes in quotes"),
@@ -137,7 +137,7 @@ def test_the_name_of_a_column_in_the_file_is_answered_with_the_one_it_was_read_a
         runs.where("tokens_B > 30")
 
 
-def test_every_way_in_reads_conditions_alike(chinchilla_runs, tmp_path) -> None:
+def test_conditions_are_never_executed(chinchilla_runs, tmp_path) -> None:
     attack = f"@pd.io.common.os.mkdir({str(tmp_path / 'gone')!r})"
     for refused in (
         lambda: chinchilla_runs.where(attack),

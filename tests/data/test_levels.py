@@ -80,7 +80,7 @@ def test_a_misspelt_level_is_not_scored_by_the_command(saved, run, tmp_path):
     assert (code, out) == (2, "") and "found 'recipe', expected" in err
 
 
-def test_a_new_level_is_asked_for_by_name_or_by_silence(pooled, both):
+def test_a_new_level_is_the_default(pooled, both):
     for asked in (pooled, both):
         silent = bs.predict(asked, **PLAN)
         new = bs.predict(asked, **PLAN, groups={"family": NEW})

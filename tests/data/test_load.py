@@ -347,7 +347,7 @@ def test_json_lines_with_missing_keys(tmp_path):
     refused(path, "row 2, column 'D'")
 
 
-def test_whatever_fits_takes_runs_in_every_form():
+def test_functions_that_fit_take_any_source_of_runs():
     apart = {"recount", "score", "value_of_runs"}  # existing runs, without a fit
     apart |= {"preregister"}  # planned runs
     for name in set(bs.__all__) - apart:

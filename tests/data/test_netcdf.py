@@ -148,7 +148,7 @@ def test_a_failed_save_leaves_the_older_file(fit, saved, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_neither_crashes_nor_babbles(saved):
+def test_a_full_disk_gives_one_error(saved):
     """Run in a subprocess, since HDF5 may end it with a segmentation fault."""
     code = (
         "import sys, bayescale as bs, bayescale.data.netcdf as s; from contextlib import contextmanager; "
@@ -171,7 +171,7 @@ def test_places_that_cannot_be_written(fit, tmp_path):
         fit.save(tmp_path)
 
 
-def test_a_whole_file_or_none(tmp_path):
+def test_files_are_written_atomically(tmp_path):
     path = tmp_path / "a.txt"
     with pytest.raises(ZeroDivisionError), whole_file(path) as part:
         part.write_text(f"half {1 / 0}", encoding="utf-8")

@@ -238,7 +238,7 @@ def test_the_base_unit_converts_nothing(column):
         ({"loss": "perplexity", "n_params": "log10"}, "n_params.: found 7e\\+07 log10"),
     ],
 )
-def test_units_that_are_none(units, said):
+def test_unknown_units_are_refused(units, said):
     with pytest.raises(RunsError, match=said):
         bs.load_runs(GOOD, units=units)
 
@@ -250,7 +250,7 @@ def test_a_suffix_in_a_column_with_a_unit_is_refused():
 
 
 @given(st.floats(1e6, 1e12), st.floats(0.05, 1e4), st.integers(1, 20))
-def test_no_design_of_language_models_is_doubted(size, ratio, n):
+def test_plausible_designs_raise_no_finding(size, ratio, n):
     sizes = size * np.geomspace(1.0, 30.0, n)
     table = pd.DataFrame({"n_params": sizes, "n_tokens": ratio * sizes})
     table["compute"] = 6.0 * table["n_params"] * table["n_tokens"]

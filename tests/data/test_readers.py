@@ -238,7 +238,7 @@ def test_no_message_repeats_what_was_asked_for():
         (["N"], r"columns=: found \['N'\], expected a mapping"),
     ],
 )  # fmt: skip
-def test_a_column_is_one_thing(columns, said):
+def test_a_column_holds_one_quantity(columns, said):
     with pytest.raises(RunsError, match=said):
         bs.load_runs(FRAME, columns=columns)
 

@@ -31,7 +31,7 @@ def test_a_recount_to_the_same_counting_keeps_compute_as_it_was(chinchilla_runs)
     assert same.fingerprint == measured.fingerprint
 
 
-def test_shapes_that_are_given_need_no_guess():
+def test_given_shapes_are_used_for_recounts():
     shape = Shape(
         n_layer=np.array([4, 8, 24]),
         d_model=np.array([256, 512, 2048]),

@@ -150,7 +150,7 @@ def test_a_column_of_states_of_another_kind_is_left_alone():
 
 
 @given(st.text(min_size=1))
-def test_keys_are_settled_by_one_look(name):
+def test_normalisation_of_names_is_idempotent(name):
     key = key_of(name)
     assert key == key.lower()
     assert not set(key) & set(" /.-")

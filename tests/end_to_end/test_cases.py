@@ -83,7 +83,7 @@ def test_steps_are_no_compute(case):
     assert runs.column("n_steps").max() == 1900
 
 
-def test_arms_of_an_experiment_are_said_to_be_one(case):
+def test_a_column_of_arms_is_noted_as_unused(case):
     """13: both arms would be fitted as one curve."""
     runs = bs.load_runs(case("13-speedup.csv"), needs=("compute",))
     (note,) = unused_columns(bs.load_model("power-law-floor"), runs)
@@ -93,7 +93,7 @@ def test_arms_of_an_experiment_are_said_to_be_one(case):
     )
     families = bs.load_runs(case("13-speedup.csv"), needs=("compute",), columns={"family": "arm"})
     (note,) = unused_columns(bs.load_model("power-law-floor"), families)
-    assert note.startswith("power-law-floor does not look at 'family': its 2 families")
+    assert note.startswith("power-law-floor does not use 'family': its 2 families")
 
 
 def test_the_state_of_a_trainer_is_one_learning_curve(case):
@@ -125,7 +125,7 @@ def test_epochs_give_unique_tokens(case, capsys):
 
 
 @pytest.mark.parametrize("name", ["08-so-power.csv", "12-synthetic.csv", "12b-edge.csv"])
-def test_the_others_are_read_without_a_doubt(case, name):
+def test_the_other_cases_are_read_without_warnings(case, name):
     names = {"columns": {"compute": "r", "loss": "y"}, "needs": ("compute",)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -296,7 +296,7 @@ def test_a_table_that_is_refused_with_the_sentence_that_helps(name):
         bs.load_runs(pd.DataFrame(table))
 
 
-def test_what_the_sentences_say_settles_it():
+def test_units_that_the_messages_propose_are_accepted():
     logs = pd.DataFrame({"log(N)": np.log(N), "D": D, "L": L})
     np.testing.assert_allclose(bs.load_runs(logs, units={"n_params": "ln"}).n_params, N)
     bits = pd.DataFrame({"N": N, "D": D, "loss (bits)": BITS})

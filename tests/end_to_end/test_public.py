@@ -28,7 +28,7 @@ def test_import_is_quick_and_does_not_import_pymc():
 @pytest.mark.parametrize(
     "module", ["laws", "costs", "units", "data.load", "model.card", "cli.main"]
 )
-def test_lower_rooms_do_not_import_pymc(module):
+def test_light_modules_do_not_import_pymc(module):
     code = f"import sys, bayescale.{module}; print('pymc' in sys.modules or 'numba' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"

@@ -18,7 +18,7 @@ def test_every_command_has_a_schema():
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_schema_is_one_and_refuses_what_is_none(name, run):
+def test_schemas_are_valid_and_refuse_other_content(name, run):
     code, out, _ = run("schema", name)
     assert code == 0 and json.loads(out) == schema_of(name)
     schema = schema_of(name)
@@ -47,6 +47,6 @@ def test_an_unknown_output_is_answered_with_the_names(run):
         ("completion", "bash"),
     ],
 )
-def test_what_is_quick_is_as_its_schema_says(arguments, run):
+def test_outputs_of_quick_commands_follow_their_schemas(arguments, run):
     code, out, _ = run(*arguments, "--json")
     assert code == 0 and out

@@ -34,7 +34,7 @@ def test_the_small_fit(capsys):
     assert "all gates passed" in found["checks"][-1]["found"]
 
 
-def test_what_is_amiss_is_said_and_fails(capsys, monkeypatch):
+def test_problems_are_printed_and_fail(capsys, monkeypatch):
     requirements = ["numpy>=999", "no-such-package-here>=1", "scipy>=1; extra == 'other'"]
     monkeypatch.setattr(installation.metadata, "requires", lambda name: requirements)
     monkeypatch.setattr(installation, "OLDEST_PYTHON", (99, 0))

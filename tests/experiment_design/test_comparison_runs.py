@@ -37,14 +37,14 @@ def test_runs_of_both_recipes_are_chosen_within_the_budget(found):
     )
 
 
-def test_the_recipe_of_which_least_is_known_is_asked_for(found):
+def test_the_default_recipe_is_the_most_uncertain_one(found):
     advice = bs.comparison_runs(found, budget="1e20", at="1e20", n_runs=1)
     doubt = (found.p_better.loc[1e20] - 0.5).abs()
     assert advice.recipe == doubt.idxmin()
     assert advice.budget == 1e20
 
 
-def test_one_run_leaves_what_its_correlation_with_the_speedup_leaves(fit, found):
+def test_one_run_leaves_the_variance_not_explained_by_correlation(fit, found):
     """For one candidate the remaining variance is 1 - r^2, over the draws for choosing."""
     plan = ("1B", "20B")
     advice = bs.comparison_runs(found, budget="1e22", recipe="pile", candidates=[plan], n_runs=1)
@@ -56,7 +56,7 @@ def test_one_run_leaves_what_its_correlation_with_the_speedup_leaves(fit, found)
     assert advice.runs["after"].item() == pytest.approx(left, abs=0.15)
 
 
-def test_what_cannot_be_asked_is_refused(found):
+def test_invalid_questions_are_refused(found):
     papers = {name: bs.published(name) for name in ("hoffmann2022", "besiroglu2024")}
     apart = bs.speedup(papers, baseline="hoffmann2022", budget="1e22")
     with pytest.raises(UnsuitableLawError, match="separate fits"):

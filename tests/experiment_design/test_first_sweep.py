@@ -89,7 +89,7 @@ def test_an_isoflop_sweep_has_sizes_of_equal_compute_about_its_ratio():
     assert (ratio.min(), ratio.max()) == pytest.approx((20 / 16, 20 * 16))
 
 
-def test_the_designs_beside_it_are_what_they_are_called():
+def test_standard_designs_have_their_named_shapes():
     tables = {
         name: placed.costing(BUDGET, 20.0, six_nd)
         for name, placed in standard_designs(np.random.default_rng(1)).items()
@@ -132,7 +132,7 @@ def test_intervals_of_simulated_projects_hold_the_truth():
     assert held == pytest.approx(0.9, abs=4 * np.sqrt(0.09 / len(low)))
 
 
-def test_more_seeds_of_the_same_runs_tell_more():
+def test_more_seeds_reduce_regret():
     found = judge("chinchilla", 80)
     one, nine = (
         found.verdict(
@@ -286,7 +286,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_makes_no_sense_is_refused(name):
+def test_invalid_arguments_are_refused(name):
     given, error, match = REFUSED[name]
     with pytest.raises(error, match=match):
         bs.first_sweep("chinchilla", **{"budget": BUDGET, "target": TARGET, **given})

@@ -27,7 +27,7 @@ def gaussian(covariance, with_target, variance):
     return Learning(target, np.array(covariance), np.array(with_target), np.zeros(len(covariance)))
 
 
-def test_what_is_explained_is_regression():
+def test_explained_variance_is_that_of_regression():
     rng = np.random.default_rng(3)
     hidden = rng.standard_normal((3, 3))
     covariance = hidden @ hidden.T + 0.1 * np.eye(3)
@@ -39,7 +39,7 @@ def test_what_is_explained_is_regression():
     assert learning.explained([]) == 0.0
 
 
-def test_batches_are_diverse_because_two_that_say_the_same_say_it_once():
+def test_redundant_runs_are_not_chosen_together():
     # The first two are the best but redundant; the third is less informative, on another direction.
     covariance = [[1.01, 1.0, 0.0], [1.0, 1.01, 0.0], [0.0, 0.0, 1.01]]
     learning = gaussian(covariance, [0.8, 0.79, 0.5], 1.0)
@@ -50,7 +50,7 @@ def test_batches_are_diverse_because_two_that_say_the_same_say_it_once():
     assert choose_batch(learning, np.ones(3), 9.0, 1) == [0]
 
 
-def test_exchange_mends_what_greed_gets_wrong():
+def test_exchange_improves_the_greedy_batch():
     # The small run is best per cost, but then the large one is not affordable.
     learning = gaussian(np.eye(2), [0.3, 0.9], 1.0)
     assert choose_batch(learning, np.array([0.1, 1.0]), 1.0, 2) == [1]
@@ -104,7 +104,7 @@ def test_the_monte_carlo_error_is_that_of_other_seeds(fit, advice):
     assert found[0].reduction == pytest.approx(advice.reduction, abs=5 * advice.mcse)
 
 
-def test_no_random_batch_of_the_same_cost_promises_more(fit, advice):
+def test_no_random_batch_of_the_same_cost_has_a_larger_expected_reduction(fit, advice):
     rng = np.random.default_rng(0)
     pool = pool_of(fit, None, 1e22, six_nd, {})
     chosen = bs.value_of_runs(
@@ -145,7 +145,7 @@ def test_candidates_of_ones_own(fit):
 
 
 @pytest.mark.parametrize("objective", ["size", "loss"])
-def test_other_things_to_know(fit, objective):
+def test_other_objectives(fit, objective):
     target = "5.76e23" if objective == "size" else ("70B", "1.4T")
     found = bs.next_runs(fit, target=target, budget="1e22", objective=objective, n_runs=3)
     if objective == "size":

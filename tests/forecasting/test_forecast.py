@@ -152,7 +152,7 @@ def test_units_do_not_matter():
     np.testing.assert_allclose(other[names] / 50, plain[names], rtol=1e-3)
 
 
-def test_what_is_left_to_a_ceiling_is_forecast():
+def test_a_response_below_a_ceiling_is_forecast_as_the_distance_to_it():
     plain = bs.forecast(table(), to=2e5, laws=QUICK).table().iloc[0]
     rising = table().assign(accuracy=lambda t: 1.5 - t.loss).drop(columns="loss")
     found = bs.forecast(rising, to=2e5, y="accuracy", ceiling=1.5, laws=QUICK).table().iloc[0]
@@ -289,7 +289,7 @@ def test_what_is_no_curve_is_refused(changed, asked, message):
         ({"ceiling": np.inf}, ValueError, "ceiling"),
     ],
 )
-def test_what_makes_no_sense_is_refused(asked, error, message):
+def test_invalid_arguments_are_refused(asked, error, message):
     with pytest.raises(error, match=message):
         bs.forecast(table(), **{"to": 1e6, **asked})
 

@@ -48,7 +48,7 @@ def test_a_flat_likelihood_leaves_the_prior_in_one_step():
     assert found.log_evidence == pytest.approx(3.0)
 
 
-def test_impossible_unknowns_have_no_posterior():
+def test_positions_of_zero_likelihood_have_no_posterior():
     def log_likelihood(z):
         return np.where(z[:, 0] > 0, 0.0, np.nan)
 

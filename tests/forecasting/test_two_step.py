@@ -106,7 +106,7 @@ def test_the_result_says_what_it_is(found):
 
 def test_losses_below_those_of_the_second_fit_are_a_caveat(found, loss_fit, task_fit):
     np.testing.assert_array_equal(found.beyond_losses.round(), [0.0, 1.0])
-    assert any("of 1 of 2 plans is likely below every loss" in s for s in found.caveats)
+    assert any("of 1 of 2 plans is probably below every loss" in s for s in found.caveats)
     far = bs.two_step(loss_fit, task_fit, n_params="1T", n_tokens="1000T")
     assert far.beyond_losses == pytest.approx(1.0)
 
@@ -136,7 +136,7 @@ def test_a_smooth_departure_is_another_shape(task_fit):
     assert bs.shape_weights(bent)["another shape"] > 0.9
 
 
-def test_what_does_not_fit_together_is_refused(loss_fit, task_fit):
+def test_incompatible_fits_are_refused(loss_fit, task_fit):
     with pytest.raises(bs.UnsuitableLawError, match="expected one of the loss"):
         bs.two_step(task_fit, task_fit, **PLANS)
     with pytest.raises(bs.UnsuitableLawError, match="expected one of the loss, such as"):

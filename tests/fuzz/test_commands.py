@@ -185,7 +185,7 @@ def test_any_command_line(folder, capsys, arguments) -> None:
         ("explore", "fit.nc", "--budget", "9" * 5000),
     ],
 )
-def test_slips_of_the_pen(folder, capsys, arguments) -> None:
+def test_misspelt_command_lines(folder, capsys, arguments) -> None:
     code, err = _answer(arguments, capsys)
     assert code == 2
     _one_message(code, err)

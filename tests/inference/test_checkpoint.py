@@ -273,7 +273,7 @@ def test_an_interruption_in_the_warm_up_leaves_too_little(tmp_path, calls):
     assert same(stored, bs.fit("chinchilla", "chinchilla", **FEW))
 
 
-def test_damage_costs_what_follows_it(store, tmp_path, caplog):
+def test_draws_before_damage_are_kept(store, tmp_path, caplog):
     whole = store.read_bytes()
     path = tmp_path / "fit.draws"
     for cut in (1, 400):

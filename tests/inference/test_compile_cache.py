@@ -90,7 +90,7 @@ def test_what_was_kept_is_found_and_calls_the_same_code(cache, code):
     assert squared(found, 3.0) == 9.0
 
 
-def test_nothing_else_is_found(cache, code, monkeypatch):
+def test_cached_code_is_found_by_its_exact_key(cache, code, monkeypatch):
     kept("a square", lambda: code)
     with pytest.raises(AssertionError, match="though it was kept"):
         kept("another square", refuse)
@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_written_to_does_no_harm(tmp_path, monkeypatch, 
     assert squared(kept("a square", lambda: code), 2.0) == 4.0
 
 
-def test_what_is_kept_is_for_nobody_else(tmp_path, monkeypatch, code):
+def test_cached_files_are_private(tmp_path, monkeypatch, code):
     monkeypatch.setenv("BAYESCALE_CACHE_DIR", str(tmp_path / "new" / "cache"))
     before = os.umask(0)
     try:
@@ -238,7 +238,7 @@ def test_a_system_without_owners_keeps_code_too(cache, code, monkeypatch):
     assert squared(kept("a square", refuse), 3.0) == 9.0
 
 
-def test_those_used_least_lately_go_first(cache, code, monkeypatch):
+def test_least_recently_used_files_are_deleted_first(cache, code, monkeypatch):
     monkeypatch.setattr(compile_cache, "_MOST", 2)
     for i, name in enumerate(("one", "two")):
         kept(name, lambda: code)

@@ -227,7 +227,7 @@ def test_normal_noise_and_other_laws(chinchilla_runs, fit):
     assert scatter > 2 * float(fit.posterior["sigma"].median())
 
 
-def test_a_model_in_the_place_of_runs_is_told(chinchilla_runs):
+def test_a_model_given_as_runs_is_refused(chinchilla_runs):
     with pytest.raises(bs.UnknownNameError, match=r"'coupled', which is a model card.*come first"):
         bs.fit("coupled", "chinchilla")
     with pytest.raises(TypeError, match=r"model: found a Runs, expected the id of a card"):

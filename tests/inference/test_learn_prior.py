@@ -68,7 +68,7 @@ def test_a_table_that_is_given_twice_as_one_source_changes_nothing():
     assert abs(learnt(*again, np.ones(6))[0] - once[0]) > 0.01
 
 
-def test_without_sweeps_that_say_something_the_prior_is_that_of_the_base():
+def test_uninformative_sweeps_leave_the_base_prior():
     mean, sd = learnt(FOUND, np.full(5, 50.0), np.ones(5))
     assert mean == pytest.approx(PRIOR_MEAN, abs=0.01)
     assert sd == pytest.approx(np.hypot(PRIOR_SD, 0.5 * PRIOR_SD), rel=0.02)

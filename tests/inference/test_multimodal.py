@@ -45,7 +45,7 @@ def test_the_mode_that_is_true_wins(truth, won, tmp_path):
     assert bs.load_fit(tmp_path / "fit.nc").diagnostics.remarks == fit.diagnostics.remarks
 
 
-def test_the_highest_maximum_is_climbed_to_along_a_curved_ridge():
+def test_the_highest_mode_is_found_along_a_curved_ridge():
     """Two modes, each on a curved ridge, and a region of zero density."""
 
     def log_density(at):

@@ -55,7 +55,7 @@ def test_results_come_in_order_on_any_executor(kind):
             assert run(half, tasks(4, 2, 8, 6), executor=executor) == expected
 
 
-def test_a_failure_stays_alone_and_is_tried_again(tmp_path, caplog):
+def test_a_failure_affects_no_other_task_and_is_retried(tmp_path, caplog):
     store = tmp_path / "done.jsonl"
     found = run(half, tasks(2, 13, 99, 4), store=store)
     assert found == [
@@ -80,7 +80,7 @@ def test_what_was_finished_is_kept_when_interrupted(tmp_path):
     assert calls == [3, 4]
 
 
-def test_a_torn_last_line_costs_only_itself(tmp_path, caplog):
+def test_a_damaged_last_line_is_the_only_one_lost(tmp_path, caplog):
     store = tmp_path / "done.jsonl"
     run(half, tasks(1, 2), store=store)
     torn = store.read_text(encoding="utf-8")[:-9]

@@ -26,7 +26,7 @@ def test_a_normal_is_standard_in_its_frame():
     assert not np.any(frame.centre[4:])
 
 
-def test_a_position_is_seen_and_placed():
+def test_a_position_goes_through_the_frame_and_back():
     frame = Frame.about_mode(normal, np.zeros(6), 4)
     position = RNG.standard_normal(6)
     there = frame.seen(position)
@@ -41,7 +41,7 @@ def test_a_density_without_a_value_has_the_plain_frame(value):
     np.testing.assert_array_equal(frame.packed(), Frame.plain(6, 4).packed())
 
 
-def test_a_direction_that_nothing_determines_has_a_finite_width():
+def test_an_undetermined_direction_has_a_finite_scale():
     frame = Frame.about_mode(lambda x: (0.0, np.zeros(3)), np.zeros(3), 2)
     np.testing.assert_allclose(np.abs(frame.axes).max(), 4.0)
 

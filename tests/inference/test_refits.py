@@ -26,7 +26,7 @@ def test_options_have_one_list_of_names():
         assert "options" in inspect.signature(function).parameters, function
 
 
-def test_what_is_given_comes_before_the_default_of_the_function():
+def test_given_options_override_the_default_of_the_function():
     assert Refits.of({}, draws=500) == Refits(draws=500)
     given = Refits.of({"draws": 7, "seed": 3, "target_accept": 0.9}, draws=500)
     assert given.sampling == {"seed": 3, "draws": 7, "target_accept": 0.9}

@@ -87,7 +87,7 @@ def test_slopes_change_without_a_jump(discrepancy):
     assert np.abs(bend).max() < 2.0 * np.abs(drawn(only, 3)).max() * np.exp(DECAY * CELLS)
 
 
-def test_an_axis_between_inputs_sees_their_sum_or_their_ratio(discrepancy):
+def test_an_axis_of_two_inputs_depends_on_their_product_or_ratio(discrepancy):
     along = xr.DataArray([-3.0, 0.0, 3.0], dims="plan")
     ratio = dataclasses.replace(discrepancy, axes=("tokens_per_param",))
     same = {"n_params": along, "n_tokens": along}
@@ -103,7 +103,7 @@ def logs(chinchilla_runs) -> dict[str, np.ndarray]:
     return {name: x - x.mean() for name, x in found.items()}
 
 
-def test_modes_say_what_slopes_say_at_the_runs(discrepancy, logs, chinchilla_runs):
+def test_modes_reproduce_the_effects_of_slopes_at_the_runs(discrepancy, logs, chinchilla_runs):
     modes = discrepancy.modes(logs)
     assert modes.rows.shape == (MODES, len(chinchilla_runs))
     size = 2 * CELLS * len(discrepancy.axes)

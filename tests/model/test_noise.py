@@ -81,7 +81,7 @@ def test_bad_cards_are_refused_with_their_place(more, match):
         Model.from_dict({**card, "noise": {**card["noise"], **more}})
 
 
-def test_what_does_not_go_together_is_refused():
+def test_incompatible_noise_components_are_refused():
     with pytest.raises(CardError, match="inefficiency: found student-t noise, expected normal"):
         student(inefficiency=WORSE)
     with pytest.raises(CardError, match="checkpoints and rounding, expected one of the two"):
@@ -132,7 +132,7 @@ def test_checkpoints_follow_the_last_that_is_known():
     np.testing.assert_allclose(links["gap"][1:4], [step, step, 2 * step])
 
 
-def test_kept_scores_know_of_the_columns_of_the_noise():
+def test_digests_include_the_columns_of_the_noise():
     runs = bs.load_runs(curves())
     changed = bs.load_runs(curves().assign(se=0.02))
     assert runs.fingerprint == changed.fingerprint

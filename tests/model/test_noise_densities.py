@@ -212,7 +212,7 @@ def test_draws_follow_the_density(name):
             )
 
 
-def test_what_is_nothing_changes_nothing():
+def test_components_of_zero_size_change_nothing():
     table = curves().assign(se=0.0, step=0.0, diverged=0)
     runs = bs.load_runs(table)
     residual = 0.005 * np.random.default_rng(6).standard_normal((1, 1, len(runs)))

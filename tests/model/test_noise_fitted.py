@@ -53,7 +53,7 @@ def test_scale_grows_with_what_the_card_says():
 
 
 @pytest.mark.slow
-def test_runs_that_say_nothing_of_the_noise_are_warned_of():
+def test_runs_that_do_not_identify_the_noise_are_warned_of():
     alone = grid(20).assign(diverged=1)
     model = with_noise(normal(checkpoints=LINKED, censored="diverged"))
     with pytest.warns(BayescaleWarning) as caught:
@@ -105,7 +105,7 @@ def test_a_diverged_run_is_scored_by_the_probability_of_more(chinchilla_runs):
 
 
 @pytest.mark.slow
-def test_rounding_is_not_scatter():
+def test_rounding_is_separated_from_noise():
     """With `rounding` in the card, sigma is the scatter before losses were rounded; without it, sigma also
     holds the rounding error."""
     card = bs.load_model("chinchilla-digitised")
@@ -170,7 +170,7 @@ def test_diverged_runs_are_lower_bounds():
 
 
 @pytest.mark.slow
-def test_repeats_tell_their_scatter_from_misfit():
+def test_repeats_separate_noise_from_misfit():
     from bayescale.model.pooling import Pooling
 
     rng = np.random.default_rng(8)
@@ -202,7 +202,7 @@ def test_simulated_truths_rank_uniformly(name):
 
 
 @pytest.mark.slow
-def test_correlated_checkpoints_taken_as_independent_are_too_sure():
+def test_correlated_checkpoints_taken_as_independent_are_overconfident():
     """By the coverage of 90 % intervals of the optimal size, over simulated tables."""
     linked = normal(checkpoints=LINKED)
     budget = 1e22

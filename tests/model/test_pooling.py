@@ -89,7 +89,7 @@ def test_several_families_at_once_are_each_their_own(three):
         np.testing.assert_allclose(both.isel(plan=i), alone)
 
 
-def test_a_new_family_is_as_uncertain_as_families_differ(three):
+def test_the_uncertainty_of_a_new_family_is_the_spread_between_families(three):
     plan = {"n_params": "2B", "n_tokens": "40B"}
     new = bs.predict(three, **plan)["loss"]
     known = bs.predict(three, **plan, groups={"family": "b"})["loss"]
@@ -105,7 +105,7 @@ def test_unknown_grouping_is_refused(three):
         bs.fit(bs.load_runs(THREE.drop(columns="family")), pooled("E"), progress=False)
 
 
-def test_what_a_fit_says_of_families_survives_its_file(three, tmp_path):
+def test_predictions_by_family_survive_saving(three, tmp_path):
     three.save(tmp_path / "fit.nc")
     again = bs.load_fit(tmp_path / "fit.nc")
     plan = {"n_params": "2B", "n_tokens": "40B", "groups": {"family": "a"}}
@@ -267,7 +267,7 @@ def test_correlated_differences_make_the_round_trip_through_a_card(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_differences_drawn_from_the_prior_are_as_correlated_as_it_says(share):
+def test_prior_draws_of_effects_have_the_stated_correlation(share):
     model = correlated(a=2000 * share, b=2000 * (1 - share))
     drawn = draw_prior(model, np.random.default_rng(1), 4000, (("family", 4),))
     scaled = [
@@ -346,7 +346,7 @@ def test_pooling_predicts_a_family_of_few_runs_better_than_it_could_alone():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", [1.0, 1.0 / 3.0, 100.0], ids=["nats", "a third", "hundredfold"])
-def test_predictions_are_as_near_to_the_runs_as_the_fit_is(unit):
+def test_predictions_at_the_runs_have_the_error_of_the_fit(unit):
     """Five families that differ in an exponent; a fit in any unit of the loss."""
     law, rng = bs.law("power-law"), np.random.default_rng(4)
     compute, tables = np.geomspace(1e17, 1e22, 24), []

@@ -51,7 +51,7 @@ def test_its_distribution_is_the_mixture_of_theirs(mixture, law_fits):
             np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
-def test_plans_allow_for_not_knowing_the_law(mixture, law_fits):
+def test_plans_include_the_uncertainty_of_the_law(mixture, law_fits):
     plan = bs.allocate(mixture, budget=BUDGET)
     assert set(plan.draws.sizes.values()) == {1, 4000}
     assert plan.headline.startswith("Average of laws")
@@ -76,7 +76,7 @@ def test_weights_of_a_comparison_serve(compared):
     )
 
 
-def test_a_law_that_failed_is_told_of(fit, failed_fit):
+def test_a_law_that_failed_is_reported(fit, failed_fit):
     mixed = bs.model_average({"good": fit, "bad": failed_fit}, {"good": 0.5, "bad": 0.5})
     assert bs.allocate(mixed, budget=BUDGET).headline.startswith("THIS FIT FAILED")
     assert "bad: R-hat of" in mixed.diagnostics.failures[0]

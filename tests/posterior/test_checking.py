@@ -78,7 +78,7 @@ def test_p_values_are_uniform_for_scores_that_are_normal():
     assert share.mean() == pytest.approx(6 / 60, abs=0.005)
 
 
-def test_fitting_does_not_pay_for_checks(fit, chinchilla_runs):
+def test_fitting_does_not_compute_checks(fit, chinchilla_runs):
     """Refits are judged by convergence alone; other checks are computed on demand."""
     quick = fit_quietly(chinchilla_runs, CHINCHILLA, seed=2, draws=50)
     assert "gates" in vars(quick)
@@ -89,7 +89,7 @@ def test_fitting_does_not_pay_for_checks(fit, chinchilla_runs):
 # Residuals that the model does not predict.
 
 
-def test_a_law_that_bends_otherwise_is_found(fit, true):
+def test_curvature_that_the_law_lacks_is_found(fit, true):
     log_n = np.log(fit.runs.n_params)
     bend = (log_n - log_n.mean()) ** 2
     sigma = float(fit.posterior["sigma"].median())
@@ -218,7 +218,7 @@ def test_what_a_narrow_prior_states_need_not_be_learnt(true):
     assert "learning" not in alarms(pinned)
 
 
-def test_what_lies_where_no_prior_expects_it_is_said(true):
+def test_posteriors_in_the_tail_of_the_prior_are_reported(true):
     found = alarms(with_draws(true, sigma=0.3))["priors"]
     assert found.status == "failed"
     assert "halfnormal(scale 0.02)" in found.sentence
@@ -428,7 +428,7 @@ def isoflop(sd: float, seed: int, floor: float = 0.0) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_noise_of_thirty_per_cent_is_not_confident():
+def test_noise_of_thirty_per_cent_fails_the_checks():
     found = bs.fit(isoflop(0.3, 3), "chinchilla", seed=1, progress=False)
     assert not found.diagnostics.ok
     assert "learning" in {c.name for c in found.diagnostics.checks if c.status == "failed"}
@@ -450,7 +450,7 @@ def test_three_corpora_in_one_table_are_named():
 
 
 @pytest.mark.slow
-def test_a_rise_that_one_insists_on_fails():
+def test_a_rising_response_fitted_on_request_fails():
     runs = grid(lambda n, d: 2 * (n * d) ** 0.03)
     with pytest.warns(BayescaleWarning, match="rises with n_params and n_tokens"):
         found = bs.fit(runs, CHINCHILLA, seed=1, progress=False, unidentified="warn")

@@ -43,7 +43,7 @@ def test_draws_that_are_missing_or_still_have_no_r_hat():
     assert np.isnan(found.r_hat).tolist() == [True, True, False]
 
 
-def test_samples_within_chains_do_not_mind_that_they_differ():
+def test_effective_samples_within_chains_ignore_differences_between_chains():
     draws = dependent(20, 4, 500, 0.3)
     apart = draws + np.array([0.0, 0.0, 0.0, 1.0])[:, None]
     one, other = measure(draws, TAILS), measure(apart, TAILS)

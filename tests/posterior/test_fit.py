@@ -123,7 +123,7 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_what_no_saved_fit_has_is_refused_unread(attack, tmp_path) -> None:
+def test_features_that_no_saved_fit_has_are_refused_unread(attack, tmp_path) -> None:
     (tmp_path / "secret").write_bytes(np.arange(4.0).tobytes())
     with h5py.File(tmp_path / "other.h5", "w") as other:
         other["a"] = np.arange(4.0)
@@ -136,7 +136,7 @@ def test_what_no_saved_fit_has_is_refused_unread(attack, tmp_path) -> None:
         bs.load_fit(tmp_path / "fit.nc")
 
 
-def test_an_honest_file_passes(tmp_path) -> None:
+def test_a_saved_fit_passes_the_check(tmp_path) -> None:
     content = _made(lambda file, folder: None, tmp_path)
     groups, facts = unpack_groups(content, ["runs"], ["facts"], tmp_path)
     assert groups["runs"]["a"].to_numpy().tolist() == [0.0, 1.0, 2.0, 3.0]
@@ -168,7 +168,7 @@ def whole(fit, tmp_path_factory) -> bytes:
     ],
     ids=json.dumps,
 )
-def test_facts_that_are_none_are_refused(facts, whole, tmp_path) -> None:
+def test_invalid_facts_are_refused(facts, whole, tmp_path) -> None:
     changed = tmp_path / "changed.nc"
     changed.write_bytes(whole)
     with h5py.File(changed, "r+") as file:
@@ -183,7 +183,7 @@ def test_facts_that_are_none_are_refused(facts, whole, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, '{"a":', "NaN", "\ud800"])
-def test_facts_that_are_no_json_are_refused(text, whole, tmp_path) -> None:
+def test_facts_that_are_not_json_are_refused(text, whole, tmp_path) -> None:
     changed = tmp_path / "changed.nc"
     changed.write_bytes(whole)
     with h5py.File(changed, "r+") as file:
@@ -210,7 +210,7 @@ def _zip(**options: object) -> bytes:
     return packed.getvalue()
 
 
-def test_draws_are_read_as_they_are_or_not_at_all() -> None:
+def test_draws_of_other_types_are_refused() -> None:
     arrays = {"draws/a": np.arange(6.0).reshape(2, 3), "x\0/y": np.arange(3), "b": np.array(True)}
     back = _unpack(_pack(arrays))
     assert list(back) == list(arrays)

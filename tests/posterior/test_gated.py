@@ -89,7 +89,7 @@ def of_nothing(shape) -> xr.Dataset:
     )
 
 
-def test_what_was_measured_of_all_draws_is_said_of_those_that_were_kept(fit):
+def test_diagnostics_of_all_draws_are_kept_for_thinned_draws(fit):
     """Changed draws are measured again."""
     table = fit.gates.table.reset_index().assign(r_hat=1.005)
     table.loc[0, "r_hat"] = 1.02

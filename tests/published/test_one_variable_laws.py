@@ -95,7 +95,7 @@ def test_the_sigmoid_law_solves_its_equation():
     loss = bs.law("power-law-sigmoid").evaluate(x=x, **p)
     left = (loss - p["E"]) / (p["L_0"] - loss) ** p["alpha"]
     np.testing.assert_allclose(left, p["b"] * x ** -p["c"], rtol=1e-8)
-    # With alpha near zero it is M2, below the guess.
+    # With alpha near zero it is M2, below chance level.
     flat = bs.law("power-law-sigmoid").evaluate(x=x[-6:], **{**p, "alpha": 1e-4})
     np.testing.assert_allclose(flat, p["E"] + p["b"] * x[-6:] ** -p["c"], rtol=1e-4)
 

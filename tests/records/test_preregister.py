@@ -175,7 +175,7 @@ def test_forecasts_are_replaced_only_if_asked_to(fit, saved, tmp_path):
     assert mine.read_text() == '{"mine": 1}'
 
 
-def test_no_half_file_is_left(fit, saved, monkeypatch):
+def test_no_partial_file_is_left(fit, saved, monkeypatch):
     """The old file stays until the new one is complete."""
     before = saved.read_bytes()
 

@@ -199,7 +199,7 @@ def test_a_file_is_scored_as_what_was_saved(tmp_path):
     assert loaded.index.get_level_values("forecasts").unique() == [str(tmp_path / "a.json")]
 
 
-def test_a_calibrated_posterior_covers_as_often_as_it_says():
+def test_a_calibrated_posterior_has_nominal_coverage():
     """Outcomes drawn from the forecasts themselves."""
     rng = np.random.default_rng(1)
     medians = rng.uniform(1.8, 2.2, 400)

@@ -29,7 +29,7 @@ def test_the_report_decides_on_the_average_and_says_what_each_law_says(average, 
         assert rows[name]["N_opt at 1e22 FLOP"] == pytest.approx(alone, rel=1e-9)
         assert rows[name]["ok"] == one.diagnostics.ok
     assert np.isfinite(facts["answers"][0]["regret"])
-    assert any("in proportion to the weights" in said for said in facts["caveats"])
+    assert any("which law holds, by the weights" in said for said in facts["caveats"])
 
 
 def test_every_format_has_the_same_answer(average, tmp_path):

@@ -23,18 +23,18 @@ def test_a_law_of_one_variable_names_its_column_and_what_a_run_should_show():
     assert "gives the step for a loss" in further
 
 
-def test_what_lies_far_beyond_the_runs_is_tested_first():
+def test_extrapolations_are_to_be_tested_first():
     expected, tested, _ = steps({"x": "step"}, NEAR, FAR)
     assert "step = 2.00M should end between 2.1 and 2.2" in expected
     assert "preregister" in tested
 
 
 @pytest.mark.parametrize("forecasts", [(), (NEAR,)])
-def test_a_law_of_several_inputs_has_no_one_to_solve_for(forecasts):
+def test_a_law_of_several_inputs_suggests_no_requirements(forecasts):
     (said,) = steps({"n": "n_params", "d": "n_tokens"}, *forecasts)
     assert ("should end" if forecasts else "--at n_params=AMOUNT") in said
 
 
-def test_numbers_of_a_failed_fit_are_not_acted_on():
+def test_a_failed_fit_says_not_to_act():
     (said,) = steps({"x": "step"}, NEAR, ok=False)
     assert said.startswith("Do not act")

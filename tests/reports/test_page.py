@@ -87,7 +87,7 @@ def test_the_answer_comes_first(page, plan):
         assert cell in text
 
 
-def test_what_a_reader_must_know(page):
+def test_the_page_states_what_readers_need(page):
     for words in (
         "Far beyond the data: 5.76e23 FLOP is 44 times",
         "none stated",
@@ -104,7 +104,7 @@ def test_what_a_reader_must_know(page):
         "half the size",
         "Loss is not capability",
         "not the entropy of language",
-        "repeats teach less",
+        "repeated tokens are worth less",
         "whether each run's schedule ended with it",
         "No setting has runs of several seeds",
     ):

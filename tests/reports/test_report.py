@@ -29,7 +29,7 @@ def test_a_failed_fit_leads_every_form(failed_fit, tmp_path):
     assert record["status"].startswith("THIS FIT FAILED")
 
 
-def test_what_is_bad_writes_nothing(fit, tmp_path):
+def test_invalid_arguments_write_no_file(fit, tmp_path):
     with pytest.raises(bs.AmountError):
         bs.report(fit, tmp_path / "r.html", budget="soon")
     with pytest.raises(FileNotFoundError):
@@ -98,7 +98,7 @@ def test_comparison_sensitivity_and_next_runs(fit, compared, cuts, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_report_asks_the_rest_itself(fit, tmp_path):
+def test_a_full_report_computes_missing_analyses(fit, tmp_path):
     path = bs.report(fit, tmp_path / "r.json", budget="5.76e23", full=True, progress=False)
     record = json.loads(path.read_text(encoding="utf-8"))
     assert {"comparison", "sensitivity", "next-runs"} <= set(record["sections"])
@@ -108,7 +108,7 @@ def test_a_full_report_asks_the_rest_itself(fit, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_runs_cannot_answer_is_left_out_of_a_full_report(fit, tmp_path, monkeypatch):
+def test_analyses_that_the_runs_do_not_allow_are_left_out(fit, tmp_path, monkeypatch):
     def refused(*args, **options):
         raise bs.RunsError("found too few runs.")
 
@@ -122,7 +122,7 @@ def test_what_runs_cannot_answer_is_left_out_of_a_full_report(fit, tmp_path, mon
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*left out of the report:bayescale.errors.BayescaleWarning")
-def test_a_full_report_asks_nothing_that_it_was_given(fit, cuts, tmp_path, monkeypatch):
+def test_a_full_report_does_not_recompute_given_analyses(fit, cuts, tmp_path, monkeypatch):
     def refused(*args, **options):
         raise bs.RunsError("found too few runs.")
 
@@ -136,7 +136,7 @@ def test_a_full_report_asks_nothing_that_it_was_given(fit, cuts, tmp_path, monke
     assert "## Sensitivity and drift" in text
 
 
-def test_what_is_of_other_runs_is_refused(fit, compared, cuts, tmp_path):
+def test_analyses_of_other_runs_are_refused(fit, compared, cuts, tmp_path):
     other = fit.runs.where("compute < 1e21")
     small = bs.Fit(fit.model, other, fit.scale, fit.posterior, fit.sample_stats, fit.provenance)
     for given in ({"cuts": cuts}, {"comparison": compared}):
@@ -219,7 +219,7 @@ def repeating() -> bs.Fit:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::bayescale.errors.BayescaleWarning")
-def test_what_a_law_is_given_is_on_the_first_page(repeating, tmp_path):
+def test_fixed_inputs_are_on_the_first_page(repeating, tmp_path):
     path = tmp_path / "r.html"
     with pytest.raises(bs.AmountError, match="n_unique_tokens"):
         bs.report(repeating, path, budget=1e21)

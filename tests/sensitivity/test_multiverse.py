@@ -44,7 +44,7 @@ def handmade() -> bs.Multiverse:
     return bs.Multiverse(table, "mine", 1e24, 0.9)
 
 
-def test_what_a_choice_does_is_paired():
+def test_the_effect_of_a_choice_is_paired():
     found = handmade()
     table = found.by_choice()
     assert table["moves"].to_list() == [0.0, 2.0, 0.0, 1.0, -3.0]
@@ -68,7 +68,7 @@ def test_a_reference_that_failed_is_said():
     assert found.by_choice()["moves"].isna().all() and "none" in str(found)
 
 
-def test_each_default_choice_does_what_it_says(chinchilla_runs):
+def test_default_choices_change_what_they_name(chinchilla_runs):
     runs = bs.load_runs("chinchilla", keep_outliers=True)
     start = Universe(model=bs.load_model("chinchilla"), runs=runs, question=Question(budget=1e22))
     made = {
@@ -134,7 +134,7 @@ def test_the_reference_and_shifts_of_real_fits(small, fit):
     assert "4 fits to chinchilla: outliers x law." in str(small)
 
 
-def test_a_choice_of_ones_own_that_cannot_be_made_stays_alone():
+def test_a_custom_choice_that_fails_affects_no_other():
     nothing = bs.Choice("nothing", lambda u: replace(u, runs=u.runs.where("n_params > 1e30")))
     few = bs.Choice("few", lambda u: replace(u, runs=u.runs.where(np.arange(len(u.runs)) < 5)))
     found = bs.multiverse(
@@ -153,7 +153,7 @@ def test_a_choice_of_ones_own_that_cannot_be_made_stays_alone():
     assert found.sentences[-1].startswith("2 combinations failed")
 
 
-def test_what_cannot_be_asked_is_refused(chinchilla_runs):
+def test_invalid_questions_are_refused(chinchilla_runs):
     none = bs.Choice("none", lambda u: replace(u, runs=u.runs.where("n_params > 1e30")))
     asked = {"budget": 1e22, "progress": False}
     with pytest.raises(RunsError, match="the reference, .* could not be fitted: .*no run meets"):

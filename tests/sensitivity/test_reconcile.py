@@ -72,7 +72,7 @@ def test_the_page_on_disagreements_has_this_ladder(porian):
         assert f"| {step} | {found['rw', step]} | {found['owt2', step]} |" in page
 
 
-def test_the_other_corpus_goes_the_same_way(porian):
+def test_the_other_corpus_changes_in_the_same_direction(porian):
     found = porian.table.loc["owt2"]
     assert (found["change"].loc["counting":"tuning"] < 0).all()
     # Counting, warm-up and tuning are each more than chance; the schedule is not essential.
@@ -94,7 +94,7 @@ def test_attention_counts_too(shared_table):
 @pytest.mark.parametrize(
     ("constants", "reported"), [("besiroglu2024", 0.78), ("hoffmann2022", 0.74)]
 )
-def test_simulated_chinchilla_seen_in_kaplans_way(constants, reported):
+def test_simulated_chinchilla_runs_measured_by_kaplans_method(constants, reported):
     """Pearce and Song 2024: twenty models of 790 to 1.58B, and more here, give Kaplan's exponent."""
     truth = float(LAW.derived(bs.published(constants).parameters)["a"])
     for models, within in ((20, 0.035), (40, 0.02)):
@@ -156,7 +156,7 @@ def test_slices_lie_on_the_curves():
     assert len(budgets_with_a_minimum(cut)) == 16
 
 
-def test_how_an_exponent_can_be_measured(chinchilla_runs):
+def test_the_method_depends_on_the_runs(chinchilla_runs):
     runs = curves(models=25)
     assert way_for([slices(runs, "run")], "run") == "parabolas"
     assert way_for([runs], "run") == "curves"
@@ -183,7 +183,7 @@ def test_a_law_on_hoffmanns_runs(fit, chinchilla_runs):
     assert set(table["how"]) == {"the chinchilla card"}
 
 
-def test_the_way_is_of_total_parameters_unless_told():
+def test_total_parameters_are_the_default_count():
     """Runs counted without embeddings are not recounted at the first step."""
     runs = curves(models=40)
     body = bs.recount(runs, "non-embedding")

@@ -53,7 +53,7 @@ def test_other_runs_are_grouped_in_equal_parts():
     np.testing.assert_array_equal(_budgets(same), np.zeros(8))
 
 
-def test_a_number_of_misses_that_covering_intervals_have_is_no_caveat():
+def test_a_number_of_misses_expected_by_chance_is_no_caveat():
     found = made([0.5, 0.2, 0.9, 0.7, 0.01, 0.5])
     assert found.covered == (5, 6)
     assert found.p_value == pytest.approx(1 - 0.9**6)
@@ -118,7 +118,7 @@ def test_intervals_of_the_right_law_hold_and_those_of_a_wrong_one_do_not(sweep):
 
 
 @pytest.mark.slow
-def test_the_report_says_what_held(sweep, tmp_path):
+def test_the_report_has_the_coverage(sweep, tmp_path):
     runs = bs.load_runs(sweep, needs=("compute",))
     model = bs.load_model("power-law")
     options = {"draws": 250, "seed": 1, "progress": False}
@@ -138,7 +138,7 @@ def test_the_report_says_what_held(sweep, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["check", "fit"])
-def test_commands_say_what_held(sweep, verb, tmp_path, capsys):
+def test_commands_print_the_coverage(sweep, verb, tmp_path, capsys):
     path = tmp_path / "runs.csv"
     sweep.to_csv(path, index=False)
     assert main([verb, str(path), "--model", "power-law", "--backtest", "--quiet"]) == 0

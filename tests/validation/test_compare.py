@@ -238,7 +238,7 @@ def least_squares(loss: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("additive", [True, False])
-def test_least_squares_on_the_level_can_be_compared(additive):
+def test_densities_of_least_squares_on_losses_can_be_compared(additive):
     """It wins if errors are additive in the loss, and loses if they are additive in its log."""
     x = np.geomspace(1e6, 1e11, 60)
     z = (x / 1e6) ** -0.2
@@ -274,7 +274,7 @@ def test_what_is_refused(fit, floor_and_none):
         st.tuples(st.floats(-5, 5), st.floats(-5, 5), st.integers(1, 9)), min_size=3, max_size=20
     )
 )
-def test_a_ranking_is_antisymmetric_and_knows_its_shares(rows):
+def test_a_ranking_is_antisymmetric(rows):
     """Differences change sign with the best; parts with equal scores per run have zero SE."""
     one, other, runs = map(np.array, zip(*rows, strict=True))
     densities = pd.DataFrame({"a": one * runs, "b": other * runs})

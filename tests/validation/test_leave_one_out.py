@@ -53,7 +53,7 @@ def test_importance_sampling_against_the_exact_answer():
     assert importance_sampled(stats.norm.logpdf(y, draws[..., None], 1.0))[1][0] > 0.7
 
 
-def test_a_run_that_decides_is_refitted_without(monkeypatch):
+def test_an_influential_run_is_left_out_by_refit(monkeypatch):
     """Normal noise and one outlier, whose k is high."""
     runs = curve()
     table = runs.table
@@ -147,7 +147,7 @@ def test_groups_are_predicted_in_folds():
     assert len(others) == 24
 
 
-def test_what_runs_teach(fit):
+def test_contraction_of_the_posterior(fit):
     assert (contraction(fit) > 0.95).all()
     assert set(contraction(fit).index) == {"e_n", "e_d", "alpha", "beta"}
     assert weakly_identified(fit) == ()

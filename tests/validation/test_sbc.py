@@ -95,7 +95,7 @@ def test_simulations_are_calibrated(card):
 
 
 @pytest.mark.slow
-def test_a_wrong_sampler_is_found_out(monkeypatch):
+def test_a_wrong_sampler_is_detected(monkeypatch):
     """Underdispersed draws."""
     from bayescale.inference import adaptive
 
@@ -147,7 +147,7 @@ def test_truths_are_ranked_along_a_chain_where_draws_are_too_few(monkeypatch, sh
     assert found.ok() == (sharper == 1.0), found
 
 
-def test_a_chain_that_stays_at_the_truth_says_nothing(monkeypatch):
+def test_ranks_along_a_constant_chain_are_uniform(monkeypatch):
     """All states equal the truth, so that its rank is uniform by the random treatment of ties."""
     monkeypatch.setattr(ranks, "_SETTINGS", replace(ranks._SETTINGS, draws=10))
     monkeypatch.setattr(ReversibleChain, "path", lambda _, at, count, rng: np.tile(at, (count, 1)))

@@ -53,7 +53,7 @@ def test_ranks_are_uniform_however_slowly_the_chain_moves():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.7, 1.5])
-def test_a_density_of_another_width_is_found_out(factor):
+def test_a_density_of_another_width_is_detected(factor):
     found = ranks(learnt(lambda x: normal(x, factor * SCALES)), 300, seed=2)
     assert not found.ok()
     assert found.table().loc["density", "p_value"] < 1e-3

@@ -22,7 +22,7 @@ def left_out(models, seed=0, counts=(30, 20)):
     return ScalesLeftOut(table, densities)
 
 
-def test_results_of_two_calls_are_weighed_together():
+def test_joined_results_keep_their_densities():
     """Joined tables keep the densities of the runs."""
     first, second = left_out(["a"]), left_out(["bbbb"], seed=1)
     both = first.join(second)

@@ -32,7 +32,7 @@ def fitted(model) -> bs.Fit:
 
 
 @pytest.mark.slow
-def test_a_true_law_covers_as_often_as_it_says(fitted):
+def test_a_true_law_has_nominal_coverage(fitted):
     fresh = bs.score(fitted, curve(n=2000, seed=9))
     assert "coverage_90" in repr(fresh) and "coverage_90" in fresh._repr_html_()
     for prob in (0.5, 0.9):
@@ -62,7 +62,7 @@ def test_held_out_runs_are_read_like_runs_to_fit(fitted, tmp_path):
         bs.score(bs.published("hoffmann2022"), pd.DataFrame(constants).drop(columns="n_tokens"))
 
 
-def test_runs_that_moved_are_seen_to_have(fitted):
+def test_shifted_runs_have_bias(fitted):
     runs = curve(seed=3)
     higher = bs.load_runs(runs.table.assign(loss=runs.loss * 1.03), needs=["examples"])
     moved = bs.score(fitted, higher)

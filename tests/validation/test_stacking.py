@@ -19,12 +19,12 @@ def test_a_model_that_is_better_everywhere_has_all_the_weight():
     assert best_weights(np.hstack([log_density - 0.5, log_density])) == pytest.approx([0.0, 1.0])
 
 
-def test_models_that_say_the_same_share_alike():
+def test_equal_models_have_equal_weights():
     log_density = np.random.default_rng(2).normal(size=(40, 1))
     assert best_weights(np.hstack(3 * [log_density])) == pytest.approx([1 / 3] * 3)
 
 
-def test_models_that_each_know_some_of_the_runs_are_weighed_by_how_many():
+def test_models_of_separate_runs_have_their_shares_as_weights():
     """If each run has a density under one model only, weights are the shares of the runs."""
     log_density = np.full((10, 3), -np.inf)
     log_density[:5, 0], log_density[5:8, 1], log_density[8:, 2] = 1.0, -2.0, 3.0

@@ -35,8 +35,8 @@ def add(verbs: Verbs) -> None:
     report.add_argument(
         "--baseline",
         metavar="RECIPE",
-        help="recipe among the levels of the fit: add by how much less compute the others reach "
-        "its loss, as speedup does",
+        help="recipe among the levels of the fit: add the speedup of the others over it, as the "
+        "command speedup prints it",
     )
     report.add_argument(
         "--full",

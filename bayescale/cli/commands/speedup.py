@@ -1,4 +1,4 @@
-"""``speedup``: by how much less compute recipes reach the loss of a baseline."""
+"""``speedup``: how much less compute recipes need to reach the loss of a baseline."""
 
 import argparse
 import warnings
@@ -29,7 +29,7 @@ def add(verbs: Verbs) -> None:
     speedup = verbs.add(
         "speedup",
         run,
-        "Print by how much less compute recipes reach the loss of a baseline.",
+        "Print how much less compute recipes need to reach the loss of a baseline.",
     )
     speedup.add_argument(
         "fits",
