@@ -1,15 +1,18 @@
 from . import costs, laws, plots
 from ._version import __version__
-from .allocation.allocate import Allocation, allocate
+from .allocation.allocate import allocate
 from .allocation.data_mixture import DataMixture, data_mixture
 from .allocation.hyperparameters import hyperparameters, loss_lost
 from .allocation.kaplan_frontier import frontier
 from .allocation.required_input import RequiredInput
 from .allocation.requirements import Requirements, requirements
+from .allocation.result import Allocation
 from .allocation.speedup import speedup
 from .allocation.speedup_result import Speedup
 from .allocation.token_quality import TokenQuality, token_quality
-from .baselines.isoflop import Frontier, envelope, isoflop_parabolas
+from .baselines.envelope import envelope
+from .baselines.frontier import Frontier
+from .baselines.isoflop import isoflop_parabolas
 from .costs.counting import Counting
 from .costs.limits import Limits
 from .data.levels import NEW
@@ -49,7 +52,8 @@ from .inference.learn_prior import learn_prior
 from .inference.load import load_fit
 from .inference.refits import RefitOptions
 from .laws import Parameter, define_law, law, list_laws
-from .laws.published import Constants, EmpiricalFrontier, list_published, published
+from .laws.constants import Constants, EmpiricalFrontier
+from .laws.published import list_published, published
 from .model.card import Model, load_model
 from .model.discrepancy import Discrepancy
 from .model.listing import list_datasets, list_models

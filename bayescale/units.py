@@ -10,7 +10,7 @@ from numbers import Real
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bayescale.errors import AmountError, quoted
 
@@ -26,8 +26,8 @@ WEIGHTS = frozenset(f"domain_{j}" for j in range(1, 6))
 ITEMS = frozenset({"n_experts", "n_steps", "max_steps", "batch_tokens", "n_unique_tokens"})
 """Amounts that count things of which a run has at least one."""
 
-LEAST_WEIGHT = 1e-12
-"""What a weight of zero is read as, so that it has a logarithm."""
+_LEAST_WEIGHT = 1e-12
+"""What a weight of zero is read as, so that it has a logarithm; `is_zero` tells it."""
 
 SECONDS_PER_DAY = 86_400.0
 PF_DAY = 1e15 * SECONDS_PER_DAY
@@ -120,7 +120,7 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     """
     number = _read(value, quantity)
     if quantity == "weight" and number == 0.0:
-        return LEAST_WEIGHT
+        return _LEAST_WEIGHT
     least = 1.0 if quantity == "items" else SMALLEST
     if number is None or not least <= number <= LARGEST:
         hint = _comma_hint(value, quantity) if isinstance(value, str) else ""
@@ -217,6 +217,35 @@ def parse_amounts(
     return np.array([parse_amount(item, quantity, what) for item in items], dtype=np.float64)
 
 
+def per_cent_of(text: str) -> float | None:
+    """Return the number of a text in per cent, None of any other text.
+
+    >>> per_cent_of("8 %"), per_cent_of("0.08")
+    (8.0, None)
+    """
+    stated = text.strip()
+    if not stated.endswith("%") or "_" in stated:
+        return None
+    try:
+        return float(stated.removesuffix("%"))
+    except ValueError:
+        return None
+
+
+def read_share(text: str) -> float | None:
+    """Return a share that is stated as a fraction or in per cent, None of any other text.
+
+    >>> read_share("8 %"), read_share("0.08")
+    (0.08, 0.08)
+    """
+    if (number := per_cent_of(text)) is not None:
+        return number / 100.0
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def format_count(value: float, digits: int = 3) -> str:
     """Return a count as text with a suffix.
 
@@ -248,13 +277,22 @@ def quantity_of(column: str) -> Quantity:
     return "compute" if column == "compute" else "count"
 
 
-def as_stated(column: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return amounts of a column of runs as they were stated: weights read as `LEAST_WEIGHT` as 0.
+def is_zero(column: str, values: ArrayLike) -> NDArray[np.bool_]:
+    """Return which amounts of a column of runs were stated as zero, as weights of domains may be.
 
-    >>> as_stated("domain_1", np.array([0.5, LEAST_WEIGHT])).tolist()
+    >>> is_zero("domain_1", [0.5, parse_amount(0, "weight")]).tolist()
+    [False, True]
+    """
+    return (np.asarray(values) <= _LEAST_WEIGHT) & (column in WEIGHTS)
+
+
+def as_stated(column: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return amounts of a column of runs as they were stated, with zero where it was.
+
+    >>> as_stated("domain_1", np.array([0.5, parse_amount(0, "weight")])).tolist()
     [0.5, 0.0]
     """
-    return np.where(values <= LEAST_WEIGHT, 0.0, values) if column in WEIGHTS else values
+    return np.where(is_zero(column, values), 0.0, values)
 
 
 def format_amount(column: str, value: float) -> str:
@@ -263,7 +301,7 @@ def format_amount(column: str, value: float) -> str:
     >>> format_amount("compute", 1e21), format_amount("n_params", 7e9), format_amount("domain_1", 0)
     ('1e21 FLOP', '7.00B', '0')
     """
-    if column in WEIGHTS and value <= LEAST_WEIGHT:
+    if is_zero(column, value):
         return "0"
     return (format_compute if quantity_of(column) == "compute" else format_count)(value)
 

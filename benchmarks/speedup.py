@@ -23,7 +23,8 @@ import bayescale as bs
 from bayescale._seeds import Stream, generator
 from bayescale.inference.fit import fit_quietly
 from bayescale.laws import law as find_law
-from bayescale.laws.published import PUBLISHED, Constants
+from bayescale.laws.constants import Constants
+from bayescale.laws.published import PUBLISHED
 from bayescale.units import format_compute, format_share
 from benchmarks.public_tables import markdown
 

@@ -19,7 +19,8 @@ SEEDS = [0, 1, 2, 3, 2**32 - 1, 2**32, 2**32 + 1, 2**63, LARGEST]
 USES = {
     "allocation/data_mixture": {"PAIRS"},
     "allocation/equal_loss": {"PAIRS"},
-    "baselines/isoflop": {"PARABOLAS", "CURVES"},
+    "baselines/envelope": {"CURVES"},
+    "baselines/isoflop": {"PARABOLAS"},
     "posterior/curve": {"LEVELS"},
     "inference/checkpoint": {"GOING_ON"},
     "sensitivity/reconcile": {"CHANGES"},

@@ -6,8 +6,9 @@ from pathlib import Path
 import bayescale as bs
 from bayescale.data.catalog import model_cards
 from bayescale.laws import LAWS, Law, Parameter
+from bayescale.laws.constants import Constants
 from bayescale.laws.hyperparameters import RULES
-from bayescale.laws.published import PUBLISHED, Constants
+from bayescale.laws.published import PUBLISHED
 
 PAGE = Path(__file__).parents[1] / "docs" / "laws.md"
 

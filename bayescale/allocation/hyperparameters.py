@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from bayescale.errors import UnsuitableLawError
 from bayescale.laws.hyperparameters import HyperparameterRule, hyperparameter_rule
-from bayescale.laws.tuning import LearningRateBatch
-from bayescale.posterior.curve import MixedCurve
+from bayescale.posterior.curve import Curve
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.predict import parse_plans
 from bayescale.posterior.protocol import Posterior
@@ -69,12 +68,12 @@ def hyperparameters(
         best = source.log_optimum({"n_params": log_n, "n_tokens": log_d})
         return _given(plans).assign(**{name: np.exp(x) for name, x in best.items()})
     posterior = as_posterior(source)
-    law, parameters = _tuned(posterior)
+    curve = _one_law(posterior)
     at = {
         "n_params": xr.DataArray(log_n, dims="plan"),
         "n_tokens": xr.DataArray(log_d, dims="plan"),
     }
-    best = law.log_optimum(at, parameters)
+    best = curve.law.log_optimum(at, curve.parameters)
     draws = xr.Dataset({name: np.exp(best[name]) for name in PAIR})
     return flag_failure(_with_intervals(plans, draws, prob), posterior.diagnostics)
 
@@ -113,11 +112,12 @@ def loss_lost(
         If the law has no learning rate and batch size.
     """
     posterior = as_posterior(source)
-    law, parameters = _tuned(posterior)
+    curve = _one_law(posterior)
+    law, parameters = curve.law, curve.parameters
     named = {"n_params": n_params, "n_tokens": n_tokens}
     named |= {"learning_rate": learning_rate, "batch_tokens": batch_tokens}
-    plans = parse_plans(named, law.inputs)
-    at = {name: xr.DataArray(np.log(plans[name]), dims="plan") for name in law.inputs}
+    plans = parse_plans(named, tuple(named))
+    at = {name: xr.DataArray(np.log(plans[name]), dims="plan") for name in named}
     best = law.formula({**at, **law.log_optimum(at, parameters)}, parameters)
     lost = xr.Dataset({"lost": law.formula(at, parameters) / best - 1.0})
     return flag_failure(_with_intervals(plans, lost, prob), posterior.diagnostics)
@@ -135,13 +135,12 @@ def _with_intervals(
     return given.join(interval_columns(draws.assign_coords(plan=given.index), prob, "plan"))
 
 
-def _tuned(posterior: Posterior) -> tuple[LearningRateBatch, Mapping[str, xr.DataArray]]:
-    """Return the law and its draws, or raise UnsuitableLawError."""
-    curve = posterior.curve
-    if isinstance(curve, MixedCurve) or not isinstance(curve.law, LearningRateBatch):
+def _one_law(posterior: Posterior) -> Curve:
+    """Return the curve of the one law, or raise UnsuitableLawError."""
+    curve, *others = posterior.curve.pieces
+    if others:
         raise UnsuitableLawError(
-            f"hyperparameters: found the law {curve.law.name}, which has no optimum of learning "
-            "rate and batch size. Give a fit of learning-rate-batch, or the name of a published "
-            "rule."
+            "hyperparameters: found an average of laws, each of which has an optimum of its own; "
+            "expected one of its fits."
         )
-    return curve.law, curve.parameters
+    return curve

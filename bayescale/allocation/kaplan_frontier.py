@@ -1,18 +1,16 @@
 """The compute-efficient frontiers of Kaplan et al. 2020, in compute as spent or batch-adjusted."""
 
-from collections.abc import Mapping
-from typing import Any
+from functools import singledispatch
 
 import numpy as np
 import xarray as xr
 
 from bayescale.costs import ProductCost
-from bayescale.costs.budget import Spending
+from bayescale.costs.budget import Array, Spending
 from bayescale.errors import AmountError, UnsuitableLawError
-from bayescale.laws.kaplan_ns import KaplanNS
+from bayescale.laws.constants import EmpiricalFrontier
 from bayescale.laws.optimum import Split
-from bayescale.laws.published import EmpiricalFrontier
-from bayescale.posterior.curve import MixedCurve
+from bayescale.posterior.curve import Curve
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.units import parse_amounts
 
@@ -78,47 +76,66 @@ def frontier(
     given = compute if compute is not None else compute_min
     amounts = parse_amounts(given, "compute", dim)
     axis = xr.DataArray(amounts, dims=dim, coords={dim: amounts})
-    if isinstance(source, EmpiricalFrontier):
-        rows = [source.at(**{dim: float(c)}) for c in amounts]
-        found: Mapping[str, Any] = {
-            _empirical_name(source, name): xr.DataArray(
-                [[[row[name] for row in rows]]], dims=("chain", "draw", dim), coords={dim: amounts}
-            )
-            for name in rows[0]
-        }
-        return xr.Dataset(found)
-    curve = as_posterior(source).curve
-    law = curve.law
-    if isinstance(curve, MixedCurve):
+    return _frontier(source, axis, batch_tokens)
+
+
+@singledispatch
+def _frontier(source: Source, axis: xr.DataArray, batch_tokens: object) -> xr.Dataset:
+    """Return the frontier of a law, at its critical batch size or at a fixed one."""
+    curve, *others = as_posterior(source).curve.pieces
+    if others:
         raise UnsuitableLawError(
             "frontier: found an average of laws, each of which has a frontier of its own; expected "
             "one of its fits."
         )
-    if not isinstance(law, KaplanNS):
+    if not curve.law.has_critical_batch:
         raise UnsuitableLawError(
-            f"The law {law.name} has no critical batch size, so its only frontier is in compute "
-            "as spent. Use bayescale.allocate."
+            f"The law {curve.law.name} has no critical batch size, so its only frontier is in "
+            "compute as spent. Use bayescale.allocate."
         )
-    if dim == "compute_min":
-        found = law.efficient_frontier(curve.parameters, compute_min=axis)
-        steps = found["n_steps"]
-        draws = xr.Dataset(
-            {
-                **{name: found[name] for name in ("n_params", "batch_tokens", "loss")},
-                "n_steps_min": steps,
-                "n_steps": 2.0 * steps,
-                "n_tokens": 2.0 * steps * found["batch_tokens"],
-                "compute": 2.0 * axis,
-            }
-        )
-        # Compute is constant over draws, but has their dims like the other variables.
-        return draws.transpose("chain", "draw", dim, missing_dims="ignore")
+    if axis.dims == ("compute_min",):
+        return _at_critical_batch(curve, axis)
     if batch_tokens is None:
         raise AmountError(
             "frontier: found compute as spent without batch_tokens. Give batch_tokens, or "
             "compute_min for batches at the critical size."
         )
-    split = Split.of(law, {"batch_tokens": batch_tokens})
+    return _at_fixed_batch(curve, axis.to_numpy(), batch_tokens)
+
+
+@_frontier.register
+def _published(source: EmpiricalFrontier, axis: xr.DataArray, batch_tokens: object) -> xr.Dataset:
+    """Return the power laws that a paper publishes."""
+    (dim,) = axis.dims
+    rows = [source.at(**{str(dim): float(c)}) for c in axis]
+    return xr.Dataset(
+        {
+            _empirical_name(source, name): xr.DataArray(
+                [[[row[name] for row in rows]]], dims=("chain", "draw", dim), coords=axis.coords
+            )
+            for name in rows[0]
+        }
+    )
+
+
+def _at_critical_batch(curve: Curve, compute_min: xr.DataArray) -> xr.Dataset:
+    found = curve.law.efficient_frontier(curve.parameters, compute_min=compute_min)
+    steps = found["n_steps"]
+    draws = xr.Dataset(
+        {
+            **{name: found[name] for name in ("n_params", "batch_tokens", "loss")},
+            "n_steps_min": steps,
+            "n_steps": 2.0 * steps,
+            "n_tokens": 2.0 * steps * found["batch_tokens"],
+            "compute": 2.0 * compute_min,
+        }
+    )
+    # Compute is constant over draws, but has their dims like the other variables.
+    return draws.transpose("chain", "draw", ..., missing_dims="ignore")
+
+
+def _at_fixed_batch(curve: Curve, amounts: Array, batch_tokens: object) -> xr.Dataset:
+    split = Split.of(curve.law, {"batch_tokens": batch_tokens})
     spending = Spending(ProductCost(6.0, "6ND"), amounts)
     log_n = curve.optimum(spending, split.fixed)
     log_d = log_n.copy(data=spending.log_tokens(log_n.to_numpy()))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bayescale.errors import CardError, UnsuitableLawError, did_you_mean
 from bayescale.laws import Law
-from bayescale.laws.mixing import DataMixing
+from bayescale.laws.mixing import shares_of
 from bayescale.posterior.named_domains import columns_read
 from bayescale.posterior.protocol import Posterior
 
@@ -67,7 +67,7 @@ def _order(name: str, own: Sequence[str], first: str, columns: Sequence[str]) ->
 
 
 def _domains(name: str, law: Law) -> int:
-    if not isinstance(law, DataMixing):
+    if not law.domains:
         raise UnsuitableLawError(
             f"fits: the law of {name!r}, {law.name}, is not one of mixtures of data. Fit "
             "data-mixing-2 to data-mixing-5, by the number of domains."
@@ -98,8 +98,7 @@ def shares_of_runs(
     for name, source in sources.items():
         if not source.runs:
             continue
-        weights = np.stack([source.inputs[x] for x in source.law.inputs])[order[name]]
-        shares = weights / weights.sum(axis=0)
+        shares = shares_of([source.inputs[source.law.inputs[j]] for j in order[name]])
         low.append(shares.min(axis=1))
         high.append(shares.max(axis=1))
     if not low:

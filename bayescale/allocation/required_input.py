@@ -4,13 +4,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, override
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.allocation.allocate import FAR
+from bayescale.allocation.plans import FAR
 from bayescale.costs.budget import Array
 from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.posterior.curve import Curve, end_to_end
@@ -59,6 +59,10 @@ class ByTarget(Result):
         lost = np.isnan(amount.to_numpy()).mean(axis=(0, 1))
         return pd.Series(lost, index=self._targets, name="unreachable")
 
+    def called(self, name: str) -> str:
+        """Return what an amount is called in this result; empty if its name says it."""
+        return ""
+
     def _out_of_reach(self, target: object, share: float) -> str:
         if share == 1:
             return f"{target}: out of reach."
@@ -102,6 +106,10 @@ class RequiredInput(ByTarget):
 
     column: str
     fixed: Mapping[str, float]
+
+    @override
+    def called(self, name: str) -> str:
+        return f"{name} for a {self.source.response}"
 
     @property
     def headline(self) -> str:

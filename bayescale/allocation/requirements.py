@@ -3,15 +3,15 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, override
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.allocation.allocate import FAR, largest_compute
 from bayescale.allocation.inverse import Inverse
+from bayescale.allocation.plans import FAR, largest_compute
 from bayescale.allocation.required_input import ByTarget, RequiredInput, required_input
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
@@ -48,6 +48,11 @@ class Requirements(ByTarget):
     question: str
     cost: Cost
     limits: Limits = NO_LIMITS
+
+    @override
+    def called(self, name: str) -> str:
+        is_other_cost = name == "budget" and self.cost.training is not self.cost
+        return f"{self.cost.name} ({self.cost.unit})" if is_other_cost else ""
 
     @property
     def caveats(self) -> tuple[str, ...]:

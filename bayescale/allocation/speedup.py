@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.allocation.allocate import parse_budgets
 from bayescale.allocation.equal_loss import speedup_draws
+from bayescale.allocation.plans import parse_budgets
 from bayescale.allocation.speedup_result import Speedup
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.limits import NO_LIMITS, Limits
@@ -17,7 +17,6 @@ from bayescale.errors import (
     did_you_mean,
 )
 from bayescale.laws.optimum import Split
-from bayescale.posterior.fit import Fit
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.protocol import Posterior
 
@@ -121,24 +120,26 @@ def speedup(
 
 def levels_of(source: Source, by: str | None) -> tuple[dict[str, Posterior], str]:
     """Return the fit at each level of a grouping factor, by name, and the factor."""
-    if not isinstance(source, Fit):
+    posterior = as_posterior(source)
+    if len(posterior.fits) != 1:
         raise UnsuitableLawError(
             f"source: found {source!r}, expected a fit whose model groups runs by recipe, or "
             "several sources by name."
         )
-    inputs = set(source.columns.values())
-    known = [c for c in source.groupings if not inputs & set(c.split("+"))]
+    (fit,) = posterior.fits.values()
+    inputs = set(fit.columns.values())
+    known = [c for c in fit.groupings if not inputs & set(c.split("+"))]
     if by is None and len(known) != 1:
         raise CardError(
-            f"by: the model {source.model.id} groups runs by {', '.join(known) or 'nothing'}; "
+            f"by: the model {fit.model.id} groups runs by {', '.join(known) or 'nothing'}; "
             "expected one grouping factor of recipes. Give by=, or use a card that pools over one, "
             "such as chinchilla-recipes."
         )
     by = known[0] if by is None else by
-    if by in source.groups:
+    if by in fit.groups:
         raise CardError(
-            f"{by}: found a fit of {source.groups[by]} alone, expected one of all levels. Leave "
+            f"{by}: found a fit of {fit.groups[by]} alone, expected one of all levels. Leave "
             "out its selection: sel, or --group and --new-level."
         )
-    levels = [str(level) for level in source.levels(by).labels]
-    return {level: source.sel(**{by: level}) for level in levels}, by
+    levels = [str(level) for level in fit.levels(by).labels]
+    return {level: posterior.sel(**{by: level}) for level in levels}, by

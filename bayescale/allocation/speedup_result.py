@@ -11,14 +11,13 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.allocation.allocate import FAR, cost_of_runs, parse_budgets
 from bayescale.allocation.equal_loss import REACH, speedup_draws
+from bayescale.allocation.plans import FAR, cost_of_runs, parse_budgets
 from bayescale.costs import Cost
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.data.levels import column_of
 from bayescale.posterior.diagnostics import Diagnostics, diagnose_quantities, with_status
-from bayescale.posterior.fit import Fit
 from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import flag_failure, tail_quantiles
@@ -167,9 +166,8 @@ class Speedup(Result):
         """The recipes and their posterior, with failed checks first."""
         others = ", ".join(self.recipes)
         what = f"Speedup of {others} over {self.baseline}: "
-        first = self.sources[self.baseline]
         if self.is_paired:
-            assert isinstance(first, Fit)
+            (first,) = self.sources[self.baseline].fits.values()
             levels = {k: v for k, v in first.groups.items() if k != self.by}
             what += f"joint draws of one posterior, by {self.by}. "
             what += replace(first, groups=levels).description
@@ -266,8 +264,8 @@ class Speedup(Result):
                 continue
             spent = cost_of_runs(source, self.cost)
             if self.is_paired:
-                assert isinstance(source, Fit)
-                levels = source.levels(self.by)
+                (fit,) = source.fits.values()
+                levels = fit.levels(self.by)
                 own = levels.codes(column_of(source.runs, self.by)) == levels.codes([name])[0]
                 spent = spent[own]
             found[name] = float(spent.min()), float(spent.max())

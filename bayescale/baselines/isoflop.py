@@ -1,26 +1,24 @@
-"""Approaches 1 and 2 of Hoffmann et al. 2022: the frontier without a parametric law of the loss.
+"""Approach 2 of Hoffmann et al. 2022: the frontier through the minima of isoFLOP parabolas.
 
-They serve for comparison and to reproduce published results. A law fitted to all runs uses every
-run, predicts the loss off the frontier, and has no selection bias towards lucky runs.
+It serves for comparison and to reproduce published results. A law fitted to all runs uses every
+run, and predicts the loss off the frontier.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, generator
+from bayescale.baselines.frontier import Frontier, table_of
 from bayescale.baselines.lines import line_through
 from bayescale.costs import ProductCost, six_nd
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
-from bayescale.errors import NoMinimumError, RunsError, UnsuitableLawError, listed, quoted
-from bayescale.laws.published import Constants, published
-from bayescale.posterior.result import Result
-from bayescale.posterior.summary import tail_quantiles
+from bayescale.errors import NoMinimumError, RunsError, UnsuitableLawError
+from bayescale.laws.constants import Constants
+from bayescale.laws.published import published
 from bayescale.units import Amount, format_compute, format_count, format_share, parse_amounts
 
 SAME_BUDGET = 0.05
@@ -28,84 +26,6 @@ SAME_BUDGET = 0.05
 
 _RUNS_PER_PARABOLA = 4
 _DRAWS = 4000
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Frontier(Result):
-    """Estimated optimal sizes, and the power law fitted to them.
-
-    Attributes
-    ----------
-    method
-        Name of the approach.
-    budgets
-        One row per budget, indexed by compute in FLOP: ``n_opt`` and ``d_opt`` with their
-        intervals, ``loss_opt``, ``n_runs``, and, for approach 2, ``bias``: the bias in ln N_opt
-        from approximating the loss by a parabola.
-    draws
-        Draws of ln k and of the exponent ``a`` in N_opt = k C^a, as columns.
-    notes
-        Caveats on the results.
-    left_out
-        Those of the caveats that name excluded budgets.
-    prob
-        Probability inside the intervals.
-    """
-
-    method: str
-    budgets: pd.DataFrame
-    draws: pd.DataFrame
-    notes: tuple[str, ...]
-    prob: float
-    cost: ProductCost
-    left_out: tuple[str, ...] = ()
-
-    def exponents(self) -> pd.DataFrame:
-        """Return the exponents a of N_opt and b = 1 - a of D_opt: median and interval."""
-        ends = tail_quantiles(self.prob)
-        a = self.draws["a"].to_numpy()
-        rows = {name: np.quantile(values, ends) for name, values in (("a", a), ("b", 1.0 - a))}
-        table = pd.DataFrame.from_dict(rows, orient="index", columns=["lower", "median", "upper"])
-        table.index.name = f"{format_share(self.prob)} interval"
-        return table[["median", "lower", "upper"]]
-
-    def at(self, compute: Amount | Sequence[Amount]) -> pd.DataFrame:
-        """Return N_opt and D_opt at other budgets from the power law, with intervals.
-
-        Parameters
-        ----------
-        compute
-            Budgets in FLOP or as text.
-        """
-        budgets = parse_amounts(compute, "compute", "compute")
-        log_n = self.draws["ln_k"].to_numpy()[:, None] + self.draws[["a"]].to_numpy() * np.log(
-            budgets
-        )
-        return _table(np.exp(log_n), budgets, self.cost, self.prob)
-
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        """Limits of validity: the notes."""
-        return self.notes
-
-    @property
-    def headline(self) -> str:
-        """The method, and the number of budgets."""
-        return f"{self.method}, {len(self.budgets)} budgets, {format_share(self.prob)} intervals"
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """The exponents, with their intervals."""
-        return tuple(
-            f"{name} = {row['median']:.3f} [{row['lower']:.3f}, {row['upper']:.3f}]"
-            for name, row in self.exponents().iterrows()
-        )
-
-    def text_table(self) -> pd.DataFrame:
-        """Return the optimum at each budget, to four digits."""
-        shown = self.budgets.map("{:.4g}".format)
-        shown.index = pd.Index([format_compute(float(c)) for c in shown.index], name="compute")
-        return shown
 
 
 def isoflop_parabolas(
@@ -224,130 +144,13 @@ def isoflop_parabolas(
     log_n_opt = np.stack(list(optima.values()), axis=1)
     with np.errstate(over="ignore"):
         # A nearly straight parabola has draws whose minimum overflows.
-        table = _table(np.exp(log_n_opt), compute, cost, prob)
+        table = table_of(np.exp(log_n_opt), compute, cost, prob)
     table = table.join(pd.DataFrame.from_dict(facts, orient="index"))
     return Frontier(
         "Hoffmann's approach 2 (isoFLOP parabolas)",
         table,
         line_through(np.log(compute), log_n_opt, rng),
         (_bias_sentence(table["bias"], constants), *left_out, *caveats),
-        prob,
-        cost,
-        left_out,
-    )
-
-
-def envelope(
-    runs: RunsSource,
-    *,
-    curve: str = "run",
-    budgets: int = 30,
-    prob: float = 0.9,
-    resamples: int = 500,
-    seed: int = 0,
-    cost: ProductCost = six_nd,
-) -> Frontier:
-    """Find the run of least loss at each compute on training curves, and fit a power law.
-
-    Hoffmann's approach 1. Losses are interpolated along each curve in ln C.
-
-    Parameters
-    ----------
-    runs
-        Training curves: several rows of increasing compute for each of several sizes.
-    curve
-        The column that identifies curves.
-    budgets
-        Number of budgets, evenly spaced in ln C where at least two curves overlap.
-    prob
-        Probability inside the intervals.
-    resamples, seed
-        Number of bootstrap resamples of whole curves, and their seed.
-    cost
-        The rule of compute.
-
-    Returns
-    -------
-    Frontier
-
-    Raises
-    ------
-    RunsError
-        If there are fewer than two sizes with overlapping curves.
-
-    Notes
-    -----
-    The minimum over noisy curves is biased below the frontier, and curves with a decaying learning
-    rate are above it until their end; the bootstrap intervals reflect neither bias.
-
-    Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.1.
-    """
-    runs = as_runs(runs)
-    if curve not in runs.table:
-        raise RunsError(
-            f"{runs.name}: found no column {quoted(curve)}, expected one that identifies the curve "
-            f"of each checkpoint; the columns are {listed(runs.table.columns)}. Name it (curve=)."
-        )
-    labels = runs.table[curve].astype(str).to_numpy()
-    log_c, log_n, loss = np.log(runs.compute), np.log(runs.n_params), runs.loss
-    curves = [
-        np.flatnonzero(labels == label)[np.argsort(log_c[labels == label], kind="stable")]
-        for label in dict.fromkeys(labels)
-    ]
-    curves = [rows for rows in curves if len(rows) > 1 and np.ptp(log_c[rows]) > 0]
-    starts, ends = (sorted(log_c[rows[i]] for rows in curves) for i in (0, -1))
-    if len(curves) < 2 or starts[1] >= ends[-2]:
-        raise RunsError(
-            f"{runs.name}: found {len(curves)} curves of more than one checkpoint that overlap "
-            "in compute, expected at least 2. For a table with one row per run use "
-            "isoflop_parabolas, or fit a law."
-        )
-    grid = np.linspace(starts[1], ends[-2], budgets)
-    along = np.stack(
-        [np.interp(grid, log_c[rows], loss[rows], left=np.inf, right=np.inf) for rows in curves]
-    )
-    sizes = np.array([log_n[rows[0]] for rows in curves])
-    rng = generator(seed, Stream.CURVES)
-    chosen = [np.arange(len(curves))]
-    chosen += [rng.integers(len(curves), size=len(curves)) for _ in range(resamples)]
-    optima = np.full((len(chosen), budgets), np.nan)
-    for i, sample in enumerate(chosen):
-        optima[i] = _inner_best(along[sample], sizes[sample])
-    lines = pd.DataFrame(
-        [_least_squares(grid, row) for row in optima], columns=["ln_k", "a"]
-    ).dropna()
-    best = along.min(axis=0)
-    with warnings.catch_warnings():
-        # A budget outside all resamples has no interval, and is dropped below.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        table = _table(np.exp(optima), np.exp(grid), cost, prob)
-    # The point estimate is from all curves, not the median of the resamples.
-    table["n_opt"] = np.exp(optima[0])
-    table["d_opt"] = np.exp(grid - optima[0]) / cost.flop_per_param_token
-    table["loss_opt"] = best
-    table["n_runs"] = np.isfinite(along).sum(axis=0)
-    table = table[np.isfinite(optima[0])]
-    at_edge = budgets - len(table)
-    selected = (
-        "The minimum over noisy curves is biased below the frontier; a law fitted to all runs has "
-        "no such selection bias."
-    )
-    left_out: tuple[str, ...] = ()
-    if at_edge:
-        left_out = (
-            f"{at_edge} of {budgets} budgets left out: the best size there is the smallest or the "
-            "largest that was run, so the optimum may lie beyond.",
-        )
-    if len(table) < 2:
-        raise RunsError(
-            f"{runs.name}: found {len(table)} budgets at which the best size lies between others, "
-            "expected at least 2. Add curves of smaller and larger sizes."
-        )
-    return Frontier(
-        "Hoffmann's approach 1 (envelope of training curves)",
-        table,
-        lines.reset_index(drop=True),
-        (selected, *left_out),
         prob,
         cost,
         left_out,
@@ -448,41 +251,6 @@ def _parabola(
     vertex = np.where(curved, -drawn[:, 1] / (2.0 * np.where(curved, curvature, 1.0)), np.nan)
     least = coefficients[0] - coefficients[1] ** 2 / (4.0 * coefficients[2])
     return vertex + middle, float(least), float(1.0 - curved.mean())
-
-
-def _inner_best(along: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ln N of the lowest curve at each budget; NaN if it is the smallest or largest size."""
-    there = np.isfinite(along)
-    low = np.where(there, sizes[:, None], np.inf).min(axis=0)
-    high = np.where(there, sizes[:, None], -np.inf).max(axis=0)
-    best = sizes[np.argmin(along, axis=0)]
-    return np.where((low < best) & (best < high), best, np.nan)
-
-
-def _least_squares(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    there = np.isfinite(y)
-    if there.sum() < 2:
-        return np.nan, np.nan
-    intercept, slope = np.polynomial.polynomial.polyfit(x[there], y[there], 1)
-    return float(intercept), float(slope)
-
-
-def _table(
-    n_opt: NDArray[np.float64], compute: NDArray[np.float64], cost: ProductCost, prob: float
-) -> pd.DataFrame:
-    low, middle, high = np.nanquantile(n_opt, tail_quantiles(prob), axis=0)
-    product = compute / cost.flop_per_param_token
-    return pd.DataFrame(
-        {
-            "n_opt": middle,
-            "n_opt_lower": low,
-            "n_opt_upper": high,
-            "d_opt": product / middle,
-            "d_opt_lower": product / high,
-            "d_opt_upper": product / low,
-        },
-        index=pd.Index(compute, name="compute"),
-    )
 
 
 def _bias_sentence(bias: "pd.Series[float]", constants: Constants) -> str:

@@ -5,16 +5,39 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, override
 
 from bayescale._outputs import Output
 from bayescale.data.catalog import CARD_NAME, find_dataset, find_model_card
 from bayescale.errors import UnknownNameError
 
 
+class NamesFile:
+    """Type of an option that names an input or an output.
+
+    Attributes
+    ----------
+    is_input
+        Whether it names an input.
+    """
+
+    __slots__ = ()
+
+    is_input: ClassVar[bool]
+
+    def __call__(self, text: str) -> Any:
+        """Return what a command is given for a text."""
+        raise NotImplementedError
+
+    def check(self, path: Path, option: str) -> None:
+        """Raise unless a path serves."""
+
+
 @dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(NamesFile):
     """Type of an option that names an input: a file, a folder, or a dataset or card id."""
+
+    is_input = True
 
     def __call__(self, text: str) -> str:
         """Return the text unchanged."""
@@ -22,7 +45,7 @@ class Reads:
 
 
 @dataclass(frozen=True, slots=True)
-class Writes:
+class Writes(NamesFile):
     """Type of an option that names an output.
 
     Attributes
@@ -31,11 +54,29 @@ class Writes:
         Kind of file; None for a folder.
     """
 
+    is_input = False
+
     output: Output | None
 
     def __call__(self, text: str) -> Path:
         """Return the path."""
         return Path(text)
+
+    @override
+    def check(self, path: Path, option: str) -> None:
+        """Raise unless a path can be written: a folder, or a file of the kind."""
+        if self.output is not None:
+            self.output.check(path)
+        elif path.exists() and not path.is_dir():
+            raise NotADirectoryError(
+                f"{option}: {path} is a file and was not changed. Give a folder."
+            )
+
+
+def file_options(parser: argparse.ArgumentParser) -> dict[argparse.Action, NamesFile]:
+    """Return the options of a command that name files, with their types."""
+    typed = ((action, action.type) for action in parser._actions)
+    return {action: kind for action, kind in typed if isinstance(kind, NamesFile)}
 
 
 def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -57,12 +98,12 @@ def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) 
     named = _named(parser, options)
     taken = [
         (f"the input of {_name(action)}", path)
-        for action, text in named
-        if isinstance(action.type, Reads)
+        for action, kind, text in named
+        if kind.is_input
         for path in files_read(text)
     ]
-    for action, path in named:
-        if not isinstance(action.type, Writes):
+    for action, kind, path in named:
+        if kind.is_input:
             continue
         for what, other in taken:
             if _are_same_file(path, other):
@@ -70,12 +111,7 @@ def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) 
                     f"{_name(action)}: {path} is {what} and was not changed. Give another path."
                 )
         taken.append((f"also the output of {_name(action)}", path))
-        if action.type.output is not None:
-            action.type.output.check(path)
-        elif path.exists() and not path.is_dir():
-            raise NotADirectoryError(
-                f"{_name(action)}: {path} is a file and was not changed. Give a folder."
-            )
+        kind.check(path, _name(action))
 
 
 class Outputs:
@@ -87,7 +123,7 @@ class Outputs:
     @classmethod
     def of(cls, parser: argparse.ArgumentParser, options: argparse.Namespace) -> "Outputs":
         """Return the outputs that the options name."""
-        return cls([p for action, p in _named(parser, options) if isinstance(action.type, Writes)])
+        return cls([path for _, kind, path in _named(parser, options) if not kind.is_input])
 
     @property
     def written(self) -> str:
@@ -108,12 +144,11 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def _named(
     parser: argparse.ArgumentParser, options: argparse.Namespace
-) -> list[tuple[argparse.Action, Any]]:
-    """Return the inputs and outputs that were given, each with its option."""
+) -> list[tuple[argparse.Action, NamesFile, Any]]:
+    """Return the inputs and outputs that were given, each with its option and its type."""
     return [
-        (action, value)
-        for action in parser._actions
-        if isinstance(action.type, Reads | Writes)
+        (action, kind, value)
+        for action, kind in file_options(parser).items()
         for value in _values(getattr(options, action.dest, None))
     ]
 

@@ -13,11 +13,11 @@ from bayescale.errors import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from bayescale.data.runs import Runs
-    from bayescale.laws.published import Constants, EmpiricalFrontier
+    from bayescale.laws.constants import Constants, EmpiricalFrontier
     from bayescale.model.card import Model
+    from bayescale.model.inputs import Predictor
     from bayescale.model.priors import LogNormal
     from bayescale.posterior.fit import Fit
-    from bayescale.posterior.protocol import Posterior
 
 type Arguments = argparse.Namespace
 
@@ -149,26 +149,11 @@ def runs_of(options: Arguments) -> "Runs":
     return selected(load_runs(options.runs, **reading_of(options)), options)
 
 
-def runs_for_models(options: Arguments, *models: "Model") -> "Runs":
-    """Load the given runs, with the columns that models need."""
+def runs_for_models(options: Arguments, *models: "Predictor") -> "Runs":
+    """Load the given runs, with the columns that models, or fits and constants, need."""
     from bayescale.model.inputs import runs_for
 
     return selected(runs_for(options.runs, models, **reading_of(options)), options)
-
-
-def runs_for_posterior(options: Arguments, source: "Posterior") -> "Runs":
-    """Load the given runs, with the columns that a fit or published constants predict from."""
-    from bayescale.data.load import load_runs
-    from bayescale.posterior.fit import Fit
-
-    if isinstance(source, Fit):
-        return runs_for_models(options, source.model)
-    asked: dict[str, Any] = {
-        "needs": tuple(source.columns.values()),
-        "response": source.response,
-        **reading_of(options),
-    }
-    return selected(load_runs(options.runs, **asked), options)
 
 
 def selected(runs: "Runs", options: Arguments) -> "Runs":

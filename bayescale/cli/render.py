@@ -13,7 +13,7 @@ from bayescale.units import format_quantity, format_share
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayescale.allocation.allocate import Allocation
+    from bayescale.allocation.result import Allocation
     from bayescale.data.notes import Note
     from bayescale.decision.result import Decision
     from bayescale.posterior.diagnostics import Diagnostics

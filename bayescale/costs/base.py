@@ -7,12 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, override
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from bayescale.costs.hardware import Cluster
 
-_LOG_MOST = 80.0
-"""Upper limit, in ln tokens, of the search for an inverse."""
+type Array = NDArray[np.float64]
+
+_LOG_LEAST, _LOG_MOST = -20.0, 80.0
+"""Limits, in ln parameters or ln tokens, of the search for an inverse."""
 
 
 class Cost(ABC):
@@ -48,10 +51,29 @@ class Cost(ABC):
         Zero or less, or NaN, where the budget is too small.
         """
 
+    def log_sizes_for(self, budgets: Array, n_tokens: float) -> Array:
+        """Return ln of the sizes at which tokens exhaust each budget; -inf if there are none."""
+        from scipy.optimize import elementwise
+
+        def excess(log_n: Array, budget: Array) -> Array:
+            return np.asarray(np.log(self(np.exp(log_n), n_tokens)) - np.log(budget))
+
+        low, high = np.full_like(budgets, _LOG_LEAST), np.full_like(budgets, _LOG_MOST)
+        found = elementwise.find_root(excess, (low, high), args=(budgets,))
+        return np.where(found.success, found.x, -np.inf)
+
+    def log_product_of(self, budgets: Array) -> Array | None:
+        """Return ln of N D at each budget, if the cost fixes only that product; else None."""
+        return None
+
     @property
     def training(self) -> "Cost":
         """The compute of training alone, in FLOP, which determines training time."""
         return self
+
+    def of_training(self, n_params: Any, n_tokens: Any) -> Any:
+        """Return the price of training alone, if budgets are in money; else None."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +99,14 @@ class ProductCost(Cost):
     @override
     def tokens_for(self, budget: Any, n_params: Any) -> Any:
         return budget / (self.flop_per_param_token * n_params)
+
+    @override
+    def log_sizes_for(self, budgets: Array, n_tokens: float) -> Array:
+        return np.asarray(np.log(budgets / (self.flop_per_param_token * n_tokens)))
+
+    @override
+    def log_product_of(self, budgets: Array) -> Array:
+        return np.asarray(np.log(budgets / self.flop_per_param_token))
 
 
 six_nd = ProductCost(6.0, "6ND")

@@ -6,15 +6,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale.costs import Cost, ProductCost
+from bayescale.costs import Cost
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.errors import AmountError
 from bayescale.units import format_budget
 
 type Array = NDArray[np.float64]
-
-_LOG_MOST = 80.0
-"""Upper limit, in ln N, of the search for the largest size of a budget."""
 
 _NODES = 513
 """Nodes of the interpolation table of tokens, for costs without a fast inverse."""
@@ -59,10 +56,9 @@ class Spending:
     @property
     def log_product(self) -> Array | None:
         """Logarithm of N D of each budget, if the cost fixes only that product; else None."""
-        if not isinstance(self.cost, ProductCost):
-            return None
-        spent = np.minimum(self.budgets, self.limits.most_compute or np.inf)
-        return np.log(spent / self.cost.flop_per_param_token)
+        return self.cost.log_product_of(
+            np.minimum(self.budgets, self.limits.most_compute or np.inf)
+        )
 
     def log_tokens(
         self, log_n: ArrayLike, which: NDArray[np.intp] | None = None, *, exact: bool = True
@@ -108,7 +104,7 @@ class Spending:
         """Logarithms of the sizes below which a limit on tokens binds."""
         if not np.isfinite(self._log_most_tokens):
             return np.full(len(self.budgets), -np.inf)
-        return _sizes_spending(self.cost, self.budgets, float(np.exp(self._log_most_tokens)))
+        return self.cost.log_sizes_for(self.budgets, float(np.exp(self._log_most_tokens)))
 
     def at_limit(self, log_n: Array) -> NDArray[np.bool_]:
         """Return which plans are at a binding limit."""
@@ -165,22 +161,8 @@ def _ends(cost: Cost, budgets: Array, limits: Limits) -> tuple[Array, Array]:
     n_tokens = float(limits.min_tokens or 1.0)
     low = np.full(len(budgets), np.log(float(limits.min_params or 1.0)))
     high = np.minimum(
-        _sizes_spending(cost, budgets, n_tokens), np.log(float(limits.max_params or np.inf))
+        cost.log_sizes_for(budgets, n_tokens), np.log(float(limits.max_params or np.inf))
     )
     if (compute := limits.most_compute) is not None:
-        high = np.minimum(high, _sizes_spending(cost.training, np.array([compute]), n_tokens))
+        high = np.minimum(high, cost.training.log_sizes_for(np.array([compute]), n_tokens))
     return low, high
-
-
-def _sizes_spending(cost: Cost, budgets: Array, n_tokens: float) -> Array:
-    """Return ln of the sizes at which `n_tokens` exhaust each budget; -inf if there are none."""
-    if isinstance(cost, ProductCost):
-        return np.asarray(np.log(budgets / (cost.flop_per_param_token * n_tokens)))
-    from scipy.optimize import elementwise
-
-    def excess(log_n: Array, budget: Array) -> Array:
-        return np.asarray(np.log(cost(np.exp(log_n), n_tokens)) - np.log(budget))
-
-    low, high = np.full_like(budgets, -20.0), np.full_like(budgets, _LOG_MOST)
-    found = elementwise.find_root(excess, (low, high), args=(budgets,))
-    return np.where(found.success, found.x, -np.inf)

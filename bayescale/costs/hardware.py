@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from bayescale.errors import AmountError, quoted
-from bayescale.units import SECONDS_PER_DAY, Amount, format_days, format_share, parse_amount
+from bayescale.units import (
+    SECONDS_PER_DAY,
+    Amount,
+    format_days,
+    format_share,
+    parse_amount,
+    per_cent_of,
+    read_share,
+)
 
 PEAKS: Mapping[str, float] = MappingProxyType(
     {"A100": 312e12, "H100-SXM": 989e12, "H200-SXM": 989e12}
@@ -206,10 +214,6 @@ def read_overhead(value: object) -> float | tuple[float, float]:
 
 
 def _share(value: object) -> float | None:
-    text = str(value).strip()
-    scale, most = (100.0, _MOST_OVERHEAD) if text.endswith("%") else (1.0, 1.0)
-    try:
-        found = float(text.removesuffix("%")) / scale
-    except ValueError:
-        return None
-    return found if 0.0 <= found <= most else None
+    found, in_per_cent = read_share(str(value)), per_cent_of(str(value)) is not None
+    most = _MOST_OVERHEAD if in_per_cent else 1.0
+    return found if found is not None and 0.0 <= found <= most else None

@@ -197,6 +197,7 @@ class Money(Cost):
     def __call__(self, n_params: Any, n_tokens: Any) -> Any:
         return self.of_training(n_params, n_tokens) + self._served(n_params)
 
+    @override
     def of_training(self, n_params: Any, n_tokens: Any) -> Any:
         """Return the price of training alone."""
         if self.price is not None:

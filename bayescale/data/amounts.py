@@ -18,7 +18,7 @@ from bayescale.errors import (
     RunsError,
     quoted,
 )
-from bayescale.units import LEAST_WEIGHT, WEIGHTS, parse_amount, quantity_of
+from bayescale.units import WEIGHTS, is_zero, parse_amount, per_cent_of, quantity_of
 
 SHARES = ("error", "accuracy")
 """Measurements that are shares of answers."""
@@ -56,11 +56,13 @@ def refuse_below_one(name: str, frame: pd.DataFrame, raw: NamedTable) -> None:
 
 def refuse_empty_mixtures(frame: pd.DataFrame, raw: NamedTable) -> None:
     """Refuse rows in which the weight of every domain is zero."""
-    weights = frame[[name for name in frame if name in WEIGHTS]]
-    empty = weights.index[(weights <= LEAST_WEIGHT).all(axis=1).to_numpy()]
-    if weights.shape[1] and len(empty):
+    names = [str(name) for name in frame if name in WEIGHTS]
+    if not names:
+        return
+    empty = frame.index[np.all([is_zero(name, frame[name]) for name in names], axis=0)]
+    if len(empty):
         raise RunsError(
-            f"{raw.place(empty[0], str(weights.columns[0]))}: found zero for every domain, "
+            f"{raw.place(empty[0], names[0])}: found zero for every domain, "
             "expected a positive weight of one or more. Correct or remove the row."
         )
 
@@ -83,7 +85,7 @@ def numbers_of(
             except AmountError as error:
                 wrong.append(str(error))
                 continue
-            if unit is not None and unit.convert is not None and values[i] != LEAST_WEIGHT:
+            if unit is not None and unit.convert is not None and not is_zero(name, values[i]):
                 wrong.append(
                     f"{place}: found {quoted(found)}, expected a number of {unit.stated}. If "
                     f"values state their own unit, --unit {name}={BASES.get(name, unit.base)}."
@@ -97,7 +99,7 @@ def numbers_of(
     if unit is None:
         return values
     converted = _converted(values, column, name, raw, unit)
-    return np.where(values == LEAST_WEIGHT, values, converted) if name in WEIGHTS else converted
+    return np.where(is_zero(name, values), values, converted)
 
 
 def _converted(
@@ -127,10 +129,10 @@ def _converted(
 
 def _of_per_cent(value: object, unit: ColumnUnit | None) -> object:
     """Return a cell such as ``"35 %"`` as a number in the unit of its column."""
-    if not isinstance(value, str) or not value.rstrip().endswith("%"):
+    if not isinstance(value, str):
         return value
-    number = as_float(value.rstrip().removesuffix("%"))
-    if math.isnan(number):
+    number = per_cent_of(value)
+    if number is None or math.isnan(number):
         return value
     return number if unit is not None and "%" in unit.stated else number / 100.0
 

@@ -126,9 +126,9 @@ class _Condition:
                 warnings.simplefilter("ignore")  # invalid escape sequences in texts
                 tree = ast.parse(text, mode="eval")
             return self._truth(tree.body)
+        except RunsError:
+            raise
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            if isinstance(error, RunsError):
-                raise
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
             if isinstance(error, RecursionError | MemoryError):
                 reason = "nested too deep"

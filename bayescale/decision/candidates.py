@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.costs import Cluster, Money, Serving
+from bayescale.costs import Cluster, Serving
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import Limits
 from bayescale.data.plausibility import FEWEST_PARAMS
@@ -197,9 +197,9 @@ class Candidates:
             found |= {"days": cluster.days(compute), "gpu_hours": cluster.gpu_hours(compute)}
             if not money:
                 found["regret_gpu_hours"] = cluster.gpu_hours(regret * budget)
-        cost = self.regrets.cost
-        if isinstance(cost, Money):
-            found["training_money"] = cost.of_training(*columns_of(self.plans))
+        paid = self.regrets.cost.of_training(*columns_of(self.plans))
+        if paid is not None:
+            found["training_money"] = paid
         elif cluster is not None and cluster.price is not None:
             found["training_money"] = cluster.money(compute)
             if not money:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation.allocate import parse_budgets
+from bayescale.allocation.plans import parse_budgets
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.allocation.allocate import columns_of_plans, parse_budgets, refuse_without_optimum
+from bayescale.allocation.allocate import refuse_without_optimum
+from bayescale.allocation.plans import columns_of_plans, parse_budgets
 from bayescale.costs import Cluster, Cost, Serving, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
@@ -167,8 +168,7 @@ def least_regret(regrets: Regrets, quantile: float | None = None) -> float:
 def _read_serving(serving: object, cost: Cost) -> Serving | None:
     if serving is None:
         # A lifetime cost includes the served tokens.
-        found = getattr(cost, "serving", None)
-        return found if isinstance(found, Serving) else None
+        return getattr(cost, "serving", None)
     return serving if isinstance(serving, Serving) else Serving(n_tokens=serving)  # type: ignore[arg-type]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.allocation.allocate import FAR, columns_of_plans, largest_compute
+from bayescale.allocation.plans import FAR, columns_of_plans, largest_compute
 from bayescale.costs import Cost
 from bayescale.costs.budget import Array
 from bayescale.decision.candidates import Candidates

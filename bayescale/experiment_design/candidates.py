@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation.allocate import tokens_of_runs
+from bayescale.allocation.plans import tokens_of_runs
 from bayescale.costs import Cost
 from bayescale.costs.budget import Array, Spending
 from bayescale.errors import AmountError

@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, seed_of
-from bayescale.allocation.allocate import parse_budgets
 from bayescale.allocation.equal_loss import REACH
+from bayescale.allocation.plans import parse_budgets
 from bayescale.allocation.speedup_result import Speedup
 from bayescale.costs.budget import Array
 from bayescale.errors import AmountError, UnknownNameError, UnsuitableLawError, did_you_mean

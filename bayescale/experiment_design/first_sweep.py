@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bayescale._seeds import Stream, generator, seed_of
-from bayescale.allocation.allocate import parse_budgets
 from bayescale.allocation.hyperparameters import hyperparameters as best_pair
+from bayescale.allocation.plans import parse_budgets
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
@@ -154,7 +154,7 @@ def first_sweep(
         design=chosen,
         model=load_model(model),
         judge=judge,
-        rule=pair.description if isinstance(pair, HyperparameterRule) else "",
+        rule=getattr(pair, "description", ""),
         cluster=cluster,
     )
 

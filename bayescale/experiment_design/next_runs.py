@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.allocation.allocate import columns_of_plans, parse_budgets
+from bayescale.allocation.plans import columns_of_plans, parse_budgets
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bayescale.allocation.allocate import largest_compute
+from bayescale.allocation.plans import largest_compute
 from bayescale.costs import Cluster, Cost, Lifetime, Serving, six_nd
 from bayescale.costs.limits import Limits
 from bayescale.decision.decide import decide
 from bayescale.decision.result import Decision
 from bayescale.errors import AmountError
-from bayescale.laws.published import Constants
+from bayescale.laws.constants import Constants
 from bayescale.posterior.average import with_draws
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.point import as_posterior

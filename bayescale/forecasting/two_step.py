@@ -16,7 +16,6 @@ from bayescale.posterior.criticism import percent
 from bayescale.posterior.curve import Groups
 from bayescale.posterior.diagnostics import Diagnostics, with_status
 from bayescale.posterior.extrapolation import beyond_runs, describe_extrapolation
-from bayescale.posterior.fit import Fit
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.predict import predict, simulate_runs
 from bayescale.posterior.protocol import Posterior
@@ -72,10 +71,10 @@ class TwoStep(Result):
 
         None for constants, averages of laws and fewer than eight runs.
         """
-        fit = self.second
-        if not isinstance(fit, Fit) or fit.groupings or len(fit.runs) < FEWEST:
+        if len(self.second.fits) != 1:
             return None
-        return shape_weights(fit)
+        (fit,) = self.second.fits.values()
+        return None if fit.groupings or len(fit.runs) < FEWEST else shape_weights(fit)
 
     @property
     def p_unpredictable(self) -> float:

@@ -1,21 +1,11 @@
-"""DrawStore: draws written to disk while sampling, so that an interrupted fit can be resumed.
+"""DrawStore: draws written to disk while sampling, so that an interrupted fit can be resumed."""
 
-A store is an append-only file of records, each with its digest, so that a record truncated by a
-crash or a full disk is detected and ignored.
-"""
-
-import hashlib
-import io
 import itertools
 import json
-import logging
-import math
-import os
-import zipfile
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -27,22 +17,18 @@ from bayescale._outputs import FIRST_LINE_OF_DRAWS
 from bayescale._seeds import Stream, seed_of
 from bayescale._version import __version__
 from bayescale.data.netcdf import (
-    called,
     pack_groups,
     runs_facts,
-    stored_name,
     table_to_dataset,
     unpack_groups,
 )
 from bayescale.data.runs import Runs
 from bayescale.errors import FitFileError
 from bayescale.inference.base import Arrays, KeepCallback, ProgressCallback, Sampler, Settings
+from bayescale.inference.journal import Journal, Record, as_bytes, pack, unpack
 from bayescale.inference.multimodal import Exploration
 from bayescale.model.card import Model
 
-logger = logging.getLogger(__name__)
-
-_DIGEST = 64
 _NOT_OF_THE_DRAWS = frozenset({"cores"})
 """Settings that may change when a fit is resumed."""
 
@@ -65,12 +51,6 @@ class Place(NamedTuple):
     mode: int
 
 
-class _Record(NamedTuple):
-    facts: dict[str, Any]
-    start: int
-    size: int
-
-
 class DrawStore:
     """The draws of a fit so far, in a file.
 
@@ -85,13 +65,13 @@ class DrawStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         refuse_other_files(path)
-        self._records, self._end, self._size = _read(path)
+        self._journal = Journal(path, FIRST_LINE_OF_DRAWS)
         if not self._records or self._records[0].facts["kind"] != "fit":
             raise FitFileError(
                 f"{path}: the beginning of this file of draws is damaged, so its fit is unknown. "
                 "Remove it, and fit again."
             )
-        packed = self._payload(self._records[0])
+        packed = self._journal.payload(self._records[0])
         facts = ("model", "runs", "digest", "provenance")
         self.content = unpack_groups(packed, ("runs",), facts, path)
 
@@ -115,25 +95,29 @@ class DrawStore:
         if not path.exists():
             packed = pack_groups({"runs": table_to_dataset(runs.table)}, facts)
             with whole_file(path) as part:
-                part.write_bytes(FIRST_LINE_OF_DRAWS + _record({"kind": "fit"}, packed))
+                part.write_bytes(FIRST_LINE_OF_DRAWS + as_bytes({"kind": "fit"}, packed))
             return cls(path)
         store = cls(path)
         store._refuse_another(json.loads(json.dumps(facts)))
         if not store.finished:
-            store._add({"kind": "taken up"})
+            store._journal.add({"kind": "taken up"})
         return store
+
+    @property
+    def _records(self) -> list[Record]:
+        return self._journal.records
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Provenance of the finished fit, or that known at the start of an unfinished one."""
-        done = self._last("done")
+        done = self._journal.last("done")
         begun: dict[str, Any] = self.content[1]["provenance"]
         return dict(done.facts["provenance"]) if done else begun
 
     @property
     def finished(self) -> int | None:
         """Factor of the attempt that completed the fit, or None."""
-        done = self._last("done")
+        done = self._journal.last("done")
         return int(done.facts["factor"]) if done else None
 
     @property
@@ -148,27 +132,27 @@ class DrawStore:
 
     def finish(self, factor: int, provenance: Mapping[str, Any]) -> None:
         """Record that the fit is complete, and which attempt holds its draws."""
-        self._add({"kind": "done", "factor": factor, "provenance": dict(provenance)})
+        self._journal.add({"kind": "done", "factor": factor, "provenance": dict(provenance)})
 
     def sampler(self, compiled: Sampler, factor: int) -> "KeptSampler":
         """Return a sampler for one attempt that writes its draws to this store."""
         if factor not in self.factors:
-            self._add({"kind": "attempt", "factor": factor})
+            self._journal.add({"kind": "attempt", "factor": factor})
         return KeptSampler(compiled, self, factor)
 
     def add_exploration(self, factor: int, found: Exploration) -> None:
         """Add the search for modes of an attempt."""
         arrays = {str(i): starts for i, starts in enumerate(found.starts)}
         facts = {"evidence": dict(found.log_evidence), "error": found.error}
-        packed = _pack({**arrays, "weights": found.weights})
-        self._add({"kind": "modes", "factor": factor, **facts}, packed)
+        packed = pack({**arrays, "weights": found.weights})
+        self._journal.add({"kind": "modes", "factor": factor, **facts}, packed)
 
     def exploration(self, factor: int) -> Exploration | None:
         """Return the search for modes of an attempt, or None."""
-        found = self._last("modes", factor=factor)
+        found = self._journal.last("modes", factor=factor)
         if found is None:
             return None
-        arrays = _unpack(self._payload(found))
+        arrays = unpack(self._journal.payload(found))
         weights = arrays.pop("weights")
         return Exploration(
             starts=tuple(arrays[str(i)] for i in range(len(arrays))),
@@ -180,11 +164,11 @@ class DrawStore:
     def add(self, place: Place, chain: int, first: int, draws: Arrays, statistics: Arrays) -> None:
         """Add draws of a chain, where `first` is the index of the first of them in the chain."""
         rows = len(next(iter(draws.values())))
-        packed = _pack(
+        packed = pack(
             {f"draws/{name}": values for name, values in draws.items()}
             | {f"statistics/{name}": values for name, values in statistics.items()}
         )
-        self._add(
+        self._journal.add(
             {"kind": "draws", "place": place, "chain": chain, "first": first, "rows": rows}, packed
         )
 
@@ -197,9 +181,9 @@ class DrawStore:
 
     def last(self, place: Place, chains: int) -> Iterator[Arrays]:
         """Return the last draw of each non-empty chain."""
-        ends: dict[int, _Record] = {r.facts["chain"]: r for r, _ in self._parts(place)}
+        ends: dict[int, Record] = {r.facts["chain"]: r for r, _ in self._parts(place)}
         for chain in sorted(set(range(chains)) & set(ends)):
-            arrays = _unpack(self._payload(ends[chain]))
+            arrays = unpack(self._journal.payload(ends[chain]))
             yield {name: values[-1] for name, values in _of("draws/", arrays).items()}
 
     def draws(
@@ -213,7 +197,7 @@ class DrawStore:
             if chain not in filled:
                 continue
             begin = filled[chain]
-            for name, values in _unpack(self._payload(record)).items():
+            for name, values in unpack(self._journal.payload(record)).items():
                 # Preallocated: concatenating parts would hold the draws in memory twice.
                 if name not in found:
                     shape = (len(chains), count, *values.shape[1:])
@@ -227,7 +211,7 @@ class DrawStore:
         coordinates = {"chain": np.arange(len(chains)), "draw": np.arange(count)}
         return _of("draws/", found), xr.Dataset(stats, coords=coordinates)
 
-    def _parts(self, place: Place) -> Iterator[tuple[_Record, int]]:
+    def _parts(self, place: Place) -> Iterator[tuple[Record, int]]:
         """Yield the records of draws, and how many of each duplicate earlier records.
 
         Draws are written twice if a fit is interrupted between writing and acknowledging them.
@@ -241,41 +225,6 @@ class DrawStore:
                 if 0 <= skipped < rows:
                     lengths[chain] = known + rows - skipped
                     yield record, skipped
-
-    def _last(self, kind: str, **facts: object) -> _Record | None:
-        wanted = {"kind": kind, **facts}.items()
-        return next((r for r in reversed(self._records) if wanted <= r.facts.items()), None)
-
-    def _payload(self, record: _Record) -> bytes:
-        with self.path.open("rb") as file:
-            file.seek(record.start)
-            return file.read(record.size)
-
-    def _add(self, facts: dict[str, Any], payload: bytes = b"") -> None:
-        whole = _record(facts, payload)
-        with self.path.open("r+b", buffering=0) as file:
-            if file.seek(0, os.SEEK_END) != self._size:
-                raise FitFileError(
-                    f"{self.path}: another process also adds draws to this file. Stop one of the "
-                    "two, or give each its own file."
-                )
-            try:
-                # Remove the rest of an incomplete write.
-                file.truncate(self._end)
-                file.seek(self._end)
-                rest = memoryview(whole)
-                while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
-            except OSError as error:
-                raise OSError(
-                    f"{self.path}: draws could not be added ({error.strerror}). Earlier draws are "
-                    "kept: free some space, and fit again with the same store to continue."
-                ) from None
-            finally:
-                self._size = os.fstat(file.fileno()).st_size
-        self._end += len(whole)
-        self._records.append(_Record(facts, self._end - len(payload), len(payload)))
 
     def _refuse_another(self, asked: Mapping[str, Any]) -> None:
         found = self.content[1]
@@ -394,65 +343,6 @@ def holds_draws(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(FIRST_LINE_OF_DRAWS)) == FIRST_LINE_OF_DRAWS
-
-
-def _read(path: Path) -> tuple[list[_Record], int, int]:
-    """Return the intact leading records of a file, the offset of their end, and its size."""
-    records: list[_Record] = []
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        end = file.seek(len(FIRST_LINE_OF_DRAWS))
-        while end < size:
-            digest, line = file.read(_DIGEST), file.readline()
-            try:
-                facts = json.loads(line)
-                count = facts.pop("bytes")
-                if not 0 <= count <= size - file.tell():
-                    break
-                payload = file.read(count)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                break
-            if hashlib.sha256(line + payload).hexdigest().encode() != digest:
-                break
-            end = file.tell()
-            records.append(_Record(facts, end - len(payload), len(payload)))
-    if end < size:
-        logger.warning("%s: left out a damaged end of %d bytes", path, size - end)
-    return records, end, size
-
-
-def _record(facts: Mapping[str, Any], payload: bytes) -> bytes:
-    line = json.dumps({**facts, "bytes": len(payload)}).encode() + b"\n"
-    return hashlib.sha256(line + payload).hexdigest().encode() + line + payload
-
-
-def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    packed = io.BytesIO()
-    named = {stored_name(name): values for name, values in arrays.items()}
-    np.savez(packed, allow_pickle=False, **named)
-    return packed.getvalue()
-
-
-def _unpack(packed: bytes) -> dict[str, NDArray[Any]]:
-    """Return arrays that `_pack` packed; no array is larger than its input."""
-    with zipfile.ZipFile(io.BytesIO(packed)) as members:
-        if any(m.compress_type != zipfile.ZIP_STORED for m in members.infolist()):
-            raise ValueError("found compressed draws, which no store has")
-        return {
-            called(member.filename.removesuffix(".npy")): _array(members.read(member))
-            for member in members.infolist()
-        }
-
-
-def _array(content: bytes) -> NDArray[Any]:
-    read = io.BytesIO(content)
-    if np.lib.format.read_magic(read) != (1, 0):
-        raise ValueError("found an array of another format")
-    shape, in_columns, dtype = np.lib.format.read_array_header_1_0(read)
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - read.tell():
-        raise ValueError("found an array that is not what its file holds")
-    order: Literal["F", "C"] = "F" if in_columns else "C"
-    return np.frombuffer(content[read.tell() :], dtype).reshape(shape, order=order)
 
 
 def _of(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

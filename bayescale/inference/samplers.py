@@ -19,7 +19,6 @@ from bayescale.inference.compile_cache import Density, kept
 from bayescale.inference.native import ChangedError, check_record, settings_of_pytensor
 from bayescale.inference.nutpie import CompiledLogp, PythonLogp
 from bayescale.laws import Law
-from bayescale.laws.user import FunctionLaw
 from bayescale.model.card import Model
 
 if TYPE_CHECKING:
@@ -59,14 +58,13 @@ def _compiled_card(card: str, law: Law, sizes: Sizes, sampler: str) -> Sampler:
 def _with_numba(model: Model, sizes: Sizes) -> Sampler:
     rows, law = Rows(model).count, model.law
     # The dependencies of a user-defined law are unknown, so its code is not cached.
-    ours = type(law).__module__.startswith("bayescale.") and not isinstance(law, FunctionLaw)
     return sampler_on_nutpie(
         # Placeholder data: the graph depends on the number of rows only.
         lambda: build(model, np.zeros((rows, 2)), sizes),
         starting_point(model, sizes=sizes),
         rows,
         DATA,
-        cached_as=f"{model.to_toml()}\n{sizes}" if ours else "",
+        cached_as=f"{model.to_toml()}\n{sizes}" if law.ships else "",
         # With a discrepancy a frame does not help, and there are few enough variables to adapt.
         framed=bool(model.effects) and model.discrepancy is None,
     )

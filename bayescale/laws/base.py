@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.errors import AmountError, CardError, NoClosedFormError
+from bayescale.errors import AmountError, CardError, NoClosedFormError, UnsuitableLawError
 from bayescale.units import parse_amounts
 
 type Value = Any
@@ -78,6 +78,10 @@ class Law(ABC):
         same priors serve any units; a user-defined law is in its own units.
     same_scale
         Inputs that must have the same scale as another one, since the formula compares the two.
+    has_critical_batch
+        Whether a batch size has a critical amount, of which `efficient_frontier` makes use.
+    domains
+        Number of domains of a mixture, of which the inputs are weights; 0 of other inputs.
     fixed_reference
         Inputs whose reference is set by the law, not by the centre of the runs. Coordinates that
         depend on them have informative priors in their unit, for tables in which they do not vary.
@@ -125,6 +129,8 @@ class Law(ABC):
     ends: ClassVar[tuple[str, ...]] = ()
     scale_free: ClassVar[bool] = True
     same_scale: ClassVar[Mapping[str, str]] = {}
+    domains: int = 0
+    has_critical_batch: ClassVar[bool] = False
     fixed_reference: ClassVar[Mapping[str, float]] = {}
     identifies: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     parameters: ClassVar[Mapping[str, Parameter]]
@@ -202,6 +208,29 @@ class Law(ABC):
         """
         raise NoClosedFormError(f"The law {self.name} has no optimum in closed form.")
 
+    def log_optimum(self, log_inputs: Values, parameters: Values) -> dict[str, Value]:
+        """Return ln of the best learning rate and batch size, at ln of size and tokens.
+
+        Raises
+        ------
+        UnsuitableLawError
+            If the law has none.
+        """
+        raise UnsuitableLawError(
+            f"hyperparameters: found the law {self.name}, which has no optimum of learning rate "
+            "and batch size. Give a fit of learning-rate-batch, or the name of a published rule."
+        )
+
+    def efficient_frontier(self, parameters: Values, *, compute_min: Value) -> dict[str, Value]:
+        """Return the compute-efficient frontier, at the critical batch size.
+
+        Raises
+        ------
+        UnsuitableLawError
+            If the law has no critical batch size.
+        """
+        raise UnsuitableLawError(f"The law {self.name} has no critical batch size.")
+
     def derived(self, parameters: Values) -> dict[str, Value]:
         """Return derived quantities of interest for planning.
 
@@ -249,6 +278,11 @@ class Law(ABC):
     def mode_of(self, parameters: Mapping[str, float]) -> str:
         """Return the name of the mode that contains a set of natural parameters."""
         return "one mode"
+
+    @property
+    def ships(self) -> bool:
+        """Whether its formula is part of bayescale, so that its version identifies the code."""
+        return type(self).__module__.startswith("bayescale.")
 
     @property
     def level(self) -> str:

@@ -38,6 +38,21 @@ class HyperparameterRule:
     batch_tokens: tuple[float, Mapping[str, float]]
     note: str = field(default="")
 
+    @property
+    def subject(self) -> str:
+        """What the rule gives."""
+        return "learning_rate and batch_tokens"
+
+    @property
+    def remarks(self) -> str:
+        """What size and compute mean in it, and its caveats."""
+        return "; ".join(filter(None, (self.counting, self.note)))
+
+    @property
+    def diagnostics(self) -> None:
+        """None: no gate judges a published rule."""
+        return None
+
     def log_optimum(self, log_inputs: Values) -> dict[str, Value]:
         """Return ln of the best learning rate and batch size, at ln of size and tokens.
 

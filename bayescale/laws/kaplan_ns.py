@@ -150,6 +150,7 @@ class KaplanNS(Law):
         **KaplanNSmin.exponents,
         "alpha_B": ("alpha_B",),
     }
+    has_critical_batch = True
     derived_meanings: ClassVar[Mapping[str, str]] = {
         "a_min": "exponent of N_opt in batch-adjusted compute",
         "g_min": "exponent of the loss in batch-adjusted compute",
@@ -219,6 +220,7 @@ class KaplanNS(Law):
         """Return B_crit at a loss, in tokens (equation 1.4)."""
         return parameters["B_star"] * np.exp(-np.log(loss) / parameters["alpha_B"])
 
+    @override
     def efficient_frontier(self, parameters: Values, *, compute_min: Value) -> dict[str, Value]:
         """Return the compute-efficient frontier at a batch that follows the critical one.
 

@@ -1,6 +1,6 @@
 """The loss on a validation text as a function of the mixture of domains that is trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import override
 
 import numpy as np
@@ -10,6 +10,12 @@ from bayescale.laws.base import Law, Parameter, Value, Values
 
 DOMAINS = (2, 3, 4, 5)
 """Numbers of domains for which there is a law."""
+
+
+def shares_of(weights: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the share of each domain in mixtures, from the weights of each; domains lead."""
+    each = np.stack(weights)
+    return np.asarray(each / each.sum(axis=0))
 
 
 class DataMixing(Law):
@@ -110,8 +116,8 @@ class DataMixing(Law):
         """Return shares, with those below a hundredth raised to it."""
         if set(amounts) != set(self.inputs):
             return amounts
-        total = sum(amounts.values())
-        return {name: np.maximum(x / total, _LEAST) for name, x in amounts.items()}
+        shares = np.maximum(shares_of(list(amounts.values())), _LEAST)
+        return dict(zip(amounts, shares, strict=True))
 
 
 _LEAST = 0.01

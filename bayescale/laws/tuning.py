@@ -118,6 +118,7 @@ class LearningRateBatch(Law):
         data_term = p["B"] * np.exp(-p["beta"] * log_inputs["n_tokens"])
         return _TUNED.formula(log_inputs, p) + excess * data_term
 
+    @override
     def log_optimum(self, log_inputs: Values, parameters: Values) -> dict[str, Value]:
         """Return ln of the best learning rate and batch size, at ln of size and tokens."""
         p, log_n, log_d = parameters, log_inputs["n_params"], log_inputs["n_tokens"]

@@ -42,6 +42,11 @@ class FunctionLaw(Law):
         self.response_unit = ""  # type: ignore[misc]
         self.monotone = False  # type: ignore[misc]
 
+    @property
+    @override
+    def ships(self) -> bool:
+        return False
+
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
         inputs = {name: np.exp(log_inputs[name]) for name in self.inputs}

@@ -20,7 +20,7 @@ from bayescale._portable import rounded
 from bayescale.errors import CardError, quoted, refuse_unknown
 from bayescale.laws import Law, Value, Values
 from bayescale.laws.dispatch import larger
-from bayescale.model.priors import Prior, prior_from_dict
+from bayescale.model.priors import Prior, check_prior, prior_from_dict
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -137,11 +137,8 @@ class Discrepancy:
                 f"discrepancy: found axes = {list(self.axes)}, expected one or more, each once."
             )
         for name, prior in self.scales.items():
-            if not isinstance(prior, Prior) or prior.support != "positive":
-                raise CardError(
-                    f"discrepancy.{name}: found {quoted(prior)}, "
-                    "expected a prior on a positive quantity."
-                )
+            expected = "a prior on a positive quantity"
+            check_prior(f"discrepancy.{name}", prior, positive=True, expected=expected)
 
     @property
     def scales(self) -> dict[str, Prior]:

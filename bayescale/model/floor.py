@@ -2,7 +2,7 @@
 
 from bayescale.errors import CardError, quoted
 from bayescale.laws import Law
-from bayescale.model.priors import LogNormal, Prior
+from bayescale.model.priors import LogNormal, check_prior
 
 KNOWN = 0.001
 """Standard deviation of the log of a floor that is treated as known: below the noise of most runs,
@@ -30,11 +30,8 @@ def assumed_floor(value: float, sd: float | None = None, *, why: str) -> LogNorm
 
 def check_floor(law: Law, floor: object) -> None:
     """Raise CardError unless this is a prior on the floor of a law, in the response's own unit."""
-    if not isinstance(floor, Prior):
-        raise CardError(
-            f"floor: found {quoted(floor)}, expected a prior, such as "
-            'bs.LogNormal(median=1.7, log_sd=0.05, why="...").'
-        )
+    example = 'bs.LogNormal(median=1.7, log_sd=0.05, why="...")'
+    floor = check_prior("floor", floor, expected=f"a prior, such as {example}")
     if not law.floor:
         raise CardError(
             f"floor: found {floor}, but the law {law.name} has no parameter that is a floor. "

@@ -9,6 +9,7 @@ from bayescale.data.levels import SAME
 from bayescale.data.runs import MEASURED, Runs
 from bayescale.errors import RunsError
 from bayescale.laws import Law
+from bayescale.laws.mixing import shares_of
 from bayescale.model.card import Model
 from bayescale.model.checks import Check, Status, verdict
 from bayescale.model.monotone import response_conflicts
@@ -206,8 +207,7 @@ def _fixed(law: Law, name: str, column: str, values: NDArray[np.float64]) -> lis
 
 def _shares(model: Model, runs: Runs) -> list[Check]:
     """Return checks that the shares of a mixture vary in every direction."""
-    weights = np.stack([runs.column(column) for column in model.columns.values()], axis=1)
-    shares = weights / weights.sum(axis=1, keepdims=True)
+    shares = shares_of([runs.column(column) for column in model.columns.values()]).T
     spans = np.ptp(shares, axis=0)
     found = [
         _check(

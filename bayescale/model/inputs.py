@@ -1,15 +1,29 @@
 """Read runs with the columns that given models need."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
 from bayescale.errors import MissingColumnError
-from bayescale.model.card import Model
+from bayescale.laws import Law
 
 
-def runs_for(source: RunsSource, models: Sequence[Model], **options: Any) -> Runs:
+class Predictor(Protocol):
+    """What predicts a response from columns of runs: a model, or its posterior."""
+
+    @property
+    def law(self) -> Law:
+        """The law."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """The column of runs for each input of the law."""
+        ...
+
+
+def runs_for(source: RunsSource, models: Sequence[Predictor], **options: Any) -> Runs:
     """Return runs unchanged, or read them with the columns that the models need.
 
     Parameters
@@ -17,7 +31,7 @@ def runs_for(source: RunsSource, models: Sequence[Model], **options: Any) -> Run
     source
         Runs, or a source for `load_runs`.
     models
-        The models to fit, all with the same response.
+        Models, or posteriors of them, all with the same response.
     **options
         Options of `load_runs`.
     """

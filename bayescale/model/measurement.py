@@ -11,6 +11,7 @@ from bayescale import _portable as portable
 from bayescale.data.levels import Levels, column_of
 from bayescale.data.runs import Runs
 from bayescale.errors import RunsError, did_you_mean
+from bayescale.units import per_cent_of
 
 type Facts = Mapping[str, NDArray[np.float64]]
 """Facts about each run by name, as arrays with one number per run."""
@@ -56,10 +57,7 @@ def widths_of(runs: Runs | None, rounding: str | float, count: int = 0) -> NDArr
 
 def share_of(rounding: str) -> float:
     """Return the fraction that a text such as ``"0.4 %"`` states, 0 if it is not a percentage."""
-    try:
-        return float(rounding.removesuffix("%")) / 100.0 if rounding.endswith("%") else 0.0
-    except ValueError:
-        return 0.0
+    return (per_cent_of(rounding) or 0.0) / 100.0
 
 
 def flags_of(runs: Runs, column: str) -> NDArray[np.float64]:

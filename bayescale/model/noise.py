@@ -25,7 +25,7 @@ from bayescale.model.measurement import (
     unlinked,
     widths_of,
 )
-from bayescale.model.priors import Prior, check_priors, prior_from_dict
+from bayescale.model.priors import Prior, check_prior, check_priors, prior_from_dict
 
 NOISES: Mapping[str, tuple[str, ...]] = {"student-t": ("sigma", "nu"), "normal": ("sigma",)}
 """Kinds of noise on the log of the response, and their parameters."""
@@ -432,6 +432,5 @@ def _check_text(name: str, value: object, *, empty: bool = False) -> None:
 
 
 def _check_prior(name: str, prior: object, *, positive: bool = False) -> None:
-    if not isinstance(prior, Prior) or (positive and prior.support != "positive"):
-        kind = "a prior on a positive quantity" if positive else "a prior"
-        raise CardError(f"noise.{name}: found {quoted(prior)}, expected {kind}.")
+    expected = "a prior on a positive quantity" if positive else "a prior"
+    check_prior(f"noise.{name}", prior, positive=positive, expected=expected)

@@ -10,7 +10,7 @@ from bayescale.data.levels import Levels, column_of
 from bayescale.data.runs import Runs
 from bayescale.errors import CardError, did_you_mean, quoted
 from bayescale.laws import Law
-from bayescale.model.priors import HalfNormal, Prior, prior_from_dict
+from bayescale.model.priors import HalfNormal, Prior, check_prior, prior_from_dict
 
 KINDS = ("partial", "none", "complete")
 
@@ -88,12 +88,9 @@ class Pooling:
                 f"{where}: found kind {quoted(self.kind)}, expected one of {', '.join(KINDS)}."
                 + did_you_mean(self.kind, KINDS)
             )
-        if self.kind == "partial" and not (
-            isinstance(self.sd, Prior) and self.sd.support == "positive"
-        ):
-            raise CardError(
-                f"{where}: found {quoted(self.sd)}, expected a prior on a standard deviation."
-            )
+        if self.kind == "partial":
+            expected = "a prior on a standard deviation"
+            check_prior(where, self.sd, positive=True, expected=expected)
         if self.kind == "none" and not (isinstance(self.sd, int | float) and self.sd > 0):
             raise CardError(f"{where}: found sd = {quoted(self.sd)}, expected a positive number.")
         if self.kind == "complete" and self.sd is not None:
@@ -132,9 +129,14 @@ class Pooling:
         return f"sd_{self.effect}"
 
     @property
+    def _prior(self) -> Prior | None:
+        """The prior of the standard deviation, which is one of partial pooling, else stated."""
+        return self.sd if isinstance(self.sd, Prior) else None
+
+    @property
     def typical_sd(self) -> float:
         """A central value of the standard deviation between levels."""
-        return self.sd.typical if isinstance(self.sd, Prior) else float(self.sd or 0.0)
+        return self._prior.typical if self._prior else float(self.sd or 0.0)  # type: ignore[arg-type]
 
     @property
     def meaning(self) -> str:
@@ -157,7 +159,7 @@ class Pooling:
     @property
     def priors(self) -> dict[str, Prior]:
         """The priors of the hyperparameters."""
-        spread = {self.spread: self.sd} if isinstance(self.sd, Prior) else {}
+        spread = {self.spread: self._prior} if self._prior else {}
         return spread | ({self.concordance: self.correlation} if self.correlation else {})
 
     @property
@@ -174,7 +176,7 @@ class Pooling:
 
         For correlated effects it is the conditional standard deviation given the other effect.
         """
-        scale: Any = values[self.spread] if isinstance(self.sd, Prior) else self.sd
+        scale: Any = values[self.spread] if self._prior else self.sd
         if self.correlation is None:
             return scale
         share = values[self.concordance]
@@ -268,14 +270,14 @@ class Pooling:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the pooling as a card states it."""
-        if isinstance(self.sd, Prior):
+        if self._prior:
             correlated = (
                 {"with": self.with_, "correlation": self.correlation.to_dict()}
                 if self.correlation
                 else {}
             )
             least = {"min_levels": self.min_levels} if self.min_levels else {}
-            return {**self.sd.to_dict(), **correlated, **least}
+            return {**self._prior.to_dict(), **correlated, **least}
         sd = {} if self.sd is None else {"sd": self.sd}
         return {"kind": self.kind, **sd, "why": self.why}
 

@@ -373,6 +373,15 @@ def prior_from_dict(content: object, where: str) -> Prior:
         raise CardError(f"{where}: {error}") from None
 
 
+def check_prior(
+    where: str, prior: object, *, positive: bool = False, expected: str = "a prior"
+) -> Prior:
+    """Return a prior, or raise CardError unless it is one, of a positive quantity if asked."""
+    if not isinstance(prior, Prior) or (positive and prior.support != "positive"):
+        raise CardError(f"{where}: found {quoted(prior)}, expected {expected}.")
+    return prior
+
+
 def check_priors(
     where: str, owner: str, expected: Collection[str], priors: Mapping[str, Prior]
 ) -> None:
@@ -384,8 +393,7 @@ def check_priors(
                 f"{where}: found a prior on {quoted(name)}, which {owner} does not have; it has "
                 f"{', '.join(expected)}.{hint}"
             )
-        if not isinstance(prior, Prior):
-            raise CardError(f"{where}.{name}: found {quoted(prior)}, expected a prior.")
+        check_prior(f"{where}.{name}", prior)
     missing = [name for name in expected if name not in priors]
     if missing:
         raise CardError(f"{where}: no prior on {', '.join(missing)}; {owner} needs one on each.")

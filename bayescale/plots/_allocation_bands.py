@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from matplotlib.axis import Axis
 
 from bayescale.costs import Cost, six_nd
 from bayescale.costs.limits import NO_LIMITS, Limits
-from bayescale.laws.published import EmpiricalFrontier, published
+from bayescale.laws.constants import Constants, EmpiricalFrontier
+from bayescale.laws.published import published
 from bayescale.plots.budgets import OVERLAYS, budget_axes, draw_fan, fan_of, finish, is_training
 from bayescale.plots.style import count_axis, ratio_axis
 from bayescale.posterior.point import Source, as_posterior
@@ -158,17 +160,26 @@ def _draw(
     def quantiles(budgets: np.ndarray) -> np.ndarray:
         return fan_of(quantity.variable, source, budgets, **terms)
 
-    def line(name: str) -> tuple[str, np.ndarray] | None:
-        constants = published(name)
-        if not isinstance(constants, EmpiricalFrontier):
-            return constants.citation, fan_of(quantity.variable, constants, grid, cost=cost)[2]
-        if not quantity.needs <= set(constants.coefficients) or not is_training(cost):
-            return None
-        values = [quantity.of(constants.at(**{constants.variable: float(c)})) for c in grid]
-        in_c_min = " (in C_min)" if constants.variable == "compute_min" else ""
-        return constants.citation + in_c_min, np.array(values)
-
-    others = [line(name) for name in overlays]
+    others = [_line(published(name), quantity, grid, cost) for name in overlays]
     draw_fan(ax, quantiles, grid, marked, quantity.name, others, is_point=source.is_point)
     finish(ax, quantity.style, quantity.label, cost)
     return ax
+
+
+@singledispatch
+def _line(
+    constants: Constants | EmpiricalFrontier, quantity: _Quantity, grid: np.ndarray, cost: Cost
+) -> tuple[str, np.ndarray] | None:
+    """Return the name and the line of a published law; None if it does not give the quantity."""
+    return constants.citation, fan_of(quantity.variable, constants, grid, cost=cost)[2]
+
+
+@_line.register
+def _line_of_frontier(
+    frontier: EmpiricalFrontier, quantity: _Quantity, grid: np.ndarray, cost: Cost
+) -> tuple[str, np.ndarray] | None:
+    if not quantity.needs <= set(frontier.coefficients) or not is_training(cost):
+        return None
+    values = [quantity.of(frontier.at(**{frontier.variable: float(c)})) for c in grid]
+    in_c_min = " (in C_min)" if frontier.variable == "compute_min" else ""
+    return frontier.citation + in_c_min, np.array(values)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayescale.baselines.isoflop import Frontier
+from bayescale.baselines.frontier import Frontier
 from bayescale.plots.style import (
     BLUE,
     GREY,

@@ -58,13 +58,12 @@ def coverage(
     from scipy import stats
 
     name = f"coverage_{round(100 * prob)}"
-    if isinstance(scores, ScalesLeftOut):
-        scores = scores.table
-    if name not in scores:
-        known = [c[9:] for c in map(str, scores) if c.startswith("coverage_")]
+    table = scores if isinstance(scores, pd.DataFrame) else scores.table
+    if name not in table:
+        known = [c[9:] for c in map(str, table) if c.startswith("coverage_")]
         raise ValueError(f"prob: found {prob}, expected one of {', '.join(known)} per cent.")
     ax = new_axes(ax)
-    known_scores = scores.dropna(subset=[name])
+    known_scores = table.dropna(subset=[name])
     models = list(dict.fromkeys(known_scores.index.get_level_values("model")))
     for i, model in enumerate(models):
         mine = known_scores.index.get_level_values("model") == model

@@ -8,15 +8,14 @@ from matplotlib.axes import Axes
 from bayescale.errors import UnsuitableLawError
 from bayescale.plots._residuals import label_axis
 from bayescale.plots.style import BLUE, GREY, legend_above, log_grid, loss_axis, new_axes, tidy
-from bayescale.posterior.average import ModelAverage
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.predict import predict
 from bayescale.posterior.summary import quantiles
 from bayescale.units import format_share
 
 
 def curve(
-    fit: Fit | ModelAverage,
+    fit: Source,
     prob: float = 0.9,
     ax: Axes | None = None,
     at: Sequence[float] = (),
@@ -41,7 +40,7 @@ def curve(
     Raises
     ------
     UnsuitableLawError
-        If the law is of more than one input.
+        If the law is of more than one input, or has no runs, as published constants.
 
     Examples
     --------
@@ -50,11 +49,16 @@ def curve(
     >>> bs.plots.curve(fit).get_xlabel()
     'training compute C (FLOP)'
     """
+    fit = as_posterior(fit)
     columns = list(fit.columns.values())
     if len(columns) > 1:
         raise UnsuitableLawError(
             f"curve: the law {fit.law.name} is of {len(columns)} inputs, {', '.join(columns)}; "
             "this figure is for laws of one."
+        )
+    if fit.runs is None:
+        raise UnsuitableLawError(
+            f"curve: found {fit.description} Expected a fit, whose runs are drawn too."
         )
     ax = new_axes(ax)
     column, response = columns[0], fit.response

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayescale._seeds import Stream, generator
-from bayescale.allocation.allocate import parse_budgets
+from bayescale.allocation.plans import parse_budgets
 from bayescale.backend.build import draw_prior, labelled
 from bayescale.backend.observed import Design
 from bayescale.costs import Cost, six_nd

@@ -9,11 +9,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from bayescale.allocation.data_mixture import DataMixture
-from bayescale.allocation.required_input import ByTarget, RequiredInput
-from bayescale.allocation.requirements import Requirements
+from bayescale.allocation.required_input import ByTarget
 from bayescale.allocation.token_quality import TokenQuality
 from bayescale.forecasting.two_step import TwoStep
-from bayescale.plots.budgets import is_training
 from bayescale.plots.style import (
     BLUE,
     GREY,
@@ -213,11 +211,7 @@ def token_quality(found: TokenQuality, prob: float = 0.9, ax: Axes | None = None
 
 
 def _named(found: ByTarget, name: str) -> str:
-    if name == "budget" and isinstance(found, Requirements) and not is_training(found.cost):
-        return f"{found.cost.name} ({found.cost.unit})"
-    if isinstance(found, RequiredInput):
-        return f"{name} for a {found.source.response}"
-    return _LABELS.get(name, name)
+    return found.called(name) or _LABELS.get(name, name)
 
 
 def _few_ticks(ax: Axes) -> None:

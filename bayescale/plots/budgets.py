@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 
-from bayescale.allocation.allocate import cost_of_runs, optima
+from bayescale.allocation.allocate import optima
+from bayescale.allocation.plans import cost_of_runs
 from bayescale.costs import Cost
 from bayescale.laws.optimum import Split
 from bayescale.plots.style import (

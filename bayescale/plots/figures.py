@@ -7,13 +7,13 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from bayescale import plots
-from bayescale.allocation.allocate import Allocation
 from bayescale.allocation.data_mixture import DataMixture
 from bayescale.allocation.required_input import RequiredInput
 from bayescale.allocation.requirements import Requirements
+from bayescale.allocation.result import Allocation
 from bayescale.allocation.speedup_result import Speedup
 from bayescale.allocation.token_quality import TokenQuality
-from bayescale.baselines.isoflop import Frontier
+from bayescale.baselines.frontier import Frontier
 from bayescale.decision.cross_regret import CrossRegret
 from bayescale.decision.result import Decision
 from bayescale.experiment_design.comparison_runs import ComparisonRuns

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from bayescale._seeds import Stream, seed_of
 from bayescale.data.runs import Runs
 from bayescale.data.same_runs import check_same_runs
-from bayescale.errors import CardError
+from bayescale.errors import CardError, UnsuitableLawError
 from bayescale.laws import Law
 from bayescale.model.checks import Check
 from bayescale.posterior.curve import Groups, MixedCurve
-from bayescale.posterior.diagnostics import Diagnostics
+from bayescale.posterior.diagnostics import Diagnostics, with_status
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.shown import Shown
 from bayescale.units import format_share
@@ -73,6 +73,14 @@ class ModelAverage(Shown):
             yield part, slice(start, stop), seed_of(own, Stream.PARTS, place)
             start = stop
 
+    def sel(self, **levels: object) -> "ModelAverage":
+        """Select one level of each named grouping factor, which all laws have; see `Fit.sel`."""
+        fits, parts = (
+            MappingProxyType({name: fit.sel(**levels) for name, fit in found.items()})
+            for found in (self.fits, self.parts)
+        )
+        return replace(self, fits=fits, parts=parts)
+
     def thin(self, most: int) -> "ModelAverage":
         """Return the average thinned to about `most` draws, with the same weights."""
         share = most / self.n_draws
@@ -82,6 +90,11 @@ class ModelAverage(Shown):
     @property
     def is_point(self) -> bool:
         """Whether this is a point estimate, such as published constants: False."""
+        return False
+
+    @property
+    def has_chains(self) -> bool:
+        """Whether the draws form chains: False, since they are those of several fits in turn."""
         return False
 
     @property
@@ -155,6 +168,11 @@ class ModelAverage(Shown):
         return [replace(c, status="remark") if minor and c.failed else c for c in found]
 
     @property
+    def headline(self) -> str:
+        """The description and the status, with the status first if a check failed."""
+        return with_status(self.description, self.diagnostics)
+
+    @property
     def description(self) -> str:
         """One line: the laws, their weights and the runs."""
         shares = ", ".join(f"{name} {format_share(round(w, 3))}" for name, w in self._sorted)
@@ -165,6 +183,13 @@ class ModelAverage(Shown):
         """The description, preceded by the levels assumed for unspecified grouping factors."""
         said = dict.fromkeys(text for part in self.parts.values() for text in part.unnamed_levels)
         return " ".join([*said, self.description])
+
+    def coefficients(self) -> dict[str, float]:
+        """Raise UnsuitableLawError: each law has coefficients of its own."""
+        raise UnsuitableLawError(
+            "coefficients: found an average of laws, each of which has coefficients of its own; "
+            "expected one of its fits."
+        )
 
     def refuse_unknown_groups(self, groups: Groups) -> None:
         """Raise for a column that is no grouping factor of a law, or for an unknown level."""

@@ -18,8 +18,8 @@ from bayescale.data.levels import NEW, Levels, level_dim
 from bayescale.errors import NoClosedFormError
 from bayescale.laws import Law, Value, Values
 from bayescale.laws import law as find_law
+from bayescale.laws.constants import Constants
 from bayescale.laws.optimum import Split, closed_form, search
-from bayescale.laws.published import Constants
 from bayescale.model.card import Model
 from bayescale.model.discrepancy import SLOPES, Discrepancy
 from bayescale.model.pooling import Pooling

@@ -95,6 +95,16 @@ class FittedModel:
         return False
 
     @property
+    def fits(self) -> Mapping[str, Self]:
+        """The fit itself, by the id of its model."""
+        return {self.model.id: self}
+
+    @property
+    def has_chains(self) -> bool:
+        """Whether the draws form chains, from which R-hat and ESS are computed: True."""
+        return True
+
+    @property
     def seed(self) -> int:
         """Seed of the draws, and of the noise of predicted runs."""
         return int(self.provenance["sampler"]["seed"])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 from numpy import float64
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from bayescale.errors import UnsuitableLawError
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
-from bayescale.laws.published import Constants, EmpiricalFrontier
+from bayescale.laws.constants import Constants, EmpiricalFrontier
 from bayescale.posterior.curve import Curve, Groups
 from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.protocol import Posterior
@@ -31,6 +32,8 @@ class PointPosterior:
 
     constants: Constants
     is_point: bool = True
+    has_chains: bool = False
+    fits: Mapping[str, FittedModel] = MappingProxyType({})
     n_draws: int = 1
     seed: int = 0
     has_discrepancy: bool = False
@@ -63,6 +66,11 @@ class PointPosterior:
         self.refuse_unknown_groups(groups or {})
         return self.curve
 
+    def sel(self, **levels: object) -> "PointPosterior":
+        """Return the object itself; levels are refused."""
+        self.refuse_unknown_groups(levels)
+        return self
+
     def thin(self, most: int) -> "PointPosterior":
         """Return the object itself."""
         return self
@@ -75,6 +83,15 @@ class PointPosterior:
     def inputs(self) -> Mapping[str, NDArray[float64]]:
         """Empty, since there are no runs."""
         return {}
+
+    def coefficients(self) -> dict[str, float]:
+        """Return the natural parameters of the law, as published."""
+        return dict(self.constants.parameters)
+
+    @property
+    def headline(self) -> str:
+        """The description: no gate judges published constants."""
+        return self.description
 
     @property
     def description(self) -> str:
@@ -103,11 +120,8 @@ def as_posterior(source: Source) -> Posterior:
     UnsuitableLawError
         If `source` is an empirical frontier, or no source.
     """
-    if not hasattr(source, "law") and not isinstance(source, EmpiricalFrontier):
-        raise UnsuitableLawError(
-            f"source: found {source!r}, expected a fit, an average of laws or published constants, "
-            "such as bayescale.published('hoffmann2022')."
-        )
+    if isinstance(source, Constants):
+        return PointPosterior(source)
     if isinstance(source, EmpiricalFrontier):
         spent = source.variable == "compute"
         raise UnsuitableLawError(
@@ -115,4 +129,9 @@ def as_posterior(source: Source) -> Posterior:
             + ("compute as spent" if spent else "batch-adjusted compute C_min")
             + f"; ask it with bayescale.frontier(..., {source.variable}=...)."
         )
-    return PointPosterior(source) if isinstance(source, Constants) else source
+    if not hasattr(source, "law"):
+        raise UnsuitableLawError(
+            f"source: found {source!r}, expected a fit, an average of laws or published constants, "
+            "such as bayescale.published('hoffmann2022')."
+        )
+    return source

@@ -19,7 +19,7 @@ from bayescale.posterior.extrapolation import beyond_runs, farthest
 from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.protocol import Posterior
-from bayescale.units import LEAST_WEIGHT, WEIGHTS, as_stated, parse_amounts, quantity_of
+from bayescale.units import WEIGHTS, as_stated, is_zero, parse_amounts, quantity_of
 
 _BLOCK = 1_000_000
 """Number of draws times plans that are processed at a time."""
@@ -161,8 +161,8 @@ def parse_plans(
         raise AmountError(f"plans: found {counts}, expected equal numbers, or one of either.")
     length = max(map(len, amounts.values()))
     plans = {name: np.broadcast_to(values, (length,)) for name, values in amounts.items()}
-    weights = [values for name, values in plans.items() if name in WEIGHTS]
-    if weights and (np.max(weights, axis=0) <= LEAST_WEIGHT).any():
+    zero = [is_zero(name, values) for name, values in plans.items() if name in WEIGHTS]
+    if zero and np.all(zero, axis=0).any():
         raise AmountError("plans: found zero for every domain, expected a positive weight of one.")
     return plans
 

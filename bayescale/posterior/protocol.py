@@ -26,6 +26,16 @@ class Posterior(Protocol):
         ...
 
     @property
+    def has_chains(self) -> bool:
+        """Whether the draws form chains, from which R-hat and ESS are computed."""
+        ...
+
+    @property
+    def fits(self) -> Mapping[str, FittedModel]:
+        """The fits, by name: one, those that are averaged, or none of published constants."""
+        ...
+
+    @property
     def law(self) -> Law:
         """The law; the first of an average, whose laws have the same inputs."""
         ...
@@ -69,6 +79,10 @@ class Posterior(Protocol):
         """Number of draws, over all chains."""
         ...
 
+    def sel(self, **levels: object) -> Self:
+        """Select one level of each named grouping factor."""
+        ...
+
     def thin(self, most: int) -> Self:
         """Return the posterior thinned to about `most` draws."""
         ...
@@ -93,6 +107,11 @@ class Posterior(Protocol):
         ...
 
     @property
+    def headline(self) -> str:
+        """The description, with the checks and their failure first."""
+        ...
+
+    @property
     def description(self) -> str:
         """One line: the law with its runs, or the source of the constants."""
         ...
@@ -100,6 +119,10 @@ class Posterior(Protocol):
     @property
     def answering(self) -> str:
         """The description, preceded by the levels assumed for unspecified grouping factors."""
+        ...
+
+    def coefficients(self) -> dict[str, float]:
+        """Return a point estimate of the natural parameters; averages of laws have none."""
         ...
 
     def refuse_unknown_groups(self, groups: Groups) -> None:

@@ -6,7 +6,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayescale.errors import RunsError, UnsuitableLawError
-from bayescale.posterior.fit import Fit
+from bayescale.posterior.fitted import FittedModel
 
 NO_RELATION, OTHER = "no relation", "another shape"
 """Names of the alternatives to the law."""
@@ -20,7 +20,7 @@ _DEGREE = 3
 type Array = NDArray[np.float64]
 
 
-def shape_weights(fit: Fit) -> "pd.Series[float]":
+def shape_weights(fit: FittedModel) -> "pd.Series[float]":
     """Return the probabilities of the shape of a law, of no relation, and of another shape.
 
     Parameters

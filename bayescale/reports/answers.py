@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale import plots
-from bayescale.allocation.allocate import TEXT_COLUMNS, Allocation
+from bayescale.allocation.result import TEXT_COLUMNS, Allocation
 from bayescale.costs import Cluster
 from bayescale.decision.candidates import OPTIMAL, candidates_of
 from bayescale.decision.decide import decide

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bayescale._version import __version__
-from bayescale.allocation.allocate import Allocation, optima
+from bayescale.allocation.allocate import optima
+from bayescale.allocation.result import Allocation
 from bayescale.costs import Cluster
 from bayescale.errors import in_words
 from bayescale.plots.figures import DRAWS

@@ -5,7 +5,7 @@ Plain data without layout, so that HTML, Markdown and JSON have the same content
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
 
@@ -20,6 +20,8 @@ type Light = Literal["green", "amber", "red"]
 class Table:
     """A table of text, whose first column names the rows, with the underlying numbers."""
 
+    kind: ClassVar = "table"
+
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -30,12 +32,16 @@ class Table:
 class Pairs:
     """Pairs of a name and a text; a name may occur more than once."""
 
+    kind: ClassVar = "pairs"
+
     rows: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Points:
     """Sentences in a list, with an optional heading."""
+
+    kind: ClassVar = "points"
 
     sentences: tuple[str, ...]
     heading: str = ""
@@ -49,6 +55,8 @@ class Picture:
     figures of thousands of points, which would be large as vector graphics.
     """
 
+    kind: ClassVar = "picture"
+
     caption: str
     description: str
     draw: Callable[["Figure"], object]
@@ -57,6 +65,7 @@ class Picture:
 
 
 type Block = Table | Pairs | Points | Picture
+"""A part of a section; each form of the report renders the four kinds."""
 
 
 @dataclass(frozen=True)

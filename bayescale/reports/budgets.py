@@ -5,7 +5,9 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation.allocate import TEXT_COLUMNS, Allocation, cost_of_runs, optima
+from bayescale.allocation.allocate import optima
+from bayescale.allocation.plans import cost_of_runs
+from bayescale.allocation.result import TEXT_COLUMNS, Allocation
 from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.reports.blocks import Budgets, Table

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayescale.allocation.allocate import FAR, Allocation
+from bayescale.allocation.plans import FAR
+from bayescale.allocation.result import Allocation
 from bayescale.data.column_units import BASES
 from bayescale.model.identifiability import design_warnings
 from bayescale.model.unused_columns import unused_columns

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bayescale._version import __version__
-from bayescale.allocation.allocate import TEXT_COLUMNS, Allocation
+from bayescale.allocation.result import TEXT_COLUMNS, Allocation
 from bayescale.costs import Cluster
 from bayescale.errors import in_words
 from bayescale.posterior.point import PointPosterior

@@ -4,7 +4,8 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bayescale.allocation.allocate import Allocation, largest_compute
+from bayescale.allocation.plans import largest_compute
+from bayescale.allocation.result import Allocation
 from bayescale.costs import Cluster
 from bayescale.errors import BayescaleError, BayescaleWarning
 from bayescale.experiment_design.next_runs import next_runs

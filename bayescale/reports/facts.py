@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from bayescale._version import __version__
-from bayescale.allocation.allocate import Allocation
+from bayescale.allocation.result import Allocation
 from bayescale.costs import Cluster
 from bayescale.errors import BayescaleWarning, in_words
 from bayescale.model.identifiability import count_distinct

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bayescale import plots
-from bayescale.allocation.allocate import Allocation
+from bayescale.allocation.result import Allocation
 from bayescale.plots._pairs import correlated_pairs
 from bayescale.plots._parameters import shown_quantities
 from bayescale.posterior.fit import Fit

@@ -7,11 +7,9 @@ from functools import partial
 import numpy as np
 
 from bayescale import plots
-from bayescale.allocation.allocate import FAR
+from bayescale.allocation.plans import FAR
 from bayescale.plots.figures import DRAWS
-from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.extrapolation import beyond_runs
-from bayescale.posterior.fit import Fit
 from bayescale.posterior.named_domains import with_domains
 from bayescale.posterior.predict import predict
 from bayescale.posterior.protocol import Posterior
@@ -124,7 +122,7 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
 
 def _picture(fit: Posterior, at: Mapping[str, float], where: str, prob: float) -> Picture | None:
     """Return the law of one input through its runs up to a point, or None for one of several."""
-    if len(at) != 1 or not isinstance(fit, Fit | ModelAverage):
+    if len(at) != 1 or fit.runs is None:
         return None
     some, points = fit.thin(DRAWS), list(at.values())
     return Picture(

@@ -31,10 +31,6 @@ def page_of(facts: Facts) -> str:
         lstrip_blocks=True,
         finalize=_without_breaks,
     )
-    environment.tests |= {
-        kind: lambda block, kind=kind: type(block).__name__ == kind
-        for kind in ("Table", "Pairs", "Points")
-    }
     environment.tests["long"] = lambda cell: len(cell) > _LONG
     script = _part("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -58,7 +54,7 @@ def _without_breaks(value: object) -> object:
 
 def _grouped(blocks: Iterable[Block]) -> list[tuple[bool, list[Block]]]:
     """Return blocks in order, with consecutive figures grouped."""
-    runs = itertools.groupby(blocks, lambda block: isinstance(block, Picture))
+    runs = itertools.groupby(blocks, lambda block: block.kind == "picture")
     return [(pictures, list(run)) for pictures, run in runs]
 
 

@@ -1,11 +1,11 @@
 """The report as JSON, for other programs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bayescale._plain import json_text
 from bayescale._version import __version__
-from bayescale.reports.blocks import Facts, Pairs, Points, Section, Table
+from bayescale.reports.blocks import Facts, Section, Table
 
 SCHEMA = 1
 """Version of the format; it increases if readers of older reports would misread newer ones."""
@@ -35,16 +35,22 @@ def record_of(facts: Facts) -> dict[str, Any]:
 
 
 def _section(section: Section) -> dict[str, Any]:
-    tables = [block for block in section.blocks if isinstance(block, Table)]
-    return {
-        "title": section.title,
-        "sentences": [s for b in section.blocks if isinstance(b, Points) for s in b.sentences],
-        "facts": [row for b in section.blocks if isinstance(b, Pairs) for row in b.rows],
-        "tables": [{"caption": table.caption, "rows": _rows(table)} for table in tables],
-    }
+    found: dict[str, Any] = {"title": section.title}
+    for name, kind, entries in _ENTRIES:
+        blocks = [block for block in section.blocks if block.kind == kind]
+        found[name] = [entry for block in blocks for entry in entries(block)]
+    return found
 
 
 def _rows(table: Table) -> list[Mapping[str, Any]]:
     if table.records:
         return list(table.records)
     return [dict(zip(table.header, row, strict=True)) for row in table.rows]
+
+
+_ENTRIES: tuple[tuple[str, str, Callable[[Any], Iterable[Any]]], ...] = (
+    ("sentences", "points", lambda points: points.sentences),
+    ("facts", "pairs", lambda pairs: pairs.rows),
+    ("tables", "table", lambda table: [{"caption": table.caption, "rows": _rows(table)}]),
+)
+"""The lists of a section: the kind of block that each is of, and its entries."""

@@ -1,9 +1,10 @@
 """The report as Markdown: the same text and tables, without figures."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from bayescale.reports.blocks import Facts, Pairs, Picture, Points, Section, Table
+from bayescale.reports.blocks import Facts, Section, Table
 
 
 def markdown_of(facts: Facts) -> str:
@@ -50,17 +51,20 @@ def _first(match: re.Match[str]) -> str:
 def _section(section: Section) -> list[str]:
     parts = [f"## {escaped(section.title)}"]
     for block in section.blocks:
-        match block:
-            case Table():
-                parts.append(_table(block))
-            case Pairs(rows):
-                parts.append(_pairs(rows))
-            case Points(sentences, heading):
-                parts += [f"### {escaped(heading)}"] if heading else []
-                parts += [_points(sentences)] if sentences else []
-            case Picture():
-                continue
+        parts += _BLOCKS[block.kind](block)
     return parts
+
+
+_BLOCKS: Mapping[str, Callable[[Any], list[str]]] = {
+    "table": lambda table: [_table(table)],
+    "pairs": lambda pairs: [_pairs(pairs.rows)],
+    "points": lambda points: [
+        *([f"### {escaped(points.heading)}"] if points.heading else []),
+        *([_points(points.sentences)] if points.sentences else []),
+    ],
+    "picture": lambda _: [],
+}
+"""The paragraphs of each kind of block; figures are left out."""
 
 
 def _points(sentences: Sequence[str]) -> str:

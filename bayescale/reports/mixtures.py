@@ -4,7 +4,6 @@ import numpy as np
 
 from bayescale import plots
 from bayescale.allocation.data_mixture import DataMixture, data_mixture
-from bayescale.laws.mixing import DataMixing
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import predict
 from bayescale.posterior.summary import tail_quantiles
@@ -19,7 +18,7 @@ _SHOWN = 0.005
 
 def recommended_mixture(fit: Fit, prob: float) -> tuple[Forecast, ...]:
     """Return the recommended mixture as the one answer of a law of mixtures; none of another."""
-    if not isinstance(fit.law, DataMixing):
+    if not fit.law.domains:
         return ()
     found = data_mixture(fit)
     columns = list(fit.columns.values())

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayescale.allocation.allocate import FAR, Allocation
+from bayescale.allocation.plans import FAR
+from bayescale.allocation.result import Allocation
 from bayescale.decision.result import WITHIN
 from bayescale.experiment_design.result import NextRuns
-from bayescale.laws.mixing import DataMixing
 from bayescale.posterior.diagnostics import Diagnostics
-from bayescale.posterior.fit import Fit
 from bayescale.posterior.protocol import Posterior
 from bayescale.reports.answers import PlanComparison
 from bayescale.reports.forecasts import Forecast
@@ -83,9 +82,12 @@ def next_steps(
 
 def _of_levels(fit: Posterior) -> list[str]:
     """Return how to have the answer for one of the fitted levels, where it is for a new one."""
-    if not isinstance(fit, Fit) or not fit.unnamed_levels:
+    if len(fit.fits) != 1:
         return []
-    columns = [c for c in fit.groupings if c not in fit.groups and c not in fit.columns.values()]
+    (one,) = fit.fits.values()
+    if not one.unnamed_levels:
+        return []
+    columns = [c for c in one.groupings if c not in one.groups and c not in one.columns.values()]
     asked = " ".join(f"--group {column}=LEVEL" for column in columns)
     return [
         f"The plan is for a new {' and '.join(columns)}. For one that was fitted, write the report "
@@ -105,7 +107,7 @@ def _after_forecasts(fit: Posterior, forecasts: Sequence[Forecast]) -> tuple[str
             f"Ask for the {noun_of(fit.response)} of a run that is planned, with its interval: "
             f"--at {example}=AMOUNT, or inputs= in Python."
         )
-    if isinstance(fit.law, DataMixing):
+    if fit.law.domains:
         found.append(
             "A mixture for one text is poor for others: fit the losses on every text that matters, "
             'and weigh them with "bayescale mixture" (--weight), which also keeps a domain to the '

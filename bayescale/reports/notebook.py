@@ -8,13 +8,15 @@ import io
 import re
 import warnings
 from collections.abc import Iterable
+from functools import singledispatch
 from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bayescale.allocation.allocate import allocate, largest_compute
+from bayescale.allocation.allocate import allocate
+from bayescale.allocation.plans import largest_compute
 from bayescale.costs import six_nd
 from bayescale.errors import BayescaleError, BayescaleWarning
 from bayescale.plots.figures import DRAWS, draw
@@ -22,6 +24,7 @@ from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import predict
 from bayescale.posterior.result import Result
+from bayescale.posterior.shown import Shown
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_amount_of, format_budget, format_number, format_share
 
@@ -54,18 +57,24 @@ color:inherit;white-space:nowrap}
 """
 
 
-def page_of(shown: object) -> str:
+def page_of(shown: Shown) -> str:
     """Return a fit, an average of laws or a result as HTML."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)  # The first line states the failure.
-        parts = [*_words(shown), _figure(shown, **_marked(shown))]
+        parts = [*_words(shown), _figure(shown, **_figure_options(shown))]
     return f'<div class="bayescale"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
 
-def _marked(shown: object) -> dict[str, Any]:
-    """Return options of the figure: the budget of the plan that is shown of a fit."""
-    if isinstance(shown, Fit | ModelAverage) and shown.diagnostics.ok and _splits(shown):
-        return {"budget": np.array([_budget_ahead(shown)])}
+@singledispatch
+def _figure_options(shown: object) -> dict[str, Any]:
+    """Return options of the figure: of a fit, the budget of the plan that is shown."""
+    return {}
+
+
+@_figure_options.register
+def _marked(fit: Fit | ModelAverage) -> dict[str, Any]:
+    if fit.diagnostics.ok and _splits(fit):
+        return {"budget": np.array([_budget_ahead(fit)])}
     return {}
 
 
@@ -78,15 +87,13 @@ def _budget_ahead(fit: Fit | ModelAverage) -> float:
     return AHEAD * largest_compute(fit, six_nd)
 
 
-def _words(shown: object) -> Iterable[str]:
-    if isinstance(shown, Fit):
-        return _of_fit(shown)
-    if isinstance(shown, ModelAverage):
-        return _of_average(shown)
-    assert isinstance(shown, Result)
-    return _of_result(shown)
+@singledispatch
+def _words(shown: Shown) -> Iterable[str]:
+    """Yield the parts of a page but its figure."""
+    raise NotImplementedError(f"found a {type(shown).__name__}, which has no page")
 
 
+@_words.register
 def _of_result(found: Result) -> Iterable[str]:
     """Yield the parts of a result, in the order in which they are printed."""
     yield _paragraph(found.opening, "failed")
@@ -96,6 +103,7 @@ def _of_result(found: Result) -> Iterable[str]:
     yield _paragraph(found.closing, "quiet")
 
 
+@_words.register
 def _of_fit(fit: Fit) -> Iterable[str]:
     """Yield the diagnostics of a fit, its law and runs, a plan or prediction, and parameters."""
     diagnostics = fit.diagnostics
@@ -111,6 +119,7 @@ def _of_fit(fit: Fit) -> Iterable[str]:
     yield _parameters(fit)
 
 
+@_words.register
 def _of_average(average: ModelAverage) -> Iterable[str]:
     """Yield the diagnostics of an average, its laws and its runs, and a plan or a prediction."""
     diagnostics = average.diagnostics

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bayescale import plots
-from bayescale.allocation.allocate import Allocation, optima
+from bayescale.allocation.allocate import optima
+from bayescale.allocation.result import Allocation
 from bayescale.allocation.speedup_result import Speedup
 from bayescale.costs import six_nd
 from bayescale.data.levels import NEW, Levels, column_of

@@ -17,9 +17,9 @@ from bayescale.inference.parallel import Outcome, Task, task_key
 from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.laws.optimum import Split
 from bayescale.model.card import Model, load_model
-from bayescale.model.floor import KNOWN, assumed_floor
+from bayescale.model.floor import assumed_floor
 from bayescale.model.inputs import runs_for
-from bayescale.model.priors import LogNormal, Prior
+from bayescale.model.priors import Prior
 from bayescale.posterior.predict import parse_plans, predict
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
@@ -308,7 +308,7 @@ def _with_floors(model: Model, floors: Sequence[float | Prior]) -> dict[str, Mod
     found: dict[str, Model] = {}
     for floor in floors:
         prior = floor if isinstance(floor, Prior) else assumed_floor(floor, why="assumed")
-        known = isinstance(prior, LogNormal) and prior.log_sd == KNOWN
+        known = prior == assumed_floor(prior.typical, why=prior.why)
         label = f"{prior.typical:g}" if known else str(prior)
         if label in found:
             raise ValueError(f"floors: found {label} twice, expected each once.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from bayescale.model.card import Model, load_model
 from bayescale.model.identifiability import check_identifiable, runs_needed
 from bayescale.model.inputs import runs_for
 from bayescale.posterior.fit import Fit
-from bayescale.posterior.point import Source, as_posterior
+from bayescale.posterior.point import PointPosterior, Source, as_posterior
 from bayescale.posterior.predict import noise_at_runs, stream_of_noise
 from bayescale.posterior.protocol import Posterior
 from bayescale.validation.scored import Score, pointwise_scores
@@ -84,10 +85,22 @@ def score(fit: Source, runs: RunsSource, *, new_levels: Collection[str] = ()) ->
     >>> larger.coverage(0.9) < 0.8
     True
     """
-    source = as_posterior(fit)
-    if not isinstance(source, Fit):
-        return _of_constants(source, runs)
-    fit, model, law = source, source.model, source.law
+    return _score(as_posterior(fit), runs, new_levels)
+
+
+@singledispatch
+def _score(source: Posterior, runs: RunsSource, new_levels: Collection[str]) -> Score:
+    """Raise UnsuitableLawError: neither a fit nor published constants."""
+    raise UnsuitableLawError(
+        "score: found an average of laws, expected a fit or published constants. Score each "
+        "fit, and combine the scores by their weights with bayescale.Score.mix."
+    )
+
+
+@_score.register
+def _of_fit(fit: Fit, runs: RunsSource, new_levels: Collection[str]) -> Score:
+    """Return the score of every draw."""
+    model, law = fit.model, fit.law
     runs = runs_for(runs, [model])
     _refuse_misspelt_levels(fit, runs, new_levels)
     runs = held_out = runs.for_law(tuple(model.columns.values()), law.response)
@@ -119,19 +132,9 @@ def score(fit: Source, runs: RunsSource, *, new_levels: Collection[str] = ()) ->
     return Score(pointwise, float(joint), drawn, observed, fit, held_out)
 
 
-def _of_constants(source: Posterior, runs: RunsSource) -> Score:
-    """Return the errors of published constants, which have no density and no interval.
-
-    Raises
-    ------
-    UnsuitableLawError
-        If the source is neither a fit nor published constants.
-    """
-    if not source.is_point:
-        raise UnsuitableLawError(
-            "score: found an average of laws, expected a fit or published constants. Score each "
-            "fit, and combine the scores by their weights with bayescale.Score.mix."
-        )
+@_score.register
+def _of_constants(source: PointPosterior, runs: RunsSource, new_levels: Collection[str]) -> Score:
+    """Return the errors of published constants, which have no density and no interval."""
     columns = source.columns
     needs = tuple(columns.values())
     runs = as_runs(runs, needs=needs, response=source.response).for_law(needs, source.response)

@@ -12,8 +12,8 @@ from contract.fits import laplace_posterior
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning, UnknownNameError, UnsuitableLawError
+from bayescale.laws.constants import Constants, EmpiricalFrontier
 from bayescale.laws.hyperparameters import RULES
-from bayescale.laws.published import Constants, EmpiricalFrontier
 from bayescale.posterior.point import PointPosterior
 
 LAW = bs.law("learning-rate-batch")

@@ -10,7 +10,8 @@ from json_outputs import check_json
 import bayescale as bs
 from bayescale.cli.main import main
 from bayescale.data.column_units import BASES
-from bayescale.laws.published import PUBLISHED, Constants
+from bayescale.laws.constants import Constants
+from bayescale.laws.published import PUBLISHED
 
 CONSTANTS = {name: found for name, found in PUBLISHED.items() if isinstance(found, Constants)}
 FRONTIERS = [name for name, found in PUBLISHED.items() if not isinstance(found, Constants)]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from contract.fits import fit_of_card
 
 import bayescale as bs
 from bayescale.costs import Cluster, Money, ShapedCost, ShapeFamily, six_nd
@@ -167,6 +168,15 @@ def test_a_sweep_that_costs_more_than_its_target_is_cautioned_of(sweep):
     costly = replace(sweep, runs=sweep.runs.assign(compute=1000.0 * sweep.runs["compute"]))
     (caveat,) = (each for each in costly.caveats if "give a larger target" in each)
     assert "no less than the run that they are for, 1e22 FLOP" in caveat
+
+
+def test_learning_rates_of_a_fit_say_what_they_come_from():
+    tuned = fit_of_card("learning-rate-batch")
+    sweep = bs.first_sweep(
+        "chinchilla", budget=BUDGET, target=TARGET, simulations=50, hyperparameters=tuned
+    )
+    said = [each for each in sweep.caveats if each.startswith("Learning rates and batches by")]
+    assert said == [f"Learning rates and batches by {tuned.description}"]
 
 
 def test_the_runs_are_a_table_to_launch_and_then_to_fit(sweep, tmp_path):

@@ -385,6 +385,11 @@ def test_coupling(law_fits):
         bs.plots.coupling(law_fits["chinchilla"])
 
 
+def test_a_curve_needs_runs():
+    with pytest.raises(bs.UnsuitableLawError, match="kaplan2020-n: .* Expected a fit"):
+        bs.plots.curve(bs.published("kaplan2020-n"))
+
+
 def test_elasticities(law_fits):
     table = bs.elasticities(law_fits, n_params=["1B", "10B"], n_tokens=["20B", "200B"])
     ax = bs.plots.elasticities(table)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from contract.fits import fit_of_card
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +94,20 @@ def test_what_is_refused(law_fits, chinchilla_runs):
     other = bs.fit(chinchilla_runs, "power-law", draws=50, seed=1, progress=False)
     with pytest.raises(CardError, match="power one of compute"):
         bs.model_average({"two": law_fits["coupled"], "power": other}, {"two": 1.0})
+
+
+def test_levels_and_coefficients_are_those_of_its_laws():
+    pooled = fit_of_card("chinchilla-pooled")
+    both = bs.model_average({"a": pooled, "b": pooled}, {"a": 0.5, "b": 0.5})
+    chosen = both.sel(family="c4")
+    assert [part.groups for part in chosen.parts.values()] == [{"family": "c4"}] * 2
+    at = {"n_params": "1B", "n_tokens": "20B"}
+    loss = bs.predict(chosen, **at)["loss"]
+    assert loss.to_numpy() == pytest.approx(bs.predict(both, **at, groups={"family": "c4"})["loss"])
+    with pytest.raises(bs.UnknownNameError):
+        both.sel(family="no such family")
+    with pytest.raises(bs.UnsuitableLawError, match="each of which has coefficients of its own"):
+        both.coefficients()
 
 
 @given(st.lists(st.floats(0.001, 1.0), min_size=1, max_size=8), st.integers(1, 5000))

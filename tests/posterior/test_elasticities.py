@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import bayescale as bs
 from bayescale.errors import AmountError
-from bayescale.laws.published import PUBLISHED, Constants
+from bayescale.laws.constants import Constants
+from bayescale.laws.published import PUBLISHED
 from bayescale.model.discrepancy import CELLS, DECAY
 from bayescale.posterior.curve import Curve
 from bayescale.posterior.elasticities import elasticity_draws

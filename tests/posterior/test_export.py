@@ -13,7 +13,7 @@ from scipy import stats
 import bayescale as bs
 from bayescale.cli.main import main
 from bayescale.errors import MissingExtraError
-from bayescale.laws.published import Constants
+from bayescale.laws.constants import Constants
 from bayescale.posterior.convert import log_likelihood
 from bayescale.posterior.export import export_fit
 

@@ -14,7 +14,8 @@ from bayescale._outputs import FIRST_LINE_OF_DRAWS
 from bayescale.data.hdf5_check import check_hdf5
 from bayescale.data.netcdf import pack_groups, seal, unpack_groups
 from bayescale.errors import FitFileError
-from bayescale.inference.checkpoint import DrawStore, _pack, _record, _unpack
+from bayescale.inference.checkpoint import DrawStore
+from bayescale.inference.journal import as_bytes, pack, unpack
 
 
 def _made(change, tmp_path) -> bytes:
@@ -212,14 +213,14 @@ def _zip(**options: object) -> bytes:
 
 def test_draws_of_other_types_are_refused() -> None:
     arrays = {"draws/a": np.arange(6.0).reshape(2, 3), "x\0/y": np.arange(3), "b": np.array(True)}
-    back = _unpack(_pack(arrays))
+    back = unpack(pack(arrays))
     assert list(back) == list(arrays)
     assert all(np.array_equal(back[name], arrays[name]) for name in arrays)
     with pytest.raises(ValueError, match="compressed draws"):
-        _unpack(_zip())
-    packed = _pack({"a": np.zeros((2, 3))})
+        unpack(_zip())
+    packed = pack({"a": np.zeros((2, 3))})
     with pytest.raises(ValueError, match="not what its file holds"):
-        _unpack(_reheaded(packed, b"(2, 3), ", b"(9, 9), "))
+        unpack(_reheaded(packed, b"(2, 3), ", b"(9, 9), "))
 
 
 def _reheaded(packed: bytes, old: bytes, new: bytes) -> bytes:
@@ -243,6 +244,6 @@ def test_a_record_that_says_it_is_endless_is_left_out(tmp_path) -> None:
         line = json.dumps({"kind": "done", "bytes": count}).encode() + b"\n"
         path.write_bytes(whole + hashlib.sha256(line).hexdigest().encode() + line)
         assert DrawStore(path).finished is None
-    path.write_bytes(FIRST_LINE_OF_DRAWS + _record({"kind": "fit"}, b"no HDF5"))
+    path.write_bytes(FIRST_LINE_OF_DRAWS + as_bytes({"kind": "fit"}, b"no HDF5"))
     with pytest.raises(FitFileError):
         bs.load_fit(path)

@@ -5,7 +5,8 @@ import json
 import pytest
 
 import bayescale as bs
-from bayescale.laws.published import PUBLISHED, Constants
+from bayescale.laws.constants import Constants
+from bayescale.laws.published import PUBLISHED
 
 
 def test_a_loss_of_given_constants(run):

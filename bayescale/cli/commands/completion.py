@@ -38,15 +38,14 @@ def run(options: Arguments) -> None:
     """Print the script, which completes commands, options and the names of files."""
     import shtab
 
-    from bayescale.cli.files import Reads, Writes
+    from bayescale.cli.files import file_options
 
     ids = _ids()
     for verb in options.verbs.all.values():
-        for action in verb._actions:
-            if action.dest in ids and isinstance(action.type, Reads):
-                action.complete = {"bash": f"_bayescale_{action.dest}"}
-            elif isinstance(action.type, Reads | Writes):
-                action.complete = shtab.FILE
+        for action, kind in file_options(verb).items():
+            named = kind.is_input and action.dest in ids
+            complete = {"bash": f"_bayescale_{action.dest}"} if named else shtab.FILE
+            action.complete = complete  # type: ignore[attr-defined]
     script = shtab.complete(
         options.verbs.parser,
         options.shell,

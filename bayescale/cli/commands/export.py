@@ -1,12 +1,16 @@
 """``export``: a saved fit in the formats of other tools."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from bayescale._outputs import EXPORT
 from bayescale.cli.files import Writes
 from bayescale.cli.options import add_fit, fit_or_constants, saved_fit
 from bayescale.cli.render import computed_from, passed, print_json
 from bayescale.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    from bayescale.posterior.protocol import Posterior
 
 type Arguments = argparse.Namespace
 
@@ -28,29 +32,21 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Arguments) -> None:
     """Write draws, or print the coefficients of the law."""
-    from bayescale.errors import UnsuitableLawError
-    from bayescale.laws.published import Constants, EmpiricalFrontier
     from bayescale.posterior.export import export_fit
+    from bayescale.posterior.point import as_posterior
 
-    source = fit_or_constants(options) if options.out is None else saved_fit(options)
-    if isinstance(source, EmpiricalFrontier):
-        raise UnsuitableLawError(
-            f"{source.name} is a published frontier, which has no law with coefficients. Give a "
-            "saved fit, or constants of a law."
-        )
-    if isinstance(source, Constants):
-        coefficients, diagnostics = dict(source.parameters), None
-        headline = source.description
+    source: Posterior
+    if options.out is None:
+        source = as_posterior(fit_or_constants(options))
     else:
-        if options.out is not None:
-            export_fit(source, options.out)
-        coefficients, diagnostics = source.coefficients(), source.diagnostics
-        headline = source.headline
+        source = fit = saved_fit(options)
+        export_fit(fit, options.out)
+    coefficients, diagnostics = source.coefficients(), source.diagnostics
     if options.json:
         written = str(options.out) if options.out else None
         print_json({"passed": passed(diagnostics), "coefficients": coefficients, "export": written})
         return
-    with computed_from(headline, diagnostics):
+    with computed_from(source.headline, diagnostics):
         if options.out is not None:
             print(f"export: {options.out}")
             return

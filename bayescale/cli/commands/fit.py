@@ -31,7 +31,7 @@ from bayescale.cli.render import (
 from bayescale.cli.verbs import Verbs
 
 if TYPE_CHECKING:
-    from bayescale.allocation.allocate import Allocation
+    from bayescale.allocation.result import Allocation
     from bayescale.posterior.fit import Fit
     from bayescale.validation.backtest import Backtest
 

@@ -8,6 +8,7 @@ from bayescale.cli.files import Reads
 from bayescale.cli.options import add_levels, add_prob, by_file_name, fit_at, read_mapping
 from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
+from bayescale.units import read_share
 
 type Arguments = argparse.Namespace
 
@@ -71,10 +72,10 @@ def run(options: Arguments) -> None:
 def _numbers(entries: list[str], option: str, form: str) -> dict[str, float]:
     found = {}
     for name, text in read_mapping(entries, option, form).items():
-        try:
-            found[name] = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
-        except ValueError:
+        share = read_share(text)
+        if share is None:
             raise ValueError(
                 f"{option}: found {text!r} for {name}, expected a number such as 0.2 or 20%."
-            ) from None
+            )
+        found[name] = share
     return found

@@ -26,6 +26,7 @@ from bayescale.cli.planning import (
 from bayescale.cli.refits import add_backtest, backtest_of
 from bayescale.cli.render import (
     intervals_text,
+    passed,
     print_account,
     print_answer,
     print_decision,
@@ -78,7 +79,6 @@ def run(options: Arguments) -> None:
     from bayescale.decision.decide import decide
     from bayescale.inference.fit import fit
     from bayescale.model.unused_columns import unused_columns
-    from bayescale.posterior.fit import Fit
     from bayescale.reports.report import report
     from bayescale.units import parse_amounts
 
@@ -118,9 +118,9 @@ def run(options: Arguments) -> None:
         print_json(
             {
                 "passed": all(
-                    each.diagnostics.ok
+                    passed(each.diagnostics) is not False
                     for each in (result, rule, critical)
-                    if isinstance(each, Fit)
+                    if each is not None
                 ),
                 "read": result.runs.reading.to_dict() if result.runs.reading else None,
                 "decisions": [

@@ -6,7 +6,7 @@ from bayescale.cli.options import (
     add_fit,
     add_runs,
     fit_or_constants,
-    runs_for_posterior,
+    runs_for_models,
 )
 from bayescale.cli.render import passed, print_answer, print_json, table_records
 from bayescale.cli.verbs import Verbs
@@ -40,7 +40,7 @@ def run(options: Arguments) -> None:
     from bayescale.validation.score import score
 
     source = as_posterior(fit_or_constants(options))
-    runs = runs_for_posterior(options, source)
+    runs = runs_for_models(options, source)
     found = score(source, runs, new_levels=options.new_levels)
     if options.json:
         print_json(
