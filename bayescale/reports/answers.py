@@ -55,10 +55,21 @@ class PlanComparison:
         return {share: float((self.regret <= share).mean()) for share in WITHIN}
 
     @property
+    def best(self) -> tuple[float, float]:
+        """The size and the tokens of least expected regret, which `decide` recommends."""
+        return self.decision.candidates.plans[OPTIMAL]
+
+    @property
     def is_one(self) -> bool:
         """Whether the recommended plan is, in effect, that of least expected regret."""
-        plans = self.decision.candidates.plans
-        return bool(abs(np.log(plans[RECOMMENDED][0] / plans[OPTIMAL][0])) < _ONE)
+        size, _ = self.decision.candidates.plans[RECOMMENDED]
+        return bool(abs(np.log(size / self.best[0])) < _ONE)
+
+    @property
+    def least(self) -> str:
+        """The size of least expected regret in words, which `decide` recommends."""
+        same = ", in effect the same" if self.is_one else ", as decide recommends"
+        return f"{format_count(self.best[0])}{same}"
 
     @property
     def shown(self) -> Decision:
@@ -91,11 +102,21 @@ class PlanComparison:
             return table.loc[order].rename(index=names)
 
         return table_of(
-            arranged(decision.text_table()),
+            _without_repetition(arranged(decision.text_table())),
             f"Plans for {budget}. Regret: the share of the budget that the best plan would not "
             "have needed for the same loss",
             arranged(without_intervals(table) if decision.source.is_point else table),
         )
+
+
+def _without_repetition(shown: pd.DataFrame) -> pd.DataFrame:
+    """Leave out what the caption says, or another column, as of plans that spend the budget."""
+    repeated = []
+    if shown["compute"].nunique() == 1:
+        repeated.append("compute")
+    if "expected regret" in shown and shown["wasted"].equals(shown["expected regret"]):
+        repeated.append("wasted")
+    return shown.drop(columns=repeated)
 
 
 def compare_plans(
@@ -174,6 +195,7 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
             "expected regret",
             f"{_percent(regret)}, {plan.text_budget(regret * float(plan.budgets[place]))}",
         ),
+        ("size of least regret", compared.least),
         *compared.cost_of_error(),
         ("against the largest run", far),
     )
@@ -188,6 +210,7 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
                 for name, label in {
                     "n_opt": "N",
                     "d_opt": "D",
+                    "tokens_per_param": "D/N",
                     "loss_run": "loss of a run",
                 }.items()
             ),

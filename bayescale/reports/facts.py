@@ -234,7 +234,7 @@ def _method(fit: Fit, plan: Allocation | None) -> Section:
             (
                 "loss",
                 "one of three: at optimum, the law's value where each draw has its own optimum; "
-                "of plan, the law's value at the one plan recommended; of next run, that of one "
+                "of plan, the law's value at the one plan recommended; of a run, that of one "
                 "new run of the plan, with the noise of runs",
             ),
         ]

@@ -36,9 +36,12 @@ def allocation_section(some: Posterior, plan: Allocation, prob: float) -> Sectio
     if plan.source.is_point:
         numbers = numbers[list(map(str, plan.draws))]
     else:
-        caption = f"Results of the plans above: median and {format_share(prob)} interval"
-        # The answers at the head of the report have sizes and tokens.
-        shown = shown.drop(columns=["N_opt", "D_opt (tokens)"])
+        caption = (
+            "The loss of the law at the optimum of each draw, and at the one plan: median and "
+            f"{format_share(prob)} interval"
+        )
+        # The answers at the head of the report have the plan and the loss of a run.
+        shown = shown[["loss at optimum", "loss of plan"]]
     return Section(
         "allocation",
         "Allocation over budgets",

@@ -99,7 +99,7 @@ def test_the_page_states_what_readers_need(page):
         "seed 1",
         "loss at optimum",
         "loss of plan",
-        "loss of next run",
+        "loss of a run",
         "compute 44x",
         "half the size",
         "Loss is not capability",
@@ -255,3 +255,17 @@ def test_the_same_fit_gives_the_same_page(fit, source, tmp_path):
 def test_the_report_folder_has_what_the_page_is_made_of():
     folder = Path(html.__file__).parent
     assert {"report.css", "report.js", "report.html.jinja"} <= {p.name for p in folder.iterdir()}
+
+
+def test_the_plan_is_stated_once_and_compared_once(page, plan):
+    """The answer and the row of alternatives; the control stands at it, with a table of its own."""
+    size = plan.text_table()["N_opt"].iloc[0].split(" ")[0]
+    answer, rest = page.text.split("What to do next")
+    assert answer.count(f"{size} parameters on") == 1 and f"N {size}" in answer
+    _, alternatives = rest.split("Alternatives", 1)
+    alternatives, _ = alternatives.split("Parameters, elasticities first", 1)
+    assert alternatives.count(f"recommended here {size}") == 1
+    # Plans that spend the budget need no column that says so.
+    assert "wasted" not in alternatives and "compute" not in alternatives
+    allocation = rest[rest.index("Allocation over budgets") : rest.index("Alternatives")]
+    assert size not in allocation
