@@ -70,6 +70,8 @@ SLOW_EXAMPLES = {
         "requirements---new-level",
     },
     "test_interval_density_is_a_difference_of_probabilities": {"skew"},
+    "test_the_graph_has_the_density_of_the_predictions": {"crossed"},
+    "test_every_kind_of_law": {"kaplan-nd"},
     "test_every_card_answers_or_is_refused": {
         "chinchilla-digitised",
         "coupled",
@@ -139,12 +141,17 @@ QUICK_EXAMPLES = {
     "test_a_law_is_compared": ("name", QUICK_MODELS),
     "test_a_report_in_every_form": ("name", QUICK_MODELS - {"data-constrained"}),
     "test_a_fit_without_a_sampler_goes_through_its_runs": ("name", QUICK_MODELS),
+    "test_checks_pass_where_the_law_and_its_noise_hold": (
+        "name",
+        QUICK_MODELS | {"growth-compute", "broken-power-law-1"},
+    ),
     "test_a_fit_is_saved_and_loaded_as_it_is": ("name", QUICK_MODELS),
     "test_a_verb_answers_or_is_refused": (
         "name",
         {"coupled-discrepancy", "chinchilla-pooled", "power-law-floor"},
     ),
     "test_a_command_prints_what_people_read": ("name", {"nested", "power-law"}),
+    "test_optima_do_not_depend_on_the_unit": ("law", {"chinchilla", "coupled"}),
     "test_all_parts_pooled_at_once_agree_too": ("columns", {("family", "family+recipe")}),
     "test_a_command_answers_without_an_interval_or_says_why_not": ("name", QUICK_CONSTANTS),
     "test_the_inverse_questions_lie_on_the_frontier": ("cost", {"6ND", "own cost"}),

@@ -84,9 +84,11 @@ class Regrets:
         """Return the log minimum cost at which each draw reaches losses, (chain, draw, plan)."""
         logs, frontier = self._frontier
         # The cheapest node that reaches the loss; nodes are in order of decreasing cost.
-        at = np.zeros(log_loss.shape, dtype=np.intp)
+        # Counted in small integers, which is faster than a search in each row.
+        reached, count = log_loss + 1e-14, np.zeros(log_loss.shape, dtype=np.int16)
         for node in range(1, len(logs)):
-            at += frontier[..., node, None] <= log_loss + 1e-14
+            count += frontier[..., node, None] <= reached
+        at = count.astype(np.intp)
         # Interpolate with cheaper nodes, since limits may make the frontier flat at higher costs.
         first = np.clip(at, 0, len(logs) - 3)
         x = [logs[first + i] for i in range(3)]
@@ -148,9 +150,9 @@ class Regrets:
 def _inverse_quadratic(x: list[Array], y: list[Array], at: Array) -> Array:
     """Return the argument at which a function attains a value, from three of its points."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.asarray(
-            sum(
-                x[i] * np.prod([(at - y[j]) / (y[i] - y[j]) for j in range(3) if j != i], axis=0)
-                for i in range(3)
-            )
+        away = [at - value for value in y]
+        terms = (
+            x[i] * ((away[j] / (y[i] - y[j])) * (away[k] / (y[i] - y[k])))
+            for i, j, k in ((0, 1, 2), (1, 0, 2), (2, 0, 1))
         )
+        return np.asarray(sum(terms))
