@@ -190,7 +190,7 @@ def pytest_configure():
 
 
 def pytest_collection_finish():
-    """Let the garbage collector pass over what was imported, and pass less often."""
+    """Exclude imported objects from garbage collection, and collect less often."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 

@@ -85,14 +85,14 @@ def test_prior_losses_are_plausible(card):
     spans = [known.get(name, (-3.5, 0.0, 3.5)) for name in law.inputs]
     for corner in itertools.product(*spans):
         inputs = dict(zip(law.inputs, corner, strict=True))
-        # From one epoch to a hundred, where so many fit between the tokens and the least of them.
+        # From one epoch to a hundred, if the range of unique tokens allows.
         for name, other in law.same_scale.items():
             inputs[name] = max(-3.5, inputs[other] - 0.66 * (inputs[name] + 3.5))
         if has_minimum:
             best = law.log_optimum(inputs, natural)
             inputs |= {name: inputs[name] + best[name] for name in best}
         loss = law.formula(inputs, natural)
-        # The one law that is not positive by construction leaves that to its priors.
+        # One law is not positive by construction; its priors make it so.
         assert np.all(loss > 0) or law.name == "error-from-loss"
         inside = np.mean((loss > low) & (loss < high))
         assert inside > 0.95, corner

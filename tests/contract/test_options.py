@@ -194,15 +194,15 @@ ACTING = [
 @pytest.mark.parametrize(("verb", "option"), ACTING)
 def test_an_option_acts_or_is_refused(verb, option, files, tmp_path, monkeypatch, remembered):
     monkeypatch.chdir(tmp_path)
-    # What is sealed has the time in it, which would differ whatever the option does.
+    # A preregistration contains the time, which differs with and without the option.
     monkeypatch.setattr("bayescale.records.preregister.now", lambda: "2026-03-01T12:00:00+00:00")
-    # Which would fit the runs many times.
+    # These commands would fit the runs many times.
     blank = pd.DataFrame({"ok": [], "inside": []})
     none = bs.Backtest(blank, "coupled", "runs.csv", "0", "compute", 0.9)
     monkeypatch.setattr("bayescale.validation.backtest.backtest", lambda *_, **__: none)
     given = CASES[verb][option]
     base = said(verb, option, BASE[verb])
-    # Options that it needs, alone: what differs is to be its own doing.
+    # Only the options that it needs, so that differences are due to this option.
     rest = given[: given.index(option)] + after(given, option, verb)
     plain = tuple(asked(files, verb, (*without(base, rest), *rest)))
     if plain not in remembered:

@@ -34,7 +34,7 @@ cases = pytest.mark.parametrize(
 
 
 def fixed_inputs(fit: bs.Fit) -> dict[str, float] | None:
-    """Return values of inputs beside size and tokens, from the middle of the runs."""
+    """Return values of inputs other than size and tokens, from the middle of the runs."""
     own = {"n_params", "n_tokens", "n_steps"}
     return {
         name: float(np.median(values)) for name, values in fit.inputs.items() if name not in own
@@ -42,7 +42,7 @@ def fixed_inputs(fit: bs.Fit) -> dict[str, float] | None:
 
 
 def asked_of(fit: bs.Fit) -> dict[str, object]:
-    """Return what a report of a fit is asked: budgets, or the middle of the runs and beyond."""
+    """Return the arguments of a report: budgets, or points in the middle of the runs and beyond."""
     if fit.law.splits_compute:
         return {"budget": [BUDGET], "fixed": fixed_inputs(fit)}
     return {
@@ -60,7 +60,7 @@ def of_a_level(fit: bs.Fit) -> bs.Fit:
 
 @pytest.fixture
 def facts_of(monkeypatch, tmp_path):
-    """Return what writes the page of a model, and gives its text and the facts that it states."""
+    """Return a function that writes the page of a model, and returns its text and facts."""
 
     def write(name: str, of: str) -> tuple[bs.Fit, Facts, str]:
         fit = few_draws(fit_of_card(name))
@@ -112,7 +112,7 @@ def test_a_report_in_every_form(facts_of, name, of, tmp_path):
     fit, facts, source = facts_of(name, of)
     page = Page(source)
     assert page.open == []
-    # The cells that the script fills are of the control; it has a quantity and a level each.
+    # The script fills the cells of the control, one for each quantity and level.
     assert all(cell.strip() for cell in page.cells) or facts.budgets
     assert all(picture["alt"] and picture["src"] for picture in page.images)
     pictures = [b for section in facts.sections for b in section.blocks if isinstance(b, Picture)]

@@ -1,4 +1,4 @@
-"""Noise in cards and in the columns of runs: what is read, kept and refused."""
+"""Noise in cards and in the columns of runs: reading, saving and refusals."""
 
 import re
 import tomllib
@@ -145,7 +145,7 @@ def test_losses_of_the_figure_are_levels_of_a_logarithmic_scale():
     """The card `chinchilla-digitised` assumes it."""
     runs = bs.load_runs("chinchilla")
     steps = np.diff(np.log(np.unique(runs.loss)))
-    # Some levels were not hit; neighbours are 0.3 or 0.45 % apart, whatever the loss.
+    # Some levels have no run; neighbours are 0.3 or 0.45 % apart, independent of the loss.
     near = steps[steps < 0.005]
     assert len(near) > 0.8 * len(steps)
     assert np.mean(np.minimum(np.abs(near - 0.003), np.abs(near - 0.0045)) < 2e-5) == 1.0

@@ -114,7 +114,7 @@ def test_drawn_rows_have_the_correlations_of_the_process(name):
             np.random.default_rng(3), (40, 1000, len(runs))
         )
         found = np.corrcoef(drawn.reshape(40_000, -1), rowvar=False)
-        # Five standard errors of Normal rows, at which the largest of 200 is; tails widen them.
+        # Five standard errors of normal rows, the size of the largest of 200; heavy tails add to it.
         np.testing.assert_allclose(found, correlations(runs, 0.7), atol=5.0 / np.sqrt(40_000) * 1.3)
 
 
@@ -165,7 +165,7 @@ def test_the_filter_and_its_slopes_in_every_backend(mode):
                 behind[i][j] -= 1e-6
                 numerical = float(function(*ahead)[0] - function(*behind)[0]) / 2e-6
                 first = previous[j] == j[0] if i == 1 else False
-                # Of a first row nothing is kept, whatever is said.
+                # A first row has no predecessor, independent of the given distance.
                 expected = 0.0 if first else numerical
                 assert np.asarray(slope)[j] == pytest.approx(expected, abs=1e-6)
 
@@ -200,7 +200,7 @@ def test_draws_follow_the_density(name):
     drawn = noise.draw(np.random.default_rng(5), (8, 250, 48))
     below = noise.cdf(drawn)
     assert stats.kstest(below[..., ::7].ravel(), "uniform").pvalue > 1e-3
-    # A derivative of the probability is the density, where nothing was cut off.
+    # Without censoring the derivative of the probability is the density.
     if "censored" not in NOISES[name].rows:
         step = 1e-6
         rows = drawn[:1, :5]

@@ -42,7 +42,7 @@ def test_scale_grows_with_what_the_card_says():
         **{name: float(x.median()) for name, x in fit.parameters.items()},
     ) - float(fit.posterior["E"].median())
     ratio = np.log(reducible[1] / reducible[0])
-    # Known random numbers at each plan: what is left is the scale.
+    # With fixed random numbers at each plan, only the scale differs.
     standard = np.concatenate(
         [generator(3, Stream.RUN_NOISE, plan).standard_normal((2, 50, 1)) for plan in range(2)], -1
     )
@@ -77,7 +77,7 @@ def test_later_checkpoints_of_a_fitted_run_go_on_from_its_last():
     going_on = bs.score(fit, unseen)
     table.loc[~early, "run"] += " again"
     others = bs.score(fit, bs.load_runs(table).where(~early))
-    # The next checkpoint owes most to the last one, the fourth less.
+    # The next checkpoint is more correlated with the last one than the fourth is.
     width = going_on.pointwise["width_90"].to_numpy().reshape(10, 4)
     assert np.all(np.diff(width.mean(axis=0)) > 0)
     assert width[:, 0].mean() < 0.7 * others.pointwise["width_90"].mean()
@@ -203,7 +203,7 @@ def test_simulated_truths_rank_uniformly(name):
 
 @pytest.mark.slow
 def test_correlated_checkpoints_taken_as_independent_are_overconfident():
-    """By the coverage of 90 % intervals of the optimal size, over simulated tables."""
+    """Compare the coverage of 90 % intervals of the optimal size over simulated tables."""
     linked = normal(checkpoints=LINKED)
     budget = 1e22
     inside: dict[str, list[bool]] = {"linked": [], "independent": []}

@@ -47,7 +47,7 @@ def test_plans_and_a_cluster(fit, tmp_path):
     bs.report(fit, path, budget="1e22", plans={"mine": ("7B", "2T")}, cluster=cluster)
     (table,) = json.loads(path.read_text())["sections"]["alternatives"]["tables"]
     rows = {row["plan"]: row for row in table["rows"]}
-    # The plan of least expected regret is the recommended one, but for a per cent of its size.
+    # The plan of least expected regret has the recommended size to 1 %, and is not listed.
     assert list(rows) == ["recommended here", "mine"]
     assert rows["mine"]["note"] == "8.40 times the budget"
     assert rows["recommended here"]["days"] > 0 and rows["recommended here"]["regret_money"] > 0
@@ -248,7 +248,7 @@ def test_budgets_may_pay_for_more_than_training(fit, tmp_path):
         assert plan.text_table()["N_opt"].iloc[0] in page.text
         grid = page.budgets
         asked = grid["budget"].index(grid["asked"][0])
-        # How far a plan is from the runs is a matter of its training, whatever its budget is of.
+        # The distance from the runs depends on the training compute, in any unit of the budget.
         times = float(plan.extrapolation["compute"].iloc[0])
         assert grid["times_largest"][asked] == pytest.approx(times, rel=1e-6)
         assert max(x for x in grid["d_opt"][-1] if x) < 2.501e12

@@ -187,7 +187,7 @@ def test_ctrl_c_leaves_a_message_and_the_older_file(tmp_path):
         text=True,
         env={**os.environ, "COLUMNS": "80"},
     ) as process:
-        # However long it takes to start and to compile on this machine.
+        # Independent of the time to start and to compile on this machine.
         assert any(line == "sampling\n" for line in process.stderr)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
