@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 from matplotlib.figure import Figure
+from streamlit.delta_generator import DeltaGenerator
 
 from bayescale import plots
 from bayescale.costs import PEAKS, Cluster
@@ -55,11 +56,12 @@ def main() -> None:
     )
     st.subheader("Which model to train", anchor=False)
     st.caption(_text(fit.headline))
+    decision = st.empty()
     terms, answer = st.columns([1, 2], gap="large")
     with terms:
         question = _terms(fit, given)
     with answer:
-        _answers(fit, question)
+        _answers(fit, question, decision)
 
 
 def _load(path: str, groups: tuple[tuple[str, str], ...], new_levels: tuple[str, ...]) -> Fit:
@@ -143,33 +145,41 @@ def _floor(fit: Fit) -> tuple[float, float] | None:
     return None if found == (low, high) else found
 
 
-def _answers(fit: Fit, question: Question) -> None:
-    """Show an answer from few draws at once, then from all of them in its place."""
+def _answers(fit: Fit, question: Question, decision: DeltaGenerator) -> None:
+    """Show an answer from few draws at once, then from all of them in its place.
+
+    The decision has a place of its own, above the sliders, where a small screen begins.
+    """
     place = st.empty()
     try:
         if fit.n_draws > QUICK and not question.certain:
             made = question.answer(fit, QUICK)
+            decision.markdown(_headline(made))
             with place.container():
                 _show(made, f"From {made.source.n_draws:,} draws; all of them follow.")
         made = question.answer(fit)
     except (BayescaleError, ValueError) as error:
+        decision.empty()
         with place.container():
             st.error(_text(str(error)))
         return
+    decision.markdown(_headline(made))
     with place.container():
         count = made.source.n_draws
         _show(made, f"From all {count:,} draws." if count > 1 else "From one set of coefficients.")
 
 
+def _headline(made: Decision) -> str:
+    return f"**{_text(made.sentences[0])}**"
+
+
 def _show(made: Decision, draws: str) -> None:
-    first, *rest = made.sentences
-    st.markdown(f"**{_text(first)}**")
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     plots.regret(made, figure.subplots())
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=160)
     st.image(image, width="stretch")
-    st.markdown("\n".join(f"- {_text(sentence)}" for sentence in rest))
+    st.markdown("\n".join(f"- {_text(sentence)}" for sentence in made.sentences[1:]))
     st.table(made.text_table().T.map(_text))
     for caveat in made.caveats:
         st.caption(_text(caveat))

@@ -112,7 +112,7 @@ class PlanComparison:
 def _without_repetition(shown: pd.DataFrame) -> pd.DataFrame:
     """Leave out what the caption says, or another column, as of plans that spend the budget."""
     repeated = []
-    if shown["compute"].nunique() == 1:
+    if len(set(shown["compute"])) == 1:
         repeated.append("compute")
     if "expected regret" in shown and shown["wasted"].equals(shown["expected regret"]):
         repeated.append("wasted")

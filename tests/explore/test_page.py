@@ -158,6 +158,12 @@ def test_in_a_browser(saved, tmp_path):
                 page.set_viewport_size({"width": width, "height": 900})
                 page.wait_for_timeout(300)
                 assert page.evaluate(CLIPPED) == []
+                # The decision is on the first screen, above the sliders on a phone too.
+                made = page.get_by_text(answer(saved, 1.5e22).sentences[0]).bounding_box()
+                assert (
+                    made["y"] + made["height"]
+                    < page.get_by_role("slider").first.bounding_box()["y"]
+                )
             assert all(x.startswith((url[0], "data:", "blob:", "ws://127.")) for x in asked)
             started.close()
         with socket.socket() as outside:
