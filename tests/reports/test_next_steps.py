@@ -13,7 +13,8 @@ FAR = Forecast(ANSWER, "", "step = 2.00M", "between 2.1 and 2.2 with 90 % probab
 
 
 def steps(columns: dict[str, str], *forecasts: Forecast, ok: bool = True) -> tuple[str, ...]:
-    fit = SimpleNamespace(columns=columns, response="loss", law=None)
+    law = SimpleNamespace(domains=0)
+    fit = SimpleNamespace(columns=columns, response="loss", law=law)
     return next_steps(fit, None, (), SimpleNamespace(ok=ok), None, forecasts)
 
 
