@@ -50,8 +50,11 @@ Python, which is quicker than compiling; graphs with as many operands as those o
 four breaks cannot be."""
 
 every_card = pytest.mark.parametrize("card", sorted(model_cards()))
-every_model = pytest.mark.parametrize("card", [*sorted(model_cards()), *FLOORS])
-every_floor = pytest.mark.parametrize("card", FLOORS)
+FLOOR_PARAMETERS = [
+    pytest.param(card, marks=() if card in COMPILED_FLOORS else pytest.mark.slow) for card in FLOORS
+]
+every_model = pytest.mark.parametrize("card", [*sorted(model_cards()), *FLOOR_PARAMETERS])
+every_floor = pytest.mark.parametrize("card", FLOOR_PARAMETERS)
 every_dataset = pytest.mark.parametrize("dataset", sorted(dataset_folders()))
 
 

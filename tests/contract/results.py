@@ -147,6 +147,13 @@ def _comparison_runs() -> bs.ComparisonRuns:
     return bs.comparison_runs(found, budget="1e20", n_runs=2)
 
 
+def _first_sweep() -> bs.FirstSweep:
+    """Search designs on few simulated projects, which is quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bayescale.experiment_design.first_sweep._SEARCHED", 60)
+        return bs.first_sweep("chinchilla", budget="1e20", target="1e22", simulations=60)
+
+
 RESULTS: Mapping[type, Callable[[], object]] = {
     bs.Fit: fit,
     bs.ModelAverage: lambda: bs.model_average({"a": fit(), "b": fit()}, {"a": 1.0, "b": 1.0}),
@@ -162,9 +169,7 @@ RESULTS: Mapping[type, Callable[[], object]] = {
     ),
     bs.ComparisonRuns: lambda: _comparison_runs(),
     bs.NextRuns: lambda: bs.next_runs(fit(), target=BUDGET, budget="1e20", n_runs=2),
-    bs.FirstSweep: lambda: bs.first_sweep(
-        "chinchilla", budget="1e20", target="1e22", simulations=60
-    ),
+    bs.FirstSweep: lambda: _first_sweep(),
     bs.TwoStep: lambda: bs.two_step(
         fit(), bs.published("gadre2024-refinedweb-error"), n_params="10B", n_tokens="200B"
     ),
