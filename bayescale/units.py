@@ -325,15 +325,15 @@ def format_amount_of(column: str, value: float) -> str:
 
 
 def noun_of(column: str) -> str:
-    """Return what a column or a response is called in a sentence.
+    """Return the name of a column or a response in a sentence.
 
     >>> noun_of("n_tokens"), noun_of("critical_batch"), noun_of("examples")
     ('tokens', 'critical batch', 'examples')
     """
-    return _WORDS.get(column, column)
+    return _PHRASES.get(column, column)
 
 
-_WORDS = _NOUNS | {"critical_batch": "critical batch"}
+_PHRASES = _NOUNS | {"critical_batch": "critical batch"}
 
 
 def format_quantity(column: str, value: float) -> str:

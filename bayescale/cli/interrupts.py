@@ -35,7 +35,7 @@ def noted() -> Iterator[Interrupts]:
     if not _replace(interrupts):
         yield interrupts
         return
-    report, sys.unraisablehook = sys.unraisablehook, _once_more
+    report, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         yield interrupts
     finally:
@@ -43,7 +43,7 @@ def noted() -> Iterator[Interrupts]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _once_more(lost: "sys.UnraisableHookArgs") -> None:
+def _interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
     """Interrupt again after a moment, if a callback could not raise KeyboardInterrupt."""
     if isinstance(lost.exc_value, KeyboardInterrupt):
         threading.Timer(0.01, _thread.interrupt_main).start()

@@ -106,7 +106,7 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
             candidates = [c for c in candidates if _are_amounts(raw.frame[c])] or candidates
         first = min((headings[c].rank for c in candidates), default=0)
         candidates = [c for c in candidates if headings[c].rank == first]
-        if same := _of_the_same(raw.frame, candidates, name, headings):
+        if same := _preferred_duplicate(raw.frame, candidates, name, headings):
             candidates = [same]
         # Ambiguity only matters for columns that enter a fit.
         if len(candidates) > 1 and name in wanted:
@@ -119,20 +119,22 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
     left = [column for column in present if column not in chosen.values()]
     missing = _missing(chosen, left, needs)
     if missing:
-        raise MissingColumnError(_of_missing(raw, missing, chosen, needs, headings))
+        raise MissingColumnError(_missing_message(raw, missing, chosen, needs, headings))
     return Columns(
         chosen,
         {name: headings[column] for name, column in chosen.items()},
         headings,
         {
-            name: tuple(c for c in left if headings[c].quantity == name or _may_be(c, name))
+            name: tuple(
+                c for c in left if headings[c].quantity == name or _may_be_measurement(c, name)
+            )
             for name in chosen
             if name in wanted
         },
     )
 
 
-def _of_missing(
+def _missing_message(
     raw: RawTable,
     missing: str,
     chosen: Mapping[str, str],
@@ -158,7 +160,7 @@ def _of_missing(
         perhaps = " The rows look like the columns: transpose the table."
     elif of_amounts:
         perhaps = perhaps or _in_text(raw.frame[left])
-        perhaps += _not_amounts(left, list(raw.frame.columns))
+        perhaps += _similar_but_not_amounts(left, list(raw.frame.columns))
         if several and not set(AMOUNTS) & set(chosen) and len(needs) > 1:
             perhaps += (
                 " A table of one variable, such as a loss against steps, is for forecast, or for a "
@@ -184,8 +186,8 @@ _STEPS = re.compile(r"(?:^|_)(?:steps?|iters?|iterations)(?:$|_)")
 _SPEEDS = re.compile(r"(?:^|_)[gmt]flops?(?:$|_)")
 
 
-def _not_amounts(left: Sequence[str], present: Sequence[str]) -> str:
-    """Return why columns that look like amounts are not taken for them."""
+def _similar_but_not_amounts(left: Sequence[str], present: Sequence[str]) -> str:
+    """Return why columns whose names resemble amounts are not read as such."""
     said = ""
     if in_bytes := [c for c in left if _BYTES.search(c)]:
         said += (
@@ -246,7 +248,7 @@ _OF_A_SPREAD = re.compile(
 )
 
 
-def _may_be(column: str, name: str) -> bool:
+def _may_be_measurement(column: str, name: str) -> bool:
     """Return whether a column of unknown heading may be a measurement, such as ``aux_loss``."""
     spread = _OF_A_SPREAD.search(key_of(column))
     return name in MEASURED and _is_similar(column, name) and not spread
@@ -270,7 +272,7 @@ SAME = 0.05
 """Relative difference up to which two columns with their units are one, rounded differently."""
 
 
-def _of_the_same(
+def _preferred_duplicate(
     frame: pd.DataFrame, columns: Sequence[str], name: str, headings: Mapping[str, Heading]
 ) -> str:
     """Return one of several columns that hold the same amounts, or an empty text.

@@ -166,11 +166,11 @@ def read_heading(column: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
         return Heading()
     text = _ORNAMENTS.sub("", column).strip().lstrip("#").strip().translate(_SUPERSCRIPTS)
     for stem, said in _readings(text):
-        for words in dict.fromkeys((key_of(stem), _in_words(stem))):
+        for words in dict.fromkeys((key_of(stem), _normalised_words(stem))):
             found = _of_words(words, aliases)
             if found.quantity and not said:
                 return found
-            unit = _unit_of(found, _in_words(said)) if found.quantity else ""
+            unit = _unit_of(found, _normalised_words(said)) if found.quantity else ""
             if unit:
                 rank = found.rank + (unit in OPEN_UNITS)
                 return Heading(found.quantity, unit, rank, found.counted)
@@ -193,7 +193,7 @@ def _readings(text: str) -> Iterator[tuple[str, str]]:
     if "/" in text:
         stem, _, said = text.rpartition("/")
         yield stem, said
-    words = _in_words(text).split("_")
+    words = _normalised_words(text).split("_")
     if len(words) > 2 and words[-2] == "in":
         yield "_".join(words[:-2]), words[-1]
     stem = "_".join(words[:-1])
@@ -201,7 +201,7 @@ def _readings(text: str) -> Iterator[tuple[str, str]]:
         yield stem, words[-1]
 
 
-def _in_words(text: str) -> str:
+def _normalised_words(text: str) -> str:
     """Return a text in lower case, with underscores between words and one word for each phrase."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text.strip())
     key = key_of(parted).strip("_")
@@ -275,9 +275,9 @@ def _unit_of(of: Heading, said: str) -> str:
 def _unit_alone(text: str) -> str:
     """Return the unit in brackets of a heading whose quantity is not recognised."""
     bracketed = _BRACKETED.fullmatch(text)
-    said = _in_words(bracketed["inside"]) if bracketed else ""
+    said = _normalised_words(bracketed["inside"]) if bracketed else ""
     for name in _WORDS:
         if said and (unit := _unit_of(Heading(name), said)):
             return unit
-    words = set(_in_words(text).split("_"))
+    words = set(_normalised_words(text).split("_"))
     return next((unit for word, unit in _OF_LOSS.items() if word in words and word != "nats"), "")

@@ -44,7 +44,7 @@ def stated_units(
                 f"{OPEN_UNITS[heading.unit]}, as in units={{{name!r}: "
                 f"{_FIRST[heading.unit]!r}}} (--unit {name}={_FIRST[heading.unit]})."
             )
-        elif heading.unit and _is_in_its_unit(name, heading.quantity):
+        elif heading.unit and _heading_states_unit(name, heading.quantity):
             stated[name] = column_unit(name, heading.unit)
         elif _is_an_error(name, heading.quantity):
             stated[name] = column_unit(name, BASES["error"])
@@ -54,8 +54,8 @@ def stated_units(
 _FIRST = {"log": "log10", "bits": "bits/token"}
 
 
-def _is_in_its_unit(name: str, quantity: str) -> bool:
-    """Return whether the unit in a heading is one of a quantity that may be named otherwise."""
+def _heading_states_unit(name: str, quantity: str) -> bool:
+    """Return whether the unit in the heading of a quantity applies to a column."""
     same = quantity in ("", name) or _is_an_error(name, quantity)
     return same and (name in BASES or bool(quantity))
 
@@ -76,7 +76,7 @@ def unit_source(name: str, raw: NamedTable, units: Mapping[str, str], heading: H
         return "you"
     if _said_by_card(name, raw):
         return "card"
-    return "heading" if heading.unit and _is_in_its_unit(name, heading.quantity) else "default"
+    return "heading" if heading.unit and _heading_states_unit(name, heading.quantity) else "default"
 
 
 def notes_on_unit(

@@ -47,7 +47,7 @@ def next_runs(found: NextRuns, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax)
     plane = _draw_fitted(ax, found.source)
     proposed = found.runs[plane].to_numpy(dtype=float)
-    places, numbers = _same_places(proposed)
+    places, numbers = _distinct_points(proposed)
     if len(places):
         spent = f"runs to launch, {format_compute(found.compute)} in all"
         ax.plot(*places.T, "D", color=ORANGE, markersize=7, label=spent)
@@ -152,7 +152,7 @@ def _number(ax: Axes, number: str, place: tuple[Any, Any], colour: str) -> None:
     ax.annotate(number, place, textcoords="offset points", xytext=(7, 5), fontsize=9, color=colour)
 
 
-def _same_places(proposed: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _distinct_points(proposed: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Return each point once, with the numbers of the runs there: replicates share a point."""
     places = np.array(list(dict.fromkeys(map(tuple, proposed)))).reshape(-1, 2)
     numbers = [

@@ -110,7 +110,7 @@ class PlanComparison:
 
 
 def _without_repetition(shown: pd.DataFrame) -> pd.DataFrame:
-    """Leave out what the caption says, or another column, as of plans that spend the budget."""
+    """Leave out columns that repeat the caption or another column."""
     repeated = []
     if len(set(shown["compute"])) == 1:
         repeated.append("compute")
