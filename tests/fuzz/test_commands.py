@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -167,7 +168,7 @@ def test_any_command_line(folder, capsys, arguments) -> None:
     assert not changed
     for path in folder.iterdir():
         if path.name not in FILES:
-            path.unlink() if path.is_file() else path.rmdir()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @pytest.mark.parametrize(
