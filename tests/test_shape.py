@@ -1,4 +1,4 @@
-"""The shape of the package: where it may look at its own types, and how long its modules are."""
+"""The structure of the package: uses of isinstance on its own types, and lengths of modules."""
 
 import ast
 from pathlib import Path

@@ -60,7 +60,7 @@ class ByTarget(Result):
         return pd.Series(lost, index=self._targets, name="unreachable")
 
     def called(self, name: str) -> str:
-        """Return what an amount is called in this result; empty if its name says it."""
+        """Return the heading of an amount in this result; empty if its name suffices."""
         return ""
 
     def _out_of_reach(self, target: object, share: float) -> str:

@@ -26,11 +26,11 @@ class NamesFile:
     is_input: ClassVar[bool]
 
     def __call__(self, text: str) -> Any:
-        """Return what a command is given for a text."""
+        """Return the value that a command receives for a text."""
         raise NotImplementedError
 
     def check(self, path: Path, option: str) -> None:
-        """Raise unless a path serves."""
+        """Raise unless a path can be used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _PIPE_WIDTH = 140
 """Width of a listing that goes to a file or a pipe, in characters."""
 
 _MEANING = "meaning"
-"""The column of sentences, which stands to the left, as the last one."""
+"""The column of sentences: the last one, and left-aligned."""
 
 
 def one_line(message: object, most: int) -> str:
@@ -87,7 +87,7 @@ def print_decision(made: "Decision") -> None:
 
 
 def table_text(table: "pd.DataFrame") -> str:
-    """Return a table as text, with its index as the first column and meanings to the left."""
+    """Return a table as text, with its index as the first column and left-aligned meanings."""
     shown = table.reset_index()
     shown.columns.name = table.columns.name
     said = shown.pop(_MEANING) if _MEANING in shown else ()

@@ -148,7 +148,7 @@ def _floor(fit: Fit) -> tuple[float, float] | None:
 def _answers(fit: Fit, question: Question, decision: DeltaGenerator) -> None:
     """Show an answer from few draws at once, then from all of them in its place.
 
-    The decision has a place of its own, above the sliders, where a small screen begins.
+    The decision is above the sliders, where a small screen shows it first.
     """
     place = st.empty()
     try:

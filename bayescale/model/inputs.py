@@ -10,7 +10,7 @@ from bayescale.laws import Law
 
 
 class Predictor(Protocol):
-    """What predicts a response from columns of runs: a model, or its posterior."""
+    """A model or posterior, which predicts a response from columns of runs."""
 
     @property
     def law(self) -> Law:

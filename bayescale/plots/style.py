@@ -22,7 +22,7 @@ _NARROW = 1.5
 """Ratio of the ends of an axis below which ticks need a third digit to differ."""
 
 _LARGE = 1e4
-"""The least response that has a suffix, such as a critical batch of 500K."""
+"""Smallest response with a suffix, such as a critical batch of 500K."""
 
 
 def new_axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:

@@ -94,7 +94,7 @@ class ModelAverage(Shown):
 
     @property
     def has_chains(self) -> bool:
-        """Whether the draws form chains: False, since they are those of several fits in turn."""
+        """Whether the draws form chains: False, since they are draws of several fits."""
         return False
 
     @property

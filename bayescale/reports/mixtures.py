@@ -1,4 +1,4 @@
-"""The answer of a law of mixtures: the mixture to train on, and what a run on it should show."""
+"""The answer of a law of mixtures: the mixture to train on, and the predicted loss of a run."""
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from bayescale.reports.forecasts import Forecast
 from bayescale.units import format_number, format_quantity, format_share
 
 _SHOWN = 0.005
-"""The least share that is named."""
+"""Smallest share that sentences name."""
 
 
 def recommended_mixture(fit: Fit, prob: float) -> tuple[Forecast, ...]:
-    """Return the recommended mixture as the one answer of a law of mixtures; none of another."""
+    """Return the recommended mixture as the answer of a law of mixtures; none for other laws."""
     if not fit.law.domains:
         return ()
     found = data_mixture(fit)

@@ -81,7 +81,7 @@ def next_steps(
 
 
 def _of_levels(fit: Posterior) -> list[str]:
-    """Return how to have the answer for one of the fitted levels, where it is for a new one."""
+    """Return how to get the answer for a fitted level, if it is for a new one."""
     if len(fit.fits) != 1:
         return []
     (one,) = fit.fits.values()

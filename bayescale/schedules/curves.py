@@ -120,7 +120,7 @@ def _curve(table: str, name: str, part: pd.DataFrame, given: ScheduleLike | None
 
 
 def _refuse_twice(raw: RawTable, columns: Mapping[str, str | None]) -> None:
-    """Raise RunsError if one column is to be two quantities."""
+    """Raise RunsError if one column is named for two quantities."""
     taken: dict[str, str] = {}
     for what in COLUMNS:
         name = _column(raw, what, columns.get(what))

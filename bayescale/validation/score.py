@@ -90,7 +90,7 @@ def score(fit: Source, runs: RunsSource, *, new_levels: Collection[str] = ()) ->
 
 @singledispatch
 def _score(source: Posterior, runs: RunsSource, new_levels: Collection[str]) -> Score:
-    """Raise UnsuitableLawError: neither a fit nor published constants."""
+    """Raise UnsuitableLawError: the source is neither a fit nor published constants."""
     raise UnsuitableLawError(
         "score: found an average of laws, expected a fit or published constants. Score each "
         "fit, and combine the scores by their weights with bayescale.Score.mix."

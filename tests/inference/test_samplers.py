@@ -40,7 +40,7 @@ def test_threads_do_not_compile_at_the_same_time(monkeypatch):
 
 @pytest.fixture
 def uncompiled(monkeypatch):
-    """Nothing is compiled: an object stands for each compiled density."""
+    """Nothing is compiled: an object replaces each compiled density."""
     monkeypatch.setitem(samplers.SAMPLERS, "nutpie", lambda model, sizes: object())
     samplers._compiled_card.cache_clear()
     yield

@@ -148,7 +148,7 @@ def test_a_saved_fit_passes_the_check(tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(fit, tmp_path_factory) -> bytes:
-    """The content of a saved fit, without its seal."""
+    """The content of a saved fit, without its checksum."""
     path = tmp_path_factory.mktemp("whole") / "fit.nc"
     fit.save(path)
     return path.read_bytes().rpartition(b"\nbayescale sha256 ")[0]

@@ -258,14 +258,14 @@ def test_the_report_folder_has_what_the_page_is_made_of():
 
 
 def test_the_plan_is_stated_once_and_compared_once(page, plan):
-    """The answer and the row of alternatives; the control stands at it, with a table of its own."""
+    """The answer and the row of alternatives; the control is next to it, with its own table."""
     size = plan.text_table()["N_opt"].iloc[0].split(" ")[0]
     answer, rest = page.text.split("What to do next")
     assert answer.count(f"{size} parameters on") == 1 and f"N {size}" in answer
     _, alternatives = rest.split("Alternatives", 1)
     alternatives, _ = alternatives.split("Parameters, elasticities first", 1)
     assert alternatives.count(f"recommended here {size}") == 1
-    # Plans that spend the budget need no column that says so.
+    # Plans that spend the budget have no column of compute.
     assert "wasted" not in alternatives and "compute" not in alternatives
     allocation = rest[rest.index("Allocation over budgets") : rest.index("Alternatives")]
     assert size not in allocation
