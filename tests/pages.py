@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+ROUGHLY = doctest.register_optionflag("ROUGHLY")
+"""Marks an example whose page has the output of one run: numbers hold to `TOLERANCE`, for any draws."""
+
+TOLERANCE = 0.3
 _FENCE = re.compile(r"^(?P<fence>`{3,})(?P<head>[^\n`]*)\n(?P<body>.*?)^(?P=fence)$", re.M | re.S)
 _CAPTION = re.compile(r"\A(?::[^\n]*\n)*?:caption:\s*(?P<name>\S+)\n")
 _OPTIONS = re.compile(r"\A(?::[^\n]*\n)+\n?")
@@ -62,11 +66,33 @@ def run_page(path: Path, main: Callable[[list[str]], int], output: Callable[[], 
     return count
 
 
+_NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+_SCALES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+_AMOUNT = re.compile(rf"({_NUMBER.pattern})([KMBT]?)(?!\w)")
+
+
+class _Checker(doctest.OutputChecker):
+    """Compares numbers within a tolerance, and all words, where an example is marked so."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        if not optionflags & ROUGHLY:
+            return super().check_output(want, got, optionflags)
+        words = (" ".join(_AMOUNT.sub("0", text).split()) for text in (want, got))
+        wanted, found = (
+            [float(x[1].replace(",", "")) * _SCALES.get(x[2], 1.0) for x in _AMOUNT.finditer(text)]
+            for text in (want, got)
+        )
+        near = zip(wanted, found, strict=False)
+        return len(set(words)) == 1 and all(
+            abs(one - two) <= TOLERANCE * max(abs(one), abs(two)) for one, two in near
+        )
+
+
 def _session(block: Block, where: str, names: dict[str, Any]) -> None:
     test = doctest.DocTestParser().get_doctest(block.text, names, where, where, block.line)
     said: list[str] = []
     # A session keeps its names for the blocks after it.
-    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    runner = doctest.DocTestRunner(checker=_Checker(), optionflags=FLAGS)
     failed = runner.run(test, out=said.append, clear_globs=False).failed
     names |= test.globs
     assert not failed, "".join(said)

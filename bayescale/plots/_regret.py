@@ -20,6 +20,9 @@ from bayescale.units import format_budget, format_number, format_share
 _EDGE = 0.2
 """Share of the width, at either side, in which a label would cross the edge."""
 
+_ABOVE = 1.2
+"""Ratio of the regret of a plan to that of its size beyond which it lies above the curve."""
+
 _WIDE = 100.0
 """Ratio of the largest to the smallest size above which there are fewer ticks."""
 
@@ -84,10 +87,13 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     for name, row in decision.table().iloc[1:].iterrows():
         # Only plans that exhaust the budget lie on the curve; others are labelled separately.
         if sizes[0] <= row["n_params"] <= sizes[-1]:
-            # Labels point away from the minimum, where no curve is, and inwards at the edges.
+            # Labels of plans on the curve point away from the minimum, and inwards at the edges;
+            # those of plans above it point to the minimum: there is no curve in either place.
             share = np.log(row["n_params"] / sizes[0]) / np.log(sizes[-1] / sizes[0])
             left = row["n_params"] < plan["n_params"]
-            to_left = (left and share > _EDGE) or share > 1.0 - _EDGE
+            along = np.interp(np.log(row["n_params"]), np.log(sizes), curve["expected"])
+            above = row["regret"] > _ABOVE * along
+            to_left = not left if above else (left and share > _EDGE) or share > 1.0 - _EDGE
             ax.plot(row["n_params"], row["regret"], "o", color=ORANGE, markersize=5)
             ax.annotate(
                 str(name),

@@ -254,6 +254,18 @@ def test_given_axes_are_used(fit):
     assert plt.get_fignums() == []
 
 
+def test_labels_of_plans_keep_off_the_curve_of_regret(fit):
+    best = bs.decide(fit, budget="1e22").plan["n_params"]
+    plans = {
+        "on": (1.3 * best, 1e22 / (6 * 1.3 * best)),
+        "above": (1.3 * best, 0.5e22 / (6 * 1.3 * best)),
+        "left": (best / 1.3, 0.5e22 * 1.3 / (6 * best)),
+    }
+    ax = bs.plots.regret(bs.decide(fit, budget="1e22", plans=plans))
+    sides = {text.get_text(): text.get_horizontalalignment() for text in ax.texts}
+    assert sides == {"on": "left", "above": "right", "left": "left"}
+
+
 def test_regret(fit):
     plans = {"as published": ("70B", "1.4T"), "far off": ("1B", "2T")}
     made = bs.decide(fit, budget="5.76e23", plans=plans, prob=0.8)
