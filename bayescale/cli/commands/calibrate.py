@@ -1,7 +1,7 @@
 """``calibrate``: calibration of intervals, on held-out larger runs or on simulations."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayescale.cli.files import Reads
 from bayescale.cli.numbers import whole_number
@@ -9,6 +9,9 @@ from bayescale.cli.options import add_reading, of_variable, runs_for_models
 from bayescale.cli.refits import add_refits, refits_of
 from bayescale.cli.render import print_json, table_records, table_text
 from bayescale.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 type Arguments = argparse.Namespace
 
@@ -76,4 +79,23 @@ def run(options: Arguments) -> None:
         return
     for name, table in tables.items():
         print(f"{name}:")
-        print(table_text(table))
+        print(table_text(_scores_by_row(table) if options.cut else table))
+        if options.cut:
+            for fitted, status in zip(_fitted(table), table["status"], strict=True):
+                print(f"{fitted}: {status}")
+
+
+def _fitted(table: "pd.DataFrame") -> list[str]:
+    """Return the name of each fit: its card, and the scale below which it has its runs."""
+    return [f"{model} below {cut:.4g}" for model, cut in table.index]
+
+
+def _scores_by_row(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return scores with a row for each and a column for each fit, since there are many."""
+    from bayescale.validation.scored import MEANINGS
+
+    shown = table.drop(columns="status").map(
+        lambda value: f"{value:.4g}" if isinstance(value, float) else str(value)
+    )
+    shown = shown.set_axis(_fitted(table)).T.rename_axis("score")
+    return shown.assign(meaning=[MEANINGS.get(str(name), "") for name in shown.index])
