@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 type Array = NDArray[np.float64]
@@ -80,10 +79,25 @@ def _normal_scores(draws: Array) -> Array:
     from scipy.special import ndtri
 
     flat = draws.reshape(len(draws), -1)
-    # As `scipy.stats.rankdata`, which takes long to import; ties share their mean rank.
-    ranks = pd.DataFrame(flat.T).rank().to_numpy().T
-    scores: Array = ndtri((ranks - 0.375) / (flat.shape[-1] + 0.25)).reshape(draws.shape)
+    scores: Array = ndtri((_ranks(flat) - 0.375) / (flat.shape[-1] + 0.25)).reshape(draws.shape)
     return scores
+
+
+def _ranks(draws: Array) -> Array:
+    """Return the ranks within each row, from one; ties share their mean rank."""
+    # As `scipy.stats.rankdata`, which takes long to import, and a third of the time.
+    order = np.argsort(draws, axis=1)
+    ordered = np.take_along_axis(draws, order, axis=1)
+    count = draws.shape[1]
+    places = np.tile(np.arange(1.0, count + 1.0), (len(draws), 1))
+    tied = ordered[:, 1:] == ordered[:, :-1]
+    for row in np.flatnonzero(tied.any(axis=1)):
+        starts = np.flatnonzero(np.append(True, ~tied[row]))
+        sizes = np.diff(np.append(starts, count))
+        places[row] = np.repeat(starts + 0.5 * (sizes + 1.0), sizes)
+    ranks = np.empty(draws.shape)
+    np.put_along_axis(ranks, order, places, axis=1)
+    return ranks
 
 
 def ess_of_mean(draws: Array) -> Array:

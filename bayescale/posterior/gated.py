@@ -19,8 +19,8 @@ _MOST_AXES = 4
 
 def reported_quantities(model: Model, draws: xr.Dataset) -> xr.Dataset:
     """Return draws of all reported scalars: elasticities first, noise parameters last."""
-    law = model.law
-    derived = law.derived({name: draws[name] for name in law.parameters})
+    law, bare = model.law, without_index(draws)
+    derived = law.derived({name: bare[name] for name in law.parameters})
     rest = set(model.all_priors) - set(law.coordinates)
     order = dict.fromkeys([*law.coordinates, *derived, *law.parameters, *sorted(rest)])
     return draws.assign(derived)[list(order)]
@@ -45,7 +45,7 @@ def predicted_quantities(
     model: Model, scale: Scale, runs: Runs, draws: xr.Dataset, seed: int
 ) -> xr.Dataset:
     """Return the response at the corners of the design, and ln N_opt at the largest budget."""
-    law = model.law
+    law, draws = model.law, without_index(draws)
     logs = {name: np.log(runs.column(column)) for name, column in model.columns.items()}
     rows = corners(np.array(list(logs.values())))
     groups = {column: column_of(runs, column) for column in model.groupings}
@@ -65,6 +65,11 @@ def predicted_quantities(
         if bool(optimum.notnull().any()):
             found["ln n_opt at the largest run"] = optimum.fillna(optimum.median())
     return xr.Dataset(found)
+
+
+def without_index(draws: xr.Dataset) -> xr.Dataset:
+    """Return draws without the numbers of chains and draws, which arithmetic need not compare."""
+    return draws.drop_vars(["chain", "draw"], errors="ignore")
 
 
 def corners(logs: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from arviz_stats.base import array_stats
+from scipy import stats
 
-from bayescale.posterior.convergence import bfmi, ess_of_mean, measure
+from bayescale.posterior.convergence import _ranks, bfmi, ess_of_mean, measure
 
 TAILS = (0.05, 0.95)
 AXES = {"chain_axis": -2, "draw_axis": -1}
@@ -33,6 +34,19 @@ def test_measures_are_those_of_arviz(shape, correlation):
     mean = array_stats.ess(draws, method="mean", **AXES)
     np.testing.assert_allclose(ess_of_mean(draws), mean, rtol=1e-9)
     np.testing.assert_allclose(bfmi(draws[0]), array_stats.bfmi(draws[0]), rtol=1e-12)
+
+
+def test_ranks_are_those_of_scipy():
+    rng = np.random.default_rng(1)
+    rows = np.vstack(
+        [
+            rng.standard_normal((3, 200)),
+            np.round(rng.standard_normal((3, 200)), 1),
+            np.zeros((1, 200)),
+            rng.choice([-np.inf, -0.0, 0.0, 1.0, np.inf], (2, 200)),
+        ]
+    )
+    np.testing.assert_array_equal(_ranks(rows), stats.rankdata(rows, axis=1))
 
 
 def test_draws_that_are_missing_or_still_have_no_r_hat():
