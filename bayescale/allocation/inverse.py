@@ -80,23 +80,25 @@ class Inverse:
         )
         return cls(curve, split, curve.pointwise(split), cost, limits, draw, alone)
 
+    def _short(self, log_d: Array, log_n: Array, log_l: Array, i: Array) -> Array:
+        """Return ln of a target loss over that of a plan, which rises with the tokens."""
+        return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
+
     def tokens(self, log_n: Array, log_loss: Array, draw: Draws) -> Array:
         """Return the tokens with which models of given sizes reach losses."""
-
-        def short(log_d: Array, log_n: Array, log_l: Array, i: Array) -> Array:
-            return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
-
         near = None if self.law is None else self.law.tokens(log_n, log_loss, draw)
-        return _root(short, near, log_n, log_loss, draw)
+        return _root(self._short, near, log_n, log_loss, draw)
 
     def size(self, log_d: Array, log_loss: Array) -> Array:
         """Return the sizes of models that reach losses with given tokens."""
-
-        def short(log_n: Array, log_d: Array, log_l: Array, i: Array) -> Array:
-            return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
-
         near = None if self.law is None else self.law.size(log_d, log_loss)
-        return _root(short, near, log_d, log_loss, self.draw)
+        return _root(
+            lambda log_n, log_d, log_l, i: self._short(log_d, log_n, log_l, i),
+            near,
+            log_d,
+            log_loss,
+            self.draw,
+        )
 
     def balanced(
         self, *, n_params: Array | None = None, n_tokens: Array | None = None
@@ -221,11 +223,8 @@ class Inverse:
         beyond = np.where(enough.any(axis=1), np.where(after > 0, np.nan, -np.inf), np.inf)
         near_n = np.where(np.isnan(beyond), near_n, np.nan)
 
-        def short(log_d: Array, log_n: Array, log_l: Array, i: Array) -> Array:
-            return np.asarray(log_l - np.log(self.loss(log_n, log_d, i.astype(np.intp))))
-
         # The cost is flat in size near the frontier, so only the tokens are solved for exactly.
-        log_d = _root(short, near_d, near_n, log_loss, self.draw)
+        log_d = _root(self._short, near_d, near_n, log_loss, self.draw)
         defined = ~np.isnan(losses[rows]).all(axis=1) & ~np.isnan(log_loss)
         return np.where(defined & ~np.isnan(beyond), beyond, near_n), log_d
 

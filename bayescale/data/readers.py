@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -62,6 +63,22 @@ class RawTable:
     card: DatasetCard | None
     row_word: str
     notes: tuple[Note, ...] = ()
+
+    def finite(self, name: str) -> "pd.Series[float]":
+        """Return a column of plain numbers, or raise RunsError if one is not finite."""
+        numbers = pd.to_numeric(self.frame[name], errors="coerce").astype(float)
+        self.refuse(numbers.isna() | numbers.abs().eq(np.inf), name, "a finite number")
+        return numbers
+
+    def refuse(self, wrong: "pd.Series[bool]", name: str, expected: str) -> None:
+        """Raise RunsError with the first wrong value of a column, if there is one."""
+        if wrong.any():
+            place = int(np.argmax(wrong.to_numpy()))
+            (value,) = self.frame[name].iloc[[place]].tolist()
+            raise RunsError(
+                f"{self.name}: {self.row_word} {wrong.index[place]}, column {name}: found "
+                f"{quoted(value)}, expected {expected}."
+            )
 
 
 def read_source(source: str | Path | Table | RunLogs) -> RawTable:

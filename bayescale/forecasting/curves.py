@@ -124,12 +124,12 @@ def read_curves(
             )
     assert x is not None
     assert y is not None
-    frame = pd.DataFrame({"x": _numbers(raw, x), "y": _numbers(raw, y)})
+    frame = pd.DataFrame({"x": raw.finite(x), "y": raw.finite(y)})
     if ceiling is not None:
         frame["y"] = ceiling - frame["y"]
-    _refuse(raw, frame["x"] <= 0, x, "a positive amount")
+    raw.refuse(frame["x"] <= 0, x, "a positive amount")
     within = "a positive number" if ceiling is None else f"a number below the ceiling, {ceiling:g}"
-    _refuse(raw, frame["y"] <= 0, y, within)
+    raw.refuse(frame["y"] <= 0, y, within)
     if by is None:
         return (_curve("", frame, raw.name, x),), x, y
     names = raw.frame[by]
@@ -159,23 +159,6 @@ def _of_logs(logs: RunLogs, x: str, y: str | None) -> RawTable:
             "which is y of the curves. Name it: y=... (--y)."
         )
     return RawTable(logs.curves(y, x), logs.source, None, "row", logs.notes)
-
-
-def _numbers(raw: RawTable, name: str) -> "pd.Series[float]":
-    column = raw.frame[name]
-    numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    _refuse(raw, numbers.isna() | numbers.abs().eq(np.inf), name, "a finite number")
-    return numbers
-
-
-def _refuse(raw: RawTable, wrong: "pd.Series[bool]", name: str, expected: str) -> None:
-    if wrong.any():
-        place = int(np.argmax(wrong.to_numpy()))
-        (value,) = raw.frame[name].iloc[[place]].tolist()
-        raise RunsError(
-            f"{raw.name}: {raw.row_word} {wrong.index[place]}, column {name}: found "
-            f"{quoted(value)}, expected {expected}."
-        )
 
 
 def _curve(name: str, part: pd.DataFrame, table: str, x: str) -> Curve:

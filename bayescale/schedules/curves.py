@@ -69,11 +69,11 @@ def read_run_curves(
     raw = read_source(source)
     _refuse_twice(raw, columns)
     frame = pd.DataFrame(
-        {what: _numbers(raw, what, columns.get(what)) for what in ("step", "loss")}
+        {what: raw.finite(_found(raw, what, columns.get(what))) for what in ("step", "loss")}
     )
     whole = frame["step"].eq(frame["step"].round()) & frame["step"].between(1, LONGEST)
-    _refuse(raw, ~whole, _found(raw, "step", columns.get("step")), "a whole step of at least 1")
-    _refuse(raw, frame["loss"] <= 0, _found(raw, "loss", columns.get("loss")), "a positive loss")
+    raw.refuse(~whole, _found(raw, "step", columns.get("step")), "a whole step of at least 1")
+    raw.refuse(frame["loss"] <= 0, _found(raw, "loss", columns.get("loss")), "a positive loss")
     rate = _column(raw, "rate", columns.get("rate"))
     by = _column(raw, "run", columns.get("run"))
     frame["rate"] = np.nan if rate is None else pd.to_numeric(raw.frame[rate], errors="coerce")
@@ -156,20 +156,3 @@ def _column(raw: RawTable, what: str, given: str | None) -> str | None:
             )
         return given
     return next((name for name in COLUMNS[what] if name in present), None)
-
-
-def _numbers(raw: RawTable, what: str, given: str | None) -> "pd.Series[float]":
-    name = _found(raw, what, given)
-    numbers = pd.to_numeric(raw.frame[name], errors="coerce").astype(float)
-    _refuse(raw, numbers.isna() | numbers.abs().eq(np.inf), name, "a finite number")
-    return numbers
-
-
-def _refuse(raw: RawTable, wrong: "pd.Series[bool]", name: str, expected: str) -> None:
-    if wrong.any():
-        place = int(np.argmax(wrong.to_numpy()))
-        (value,) = raw.frame[name].iloc[[place]].tolist()
-        raise RunsError(
-            f"{raw.name}: {raw.row_word} {wrong.index[place]}, column {name}: found "
-            f"{quoted(value)}, expected {expected}."
-        )
