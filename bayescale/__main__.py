@@ -2,7 +2,7 @@
 
 import sys
 
-from bayescale.cli.interrupts import end_at_once, raise_again
+from bayescale.cli.interrupts import end_at_once, ignore, raise_again
 
 
 def main() -> int:
@@ -13,7 +13,9 @@ def main() -> int:
     from bayescale.cli.main import main
 
     raise_again()
-    return main()
+    code = main()
+    ignore()
+    return code
 
 
 if __name__ == "__main__":

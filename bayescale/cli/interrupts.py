@@ -21,11 +21,25 @@ class Interrupts:
     """Whether the signal came; as its handler, it raises KeyboardInterrupt as Python's own does."""
 
     came = False
+    is_over = False
+    """Whether the command has ended; later signals change nothing."""
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         """Note the signal and raise KeyboardInterrupt."""
         self.came = True
-        raise KeyboardInterrupt
+        if not self.is_over:
+            raise KeyboardInterrupt
+
+    def again(self, lost: "sys.UnraisableHookArgs") -> None:
+        """Interrupt again after a moment, if a callback could not raise KeyboardInterrupt."""
+        if isinstance(lost.exc_value, KeyboardInterrupt):
+            threading.Timer(0.01, self._again).start()
+        else:
+            sys.__unraisablehook__(lost)
+
+    def _again(self) -> None:
+        if not self.is_over:
+            _thread.interrupt_main()
 
 
 @contextmanager
@@ -35,20 +49,13 @@ def noted() -> Iterator[Interrupts]:
     if not _replace(interrupts):
         yield interrupts
         return
-    report, sys.unraisablehook = sys.unraisablehook, _interrupt_again
+    report, sys.unraisablehook = sys.unraisablehook, interrupts.again
     try:
         yield interrupts
     finally:
+        interrupts.is_over = True
         sys.unraisablehook = report
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
-    """Interrupt again after a moment, if a callback could not raise KeyboardInterrupt."""
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        threading.Timer(0.01, _thread.interrupt_main).start()
-    else:
-        sys.__unraisablehook__(lost)
 
 
 def end_at_once() -> None:
@@ -60,6 +67,11 @@ def raise_again() -> None:
     """Let an interrupt raise KeyboardInterrupt again, after `end_at_once`."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def ignore() -> None:
+    """Ignore interrupts from now on: for the exit of a process whose command has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

@@ -46,9 +46,11 @@ def _run(arguments: Sequence[str] | None, interrupts: Interrupts) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
+        interrupts.is_over = True
         return _complain(_interrupted(options, outputs), INTERRUPTED)
     except Exception as error:
         if interrupts.came:  # Inside an import an interrupt comes out as another error.
+            interrupts.is_over = True
             return _complain(_interrupted(options, outputs), INTERRUPTED)
         if os.environ.get("BAYESCALE_DEBUG") or not isinstance(error, _OF_INPUT):
             raise

@@ -11,6 +11,7 @@ import pytest
 
 from bayescale.cli import interrupts
 from bayescale.cli.main import main
+from bayescale.cli.parser import make_parser
 
 DURING_IMPORT = """
 import os, signal, sys
@@ -63,11 +64,25 @@ def interrupt_lost_in_a_callback(options):
 
 
 @foreground
+def test_a_second_interrupt_changes_nothing(monkeypatch, capsys):
+    def twice(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        return "interrupted twice"
+
+    def run(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bayescale.cli.main._interrupted", twice)
+    monkeypatch.setattr("bayescale.cli.commands.doctor.run", run)
+    monkeypatch.setattr("bayescale.cli.main.make_parser", make_parser.__wrapped__)
+    assert main(["doctor"]) == interrupts.INTERRUPTED
+    assert capsys.readouterr().err == "bayescale: interrupted twice\n"
+
+
+@foreground
 @pytest.mark.parametrize("run", [interrupt_hidden_by_another_error, interrupt_lost_in_a_callback])
 def test_an_interrupt_is_known_by_any_name(run, monkeypatch, capsys):
     monkeypatch.setattr("bayescale.cli.commands.doctor.run", run)
-    from bayescale.cli.parser import make_parser
-
     monkeypatch.setattr("bayescale.cli.main.make_parser", make_parser.__wrapped__)
     assert main(["doctor"]) == interrupts.INTERRUPTED
     said = capsys.readouterr().err
