@@ -63,8 +63,8 @@ def _answer(found: DataMixture, response: str, run: str, prob: float) -> Answer:
         question=f"For the least {response} on this validation text, train on",
         plan=_in_words(found),
         intervals=Table(
-            caption="Share of each domain: recommended, and intervals of the best",
-            header=("domain", "recommended", *(f"best, {format_share(s)}" for s in shares)),
+            caption="Recommended share of each domain, and intervals of the best one",
+            header=("domain", "share", *map(format_share, shares)),
             rows=tuple(
                 (
                     str(name),
