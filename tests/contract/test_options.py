@@ -24,6 +24,7 @@ from contract.option_examples import (
     HOLDS,
     LEVELS,
     OTHERS,
+    READING,
 )
 
 import bayescale as bs
@@ -175,15 +176,17 @@ def said(verb: str, option: str, base: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(files.get(argument, argument) for argument in base)
 
 
+SHARED = ((COSTS, "allocate"), (LEVELS, "predict"), (READING, "check"))
+"""Options that several commands share, and a command that has them."""
+
 ACTING = [
     pytest.param(
         verb,
         option,
-        # Costs and levels are the same options in every command: `allocate` and `predict` have
-        # them in the quick suite.
-        marks=pytest.mark.slow
-        if (option in COSTS and verb != "allocate") or (option in LEVELS and verb != "predict")
-        else (),
+        # The quick suite has options that several commands share in one of them.
+        marks=()
+        if next((home for shared, home in SHARED if option in shared), verb) == verb
+        else pytest.mark.slow,
     )
     for verb, option in examples(CASES)
     # Both texts have their optimum at a corner; tests/allocation has one inside.

@@ -71,6 +71,7 @@ print(arviz.hdi is at.hdi, hasattr(arviz, "__path__"))
     ]
 
 
+@pytest.mark.slow
 def test_compiling_leaves_nothing_in_the_temporary_folder(tmp_path):
     code = """
 import pytensor, pytensor.tensor as pt

@@ -63,6 +63,7 @@ def test_runs_that_do_not_identify_the_noise_are_warned_of():
     assert "Every run diverged" in texts
 
 
+@pytest.mark.slow
 def test_later_checkpoints_of_a_fitted_run_go_on_from_its_last():
     table = curves(10, 12)
     runs = bs.load_runs(table)
