@@ -102,10 +102,14 @@ def complete(options: argparse.Namespace) -> None:
     Raises
     ------
     ValueError
-        If an option was given that has no effect.
+        If an option was given that has no effect, or an empty text.
     """
     of_option: Mapping[str, str] = options.options_of
     options.given = frozenset(of_option[dest] for dest in vars(options) if dest in of_option)
+    for dest, value in vars(options).items():
+        # As from a variable of the shell that is not set.
+        if dest in of_option and isinstance(value, str) and not value.strip():
+            raise ValueError(f"{of_option[dest]}: found nothing, expected a value. Give one.")
     for name, value in options.complete_with.items():
         if name not in options:
             setattr(options, name, value)

@@ -137,7 +137,8 @@ def test_a_report_in_every_form(facts_of, name, of, tmp_path):
         assert answer["n_tokens"] == pytest.approx(best["n_tokens"])
         assert record["budgets"]["asked"] == [float(BUDGET)]
     else:
-        inside, beyond = record["answers"]
+        *mixture, inside, beyond = record["answers"]
+        assert bool(mixture) == bool(fit.law.domains)
         found = bs.predict(fit, **asked)[fit.response].median(("chain", "draw"))
         assert inside[fit.response]["median"] == pytest.approx(float(found[0]))
         assert inside["beyond"] == {}

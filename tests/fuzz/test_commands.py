@@ -183,6 +183,9 @@ def test_any_command_line(folder, capsys, arguments) -> None:
         ("check", "runs.csv", "--column", "n_params=loss"),
         ("check", "nested.json"),
         ("explore", "fit.nc", "--port", "99999999"),
+        ("next", "fit.nc", "--budget", "1e21", "--target", ""),
+        ("fit", "runs.csv", "--model", " "),
+        ("fit", "runs.csv", "--where", ""),
         ("explore", "fit.nc", "--budget", "9" * 5000),
     ],
 )
