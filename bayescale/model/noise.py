@@ -188,7 +188,8 @@ class Noise:
         step = self.rounding
         share = share_of(step) if isinstance(step, str) else 0.0
         number = isinstance(step, int | float) and not isinstance(step, bool)
-        if not (isinstance(step, str) or (number and 0.0 <= step < math.inf)) or share >= 1.0:
+        stated = bool(step.strip()) if isinstance(step, str) else number and 0.0 <= step < math.inf
+        if not stated or share >= 1.0:
             raise CardError(
                 f"noise: found rounding = {quoted(step)}, expected a step, "
                 "a share such as '0.4 %', or "

@@ -73,6 +73,8 @@ def test_every_fragment_of_the_page_of_noise_makes_a_card():
             "checkpoints.length: .*positive",
         ),
         ({"inefficiency": {"distribution": "halfnormal", "scale": 1.0}}, "why missing"),
+        ({"rounding": ""}, "found rounding = '', expected a step"),
+        ({"rounding": " "}, "found rounding = ' ', expected a step"),
     ],
 )  # fmt: skip
 def test_bad_cards_are_refused_with_their_place(more, match):
