@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale.data.column_units import BASES, ColumnUnit
-from bayescale.data.columns import as_float
 from bayescale.data.named_table import NamedTable, first_few
+from bayescale.data.numbers import as_float
 from bayescale.data.runs import MEASURED
 from bayescale.data.wandb import is_nothing
 from bayescale.errors import (

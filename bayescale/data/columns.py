@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayescale.data.column_units import column_unit
 from bayescale.data.headings import Heading, read_heading
+from bayescale.data.numbers import as_float
 from bayescale.data.readers import RawTable
 from bayescale.data.runs import AMOUNTS, MEASURED, OBSERVED
 from bayescale.data.wandb import key_of, plain_text
@@ -326,13 +327,3 @@ def _are_amounts(column: "pd.Series[Any]") -> bool:
                 except AmountError:
                     return False
     return True
-
-
-def as_float(value: Any) -> float:
-    """Return a plain number, or NaN for any other value."""
-    if isinstance(value, str) and "_" in value:
-        return math.nan  # float would read 1_5 as 15; amounts are read by `parse_amount`
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan

@@ -18,6 +18,7 @@ from bayescale.data.logs.folders import is_log_folder
 from bayescale.data.logs.read import TRACKERS, read_logs
 from bayescale.data.logs.run_log import RunLogs
 from bayescale.data.notes import Note
+from bayescale.data.numbers import as_floats
 from bayescale.data.tables import table_of
 from bayescale.data.text_files import first_line, text_of, unreadable
 from bayescale.data.workbooks import read_workbook
@@ -66,7 +67,7 @@ class RawTable:
 
     def finite(self, name: str) -> "pd.Series[float]":
         """Return a column of plain numbers, or raise RunsError if one is not finite."""
-        numbers = pd.to_numeric(self.frame[name], errors="coerce").astype(float)
+        numbers = as_floats(self.frame[name])
         self.refuse(numbers.isna() | numbers.abs().eq(np.inf), name, "a finite number")
         return numbers
 

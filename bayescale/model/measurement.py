@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayescale import _portable as portable
 from bayescale.data.levels import Levels, column_of
+from bayescale.data.numbers import as_floats
 from bayescale.data.runs import Runs
 from bayescale.errors import RunsError, did_you_mean
 from bayescale.units import per_cent_of
@@ -169,8 +170,7 @@ def _numbers(
     import pandas as pd
 
     values = _column(runs, column)
-    coerced = pd.to_numeric(values, errors="coerce")
-    numbers: NDArray[np.float64] = coerced.to_numpy(dtype=np.float64)
+    numbers = np.asarray(as_floats(values), dtype=np.float64)
     wrong = ~np.isfinite(numbers) | (numbers < 0.0) | (positive & (numbers == 0.0))
     if below is not None:
         wrong |= numbers >= below

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bayescale._io import whole_file
 from bayescale._outputs import FORECASTS
+from bayescale.data.numbers import as_float
 from bayescale.errors import ForecastFileError, quoted
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
@@ -220,8 +221,7 @@ def _fault(content: Mapping[str, Any]) -> str:
 
 def _is_amount(value: object) -> bool:
     """Return whether a value is a positive finite number."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0.0 < value < np.inf  # type: ignore[operator]
+    return isinstance(value, int | float) and value is not True and 0.0 < as_float(value) < np.inf
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale.data.numbers import as_floats
 from bayescale.data.readers import RawTable, Table, read_source
 from bayescale.errors import RunsError, did_you_mean, listed, quoted
 from bayescale.schedules.parse import ScheduleLike, as_schedule
@@ -76,7 +77,7 @@ def read_run_curves(
     raw.refuse(frame["loss"] <= 0, _found(raw, "loss", columns.get("loss")), "a positive loss")
     rate = _column(raw, "rate", columns.get("rate"))
     by = _column(raw, "run", columns.get("run"))
-    frame["rate"] = np.nan if rate is None else pd.to_numeric(raw.frame[rate], errors="coerce")
+    frame["rate"] = np.nan if rate is None else as_floats(raw.frame[rate])
     names = pd.Series("", index=frame.index) if by is None else raw.frame[by].astype(str)
     parts = {str(name): part for name, part in frame.groupby(names, sort=False)}
     if by is None and len(schedules) == 1:

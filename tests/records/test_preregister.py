@@ -136,6 +136,10 @@ OTHER_CONTENT = {
         lambda content: next(iter(content["runs"].values())).update(draws=["2.1", "2.2"]),
         "found the run ",
     ),
+    "a run of huge integers": (
+        lambda content: next(iter(content["runs"].values())).update(draws=[10**400]),
+        "found the run ",
+    ),
     "a run nowhere": (
         lambda content: next(iter(content["runs"].values())).update(inputs={}),
         "found the run ",

@@ -18,6 +18,7 @@ import pandas as pd
 from bayescale.data.logs import mlflow, trainer_state
 from bayescale.data.logs.event_files import MARK, read_events
 from bayescale.data.logs.run_log import STEP, Metrics, RunLog, flat, metrics_of
+from bayescale.data.numbers import as_floats
 from bayescale.data.text_files import text_of, unreadable
 from bayescale.errors import MissingExtraError, RunsError, listed, quoted
 
@@ -147,7 +148,7 @@ def _table(path: Path) -> Metrics:
             f"{', '.join(_STEPS)}."
         )
     numbers = frame.select_dtypes("number").drop(columns=step, errors="ignore")
-    steps = pd.to_numeric(frame[step], errors="coerce")
+    steps = as_floats(frame[step])
     points = (
         (str(name), at, value)
         for name in numbers
