@@ -393,9 +393,14 @@ def format_scientific(value: float, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
-def format_share(value: float) -> str:
-    """Return a probability or a share as a percentage: ``90 %``."""
-    return f"{100 * value:g} %"
+def format_share(value: float, decimals: int | None = None) -> str:
+    """Return a probability or a share as a percentage, rounded to decimals of the share if given.
+
+    >>> format_share(0.9), format_share(2 / 3, 2)
+    ('90 %', '67 %')
+    """
+    rounded = value if decimals is None else round(float(value), decimals)
+    return f"{100 * rounded:g} %"
 
 
 def format_number(value: float, digits: int = 3) -> str:

@@ -98,7 +98,7 @@ def refuse_without_optimum(lost: "pd.Series[float]", text: Callable[[float], str
     for budget, share in lost.items():
         if share > MOST_WITHOUT:
             raise AmountError(
-                f"budget: {format_share(round(float(share), 4))} of the draws have no optimum at "
+                f"budget: {format_share(share, 4)} of the draws have no optimum at "
                 f"{text(float(budget))}, expected at most {format_share(MOST_WITHOUT)}: in these "  # type: ignore[arg-type]
                 "draws the loss falls without bound towards more parameters, or more tokens. Give "
                 "another budget, or limits on size and tokens; or add runs on both sides of the "

@@ -83,7 +83,7 @@ class DataMixture(Result):
     def headline(self) -> str:
         """The weights of the validation texts and their posteriors, with failed checks first."""
         counted = [
-            f"{name} ({_percent(weight)})" if len(self.weights) > 1 else name
+            f"{name} ({format_share(weight, 2)})" if len(self.weights) > 1 else name
             for name, weight in self.weights.items()
         ]
         said = f"Mixture of data for {', '.join(counted)}. " + " ".join(
@@ -105,7 +105,7 @@ class DataMixture(Result):
     def sentences(self) -> tuple[str, ...]:
         """The recommended mixture, and its expected regret."""
         shares = ", ".join(
-            f"{_percent(share)} {name}"
+            f"{format_share(share, 2)} {name}"
             for name, share in self.recommended.items()
             if share >= _SAME
         )
@@ -118,7 +118,10 @@ class DataMixture(Result):
         found = f"Train on {shares}: {regret}, that of {others} {equal}."
         if all(source.is_point for source in self.sources.values()):
             return (found,)
-        return (found, f"Its loss is below theirs with probability {_percent(self.p_better)}.")
+        return (
+            found,
+            f"Its loss is below theirs with probability {format_share(self.p_better, 2)}.",
+        )
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -135,7 +138,8 @@ class DataMixture(Result):
         if bound:
             found.append(f"The share of {', '.join(bound)} is at the largest that is allowed.")
         outside = [
-            f"{name} ({_percent(share)}, runs {_percent(least)} to {_percent(greatest)})"
+            f"{name} ({format_share(share, 2)}, "
+            f"runs {format_share(least, 2)} to {format_share(greatest, 2)})"
             for (name, share), (least, greatest) in zip(
                 self.recommended.items(), self.run[["least", "greatest"]].to_numpy(), strict=True
             )
@@ -164,15 +168,13 @@ class DataMixture(Result):
         """Return the table formatted as text."""
         found = interval_columns(self.draws.to_dataset(name="share"), prob, "domain")
         optimal = [
-            "{} [{}, {}]".format(*map(_percent, row[["share", "share_lower", "share_upper"]]))
+            "{} [{}, {}]".format(
+                *(format_share(x, 2) for x in row[["share", "share_lower", "share_upper"]])
+            )
             for _, row in found.iterrows()
         ]
-        recommended = [_percent(share) for share in self.recommended]
+        recommended = [format_share(share, 2) for share in self.recommended]
         return pd.DataFrame({"recommended": recommended, "optimum": optimal}, index=found.index)
-
-
-def _percent(share: float) -> str:
-    return format_share(round(float(share), 2))
 
 
 def data_mixture(

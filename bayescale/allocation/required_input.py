@@ -67,7 +67,7 @@ class ByTarget(Result):
         if share == 1:
             return f"{target}: out of reach."
         return (
-            f"{target}: out of reach in {format_share(round(share, 4))} of the draws, "
+            f"{target}: out of reach in {format_share(share, 4)} of the draws, "
             "which are left out of its medians and intervals."
         )
 

@@ -254,13 +254,13 @@ class Allocation(Result):
                     f"{len(self.source.runs.families)} families of runs are fitted as one."
                 )
         found += [
-            f"{format_share(round(float(share), 4))} of the draws have no optimum at "
+            f"{format_share(share, 4)} of the draws have no optimum at "
             f"{self.text_budget(float(c))}; they are left out of its medians and intervals."
             for c, share in zip(self.budgets, self.no_optimum, strict=True)
             if share > 0
         ]
         found += [
-            f"A limit ({self.limits}) binds in {format_share(round(float(share), 4))} of the "
+            f"A limit ({self.limits}) binds in {format_share(share, 4)} of the "
             f"draws at {self.text_budget(float(c))}."
             for c, share in zip(self.budgets, self.at_limit, strict=True)
             if share > 0

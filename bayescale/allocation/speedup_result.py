@@ -231,14 +231,14 @@ class Speedup(Result):
                 if lost > 0.0:
                     found.append(
                         f"{recipe} does not reach the loss of {self.baseline} at {at} in "
-                        f"{format_share(round(lost, 4))} of the draws, with a million times the "
+                        f"{format_share(lost, 4)} of the draws, with a million times the "
                         "budget: its speedup is zero there."
                     )
                 lost = float(self.undefined.loc[c, recipe])
                 if lost > 0.0:
                     found.append(
                         f"{recipe} or {self.baseline} has no optimum at {at} in "
-                        f"{format_share(round(lost, 4))} of the draws, which are left out."
+                        f"{format_share(lost, 4)} of the draws, which are left out."
                     )
         last = float(self.budgets.max())
         for name, (_, largest) in self.costs_of_runs.items():

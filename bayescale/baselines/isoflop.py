@@ -116,7 +116,7 @@ def isoflop_parabolas(
             continue
         if lost > 0:
             caveats.append(
-                f"{format_compute(budget)}: {format_share(round(lost, 4))} of the draws have no "
+                f"{format_compute(budget)}: {format_share(lost, 4)} of the draws have no "
                 "minimum; they are left out."
             )
         optima[budget] = vertex
@@ -211,7 +211,7 @@ def _by_budget(runs: Runs, budgets: Sequence[Amount] | None) -> Mapping[float, N
 def _no_minimum(log_n: NDArray[np.float64], vertex: NDArray[np.float64], lost: float) -> str:
     """Return the reason why a parabola has no minimum within the sizes run, empty if it has."""
     if lost > 0.5:
-        share = format_share(round(lost, 3))
+        share = format_share(lost, 3)
         return f"the losses do not curve upwards in {share} of the draws"
     middle = float(np.nanmedian(vertex))
     if log_n.min() < middle < log_n.max():

@@ -192,7 +192,7 @@ class Decision(Result):
                 f"{near}{sure}."
                 if np.isfinite(band["lower"])
                 else f"No size is {near} with {format_share(self.prob)} probability; the "
-                f"largest of any is {format_share(round(float(band['probability']), 3))}."
+                f"largest of any is {format_share(band['probability'], 3)}."
             )
         return tuple(found)
 
@@ -212,14 +212,14 @@ class Decision(Result):
                 )
         if self.no_optimum:
             found.append(
-                f"{format_share(round(self.no_optimum, 4))} of the draws have no optimum at this "
+                f"{format_share(self.no_optimum, 4)} of the draws have no optimum at this "
                 "budget and are left out."
             )
         if self.regrets.limits:
             held = float(self.regrets.spending.at_limit(self.regrets.log_n_opt[..., None]).mean())
             if held > 0:
                 found.append(
-                    f"A limit ({self.regrets.limits}) binds in {format_share(round(held, 4))} "
+                    f"A limit ({self.regrets.limits}) binds in {format_share(held, 4)} "
                     "of the draws."
                 )
         caveat = self.regrets.curve.caveat

@@ -104,7 +104,7 @@ def _beside_predictions(
     if ends is not None:
         low, _, high = np.quantile(drawn, ends, axis=0)
         inside = (low <= observed) & (observed <= high)
-        interval = f"{format_share(round(ends[2] - ends[0], 6))} interval"
+        interval = f"{format_share(ends[2] - ends[0], 6)} interval"
         lower, upper = np.expm1(low - middle), np.expm1(high - middle)
         ax.vlines(at, lower, upper, color=BLUE, alpha=0.3, linewidth=size, label=interval)
     for these, colour, label in (

@@ -85,7 +85,7 @@ def requirements(
     draws = found.draws[name].transpose(..., "target").to_numpy()
     draws = draws.reshape(-1, draws.shape[-1])
     labels = [
-        f"{target}\n(out of reach: {format_share(round(float(lost), 3))})" if lost else str(target)
+        f"{target}\n(out of reach: {format_share(lost, 3)})" if lost else str(target)
         for target, lost in found.unreachable.items()
     ]
     rows = [values[np.isfinite(values)] for values in draws.T]

@@ -175,7 +175,7 @@ class ModelAverage(Shown):
     @property
     def description(self) -> str:
         """One line: the laws, their weights and the runs."""
-        shares = ", ".join(f"{name} {format_share(round(w, 3))}" for name, w in self._sorted)
+        shares = ", ".join(f"{name} {format_share(w, 3)}" for name, w in self._sorted)
         return f"Average of laws ({shares}) on {len(self.runs)} runs of {self.runs.name}."
 
     @property

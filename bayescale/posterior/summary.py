@@ -24,6 +24,11 @@ def tail_quantiles(prob: float) -> list[float]:
     return [(1.0 - prob) / 2.0, 0.5, (1.0 + prob) / 2.0]
 
 
+def shown_probs(prob: float) -> tuple[float, ...]:
+    """Return the probabilities whose intervals stand side by side: one half, and `prob`."""
+    return (0.5,) if prob == 0.5 else (0.5, prob)
+
+
 def quantiles(draws: xr.Dataset, prob: float) -> xr.Dataset:
     """Return lower end, median and upper end of equal-tailed intervals, along dim ``quantile``.
 

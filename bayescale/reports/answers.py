@@ -15,7 +15,7 @@ from bayescale.decision.decide import decide
 from bayescale.decision.result import WITHIN, Decision
 from bayescale.errors import AmountError
 from bayescale.posterior.protocol import Posterior
-from bayescale.posterior.summary import tail_quantiles, without_intervals
+from bayescale.posterior.summary import shown_probs, tail_quantiles, without_intervals
 from bayescale.reports.blocks import Answer, Picture, Table, table_of
 from bayescale.units import format_count, format_number, format_share
 
@@ -168,7 +168,7 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
     row = plan.recommended.iloc[place]
     size, tokens = float(row["n_params"]), float(row["n_tokens"])
     draws = plan.draws.isel(budget=place)
-    shares = (0.5, prob) if prob != 0.5 else (0.5,)
+    shares = shown_probs(prob)
     ends = {
         (name, share): [float(x) for x in draws[name].quantile(tail_quantiles(share))]
         for name in ("n_opt", "d_opt", "tokens_per_param", "loss_opt", "loss_plan", "loss_run")

@@ -83,7 +83,7 @@ def _laws(average: ModelAverage, plan: Allocation | None, prob: float) -> Sectio
     texts, numbers = [], []
     for name, fit in average.fits.items():
         weight = float(average.weights.get(name, 0.0))
-        text = {"law": fit.law.name, "weight": format_share(round(weight, 3))}
+        text = {"law": fit.law.name, "weight": format_share(weight, 3)}
         number: dict[str, object] = {"law": fit.law.name, "weight": weight}
         if plan is not None:
             drawn = optima(fit, budget=plan.budgets, **plan.terms).draws["n_opt"].to_numpy()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayescale import plots
 from bayescale.allocation.plans import FAR
@@ -13,7 +14,7 @@ from bayescale.posterior.extrapolation import beyond_runs
 from bayescale.posterior.named_domains import with_domains
 from bayescale.posterior.predict import predict
 from bayescale.posterior.protocol import Posterior
-from bayescale.posterior.summary import tail_quantiles
+from bayescale.posterior.summary import shown_probs, tail_quantiles
 from bayescale.reports.blocks import Answer, Picture, Table
 from bayescale.reports.figures import on_axes
 from bayescale.units import format_amount_of, format_number, format_quantity, format_share, noun_of
@@ -55,7 +56,7 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
     if not inputs:
         return ()
     draws = predict(fit, inputs=inputs)
-    response, shares = fit.response, (0.5, prob) if prob != 0.5 else (0.5,)
+    response, shares = fit.response, shown_probs(prob)
     number = partial(format_quantity, response)
     levels = [tail_quantiles(share) for share in shares]
     found = []
@@ -112,12 +113,16 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
         )
         caveat = f"{where} lies outside the runs ({said}): the answer extrapolates"
         caveat += ", far beyond the data." if far else "."
-        low, _, high = ends[f"{response}_run"][-1]
-        likely = format_share(shares[-1])
         run = "" if response == "loss" else f"with {noun_of(response)} "
-        run += f"between {number(low)} and {number(high)} with {likely} probability"
+        run += interval_text(response, ends[f"{response}_run"][-1], prob)
         found.append(Forecast(answer, caveat if beyond else "", where, run, far))
     return tuple(found)
+
+
+def interval_text(response: str, ends: NDArray[np.float64], prob: float) -> str:
+    """Return an interval of a response in words, from its lower end, median and upper end."""
+    low, _, high = (format_quantity(response, end) for end in ends)
+    return f"between {low} and {high} with {format_share(prob)} probability"
 
 
 def _picture(fit: Posterior, at: Mapping[str, float], where: str, prob: float) -> Picture | None:

@@ -6,10 +6,10 @@ from bayescale import plots
 from bayescale.allocation.data_mixture import DataMixture, data_mixture
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.predict import predict
-from bayescale.posterior.summary import tail_quantiles
+from bayescale.posterior.summary import shown_probs, tail_quantiles
 from bayescale.reports.blocks import Answer, Picture, Table
 from bayescale.reports.figures import on_axes
-from bayescale.reports.forecasts import Forecast
+from bayescale.reports.forecasts import Forecast, interval_text
 from bayescale.units import format_number, format_quantity, format_share
 
 _SHOWN = 0.005
@@ -24,15 +24,12 @@ def recommended_mixture(fit: Fit, prob: float) -> tuple[Forecast, ...]:
     columns = list(fit.columns.values())
     at = dict(zip(columns, map(float, found.recommended), strict=True))
     run = predict(fit, inputs=at)[f"{fit.response}_run"].isel(plan=0)
-    low, middle, high = (float(x) for x in run.quantile(tail_quantiles(prob)))
+    ends = run.quantile(tail_quantiles(prob)).to_numpy()
     # The first caveat is that of the law, which every report states.
     _, *beyond = found.caveats
     shares = _in_words(found)
-    said = (
-        f"between {format_quantity(fit.response, low)} and {format_quantity(fit.response, high)} "
-        f"with {format_share(prob)} probability"
-    )
-    value = format_quantity(fit.response, middle)
+    said = interval_text(fit.response, ends, prob)
+    value = format_quantity(fit.response, ends[1])
     return (
         Forecast(
             answer=_answer(found, fit.response, f"{value}, {said}", prob),
@@ -46,17 +43,13 @@ def recommended_mixture(fit: Fit, prob: float) -> tuple[Forecast, ...]:
 
 def _in_words(found: DataMixture) -> str:
     shown = found.recommended[found.recommended >= _SHOWN].sort_values(ascending=False)
-    return ", ".join(f"{_percent(share)} {name}" for name, share in shown.items())
-
-
-def _percent(share: float) -> str:
-    return format_share(round(float(share), 2))
+    return ", ".join(f"{format_share(share, 2)} {name}" for name, share in shown.items())
 
 
 def _answer(found: DataMixture, response: str, run: str, prob: float) -> Answer:
     draws = found.draws.transpose("domain", ...).to_numpy()
     draws = draws.reshape(len(draws), -1)
-    shares = (0.5, prob) if prob != 0.5 else (0.5,)
+    shares = shown_probs(prob)
     ends = {share: np.quantile(draws, tail_quantiles(share), axis=1) for share in shares}
     regret, equal = found.expected_regret, float(found.regret_equal.mean())
     return Answer(
@@ -68,8 +61,11 @@ def _answer(found: DataMixture, response: str, run: str, prob: float) -> Answer:
             rows=tuple(
                 (
                     str(name),
-                    _percent(share),
-                    *(f"{_percent(x[0][i])} to {_percent(x[2][i])}" for x in ends.values()),
+                    format_share(share, 2),
+                    *(
+                        f"{format_share(x[0][i], 2)} to {format_share(x[2][i], 2)}"
+                        for x in ends.values()
+                    ),
                 )
                 for i, (name, share) in enumerate(found.recommended.items())
             ),
@@ -78,11 +74,11 @@ def _answer(found: DataMixture, response: str, run: str, prob: float) -> Answer:
             (f"{response} of a run", run),
             ("expected regret", f"{format_number(regret, 2)} {found.unit}"),
             ("regret of equal shares", f"{format_number(equal, 2)} {found.unit}"),
-            ("better than equal shares", f"{_percent(found.p_better)} probability"),
+            ("better than equal shares", f"{format_share(found.p_better, 2)} probability"),
             (
                 "shares of the runs",
                 ", ".join(
-                    f"{name} {_percent(row['least'])} to {_percent(row['greatest'])}"
+                    f"{name} {format_share(row['least'], 2)} to {format_share(row['greatest'], 2)}"
                     for name, row in found.run.iterrows()
                 ),
             ),

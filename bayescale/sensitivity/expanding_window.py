@@ -88,7 +88,7 @@ class ExpandingWindow(Result):
             if row["ok"] != 1
         ]
         found += [
-            f"{self._cut(cut)}: {format_share(round(float(share), 4))} of the draws have no "
+            f"{self._cut(cut)}: {format_share(share, 4)} of the draws have no "
             "optimum and are left out."
             for cut, share in self.table.get("no_optimum", pd.Series(dtype=float)).items()
             if share > 0

@@ -123,7 +123,7 @@ class Backtest(Result):
         found = [
             f"On your own runs: {inside} of {count} budgets inside their "
             f"{format_share(self.prob)} intervals, up to {format_number(far, 2)} times beyond the "
-            f"largest fitted run, and {_percent(share)} of their {runs} runs.",
+            f"largest fitted run, and {format_share(share, 2)} of their {runs} runs.",
         ]
         if np.isfinite(self.widening):
             found.append(
@@ -161,7 +161,7 @@ class Backtest(Result):
                 "observed": f"{row['observed']:.4g}",
                 "error": f"{100 * row['error']:+.2f} %",
                 "inside": "yes" if row["inside"] else "no",
-                "runs inside": _percent(row["coverage"]),
+                "runs inside": format_share(row["coverage"], 2),
             }
             if row["ok"] == 1
             else {"inside": "failed"}
@@ -261,10 +261,6 @@ def backtest(
         columns=list(dict.fromkeys((*columns, "inside", "pit", "ok", "status"))),
     )
     return Backtest(table, chosen.id, runs.name, runs.fingerprint, scale, prob)
-
-
-def _percent(share: float) -> str:
-    return format_share(round(float(share), 2))
 
 
 def _budgets(amounts: NDArray[np.float64]) -> NDArray[np.int_]:

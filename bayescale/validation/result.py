@@ -276,7 +276,7 @@ class Comparison(Result):
         )
         if len(self.weights) > 1:
             shares = ", ".join(
-                f"{name} {format_share(round(float(w), 3))}"
+                f"{name} {format_share(w, 3)}"
                 for name, w in self.weights.sort_values(ascending=False, kind="stable").items()
             )
             found.append(
