@@ -194,17 +194,22 @@ def load_runs(
     leading = [c for c in ("run", "family", *OBSERVED) if c in frame]
     others = [c for c in frame.columns if c not in leading]
     complete = frame[leading + others].reset_index(drop=True)
+    quantities = [name for name in dict.fromkeys((*OBSERVED, *wanted)) if name in frame]
+    # The family is part of the observed data; other columns keep their names unless recognised.
+    labels = [n for n, c in found.of.items() if n not in quantities and (n == "family" or n != c)]
     reading = Reading(
-        tuple(
-            _column_read(
-                name,
-                found,
-                stated.get(name),
-                derived,
-                unit_source(name, raw, units or {}, found.headings.get(name, Heading())),
-            )
-            for name in dict.fromkeys((*OBSERVED, *wanted))
-            if name in frame
+        (
+            *(
+                _column_read(
+                    name,
+                    found,
+                    stated.get(name),
+                    derived,
+                    unit_source(name, raw, units or {}, found.headings.get(name, Heading())),
+                )
+                for name in quantities
+            ),
+            *(ColumnRead(name, found.of[name], "", "default", "") for name in labels),
         ),
         len(source_table.frame),
         tuple(

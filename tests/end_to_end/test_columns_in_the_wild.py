@@ -360,3 +360,36 @@ def test_a_reading_is_saved_and_loaded():
 
     reading = bs.load_runs(pd.DataFrame(READ["train beside eval"])).reading
     assert Reading.of(json.loads(json.dumps(reading.to_dict()))) == reading
+
+
+@pytest.mark.parametrize(
+    ("heading", "options"),
+    [("mixture", ["--column", "family=mixture"]), ("corpus", []), ("family", [])],
+)
+def test_the_column_of_families_is_in_the_account(tmp_path, capsys, heading, options):
+    path = tmp_path / "runs.csv"
+    table = {
+        "N": [*N, *N],
+        "D": [*D, *scaled(D, 0.3)],
+        "loss": [*L, *scaled(L, 1.05)],
+        heading: ["a", "b"] * 4,
+        "name": list("stuvwxyz"),
+    }
+    pd.DataFrame(table).to_csv(path, index=False)
+    asked = ["check", str(path), "--model", "chinchilla-pooled", *options]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BayescaleWarning)
+        assert main([*asked, "--json"]) == 0
+        read = json.loads(capsys.readouterr().out)["read"]
+        assert main(asked) == 0
+        out = capsys.readouterr().out
+        code = main([*asked, "--where", f"{heading} != 'c'"])
+    columns = {column["name"]: column["column"] for column in read["columns"]}
+    assert columns["family"] == heading and columns["run"] == "name"
+    assert f"family is the column '{heading}'." in out
+    err = capsys.readouterr().err
+    if heading == "family":
+        assert code == 0, err
+    else:
+        # Conditions are on the names as read.
+        assert code == 2 and "was read as family" in err
