@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -125,11 +126,17 @@ def folder(tmp_path_factory):
         of_fits = replace(reporting.KINDS[bs.Fit], assemble=_not_now)
         patch.setitem(reporting.KINDS, bs.Fit, of_fits)
         patch.setattr("bayescale.inference.fit.compiled_logp", _not_now)
+        # Other processes would not have these replacements, and sample for minutes.
+        patch.setattr("concurrent.futures.ProcessPoolExecutor", _threads)
         yield folder
 
 
 def _not_now(*_: object, **__: object) -> None:
     raise SamplingError("It is not worked out here.")
+
+
+def _threads(workers: int, **_: object) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(workers, 2))
 
 
 def _answer(arguments, capsys) -> tuple[int, str]:
