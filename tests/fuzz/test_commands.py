@@ -166,7 +166,7 @@ FUZZ = settings.get_profile("fuzz")
     FUZZ, suppress_health_check=[*FUZZ.suppress_health_check, HealthCheck.function_scoped_fixture]
 )
 @given(command_lines())
-def test_any_command_line(folder, capsys, arguments) -> None:
+def test_any_command_line(folder, loaded_once, capsys, arguments) -> None:
     before = {name: (folder / name).read_bytes() for name in FILES}
     code, err = _answer(arguments, capsys)
     _one_message(code, err)
