@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import bayescale as bs
 from bayescale.data.netcdf import dataset_to_table, pack_groups, table_to_dataset, unpack_groups
+from bayescale.data.readers import _READERS
 from bayescale.inference.checkpoint import DrawStore
 from bayescale.posterior.export import export_fit
 
@@ -235,6 +236,29 @@ def test_what_others_export_is_read_and_saved(read, tmp_path) -> None:
     np.testing.assert_array_equal(back.runs.loss, runs.loss)
     store = DrawStore.open(tmp_path / "fit.draws", model, runs, {"sampler": {}, "versions": {}})
     assert len(dataset_to_table(store.content[0]["runs"])) == 12
+
+
+WRITERS = {
+    ".csv": lambda table, path: table.to_csv(path, index=False),
+    ".tsv": lambda table, path: table.to_csv(path, index=False, sep="\t", encoding="utf-16"),
+    ".txt": lambda table, path: table.to_csv(path, index=False, sep=";", decimal=","),
+    ".parquet": lambda table, path: table.to_parquet(path),
+    ".xlsx": lambda table, path: table.to_excel(path, index=False),
+    ".jsonl": lambda table, path: table.to_json(path, orient="records", lines=True),
+    ".json": lambda table, path: table.to_json(path, orient="records"),
+}
+"""How others write each format of table that is read."""
+
+
+@pytest.mark.parametrize("suffix", _READERS)
+def test_runs_of_every_format_are_read_and_saved(suffix, tmp_path) -> None:
+    odd = {"a/b": 1.5, "row": range(12), "é": "ü", "family": ["x", "y"] * 6}
+    WRITERS[suffix](TABLE.assign(**odd), tmp_path / f"runs{suffix}")
+    runs = bs.load_runs(tmp_path / f"runs{suffix}")
+    np.testing.assert_allclose(runs.loss, TABLE.loss)
+    back = saved(of_prior(bs.load_model("chinchilla-pooled"), runs), tmp_path / "fit.nc")
+    pd.testing.assert_frame_equal(back.runs.table, runs.table)
+    assert back.runs.reading == runs.reading
 
 
 def test_long_notes_and_names_are_saved(tmp_path) -> None:
