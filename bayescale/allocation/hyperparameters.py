@@ -7,12 +7,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale.errors import UnsuitableLawError
 from bayescale.laws.hyperparameters import HyperparameterRule, hyperparameter_rule
-from bayescale.posterior.curve import Curve
+from bayescale.posterior.curve import curve_of_one_law
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.predict import parse_plans
-from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.summary import flag_failure, interval_columns
 
 PAIR = ("learning_rate", "batch_tokens")
@@ -68,7 +66,7 @@ def hyperparameters(
         best = source.log_optimum({"n_params": log_n, "n_tokens": log_d})
         return _given(plans).assign(**{name: np.exp(x) for name, x in best.items()})
     posterior = as_posterior(source)
-    curve = _one_law(posterior)
+    curve = curve_of_one_law(posterior.curve, "hyperparameters", "an optimum")
     at = {
         "n_params": xr.DataArray(log_n, dims="plan"),
         "n_tokens": xr.DataArray(log_d, dims="plan"),
@@ -112,7 +110,7 @@ def loss_lost(
         If the law has no learning rate and batch size.
     """
     posterior = as_posterior(source)
-    curve = _one_law(posterior)
+    curve = curve_of_one_law(posterior.curve, "hyperparameters", "an optimum")
     law, parameters = curve.law, curve.parameters
     named = {"n_params": n_params, "n_tokens": n_tokens}
     named |= {"learning_rate": learning_rate, "batch_tokens": batch_tokens}
@@ -133,14 +131,3 @@ def _with_intervals(
     """Return the plans with the median and the interval of draws along ``plan``."""
     given = _given(plans)
     return given.join(interval_columns(draws.assign_coords(plan=given.index), prob, "plan"))
-
-
-def _one_law(posterior: Posterior) -> Curve:
-    """Return the curve of the one law, or raise UnsuitableLawError."""
-    curve, *others = posterior.curve.pieces
-    if others:
-        raise UnsuitableLawError(
-            "hyperparameters: found an average of laws, each of which has an optimum of its own; "
-            "expected one of its fits."
-        )
-    return curve

@@ -10,7 +10,7 @@ from bayescale.costs.budget import Array, Spending
 from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.laws.constants import EmpiricalFrontier
 from bayescale.laws.optimum import Split
-from bayescale.posterior.curve import Curve
+from bayescale.posterior.curve import Curve, curve_of_one_law
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.units import parse_amounts
 
@@ -82,12 +82,7 @@ def frontier(
 @singledispatch
 def _frontier(source: Source, axis: xr.DataArray, batch_tokens: object) -> xr.Dataset:
     """Return the frontier of a law, at its critical batch size or at a fixed one."""
-    curve, *others = as_posterior(source).curve.pieces
-    if others:
-        raise UnsuitableLawError(
-            "frontier: found an average of laws, each of which has a frontier of its own; expected "
-            "one of its fits."
-        )
+    curve = curve_of_one_law(as_posterior(source).curve, "frontier", "a frontier")
     if not curve.law.has_critical_batch:
         raise UnsuitableLawError(
             f"The law {curve.law.name} has no critical batch size, so its only frontier is in "

@@ -21,6 +21,7 @@ from bayescale.model.checks import Check
 from bayescale.posterior.curve import Groups, MixedCurve
 from bayescale.posterior.diagnostics import Diagnostics, with_status
 from bayescale.posterior.fit import Fit
+from bayescale.posterior.gated import without_index
 from bayescale.posterior.shown import Shown
 from bayescale.units import format_share
 
@@ -319,7 +320,7 @@ def with_draws(fit: Fit, taken: NDArray[np.intp], start: int = 0) -> Fit:
     }
 
     def some(dataset: xr.Dataset) -> xr.Dataset:
-        found = dataset.isel(where).drop_vars(["chain", "draw"], errors="ignore")
+        found = without_index(dataset.isel(where))
         named = found.rename(taken="draw").assign_coords(draw=start + np.arange(len(taken)))
         return named.expand_dims(chain=[0]).transpose("chain", "draw", ...).copy(deep=True)
 

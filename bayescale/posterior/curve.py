@@ -15,7 +15,7 @@ from bayescale.backend.observed import Scale
 from bayescale.costs import ProductCost
 from bayescale.costs.budget import Array, Spending
 from bayescale.data.levels import NEW, Levels, level_dim
-from bayescale.errors import NoClosedFormError
+from bayescale.errors import NoClosedFormError, UnsuitableLawError
 from bayescale.laws import Law, Value, Values
 from bayescale.laws import law as find_law
 from bayescale.laws.constants import Constants
@@ -404,3 +404,27 @@ def _centre_at(
     if np.ndim(levels) == 0:
         return {name: float(values[0]) for name, values in centres.items()}
     return {name: xr.DataArray(values, dims=dim) for name, values in centres.items()}
+
+
+def curve_of_one_law(curve: AnyCurve, function: str, result: str) -> Curve:
+    """Return the curve of the only law.
+
+    Parameters
+    ----------
+    curve
+        The curve of a posterior.
+    function, result
+        Name of the function that needs one law, and what it returns for a law, for the error.
+
+    Raises
+    ------
+    UnsuitableLawError
+        If the posterior is an average of laws.
+    """
+    only, *others = curve.pieces
+    if others:
+        raise UnsuitableLawError(
+            f"{function}: found an average of laws, each of which has {result} of its own; "
+            "expected one of its fits."
+        )
+    return only
