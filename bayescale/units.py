@@ -403,6 +403,15 @@ def format_share(value: float, decimals: int | None = None) -> str:
     return f"{100 * rounded:g} %"
 
 
+def percent(share: float) -> str:
+    """Return an estimated share as a percentage with two significant digits.
+
+    >>> percent(0.12345), percent(0.00042)
+    ('12 %', '0.042 %')
+    """
+    return f"{format_number(100.0 * share, 2)} %"
+
+
 def format_number(value: float, digits: int = 3) -> str:
     """Return a number with the given number of significant digits, in fixed notation if possible.
 

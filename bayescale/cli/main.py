@@ -45,11 +45,9 @@ def _run(arguments: Sequence[str] | None, interrupts: Interrupts) -> int:
         # The reader closed the pipe, which is not an error of the command.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        interrupts.is_over = True
-        return _complain(_interrupted(options, outputs), INTERRUPTED)
-    except Exception as error:
-        if interrupts.came:  # Inside an import an interrupt comes out as another error.
+    except (KeyboardInterrupt, Exception) as error:
+        # Inside an import an interrupt comes out as another error.
+        if isinstance(error, KeyboardInterrupt) or interrupts.came:
             interrupts.is_over = True
             return _complain(_interrupted(options, outputs), INTERRUPTED)
         if os.environ.get("BAYESCALE_DEBUG") or not isinstance(error, _OF_INPUT):

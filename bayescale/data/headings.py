@@ -79,7 +79,7 @@ _WORDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         _NEUTRAL | _TRAINED | _set("global optimizer update gradient trainer max"),
     ),
 }
-"""For each quantity, the words of which a heading has one, and the words allowed beside it."""
+"""For each quantity, words of which a heading has at least one, and other words it may have."""
 
 _PHRASES = {
     r"non_?emb(ed(ding)?s?)?|(no|without|wo|w_o|excl|excluding)_emb(ed(ding)?s?)?": "nonemb",
@@ -218,8 +218,8 @@ def _of_words(key: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
     plain = ["flops" if _FLOPS.fullmatch(word) else word for word in words]
     fits = [
         name
-        for name, (core, beside) in _WORDS.items()
-        if set(plain) & core and set(plain) <= core | beside
+        for name, (core, others) in _WORDS.items()
+        if set(plain) & core and set(plain) <= core | others
     ]
     name = exact or (fits[0] if fits else "")
     if name == "loss":
@@ -245,7 +245,7 @@ def _of_words(key: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
 
 
 def _unit_of(of: Heading, said: str) -> str:
-    """Return the unit that a heading states beside its quantity, or an empty text."""
+    """Return the unit that a heading states with its quantity, or an empty text."""
     name, said = of.quantity, said.removeprefix("in_")
     if name == "loss":
         # log_loss is a name of the cross-entropy, and log10_loss is not.

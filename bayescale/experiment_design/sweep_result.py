@@ -22,6 +22,7 @@ from bayescale.units import (
     format_days,
     format_money,
     format_number,
+    percent,
 )
 
 RECOMMENDED = "recommended"
@@ -115,7 +116,7 @@ class FirstSweep(Result):
         found = []
         if self.judge.without > 0.0:
             found.append(
-                f"{_percent(self.judge.without)} of the laws drawn have no optimum at the "
+                f"{percent(self.judge.without)} of the laws drawn have no optimum at the "
                 "target and are left out."
             )
         if self.model.pooling:
@@ -140,9 +141,9 @@ class FirstSweep(Result):
             f"Make {len(self.runs)} runs of {format_compute(self.compute)} in all"
             f"{self._price(self.compute)}: {self.design}.",
             f"{'They are' if self.saving > 0 else 'They are not'} expected to reduce the regret at "
-            f"{at}: from {_percent(self.before)} (the best size by the prior alone) to "
-            f"{_percent(self.regret)}, with a Monte Carlo "
-            f"standard error of {_percent(self._value(RECOMMENDED, 'mcse'))}, and to leave the "
+            f"{at}: from {percent(self.before)} (the best size by the prior alone) to "
+            f"{percent(self.regret)}, with a Monte Carlo "
+            f"standard error of {percent(self._value(RECOMMENDED, 'mcse'))}, and to leave the "
             "best size known within a factor of "
             f"{format_number(self._value(RECOMMENDED, 'factor'), 2)}.",
             self._beside(USUAL),
@@ -159,19 +160,19 @@ class FirstSweep(Result):
         }
         weakest = min(of_law, key=lambda name: of_law[name])
         return (
-            f"They remove {_percent(self._value(RECOMMENDED, 'contraction'))} of the prior "
+            f"They remove {percent(self._value(RECOMMENDED, 'contraction'))} of the prior "
             "variance of ln N_opt there; of the elasticities and exponents of the law, at least "
-            f"{_percent(of_law[weakest])} ({weakest})."
+            f"{percent(of_law[weakest])} ({weakest})."
         )
 
     def _beside(self, name: str) -> str:
         regret, more, error = (self._value(name, c) for c in ("regret", "more", "more_mcse"))
         runs = self._value(name, "runs")
-        said = f"The usual sweep ({name}, {runs:.0f} runs) of that cost leaves {_percent(regret)}"
+        said = f"The usual sweep ({name}, {runs:.0f} runs) of that cost leaves {percent(regret)}"
         if abs(more) <= 2.0 * error:
-            return f"{said}: the same, within Monte Carlo error ({_percent(error)})."
+            return f"{said}: the same, within Monte Carlo error ({percent(error)})."
         word = "more" if more > 0.0 else "less"
-        return f"{said}, {_percent(abs(more))} ± {_percent(error)} {word}."
+        return f"{said}, {percent(abs(more))} ± {percent(error)} {word}."
 
     def _price(self, flop: float) -> str:
         price = price_of(flop, self.cluster)
@@ -190,15 +191,15 @@ class FirstSweep(Result):
                 "compute": rows["compute"].map(format_compute),
                 "largest run": rows["largest"].map(format_compute),
                 "expected regret": [
-                    f"{_percent(x)} ± {_percent(e)}"
+                    f"{percent(x)} ± {percent(e)}"
                     for x, e in zip(rows["regret"], rows["mcse"], strict=True)
                 ],
                 "more": [
-                    "" if name == RECOMMENDED else f"{_percent(x)} ± {_percent(e)}"
+                    "" if name == RECOMMENDED else f"{percent(x)} ± {percent(e)}"
                     for name, x, e in zip(rows.index, rows["more"], rows["more_mcse"], strict=True)
                 ],
                 "N_opt within": [f"x {format_number(x, 2)}" for x in rows["factor"]],
-                "contraction": rows["contraction"].map(_percent),
+                "contraction": rows["contraction"].map(percent),
             },
             index=rows.index,
         )
@@ -239,7 +240,3 @@ class FirstSweep(Result):
         SWEEP.check(path)
         with whole_file(path) as part:
             self.table().to_csv(part)
-
-
-def _percent(share: float) -> str:
-    return f"{format_number(100.0 * share, 2)} %"

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bayescale._seeds import Stream, generator
 from bayescale.errors import RunsError, UnsuitableLawError
-from bayescale.posterior.criticism import percent
 from bayescale.posterior.curve import Groups
 from bayescale.posterior.diagnostics import Diagnostics, with_status
 from bayescale.posterior.extrapolation import beyond_runs, describe_extrapolation
@@ -22,7 +21,7 @@ from bayescale.posterior.protocol import Posterior
 from bayescale.posterior.result import Result
 from bayescale.posterior.shape import FEWEST, shape_weights
 from bayescale.posterior.summary import interval_columns
-from bayescale.units import format_amount_of, format_number
+from bayescale.units import format_amount_of, format_number, percent
 
 _LOSS = "loss"
 _SHARES = ("accuracy", "error")

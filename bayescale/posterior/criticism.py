@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bayescale.model.checks import Check, verdict
 from bayescale.posterior.fitted import FittedModel
 from bayescale.posterior.predict import noise_at_runs
-from bayescale.units import format_number
+from bayescale.units import format_number, percent
 
 BY_CHANCE = 0.002
 """P-value below which a pattern is reported as a remark."""
@@ -190,11 +190,6 @@ def check_tails(fit: FittedModel, scores: Scores) -> Check:
         if at_bound
         else f"{said}.",
     )
-
-
-def percent(share: float) -> str:
-    """Format a share in per cent, to two significant digits."""
-    return f"{format_number(100.0 * share, 2)} %"
 
 
 def _scale_of(fit: FittedModel) -> tuple[str, NDArray[np.float64]]:

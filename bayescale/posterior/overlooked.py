@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from bayescale.data.levels import SAME
 from bayescale.model.checks import Check
 from bayescale.model.unused_columns import pooled_cards
-from bayescale.posterior.criticism import BY_CHANCE, MOSTLY, Scores, orthonormal, percent
+from bayescale.posterior.criticism import BY_CHANCE, MOSTLY, Scores, orthonormal
 from bayescale.posterior.fitted import FittedModel
+from bayescale.units import percent
 
 KINDS = ("family", "corpus", "dataset", "tokenizer", "tokeniser", "arm", "counting", "recipe")
 """Columns whose levels are different experiments, and which are always reported."""

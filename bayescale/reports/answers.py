@@ -140,11 +140,11 @@ def compare_plans(
                 f"budget: no draw has an optimum at {plan.text_budget(budget)}, so that there is "  # type: ignore[arg-type]
                 "no plan to report; give a smaller budget."
             )
-        beside = plans or _others(plan, budget, size)  # type: ignore[arg-type]
+        compared = plans or _others(plan, budget, size)  # type: ignore[arg-type]
         decision = decide(
             some,
             budget=budget,
-            plans={RECOMMENDED: (size, tokens), **beside},
+            plans={RECOMMENDED: (size, tokens), **compared},
             **plan.terms,
             cluster=cluster,
             prob=prob,
