@@ -17,15 +17,12 @@ from bayescale.costs import PEAKS, Cluster
 from bayescale.data.levels import NEW
 from bayescale.decision.result import Decision
 from bayescale.errors import BayescaleError
-from bayescale.explore.question import QUICK, Question, budgets_for, floors_of
+from bayescale.explore.question import QUICK, UTILISATION, Question, budgets_for, floors_of
 from bayescale.inference.load import load_fit
 from bayescale.posterior.fit import Fit
 from bayescale.units import format_budget, format_count, format_share
 
 # Streamlit displays bare string literals, so constants are described in comments here.
-# Share of the peak rate that training attains, as in the examples of the documentation.
-UTILISATION = 0.4
-
 _NONE = 0.0
 # Numbers of tokens that the sliders offer, zero included.
 _AMOUNTS = [_NONE, *(float(f"{step}e{power}") for power in range(9, 16) for step in (1, 2, 5))]

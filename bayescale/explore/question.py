@@ -24,6 +24,9 @@ its standard deviation."""
 FEWEST = 100
 """Minimum number of draws inside a range of floors for a decision."""
 
+UTILISATION = 0.4
+"""Share of the peak rate that training attains, as in the examples of the documentation."""
+
 _STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 _BELOW, _BEYOND = 1, 4
 """Decades below and beyond the largest run that budgets cover."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from contract.fits import few_draws, fit_of_card
@@ -14,10 +15,10 @@ from contract.fits import few_draws, fit_of_card
 import bayescale as bs
 from bayescale.cli.main import main
 from bayescale.costs import Cluster
-from bayescale.explore import page as script
-from bayescale.explore.page import UTILISATION
-from bayescale.explore.question import Question
+from bayescale.explore import question
+from bayescale.explore.question import UTILISATION, Question
 
+PAGE = Path(question.__file__).with_name("page.py")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CLUSTER = Cluster(n_gpus=1024, peak="H100-SXM", utilisation=UTILISATION, price=2.0)
 GIVEN = {
@@ -57,7 +58,7 @@ def opened(saved, monkeypatch):
     """Return the page in Streamlit's test client."""
     testing = pytest.importorskip("streamlit.testing.v1")
     monkeypatch.setattr(sys, "argv", ["page", json.dumps({"fit": saved, **GIVEN})])
-    return testing.AppTest.from_file(script.__file__, default_timeout=120).run()
+    return testing.AppTest.from_file(PAGE, default_timeout=120).run()
 
 
 def test_the_page_says_what_the_library_says(opened, saved):
