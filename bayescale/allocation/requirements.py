@@ -199,8 +199,8 @@ def _draws(curve: Curve, split: Split, asked: "_Targets", cost: Cost, limits: Li
     with np.errstate(all="ignore"):
         if "loss" in target:
             nothing = np.zeros(len(draw))
-            beside = target["loss"] > np.log(solve.loss(nothing, nothing, draw))
-            asked.refuse_losses_of_nothing(beside.reshape(n_draws, count).all(axis=0))
+            too_large = target["loss"] > np.log(solve.loss(nothing, nothing, draw))
+            asked.refuse_losses_of_nothing(too_large.reshape(n_draws, count).all(axis=0))
         if "loss" not in target:
             log_n, log_d = solve.balanced(**target)
         elif "n_params" in target:

@@ -179,14 +179,16 @@ class _Condition:
         if not _is_column(left):
             for side in (right, left):
                 self._constant(side)
-            self._refuse(f"found {self._text(right)} beside {self._text(left)}, neither a column")
+            self._refuse(
+                f"found {self._text(right)} and {self._text(left)}, neither of them a column"
+            )
         values = self._column(left)
         other: Any
         if _is_column(right):
             other = self._column(right)
             if _is_number(values) != _is_number(other):
                 self._refuse(
-                    f"found {self._text(left)} ({values.dtype}) beside {self._text(right)} "
+                    f"found {self._text(left)} ({values.dtype}) compared with {self._text(right)} "
                     f"({other.dtype}): numbers compare with numbers, and texts with texts"
                 )
             other = _comparable(other)
@@ -262,19 +264,19 @@ class _Condition:
             if isinstance(constant, str):
                 quantity: Quantity = "compute" if name == "compute" else "count"
                 try:
-                    return parse_amount(constant, quantity, f"{name} beside a text")
+                    return parse_amount(constant, quantity, f"{name} compared with text")
                 except AmountError as error:
                     self._refuse(str(error).rstrip("."), allowed=False)
             return constant
         if not isinstance(constant, str):
-            self._refuse(f"found the number {constant!r} beside {name}, which holds text")
+            self._refuse(f"found the number {constant!r} compared with {name}, which holds text")
         if _is_time(values):
             try:
                 zone = values.dt.tz
                 moment = pd.Timestamp(constant)
                 return moment.tz_localize(zone) if zone and moment.tz is None else moment
             except (ValueError, TypeError):
-                self._refuse(f"found {constant!r} beside {name}, which holds times")
+                self._refuse(f"found {constant!r} compared with {name}, which holds times")
         return constant
 
     def _text(self, node: ast.AST) -> str:

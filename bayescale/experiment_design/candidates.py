@@ -56,7 +56,7 @@ def pool_of(
     training
         The training cost of a run.
     fixed
-        Values of columns that pairs and the grid lack.
+        Values of columns that neither pairs nor the grid have.
 
     Raises
     ------

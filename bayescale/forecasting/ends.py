@@ -62,7 +62,7 @@ class EndsLaw:
     law
         The law.
     shares
-        Number of its parameters besides level and fall, each with a standard normal prior.
+        Number of its parameters other than level and fall, each with a standard normal prior.
     natural
         Function of these (draws x shares), of the fall of the log loss, and of the range of
         ln x: the law's own parameters as columns, such that the loss is 1 at the last x, which is

@@ -71,7 +71,7 @@ class Law(ABC):
         Number of breaks between its segments.
     ends
         Inputs whose coordinates refer to the least and the largest amount among the runs, which a
-        reference states beside the point as ``first_x`` and ``last_x`` (`ends_of`). The level of
+        reference holds as ``first_x`` and ``last_x`` next to the point (`ends_of`). The level of
         the response is then that at the largest amount.
     scale_free
         Whether the coordinates refer to a reference point and a relative response, so that the

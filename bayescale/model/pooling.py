@@ -243,8 +243,8 @@ class Pooling:
             raise CardError(f"{where}: found {quoted(content)}, expected a table.")
         kind = str(content.get("kind", "partial"))
         if kind == "partial":
-            beside = ("kind", "with", "correlation", "min_levels")
-            prior = {key: value for key, value in content.items() if key not in beside}
+            options = ("kind", "with", "correlation", "min_levels")
+            prior = {key: value for key, value in content.items() if key not in options}
             correlation = (
                 prior_from_dict(content["correlation"], f"{where}.correlation")
                 if "correlation" in content

@@ -195,7 +195,7 @@ def load_preregistration(path: str | Path) -> Preregistration:
 
 
 def _fault(content: Mapping[str, Any]) -> str:
-    """Return a description of what sealed content lacks; empty if it is complete."""
+    """Return a description of the first wrong entry of the content, or an empty text."""
     known = {"date": str, "response": str, "unit": str, "posterior": dict, "runs": dict}
     for name, kind in known.items():
         if not isinstance(content.get(name), kind):

@@ -229,7 +229,8 @@ def forecast_by_floor(
     Notes
     -----
     A floor depends on the evaluation set, and runs of a sweep determine it weakly, while it decides
-    far forecasts: the reducible loss becomes small beside it. All floors share one compiled model.
+    far forecasts: the reducible loss becomes small relative to it. All floors share one compiled
+    model.
 
     Examples
     --------

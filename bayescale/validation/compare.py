@@ -115,7 +115,8 @@ def compare(
         fits, unfitted = _fit_all(fits, runs, refits)
     elif runs is not None:
         raise ValueError(
-            "runs: found them beside fits, which contain their own; expected runs with cards only."
+            "runs: found them together with fits, which contain their own; expected runs with "
+            "cards only."
         )
     if folds < 2:
         raise ValueError(f"folds: found {folds}, expected two or more.")

@@ -54,7 +54,7 @@ def test_weakly_identified_quality_is_a_caveat():
     model = bs.load_model("chinchilla-quality")
     table = table_for(model)
     rich = laplace_fit(model, table)
-    # So many tokens that the data term is negligible.
+    # The runs with the most tokens, at which the data term is negligible.
     poor = laplace_fit(model, table[table["n_tokens"] > 0.5 * table["n_tokens"].max()])
     told = [bs.token_quality(few_draws(f, 50), baseline="c4") for f in (rich, poor)]
     assert (told[0].sd_ratio < told[1].sd_ratio).all()

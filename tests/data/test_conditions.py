@@ -93,7 +93,7 @@ def test_conditions_select_the_rows_that_meet_them(condition: str, expected: lis
         ("compute > 'much'", "expected a positive amount"),
         ("compute < family", "numbers compare with numbers"),
         ("compute", "by itself"),
-        ("1 < 2", "neither a column"),
+        ("1 < 2", "neither of them a column"),
         ("compute > 1e999", "beyond 1e308"),
         ("compute > 1j", "found a constant"),
         ("compute > None", "found a constant"),

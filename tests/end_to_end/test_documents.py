@@ -37,13 +37,13 @@ def tool(name: str) -> dict[str, object]:
 
 
 def test_the_page_of_laws_is_what_the_laws_say():
-    """Write it anew with `make docs`."""
+    """Regenerate it with `make docs`."""
     found = (ROOT / "docs" / "laws.md").read_text(encoding="utf-8")
     assert found == tool("write_law_page")["page"]()
 
 
 def test_the_page_of_real_data_has_every_law():
-    """Write it anew with `make real-data`."""
+    """Regenerate it with `make real-data`."""
     found = (ROOT / "docs" / "real-data.md").read_text(encoding="utf-8")
     for name in bs.list_laws().loc[list(LAWS)].index:
         assert f"`{name}`" in found
