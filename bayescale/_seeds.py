@@ -84,7 +84,7 @@ def checked_seed(seed: object) -> int:
     number = int(seed) if isinstance(seed, int | np.integer) else -1
     if isinstance(seed, bool) or not 0 <= number <= LARGEST:
         raise ValueError(
-            f"seed: found {quoted(seed)}, expected a whole number from 0 to 2**64 - 1 = {LARGEST}."
+            f"seed: found {quoted(seed)}, expected an integer from 0 to 2**64 - 1 = {LARGEST}."
         )
     return number
 

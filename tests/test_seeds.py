@@ -134,7 +134,7 @@ NO_SEEDS = {
 
 @pytest.mark.parametrize("seed", NO_SEEDS.values(), ids=list(NO_SEEDS))
 def test_what_is_no_seed_is_refused_with_what_was_found(seed: object) -> None:
-    with pytest.raises(ValueError, match=r"seed: found .*, expected a whole number from 0 to"):
+    with pytest.raises(ValueError, match=r"seed: found .*, expected an integer from 0 to"):
         bs.fit("chinchilla", "chinchilla", seed=seed, progress=False)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="seed: found") as caught:
         generator(seed, Stream.FOLDS)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Checks of an installation: each uses the part that it checks."""
+"""Checks of an installation; each runs the part that it checks."""
 
 import sys
 import tempfile
@@ -55,7 +55,7 @@ def check_installation(*, fit: bool = True) -> Iterator[Check]:
     for name, check in checks:
         try:
             yield Check(name, True, check())
-        # Any exception is a finding about the installation.
+        # Any exception is a failed check.
         except Exception as error:
             yield Check(name, False, " ".join(str(error).split()) or type(error).__name__)
 
@@ -71,7 +71,7 @@ def _packages() -> str:
     """Return the versions of the required packages; raise if one is missing or unsupported."""
     from packaging.requirements import Requirement
 
-    found, wrong = [], []
+    installed, problems = [], []
     for text in metadata.requires("bayescale") or ():
         requirement = Requirement(text)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
@@ -79,14 +79,14 @@ def _packages() -> str:
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            wrong.append(f"{requirement.name} is missing, expected {requirement.specifier}")
+            problems.append(f"{requirement.name} is missing, expected {requirement.specifier}")
             continue
-        found.append(f"{requirement.name} {version}")
+        installed.append(f"{requirement.name} {version}")
         if not requirement.specifier.contains(version, prereleases=True):
-            wrong.append(f"{requirement.name} is {version}, expected {requirement.specifier}")
-    if wrong:
-        raise RuntimeError("; ".join(wrong) + ". Reinstall bayescale in a fresh environment.")
-    return ", ".join(found)
+            problems.append(f"{requirement.name} is {version}, expected {requirement.specifier}")
+    if problems:
+        raise RuntimeError("; ".join(problems) + ". Reinstall bayescale in a fresh environment.")
+    return ", ".join(installed)
 
 
 def _compiler() -> str:

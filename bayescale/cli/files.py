@@ -95,9 +95,9 @@ def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         If an output path is not writable, has the suffix or content of another kind of file, is
         also an input, or is given twice.
     """
-    named = _named(parser, options)
+    named = _named_files(parser, options)
     taken = [
-        (f"the input of {_name(action)}", path)
+        (f"the input of {_option_name(action)}", path)
         for action, kind, text in named
         if kind.is_input
         for path in files_read(text)
@@ -108,41 +108,43 @@ def refuse_unsafe(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         for what, other in taken:
             if _are_same_file(path, other):
                 raise FileExistsError(
-                    f"{_name(action)}: {path} is {what} and was not changed. Give another path."
+                    f"{_option_name(action)}: {path} is {what} and was not changed. Give another "
+                    "path."
                 )
-        taken.append((f"also the output of {_name(action)}", path))
-        kind.check(path, _name(action))
+        taken.append((f"also the output of {_option_name(action)}", path))
+        kind.check(path, _option_name(action))
 
 
 class Outputs:
-    """The outputs of a command, and which of them it has written."""
+    """The outputs of a command, and which of them have been written."""
 
     def __init__(self, paths: Sequence[Path] = ()) -> None:
-        self._before = {path: _stamp(path) for path in paths}
+        self._before = {path: _file_state(path) for path in paths}
 
     @classmethod
     def of(cls, parser: argparse.ArgumentParser, options: argparse.Namespace) -> "Outputs":
         """Return the outputs that the options name."""
-        return cls([path for _, kind, path in _named(parser, options) if not kind.is_input])
+        return cls([path for _, kind, path in _named_files(parser, options) if not kind.is_input])
 
     @property
     def written(self) -> str:
-        """What was written since, in words."""
-        new = [str(path) for path, before in self._before.items() if _stamp(path) != before]
+        """Sentence fragment on what has been written."""
+        new = [str(path) for path, before in self._before.items() if _file_state(path) != before]
         if not new:
             return "nothing was written"
         return f"{' and '.join(new)} {'was' if len(new) == 1 else 'were'} written, nothing else"
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _file_state(path: Path) -> tuple[int, int] | None:
+    """Return the inode and the modification time of a file; None if there is none."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return stat.st_ino, stat.st_mtime_ns
 
 
-def _named(
+def _named_files(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> list[tuple[argparse.Action, NamesFile, Any]]:
     """Return the inputs and outputs that were given, each with its option and its type."""
@@ -170,10 +172,11 @@ def files_read(text: str) -> Iterator[Path]:
 
 
 def _values(given: Any) -> list[Any]:
+    """Return the values of an option as a list: it has none, one or several."""
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
-def _name(action: argparse.Action) -> str:
+def _option_name(action: argparse.Action) -> str:
     return action.option_strings[-1] if action.option_strings else action.dest
 
 

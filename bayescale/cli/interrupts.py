@@ -1,7 +1,7 @@
 """Ctrl-C ends a command with one line and exit code 130, also while modules are imported.
 
-An interrupt inside an import may come out as another error, such as the SystemError of a half
-imported extension, or as none at all. So the signal is noted, and not only raised.
+An interrupt inside an import may surface as another error, such as the SystemError of a partly
+imported extension, or as none at all. So the signal is recorded as well as raised.
 """
 
 import _thread
@@ -14,52 +14,52 @@ from contextlib import contextmanager
 from types import FrameType
 
 INTERRUPTED = 130
-"""Exit code of an interrupted command, as of a shell."""
+"""Exit code of an interrupted command: 128 + SIGINT, as in a shell."""
 
 
 class Interrupts:
-    """Whether the signal came; as its handler, it raises KeyboardInterrupt as Python's own does."""
+    """A handler of SIGINT that records the signal and raises KeyboardInterrupt."""
 
-    came = False
+    received = False
     is_over = False
     """Whether the command has ended; later signals change nothing."""
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        """Note the signal and raise KeyboardInterrupt."""
-        self.came = True
+        """Record the signal and raise KeyboardInterrupt."""
+        self.received = True
         if not self.is_over:
             raise KeyboardInterrupt
 
-    def again(self, lost: "sys.UnraisableHookArgs") -> None:
+    def repeat(self, unraisable: "sys.UnraisableHookArgs") -> None:
         """Interrupt again after a moment, if a callback could not raise KeyboardInterrupt."""
-        if isinstance(lost.exc_value, KeyboardInterrupt):
-            threading.Timer(0.01, self._again).start()
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            threading.Timer(0.01, self._interrupt).start()
         else:
-            sys.__unraisablehook__(lost)
+            sys.__unraisablehook__(unraisable)
 
-    def _again(self) -> None:
+    def _interrupt(self) -> None:
         if not self.is_over:
             _thread.interrupt_main()
 
 
 @contextmanager
-def noted() -> Iterator[Interrupts]:
-    """Note interrupts inside the block; where they are ignored or handled elsewhere, none."""
+def recorded() -> Iterator[Interrupts]:
+    """Record interrupts inside the block, unless they are ignored or handled elsewhere."""
     interrupts = Interrupts()
     if not _replace(interrupts):
         yield interrupts
         return
-    report, sys.unraisablehook = sys.unraisablehook, interrupts.again
+    hook, sys.unraisablehook = sys.unraisablehook, interrupts.repeat
     try:
         yield interrupts
     finally:
         interrupts.is_over = True
-        sys.unraisablehook = report
+        sys.unraisablehook = hook
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def end_at_once() -> None:
-    """Let an interrupt end the process with its line from now on: for imports, before any work."""
+    """Let an interrupt end the process with one line: for imports, before anything is written."""
     _replace(_end)
 
 
@@ -70,7 +70,7 @@ def raise_again() -> None:
 
 
 def ignore() -> None:
-    """Ignore interrupts from now on: for the exit of a process whose command has ended."""
+    """Ignore interrupts: for the exit of a process whose command has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -80,11 +80,11 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 
 def _replace(handler: Callable[[int, FrameType | None], None]) -> bool:
-    """Handle interrupts in place of Python, unless the process ignores them."""
-    ours = (
+    """Replace Python's handler of interrupts, and return whether it was in use."""
+    is_default = (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     )
-    if ours:
+    if is_default:
         signal.signal(signal.SIGINT, handler)
-    return ours
+    return is_default

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TextIO
 
 from bayescale.cli.files import Outputs, refuse_unsafe
-from bayescale.cli.interrupts import INTERRUPTED, Interrupts, noted
+from bayescale.cli.interrupts import INTERRUPTED, Interrupts, recorded
 from bayescale.cli.parser import BAD_INPUT, make_parser
 from bayescale.cli.render import one_line
 from bayescale.cli.rules import complete
 from bayescale.errors import BayescaleError
 
-_OF_INPUT = (BayescaleError, OSError, ValueError, TypeError)
-"""Errors that say what is wrong with the input, so that their sentence is enough."""
+_INPUT_ERRORS = (BayescaleError, OSError, ValueError, TypeError)
+"""Errors whose message states what is wrong with the input, so that no traceback is needed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    with noted() as interrupts:
+    with recorded() as interrupts:
         return _run(arguments, interrupts)
 
 
@@ -36,7 +36,7 @@ def _run(arguments: Sequence[str] | None, interrupts: Interrupts) -> int:
         complete(options)
         logging.basicConfig(format="%(message)s", level=logging.WARNING)
         if options.quiet:
-            warnings.showwarning = _say_nothing
+            warnings.showwarning = _ignore_warning
         refuse_unsafe(options.command, options)
         outputs = Outputs.of(options.command, options)
         code: int = options.run(options) or 0
@@ -46,13 +46,13 @@ def _run(arguments: Sequence[str] | None, interrupts: Interrupts) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, Exception) as error:
-        # Inside an import an interrupt comes out as another error.
-        if isinstance(error, KeyboardInterrupt) or interrupts.came:
+        # Inside an import an interrupt surfaces as another error.
+        if isinstance(error, KeyboardInterrupt) or interrupts.received:
             interrupts.is_over = True
-            return _complain(_interrupted(options, outputs), INTERRUPTED)
-        if os.environ.get("BAYESCALE_DEBUG") or not isinstance(error, _OF_INPUT):
+            return _print_error(_interrupted(options, outputs), INTERRUPTED)
+        if os.environ.get("BAYESCALE_DEBUG") or not isinstance(error, _INPUT_ERRORS):
             raise
-        return _complain(_sentence(error, outputs), BAD_INPUT)
+        return _print_error(_message(error, outputs), BAD_INPUT)
     return code
 
 
@@ -63,18 +63,18 @@ def _interrupted(options: argparse.Namespace, outputs: Outputs) -> str:
     return f"interrupted; {outputs.written}, and existing files are unchanged."
 
 
-def _complain(sentence: str, code: int) -> int:
-    print(f"bayescale: {sentence}", file=sys.stderr)
+def _print_error(message: str, code: int) -> int:
+    print(f"bayescale: {message}", file=sys.stderr)
     return code
 
 
-def _sentence(error: Exception, outputs: Outputs) -> str:
-    said = str(error)
+def _message(error: Exception, outputs: Outputs) -> str:
+    message = str(error)
     if isinstance(error, OSError) and error.strerror:
         where = f"{one_line(error.filename, 200)}: " if error.filename else ""
         written = outputs.written
-        said = f"{where}{error.strerror}. {written[0].upper()}{written[1:]}."
-    return one_line(said, 2000)
+        message = f"{where}{error.strerror}. {written[0].upper()}{written[1:]}."
+    return one_line(message, 2000)
 
 
 def _show_warning(
@@ -88,7 +88,7 @@ def _show_warning(
     print(f"warning: {message}", file=sys.stderr)
 
 
-def _say_nothing(*_: object, **__: object) -> None:
+def _ignore_warning(*_: object, **__: object) -> None:
     """Show no warning; replaces `warnings.showwarning` under ``--quiet``."""
 
 

@@ -6,29 +6,29 @@ import math
 from bayescale._seeds import checked_seed
 from bayescale.errors import quoted
 
-_MOST = 10**9
-_PORTS = 65535
+_LARGEST = 10**9
+_LARGEST_PORT = 65535
 
 
-def whole_number(text: str) -> int:
-    """Return a whole number from 1 to `_MOST`."""
+def positive_integer(text: str) -> int:
+    """Return an integer from 1 to `_LARGEST`."""
     try:
         number = int(text)
     except ValueError:
         number = 0
-    if not 1 <= number <= _MOST:
+    if not 1 <= number <= _LARGEST:
         raise argparse.ArgumentTypeError(
-            f"found {quoted(text)}, expected a whole number from 1 to {_MOST:,}"
+            f"found {quoted(text)}, expected an integer from 1 to {_LARGEST:,}"
         )
     return number
 
 
 def port_number(text: str) -> int:
-    """Return a port of a computer."""
-    number = whole_number(text)
-    if number > _PORTS:
+    """Return the number of a TCP port."""
+    number = positive_integer(text)
+    if number > _LARGEST_PORT:
         raise argparse.ArgumentTypeError(
-            f"found {quoted(text)}, expected a whole number from 1 to {_PORTS:,}"
+            f"found {quoted(text)}, expected an integer from 1 to {_LARGEST_PORT:,}"
         )
     return number
 
@@ -39,7 +39,7 @@ def seed_number(text: str) -> int:
         return checked_seed(int(text))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"found {quoted(text)}, expected a whole number from 0 to 2**64 - 1"
+            f"found {quoted(text)}, expected an integer from 0 to 2**64 - 1"
         ) from None
 
 

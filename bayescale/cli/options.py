@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayescale._outputs import FIGURE
 from bayescale.cli.files import Reads, Writes
-from bayescale.cli.numbers import seed_number, whole_number
+from bayescale.cli.numbers import positive_integer, seed_number
 from bayescale.errors import did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 type Arguments = argparse.Namespace
 
 _VARIABLE = "x"
-"""The input of a law of one variable, which is a column of any name."""
+"""Name of the input of a law of one variable; its column may have any name."""
 
 
 def read_pairs(entries: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
@@ -77,19 +77,19 @@ def add_model(parser: argparse.ArgumentParser, *, pool: bool = True) -> None:
 
 
 def model_of(options: Arguments) -> "Model":
-    """Load the given card, or the default card, with its pooling and its one variable."""
+    """Load the given card, or the default card, with the given pooling and variable."""
     from bayescale.model.card import load_model
 
     model = of_variable(load_model(options.model) if options.model else load_model(), options)
     for entry in options.pool:
         column, equals, parts = entry.rpartition("=") if "=" in entry else (entry, "", "")
-        of = [part.strip() for part in parts.split(",") if part.strip()]
-        if not column or bool(equals) != bool(of):
+        pooled = [part.strip() for part in parts.split(",") if part.strip()]
+        if not column or bool(equals) != bool(pooled):
             raise ValueError(
                 f"--pool: found {entry!r}, expected a column such as family, or family=E,A for "
                 "parts of the law."
             )
-        model = model.pool(column, of or None)
+        model = model.pool(column, pooled or None)
     return model
 
 
@@ -100,7 +100,7 @@ def of_variable(model: "Model", options: Arguments) -> "Model":
         return model
     if _VARIABLE not in model.law.inputs:
         raise ValueError(
-            f"--column: found x={column}, which is for laws of one variable; the law "
+            f"--column: found x={column}, which applies to laws of one variable; the law "
             f"{model.law.name} is of {', '.join(model.law.inputs)}."
         )
     return replace(model, inputs={**model.inputs, _VARIABLE: column})
@@ -115,8 +115,8 @@ def add_reading(
         action="append",
         default=[],
         metavar="NAME=COLUMN",
-        help="column of the table that holds a quantity, such as n_params=size; of a law of one "
-        "variable x=NAME is its column; repeatable",
+        help="column of the table that contains a quantity, such as n_params=size; x=NAME for the "
+        "variable of a law of one variable; repeatable",
     )
     parser.add_argument(
         "--unit",
@@ -137,7 +137,7 @@ def add_reading(
         )
     parser.add_argument(
         "--vocabulary-size",
-        type=whole_number,
+        type=positive_integer,
         help="size of the vocabulary; losses above its logarithm are refused",
     )
 
@@ -214,7 +214,7 @@ def add_levels(parser: argparse.ArgumentParser) -> None:
 def by_file_name[T](
     options: argparse.Namespace, paths: Sequence[str], load: Callable[[str], T]
 ) -> dict[str, T]:
-    """Return what each file has, by the name of the file without its suffix."""
+    """Load each file, by its name without the suffix."""
     names = [Path(path).stem for path in paths]
     if len(set(names)) < len(names):
         raise ValueError(
@@ -347,7 +347,7 @@ def probability(text: str) -> float:
 
 
 def fixed_of(options: Arguments) -> dict[str, str]:
-    """Return the one value of each input that is held fixed while a budget is split."""
+    """Return the value of each input that is held fixed while a budget is split."""
     return read_mapping(options.at, "--at", "NAME=AMOUNT")
 
 
@@ -356,6 +356,11 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=seed_number, default=0, help="seed of all random numbers (0)"
     )
+
+
+def shows_progress(options: Arguments) -> bool:
+    """Return whether to show a progress bar: not with ``--quiet``, nor next to JSON."""
+    return not (options.quiet or options.json)
 
 
 def add_figure(parser: argparse.ArgumentParser) -> None:

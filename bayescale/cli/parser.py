@@ -85,7 +85,7 @@ COMMANDS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence."""
+    """A parser that prints an error as one sentence."""
 
     verbs: dict[str, argparse.ArgumentParser]
     """The parser of each command."""
@@ -104,7 +104,7 @@ class Parser(argparse.ArgumentParser):
 
 @cache
 def make_parser() -> Parser:
-    """Return the parser of the whole command line; parsing does not change it."""
+    """Return the parser of the command line; parsing does not change it."""
     parser = Parser(
         prog="bayescale",
         description="Fit scaling laws to training runs and plan with their uncertainty.",

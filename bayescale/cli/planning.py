@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayescale.cli.files import Reads
-from bayescale.cli.numbers import real_number, whole_number
+from bayescale.cli.numbers import positive_integer, real_number
 from bayescale.cli.options import add_at, add_prob
 from bayescale.cli.rules import MONEY
 from bayescale.units import CURRENCIES
@@ -20,7 +20,7 @@ type Arguments = argparse.Namespace
 
 
 def add_budgets(parser: argparse.ArgumentParser, *, required: bool, money: bool = False) -> None:
-    """Add the options for budgets, of compute or also of money, and for the probability."""
+    """Add the options for budgets of compute, or also of money, and for the probability."""
     parser.add_argument(
         "--budget",
         action="append",
@@ -32,12 +32,12 @@ def add_budgets(parser: argparse.ArgumentParser, *, required: bool, money: bool 
 
 
 def in_money(options: Arguments) -> bool:
-    """Return whether budgets are amounts of money, such as ``$2M``, and check what they need."""
+    """Return whether budgets are in money, such as ``$2M``; if so, check that there is a price."""
     budgets = [options.budget] if isinstance(options.budget, str) else options.budget or []
-    money = {any(sign in text for sign in CURRENCIES) for text in budgets}
-    if len(money) > 1:
+    has_sign = {any(sign in text for sign in CURRENCIES) for text in budgets}
+    if len(has_sign) > 1:
         raise ValueError(f"--budget: found {', '.join(budgets)}, expected all of one unit.")
-    if True in money:
+    if True in has_sign:
         MONEY.check(options)
         return True
     return False
@@ -88,16 +88,16 @@ def add_cost_options(parser: argparse.ArgumentParser, *, hardware: bool = True) 
     if hardware:
         _add_hardware(cost)
     else:
-        parser.set_defaults(**dict.fromkeys(_OF_HARDWARE))
+        parser.set_defaults(**dict.fromkeys(_HARDWARE))
     cost.add_argument(
         "--vocabulary",
-        type=whole_number,
+        type=positive_integer,
         metavar="TOKENS",
         help="count FLOP from transformer shapes with this vocabulary size, not as 6ND",
     )
     cost.add_argument(
         "--context",
-        type=whole_number,
+        type=positive_integer,
         default=2048,
         metavar="TOKENS",
         help="context length of the shapes (2048)",
@@ -114,13 +114,13 @@ def add_cost_options(parser: argparse.ArgumentParser, *, hardware: bool = True) 
         ("--max-tokens", "number of training tokens"),
         ("--max-steps", "number of steps; needs --batch-tokens"),
     ):
-        word = "smallest" if name.startswith("--min") else "largest"
-        cost.add_argument(name, metavar="AMOUNT", help=f"{word} {what}")
+        extreme = "smallest" if name.startswith("--min") else "largest"
+        cost.add_argument(name, metavar="AMOUNT", help=f"{extreme} {what}")
     cost.add_argument("--batch-tokens", metavar="TOKENS", help="tokens per step")
     add_at(cost)
 
 
-_OF_HARDWARE = (
+_HARDWARE = (
     *("gpus", "gpu", "utilisation", "price", "max_days", "overhead", "speed", "deadline", "start"),
     *("throughput", "recorded_costs"),
 )
@@ -186,7 +186,7 @@ def cost_of(options: Arguments, cluster: "Cluster | None", *, money: bool = Fals
     """Return the cost that options describe."""
     from bayescale.costs import Lifetime, Money, Serving, ShapedCost, ShapeFamily, six_nd
 
-    train: Cost = _measured(options, cluster) or six_nd
+    train: Cost = _cost_of_file(options, cluster) or six_nd
     if options.vocabulary is not None:
         train = ShapedCost(
             family=ShapeFamily(
@@ -199,8 +199,8 @@ def cost_of(options: Arguments, cluster: "Cluster | None", *, money: bool = Fals
     return Lifetime(serving, train=train) if serving else train
 
 
-def _measured(options: Arguments, cluster: "Cluster | None") -> "Cost | None":
-    """Return the cost that a file of throughputs or of recorded costs determines, if given."""
+def _cost_of_file(options: Arguments, cluster: "Cluster | None") -> "Cost | None":
+    """Return the cost of a given file of throughputs or of recorded costs; None without one."""
     given = [
         name
         for name, value in (
@@ -212,7 +212,7 @@ def _measured(options: Arguments, cluster: "Cluster | None") -> "Cost | None":
     ]
     if len(given) > 1:
         raise ValueError(
-            f"{given[0]}: found {given[1]} too, which counts costs another way; give one."
+            f"{given[0]}: found {given[1]} too, which counts costs differently; give one of them."
         )
     if options.throughput is None and options.recorded_costs is None:
         return None
@@ -222,7 +222,7 @@ def _measured(options: Arguments, cluster: "Cluster | None") -> "Cost | None":
     table = read_amounts(options.throughput or options.recorded_costs)
     if options.recorded_costs is not None:
         return fit_cost_law(table, cluster=cluster)
-    assert cluster is not None, "a rule asks for it"
+    assert cluster is not None, "a rule of options requires it"
     return MeasuredThroughput.of_table(table, cluster)
 
 
@@ -268,5 +268,5 @@ def rule_or_fit(name: str | None) -> "HyperparameterRule | Fit | None":
     if not Path(name).is_file():
         return hyperparameter_rule(name)
     found = load_fit(name)
-    hyperparameters(found, n_params=1e9, n_tokens=1e9)  # refuses a law without them
+    hyperparameters(found, n_params=1e9, n_tokens=1e9)  # raises for other laws
     return found

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from bayescale._outputs import RESULTS
 from bayescale.cli.files import Writes
-from bayescale.cli.numbers import whole_number
-from bayescale.cli.options import add_seed
+from bayescale.cli.numbers import positive_integer
+from bayescale.cli.options import add_seed, shows_progress
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -24,7 +24,7 @@ type Arguments = argparse.Namespace
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the option for parallel processes; `pool_of_workers` starts them."""
     parser.add_argument(
-        "--workers", type=whole_number, default=1, help="number of parallel processes (1)"
+        "--workers", type=positive_integer, default=1, help="number of parallel processes (1)"
     )
 
 
@@ -33,15 +33,15 @@ def add_backtest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backtest",
         action="store_true",
-        help="also predict each budget of the runs from the smaller ones, and say how many "
-        "intervals held; one fit for each",
+        help="also predict each budget of the runs from the smaller ones, and count those "
+        "inside their intervals; one fit for each",
     )
 
 
 def backtest_of(
     options: Arguments, runs: "Runs", model: "Model", *, prob: float = 0.9, seed: int = 0
 ) -> "Backtest | None":
-    """Return the backtest that the options ask for."""
+    """Return the backtest if ``--backtest`` is given."""
     if not options.backtest:
         return None
     from bayescale.validation.backtest import backtest
@@ -51,7 +51,7 @@ def backtest_of(
         model,
         prob=prob,
         seed=seed,
-        progress=not (options.quiet or options.json),
+        progress=shows_progress(options),
     )
 
 
@@ -59,12 +59,12 @@ def add_refits(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that refit many times."""
     add_seed(parser)
     parser.add_argument(
-        "--draws", type=whole_number, default=500, help="posterior draws per chain (500)"
+        "--draws", type=positive_integer, default=500, help="posterior draws per chain (500)"
     )
     parser.add_argument(
         "--store",
         type=Writes(RESULTS),
-        help="file that keeps finished fits, so that an interrupted command can continue",
+        help="file that stores finished fits, so that an interrupted command can continue",
     )
     add_workers(parser)
 
@@ -78,7 +78,7 @@ def refits_of(options: Arguments) -> "Iterator[RefitOptions]":
             "draws": options.draws,
             "executor": executor,
             "store": options.store,
-            "progress": not (options.quiet or options.json),
+            "progress": shows_progress(options),
         }
 
 

@@ -28,7 +28,7 @@ _MEANING = "meaning"
 """The column of sentences: the last one, and left-aligned."""
 
 
-def one_line(message: object, most: int) -> str:
+def one_line(message: object, limit: int) -> str:
     """Return a message as one line, without its middle if it is too long.
 
     The beginning of a message says what was found, and the end says what to do.
@@ -38,11 +38,11 @@ def one_line(message: object, most: int) -> str:
     >>> one_line("found  " + "x" * 100, 20)
     'found xxxx ... (106 characters) ... xxxxxxxxxx'
     """
-    whole = " ".join(str(message).split())
-    if len(whole) <= most:
-        return whole
-    half = most // 2
-    return f"{whole[:half]} ... ({len(whole)} characters) ... {whole[-half:]}"
+    text = " ".join(str(message).split())
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]} ... ({len(text)} characters) ... {text[-half:]}"
 
 
 def passed(diagnostics: "Diagnostics | None") -> bool | None:
@@ -61,21 +61,28 @@ def computed_from(headline: str, diagnostics: "Diagnostics | None") -> Iterator[
         print(headline)
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Suppress the warnings of failed checks, where the output itself states the failure."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def print_answer(answer: "Result", table: "pd.DataFrame | None" = None) -> None:
     """Print a result as `str` does, with its own table unless another is given."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # The headline states the failure.
+    with without_warnings():
         caveats = [f"- {caveat}" for caveat in answer.caveats]
         shown = table_text(answer.text_table() if table is None else table)
-        said = (answer.opening, *answer.sentences, *caveats, shown, answer.closing)
-        print(*filter(None, said), sep="\n")
+        parts = (answer.opening, *answer.sentences, *caveats, shown, answer.closing)
+        print(*filter(None, parts), sep="\n")
 
 
 def print_account(notes: "Iterable[Note]", indent: str = "") -> None:
     """Print how runs were read, with a caution before what is unlikely."""
     for note in notes:
-        cautious = note.kind in ("implausible", "counting")
-        print(f"{indent}{'caution: ' if cautious else ''}{note}")
+        is_caution = note.kind in ("implausible", "counting")
+        print(f"{indent}{'caution: ' if is_caution else ''}{note}")
 
 
 def print_decision(made: "Decision") -> None:
@@ -90,11 +97,11 @@ def table_text(table: "pd.DataFrame") -> str:
     """Return a table as text, with its index as the first column and left-aligned meanings."""
     shown = table.reset_index()
     shown.columns.name = table.columns.name
-    said = shown.pop(_MEANING) if _MEANING in shown else ()
+    meanings = shown.pop(_MEANING) if _MEANING in shown else ()
     text = shown.to_string(index=False, float_format="{:.4g}".format)
-    if len(said) == 0:
+    if len(meanings) == 0:
         return text
-    lines = zip(text.split("\n"), [_MEANING, *said], strict=True)
+    lines = zip(text.split("\n"), [_MEANING, *meanings], strict=True)
     return "\n".join(f"{line}  {meaning}".rstrip() for line, meaning in lines)
 
 
@@ -119,6 +126,15 @@ def table_records(table: "pd.DataFrame") -> list[dict[str, Any]]:
         {str(key): value for key, value in row.items()}
         for row in table.reset_index().to_dict("records")
     ]
+
+
+def statements(answer: "Result") -> dict[str, Any]:
+    """Return the headline, caveats and sentences of a result, for JSON."""
+    return {
+        "headline": answer.headline,
+        "caveats": list(answer.caveats),
+        "sentences": list(answer.sentences),
+    }
 
 
 def print_json(content: object) -> None:
@@ -150,8 +166,8 @@ def print_listing(table: "pd.DataFrame") -> None:
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     shown = Table(box=None, pad_edge=False)
-    for place, column in enumerate((table.index.name, *table.columns)):
-        shown.add_column(str(column), no_wrap=place == 0, overflow="fold")
+    for position, column in enumerate((table.index.name, *table.columns)):
+        shown.add_column(str(column), no_wrap=position == 0, overflow="fold")
     for row in table.itertuples(name=None):
         shown.add_row(*map(str, row))
     console.print(shown, markup=False)
@@ -166,7 +182,7 @@ def draw_figure(options: Arguments, name: str, answer: object, height: float) ->
     from bayescale import plots
     from bayescale._io import whole_file
 
-    canvas = Figure(figsize=(6.8, height), layout="constrained")
-    getattr(plots, name)(answer, ax=canvas.subplots())
+    figure = Figure(figsize=(6.8, height), layout="constrained")
+    getattr(plots, name)(answer, ax=figure.subplots())
     with whole_file(options.figure) as part:
-        canvas.savefig(part, dpi=150)
+        figure.savefig(part, dpi=150)

@@ -19,9 +19,9 @@ class Needs:
     option
         The option.
     needs
-        The options that it needs.
+        The options that it requires.
     why
-        Reason, for the message.
+        The reason, for the message.
     verbs
         Commands that the rule applies to; by default all that have the option.
     """
@@ -32,14 +32,14 @@ class Needs:
     verbs: tuple[str, ...] = ()
 
     def check(self, options: argparse.Namespace) -> None:
-        """Raise ValueError if an option that is needed was not given."""
+        """Raise ValueError if a required option was not given."""
         missing = [name for name in self.needs if name not in options.given]
         if missing:
-            raise ValueError(f"{self.option}: {self.why}; also give {_and(missing)}.")
+            raise ValueError(f"{self.option}: {self.why}; also give {_joined(missing)}.")
 
 
 MONEY = Needs("--budget", (*CLUSTER, "--price"), "a budget in money needs a cluster with a price")
-"""What a budget such as ``$2M`` needs."""
+"""Options that a budget such as ``$2M`` requires."""
 
 _SHAPES = "it describes the transformer shapes from which FLOP are counted"
 _CLUSTER = "a cluster needs --gpus, --gpu and --utilisation"
@@ -54,8 +54,8 @@ RULES = (
     *(Needs(option, CLUSTER, _CLUSTER) for option in CLUSTER),
     Needs("--price", CLUSTER, "the price is per GPU-hour of a cluster"),
     Needs("--max-days", CLUSTER, "the duration depends on the cluster"),
-    Needs("--deadline", CLUSTER, "what a cluster does until then depends on it"),
-    Needs("--start", ("--deadline",), "training starts then, to be finished by a date"),
+    Needs("--deadline", CLUSTER, "the compute available until then depends on the cluster"),
+    Needs("--start", ("--deadline",), "it is the date on which training towards a deadline starts"),
     Needs("--overhead", CLUSTER, "it lengthens training on a cluster"),
     Needs("--speed", CLUSTER, "it multiplies the throughput of a cluster"),
     Needs("--throughput", CLUSTER, "throughput is that of a cluster's GPUs"),
@@ -102,12 +102,12 @@ def complete(options: argparse.Namespace) -> None:
     Raises
     ------
     ValueError
-        If an option was given that has no effect, or an empty text.
+        If an option that has no effect, or an empty value, was given.
     """
     of_option: Mapping[str, str] = options.options_of
     options.given = frozenset(of_option[dest] for dest in vars(options) if dest in of_option)
     for dest, value in vars(options).items():
-        # As from a variable of the shell that is not set.
+        # For example from a shell variable that is not set.
         if dest in of_option and isinstance(value, str) and not value.strip():
             raise ValueError(f"{of_option[dest]}: found nothing, expected a value. Give one.")
     for name, value in options.complete_with.items():
@@ -131,5 +131,5 @@ def _options(parser: argparse.ArgumentParser) -> dict[str, str]:
     return {a.dest: a.option_strings[-1] for a in parser._actions if a.option_strings}
 
 
-def _and(names: list[str]) -> str:
+def _joined(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if names[:-1] else names)

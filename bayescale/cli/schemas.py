@@ -1,6 +1,6 @@
 """JSON schemas of what commands print with ``--json``, and of the files that other programs read.
 
-One source: `bayescale schema` prints them, the site lists them, and tests check outputs with them.
+`bayescale schema` prints them, the site lists them, and tests validate outputs against them.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ CELL: Schema = {"type": ["number", "string", "boolean", "null"]}
 TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 
 
-def _about(schema: Schema, said: str) -> Schema:
-    return {**schema, "description": said}
+def _described(schema: Schema, description: str) -> Schema:
+    return {**schema, "description": description}
 
 
 def _list(items: Schema) -> Schema:
@@ -47,20 +47,20 @@ def _record(optional: tuple[str, ...] = (), /, **fields: Schema) -> Schema:
     }
 
 
-def _rows(*known: str, said: str = "") -> Schema:
-    """Return the schema of a table: rows with these columns, and others of numbers or texts."""
-    rows = _list({"type": "object", "required": list(known), "additionalProperties": CELL})
-    return _about(rows, said) if said else rows
+def _rows(*columns: str, about: str = "") -> Schema:
+    """Return the schema of a table: rows with at least these columns."""
+    rows = _list({"type": "object", "required": list(columns), "additionalProperties": CELL})
+    return _described(rows, about) if about else rows
 
 
-PASSED = _about(
+PASSED = _described(
     {"type": ["boolean", "null"]}, "whether every gate passed; null of published constants"
 )
-HEADLINE = _about(TEXT, "what the answer is computed from, with a failed gate first")
-CAVEATS = _about(_list(TEXT), "limitations of the answer")
-SENTENCES = _about(_list(TEXT), "the answer in words")
-SAID = {"headline": HEADLINE, "caveats": CAVEATS, "sentences": SENTENCES}
-RESULT = _record(**SAID, table=_rows(said="the table of the result, as text"))
+HEADLINE = _described(TEXT, "what the answer is computed from, with a failed gate first")
+CAVEATS = _described(_list(TEXT), "limitations of the answer")
+SENTENCES = _described(_list(TEXT), "the answer in words")
+STATEMENTS = {"headline": HEADLINE, "caveats": CAVEATS, "sentences": SENTENCES}
+RESULT = _record(**STATEMENTS, table=_rows(about="the table of the result, as text"))
 BACKTEST: Schema = {"anyOf": [RESULT, {"type": "null"}]}
 
 _COLUMN: Schema = {"type": "object", "required": ["name", "base"]}
@@ -79,7 +79,7 @@ READ: Schema = {
 CHECK = _record(
     name=TEXT, status={"enum": ["passed", "remark", "failed"]}, statistic=NUMBER, sentence=TEXT
 )
-PLANS = _rows("plan", "n_params", "n_tokens", "regret", said="the recommended plan, then yours")
+PLANS = _rows("plan", "n_params", "n_tokens", "regret", about="the recommended plan, then yours")
 LISTINGS = ("datasets", "laws", "models", "published")
 
 _REPORT = _record(
@@ -88,8 +88,8 @@ _REPORT = _record(
     light={"enum": ["green", "amber", "red"]},
     title=TEXT,
     description=TEXT,
-    formula=_about(TEXT, "the law in TeX"),
-    answers=_about(_list({"type": "object"}), "one for each budget, or each point"),
+    formula=_described(TEXT, "the law in TeX"),
+    answers=_described(_list({"type": "object"}), "one for each budget, or each point"),
     next_steps=_list(TEXT),
     caveats=CAVEATS,
     budgets={"type": ["object", "null"]},
@@ -134,7 +134,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             decisions=_list(
                 _record(
                     ("hyperparameters", "critical_batch"),
-                    **SAID,
+                    **STATEMENTS,
                     plans=PLANS,
                     hyperparameters=_rows(),
                     critical_batch=_rows("n_tokens", "critical_batch"),
@@ -158,7 +158,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             status=TEXT,
             checks=_list(CHECK),
             headline=HEADLINE,
-            summary=_rows("median", "lower", "upper", "meaning", said="the posterior"),
+            summary=_rows("median", "lower", "upper", "meaning", about="the posterior"),
             allocation={"anyOf": [_rows("budget", "n_opt", "d_opt"), {"type": "null"}]},
             caveats=CAVEATS,
             backtest=BACKTEST,
@@ -170,66 +170,66 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
         "predict": _record(
             ("caveats", "sentences"),
             passed=PASSED,
-            **SAID,
-            predictions=_rows(said="inputs, the law's value and that of one run, with intervals"),
+            **STATEMENTS,
+            predictions=_rows(about="inputs, the law's value and that of one run, with intervals"),
         ),
-        "forecast": _record(**SAID, forecasts=_rows("curve", "median"), weights=_rows()),
-        "forecast-run": _record(passed=PASSED, **SAID, forecasts=_rows("step", "median")),
+        "forecast": _record(**STATEMENTS, forecasts=_rows("curve", "median"), weights=_rows()),
+        "forecast-run": _record(passed=PASSED, **STATEMENTS, forecasts=_rows("step", "median")),
         "allocate": _record(
             passed=PASSED,
             headline=HEADLINE,
             caveats=CAVEATS,
-            allocation=_rows("budget", "n_opt", "d_opt", "loss_opt", said="one row per budget"),
+            allocation=_rows("budget", "n_opt", "d_opt", "loss_opt", about="one row per budget"),
         ),
-        "requirements": _record(passed=PASSED, **SAID, requirements=_rows("target")),
+        "requirements": _record(passed=PASSED, **STATEMENTS, requirements=_rows("target")),
         "decide": _record(
             passed=PASSED,
-            **SAID,
+            **STATEMENTS,
             budget=NUMBER,
             unit=TEXT,
             cost=TEXT,
             plans=PLANS,
-            bands=_rows("within", "lower", "upper", said="sizes near the best"),
-            evpi=_about(_map(NUMBER), "expected value of perfect information"),
+            bands=_rows("within", "lower", "upper", about="sizes near the best"),
+            evpi=_described(_map(NUMBER), "expected value of perfect information"),
         ),
         "speedup": _record(
             ("next_runs",),
             passed=PASSED,
-            **SAID,
+            **STATEMENTS,
             baseline=TEXT,
             paired=FLAG,
             speedup=_rows("recipe", "speedup"),
-            next_runs=_about(RESULT, "the runs that would tell recipes apart"),
+            next_runs=_described(RESULT, "the runs that best resolve which recipe is better"),
         ),
         "mixture": _record(
             passed=PASSED,
-            **SAID,
-            unit=_about(TEXT, "unit of the regret"),
+            **STATEMENTS,
+            unit=_described(TEXT, "unit of the regret"),
             expected_regret=NUMBER,
-            p_better=_about(NUMBER, "probability of a lower loss than that of equal shares"),
+            p_better=_described(NUMBER, "probability of a lower loss than that of equal shares"),
             mixture=_rows("domain", "recommended", "share"),
         ),
         "next": _record(
             passed=PASSED,
-            **SAID,
+            **STATEMENTS,
             objective={"enum": ["regret", "size", "loss"]},
             before=NUMBER,
             after=NUMBER,
             reduction=NUMBER,
-            mcse=_about(NUMBER, "Monte Carlo standard error of the reduction"),
+            mcse=_described(NUMBER, "Monte Carlo standard error of the reduction"),
             saving=NUMBER,
             compute=NUMBER,
-            runs=_rows("compute", "after", said="in the order of their use"),
+            runs=_rows("compute", "after", about="in the order of their use"),
         ),
         "first-sweep": _record(
-            **SAID,
-            table=_rows(said="the designs, as text"),
-            before=_about(NUMBER, "expected regret without any run"),
-            designs=_rows("runs", "compute", "regret", said="the recommended design first"),
-            runs=_rows("budget", "n_params", "n_tokens", "compute", said="the runs to launch"),
+            **STATEMENTS,
+            table=_rows(about="the designs, as text"),
+            before=_described(NUMBER, "expected regret without any run"),
+            designs=_rows("runs", "compute", "regret", about="the recommended design first"),
+            runs=_rows("budget", "n_params", "n_tokens", "compute", about="the runs to launch"),
         ),
-        "report": _record(passed=PASSED, report=_about(TEXT, "the file that was written")),
-        "score": _record(passed=PASSED, **SAID, summary=_map(NUMBER), runs=_rows("error")),
+        "report": _record(passed=PASSED, report=_described(TEXT, "the file that was written")),
+        "score": _record(passed=PASSED, **STATEMENTS, summary=_map(NUMBER), runs=_rows("error")),
         "preregister": _record(
             passed=PASSED,
             file=TEXT,
@@ -238,38 +238,41 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             forecasts=_rows("run", "median"),
         ),
         "score-forecast": _record(
-            **SAID, pending=_list(TEXT), table=_rows("run", "observed"), history=_rows("forecasts")
+            **STATEMENTS,
+            pending=_list(TEXT),
+            table=_rows("run", "observed"),
+            history=_rows("forecasts"),
         ),
-        "calibrate": _about(_map(_rows()), "tables of scores or ranks, by what was checked"),
+        "calibrate": _described(_map(_rows()), "tables of scores or ranks, by what was checked"),
         "compare": _record(
             ("elasticities", "allocation", "cross_regret"),
-            **SAID,
+            **STATEMENTS,
             table=_rows("model", "status"),
             cuts=_list(NUMBER),
             scales=_rows("model", "cut"),
-            weights=_about(_map(NUMBER), "stacking weights"),
+            weights=_described(_map(NUMBER), "stacking weights"),
             figures=_list(TEXT),
             elasticities=_rows(),
             allocation=_rows("model", "budget"),
             cross_regret=_rows("believed", "holds", "regret"),
         ),
-        "reconcile": _record(**SAID, steps=_rows("ladder", "step", "a")),
+        "reconcile": _record(**STATEMENTS, steps=_rows("ladder", "step", "a")),
         "backtest": RESULT,
         "expanding-window": _record(
-            **SAID, meet=_map({"type": ["boolean", "null"]}), cuts=_rows("cut", "status")
+            **STATEMENTS, meet=_map({"type": ["boolean", "null"]}), cuts=_rows("cut", "status")
         ),
         "multiverse": _record(
-            **SAID, choices=_rows("question", "choice"), combinations=_rows("status")
+            **STATEMENTS, choices=_rows("question", "choice"), combinations=_rows("status")
         ),
-        "forecast-by-floor": _record(**SAID, plan=_map(NUMBER), floors=_rows("status")),
+        "forecast-by-floor": _record(**STATEMENTS, plan=_map(NUMBER), floors=_rows("status")),
         "learn-prior": _record(
             id=TEXT, priors=_list(_record(quantity=TEXT, base=TEXT, learnt=TEXT)), out=TEXT
         ),
         "export": _record(passed=PASSED, coefficients=_map(NUMBER), export=TEXT_OR_NULL),
         "doctor": _record(ok=FLAG, checks=_list(_record(check=TEXT, ok=FLAG, found=TEXT))),
         "completion": _record(shell=TEXT, script=TEXT),
-        "report.json": _about(_REPORT, "the file of `bayescale report --out report.json`"),
-        "forecasts.json": _about(_FORECASTS, "the sealed file of `bayescale preregister`"),
+        "report.json": _described(_REPORT, "the file of `bayescale report --out report.json`"),
+        "forecasts.json": _described(_FORECASTS, "the sealed file of `bayescale preregister`"),
     }
 )
 """The schema of each command's ``--json``, and of two files."""

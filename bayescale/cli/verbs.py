@@ -6,7 +6,7 @@ from typing import Any, override
 
 
 class StoreOnce(argparse._StoreAction):
-    """Store the one value of an option; another one is refused, where argparse keeps the last."""
+    """Store the value of an option; a second, different one is an error (argparse keeps it)."""
 
     @override
     def __call__(
@@ -16,7 +16,7 @@ class StoreOnce(argparse._StoreAction):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        # Defaults are filled in later (`bayescale.cli.rules`), so what is there was given.
+        # Defaults are set later (`bayescale.cli.rules`), so an existing value was given.
         if option_string and vars(namespace).get(self.dest, values) != values:
             earlier = vars(namespace)[self.dest]
             raise argparse.ArgumentError(self, f"found twice, as {earlier} and as {values}")
@@ -29,17 +29,17 @@ class Verbs:
     Parameters
     ----------
     parser
-        The parser of the whole command line.
+        The parser of the command line.
     """
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self.parser = parser
-        self._added = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+        self._subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     @property
     def all(self) -> dict[str, argparse.ArgumentParser]:
         """The parser of each command."""
-        return dict(self._added.choices)
+        return dict(self._subparsers.choices)
 
     def add(
         self, name: str, run: Callable[[argparse.Namespace], int | None], about: str
@@ -55,7 +55,9 @@ class Verbs:
         about
             Description in the help.
         """
-        child: argparse.ArgumentParser = self._added.add_parser(name, help=about, description=about)
+        child: argparse.ArgumentParser = self._subparsers.add_parser(
+            name, help=about, description=about
+        )
         child.register("action", None, StoreOnce)
         child.register("action", "store", StoreOnce)
         child.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -128,7 +128,7 @@ def _check(key: str, value: object, where: str) -> None:
         expected = "a list of texts"
     elif key == "vocabulary_size":
         whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 10**9
-        right, expected = value is None or whole, "a whole number of tokens, at least 2"
+        right, expected = value is None or whole, "an integer of tokens, at least 2"
     else:
         right = isinstance(value, Mapping) and all(
             isinstance(name, str) and isinstance(said, str) for name, said in value.items()

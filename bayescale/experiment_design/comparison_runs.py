@@ -182,7 +182,7 @@ def comparison_runs(
             "of one model, with a card such as chinchilla-recipes."
         )
     if not isinstance(n_runs, int | np.integer) or n_runs < 1:
-        raise ValueError(f"n_runs: found {n_runs!r}, expected a whole number of at least 1.")
+        raise ValueError(f"n_runs: found {n_runs!r}, expected an integer of at least 1.")
     most = parse_amount(budget, "compute", "budget")
     place = _budget_of(comparison, at)
     name = _recipe_of(comparison, recipe, place)

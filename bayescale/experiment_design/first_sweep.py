@@ -128,9 +128,7 @@ def first_sweep(
         load_model(model), budget, target, tokens_per_param, as_cost(cost), limits, fixed, n_runs
     )
     if not isinstance(simulations, int | np.integer) or simulations < 50:
-        raise ValueError(
-            f"simulations: found {simulations!r}, expected a whole number of at least 50."
-        )
+        raise ValueError(f"simulations: found {simulations!r}, expected an integer of at least 50.")
     pair = (
         hyperparameter_rule(hyperparameters)
         if isinstance(hyperparameters, str)
@@ -199,7 +197,7 @@ class _Question:
             raise AmountError(f"target: found {len(targets)} budgets, expected one.")
         ratio = parse_amount(ratio, "count", "tokens_per_param")
         if not isinstance(n_runs, int | np.integer) or n_runs < 1:
-            raise ValueError(f"n_runs: found {n_runs!r}, expected a whole number of at least 1.")
+            raise ValueError(f"n_runs: found {n_runs!r}, expected an integer of at least 1.")
         total = parse_amount(budget, "compute", "budget")
         found = cls(model, split, total, float(targets[0]), ratio, cost, limits, int(n_runs))
         usual = found.table(IsoFlop())

@@ -119,7 +119,7 @@ def next_runs(
     most = parse_amount(budget, "compute", "budget")
     for name, count in (("n_runs", n_runs), ("repeats", repeats)):
         if not isinstance(count, int | np.integer) or count < 1:
-            raise ValueError(f"{name}: found {count!r}, expected a whole number of at least 1.")
+            raise ValueError(f"{name}: found {count!r}, expected an integer of at least 1.")
     pool = pool_of(question.source, candidates, most, question.training, question.fixed)
     pool = affordable(pool, most)
     # Replicates have independent noise, but share the group effects of their size.

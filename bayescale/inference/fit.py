@@ -265,9 +265,7 @@ def _check_counts(**counts: int | None) -> None:
     for name, value in counts.items():
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if value is not None and not (whole and value >= 1):
-            raise ValueError(
-                f"{name}: found {quoted(value)}, expected a whole number of at least 1."
-            )
+            raise ValueError(f"{name}: found {quoted(value)}, expected an integer of at least 1.")
         if value is not None and value > _MOST_DRAWS:
             raise ValueError(f"{name}: found {quoted(value)}, expected at most {_MOST_DRAWS:,}.")
     if (counts["draws"] or 0) < 10:

@@ -113,7 +113,7 @@ class Pooling:
             )
         if not isinstance(self.min_levels, int) or self.min_levels < 0:
             raise CardError(
-                f"{where}.min_levels: found {quoted(self.min_levels)}, expected a whole number."
+                f"{where}.min_levels: found {quoted(self.min_levels)}, expected an integer."
             )
         if self.kind != "partial" and not self.why.strip():
             raise CardError(f"{where}: {self.kind} pooling without a reason; state it in `why`.")

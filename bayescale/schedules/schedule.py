@@ -150,7 +150,7 @@ class Schedule:
         whole = bool(np.isfinite(at).all() and np.all(at == np.round(at)) and at[0] >= 0)
         if not whole or np.any(np.diff(at) <= 0) or not 1 <= at[-1] <= LONGEST:
             raise AmountError(
-                f"schedule: found the steps {listed(at.tolist(), most=4)}, expected whole numbers "
+                f"schedule: found the steps {listed(at.tolist(), most=4)}, expected integers "
                 f"in increasing order, up to {LONGEST:,}."
             )
         return cls(np.interp(np.arange(1.0, at[-1] + 1.0), at, known), f"table of {len(at)} points")
@@ -170,7 +170,7 @@ class Schedule:
         for what, count in (("steps", steps), ("warmup", warmup), ("decay_from", decay_from)):
             if count != int(count) or not 0 <= count <= LONGEST:
                 raise AmountError(
-                    f"{name} schedule: found {what} = {quoted(count)}, expected a whole number up "
+                    f"{name} schedule: found {what} = {quoted(count)}, expected an integer up "
                     f"to {LONGEST:,}."
                 )
         if not warmup < steps or not warmup <= max(decay_from, warmup) < steps:

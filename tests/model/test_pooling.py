@@ -223,7 +223,7 @@ def test_an_effect_is_left_out_of_a_table_with_too_few_levels(sizes, each, kept)
     assert found.id == model.id and (found is model) == kept
     assert pooled("loss", by="n_params").identified_by(runs).pooling
     assert bs.Model.from_dict(model.to_dict(), model.id) == model
-    with pytest.raises(CardError, match="min_levels: found -1, expected a whole number"):
+    with pytest.raises(CardError, match="min_levels: found -1, expected an integer"):
         dataclasses.replace(effect, min_levels=-1)
 
 

@@ -137,7 +137,7 @@ def test_a_file_of_rates_is_a_schedule(tmp_path):
         (lambda: Schedule(np.array([0.0, 0.0])), "some above it"),
         (lambda: Schedule(np.ones((2, 2))), "shape"),
         (lambda: Schedule.cosine(3e-4, 100, warmup=100), "the change before the last step"),
-        (lambda: Schedule.cosine(3e-4, 100.5), "whole number"),
+        (lambda: Schedule.cosine(3e-4, 100.5), "integer"),
         (lambda: Schedule.linear(-1.0, 100), "positive"),
         (lambda: Schedule.cosine(3e-4, 100, final=3e-3), "last rate of 0.003, above the peak"),
         (lambda: Schedule.wsd(3e-4, 100, decay_from=50, decay="cosine"), "'cosine'"),

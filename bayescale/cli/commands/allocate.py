@@ -1,7 +1,6 @@
 """``allocate``: the compute-optimal sizes and tokens of budgets."""
 
 import argparse
-import warnings
 
 from bayescale.cli.options import add_fit, fit_or_constants, fixed_of
 from bayescale.cli.planning import (
@@ -12,7 +11,14 @@ from bayescale.cli.planning import (
     in_money,
     limits_of,
 )
-from bayescale.cli.render import computed_from, passed, print_allocation, print_json, table_records
+from bayescale.cli.render import (
+    computed_from,
+    passed,
+    print_allocation,
+    print_json,
+    table_records,
+    without_warnings,
+)
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -41,8 +47,7 @@ def run(options: Arguments) -> None:
         cluster=cluster,
     )
     if options.json:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings():
             table = plan.table(options.prob)
         if plan.source.is_point:
             table = without_intervals(table)

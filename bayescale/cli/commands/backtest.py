@@ -22,8 +22,8 @@ def add(verbs: Verbs) -> None:
     backtest = verbs.add(
         "backtest",
         run,
-        "Predict each budget of your runs from the smaller ones, and count how many intervals "
-        "held.",
+        "Predict each budget of your runs from the smaller ones, and count those inside their "
+        "intervals.",
     )
     add_runs(backtest)
     add_model(backtest)

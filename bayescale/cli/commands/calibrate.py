@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from bayescale.cli.files import Reads
-from bayescale.cli.numbers import whole_number
+from bayescale.cli.numbers import positive_integer
 from bayescale.cli.options import add_reading, of_variable, runs_for_models
 from bayescale.cli.refits import add_refits, refits_of
 from bayescale.cli.render import print_json, table_records, table_text
@@ -29,16 +29,16 @@ def add(verbs: Verbs) -> None:
     calibrate.add_argument(
         "cards", nargs="+", type=Reads(), metavar="CARD", help="model cards to check"
     )
-    way = calibrate.add_mutually_exclusive_group(required=True)
-    way.add_argument(
+    method = calibrate.add_mutually_exclusive_group(required=True)
+    method.add_argument(
         "--cut",
         action="append",
         metavar="AMOUNT",
         help="fit the runs below this scale and predict those above; repeatable",
     )
-    way.add_argument(
+    method.add_argument(
         "--simulations",
-        type=whole_number,
+        type=positive_integer,
         metavar="COUNT",
         help="number of data sets to simulate for simulation-based calibration",
     )
@@ -54,8 +54,8 @@ def run(options: Arguments) -> None:
     for option in ("--scale", "--draws"):
         if options.simulations and option in options.given:
             raise ValueError(
-                f"{option}: found --simulations too, which have no scale to cut at and set the "
-                f"number of draws themselves. Remove {option}, or give --cut in place of "
+                f"{option}: found --simulations too, which have no scale to cut at and choose the "
+                f"number of draws. Remove {option}, or give --cut in place of "
                 "--simulations."
             )
     models = [of_variable(load_model(card), options) for card in options.cards]
@@ -81,21 +81,21 @@ def run(options: Arguments) -> None:
         print(f"{name}:")
         print(table_text(_scores_by_row(table) if options.cut else table))
         if options.cut:
-            for fitted, status in zip(_fitted(table), table["status"], strict=True):
+            for fitted, status in zip(_fit_names(table), table["status"], strict=True):
                 print(f"{fitted}: {status}")
 
 
-def _fitted(table: "pd.DataFrame") -> list[str]:
-    """Return the name of each fit: its card, and the scale below which it has its runs."""
+def _fit_names(table: "pd.DataFrame") -> list[str]:
+    """Return the name of each fit: its card, and the scale below which its runs are."""
     return [f"{model} below {cut:.4g}" for model, cut in table.index]
 
 
 def _scores_by_row(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Return scores with a row for each and a column for each fit, since there are many."""
+    """Return the table transposed, one row per score, since scores are many and fits few."""
     from bayescale.validation.scored import MEANINGS
 
     shown = table.drop(columns="status").map(
         lambda value: f"{value:.4g}" if isinstance(value, float) else str(value)
     )
-    shown = shown.set_axis(_fitted(table)).T.rename_axis("score")
+    shown = shown.set_axis(_fit_names(table)).T.rename_axis("score")
     return shown.assign(meaning=[MEANINGS.get(str(name), "") for name in shown.index])

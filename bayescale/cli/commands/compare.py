@@ -2,14 +2,13 @@
 
 import argparse
 import math
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayescale.cli.files import Reads, Writes
-from bayescale.cli.numbers import whole_number
+from bayescale.cli.numbers import positive_integer
 from bayescale.cli.options import (
     add_prob,
     add_runs,
@@ -17,8 +16,9 @@ from bayescale.cli.options import (
     by_file_name,
     of_variable,
     runs_for_models,
+    shows_progress,
 )
-from bayescale.cli.render import print_json, table_records, table_text
+from bayescale.cli.render import print_json, statements, table_records, table_text, without_warnings
 from bayescale.cli.verbs import Verbs
 from bayescale.units import format_compute, format_share
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 type Arguments = argparse.Namespace
 
-BEYOND = 10.0
+BUDGET_MULTIPLE = 10.0
 """Default budget of the comparison, as a multiple of the compute of the largest run."""
 
 
@@ -54,14 +54,14 @@ def add(verbs: Verbs) -> None:
         "--leave-out", metavar="COLUMN", help="cross-validate over the groups of this column"
     )
     compare.add_argument(
-        "--folds", type=whole_number, default=10, help="folds of grouped cross-validation (10)"
+        "--folds", type=positive_integer, default=10, help="folds of grouped cross-validation (10)"
     )
     compare.add_argument(
-        "--draws", type=whole_number, default=1000, help="posterior draws per chain (1000)"
+        "--draws", type=positive_integer, default=1000, help="posterior draws per chain (1000)"
     )
     compare.add_argument(
         "--refit-draws",
-        type=whole_number,
+        type=positive_integer,
         default=500,
         help="posterior draws per chain of refits (500)",
     )
@@ -69,7 +69,7 @@ def add(verbs: Verbs) -> None:
     compare.add_argument(
         "--budget",
         metavar="FLOP",
-        help=f"budget for which to compare plans ({BEYOND:g} times the largest run)",
+        help=f"budget for which to compare plans ({BUDGET_MULTIPLE:g} times the largest run)",
     )
     compare.add_argument(
         "--figures", type=Writes(None), metavar="FOLDER", help="folder for the figures"
@@ -95,12 +95,12 @@ def run(options: Arguments) -> None:
         seed=options.seed,
         draws=options.draws,
         refit_draws=options.refit_draws,
-        progress=not (options.quiet or options.json),
+        progress=shows_progress(options),
     )
     planning = _Planning(found, options.budget)
     figures = _draw(found, planning, options) if options.figures is not None else []
     if options.json:
-        print_json(_facts(found, planning, options.prob, figures))
+        print_json(_record(found, planning, options.prob, figures))
         return
     for sentence in found.sentences:
         print(sentence)
@@ -115,7 +115,7 @@ def run(options: Arguments) -> None:
 
 
 def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
-    """Return saved fits by the name of their file, or cards and runs."""
+    """Return the arguments of `compare`: saved fits by file name, or cards and runs."""
     from bayescale.inference.load import load_fit
     from bayescale.model.card import load_model
 
@@ -145,33 +145,34 @@ class _Planning:
         }
         self.budget: float | str | None = budget
         self.average: ModelAverage | None = None
-        self.crossed: CrossRegret | None = None
+        self.cross_regret: CrossRegret | None = None
         if not self.fits:
             return
         from bayescale.decision.cross_regret import cross_regret
         from bayescale.posterior.average import model_average
 
         if budget is None:
-            # Rounded to two digits, since its exact value has no meaning.
-            most = BEYOND * float(found.runs.compute.max())
-            unit = 10.0 ** (math.floor(math.log10(most)) - 1)
-            self.budget = round(most / unit) * unit
+            # Rounded to two digits, for a budget that reads well.
+            exact = BUDGET_MULTIPLE * float(found.runs.compute.max())
+            unit = 10.0 ** (math.floor(math.log10(exact)) - 1)
+            self.budget = round(exact / unit) * unit
         weights = {str(n): float(w) for n, w in found.weights.items() if n in self.fits}
         if sum(weights.values()) > 0:
             self.average = model_average(self.fits, weights)
         if len(self.fits) > 1:
-            kept = [name for name in found.supported if name in self.fits]
-            self.crossed = cross_regret(
+            supported = [name for name in found.supported if name in self.fits]
+            self.cross_regret = cross_regret(
                 self.sources,
                 budget=self.budget,
-                supported=[*kept, "average"] if kept else None,
+                supported=[*supported, "average"] if supported else None,
             )
 
     @property
     def sources(self) -> "dict[str, Fit | ModelAverage]":
         """The fits, and their average if it has several parts."""
-        several = self.average is not None and len(self.average.parts) > 1
-        return {**self.fits, **({"average": self.average} if several and self.average else {})}
+        if self.average is None or len(self.average.parts) == 1:
+            return {**self.fits}
+        return {**self.fits, "average": self.average}
 
     def elasticities(self, prob: float) -> "pd.DataFrame":
         """Elasticities at the centre of the runs and at the largest run."""
@@ -203,8 +204,7 @@ class _Planning:
         from bayescale.allocation.allocate import optima
 
         plans = {name: optima(s, budget=self.budget) for name, s in self.sources.items()}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # The statuses state the failures.
+        with without_warnings():
             numbers = {name: plan.table(prob) for name, plan in plans.items()}
         names = ["model", "budget"]
         texts = pd.concat({name: p.text_table(prob) for name, p in plans.items()}, names=names)
@@ -221,13 +221,13 @@ class _Planning:
         print(f"\nOptimum of {budget} under each law, median and {share} interval:")
         for name, label in self.labels.items():
             print(f"- {name}: {label}")
-        kept = ["N_opt", "D_opt (tokens)", "D/N", "loss at optimum"]
-        print(table_text(self.allocations(prob)[0][kept]))
-        if self.crossed is not None:
+        shown = ["N_opt", "D_opt (tokens)", "D/N", "loss at optimum"]
+        print(table_text(self.allocations(prob)[0][shown]))
+        if self.cross_regret is not None:
             print()
-            for sentence in self.crossed.sentences:
+            for sentence in self.cross_regret.sentences:
                 print(f"- {sentence}")
-            print(table_text(self.crossed.text_table(prob)))
+            print(table_text(self.cross_regret.text_table(prob)))
 
 
 def _elasticity_text(table: "pd.DataFrame") -> "pd.DataFrame":
@@ -236,13 +236,13 @@ def _elasticity_text(table: "pd.DataFrame") -> "pd.DataFrame":
 
     from bayescale.units import format_count, format_number
 
-    found: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for heading, name in (("N", "n_params"), ("D", "n_tokens")):
-        found[heading] = [format_count(x, 2) for x in table[name]]
+        texts[heading] = [format_count(x, 2) for x in table[name]]
     for name in ("e_n", "e_d"):
         ends = zip(table[name], table[f"{name}_lower"], table[f"{name}_upper"], strict=True)
-        found[name] = ["{} [{}, {}]".format(*(format_number(x) for x in values)) for values in ends]
-    return pd.DataFrame(found, index=table.index).droplevel("point")
+        texts[name] = ["{} [{}, {}]".format(*(format_number(x) for x in values)) for values in ends]
+    return pd.DataFrame(texts, index=table.index).droplevel("point")
 
 
 def _draw(found: "Comparison", planning: _Planning, options: Arguments) -> list[Path]:
@@ -262,9 +262,9 @@ def _draw(found: "Comparison", planning: _Planning, options: Arguments) -> list[
             drawn[f"residuals-{name}"] = partial(plots.residuals, fit)
     if planning.fits:
         drawn["elasticities"] = lambda: plots.elasticities(planning.elasticities(options.prob))
-    crossed = planning.crossed
-    if crossed is not None:
-        drawn["cross-regret"] = lambda: plots.cross_regret(crossed, options.prob)
+    regrets = planning.cross_regret
+    if regrets is not None:
+        drawn["cross-regret"] = lambda: plots.cross_regret(regrets, options.prob)
     if "coupled" in laws:
         drawn["coupling"] = lambda: plots.coupling(laws["coupled"], laws.get("kaplan-nd"))
     paths = []
@@ -277,13 +277,12 @@ def _draw(found: "Comparison", planning: _Planning, options: Arguments) -> list[
     return paths
 
 
-def _facts(
+def _record(
     found: "Comparison", planning: _Planning, prob: float, figures: list[Path]
 ) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "headline": found.headline,
-        "sentences": list(found.sentences),
-        "caveats": list(found.caveats),
+    """Return the comparison in JSON types."""
+    record: dict[str, Any] = {
+        **statements(found),
         "table": table_records(found.table()),
         "cuts": found.cuts,
         "scales": table_records(found.scales.table),
@@ -291,8 +290,8 @@ def _facts(
         "figures": [str(path) for path in figures],
     }
     if planning.fits:
-        facts["elasticities"] = table_records(planning.elasticities(prob))
-        facts["allocation"] = table_records(planning.allocations(prob)[1])
-    if planning.crossed is not None:
-        facts["cross_regret"] = table_records(planning.crossed.table(prob))
-    return facts
+        record["elasticities"] = table_records(planning.elasticities(prob))
+        record["allocation"] = table_records(planning.allocations(prob)[1])
+    if planning.cross_regret is not None:
+        record["cross_regret"] = table_records(planning.cross_regret.table(prob))
+    return record

@@ -19,7 +19,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _ids() -> dict[str, list[str]]:
-    """Return what completes each argument that names a card or a dataset, by its name."""
+    """Return the ids that complete each argument for cards or datasets, by its name."""
     from bayescale.data.catalog import dataset_folders, model_cards
 
     cards, datasets = sorted(model_cards()), sorted(dataset_folders())
@@ -29,8 +29,8 @@ def _ids() -> dict[str, list[str]]:
 def _functions(ids: Mapping[str, list[str]]) -> str:
     """Return bash functions that complete ids of cards and datasets, and paths."""
     return "\n".join(
-        f'_bayescale_{of}() {{ compgen -W "{" ".join(names)}" -- "$1"; compgen -f -- "$1"; }}'
-        for of, names in ids.items()
+        f'_bayescale_{argument}() {{ compgen -W "{" ".join(names)}" -- "$1"; compgen -f -- "$1"; }}'
+        for argument, names in ids.items()
     )
 
 
@@ -43,8 +43,8 @@ def run(options: Arguments) -> None:
     ids = _ids()
     for verb in options.verbs.all.values():
         for action, kind in file_options(verb).items():
-            named = kind.is_input and action.dest in ids
-            complete = {"bash": f"_bayescale_{action.dest}"} if named else shtab.FILE
+            has_ids = kind.is_input and action.dest in ids
+            complete = {"bash": f"_bayescale_{action.dest}"} if has_ids else shtab.FILE
             action.complete = complete  # type: ignore[attr-defined]
     script = shtab.complete(
         options.verbs.parser,

@@ -13,7 +13,7 @@ from bayescale.cli.planning import (
     limits_of,
     plans_of,
 )
-from bayescale.cli.render import passed, print_decision, print_json, table_records
+from bayescale.cli.render import passed, print_decision, print_json, statements, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -49,7 +49,7 @@ def run(options: Arguments) -> None:
 
     source = fit_or_constants(options)
     cluster = cluster_of(options)
-    made = decide(
+    decision = decide(
         source,
         budget=options.budget,
         plans=plans_of(options),
@@ -63,22 +63,20 @@ def run(options: Arguments) -> None:
         seed=options.seed,
     )
     if options.json:
-        table = made.table()
-        if made.source.is_point:
+        table = decision.table()
+        if decision.source.is_point:
             table = without_intervals(table)
         print_json(
             {
-                "passed": passed(made.source.diagnostics),
-                "headline": made.headline,
-                "caveats": list(made.caveats),
-                "sentences": list(made.sentences),
-                "budget": made.budget,
-                "unit": made.cost.unit,
-                "cost": made.cost.name,
+                "passed": passed(decision.source.diagnostics),
+                **statements(decision),
+                "budget": decision.budget,
+                "unit": decision.cost.unit,
+                "cost": decision.cost.name,
                 "plans": table_records(table),
-                "bands": table_records(made.bands),
-                "evpi": made.evpi.to_dict(),
+                "bands": table_records(decision.bands),
+                "evpi": decision.evpi.to_dict(),
             }
         )
         return
-    print_decision(made)
+    print_decision(decision)

@@ -11,7 +11,7 @@ from bayescale.cli.options import (
     runs_for_models,
 )
 from bayescale.cli.refits import add_refits, refits_of
-from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
+from bayescale.cli.render import draw_figure, print_answer, print_json, statements, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -60,9 +60,7 @@ def run(options: Arguments) -> None:
     if options.json:
         print_json(
             {
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "meet": {name: found.meet(name) for name in ("a", "n_opt")},
                 "cuts": table_records(found.table),
             }

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from bayescale._outputs import SWEEP
 from bayescale.cli.files import Reads, Writes
-from bayescale.cli.numbers import real_number, whole_number
+from bayescale.cli.numbers import positive_integer, real_number
 from bayescale.cli.options import add_model, add_seed, by_file_name, fixed_of
 from bayescale.cli.planning import (
     add_cost_options,
@@ -34,9 +34,11 @@ def add(verbs: Verbs) -> None:
         "--budget", required=True, metavar="FLOP", help="total compute of the sweep, such as 1e21"
     )
     sweep.add_argument(
-        "--target", required=True, metavar="FLOP", help="budget of the run that it is for"
+        "--target", required=True, metavar="FLOP", help="budget of the run that the sweep prepares"
     )
-    sweep.add_argument("--runs", type=whole_number, default=35, help="largest number of runs (35)")
+    sweep.add_argument(
+        "--runs", type=positive_integer, default=35, help="largest number of runs (35)"
+    )
     sweep.add_argument(
         "--tokens-per-param",
         type=real_number,
@@ -44,13 +46,13 @@ def add(verbs: Verbs) -> None:
         metavar="RATIO",
         help="tokens per parameter in the middle of the sweep (20)",
     )
-    for name, word, what in (
+    for name, extreme, what in (
         ("--run-min-params", "smallest", "parameters"),
         ("--run-max-params", "largest", "parameters"),
         ("--run-max-tokens", "largest", "training tokens"),
     ):
         sweep.add_argument(
-            name, metavar="AMOUNT", help=f"{word} number of {what} of a run of the sweep"
+            name, metavar="AMOUNT", help=f"{extreme} number of {what} of a run of the sweep"
         )
     sweep.add_argument(
         "--design",
@@ -63,7 +65,7 @@ def add(verbs: Verbs) -> None:
     add_hyperparameters(sweep)
     sweep.add_argument(
         "--simulations",
-        type=whole_number,
+        type=positive_integer,
         default=400,
         help="number of projects to simulate (400)",
     )

@@ -1,13 +1,12 @@
 """``fit``: fit a model card to runs."""
 
 import argparse
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bayescale._outputs import DRAWS, REPORT, SAVED_FIT
 from bayescale.cli.files import Writes
-from bayescale.cli.numbers import whole_number
+from bayescale.cli.numbers import positive_integer
 from bayescale.cli.options import (
     add_model,
     add_runs,
@@ -15,6 +14,7 @@ from bayescale.cli.options import (
     floor_value,
     model_of,
     runs_for_models,
+    shows_progress,
 )
 from bayescale.cli.planning import add_budgets
 from bayescale.cli.refits import add_backtest, backtest_of
@@ -27,6 +27,7 @@ from bayescale.cli.render import (
     print_json,
     table_records,
     table_text,
+    without_warnings,
 )
 from bayescale.cli.verbs import Verbs
 
@@ -47,14 +48,14 @@ def add(verbs: Verbs) -> None:
     fit.add_argument(
         "--store",
         type=Writes(DRAWS),
-        help="file that keeps draws during sampling, so that an interrupted fit can continue",
+        help="file that stores draws during sampling, so that an interrupted fit can continue",
     )
     fit.add_argument("--report", type=Writes(REPORT), help="html, md or json file for a report")
     add_budgets(fit, required=False)
     add_backtest(fit)
     add_seed(fit)
     fit.add_argument(
-        "--draws", type=whole_number, default=1000, help="posterior draws per chain (1000)"
+        "--draws", type=positive_integer, default=1000, help="posterior draws per chain (1000)"
     )
     fit.add_argument(
         "--floor",
@@ -62,10 +63,12 @@ def add(verbs: Verbs) -> None:
         metavar="VALUE",
         help="prior on the floor, in the unit of the loss: 1.7 if it is known, or '1.7 +- 0.1'",
     )
-    fit.add_argument("--tune", type=whole_number, help="tuning draws per chain (400)")
-    fit.add_argument("--chains", type=whole_number, default=4, help="number of chains (4)")
+    fit.add_argument("--tune", type=positive_integer, help="tuning draws per chain (400)")
+    fit.add_argument("--chains", type=positive_integer, default=4, help="number of chains (4)")
     fit.add_argument(
-        "--cores", type=whole_number, help="number of chains sampled in parallel (all processors)"
+        "--cores",
+        type=positive_integer,
+        help="number of chains sampled in parallel (all processors)",
     )
     fit.add_argument(
         "--sampler",
@@ -115,7 +118,7 @@ def run(options: Arguments) -> None:
         unidentified="warn" if options.anyway else "refuse",
         store=options.store,
         sampler=options.sampler,
-        progress=not (options.quiet or options.json),
+        progress=shows_progress(options),
     )
     if options.out:
         result.save(options.out)
@@ -135,10 +138,10 @@ def run(options: Arguments) -> None:
             budget=options.budget,
             prob=options.prob,
             backtest=backtest,
-            progress=not (options.quiet or options.json),
+            progress=shows_progress(options),
         )
     if options.json:
-        print_json(_facts(result, plan, backtest, options))
+        print_json(_record(result, plan, backtest, options))
         return
     print_account((*result.runs.account, *unused_columns(model, result.runs)))
     headline, diagnostics = (
@@ -162,19 +165,18 @@ def _print_summary(result: "Fit", prob: float) -> None:
 
     if result.law.caveat:
         print(result.law.caveat)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # The headline states the failure.
+    with without_warnings():
         table = result.summary(prob)
-    last = ["meaning"] if result.diagnostics.ok else [*MEASURES, "meaning"]
+    columns = ["meaning"] if result.diagnostics.ok else [*MEASURES, "meaning"]
     print(heading_of(False, prob))
-    print(table_text(table.rename_axis("quantity")[["median", "lower", "upper", *last]]))
+    print(table_text(table.rename_axis("quantity")[["median", "lower", "upper", *columns]]))
 
 
-def _facts(
+def _record(
     result: "Fit", plan: "Allocation | None", backtest: "Backtest | None", options: Arguments
 ) -> dict[str, Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "passed" and "status" say it
+    """Return the fit in JSON types."""
+    with without_warnings():
         return {
             "passed": result.diagnostics.ok,
             "status": result.diagnostics.status,

@@ -4,9 +4,9 @@ import argparse
 
 from bayescale.cli.files import Reads
 from bayescale.cli.numbers import real_number
-from bayescale.cli.options import add_prob, add_seed
+from bayescale.cli.options import add_prob, add_seed, shows_progress
 from bayescale.cli.refits import add_workers, pool_of_workers
-from bayescale.cli.render import print_answer, print_json, table_records
+from bayescale.cli.render import print_answer, print_json, statements, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -59,14 +59,12 @@ def run(options: Arguments) -> None:
             prob=options.prob,
             seed=options.seed,
             executor=executor,
-            progress=not (options.quiet or options.json),
+            progress=shows_progress(options),
         )
     if options.json:
         print_json(
             {
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "forecasts": table_records(found.table()),
                 "weights": table_records(found.weights),
             }

@@ -15,7 +15,7 @@ from bayescale.cli.options import (
     runs_for_models,
 )
 from bayescale.cli.refits import add_refits, refits_of
-from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
+from bayescale.cli.render import draw_figure, print_answer, print_json, statements, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -57,17 +57,17 @@ def run(options: Arguments) -> None:
     from bayescale.sensitivity.floors import forecast_by_floor
 
     model, at = model_of(options), inputs_of(options)
-    # A plan has a value for every input. For a budget, inputs but size and tokens are held fixed.
-    planned = {"n_params", "n_tokens"} & set(at) or options.budget is None
-    held = {name: x for name, x in fixed_of(options).items() if name not in _SPLIT}
+    # A plan has a value for every input; for a budget, all inputs but size and tokens are fixed.
+    is_plan = {"n_params", "n_tokens"} & set(at) or options.budget is None
+    fixed = {name: x for name, x in fixed_of(options).items() if name not in _SPLIT}
     with refits_of(options) as refits:
         found = forecast_by_floor(
             runs_for_models(options, model),
             model,
             floors=options.floor,
             budget=options.budget,
-            at=at if planned and at else None,
-            fixed=(held or None) if options.budget else None,
+            at=at if is_plan and at else None,
+            fixed=(fixed or None) if options.budget else None,
             prob=options.prob,
             **refits,
         )
@@ -75,9 +75,7 @@ def run(options: Arguments) -> None:
     if options.json:
         print_json(
             {
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "plan": dict(found.plan),
                 "floors": table_records(found.table),
             }

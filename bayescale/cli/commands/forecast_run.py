@@ -4,8 +4,8 @@ import argparse
 
 from bayescale._outputs import FORECASTS
 from bayescale.cli.files import Reads, Writes
-from bayescale.cli.options import add_prob, add_seed, read_mapping
-from bayescale.cli.render import passed, print_answer, print_json, table_records
+from bayescale.cli.options import add_prob, add_seed, read_mapping, shows_progress
+from bayescale.cli.render import passed, print_answer, print_json, statements, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -88,7 +88,7 @@ def run(options: Arguments) -> None:
         at=read_mapping(options.at, "--at", "INPUT=AMOUNT"),
         prob=options.prob,
         seed=options.seed,
-        progress=not (options.quiet or options.json),
+        progress=shows_progress(options),
     )
     if options.out:
         found.preregister(options.out, replace=options.force)
@@ -96,9 +96,7 @@ def run(options: Arguments) -> None:
         print_json(
             {
                 "passed": all(passed(fit.diagnostics) for fit in found.fits),
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "forecasts": table_records(found.table()),
             }
         )

@@ -4,7 +4,7 @@ import argparse
 
 from bayescale._outputs import LEARNT_CARD
 from bayescale.cli.files import Reads, Writes
-from bayescale.cli.numbers import whole_number
+from bayescale.cli.numbers import positive_integer
 from bayescale.cli.options import add_reading, add_seed, reading_of, selected
 from bayescale.cli.render import print_json, table_text
 from bayescale.cli.verbs import Verbs
@@ -22,19 +22,19 @@ def add(verbs: Verbs) -> None:
         nargs="+",
         type=Reads(),
         metavar="RUNS",
-        help="tables of runs, each a source of its own: dataset ids, folders or files",
+        help="tables of runs, one for each sweep: dataset ids, folders or files",
     )
     learn.add_argument(
         "--base", type=Reads(), metavar="CARD", help="card to start from (the default card)"
     )
-    learn.add_argument("--id", default="", help="id of the card (that of the base, and -learnt)")
+    learn.add_argument("--id", default="", help="id of the card (that of the base with -learnt)")
     learn.add_argument(
         "--out", type=Writes(LEARNT_CARD), required=True, help="toml file to write the card in"
     )
     add_reading(learn)
     add_seed(learn)
     learn.add_argument(
-        "--draws", type=whole_number, default=1000, help="posterior draws per chain (1000)"
+        "--draws", type=positive_integer, default=1000, help="posterior draws per chain (1000)"
     )
 
 

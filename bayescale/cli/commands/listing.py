@@ -27,10 +27,10 @@ def run(options: Arguments) -> None:
     if options.json:
         print_json(table_records(table))
         return
-    brief = {
+    columns = {
         "datasets": ["title", "licence"],
         "laws": ["response", "inputs", "source"],
         "models": ["law", "title", "references"],
         "published": ["of", "source", "note"],
     }[options.listing]
-    print_listing(table[brief])
+    print_listing(table[columns])

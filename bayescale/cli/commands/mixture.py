@@ -1,12 +1,18 @@
 """``mixture``: the mixture of domains with the least weighted loss on validation texts."""
 
 import argparse
-import warnings
 from functools import partial
 
 from bayescale.cli.files import Reads
 from bayescale.cli.options import add_levels, add_prob, by_file_name, fit_at, read_mapping
-from bayescale.cli.render import passed, print_answer, print_json, table_records
+from bayescale.cli.render import (
+    passed,
+    print_answer,
+    print_json,
+    statements,
+    table_records,
+    without_warnings,
+)
 from bayescale.cli.verbs import Verbs
 from bayescale.units import read_share
 
@@ -31,7 +37,11 @@ def add(verbs: Verbs) -> None:
             "NAME",
             "name of a domain, in the order of the first fit (its column); repeatable",
         ),
-        ("--weight", "TEXT=NUMBER", "how much a text counts, by the name of its file; repeatable"),
+        (
+            "--weight",
+            "TEXT=NUMBER",
+            "weight of the loss on a text, by the name of its file; repeatable",
+        ),
         ("--most", "DOMAIN=SHARE", "largest share of a domain, such as books=20%%; repeatable"),
     ):
         mixture.add_argument(name, action="append", default=[], metavar=form, help=what)
@@ -50,15 +60,12 @@ def run(options: Arguments) -> None:
         most=_numbers(options.most, "--most", "DOMAIN=SHARE"),
     )
     if options.json:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "passed" says it
+        with without_warnings():
             table = found.table(options.prob)
         print_json(
             {
                 "passed": passed(found.diagnostics),
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "unit": found.unit,
                 "expected_regret": found.expected_regret,
                 "p_better": found.p_better,
@@ -70,12 +77,12 @@ def run(options: Arguments) -> None:
 
 
 def _numbers(entries: list[str], option: str, form: str) -> dict[str, float]:
-    found = {}
+    numbers = {}
     for name, text in read_mapping(entries, option, form).items():
         share = read_share(text)
         if share is None:
             raise ValueError(
                 f"{option}: found {text!r} for {name}, expected a number such as 0.2 or 20%."
             )
-        found[name] = share
-    return found
+        numbers[name] = share
+    return numbers

@@ -11,7 +11,7 @@ from bayescale.cli.options import (
     runs_for_models,
 )
 from bayescale.cli.refits import add_refits, refits_of
-from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
+from bayescale.cli.render import draw_figure, print_answer, print_json, statements, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -24,7 +24,7 @@ def add(verbs: Verbs) -> None:
         run,
         "Fit every combination of analysis choices, to see which change the answer.",
     )
-    # Whether to keep outliers is one of the choices, so they are always read.
+    # Outliers are always read, since whether to keep them is one of the choices.
     add_runs(multiverse, outliers=False)
     add_model(multiverse)
     multiverse.add_argument(
@@ -65,9 +65,7 @@ def run(options: Arguments) -> None:
     if options.json:
         print_json(
             {
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "choices": table_records(found.by_choice()),
                 "combinations": table_records(found.table),
             }

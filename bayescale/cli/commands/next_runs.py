@@ -3,10 +3,10 @@
 import argparse
 
 from bayescale.cli.files import Reads
-from bayescale.cli.numbers import seed_number, whole_number
+from bayescale.cli.numbers import positive_integer, seed_number
 from bayescale.cli.options import add_fit, fit_or_constants, fixed_of
 from bayescale.cli.planning import add_cost_options, cluster_of, cost_of, limits_of, size_and_tokens
-from bayescale.cli.render import passed, print_answer, print_json, table_records
+from bayescale.cli.render import passed, print_answer, print_json, statements, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -14,40 +14,40 @@ type Arguments = argparse.Namespace
 
 def add(verbs: Verbs) -> None:
     """Add the command."""
-    following = verbs.add(
+    parser = verbs.add(
         "next", run, "Choose the runs with the greatest expected value for a decision."
     )
-    add_fit(following)
-    target = following.add_mutually_exclusive_group(required=True)
+    add_fit(parser)
+    target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--target", metavar="FLOP", help="budget of the decision")
     target.add_argument("--target-plan", metavar="N,D", help="plan whose loss is to be predicted")
-    following.add_argument(
+    parser.add_argument(
         "--budget", required=True, metavar="FLOP", help="total compute of the new runs"
     )
-    following.add_argument(
-        "--runs", type=whole_number, default=6, help="largest number of runs in the batch (6)"
+    parser.add_argument(
+        "--runs", type=positive_integer, default=6, help="largest number of runs in the batch (6)"
     )
-    following.add_argument(
-        "--repeats", type=whole_number, default=1, help="largest number of repeats of a run (1)"
+    parser.add_argument(
+        "--repeats", type=positive_integer, default=1, help="largest number of repeats of a run (1)"
     )
-    following.add_argument(
+    parser.add_argument(
         "--objective",
         choices=("regret", "size", "loss"),
         help="quantity to reduce: expected regret, or the variance of ln N_opt or of ln loss "
         "(regret for a budget, loss for a plan)",
     )
-    following.add_argument(
+    parser.add_argument(
         "--candidate",
         action="append",
         default=[],
         metavar="N,D",
         help="run to choose from, such as 1B,20B; repeatable; the default is a grid",
     )
-    following.add_argument(
+    parser.add_argument(
         "--candidates", type=Reads(), metavar="FILE", help="file of runs to choose from"
     )
-    following.add_argument("--seed", type=seed_number, help="seed of the simulated outcomes")
-    add_cost_options(following)
+    parser.add_argument("--seed", type=seed_number, help="seed of the simulated outcomes")
+    add_cost_options(parser)
 
 
 def run(options: Arguments) -> None:
@@ -73,9 +73,7 @@ def run(options: Arguments) -> None:
         print_json(
             {
                 "passed": passed(found.source.diagnostics),
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "objective": found.objective,
                 "before": found.before,
                 "after": found.after,
@@ -94,7 +92,7 @@ def _candidates(options: Arguments) -> object:
     if options.candidates is None:
         return [size_and_tokens(text, "--candidate") for text in options.candidate] or None
     if options.candidate:
-        raise ValueError("--candidates: found --candidate too; give one of the two.")
+        raise ValueError("--candidates: found --candidate too; give one of them.")
     from bayescale.data.amount_tables import read_amounts
 
     return read_amounts(options.candidates)

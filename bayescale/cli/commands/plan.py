@@ -15,6 +15,7 @@ from bayescale.cli.options import (
     levels_of,
     model_of,
     runs_for_models,
+    shows_progress,
 )
 from bayescale.cli.planning import (
     add_budgets,
@@ -31,6 +32,7 @@ from bayescale.cli.render import (
     print_answer,
     print_decision,
     print_json,
+    statements,
     table_records,
     table_text,
 )
@@ -75,7 +77,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(options: Arguments) -> None:
-    """Print what was read and what is decided, and write the report."""
+    """Print how runs were read and the decision for each budget, and write the report."""
     from bayescale.decision.decide import decide
     from bayescale.inference.fit import fit
     from bayescale.model.unused_columns import unused_columns
@@ -89,22 +91,22 @@ def run(options: Arguments) -> None:
         raise ValueError(
             f"--model: the law {model.law.name} is of {model.law.response} in "
             f"{', '.join(model.law.inputs)}, expected one of the loss in size and tokens alone. "
-            + _instead(model)
+            + _alternative(model)
         )
     levels_of(options, model.groupings, "the model")
     rule = rule_or_fit(options.hyperparameters)
     critical = _fit_of_critical_batch(options.critical_batch)
-    quiet = options.quiet or options.json
-    result = fit(runs_for_models(options, model), model, seed=options.seed, progress=not quiet)
+    progress = shows_progress(options)
+    result = fit(runs_for_models(options, model), model, seed=options.seed, progress=progress)
     if options.save:
         result.save(options.save)
     backtest = backtest_of(options, result.runs, model, prob=options.prob, seed=options.seed)
     result = at_levels(options, result, "the model")
-    made = [
+    decisions = [
         decide(result, budget=budget, plans=plans, prob=options.prob) for budget in options.budget
     ]
-    rates = [_rates(rule, one, options.prob) for one in made]
-    batches = [_critical_batch(critical, one, options.prob) for one in made]
+    rates = [_rates(rule, decision, options.prob) for decision in decisions]
+    batches = [_critical_batch(critical, decision, options.prob) for decision in decisions]
     report(
         result,
         options.out,
@@ -112,7 +114,7 @@ def run(options: Arguments) -> None:
         plans=plans or None,
         prob=options.prob,
         backtest=backtest,
-        progress=not quiet,
+        progress=progress,
     )
     if options.json:
         print_json(
@@ -125,14 +127,12 @@ def run(options: Arguments) -> None:
                 "read": result.runs.reading.to_dict() if result.runs.reading else None,
                 "decisions": [
                     {
-                        "headline": one.headline,
-                        "caveats": list(one.caveats),
-                        "sentences": list(one.sentences),
-                        "plans": table_records(one.table()),
-                        **({"hyperparameters": table_records(at)} if at is not None else {}),
-                        **({"critical_batch": table_records(most)} if most is not None else {}),
+                        **statements(decision),
+                        "plans": table_records(decision.table()),
+                        **({"hyperparameters": table_records(rate)} if rate is not None else {}),
+                        **({"critical_batch": table_records(batch)} if batch is not None else {}),
                     }
-                    for one, at, most in zip(made, rates, batches, strict=True)
+                    for decision, rate, batch in zip(decisions, rates, batches, strict=True)
                 ],
                 "backtest": backtest.to_record() if backtest else None,
                 "report": str(options.out),
@@ -141,16 +141,15 @@ def run(options: Arguments) -> None:
         )
         return
     print_account((*result.runs.account, *unused_columns(model, result.runs)))
-    for one, at, most in zip(made, rates, batches, strict=True):
+    for decision, rate, batch in zip(decisions, rates, batches, strict=True):
         print()
-        print_decision(one)
-        if at is not None:
-            said = rule.description if rule else ""
-            print(f"\nlearning rate and batch size of the plan, by {said}")
-            print(table_text(intervals_text(at)))
-        if most is not None and critical:
-            print(f"\ncritical batch (tokens) at the plan, by {_headline(critical, one)}")
-            print(table_text(intervals_text(most)))
+        print_decision(decision)
+        if rule is not None and rate is not None:
+            print(f"\nlearning rate and batch size of the plan, by {rule.description}")
+            print(table_text(intervals_text(rate)))
+        if critical is not None and batch is not None:
+            print(f"\ncritical batch (tokens) at the plan, by {_headline(critical, decision)}")
+            print(table_text(intervals_text(batch)))
     if backtest:
         print()
         print_answer(backtest)
@@ -159,8 +158,8 @@ def run(options: Arguments) -> None:
         print(f"fit: {options.save}")
 
 
-def _instead(model: "Model") -> str:
-    """Return what to do with a law that `plan` does not take."""
+def _alternative(model: "Model") -> str:
+    """Return what to do with a law that `plan` does not accept."""
     for option, law in (
         ("--critical-batch", "critical-batch"),
         ("--hyperparameters", "learning-rate-batch"),
@@ -172,14 +171,14 @@ def _instead(model: "Model") -> str:
 
 
 def _rates(
-    rule: "HyperparameterRule | Fit | None", made: "Decision", prob: float
+    rule: "HyperparameterRule | Fit | None", decision: "Decision", prob: float
 ) -> "pd.DataFrame | None":
     """Return the best learning rate and batch size of the recommended plan."""
     if rule is None:
         return None
     from bayescale.allocation.hyperparameters import hyperparameters
 
-    plan = made.plan
+    plan = decision.plan
     n_params, n_tokens = float(plan["n_params"]), float(plan["n_tokens"])
     return hyperparameters(rule, n_params=n_params, n_tokens=n_tokens, prob=prob)
 
@@ -199,21 +198,21 @@ def _fit_of_critical_batch(path: str | None) -> "Fit | None":
     return found
 
 
-def _critical_batch(fit: "Fit | None", made: "Decision", prob: float) -> "pd.DataFrame | None":
+def _critical_batch(fit: "Fit | None", decision: "Decision", prob: float) -> "pd.DataFrame | None":
     """Return the critical batch at the tokens of the recommended plan, with its interval."""
     if fit is None:
         return None
     from bayescale.posterior.predict import predict
     from bayescale.posterior.summary import flag_failure, interval_columns
 
-    draws = predict(fit, n_tokens=float(made.plan["n_tokens"]))
+    draws = predict(fit, n_tokens=float(decision.plan["n_tokens"]))
     table = interval_columns(draws[["critical_batch"]], prob, "plan")
     table.insert(0, "n_tokens", draws["n_tokens"].to_numpy())
     return flag_failure(table, fit.diagnostics)
 
 
-def _headline(fit: "Fit", made: "Decision") -> str:
-    """Return what the critical batch is computed from, and how far beyond its runs."""
+def _headline(fit: "Fit", decision: "Decision") -> str:
+    """Return what the critical batch is computed from, and its extrapolation beyond the runs."""
     from bayescale.posterior.extrapolation import headline_at
 
-    return headline_at(fit, {"n_tokens": float(made.plan["n_tokens"])})
+    return headline_at(fit, {"n_tokens": float(decision.plan["n_tokens"])})

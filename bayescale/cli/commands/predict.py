@@ -19,6 +19,7 @@ from bayescale.cli.render import (
     passed,
     print_answer,
     print_json,
+    statements,
     table_records,
     table_text,
 )
@@ -70,8 +71,8 @@ def run(options: Arguments) -> None:
         table = table[list(draws.data_vars)]
     else:
         table.insert(0, "beyond", draws["beyond"].to_numpy())
-    for place, (column, amounts) in enumerate(plans.items()):
-        table.insert(place, column, amounts)
+    for position, (column, amounts) in enumerate(plans.items()):
+        table.insert(position, column, amounts)
     headline = headline_at(source, plans)
     if options.json:
         print_json(
@@ -110,9 +111,7 @@ def _print_task(options: Arguments, source: "Posterior") -> None:
         print_json(
             {
                 "passed": passed(found.diagnostics),
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "predictions": table_records(found.table(options.prob)),
             }
         )

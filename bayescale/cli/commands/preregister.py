@@ -72,7 +72,7 @@ def _planned(options: Arguments) -> dict[str, dict[str, object]]:
         if len(amounts) not in (1, len(names)):
             raise ValueError(
                 f"--at: found {len(amounts)} amounts of {column} for {len(names)} planned runs, "
-                "expected as many, or one for all."
+                "expected one for each, or one for all."
             )
     return {
         name: {column: amounts[i % len(amounts)] for column, amounts in given.items()}

@@ -3,7 +3,7 @@
 import argparse
 
 from bayescale.cli.options import add_figure, add_prob, add_runs, add_seed, runs_of
-from bayescale.cli.render import draw_figure, print_answer, print_json, table_records
+from bayescale.cli.render import draw_figure, print_answer, print_json, statements, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -17,7 +17,9 @@ def add(verbs: Verbs) -> None:
         "Explain the difference between Kaplan's exponent and Chinchilla's, step by step.",
     )
     add_runs(reconcile)
-    reconcile.add_argument("--by", metavar="COLUMN", help="column whose levels are analysed apart")
+    reconcile.add_argument(
+        "--by", metavar="COLUMN", help="column whose levels are analysed separately"
+    )
     reconcile.add_argument(
         "--curve", default="run", metavar="COLUMN", help="column that identifies curves (run)"
     )
@@ -57,9 +59,7 @@ def run(options: Arguments) -> None:
     if options.json:
         print_json(
             {
-                "headline": found.headline,
-                "sentences": list(found.sentences),
-                "caveats": list(found.caveats),
+                **statements(found),
                 "steps": table_records(found.table),
             }
         )

@@ -4,7 +4,7 @@ import argparse
 
 from bayescale._outputs import REPORT
 from bayescale.cli.files import Writes
-from bayescale.cli.options import add_fit, fit_or_constants, fixed_of, inputs_of
+from bayescale.cli.options import add_fit, fit_or_constants, fixed_of, inputs_of, shows_progress
 from bayescale.cli.planning import (
     add_budgets,
     add_cost_options,
@@ -80,7 +80,7 @@ def run(options: Arguments) -> None:
         cluster=cluster,
         speedup=recipes,
         full=options.full,
-        progress=not (options.quiet or options.json),
+        progress=shows_progress(options),
     )
     if options.json:
         print_json({"passed": passed(source.diagnostics), "report": str(options.out)})

@@ -1,11 +1,17 @@
 """``requirements``: the size, tokens and cost that a loss, a size or a number of tokens needs."""
 
 import argparse
-import warnings
 
 from bayescale.cli.options import add_fit, add_prob, fit_or_constants, fixed_of
 from bayescale.cli.planning import add_cost_options, cluster_of, cost_of, limits_of
-from bayescale.cli.render import passed, print_answer, print_json, table_records
+from bayescale.cli.render import (
+    passed,
+    print_answer,
+    print_json,
+    statements,
+    table_records,
+    without_warnings,
+)
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -47,17 +53,14 @@ def run(options: Arguments) -> None:
         limits=limits_of(options, cluster),
     )
     if options.json:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "passed" says it
+        with without_warnings():
             table = found.table(options.prob)
         if found.source.is_point:
             table = without_intervals(table)
         print_json(
             {
                 "passed": passed(found.source.diagnostics),
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "requirements": table_records(table),
             }
         )

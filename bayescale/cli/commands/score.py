@@ -8,7 +8,7 @@ from bayescale.cli.options import (
     fit_or_constants,
     runs_for_models,
 )
-from bayescale.cli.render import passed, print_answer, print_json, table_records
+from bayescale.cli.render import passed, print_answer, print_json, statements, table_records
 from bayescale.cli.verbs import Verbs
 
 type Arguments = argparse.Namespace
@@ -46,9 +46,7 @@ def run(options: Arguments) -> None:
         print_json(
             {
                 "passed": passed(source.diagnostics),
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "summary": found.summary(),
                 "runs": table_records(found.pointwise),
             }

@@ -1,7 +1,6 @@
 """``speedup``: how much less compute recipes need to reach the loss of a baseline."""
 
 import argparse
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,10 @@ from bayescale.cli.render import (
     passed,
     print_answer,
     print_json,
+    statements,
     table_records,
     table_text,
+    without_warnings,
 )
 from bayescale.cli.verbs import Verbs
 
@@ -84,15 +85,12 @@ def run(options: Arguments) -> None:
     draw_figure(options, "speedup", found, 4.2)
     further = comparison_runs(found, budget=options.next) if options.next else None
     if options.json:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "passed" says it
+        with without_warnings():
             table = found.table(options.prob)
         print_json(
             {
                 "passed": passed(found.diagnostics),
-                "headline": found.headline,
-                "caveats": list(found.caveats),
-                "sentences": list(found.sentences),
+                **statements(found),
                 "baseline": found.baseline,
                 "paired": found.is_paired,
                 "speedup": table_records(table),
@@ -108,7 +106,7 @@ def run(options: Arguments) -> None:
 
 
 def _fits(options: Arguments) -> "Fit | dict[str, Fit]":
-    """Return the one fit, or the fits by the names of their files."""
+    """Return the fit, or several by the names of their files."""
     if len(options.fits) == 1:
         return fit_at(options, options.fits[0])
     return by_file_name(options, options.fits, partial(fit_at, options))
