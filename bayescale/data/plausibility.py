@@ -39,6 +39,8 @@ MOST_LOSS = 12.5
 LOW_LOSS = (0.5, 1.4)
 """Range of the losses of language models in bits per byte."""
 TYPICAL_TOKENS_PER_PARAM = 30.0
+AS_LIKELY = 1.0
+"""Difference in score, such as of one column in another unit, between units that are both named."""
 
 _SIZES = {"": 0, "M": 1, "B": 2, "K": 3, "log10": 3}
 _TOKENS = {"": 0, "B": 1, "M": 2, "T": 2, "K": 3, "log10": 3}
@@ -70,6 +72,10 @@ class Finding:
         Units, by column, that would explain the values; empty if none does.
     reading
         The values in those units, or how they differ from the other rows, in words.
+    otherwise
+        Other units of the same columns that explain the values as well; empty if none do.
+    other_reading
+        The values in those other units, in words.
     """
 
     column: str
@@ -78,15 +84,17 @@ class Finding:
     impossible: bool
     units: Mapping[str, str] = field(default_factory=dict)
     reading: str = ""
+    otherwise: Mapping[str, str] = field(default_factory=dict)
+    other_reading: str = ""
 
     @property
     def advice(self) -> str:
         """How to state or confirm the unit."""
         base = BASES[self.column]
         if self.units:
-            stated = ", ".join(f"{name!r}: {unit!r}" for name, unit in self.units.items())
-            flags = " ".join(f"--unit {name}={unit}" for name, unit in self.units.items())
-            first = f"{self.reading}: units={{{stated}}} ({flags}) says so. "
+            first = f"{self.reading}: {_statement(self.units)} says so. "
+            if self.otherwise:
+                first += f"{self.other_reading}: {_statement(self.otherwise)}. "
         else:
             said = f"{self.reading} " if self.reading else ""
             first = f"{said}Correct the rows, or leave them out. "
@@ -99,6 +107,13 @@ class Finding:
     def sentence(self) -> str:
         """The finding and the advice."""
         return f"{self.found} {self.advice}"
+
+
+def _statement(units: Mapping[str, str]) -> str:
+    """Return how to state units, in Python and on the command line."""
+    stated = ", ".join(f"{name!r}: {unit!r}" for name, unit in units.items())
+    flags = " ".join(f"--unit {name}={unit}" for name, unit in units.items())
+    return f"units={{{stated}}} ({flags})"
 
 
 def implausible(
@@ -143,10 +158,13 @@ def _implausible(
         values = {name: amounts[name] for name in given if name in amounts}
         found = [_among_others(f, values, rows) for f in found]
         mixed = any(f.reading for f in found)
-        units = {} if mixed else _fitting_units(values, rows, stated)
-        reading = _reading(values, units) if units else ""
+        units, *others = [{}] if mixed else _fitting_units(values, rows, stated)
+        reading = f"I{_reading(values, units)[1:]}" if units else ""
         found.sort(key=lambda f: not f.impossible)
         found = [replace(f, units=units, reading=f.reading or reading) for f in found]
+        for other in others:
+            said = f"Or {_reading(values, other)}"
+            found = [replace(f, otherwise=other, other_reading=said) for f in found]
         # If a unit explains all findings, the first one is enough.
         found = found[:1] if units else found
     if "loss" in frame and "loss" not in confirmed:
@@ -331,11 +349,15 @@ def _of_loss(
 
 def _fitting_units(
     values: Mapping[str, NDArray[np.float64]], rows: _Rows, stated: Sequence[str]
-) -> dict[str, str]:
-    """Return the most common units in which no amount is implausible; empty if there are none."""
+) -> list[dict[str, str]]:
+    """Return the most common units in which no amount is implausible; empty if there are none.
+
+    If logarithms of the same columns explain them almost as well, or other units if logarithms
+    are the most common, these follow: EFLOP from 18 to 20 may be log10 of FLOP.
+    """
     names = list(values)
     choices = [[""] if name in stated else list(_UNITS[name]) for name in names]
-    best: tuple[float, dict[str, str]] = (math.inf, {})
+    fitting: list[tuple[float, dict[str, str]]] = []
     for units in product(*choices):
         changed = {name: unit for name, unit in zip(names, units, strict=True) if unit}
         if not changed:
@@ -345,11 +367,27 @@ def _fitting_units(
         )
         if not all(np.all(np.isfinite(v) & (v > 0)) for v in amounts.values()):
             continue
+        if _of_amounts(amounts, names, rows):
+            continue
         unlikely = sum(_UNITS[name][unit] for name, unit in changed.items()) / 4.0
         score = len(changed) + unlikely + _distance(amounts, all_given=len(names) == len(AMOUNTS))
-        if score < best[0] and not _of_amounts(amounts, names, rows):
-            best = (score, changed)
-    return best[1]
+        fitting.append((score, changed))
+    if not fitting:
+        return [{}]
+    least, best = min(fitting, key=lambda scored: scored[0])
+    rivals = [
+        (score, units)
+        for score, units in fitting
+        if units.keys() == best.keys()
+        and score < least + AS_LIKELY
+        and _logarithms(units) != _logarithms(best)
+    ]
+    return [best, *(units for _, units in sorted(rivals, key=lambda scored: scored[0])[:1])]
+
+
+def _logarithms(units: Mapping[str, str]) -> set[str]:
+    """Return the columns that are logarithms in these units."""
+    return {name for name, unit in units.items() if unit == "log10"}
 
 
 def _distance(amounts: Mapping[str, NDArray[np.float64]], *, all_given: bool) -> float:
@@ -391,7 +429,7 @@ def _reading(values: Mapping[str, NDArray[np.float64]], units: Mapping[str, str]
         form = format_budget if name == "compute" else format_count
         span = _span(converted, lambda x: form(x))  # noqa: B023
         parts.append(f"in {unit} {name} is {span}")
-    return f"I{' and '.join(parts)[1:]}"
+    return " and ".join(parts)
 
 
 def _how(name: str, given: Sequence[str]) -> str:

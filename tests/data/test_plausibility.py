@@ -50,8 +50,7 @@ def doubts(table: pd.DataFrame) -> list:
 def cases_of_one_unit():
     for given_ in GIVEN:
         for name in given_:
-            # Log tokens of 9 to 12 may also be billions; log compute is unambiguous.
-            for unit in [*FACTORS[name], *(["log10"] if name == "compute" else [])]:
+            for unit in [*FACTORS[name], "log10"]:
                 # Sizes in thousands are not detected: 20,000 tokens per parameter are possible.
                 if (name, unit) != ("n_params", "K") or given_ != ("n_params", "n_tokens"):
                     yield given_, {name: unit}
@@ -73,6 +72,23 @@ def test_one_column_in_another_unit_is_found_and_named(source, given_, units):
     np.testing.assert_allclose(right.column(name), table[name], rtol=1e-12)
     said = right.notes_of("unit")
     assert [note.units for note in said] == [units]
+
+
+def test_logarithms_that_may_be_another_unit_are_named_with_it():
+    # Compute from 18 to 20 is 10 to that power, or so many EFLOP.
+    compute = np.repeat(np.geomspace(1e18, 1e20, 5), 6)
+    size = 0.1 * np.sqrt(compute) * np.tile(np.geomspace(0.25, 4.0, 6), 5)
+    table = pd.DataFrame({"n_params": size, "compute": np.log10(compute), "loss": 3.0})
+    with pytest.raises(RunsError) as refused:
+        bs.load_runs(table)
+    said = str(refused.value)
+    assert "In EFLOP compute is 1.8e19 FLOP to 2e19 FLOP" in said
+    assert "Or in log10 compute is 1e18 FLOP to 1e20 FLOP" in said
+    assert "--unit compute=EFLOP" in said and "--unit compute=log10" in said
+    # EFLOP over two decades are no logarithms.
+    with pytest.raises(RunsError) as refused:
+        bs.load_runs(table.assign(compute=compute / 1e18))
+    assert "--unit compute=EFLOP" in str(refused.value) and "log10" not in str(refused.value)
 
 
 @pytest.mark.parametrize("given_", GIVEN, ids=str)
