@@ -20,12 +20,12 @@ from bayescale.reports.blocks import Answer, Picture, Table, table_of
 from bayescale.units import format_count, format_number, format_share
 
 DRAWS = 2000
-"""Draws over which regret is averaged: enough for probabilities to about one per cent, the
-precision at which they are printed, and few enough for a frontier of each draw."""
+"""Draws over which regret is averaged: enough for a Monte Carlo error of about one per cent in
+probabilities, the precision of print, and few enough for a frontier of each draw."""
 
 RECOMMENDED = "recommended here"
-_LEAST = "least expected regret"
-_ONE = 0.05
+_LEAST_REGRET = "least expected regret"
+_SAME_SIZE = 0.05
 """Difference in ln N below which the recommended plan counts as that of least expected regret."""
 _SIZES = {"half the size": 0.5, "twice the size": 2.0}
 """Alternatives to the recommended plan, unless others are given."""
@@ -60,52 +60,52 @@ class PlanComparison:
         return self.decision.candidates.plans[OPTIMAL]
 
     @property
-    def is_one(self) -> bool:
+    def is_best(self) -> bool:
         """Whether the recommended plan is, in effect, that of least expected regret."""
         size, _ = self.decision.candidates.plans[RECOMMENDED]
-        return bool(abs(np.log(size / self.best[0])) < _ONE)
+        return bool(abs(np.log(size / self.best[0])) < _SAME_SIZE)
 
     @property
-    def least(self) -> str:
-        """The size of least expected regret in words, which `decide` recommends."""
-        same = ", in effect the same" if self.is_one else ", as decide recommends"
+    def best_size(self) -> str:
+        """The size of least expected regret, as text."""
+        same = ", in effect the same" if self.is_best else ", as decide recommends"
         return f"{format_count(self.best[0])}{same}"
 
     @property
     def shown(self) -> Decision:
-        """The decision for a figure, in which equal plans are marked once."""
-        if not self.is_one:
+        """The decision for a figure, without a second mark for the same plan."""
+        if not self.is_best:
             return self.decision
         return replace(self.decision, candidates=self.decision.candidates.without(RECOMMENDED))
 
     def cost_of_error(self) -> list[tuple[str, str]]:
-        """Return the expected regret of half and twice the size, where they are compared, as text.
+        """Return the expected regret of half and of twice the size, as text, if they are compared.
 
-        The plans of a user may cost more or less than the budget, which regret alone does not show.
+        Plans of the user are left out: they may not cost the budget, which regret does not show.
         """
         regret = self.decision.table()["regret"]
         return [(f"regret of {name}", _percent(regret[name])) for name in _SIZES if name in regret]
 
     def alternatives(self, budget: str) -> Table:
         """Return the comparison of plans as a table."""
-        names = {OPTIMAL: _LEAST}
+        names = {OPTIMAL: _LEAST_REGRET}
         decision = self.decision
-        if self.is_one:
+        if self.is_best:
             decision = replace(decision, candidates=decision.candidates.without(OPTIMAL))
         # First the plan that the page recommends, then the one that minimises expected regret.
-        order = [RECOMMENDED] if self.is_one else [RECOMMENDED, OPTIMAL]
+        order = [RECOMMENDED] if self.is_best else [RECOMMENDED, OPTIMAL]
         order += [name for name in decision.candidates.plans if name not in order]
 
         table = decision.table()
 
-        def arranged(table: pd.DataFrame) -> pd.DataFrame:
+        def ordered(table: pd.DataFrame) -> pd.DataFrame:
             return table.loc[order].rename(index=names)
 
         return table_of(
-            _without_repetition(arranged(decision.text_table())),
+            _without_repetition(ordered(decision.text_table())),
             f"Plans for {budget}. Regret: the share of the budget that the best plan would not "
             "have needed for the same loss",
-            arranged(without_intervals(table) if decision.source.is_point else table),
+            ordered(without_intervals(table) if decision.source.is_point else table),
         )
 
 
@@ -131,8 +131,8 @@ def compare_plans(
         raise AmountError(
             f"plans: the name {RECOMMENDED!r} is reserved for the plan of the report."
         )
-    some = source.thin(DRAWS)
-    found = []
+    thinned = source.thin(DRAWS)
+    comparisons = []
     for budget, row in plan.recommended.iterrows():
         size, tokens = float(row["n_params"]), float(row["n_tokens"])
         if not np.isfinite(size):
@@ -140,34 +140,34 @@ def compare_plans(
                 f"budget: no draw has an optimum at {plan.text_budget(budget)}, so that there is "  # type: ignore[arg-type]
                 "no plan to report; give a smaller budget."
             )
-        compared = plans or _others(plan, budget, size)  # type: ignore[arg-type]
+        alternatives = plans or _half_and_twice(plan, budget, size)  # type: ignore[arg-type]
         decision = decide(
-            some,
+            thinned,
             budget=budget,
-            plans={RECOMMENDED: (size, tokens), **compared},
+            plans={RECOMMENDED: (size, tokens), **alternatives},
             **plan.terms,
             cluster=cluster,
             prob=prob,
         )
-        place = list(decision.candidates.plans).index(RECOMMENDED)
+        position = list(decision.candidates.plans).index(RECOMMENDED)
         log_loss = np.log(decision.candidates.loss.to_numpy())
-        regret = decision.regrets.regret(log_loss)[..., place].ravel()
-        found.append(PlanComparison(decision, regret[np.isfinite(regret)]))
-    return found
+        regret = decision.regrets.regret(log_loss)[..., position].ravel()
+        comparisons.append(PlanComparison(decision, regret[np.isfinite(regret)]))
+    return comparisons
 
 
-def _others(plan: Allocation, budget: float, size: float) -> dict[str, tuple[float, float]]:
+def _half_and_twice(plan: Allocation, budget: float, size: float) -> dict[str, tuple[float, float]]:
     """Return the plans of half and twice the size that the same budget affords."""
     sizes = {name: factor * size for name, factor in _SIZES.items()}
     tokens = {name: float(plan.cost.tokens_for(budget, n)) for name, n in sizes.items()}
     return {name: (sizes[name], d) for name, d in tokens.items() if d >= 1.0}
 
 
-def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) -> Answer:
+def answer(plan: Allocation, position: int, compared: PlanComparison, prob: float) -> Answer:
     """Return the answer for one budget."""
-    row = plan.recommended.iloc[place]
+    row = plan.recommended.iloc[position]
     size, tokens = float(row["n_params"]), float(row["n_tokens"])
-    draws = plan.draws.isel(budget=place)
+    draws = plan.draws.isel(budget=position)
     shares = shown_probs(prob)
     ends = {
         (name, share): [float(x) for x in draws[name].quantile(tail_quantiles(share))]
@@ -177,15 +177,17 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
 
     def cells(name: str) -> list[str]:
         style = _STYLES[name]
-        spans = [(low, high) for low, _, high in (ends[name, share] for share in shares)]
-        middle = ends[name, prob][1]
-        return [style(middle), *(f"{style(low)} to {style(high)}" for low, high in spans)]
+        median = style(ends[name, prob][1])
+        intervals = (ends[name, share] for share in shares)
+        return [median, *(f"{style(low)} to {style(high)}" for low, _, high in intervals)]
 
-    budget = plan.text_budget(float(plan.budgets[place]))
+    budget = plan.text_budget(float(plan.budgets[position]))
     regret = float(compared.regret.mean())
-    factors = plan.extrapolation.iloc[place]
-    words = {"n_params": "N", "n_tokens": "D"}
-    far = ", ".join(f"{words.get(str(n), str(n))} {_times(float(x))}" for n, x in factors.items())
+    factors = plan.extrapolation.iloc[position]
+    symbols = {"n_params": "N", "n_tokens": "D"}
+    extrapolation = ", ".join(
+        f"{symbols.get(str(n), str(n))} {_times(float(x))}" for n, x in factors.items()
+    )
     rows = (
         *(
             (f"within {format_share(share)} of the best", f"{100 * p:.0f} % probability")
@@ -193,11 +195,11 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
         ),
         (
             "expected regret",
-            f"{_percent(regret)}, {plan.text_budget(regret * float(plan.budgets[place]))}",
+            f"{_percent(regret)}, {plan.text_budget(regret * float(plan.budgets[position]))}",
         ),
-        ("size of least regret", compared.least),
+        ("size of least regret", compared.best_size),
         *compared.cost_of_error(),
-        ("against the largest run", far),
+        ("against the largest run", extrapolation),
     )
     return Answer(
         question=f"With {budget}, train",
@@ -217,7 +219,7 @@ def answer(plan: Allocation, place: int, compared: PlanComparison, prob: float) 
         ),
         rows=rows,
         picture=picture_of(compared, budget),
-        record=_record(plan, place, ends, compared, regret),
+        record=_record(plan, position, ends, compared, regret),
     )
 
 
@@ -241,24 +243,24 @@ def _times(factor: float) -> str:
 
 def _record(
     plan: Allocation,
-    place: int,
+    position: int,
     ends: Mapping[tuple[str, float], list[float]],
     compared: PlanComparison,
     regret: float,
 ) -> dict[str, Any]:
     """Return an answer as numbers, for the JSON record."""
-    row = plan.recommended.iloc[place]
+    row = plan.recommended.iloc[position]
     quantities: dict[str, Any] = {}
     for (name, share), (low, middle, high) in ends.items():
         quantities.setdefault(name, {"median": middle})[f"interval_{100 * share:g}"] = [low, high]
     return {
-        "budget": float(plan.budgets[place]),
+        "budget": float(plan.budgets[position]),
         "unit": plan.cost.unit,
         "n_params": float(row["n_params"]),
         "n_tokens": float(row["n_tokens"]),
         **quantities,
         "p_within": {f"{100 * share:g}": p for share, p in compared.within.items()},
         "regret": regret,
-        "extrapolation": {str(n): float(x) for n, x in plan.extrapolation.iloc[place].items()},
-        "no_optimum": float(plan.no_optimum.iloc[place]),
+        "extrapolation": {str(n): float(x) for n, x in plan.extrapolation.iloc[position].items()},
+        "no_optimum": float(plan.no_optimum.iloc[position]),
     }

@@ -67,7 +67,7 @@ def assemble_average_report(
         description=f"{average.answering} {terms_of(plan) if plan else ''}".strip(),
         light=light_of(diagnostics),
         status=diagnostics.status,
-        formula="",  # Each law has diagnostics of its own, in the section on methods.
+        formula="",  # Each law has its own formula, in the section on the method.
         answers=tuple(answer(plan, i, each, prob) for i, each in enumerate(compared))
         if plan
         else tuple(forecast.answer for forecast in forecasts),
@@ -86,13 +86,13 @@ def _laws(average: ModelAverage, plan: Allocation | None, prob: float) -> Sectio
         text = {"law": fit.law.name, "weight": format_share(weight, 3)}
         number: dict[str, object] = {"law": fit.law.name, "weight": weight}
         if plan is not None:
-            drawn = optima(fit, budget=plan.budgets, **plan.terms).draws["n_opt"].to_numpy()
-            for place, budget in enumerate(plan.budgets):
+            n_opt = optima(fit, budget=plan.budgets, **plan.terms).draws["n_opt"].to_numpy()
+            for position, budget in enumerate(plan.budgets):
                 title = f"N_opt at {plan.text_budget(float(budget))}"
-                known = drawn[..., place][np.isfinite(drawn[..., place])]
-                ends = np.quantile(known, tail_quantiles(prob)) if len(known) else [np.nan] * 3
+                finite = n_opt[..., position][np.isfinite(n_opt[..., position])]
+                ends = np.quantile(finite, tail_quantiles(prob)) if len(finite) else [np.nan] * 3
                 low, middle, high = map(format_count, ends)
-                text[title] = f"{middle} [{low}, {high}]" if len(known) else "no optimum"
+                text[title] = f"{middle} [{low}, {high}]" if len(finite) else "no optimum"
                 number |= {
                     f"{title}{end}": float(x)
                     for end, x in zip(("_lower", "", "_upper"), ends, strict=True)

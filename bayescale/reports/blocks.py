@@ -116,7 +116,7 @@ class Caveat:
 
     @property
     def lead(self) -> str:
-        """What the caveat is about, in a few words."""
+        """The subject of the caveat, in a few words."""
         return LEADS[self.kind]
 
 
@@ -135,7 +135,7 @@ class Budgets:
         The heading of each quantity.
     columns
         The quantiles shown under each heading, by position: one, or both ends of an interval.
-    ends, asked
+    ends, requested
         The first and the last budget, and the budgets of the report, as text.
     table
         Some of the budgets, as text.
@@ -145,7 +145,7 @@ class Budgets:
     labels: Mapping[str, str]
     columns: Mapping[str, tuple[int, ...]]
     ends: tuple[str, str]
-    asked: tuple[str, ...]
+    requested: tuple[str, ...]
     table: Table
 
 
@@ -154,8 +154,8 @@ class Facts:
     """The content of a report.
 
     `caveats` are in the order of `CAVEATS`; `next_steps` are sentences. `budgets` is None for a
-    law that does not split a budget. `is_judged` is false for published constants, which no gate
-    judges.
+    law that does not split a budget. `is_judged` is false for published constants, to which no
+    gate applies.
     """
 
     title: str

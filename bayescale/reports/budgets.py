@@ -14,10 +14,14 @@ from bayescale.reports.blocks import Budgets, Table
 from bayescale.units import format_share
 
 NODES = 61
+"""Budgets of the grid, without those of the report."""
+
 BEYOND = 10.0
 """Upper end of the grid, as a multiple of the largest budget of the report or of the runs."""
 
 _DIGITS = 7
+"""Significant digits of the numbers in the page."""
+
 _ROWS = 11
 """Rows of the table that replaces the slider where there is no script."""
 
@@ -33,35 +37,35 @@ LABELS = {
 
 
 def along_budgets(fit: Posterior, plan: Allocation, prob: float) -> Budgets:
-    """Return the optimum from the smallest run to beyond the largest budget.
+    """Return quantiles of the optimum, from the smallest run to beyond the largest budget.
 
     The nodes include the budgets of the report, where values are those of `allocate`; between
     nodes the page interpolates linearly in logarithms.
     """
     cost = plan.cost
-    spent = cost_of_runs(fit, cost)
-    low = min(spent.min(), plan.budgets.min())
-    high = BEYOND * max(spent.max(), plan.budgets.max())
+    costs = cost_of_runs(fit, cost)
+    low = min(costs.min(), plan.budgets.min())
+    high = BEYOND * max(costs.max(), plan.budgets.max())
     nodes = np.union1d(np.geomspace(low, high, NODES), plan.budgets)
-    along = optima(fit, budget=nodes, **plan.terms)
-    draws = along.draws
+    optimum = optima(fit, budget=nodes, **plan.terms)
+    draws = optimum.draws
     lower, middle, upper = tail_quantiles(prob)
     levels = sorted({lower, *tail_quantiles(0.5), upper})
-    found = {}
+    quantiles = {}
     with warnings.catch_warnings():
-        # If no draw has an optimum, quantiles are missing and the page says so.
+        # If no draw has an optimum, the quantiles are NaN, which the page shows as no optimum.
         warnings.filterwarnings("ignore", "All-NaN slice")
         for name in LABELS:
             values = draws[name].to_numpy().reshape(-1, len(nodes))
-            found[name] = np.nanquantile(values, levels, axis=0)
+            quantiles[name] = np.nanquantile(values, levels, axis=0)
     record = {
         "unit": cost.unit,
         "prob": prob,
         "quantiles": levels,
         "budget": nodes.tolist(),
-        **{name: [_rounded(row) for row in rows] for name, rows in found.items()},
+        **{name: [_rounded(row) for row in rows] for name, rows in quantiles.items()},
         "no_optimum": _rounded(np.isnan(draws["n_opt"].to_numpy()).mean(axis=(0, 1))),
-        "times_largest": _rounded(along.extrapolation["compute"].to_numpy()),
+        "times_largest": _rounded(optimum.extrapolation["compute"].to_numpy()),
         "asked": plan.budgets.tolist(),
     }
     ends = [levels.index(x) for x in (lower, middle, upper)]
@@ -76,8 +80,8 @@ def along_budgets(fit: Posterior, plan: Allocation, prob: float) -> Budgets:
             },
         },
         ends=(plan.text_budget(float(nodes[0])), plan.text_budget(float(nodes[-1]))),
-        asked=tuple(plan.text_budget(float(budget)) for budget in plan.budgets),
-        table=_table(plan, nodes, found, ends, prob),
+        requested=tuple(plan.text_budget(float(budget)) for budget in plan.budgets),
+        table=_table(plan, nodes, quantiles, ends, prob),
     )
 
 
@@ -86,11 +90,15 @@ def _rounded(values: np.ndarray) -> list[float | None]:
 
 
 def _table(
-    plan: Allocation, nodes: np.ndarray, found: dict[str, np.ndarray], ends: list[int], prob: float
+    plan: Allocation,
+    nodes: np.ndarray,
+    quantiles: dict[str, np.ndarray],
+    ends: list[int],
+    prob: float,
 ) -> Table:
     """Return some nodes as text: about evenly spaced, and every budget of the report."""
-    some = np.linspace(0, len(nodes) - 1, _ROWS).round().astype(int)
-    some = np.union1d(some, np.searchsorted(nodes, plan.budgets))
+    shown = np.linspace(0, len(nodes) - 1, _ROWS).round().astype(int)
+    shown = np.union1d(shown, np.searchsorted(nodes, plan.budgets))
 
     def text(values: np.ndarray, name: str) -> str:
         if np.isnan(values).any():
@@ -98,22 +106,22 @@ def _table(
         low, middle, high = (_STYLES[name](float(x)) for x in values)
         return f"{middle} [{low}, {high}]"
 
-    asked = set(plan.budgets)
+    requested = set(plan.budgets)
     rows = [
         (
-            plan.text_budget(float(nodes[i])) + (" (asked)" if nodes[i] in asked else ""),
-            *(text(values[ends, i], name) for name, values in found.items()),
+            plan.text_budget(float(nodes[i])) + (" (requested)" if nodes[i] in requested else ""),
+            *(text(values[ends, i], name) for name, values in quantiles.items()),
         )
-        for i in some
+        for i in shown
     ]
     header = ("budget", *LABELS.values())
     numbers = pd.DataFrame(
         {
-            "budget": nodes[some],
+            "budget": nodes[shown],
             **{
-                f"{name}{end}": values[ends[place], some]
-                for name, values in found.items()
-                for place, end in ((1, ""), (0, "_lower"), (2, "_upper"))
+                f"{name}{end}": values[ends[i], shown]
+                for name, values in quantiles.items()
+                for i, end in ((1, ""), (0, "_lower"), (2, "_upper"))
             },
         }
     )

@@ -1,6 +1,6 @@
 """Caveats on the answers of a report, from the fit, its runs and its plan."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -16,7 +16,15 @@ from bayescale.reports.forecasts import Forecast
 from bayescale.units import format_count, format_number
 
 _UNIQUE = "n_unique_tokens"
-_OF_SCHEDULES = ("schedule", "learning_rate", "lr", "peak_lr", "warmup", "warmup_steps", "decay")
+_SCHEDULE_COLUMNS = (
+    "schedule",
+    "learning_rate",
+    "lr",
+    "peak_lr",
+    "warmup",
+    "warmup_steps",
+    "decay",
+)
 """Common names of columns on the training schedule of runs."""
 
 
@@ -34,37 +42,45 @@ def caveats_of(
     forecasts
         The predictions, otherwise.
     """
-    if plan is not None:
-        far = [*plan.caveats, *_budget_caveats(plan)]
-    else:
-        far = [f.caveat for f in forecasts if f.caveat] + [fit.law.caveat] * bool(fit.law.caveat)
-    found = {
-        "extrapolation": far,
-        "design": design_warnings(fit.model, fit.runs),
-        "law": _law_caveats(fit),
-        "data": [*unused_columns(fit.model, fit.runs), *_data_caveats(fit, plan)],
-    }
-    return [Caveat(kind, said) for kind in CAVEATS for said in found.get(kind, ())]
+    extrapolation = _extrapolation_caveats(plan, forecasts)
+    if plan is None and fit.law.caveat:
+        extrapolation.append(fit.law.caveat)
+    return _ordered(
+        extrapolation=extrapolation,
+        design=design_warnings(fit.model, fit.runs),
+        law=_law_caveats(fit),
+        data=[*unused_columns(fit.model, fit.runs), *_data_caveats(fit, plan)],
+    )
 
 
 def caveats_of_average(
     average: ModelAverage, plan: Allocation | None, forecasts: Sequence[Forecast] = ()
 ) -> list[Caveat]:
     """Return the caveats of the answers of an average of laws, the most severe first."""
-    if plan is not None:
-        far = [*plan.caveats, *_budget_caveats(plan)]
-    else:
-        far = [f.caveat for f in forecasts if f.caveat]
-    weighed = (
+    weights = (
         "The intervals include the uncertainty about which law holds, by the weights, but not "
         "misfit that all laws share."
     )
-    found = {"extrapolation": far, "law": [weighed], "data": _data_caveats(average, plan)}
-    return [Caveat(kind, said) for kind in CAVEATS for said in found.get(kind, ())]
+    return _ordered(
+        extrapolation=_extrapolation_caveats(plan, forecasts),
+        law=[weights],
+        data=_data_caveats(average, plan),
+    )
+
+
+def _ordered(**sentences: Iterable[object]) -> list[Caveat]:
+    """Return caveats from the sentences of each kind, the most severe kind first."""
+    return [Caveat(kind, str(text)) for kind in CAVEATS for text in sentences.get(kind, ())]
+
+
+def _extrapolation_caveats(plan: Allocation | None, forecasts: Sequence[Forecast]) -> list[str]:
+    if plan is None:
+        return [forecast.caveat for forecast in forecasts if forecast.caveat]
+    return [*plan.caveats, *_budget_caveats(plan)]
 
 
 def _budget_caveats(plan: Allocation) -> list[str]:
-    """Return a sentence for each budget beyond the runs that the plan does not report as far."""
+    """Return a sentence for each budget beyond the runs for which the plan has no caveat."""
     factors = plan.extrapolation["compute"]
     return [
         f"{plan.text_budget(float(budget))} is {format_number(float(factor), 2)} times the largest "  # type: ignore[arg-type]
@@ -116,27 +132,27 @@ def _data_caveats(fit: Fit | ModelAverage, plan: Allocation | None) -> list[str]
     table, card = runs.table, runs.card
     found = []
     if plan is not None and _UNIQUE not in fit.law.inputs:
-        most = float(plan.recommended["n_tokens"].max())
+        largest = float(plan.recommended["n_tokens"].max())
         found.append(
-            f"Every token counts as new, up to the {format_count(most)} of the largest plan: with "
-            "fewer unique tokens data repeat, and this law ignores that repeated tokens are worth "
-            "less."
+            f"Every token counts as new, up to the {format_count(largest)} of the largest plan: "
+            "with fewer unique tokens data repeat, and this law ignores that repeated tokens are "
+            "worth less."
         )
         if _UNIQUE in table and "n_tokens" in table:
             repeats = int(np.sum(runs.n_tokens > 1.001 * runs.column(_UNIQUE)))
             if repeats:
                 found.append(f"{repeats} of {len(runs)} runs repeat data, as if it were new.")
     missing = []
-    counted = {"n_params": "parameters", "compute": "compute"}
+    amounts = {"n_params": "parameters", "compute": "compute"}
     uncounted = [
-        words
-        for name, words in counted.items()
+        noun
+        for name, noun in amounts.items()
         if name in table and (card is None or name not in card.counting)
     ]
     if uncounted:
         verb = "is" if uncounted == ["compute"] else "are"
         missing.append(f"how {' and '.join(uncounted)} {verb} counted")
-    if not set(_OF_SCHEDULES) & set(table.columns):
+    if not set(_SCHEDULE_COLUMNS) & set(table.columns):
         missing.append("whether each run's schedule ended with it and its learning rate was tuned")
     if missing:
         found.append(

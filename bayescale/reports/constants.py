@@ -26,8 +26,8 @@ from bayescale.units import (
 
 STATUS = "Published constants are single numbers: they have no draws, no intervals and no gates."
 
-_OF_PLAN = {"n_opt": "N", "d_opt": "D", "tokens_per_param": "D/N", "loss_plan": "loss"}
-"""Quantities of a plan that an answer has, with their labels."""
+_LABELS = {"n_opt": "N", "d_opt": "D", "tokens_per_param": "D/N", "loss_plan": "loss"}
+"""Quantities of a plan in an answer, with their labels."""
 
 _STYLES = dict(TEXT_COLUMNS.values())
 
@@ -36,7 +36,7 @@ def assemble_constants_report(
     source: PointPosterior,
     plan: Allocation | None,
     prob: float,
-    further: Further = NO_FURTHER,  # Constants have no diagnostics.
+    further: Further = NO_FURTHER,  # Always empty: constants have no runs to analyse.
     *,
     inputs: Mapping[str, object] | None = None,
     plans: Mapping[str, object] | None = None,
@@ -71,11 +71,11 @@ def assemble_constants_report(
     )
 
 
-def _plan(plan: Allocation, place: int, compared: PlanComparison) -> Answer:
+def _plan(plan: Allocation, position: int, compared: PlanComparison) -> Answer:
     """Return the answer for one budget."""
-    row, budget = plan.recommended.iloc[place], float(plan.budgets[place])
-    draws = plan.draws.isel(budget=place)
-    values = {name: float(draws[name].squeeze()) for name in _OF_PLAN}
+    row, budget = plan.recommended.iloc[position], float(plan.budgets[position])
+    draws = plan.draws.isel(budget=position)
+    values = {name: float(draws[name].squeeze()) for name in _LABELS}
     text = plan.text_budget(budget)
     size, tokens = float(row["n_params"]), float(row["n_tokens"])
     return Answer(
@@ -84,7 +84,7 @@ def _plan(plan: Allocation, place: int, compared: PlanComparison) -> Answer:
         intervals=Table(
             caption=f"Optimum and loss with {text}",
             header=("quantity", "value"),
-            rows=tuple((label, _STYLES[name](values[name])) for name, label in _OF_PLAN.items()),
+            rows=tuple((label, _STYLES[name](values[name])) for name, label in _LABELS.items()),
         ),
         rows=tuple(compared.cost_of_error()),
         picture=picture_of(compared, text),
@@ -103,13 +103,13 @@ def _predictions(source: PointPosterior, inputs: Mapping[str, object]) -> Sequen
     if not inputs:
         return ()
     draws, response = predict(source, inputs=inputs), source.response
-    found = []
-    for place in range(draws.sizes["plan"]):
-        at = {column: float(draws[column][place]) for column in source.columns.values()}
+    answers = []
+    for position in range(draws.sizes["plan"]):
+        at = {column: float(draws[column][position]) for column in source.columns.values()}
         where = ", ".join(format_amount_of(column, value) for column, value in at.items())
-        value = float(draws[response].isel(plan=place).squeeze())
+        value = float(draws[response].isel(plan=position).squeeze())
         text = format_count(value) if value >= 1e4 else format_number(value, 4)
-        found.append(
+        answers.append(
             Answer(
                 question=f"At {where}, expect",
                 plan=f"{response} of {text}",
@@ -122,7 +122,7 @@ def _predictions(source: PointPosterior, inputs: Mapping[str, object]) -> Sequen
                 record={**at, response: value},
             )
         )
-    return found
+    return answers
 
 
 def _constants(source: PointPosterior) -> Section:
@@ -164,22 +164,22 @@ def _method(source: PointPosterior, plan: Allocation | None) -> Section:
 
 def _caveats(source: PointPosterior, plan: Allocation | None) -> Sequence[Caveat]:
     note, law = source.constants.note, source.law
-    found = [Caveat("data", f"Of the source: {note}.")] if note else []
-    said = plan.caveats if plan else filter(None, [law.caveat])
+    of_source = [Caveat("data", f"Of the source: {note}.")] if note else []
+    sentences = plan.caveats if plan else filter(None, [law.caveat])
     return [
-        *(Caveat("law", sentence) for sentence in said),
+        *(Caveat("law", sentence) for sentence in sentences),
         Caveat(
             "law",
             "The constants hold for the data, tokeniser and recipe of their paper, and do not "
             'include their uncertainty: "bayescale published" lists those of other papers, and '
             '"bayescale plan" fits runs of your own.',
         ),
-        *found,
+        *of_source,
     ]
 
 
 def _next_steps(plan: Allocation | None, compared: Sequence[PlanComparison]) -> tuple[str, ...]:
-    """Return the near-optimal sizes of each budget, between which other criteria may decide."""
+    """Return the range of near-optimal sizes of each budget, for a choice by other criteria."""
     if plan is None:
         return ()
     found = []

@@ -23,6 +23,7 @@ OTHERS = ("chinchilla", "coupled", "kaplan-nd-floor")
 """Cards to compare with that of a fit to runs of size and tokens."""
 
 _RUNS, _FOLDS = 2, 5
+"""Number of next runs, and of folds of grouped cross-validation."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Extras:
     progress: bool
 
     def added_to(self, further: Further) -> Further:
-        """Return analyses with those that are not given."""
+        """Return the given analyses and those that are missing."""
         return replace(
             further,
             comparison=further.comparison or self.comparison(),
@@ -77,7 +78,7 @@ class Extras:
         if plan is None:
             return None
         return _unless_refused(
-            "rising cuts",
+            "expanding window",
             lambda: expanding_window(
                 fit.runs,
                 fit.model,
@@ -109,10 +110,11 @@ class Extras:
         )
 
 
-def _unless_refused[T](what: str, ask: Callable[[], T]) -> T | None:
+def _unless_refused[T](what: str, analyse: Callable[[], T]) -> T | None:
+    """Return the result of an analysis; None, with a warning, if the runs do not allow it."""
     try:
-        return ask()
+        return analyse()
     except BayescaleError as error:
-        said = f"{what}: left out of the report. {error}"
-        warnings.warn(said, BayescaleWarning, stacklevel=5)
+        message = f"{what}: left out of the report. {error}"
+        warnings.warn(message, BayescaleWarning, stacklevel=5)
         return None

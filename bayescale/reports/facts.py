@@ -46,11 +46,11 @@ from bayescale.units import (
     noun_of,
 )
 
-_COUNTED = {"parameters", "tokens", "steps"}
-"""Units of amounts, which are written with suffixes where they are large."""
+_COUNT_UNITS = {"parameters", "tokens", "steps"}
+"""Units of counts, which are written with suffixes such as B if they are large."""
 
-_LEVELS = 8
-"""Most levels of a group effect that are listed one by one among the diagnostics."""
+_LISTED_LEVELS = 8
+"""Largest number of levels of a group effect that the diagnostics list one by one."""
 
 
 def assemble_report(
@@ -71,22 +71,24 @@ def assemble_report(
     comparison, next_runs, speedup = further.comparison, further.next_runs, further.speedup
     backtest, cuts = further.backtest, further.cuts
     diagnostics = (plan and plan.diagnostics) or fit.diagnostics
-    some = fit.thin(DRAWS)
+    thinned = fit.thin(DRAWS)
     compared = compare_plans(fit, plan, prob, plans, cluster) if plan else []
     forecasts: tuple[Forecast, ...] = ()
     if plan is None:
         forecasts = (*recommended_mixture(fit, prob), *forecasts_of(fit, inputs or {}, prob))
     columns = in_words(with_domains(noun_of(column), fit.runs) for column in fit.columns.values())
     sections = (
-        allocation_section(some, plan, prob) if plan else None,
+        allocation_section(thinned, plan, prob) if plan else None,
         alternatives_section(plan, compared) if plan else None,
         comparison_section(comparison, plan) if comparison else None,
         sensitivity_section(backtest, cuts, further.multiverse),
-        families_section(some, plan, prob),
+        families_section(thinned, plan, prob),
         speedup_section(speedup, prob) if speedup else None,
         _parameters(fit, prob),
         next_runs_section(next_runs) if next_runs else None,
-        convergence_section(diagnostics, fit_figures(fit, some, plan, prob, curve=not forecasts)),
+        convergence_section(
+            diagnostics, fit_figures(fit, thinned, plan, prob, curve=not forecasts)
+        ),
         data_section(fit),
         _method(fit, plan),
         _provenance(fit),
@@ -103,7 +105,7 @@ def assemble_report(
         else tuple(forecast.answer for forecast in forecasts),
         next_steps=next_steps(fit, plan, compared, diagnostics, next_runs, forecasts),
         caveats=tuple(
-            [Caveat("runs", said) for found in (backtest, cuts) if found for said in found.caveats]
+            [Caveat("runs", text) for each in (backtest, cuts) if each for text in each.caveats]
             + caveats_of(fit, plan, forecasts)
         ),
         budgets=along_budgets(fit, plan, prob) if plan else None,
@@ -120,16 +122,15 @@ def light_of(diagnostics: Diagnostics) -> Light:
 
 def _parameters(fit: Fit, prob: float) -> Section:
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", BayescaleWarning
-        )  # The head of the report states the failure.
+        # The head of the report states the failure.
+        warnings.simplefilter("ignore", BayescaleWarning)
         summary = fit.summary(prob)
     units = {
         name: each.unit for name, each in {**fit.law.parameters, **fit.law.coordinates}.items()
     }
 
     def text(name: object, value: float, digits: int = 4) -> str:
-        if units.get(str(name)) in _COUNTED:
+        if units.get(str(name)) in _COUNT_UNITS:
             return format_quantity(str(name), value)
         return format_number(value, digits)
 
@@ -155,28 +156,28 @@ def _parameters(fit: Fit, prob: float) -> Section:
 
 
 def convergence_section(diagnostics: Diagnostics, figures: Sequence[Picture] = ()) -> Section:
-    """Return figures of the fit, what its checks say, and the convergence of every quantity."""
+    """Return figures of the fit, messages of its checks, and the convergence of each quantity."""
     table = diagnostics.table
     rows = tuple(
         (str(name), f"{row['r_hat']:.4f}", f"{row['ess_bulk']:.0f}", f"{row['ess_tail']:.0f}")
         for name, row in _worst_of_many(table).iterrows()
     )
-    gates = Table(
+    convergence = Table(
         caption="Convergence of every reported quantity",
         header=("quantity", "R-hat", "effective samples, bulk", "effective samples, tail"),
         rows=rows,
         records=tuple(table.rename_axis("quantity").reset_index().to_dict("records")),  # type: ignore[arg-type]
     )
-    said = (Points(diagnostics.messages),) if diagnostics.messages else ()
-    return Section("fit", "Fit and diagnostics", (*figures, *said, gates))
+    messages = (Points(diagnostics.messages),) if diagnostics.messages else ()
+    return Section("fit", "Fit and diagnostics", (*figures, *messages, convergence))
 
 
 def _worst_of_many(table: pd.DataFrame) -> pd.DataFrame:
-    """Return diagnostics with one row, the worst of each, for many levels of a group effect."""
+    """Return diagnostics with one row, of the worst values, for many levels of a group effect."""
     names = [str(quantity).split("[")[0] for quantity in table.index]
     counts = Counter(names)
     labels = [
-        f"{name} (worst of {counts[name]})" if counts[name] > _LEVELS else str(quantity)
+        f"{name} (worst of {counts[name]})" if counts[name] > _LISTED_LEVELS else str(quantity)
         for name, quantity in zip(names, table.index, strict=True)
     ]
     worst = {name: "max" if name == "r_hat" else "min" for name in table.columns}
@@ -184,7 +185,7 @@ def _worst_of_many(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def data_section(fit: Fit | ModelAverage) -> Section:
-    """Return what the runs are and where they are from."""
+    """Return the description, source and known issues of the runs."""
     runs, card = fit.runs, fit.runs.card
     rows = [("runs", with_domains(runs.describe(), runs))]
     if "n_params" in fit.inputs:
@@ -199,8 +200,8 @@ def data_section(fit: Fit | ModelAverage) -> Section:
             *((f"counting of {name}", rule) for name, rule in card.counting.items()),
         ]
     issues = card.known_issues if card else ()
-    said = (Points(issues, "Known issues of these runs"),) if issues else ()
-    return Section("data", "Data", (Pairs(tuple(rows)), *said))
+    known = (Points(issues, "Known issues of these runs"),) if issues else ()
+    return Section("data", "Data", (Pairs(tuple(rows)), *known))
 
 
 def _method(fit: Fit, plan: Allocation | None) -> Section:

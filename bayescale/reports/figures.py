@@ -25,109 +25,109 @@ def on_axes(draw: Callable[["Axes"], object]) -> Callable[["Figure"], object]:
     return lambda figure: draw(figure.subplots())
 
 
-def allocation_figures(some: Posterior, plan: Allocation, prob: float) -> tuple[Picture, ...]:
-    """Return the frontier, and the fans of size and of tokens per parameter.
+def allocation_figures(thinned: Posterior, plan: Allocation, prob: float) -> tuple[Picture, ...]:
+    """Return figures of the frontier, the size and the tokens per parameter against compute.
 
     Empty if budgets are not in compute, the horizontal axis of these figures.
     """
     if plan.cost.unit != "FLOP":
         return ()
-    budgets, drawn = plan.budgets, not plan.source.is_point
+    budgets, has_draws = plan.budgets, not plan.source.is_point
     optimum = (
         f" with the {format_share(prob)} band of the law's optimum and the wider band of a new "
         "run; the range of the runs is shaded and"
-        if drawn
+        if has_draws
         else " at the law's optimum;"
     )
-    bands = " with 50 and 90 % bands" if drawn else ""
+    bands = " with 50 and 90 % bands" if has_draws else ""
     return (
         Picture(
             caption="The least loss that a budget can buy",
-            description=f"Loss against compute{optimum} the asked budgets are marked.",
-            draw=on_axes(lambda ax: plots.frontier(some, budgets, prob, ax, **plan.terms)),
+            description=f"Loss against compute{optimum} the requested budgets are marked.",
+            draw=on_axes(lambda ax: plots.frontier(thinned, budgets, prob, ax, **plan.terms)),
         ),
         Picture(
             caption="Compute-optimal size against budget, with published laws",
             description=f"Compute-optimal parameters against compute{bands}, and lines for the "
             "published laws of Hoffmann, Besiroglu and Kaplan.",
-            draw=on_axes(lambda ax: plots.optimal_size(some, budgets, ax, **plan.terms)),
+            draw=on_axes(lambda ax: plots.optimal_size(thinned, budgets, ax, **plan.terms)),
         ),
         Picture(
             caption="Compute-optimal tokens per parameter, with published laws",
             description=f"Tokens per parameter at the optimum against compute{bands}, and lines "
             "for published laws.",
-            draw=on_axes(lambda ax: plots.tokens_per_param(some, budgets, ax, **plan.terms)),
+            draw=on_axes(lambda ax: plots.tokens_per_param(thinned, budgets, ax, **plan.terms)),
         ),
     )
 
 
 def fit_figures(
-    fit: Fit, some: Fit, plan: Allocation | None, prob: float, *, curve: bool = True
+    fit: Fit, thinned: Fit, plan: Allocation | None, prob: float, *, curve: bool = True
 ) -> tuple[Picture, ...]:
     """Return the law with its runs, over budgets or (`curve`) its one input, and the residuals."""
-    share, found = format_share(prob), []
+    share, pictures = format_share(prob), []
     if curve and len(fit.columns) == 1:
-        found.append(
+        pictures.append(
             Picture(
                 caption="The law through its runs",
                 description=f"The {fit.response} of the runs against their one input, with the "
                 f"median of the law, its {share} band, and the wider band of one new run.",
-                draw=on_axes(lambda ax: plots.curve(some, prob, ax)),
+                draw=on_axes(lambda ax: plots.curve(thinned, prob, ax)),
             )
         )
     if plan is not None and "compute" in fit.runs.table and fit.law.takes_size_and_tokens:
-        found.append(
+        pictures.append(
             Picture(
                 caption="Loss against size at fixed budgets inside the data",
                 description=f"Curves of loss against parameters for up to four budgets, with "
                 f"{share} bands, the runs made near each budget, and the interval and density "
                 "of the compute-optimal size below each.",
-                draw=on_axes(lambda ax: plots.isoflop(some, prob=prob, ax=ax, fixed=plan.fixed)),
+                draw=on_axes(lambda ax: plots.isoflop(thinned, prob=prob, ax=ax, fixed=plan.fixed)),
             )
         )
     if len(fit.columns) <= 2:
         inputs = " and ".join(fit.columns.values())
-        found.append(
+        pictures.append(
             Picture(
-                caption="Where the law misses its runs: red, the loss is higher than the law says; "
+                caption="Residuals of the law: red, the loss is higher than the law predicts; "
                 "blue, lower"
                 if len(fit.columns) == 2
-                else "Where the law misses its runs: the share by which each lies above or below",
+                else "Residuals of the law: the share by which each run lies above or below it",
                 description=f"A map over {inputs} of the runs, each coloured by the share by which "
                 f"its {fit.response} lies above the law, in red, or below it, in blue."
                 if len(fit.columns) == 2
                 else f"The runs along {inputs}: by what share the {fit.response} of each lies "
                 "above the law, or below it.",
-                draw=on_axes(lambda ax: plots.residuals(some, ax)),
+                draw=on_axes(lambda ax: plots.residuals(thinned, ax)),
             )
         )
-    return tuple(found)
+    return tuple(pictures)
 
 
 def parameter_figures(fit: Fit, prob: float) -> tuple[Picture, ...]:
     """Return posterior and prior densities of parameters, and the joint posterior of two pairs."""
     share, names = format_share(prob), shown_quantities(fit)
-    across = min(2, len(names))
-    down = -(-len(names) // across)
-    found = [
+    n_columns = min(2, len(names))
+    n_rows = -(-len(names) // n_columns)
+    pictures = [
         Picture(
             caption="Elasticities and exponents: posterior, and prior as an outline",
             description=f"Histograms of posterior draws of {', '.join(names)}, each with its "
             f"{share} interval, and the density of its prior as an outline.",
             draw=lambda figure: plots.parameters(
-                fit, prob, figure.subplots(down, across, squeeze=False)
+                fit, prob, figure.subplots(n_rows, n_columns, squeeze=False)
             ),
-            size=(_WIDTH, 0.8 + 1.7 * down),
+            size=(_WIDTH, 0.8 + 1.7 * n_rows),
         )
     ]
     if len(fit.law.parameters) > 1:
         pairs = correlated_pairs(fit)
-        said = "; ".join(f"{one} against {other}" for one, other in pairs)
-        found.append(
+        listed = "; ".join(f"{one} against {other}" for one, other in pairs)
+        pictures.append(
             Picture(
                 caption="Pairs of parameters, draw by draw. Where a correlation is near 1 or -1, "
                 "the runs determine a combination of the two better than each alone",
-                description=f"Clouds of posterior draws with their correlations: {said}.",
+                description=f"Clouds of posterior draws with their correlations: {listed}.",
                 draw=lambda figure: plots.pairs(
                     fit, pairs, figure.subplots(1, len(pairs), squeeze=False)
                 ),
@@ -135,4 +135,4 @@ def parameter_figures(fit: Fit, prob: float) -> tuple[Picture, ...]:
                 raster=True,
             )
         )
-    return tuple(found)
+    return tuple(pictures)

@@ -29,7 +29,7 @@ class Forecast:
     answer
         The prediction.
     caveat
-        That it extrapolates; empty inside the runs.
+        Sentence on the extrapolation; empty inside the range of the runs.
     where
         The point in words.
     run
@@ -57,13 +57,13 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
         return ()
     draws = predict(fit, inputs=inputs)
     response, shares = fit.response, shown_probs(prob)
-    number = partial(format_quantity, response)
+    text = partial(format_quantity, response)
     levels = [tail_quantiles(share) for share in shares]
-    found = []
-    for place in range(draws.sizes["plan"]):
-        at = {column: float(draws[column][place]) for column in fit.columns.values()}
+    forecasts = []
+    for position in range(draws.sizes["plan"]):
+        at = {column: float(draws[column][position]) for column in fit.columns.values()}
         ends = {
-            name: [draws[name].isel(plan=place).quantile(each).to_numpy() for each in levels]
+            name: [draws[name].isel(plan=position).quantile(each).to_numpy() for each in levels]
             for name in (response, f"{response}_run")
         }
         where = ", ".join(format_amount_of(column, value) for column, value in at.items())
@@ -73,20 +73,20 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
             for column, factor in _extrapolation(fit, at).items()
             if not np.isclose(factor, 1.0)
         }
-        said = ", ".join(f"{noun_of(column)} {_times(factor)}" for column, factor in beyond.items())
-        said = with_domains(said, fit.runs) if fit.runs else said
+        distance = ", ".join(f"{noun_of(c)} {_times(factor)}" for c, factor in beyond.items())
+        distance = with_domains(distance, fit.runs) if fit.runs else distance
         far = any(factor > FAR or factor < 1.0 / FAR for factor in beyond.values())
         answer = Answer(
             question=f"At {where}, expect",
-            plan=f"{noun_of(response)} of {number(ends[response][0][1])}",
+            plan=f"{noun_of(response)} of {text(ends[response][0][1])}",
             intervals=Table(
                 caption=f"{noun_of(response).capitalize()} at {where}: median and intervals",
                 header=("quantity", "median", *map(format_share, shares)),
                 rows=tuple(
                     (
                         label,
-                        number(ends[name][0][1]),
-                        *(f"{number(low)} to {number(high)}" for low, _, high in ends[name]),
+                        text(ends[name][0][1]),
+                        *(f"{text(low)} to {text(high)}" for low, _, high in ends[name]),
                     )
                     for name, label in (
                         (response, "the law"),
@@ -94,7 +94,7 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
                     )
                 ),
             ),
-            rows=(("against the runs", said or "inside their range"),),
+            rows=(("against the runs", distance or "inside their range"),),
             picture=_picture(fit, at, where, prob),
             record={
                 **at,
@@ -111,12 +111,12 @@ def forecasts_of(fit: Posterior, inputs: Mapping[str, object], prob: float) -> t
                 "beyond": beyond,
             },
         )
-        caveat = f"{where} lies outside the runs ({said}): the answer extrapolates"
+        caveat = f"{where} lies outside the runs ({distance}): the answer extrapolates"
         caveat += ", far beyond the data." if far else "."
         run = "" if response == "loss" else f"with {noun_of(response)} "
         run += interval_text(response, ends[f"{response}_run"][-1], prob)
-        found.append(Forecast(answer, caveat if beyond else "", where, run, far))
-    return tuple(found)
+        forecasts.append(Forecast(answer, caveat if beyond else "", where, run, far))
+    return tuple(forecasts)
 
 
 def interval_text(response: str, ends: NDArray[np.float64], prob: float) -> str:
@@ -126,16 +126,16 @@ def interval_text(response: str, ends: NDArray[np.float64], prob: float) -> str:
 
 
 def _picture(fit: Posterior, at: Mapping[str, float], where: str, prob: float) -> Picture | None:
-    """Return the law of one input through its runs up to a point, or None for one of several."""
+    """Return the figure of a law of one input, up to a point; None for a law of several."""
     if len(at) != 1 or fit.runs is None:
         return None
-    some, points = fit.thin(DRAWS), list(at.values())
+    thinned, points = fit.thin(DRAWS), list(at.values())
     return Picture(
         caption=f"The law through its runs, and at {where}",
         description=f"The {fit.response} of the runs against their one input, with the median of "
         f"the law, its {format_share(prob)} band, and the wider band of one new run; the law at "
         f"{where} is marked.",
-        draw=on_axes(lambda ax: plots.curve(some, prob, ax, at=points)),
+        draw=on_axes(lambda ax: plots.curve(thinned, prob, ax, at=points)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Further: the analyses that a report shows beside its plan."""
+"""Further: the analyses that a report shows in addition to its plan."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from bayescale.validation.backtest import Backtest
 from bayescale.validation.result import Comparison
 
 _FUNCTIONS = {"comparison": "compare", "cuts": "expanding_window"}
-"""The function that returns an analysis, where it has another name."""
+"""The function of an analysis, if its name differs."""
 
-_OF_PLANS = ("cuts", "multiverse", "next_runs", "speedup")
+_PLAN_ANALYSES = ("cuts", "multiverse", "next_runs", "speedup")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,37 +30,36 @@ class Further:
 
     @property
     def of_plans(self) -> dict[str, object]:
-        """The analyses of plans, by name, which only a law that splits a budget has."""
-        return {name: getattr(self, name) for name in _OF_PLANS}
+        """The analyses of plans, by name, which apply only to a law that splits a budget."""
+        return {name: getattr(self, name) for name in _PLAN_ANALYSES}
 
     def refuse_other_runs(self, runs: Runs) -> None:
         """Raise RunsError for an analysis of other runs than those of the posterior."""
         for name, (identity, title) in self._runs.items():
-            # A multiverse has several tables, such as with and without outliers; they share
-            # only their name.
-            mine = runs.name if name == "multiverse" else runs.fingerprint
-            if identity != mine:
+            # A multiverse fits several tables, such as with and without outliers, of one name.
+            expected = runs.name if name == "multiverse" else runs.fingerprint
+            if identity != expected:
                 raise RunsError(
                     f"{name}: found other runs ({title}) than those of the fit ({runs.name}). Give "
-                    f"what {_FUNCTIONS.get(name, name)} found of the fit's own runs."
+                    f"the result of {_FUNCTIONS.get(name, name)} on the runs of the fit."
                 )
 
     @property
     def _runs(self) -> dict[str, tuple[str, str]]:
-        """What identifies the runs of each analysis, and their name."""
-        found = {}
+        """Fingerprint and name of the runs of each analysis."""
+        identities = {}
         if self.backtest:
-            found["backtest"] = (self.backtest.fingerprint, self.backtest.runs)
+            identities["backtest"] = (self.backtest.fingerprint, self.backtest.runs)
         if self.cuts:
-            found["cuts"] = (self.cuts.fingerprint, self.cuts.runs)
+            identities["cuts"] = (self.cuts.fingerprint, self.cuts.runs)
         if self.multiverse:
-            found["multiverse"] = (self.multiverse.runs, self.multiverse.runs)
+            identities["multiverse"] = (self.multiverse.runs, self.multiverse.runs)
         fitted = {
             "comparison": self.comparison and self.comparison.runs,
             "next_runs": self.next_runs and self.next_runs.source.runs,
             "speedup": self.speedup and next(iter(self.speedup.sources.values())).runs,
         }
-        return found | {n: (runs.fingerprint, runs.name) for n, runs in fitted.items() if runs}
+        return identities | {n: (runs.fingerprint, runs.name) for n, runs in fitted.items() if runs}
 
 
 NO_FURTHER = Further()

@@ -15,7 +15,7 @@ from bayescale.reports.blocks import Block, Facts, Picture
 _RASTER_DPI = 160
 
 _LONG = 32
-"""Length, in characters, above which the text of a cell wraps; intervals never do."""
+"""Length, in characters, above which the text of a cell wraps; intervals are shorter."""
 
 
 def page_of(facts: Facts) -> str:
@@ -32,18 +32,18 @@ def page_of(facts: Facts) -> str:
         finalize=_without_breaks,
     )
     environment.tests["long"] = lambda cell: len(cell) > _LONG
-    script = _part("report.js")
+    script = _asset("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.jinja").render(
         facts=facts,
         formula=_formula(facts.formula),
         lamp={"green": "✔", "amber": "▲", "red": "✖"}[facts.light],
-        style=Markup(_part("report.css")),
+        style=Markup(_asset("report.css")),
         script=Markup(script),
         script_digest=digest,
         budgets=Markup(_embedded(plain(facts.budgets.record))) if facts.budgets else "",
         source=_source,
-        parted=_grouped,
+        grouped=_grouped,
     )
 
 
@@ -54,12 +54,12 @@ def _without_breaks(value: object) -> object:
 
 def _grouped(blocks: Iterable[Block]) -> list[tuple[bool, list[Block]]]:
     """Return blocks in order, with consecutive figures grouped."""
-    runs = itertools.groupby(blocks, lambda block: block.kind == "picture")
-    return [(pictures, list(run)) for pictures, run in runs]
+    groups = itertools.groupby(blocks, lambda block: block.kind == "picture")
+    return [(are_pictures, list(group)) for are_pictures, group in groups]
 
 
 @cache
-def _part(name: str) -> str:
+def _asset(name: str) -> str:
     return files("bayescale.reports").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -73,33 +73,33 @@ def _embedded(record: object) -> str:
 
 def _source(picture: Picture) -> str:
     """Return a figure as a data URI."""
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.figure import Figure
 
-    canvas = Canvas(figsize=picture.size, layout="constrained")
-    picture.draw(canvas)
-    return _inline(canvas, "png" if picture.raster else "svg")
+    figure = Figure(figsize=picture.size, layout="constrained")
+    picture.draw(figure)
+    return _inline(figure, "png" if picture.raster else "svg")
 
 
 def _formula(latex: str) -> str:
     """Return a formula as an inline picture; empty if it cannot be typeset."""
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.figure import Figure
 
-    canvas = Canvas(figsize=(6.4, 1.0))
-    canvas.text(0.0, 0.5, f"${latex}$", fontsize=15, parse_math=True)
+    figure = Figure(figsize=(6.4, 1.0))
+    figure.text(0.0, 0.5, f"${latex}$", fontsize=15, parse_math=True)
     try:
-        return _inline(canvas, "svg", bbox_inches="tight", pad_inches=0.08)
+        return _inline(figure, "svg", bbox_inches="tight", pad_inches=0.08)
     except ValueError:
         # A symbol of a user's law may be invalid TeX; the page has the formula as text too.
         return ""
 
 
-def _inline(canvas: object, form: str, **options: object) -> str:
+def _inline(figure: object, form: str, **options: object) -> str:
     from matplotlib import rc_context
 
     content = io.BytesIO()
     # A fixed salt, no date and no creator, so that the same fit gives the same bytes.
     metadata = {"Date": None} if form == "svg" else {"Software": None}
     with rc_context({"svg.hashsalt": "bayescale"}):
-        canvas.savefig(content, format=form, dpi=_RASTER_DPI, metadata=metadata, **options)  # type: ignore[attr-defined]
+        figure.savefig(content, format=form, dpi=_RASTER_DPI, metadata=metadata, **options)  # type: ignore[attr-defined]
     kind = {"svg": "image/svg+xml", "png": "image/png"}[form]
     return f"data:{kind};base64," + base64.b64encode(content.getvalue()).decode("ascii")

@@ -40,11 +40,11 @@ def escaped(text: str) -> str:
     # Underscores inside words and brackets that form no link need no escape.
     text = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
     text = re.sub(r"\](?=[(\[:])", r"\\]", text)
-    return re.sub(r"^([-+=#]+(?=\s|$)|\d+(?=[.)](?:\s|$)))", _first, text)
+    return re.sub(r"^([-+=#]+(?=\s|$)|\d+(?=[.)](?:\s|$)))", _escaped_marker, text)
 
 
-def _first(match: re.Match[str]) -> str:
-    """Return a line escaped so that it does not start a heading or a list."""
+def _escaped_marker(match: re.Match[str]) -> str:
+    """Return a marker at the start of a line, escaped so that it starts no heading or list."""
     return f"{match[0][:-1]}&#{ord(match[0][-1])};"
 
 

@@ -12,8 +12,8 @@ from bayescale.reports.figures import on_axes
 from bayescale.reports.forecasts import Forecast, interval_text
 from bayescale.units import format_number, format_quantity, format_share
 
-_SHOWN = 0.005
-"""Smallest share that sentences name."""
+_SMALLEST_SHARE = 0.005
+"""Smallest share that is listed in a sentence."""
 
 
 def recommended_mixture(fit: Fit, prob: float) -> tuple[Forecast, ...]:
@@ -28,21 +28,21 @@ def recommended_mixture(fit: Fit, prob: float) -> tuple[Forecast, ...]:
     # The first caveat is that of the law, which every report states.
     _, *beyond = found.caveats
     shares = _in_words(found)
-    said = interval_text(fit.response, ends, prob)
+    interval = interval_text(fit.response, ends, prob)
     value = format_quantity(fit.response, ends[1])
     return (
         Forecast(
-            answer=_answer(found, fit.response, f"{value}, {said}", prob),
+            answer=_answer(found, fit.response, f"{value}, {interval}", prob),
             caveat=" ".join(beyond),
             where=shares,
-            run=said,
+            run=interval,
             far=any(each.startswith("Outside the shares") for each in beyond),
         ),
     )
 
 
 def _in_words(found: DataMixture) -> str:
-    shown = found.recommended[found.recommended >= _SHOWN].sort_values(ascending=False)
+    shown = found.recommended[found.recommended >= _SMALLEST_SHARE].sort_values(ascending=False)
     return ", ".join(f"{format_share(share, 2)} {name}" for name, share in shown.items())
 
 

@@ -1,4 +1,4 @@
-"""What to do next: sentences that follow from the decision, its regret and its distance."""
+"""What to do next: sentences from the decision, its regret and its extrapolation."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ def next_steps(
     next_runs
         The chosen next runs, if any.
     forecasts
-        The predictions asked of a law that splits no budget.
+        The predictions of a law that splits no budget.
     """
     if not diagnostics.ok:
         return (
@@ -47,9 +47,9 @@ def next_steps(
         )
     if plan is None:
         return _after_forecasts(fit, forecasts)
-    found = _of_levels(fit)
-    place = int(np.argmax(plan.budgets))
-    budget, decision = float(plan.budgets[place]), compared[place].decision
+    found = _level_steps(fit)
+    position = int(np.argmax(plan.budgets))
+    budget, decision = float(plan.budgets[position]), compared[position].decision
     text = plan.text_budget(budget)
     low, high = decision.bands[["lower", "upper"]].to_numpy()[-1]
     if np.isfinite(low):
@@ -62,15 +62,15 @@ def next_steps(
     if next_runs is not None:
         found += next_runs.sentences
     else:
-        worth = decision.evpi
+        evpi = decision.evpi
         found.append(
-            "To know the law exactly would save "
-            f"{format_number(100 * float(worth['share']), 2)} % of {text} on average "
-            f"({plan.text_budget(float(worth['amount']))}): further runs are worth no more than "
+            "Perfect knowledge of the law would save "
+            f"{format_number(100 * float(evpi['share']), 2)} % of {text} on average "
+            f"({plan.text_budget(float(evpi['amount']))}): further runs are worth no more than "
             'that for this decision alone. "bayescale next" says which runs, and what they would '
             "save."
         )
-    times = float(plan.extrapolation["compute"].iloc[place])
+    times = float(plan.extrapolation["compute"].iloc[position])
     if times > FAR:
         found.append(
             f"{text} is {format_number(times, 2)} times the largest run. Before it is spent, test "
@@ -80,18 +80,19 @@ def next_steps(
     return tuple(found)
 
 
-def _of_levels(fit: Posterior) -> list[str]:
+def _level_steps(fit: Posterior) -> list[str]:
     """Return how to get the answer for a fitted level, if it is for a new one."""
     if len(fit.fits) != 1:
         return []
-    (one,) = fit.fits.values()
-    if not one.unnamed_levels:
+    (single,) = fit.fits.values()
+    if not single.unnamed_levels:
         return []
-    columns = [c for c in one.groupings if c not in one.groups and c not in one.columns.values()]
-    asked = " ".join(f"--group {column}=LEVEL" for column in columns)
+    named = {*single.groups, *single.columns.values()}
+    columns = [column for column in single.groupings if column not in named]
+    options = " ".join(f"--group {column}=LEVEL" for column in columns)
     return [
         f"The plan is for a new {' and '.join(columns)}. For one that was fitted, write the report "
-        f"with {asked} (fit.sel in Python)."
+        f"with {options} (fit.sel in Python)."
     ]
 
 
@@ -104,14 +105,14 @@ def _after_forecasts(fit: Posterior, forecasts: Sequence[Forecast]) -> tuple[str
     if not forecasts:
         example = next(iter(fit.columns.values()))
         found.append(
-            f"Ask for the {noun_of(fit.response)} of a run that is planned, with its interval: "
+            f"Predict the {noun_of(fit.response)} of a planned run, with its interval: "
             f"--at {example}=AMOUNT, or inputs= in Python."
         )
     if fit.law.domains:
         found.append(
             "A mixture for one text is poor for others: fit the losses on every text that matters, "
-            'and weigh them with "bayescale mixture" (--weight), which also keeps a domain to the '
-            "tokens that there are (--most)."
+            'and weight them with "bayescale mixture" (--weight), which also limits a domain to '
+            "its available tokens (--most)."
         )
         if any(each.far for each in forecasts):
             found.append(

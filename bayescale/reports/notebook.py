@@ -1,7 +1,7 @@
 """HTML representation of fits and results in notebooks: the answer, its table and its figure.
 
-It needs no server, and takes its colours from the notebook, light or dark: text and lines of
-figures have the colour of the surrounding text.
+It needs no server. Text and lines of figures have the colour of the surrounding text, for light
+and dark themes.
 """
 
 import io
@@ -34,7 +34,7 @@ PROB = 0.9
 AHEAD = 10.0
 """Compute, or input, of the prediction that is shown, as a multiple of the largest run."""
 
-_FEW, _MANY = 4, 5
+_FEW_ROWS, _MANY_COLUMNS = 4, 5
 """A table is transposed if it has at most this many rows and more than this many columns."""
 
 _SIZE = (5.6, 3.9)
@@ -61,18 +61,18 @@ def page_of(shown: Shown) -> str:
     """Return a fit, an average of laws or a result as HTML."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayescaleWarning)  # The first line states the failure.
-        parts = [*_words(shown), _figure(shown, **_figure_options(shown))]
+        parts = [*_text_parts(shown), _figure(shown, **_figure_options(shown))]
     return f'<div class="bayescale"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
 
 @singledispatch
 def _figure_options(shown: object) -> dict[str, Any]:
-    """Return options of the figure: of a fit, the budget of the plan that is shown."""
+    """Return the options of a figure: for a fit, the budget of the plan that is shown."""
     return {}
 
 
 @_figure_options.register
-def _marked(fit: Fit | ModelAverage) -> dict[str, Any]:
+def _budget_option(fit: Fit | ModelAverage) -> dict[str, Any]:
     if fit.diagnostics.ok and _splits(fit):
         return {"budget": np.array([_budget_ahead(fit)])}
     return {}
@@ -88,12 +88,12 @@ def _budget_ahead(fit: Fit | ModelAverage) -> float:
 
 
 @singledispatch
-def _words(shown: Shown) -> Iterable[str]:
-    """Yield the parts of a page but its figure."""
+def _text_parts(shown: Shown) -> Iterable[str]:
+    """Yield the parts of a page except its figure."""
     raise NotImplementedError(f"found a {type(shown).__name__}, which has no page")
 
 
-@_words.register
+@_text_parts.register
 def _of_result(found: Result) -> Iterable[str]:
     """Yield the parts of a result, in the order in which they are printed."""
     yield _paragraph(found.opening, "failed")
@@ -103,13 +103,14 @@ def _of_result(found: Result) -> Iterable[str]:
     yield _paragraph(found.closing, "quiet")
 
 
-@_words.register
+@_text_parts.register
 def _of_fit(fit: Fit) -> Iterable[str]:
     """Yield the diagnostics of a fit, its law and runs, a plan or prediction, and parameters."""
     diagnostics = fit.diagnostics
     yield _paragraph(diagnostics.status, "" if diagnostics.ok else "failed")
     yield _paragraph(
-        f"{_sentence(fit.law.title)} ({fit.law.name} law). Card {fit.model.id}: {fit.model.title}."
+        f"{_capitalised(fit.law.title)} ({fit.law.name} law). "
+        f"Card {fit.model.id}: {fit.model.title}."
     )
     yield _paragraph(f"Fitted to {fit.runs.describe()}.")
     if diagnostics.ok:
@@ -119,7 +120,7 @@ def _of_fit(fit: Fit) -> Iterable[str]:
     yield _parameters(fit)
 
 
-@_words.register
+@_text_parts.register
 def _of_average(average: ModelAverage) -> Iterable[str]:
     """Yield the diagnostics of an average, its laws and its runs, and a plan or a prediction."""
     diagnostics = average.diagnostics
@@ -132,19 +133,19 @@ def _of_average(average: ModelAverage) -> Iterable[str]:
 
 def _ahead(fit: Fit | ModelAverage) -> Iterable[str]:
     """Yield the plan at ten times the largest run, or the prediction of a law of one input."""
-    some = fit.thin(2 * DRAWS)
+    thinned = fit.thin(2 * DRAWS)
     times = f"{AHEAD:g} times the largest run"
     try:
         if _splits(fit):
             budget = _budget_ahead(fit)
-            plan = allocate(some, budget=budget)
+            plan = allocate(thinned, budget=budget)
             yield _paragraph(f"The plan for {format_budget(budget, 'FLOP')}, {times}:")
             yield _table(plan.text_table(PROB))
             yield _points(plan.caveats)
         elif len(fit.columns) == 1:
             ((name, column),) = fit.columns.items()
             amount = AHEAD * float(fit.inputs[name].max())
-            draws = predict(some, inputs={column: [amount]})[f"{fit.response}_run"]
+            draws = predict(thinned, inputs={column: [amount]})[f"{fit.response}_run"]
             low, middle, high = np.quantile(draws.to_numpy(), tail_quantiles(PROB))
             yield _paragraph(
                 f"At {format_amount_of(column, amount)}, {times}, expect a {fit.response} of "
@@ -170,13 +171,13 @@ def _parameters(fit: Fit) -> str:
     return _table(pd.DataFrame(rows).set_index("meaning"))
 
 
-def _sentence(text: str) -> str:
+def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
 def _paragraph(text: str, kind: str = "") -> str:
-    named = f' class="{kind}"' if kind else ""
-    return "".join(f"<p{named}>{escape(line)}</p>" for line in text.split("\n") if line)
+    attribute = f' class="{kind}"' if kind else ""
+    return "".join(f"<p{attribute}>{escape(line)}</p>" for line in text.split("\n") if line)
 
 
 def _points(sentences: Iterable[str]) -> str:
@@ -185,11 +186,11 @@ def _points(sentences: Iterable[str]) -> str:
 
 
 def _table(text: pd.DataFrame) -> str:
-    """Return a table of text; cells of many words wrap, and numbers never do.
+    """Return a table of text as HTML, transposed if it has few rows and many columns, as of plans.
 
-    A few rows of many columns, such as plans, become a few columns of many rows.
+    Cells of many words wrap, and numbers do not.
     """
-    if len(text) <= _FEW and len(text.columns) > _MANY:
+    if len(text) <= _FEW_ROWS and len(text.columns) > _MANY_COLUMNS:
         text = text.T.rename_axis(index=str(text.index.name or ""))
     shown = text.reset_index()
     head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in shown.columns)
@@ -216,12 +217,12 @@ def _figure(shown: object, **options: Any) -> str:
     style |= {"axes.facecolor": "none", "figure.facecolor": "none", "legend.facecolor": "none"}
     content = io.StringIO()
     with rc_context({**style, "svg.hashsalt": "bayescale"}):  # type: ignore[dict-item]
-        canvas = Figure(figsize=_SIZE, layout="constrained")
+        figure = Figure(figsize=_SIZE, layout="constrained")
         try:
-            draw(shown, canvas.subplots(), **options)
+            draw(shown, figure.subplots(), **options)
         except (BayescaleError, ValueError) as error:
             return _paragraph(f"No figure: {error}", "quiet")
-        canvas.savefig(content, format="svg", metadata={"Date": None})
+        figure.savefig(content, format="svg", metadata={"Date": None})
     svg = content.getvalue()
     svg = svg[svg.index("<svg") :]
     # Black, which is also the default colour in SVG, is replaced as well.

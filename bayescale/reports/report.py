@@ -66,9 +66,9 @@ class Kind:
     assemble
         Assembles its content.
     further
-        The arguments with further analyses that it takes.
+        The arguments for further analyses that it accepts.
     why, instead
-        Why it takes no other analyses, and what to do instead.
+        Why it accepts no other analyses, and what to do instead.
     """
 
     assemble: Callable[..., Facts]
@@ -133,7 +133,7 @@ def report(
     fit
         A fit, an average of laws (`bayescale.model_average`), or published constants. If a fit
         failed its gates, the report starts with that; a report of constants has no intervals, and
-        says what the source notes on them.
+        includes the note of their source.
     path
         The file to write, atomically. ``.html`` is one self-contained page with a slider of the
         budget, ``.md`` Markdown without figures, and ``.json`` the numbers.
@@ -159,8 +159,8 @@ def report(
         Result of `bayescale.compare` on the same runs.
     backtest, cuts, multiverse
         Results of `bayescale.backtest`, `bayescale.expanding_window` and `bayescale.multiverse` on
-        the same runs: how often intervals held on larger budgets, and whether the answer depends on
-        the range of runs and on choices of the analysis.
+        the same runs: the coverage of intervals on larger budgets, and whether the answer depends
+        on the range of runs and on choices of the analysis.
     next_runs
         Result of `bayescale.next_runs`.
     speedup
@@ -182,7 +182,7 @@ def report(
         If a budget is not a positive amount or has no optimum, or a plan cannot be read.
     UnsuitableLawError
         If budgets are given for a law that does not split them, or inputs for one that does; if
-        further results are given or asked for with published constants, which have no runs.
+        further results are given or requested with published constants, which have no runs.
     RunsError
         If a further result is of other runs than the fit.
     ValueError
@@ -252,16 +252,12 @@ def report(
     if full:
         further = Extras(cast(Fit, source), plan, prob, cluster, progress).added_to(further)
     with stages(progress) as shown:
-        shown.stage("judging plans")
+        shown.stage("comparing plans")
         facts = kind.assemble(
             source, plan, prob, further, inputs=inputs, plans=plans, cluster=cluster
         )
         shown.stage("drawing")
         text = write(facts)
-    return _written(text, path)
-
-
-def _written(text: str, path: str | Path) -> Path:
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
     return Path(path)

@@ -29,7 +29,7 @@ from bayescale.validation.backtest import Backtest
 from bayescale.validation.result import Comparison
 
 
-def allocation_section(some: Posterior, plan: Allocation, prob: float) -> Section:
+def allocation_section(thinned: Posterior, plan: Allocation, prob: float) -> Section:
     """Return N, D and the losses over budgets."""
     numbers, caption = interval_columns(plan.draws, prob, "budget"), "The optimum of each budget"
     shown = plan.text_table(prob)
@@ -51,17 +51,17 @@ def allocation_section(some: Posterior, plan: Allocation, prob: float) -> Sectio
                 caption,
                 numbers,
             ),
-            *allocation_figures(some, plan, prob),
+            *allocation_figures(thinned, plan, prob),
         ),
     )
 
 
 def terms_of(plan: Allocation) -> str:
     """Return sentences on the cost, fixed inputs and limits that are not the defaults."""
-    said = [] if plan.cost == six_nd else [f"Budgets pay for {plan.cost.name}."]
-    said += [f"Given: {name} = {format_count(value)}." for name, value in plan.fixed.items()]
-    said += [f"Limits: {plan.limits}."] if plan.limits else []
-    return " ".join(said)
+    sentences = [] if plan.cost == six_nd else [f"Budgets pay for {plan.cost.name}."]
+    sentences += [f"Given: {name} = {format_count(value)}." for name, value in plan.fixed.items()]
+    sentences += [f"Limits: {plan.limits}."] if plan.limits else []
+    return " ".join(sentences)
 
 
 def rules_of(plan: Allocation) -> tuple[tuple[str, str], ...]:
@@ -78,7 +78,7 @@ RECOMMENDED = (
     "the median over draws of the size that is optimal under each, and the tokens that spend the "
     "rest of the budget",
 )
-"""How a plan is recommended."""
+"""The rule of the recommended plan, as a name and a text."""
 
 
 def alternatives_section(plan: Allocation, compared: Sequence[PlanComparison]) -> Section:
@@ -88,34 +88,36 @@ def alternatives_section(plan: Allocation, compared: Sequence[PlanComparison]) -
         text = plan.text_budget(float(budget))
         blocks += [
             each.alternatives(text),
-            # The plan and its loss are on the first page, for the recommended plan.
+            # The first page has the recommended plan and its loss.
             Points(each.decision.sentences_on_sizes, f"Sizes for {text}"),
         ]
     return Section("alternatives", "Alternatives", tuple(blocks))
 
 
-def families_section(some: Fit, plan: Allocation | None, prob: float) -> Section | None:
+def families_section(thinned: Fit, plan: Allocation | None, prob: float) -> Section | None:
     """Return the parameters that differ between levels, and the optimum of each; None if none."""
-    column = some.model.grouping
+    column = thinned.model.grouping
     if not column:
         return None
-    labels = Levels.of(some.runs, column).text(column_of(some.runs, column))
-    pooled = [p.of for p in some.model.effects if p.over == column and p.of in some.law.parameters]
-    asked = {label: some.sel(**{column: label}) for label in sorted(set(labels))}
-    asked[UNSEEN] = some.sel(**{column: NEW})
+    labels = Levels.of(thinned.runs, column).text(column_of(thinned.runs, column))
+    pooled = [
+        p.of for p in thinned.model.effects if p.over == column and p.of in thinned.law.parameters
+    ]
+    fits = {label: thinned.sel(**{column: label}) for label in sorted(set(labels))}
+    fits[UNSEEN] = thinned.sel(**{column: NEW})
     rows = {}
-    for label, fit in asked.items():
-        found = {name: fit.curve.parameters[name] for name in dict.fromkeys(pooled)}
+    for label, fit in fits.items():
+        quantities = {name: fit.curve.parameters[name] for name in dict.fromkeys(pooled)}
         if plan is not None:
             best = optima(fit, budget=plan.budgets, **plan.terms).draws["n_opt"]
-            found |= {
-                f"N_opt at {plan.text_budget(float(budget))}": best[..., place]
-                for place, budget in enumerate(plan.budgets)
+            quantities |= {
+                f"N_opt at {plan.text_budget(float(budget))}": best[..., position]
+                for position, budget in enumerate(plan.budgets)
             }
-        rows[label] = found
+        rows[label] = quantities
     ends = {
-        label: {name: x.quantile(tail_quantiles(prob)).to_numpy() for name, x in found.items()}
-        for label, found in rows.items()
+        label: {name: x.quantile(tail_quantiles(prob)).to_numpy() for name, x in quantities.items()}
+        for label, quantities in rows.items()
     }
 
     def text(low: float, middle: float, high: float) -> str:
@@ -131,7 +133,7 @@ def families_section(some: Fit, plan: Allocation | None, prob: float) -> Section
         (
             table_of(
                 pd.DataFrame(
-                    [{name: text(*x) for name, x in found.items()} for found in ends.values()],
+                    [{name: text(*x) for name, x in row.items()} for row in ends.values()],
                     index=index,
                 ),
                 f"What differs between levels of {column}: median and {format_share(prob)} "
@@ -140,10 +142,10 @@ def families_section(some: Fit, plan: Allocation | None, prob: float) -> Section
                     [
                         {
                             f"{name}{end}": value
-                            for name, x in found.items()
+                            for name, x in row.items()
                             for end, value in zip(("_lower", "", "_upper"), x, strict=True)
                         }
-                        for found in ends.values()
+                        for row in ends.values()
                     ],
                     index=index,
                 ),
@@ -169,21 +171,23 @@ def comparison_section(comparison: Comparison, plan: Allocation | None) -> Secti
         for name, fit in comparison.fits.items()
         if fit.gates.ok and fit.law.takes_size_and_tokens
     }
-    kept = [name for name in comparison.supported if name in planned]
+    supported = [name for name in comparison.supported if name in planned]
     if plan is not None and len(planned) > 1:
         budget = float(plan.budgets[-1])
         try:
-            crossed = cross_regret(planned, budget=budget, supported=kept or None, **plan.terms)
+            regrets = cross_regret(
+                planned, budget=budget, supported=supported or None, **plan.terms
+            )
         except BayescaleError as error:
             blocks.append(Points((f"The regret of a wrong law could not be computed: {error}",)))
         else:
             matrix = table_of(
-                crossed.text_table(),
+                regrets.text_table(),
                 f"Regret of planning by one law where another holds, at "
                 f"{plan.text_budget(budget)}: expectation and 90 % interval",
-                crossed.table(),
+                regrets.table(),
             )
-            blocks += [matrix, Points(crossed.sentences)]
+            blocks += [matrix, Points(regrets.sentences)]
     return Section("comparison", "Law comparison", tuple(blocks))
 
 
@@ -209,17 +213,17 @@ def sensitivity_section(
             ),
         ]
     if cuts is not None:
-        said = cuts.caveats
-        if not said and cuts.meet():
-            said = ("The first and the last interval of the exponent overlap.",)
+        sentences = cuts.caveats
+        if not sentences and cuts.meet():
+            sentences = ("The first and the last interval of the exponent overlap.",)
         blocks += [
             table_of(
                 cuts.text_table(),
-                "Fits to larger and larger runs: median and "
+                "Fits to the runs below increasing cuts: median and "
                 f"{format_share(cuts.prob)} equal-tailed interval",
                 cuts.table,
             ),
-            Points(said),
+            Points(sentences),
             Picture(
                 caption="The exponent of N_opt as larger runs are fitted",
                 description="Medians and intervals of the exponent of the compute-optimal size, "
@@ -266,7 +270,7 @@ def speedup_section(found: Speedup, prob: float) -> Section:
             Picture(
                 caption="Speedup against the budget of the baseline",
                 description=f"Medians of the speedup of each recipe with {format_share(prob)} "
-                "bands, over the budgets of the runs and those that are asked for.",
+                "bands, over the budgets of the runs and the requested ones.",
                 draw=on_axes(lambda ax: plots.speedup(found, prob, ax)),
             ),
         ),

@@ -64,7 +64,7 @@ def test_without_a_script_a_table_stands_in_for_the_control(page, plan):
     assert "hidden" in next(found for found in page.all("div") if found.get("id"))
     assert "open" in page.all("details")[0]
     for budget, text in zip(plan.text_table().index, plan.text_table()["N_opt"], strict=True):
-        assert f"{budget} (asked) {text}" in page.text
+        assert f"{budget} (requested) {text}" in page.text
 
 
 def test_the_answer_comes_first(page, plan):
