@@ -55,7 +55,7 @@ def _names(raw: RawTable) -> Mapping[str, str]:
         if len(columns) > 1:
             raise RunsError(
                 f"{raw.name}: the columns {listed(map(quoted, columns))} could each be {name}. "
-                f"Name the one that is meant {name}."
+                f"Rename the right one to {name}."
             )
         for column in columns:
             if unit := headings[column].unit:
@@ -68,17 +68,17 @@ def _names(raw: RawTable) -> Mapping[str, str]:
 
 
 def _refuse_implausible(frame: pd.DataFrame, raw: RawTable) -> None:
-    """Refuse amounts that are probably in another unit; cells that are no amount pass."""
+    """Refuse amounts that are probably in another unit; cells that are not amounts are ignored."""
     amounts = {
         name: frame[name].map(partial(_number, quantity=quantity_of(name)))
         for name in AMOUNTS
         if name in frame
     }
-    read = pd.DataFrame(amounts, index=frame.index).dropna()
-    if read.empty:
+    parsed = pd.DataFrame(amounts, index=frame.index).dropna()
+    if parsed.empty:
         return
     given = tuple(amounts)
-    for doubt in implausible(read, given=given, row_word=raw.row_word):
+    for doubt in implausible(parsed, given=given, row_word=raw.row_word):
         raise RunsError(
             f"{raw.name}: {doubt.found} Write amounts with their units, such as 70M, 1.4T or 1e21."
         )

@@ -12,7 +12,7 @@ from bayescale.data.column_units import BASES, ColumnUnit
 from bayescale.data.named_table import NamedTable, first_few
 from bayescale.data.numbers import as_float
 from bayescale.data.runs import MEASURED
-from bayescale.data.wandb import is_nothing
+from bayescale.data.wandb import is_empty_cell
 from bayescale.errors import (
     AmountError,
     RunsError,
@@ -21,15 +21,17 @@ from bayescale.errors import (
 from bayescale.units import WEIGHTS, is_zero, parse_amount, per_cent_of, quantity_of
 
 SHARES = ("error", "accuracy")
-"""Measurements that are shares of answers."""
+"""Measurements that are shares of the answers of a test."""
 
 
 def refuse_above_one(
     name: str, frame: pd.DataFrame, unit: ColumnUnit | None, raw: NamedTable
 ) -> None:
     """Refuse shares above one, unless they are in another unit than fractions."""
-    share = unit is None if name in SHARES else unit is not None and unit.stated == BASES["error"]
-    if name not in frame or not share or frame[name].dtype.kind != "f":
+    is_share = (
+        unit is None if name in SHARES else unit is not None and unit.stated == BASES["error"]
+    )
+    if name not in frame or not is_share or frame[name].dtype.kind != "f":
         return
     above = frame[name][frame[name] > 1.0]
     if len(above):
@@ -91,7 +93,7 @@ def numbers_of(
                     f"values state their own unit, --unit {name}={BASES.get(name, unit.base)}."
                 )
         else:
-            shown = "nothing" if is_nothing(found) else quoted(found)
+            shown = "nothing" if is_empty_cell(found) else quoted(found)
             comma = " Write a decimal point." if _has_decimal_comma(found) else ""
             wrong.append(f"{place}: found {shown}, expected a positive finite {name}.{comma}")
     if wrong:

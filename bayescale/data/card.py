@@ -26,7 +26,7 @@ _OUTLIERS = ("column", "why")
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetCard:
-    """Provenance of a table of runs, as its card.toml states it.
+    """Provenance of a table of runs, as stated in its card.toml.
 
     `licence` is what the source states, "none stated" included. `checksum` is of the runs file,
     as ``"sha256:..."``. `outliers` names a 0/1 column whose rows are left out by default.
@@ -75,7 +75,7 @@ class DatasetCard:
         return cls.from_dict(read_card(path), str(path))
 
     def check_columns(self, present: Collection[str], known: Collection[str], where: str) -> None:
-        """Raise CardError for a column that the card names but the table lacks.
+        """Raise CardError for a column of the card that is missing from the table.
 
         Parameters
         ----------
@@ -117,25 +117,25 @@ class DatasetCard:
 def _check(key: str, value: object, where: str) -> None:
     """Raise CardError unless the value of a key is valid."""
     if key in _TEXTS:
-        right, expected = isinstance(value, str), "text"
+        is_valid, expected = isinstance(value, str), "text"
         if key == "id":
-            right, expected = is_name(value), "a name: one line of text"
+            is_valid, expected = is_name(value), "a name: one line of text"
         if key == "checksum" and value:
-            right = right and bool(re.fullmatch(r"sha256:[0-9a-f]{64}", str(value)))
+            is_valid = is_valid and bool(re.fullmatch(r"sha256:[0-9a-f]{64}", str(value)))
             expected = '"sha256:" and 64 hexadecimal digits'
     elif key in _LISTS:
-        right = isinstance(value, list | tuple) and all(isinstance(x, str) for x in value)
+        is_valid = isinstance(value, list | tuple) and all(isinstance(x, str) for x in value)
         expected = "a list of texts"
     elif key == "vocabulary_size":
-        whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 10**9
-        right, expected = value is None or whole, "an integer of tokens, at least 2"
+        is_size = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 10**9
+        is_valid, expected = value is None or is_size, "an integer of tokens, at least 2"
     else:
-        right = isinstance(value, Mapping) and all(
-            isinstance(name, str) and isinstance(said, str) for name, said in value.items()
+        is_valid = isinstance(value, Mapping) and all(
+            isinstance(name, str) and isinstance(text, str) for name, text in value.items()
         )
         expected = "a table with a text for each column"
-        if right and key == "outliers" and isinstance(value, Mapping) and value:
+        if is_valid and key == "outliers" and isinstance(value, Mapping) and value:
             refuse_unknown(value, _OUTLIERS, f"{where}, [outliers]")
-            right, expected = "column" in value, 'column = "..." in it'
-    if not right:
+            is_valid, expected = "column" in value, 'column = "..." in it'
+    if not is_valid:
         raise CardError(f"{where}: {key}: found {quoted(value)}, expected {expected}.")

@@ -7,21 +7,23 @@ from typing import Literal
 
 from bayescale.errors import UnknownNameError, quoted, unknown_name
 
-type Shelf = Literal["models", "datasets"]
+type Kind = Literal["models", "datasets"]
 
 PATH_VARIABLE = "BAYESCALE_PATH"
-"""Environment variable naming extra folders, each with models/ or datasets/ inside."""
+"""Environment variable of further folders, each with models/ or datasets/ inside."""
 
 CARD_NAME = "card.toml"
 
 
 def catalogue_roots() -> tuple[Path, ...]:
     """Return the folders searched, in order: the user's first, then the built-in one."""
-    own = [Path(entry) for entry in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if entry]
+    from_user = [
+        Path(entry) for entry in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if entry
+    ]
     package = Path(__file__).resolve().parents[1]
     packaged = package / "_catalogue"
     # A wheel has the catalogue inside the package, a checkout at its top level.
-    return (*own, packaged if packaged.is_dir() else package.parent)
+    return (*from_user, packaged if packaged.is_dir() else package.parent)
 
 
 def model_cards() -> dict[str, Path]:
@@ -57,13 +59,13 @@ def _find(kind: str, name: str, found: dict[str, Path]) -> Path:
     return found[name]
 
 
-def _first_of_each(shelf: Shelf) -> Iterator[tuple[str, Path]]:
+def _first_of_each(kind: Kind) -> Iterator[tuple[str, Path]]:
     seen: set[str] = set()
     for root in catalogue_roots():
-        pattern = "*.toml" if shelf == "models" else f"*/{CARD_NAME}"
+        pattern = "*.toml" if kind == "models" else f"*/{CARD_NAME}"
         found = (
-            (card.stem, card) if shelf == "models" else (card.parent.name, card.parent)
-            for card in (root / shelf).glob(pattern)
+            (card.stem, card) if kind == "models" else (card.parent.name, card.parent)
+            for card in (root / kind).glob(pattern)
         )
         for name, entry in sorted(found):
             if name not in seen:

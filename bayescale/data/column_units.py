@@ -57,7 +57,7 @@ class ColumnUnit:
     convert
         Converts values to the base unit, or None if no conversion is needed.
     rule
-        The conversion in words.
+        The conversion, as text.
     """
 
     stated: str
@@ -72,7 +72,7 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
     Parameters
     ----------
     column
-        A column of the vocabulary.
+        The standard name of a column.
     unit
         For amounts a suffix (``"M"``), a word (``"millions"``), an amount (``"EFLOP"``,
         ``"PF-days"``), ``"log10"``, ``"ln"``, ``"log2"`` or the base unit (``"tokens"``); for
@@ -80,7 +80,7 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
         ``"perplexity/word"``), a unit of the error, or one that is kept, such as ``"bits/byte"``;
         for the error ``"%"``, ``"accuracy"`` or ``"accuracy %"``; for the accuracy ``"%"``.
     label
-        Whether an unknown unit of an amount is taken as a name for its base unit, as in
+        Whether an unknown unit of an amount is a name of its base unit, as in
         ``n_tokens = "residues"``.
 
     Raises
@@ -110,9 +110,8 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
         return ColumnUnit(text, base, lambda values: values / 100.0, "value / 100")
     if column == "error" and (accuracy := _ACCURACY.fullmatch(plain)):
         return _of_accuracy(text, in_per_cent=bool(accuracy[1]))
-    if logarithm := _LOGARITHM.fullmatch(plain):
-        of = _BASE[logarithm[1].replace("_", "")]
-        return ColumnUnit(text, base, lambda values: np.power(of, values), f"{of:.3g}^value")
+    if logarithm := _of_logarithm(text, plain, base):
+        return logarithm
     factor = _factor(column, plain)
     if factor is not None:
         if factor == 1.0:
@@ -125,14 +124,23 @@ def column_unit(column: str, unit: str, *, label: bool = False) -> ColumnUnit:
     )
 
 
+def _of_logarithm(text: str, plain: str, unit: str) -> ColumnUnit | None:
+    """Return the unit of logarithms of amounts in a unit; None for other texts."""
+    logarithm = _LOGARITHM.fullmatch(plain)
+    if logarithm is None:
+        return None
+    base = _BASE[logarithm[1].replace("_", "")]
+    return ColumnUnit(text, unit, lambda values: np.power(base, values), f"{base:.3g}^value")
+
+
 def _of_accuracy(text: str, *, in_per_cent: bool) -> ColumnUnit:
-    whole = 100.0 if in_per_cent else 1.0
+    maximum = 100.0 if in_per_cent else 1.0
     rule = "1 - value / 100" if in_per_cent else "1 - value"
-    return ColumnUnit(text, BASES["error"], lambda values: (whole - values) / whole, rule)
+    return ColumnUnit(text, BASES["error"], lambda values: (maximum - values) / maximum, rule)
 
 
 def _loss_unit(text: str, plain: str) -> ColumnUnit:
-    """Return the unit of a loss, which may be an error: laws of one variable are of either."""
+    """Return the unit of a loss, which may be an error: laws of one variable accept both."""
     if plain == BASES["error"] or plain in _PER_CENT or _ACCURACY.fullmatch(plain):
         return column_unit("error", text)
     plain = _SHORT.get(plain, plain)
@@ -140,10 +148,8 @@ def _loss_unit(text: str, plain: str) -> ColumnUnit:
         return ColumnUnit(text, plain)
     if perplexity := _PERPLEXITY.fullmatch(plain):
         return ColumnUnit(text, f"nats/{perplexity[1] or 'token'}", np.log, "ln(value)")
-    if logarithm := _LOGARITHM.fullmatch(plain):
-        of = _BASE[logarithm[1].replace("_", "")]
-        base = BASES["loss"]
-        return ColumnUnit(text, base, lambda values: np.power(of, values), f"{of:.3g}^value")
+    if logarithm := _of_logarithm(text, plain, BASES["loss"]):
+        return logarithm
     if plain in _BITS_PER_TOKEN:
         return ColumnUnit(text, BASES["loss"], lambda values: values * np.log(2.0), "ln(2) x value")
     if _LABEL.fullmatch(plain):

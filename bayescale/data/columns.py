@@ -54,18 +54,18 @@ ALIASES: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table by what they hold.
+    """The columns of a table by the quantities that they contain.
 
     Attributes
     ----------
     of
         The column of each standard name.
     headings
-        What the heading of each of these columns says, by standard name.
+        The parsed heading of each of these columns, by standard name.
     all_headings
-        What each heading of the table says.
+        The parsed heading of every column of the table.
     others
-        By standard name, the other columns that could have been meant.
+        By standard name, the other columns that could be the quantity.
     """
 
     of: Mapping[str, str]
@@ -73,8 +73,8 @@ class Columns:
     all_headings: Mapping[str, Heading]
     others: Mapping[str, tuple[str, ...]]
 
-    def is_alike(self, column: str, name: str) -> bool:
-        """Return whether the heading of a column names a quantity itself."""
+    def is_named(self, column: str, name: str) -> bool:
+        """Return whether the heading of a column names a quantity."""
         return self.all_headings[column].quantity == name
 
 
@@ -85,7 +85,7 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
     chosen = _mapped(raw, mapping, known)
     headings = {column: read_heading(column, ALIASES) for column in present}
     wanted = (*OBSERVED, *needs)
-    # A column that a law asks for by its own name keeps it, whatever else the name may mean.
+    # A column that a law needs by its own name keeps it, even if the name has another meaning.
     own = [name for name in needs if name not in ALIASES and name in present]
     taken = {*chosen, *chosen.values()}
     chosen |= {name: name for name in own if name not in taken}
@@ -97,7 +97,7 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
             for column in present
             if headings[column].quantity == name
             and column not in chosen.values()
-            # A column that no law asks for keeps its name, unless it is a common one.
+            # A column that no law needs keeps its name, unless that is a common alias.
             and (name in wanted or key_of(column) in ALIASES[name])
         ]
         if name in candidates:
@@ -113,7 +113,7 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
         if len(candidates) > 1 and name in wanted:
             raise RunsError(
                 f"{raw.name}: the columns {listed(map(quoted, candidates))} could each be {name}. "
-                f"Say which with columns={{{name!r}: ...}} (--column {name}=NAME)."
+                f"Select one with columns={{{name!r}: ...}} (--column {name}=NAME)."
             )
         if candidates:
             chosen[name] = candidates[0]
@@ -142,43 +142,43 @@ def _missing_message(
     needs: Sequence[str],
     headings: Mapping[str, Heading],
 ) -> str:
-    """Return what to say of a missing column, with the columns that it may be."""
+    """Return the message for a missing column, with the columns that it may be."""
     several = missing.startswith("two of ")
     of_amounts = several or missing in AMOUNTS
     example = next(name for name in AMOUNTS if name not in chosen) if several else missing
     left = [column for column in raw.frame.columns if column not in chosen.values()]
     similar = [c for c in left if _is_similar(c, example)]
     how = f" (it was {'; '.join(raw.notes)})" if raw.notes else ""
-    perhaps = f" Is it {' or '.join(map(quoted, similar[:3]))}?" if similar else ""
+    hint = f" Is it {' or '.join(map(quoted, similar[:3]))}?" if similar else ""
     others = [c for c in left if missing == "loss" and headings[c].quantity == "error"]
     if others and not similar:
-        perhaps = (
+        hint = (
             f" {listed(map(quoted, others))} would be the error, which laws of the error take "
             "(error-from-loss), not the loss; a law of one variable takes it if it is named so."
         )
     first = raw.frame.iloc[:, 0].map(plain_text)
     if len({read_heading(text, ALIASES).quantity for text in first} & {*AMOUNTS, "loss"}) > 1:
-        perhaps = " The rows look like the columns: transpose the table."
+        hint = " The rows look like the columns: transpose the table."
     elif of_amounts:
-        perhaps = perhaps or _in_text(raw.frame[left])
-        perhaps += _similar_but_not_amounts(left, list(raw.frame.columns))
+        hint = hint or _in_text(raw.frame[left])
+        hint += _similar_but_not_amounts(left, list(raw.frame.columns))
         if several and not set(AMOUNTS) & set(chosen) and len(needs) > 1:
-            perhaps += (
+            hint += (
                 " A table of one variable, such as a loss against steps, is for forecast, or for a "
                 "law of one variable (--model power-law-floor --column x=NAME)."
             )
     return (
         f"{raw.name}: the column for {listed([missing])} is missing; the columns are "
-        f"{listed(raw.frame.columns)}{how}.{perhaps} Name it with columns= "
+        f"{listed(raw.frame.columns)}{how}.{hint} Name it with columns= "
         f"(--column {listed([example])}=NAME)."
     )
 
 
 def _in_text(frame: pd.DataFrame) -> str:
-    """Return which columns hold amounts as text, such as ``"70M"`` in one of names of models."""
+    """Return which column has amounts as text, such as ``"70M"`` as names of models."""
     texts = [c for c in frame if frame[c].map(as_float).isna().all()]
-    held = [c for c in texts if _are_amounts(frame[c])]
-    return "".join(f" Is it {quoted(c)} ({quoted(frame[c].iloc[0])})?" for c in held[:1])
+    amounts = [c for c in texts if _are_amounts(frame[c])]
+    return "".join(f" Is it {quoted(c)} ({quoted(frame[c].iloc[0])})?" for c in amounts[:1])
 
 
 _BYTES = re.compile(r"(?:^|[\s_(\[])(?:[kmgt]i?b|bytes)(?:$|[\s_)\]])", re.IGNORECASE)
@@ -189,25 +189,25 @@ _SPEEDS = re.compile(r"(?:^|_)[gmt]flops?(?:$|_)")
 
 def _similar_but_not_amounts(left: Sequence[str], present: Sequence[str]) -> str:
     """Return why columns whose names resemble amounts are not read as such."""
-    said = ""
+    reasons = ""
     if in_bytes := [c for c in left if _BYTES.search(c)]:
-        said += (
+        reasons += (
             f" {listed(map(quoted, in_bytes[:3]))} is in bytes, which are neither parameters nor "
             "tokens."
         )
     if speeds := [c for c in left if _SPEEDS.search(key_of(c))]:
-        said += (
+        reasons += (
             f" {listed(map(quoted, speeds[:3]))} may be of a forward pass or of a second; if it is "
             "of the whole training, name it as compute with its unit (--unit compute=GFLOP)."
         )
     if ratios := [c for c in left if _RATIOS.search(key_of(c))]:
-        said += f" Tokens are {quoted(ratios[0])} times the parameters: add that as a column."
+        reasons += f" Tokens are {quoted(ratios[0])} times the parameters: add that as a column."
     elif any(_STEPS.search(key_of(c)) for c in present) and any("batch" in c for c in left):
-        said += (
+        reasons += (
             " Tokens are steps times sequences a batch times the length of a sequence: add that as "
             "a column."
         )
-    return said
+    return reasons
 
 
 def _mapped(raw: RawTable, mapping: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
@@ -244,14 +244,14 @@ def _is_similar(column: str, name: str) -> bool:
     return name.removeprefix("n_") in key_of(column)
 
 
-_OF_A_SPREAD = re.compile(
+_SPREAD = re.compile(
     r"(?:^|_)(?:std(?:err)?|s[ed]|lower(?:95)?|upper(?:95)?|low|high|var|scale)(?:$|_)"
 )
 
 
 def _may_be_measurement(column: str, name: str) -> bool:
     """Return whether a column of unknown heading may be a measurement, such as ``aux_loss``."""
-    spread = _OF_A_SPREAD.search(key_of(column))
+    spread = _SPREAD.search(key_of(column))
     return name in MEASURED and _is_similar(column, name) and not spread
 
 
@@ -269,17 +269,17 @@ def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[
     return ""
 
 
-SAME = 0.05
-"""Relative difference up to which two columns with their units are one, rounded differently."""
+ROUNDING = 0.05
+"""Relative difference up to which two columns in their units are the same but for rounding."""
 
 
 def _preferred_duplicate(
     frame: pd.DataFrame, columns: Sequence[str], name: str, headings: Mapping[str, Heading]
 ) -> str:
-    """Return one of several columns that hold the same amounts, or an empty text.
+    """Return one of several columns of the same amounts, or an empty text.
 
-    Columns in one unit hold the same if they are equal. In several units one may be rounded:
-    preferred are numbers to text, and those in the base unit.
+    Columns in one unit are the same if they are equal. In several units one may be rounded:
+    numbers are preferred to text, and the base unit to others.
     """
     if len(columns) < 2:
         return ""
@@ -291,14 +291,15 @@ def _preferred_duplicate(
     is_text = [bool(frame[column].map(as_float).isna().any()) for column in columns]
     exact = name in MEASURED or len({*zip(units, is_text, strict=True)}) == 1
     if not all(
-        np.allclose(values[0], other, rtol=0.0 if exact else SAME, atol=0.0) for other in values[1:]
+        np.allclose(values[0], other, rtol=0.0 if exact else ROUNDING, atol=0.0)
+        for other in values[1:]
     ):
         return ""
     return min(columns, key=lambda column: (is_text[columns.index(column)], headings[column].unit))
 
 
 def _in_base_unit(column: "pd.Series[Any]", name: str, unit: str) -> NDArray[np.float64]:
-    """Return the amounts of a column, which are NaN where they cannot be read."""
+    """Return the amounts of a column, NaN where they cannot be parsed."""
     values = np.array([as_float(value) for value in column])
     if unit:
         try:
@@ -316,7 +317,7 @@ def _in_base_unit(column: "pd.Series[Any]", name: str, unit: str) -> NDArray[np.
 
 
 def _are_amounts(column: "pd.Series[Any]") -> bool:
-    """Return whether a column holds only amounts, as numbers or as text such as ``"70B"``."""
+    """Return whether a column has only amounts, as numbers or as text such as ``"70B"``."""
     for value in column:
         if not as_float(value) > 0:
             try:

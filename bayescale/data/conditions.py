@@ -65,10 +65,10 @@ _QUOTED_OR_BACKTICKED = re.compile(
     r"""'(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | `(?P<name>[^`]*)`""", re.VERBOSE | re.DOTALL
 )
 _SHOWN = 200
-"""Characters of a condition that a message shows."""
+"""Largest number of characters of a condition in a message."""
 
 _LONGEST = 100_000
-"""Maximal length in characters; Python's parser may overflow the C stack on longer texts."""
+"""Largest length in characters; Python's parser may overflow the C stack on longer texts."""
 
 
 def rows_meeting(
@@ -81,7 +81,7 @@ def rows_meeting(
     condition
         Comparisons (chained ones too) of columns with numbers, texts, lists, or other columns and
         their multiples, joined by ``and``, ``or`` and ``not``. Names that are not plain words go
-        in backticks. Beside a column of numbers a text is an amount: ``n_params > '1B'``.
+        in backticks. Compared with a column of numbers, a text is an amount: ``n_params > '1B'``.
     table
         The rows. A missing value meets only ``!=`` and ``not in``.
     read_as
@@ -112,15 +112,15 @@ class _Condition:
         self._condition = condition
         self._read_as = read_as
         self._table = table
-        self._places: dict[str, list[int]] = {}
-        for place, name in enumerate(table.columns):
-            self._places.setdefault(str(name), []).append(place)
+        self._positions: dict[str, list[int]] = {}
+        for i, name in enumerate(table.columns):
+            self._positions.setdefault(str(name), []).append(i)
         self._backticked: dict[str, str] = {}
 
     def mask(self) -> _Mask:
         if len(self._condition) > _LONGEST:
             self._refuse(f"found {len(self._condition)} characters, more than {_LONGEST}")
-        text = _QUOTED_OR_BACKTICKED.sub(self._stand_in, self._condition.strip())
+        text = _QUOTED_OR_BACKTICKED.sub(self._identifier, self._condition.strip())
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # invalid escape sequences in texts
@@ -134,13 +134,13 @@ class _Condition:
                 reason = "nested too deep"
             self._refuse(f"it cannot be read: {self._shown(reason)}")
 
-    def _stand_in(self, found: re.Match[str]) -> str:
+    def _identifier(self, found: re.Match[str]) -> str:
         """Replace a backticked name by an identifier."""
         name = found["name"]
         if name is None:
             return found[0]
         word = f"_column_{len(self._backticked)}"
-        while word in self._condition or word in self._places:
+        while word in self._condition or word in self._positions:
             word += "_"
         self._backticked[word] = name
         return word
@@ -169,8 +169,8 @@ class _Condition:
 
     def _compared(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> _Mask:
         if isinstance(op, ast.In | ast.NotIn):
-            inside = self._inside(left, right)
-            return ~inside if isinstance(op, ast.NotIn) else inside
+            is_in = self._is_in(left, right)
+            return ~is_in if isinstance(op, ast.NotIn) else is_in
         kind = type(op)
         if kind not in _COMPARE:
             self._refuse("found is, which is written ==")
@@ -199,7 +199,7 @@ class _Condition:
         except TypeError:
             self._refuse(f"{self._text(left)} and {self._text(right)} cannot be compared")
 
-    def _inside(self, left: ast.expr, right: ast.expr) -> _Mask:
+    def _is_in(self, left: ast.expr, right: ast.expr) -> _Mask:
         if not _is_column(left):
             self._constant(left)
             self._refuse(f"found {self._text(left)} before in, expected a column")
@@ -209,9 +209,9 @@ class _Condition:
         constants = [
             self._converted(left, values, self._constant(element)) for element in right.elts
         ]
-        bare = _comparable(values)
-        found = [_as_mask(_applied(operator.eq, bare, x), False) for x in constants]
-        return np.stack(found).any(axis=0) if found else np.zeros(len(values), dtype=np.bool_)
+        comparable = _comparable(values)
+        masks = [_as_mask(_applied(operator.eq, comparable, x), False) for x in constants]
+        return np.stack(masks).any(axis=0) if masks else np.zeros(len(values), dtype=np.bool_)
 
     def _column(self, node: ast.expr) -> "pd.Series[Any]":
         """Return a column, or a number times one."""
@@ -219,24 +219,24 @@ class _Condition:
             factor, of = node.left, node.right
             if isinstance(factor, ast.Name):
                 factor, of = of, factor
-            times, values = self._constant(factor), self._column(of)
-            if isinstance(times, str) or not _is_number(values):
+            multiple, values = self._constant(factor), self._column(of)
+            if isinstance(multiple, str) or not _is_number(values):
                 self._refuse(f"found {self._text(node)}, expected a number times numbers")
-            return _comparable(values).astype(np.float64) * times
+            return _comparable(values).astype(np.float64) * multiple
         assert isinstance(node, ast.Name)
         name = self._backticked.get(node.id, node.id)
-        places = self._places.get(name, [])
-        if len(places) > 1:
-            self._refuse(f"found {len(places)} columns called {name!r}")
-        if not places:
-            known = list(self._places)
-            was = f", which was read as {self._read_as[name]}" if name in self._read_as else ""
+        positions = self._positions.get(name, [])
+        if len(positions) > 1:
+            self._refuse(f"found {len(positions)} columns called {name!r}")
+        if not positions:
+            known = list(self._positions)
+            renamed = f", which was read as {self._read_as[name]}" if name in self._read_as else ""
             self._refuse(
-                f"found no column {quoted(name)}{was}; the columns are {listed(known)}."
+                f"found no column {quoted(name)}{renamed}; the columns are {listed(known)}."
                 f"{did_you_mean(name, known)} A text goes in quotes",
                 allowed=False,
             )
-        return self._table.iloc[:, places[0]]
+        return self._table.iloc[:, positions[0]]
 
     def _constant(self, node: ast.expr) -> float | str:
         match node:
@@ -273,8 +273,8 @@ class _Condition:
         if _is_time(values):
             try:
                 zone = values.dt.tz
-                moment = pd.Timestamp(constant)
-                return moment.tz_localize(zone) if zone and moment.tz is None else moment
+                time = pd.Timestamp(constant)
+                return time.tz_localize(zone) if zone and time.tz is None else time
             except (ValueError, TypeError):
                 self._refuse(f"found {constant!r} compared with {name}, which holds times")
         return constant

@@ -32,18 +32,17 @@ def notes_on_doubts(
 ) -> list[Note]:
     """Raise for impossible amounts, and warn of implausible ones.
 
-    Where units are taken from headings, what is implausible is impossible: the heading may be
-    read wrongly.
+    If units are from headings, implausible amounts raise too, since a heading may be misread.
     """
     if doubts and by_heading:
-        said = "; ".join(
+        units = "; ".join(
             f"{name} in {unit} (column {quoted(raw.column_of[name])}; if its values are in "
             f"{BASES.get(name, 'another unit')} already, --unit {name}={BASES.get(name, '...')})"
             for name, unit in by_heading.items()
         )
         raise RunsError(
             f"{raw.name}: {' '.join(doubt.found for doubt in doubts)} By the headings it was read "
-            f"with {said}. State the unit of each with units= (--unit), which settles it."
+            f"with {units}. State the unit of each with units= (--unit), which settles it."
         )
     refused = [doubt.sentence for doubt in doubts if doubt.impossible]
     if refused:
@@ -63,21 +62,21 @@ def notes_on_doubts(
 def notes_on_compute(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> list[Note]:
     """Warn of runs whose compute differs from 6ND, if all three were given."""
     ratio = (frame["compute"] / six_nd(frame["n_params"], frame["n_tokens"])).to_numpy()
-    off = np.flatnonzero(~(np.abs(ratio - 1) <= tolerance))
-    if not len(off):
+    differs = np.flatnonzero(~(np.abs(ratio - 1) <= tolerance))
+    if not len(differs):
         return []
     rows = ", ".join(
         f"{raw.row_word} {frame.index[i]} (C / 6ND = {format_number(float(ratio[i]), 3)})"
-        for i in off[:5]
+        for i in differs[:5]
     )
-    more = f" and {len(off) - 5} more" if len(off) > 5 else ""
-    said = (
+    more = f" and {len(differs) - 5} more" if len(differs) > 5 else ""
+    sentence = (
         f"compute differs from 6ND by more than {format_share(tolerance)} in "
-        f"{len(off)} of {len(frame)} runs: {rows}{more}. Sizes and tokens are fitted as "
+        f"{len(differs)} of {len(frame)} runs: {rows}{more}. Sizes and tokens are fitted as "
         "given; check how compute or parameters were counted."
     )
-    warnings.warn(f"{raw.name}: {said}", BayescaleWarning, stacklevel=3)
-    return [Note(said, "counting", AMOUNTS, frame.index[off])]
+    warnings.warn(f"{raw.name}: {sentence}", BayescaleWarning, stacklevel=3)
+    return [Note(sentence, "counting", AMOUNTS, frame.index[differs])]
 
 
 def refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: NamedTable) -> None:
@@ -117,17 +116,17 @@ def refuse_large_batches(frame: pd.DataFrame, raw: NamedTable) -> None:
 def refuse_duplicates(
     frame: pd.DataFrame, raw: NamedTable, observed: Sequence[str], response: str
 ) -> None:
-    """Raise for runs that are equal in all that is observed of them."""
+    """Raise for runs that are equal in all observed columns."""
     same = [c for c in ("family", *observed, response, "seed") if c in frame]
     # As texts, so that labels of any type, including lists, can be compared.
     labels = {c: frame[c].map(plain_text) for c in same if frame[c].dtype.kind not in "iuf"}
-    twice = frame.assign(**labels).duplicated(same, keep=False)
-    if twice.any():
-        groups = frame.assign(**labels)[twice].groupby(same, sort=False, dropna=False).groups
+    repeated = frame.assign(**labels).duplicated(same, keep=False)
+    if repeated.any():
+        groups = frame.assign(**labels)[repeated].groupby(same, sort=False, dropna=False).groups
         pairs = [
             f"{raw.row_word}s {' and '.join(str(r) for r in rows)}" for rows in groups.values()
         ]
-        first = frame[twice].iloc[0]
+        first = frame[repeated].iloc[0]
         raise RunsError(
             f"{raw.name}: found the same run more than once ({first_few(pairs)}; "
             + ", ".join(f"{name} = {format_scientific(float(first[name]))}" for name in observed)

@@ -1,4 +1,4 @@
-"""Read delimited text as spreadsheets, programs and people write it, without parsing values."""
+"""Read delimited text of any common layout, without parsing values."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ class TextTable:
     lines
         The line of each row.
     notes
-        What was found out about the layout, in words.
+        Sentences on the layout.
     """
 
     names: tuple[str, ...]
@@ -84,8 +84,8 @@ def read_delimited(text: str, usual: str) -> TextTable:
         usual = stated[1]
     split = _best_split(text, usual, skipped)
     is_usual = split.between == SEPARATORS.get(usual) and not skipped
-    said = () if is_usual else (f"read with {split.between} between the columns",)
-    return tabulate(split.lines, split.start or 0, between=split.between, notes=said)
+    notes = () if is_usual else (f"read with {split.between} between the columns",)
+    return tabulate(split.lines, split.start or 0, between=split.between, notes=notes)
 
 
 def tabulate(
@@ -113,26 +113,26 @@ def tabulate(
     kept = [
         i for i, name in enumerate(names) if name or any(row[i].strip() for row in rows) or not rows
     ]
-    said = list(notes)
+    all_notes = list(notes)
     if before:
-        count = f"the line {before[0][0]}" if len(before) == 1 else f"{len(before)} lines"
-        said.append(f"passed over {count} before the header")
+        skipped = f"line {before[0][0]}" if len(before) == 1 else f"{len(before)} lines"
+        all_notes.append(f"skipped {skipped} before the header")
     table = [[row[i] for i in kept] for row in rows]
     if _has_decimal_commas(table):
-        table = [[_with_a_point(cell) for cell in row] for row in table]
-        said.append("read with decimal commas")
+        table = [[_with_decimal_point(cell) for cell in row] for row in table]
+        all_notes.append("read with decimal commas")
     return TextTable(
         tuple(names[i] for i in kept),
         tuple(map(tuple, table)),
         tuple(line for line, _ in body),
-        tuple(said),
+        tuple(all_notes),
     )
 
 
 def _best_split(text: str, usual: str, skipped: int) -> _Split:
     """Return the lines as the first separator splits them that gives rows of equal length.
 
-    One that needs lines before the header passed over is taken only if no other fits.
+    One that skips lines before the header is used only if no other fits.
     """
     splits: list[_Split] = []
     wrong: dict[str, LineError] = {}
@@ -158,7 +158,7 @@ def _best_split(text: str, usual: str, skipped: int) -> _Split:
             ]
             if start_of(lines) == 0:
                 return _Split(lines, "spaces", 0)
-    # No separator gives rows of equal length, so a line is malformed: split by the header's.
+    # No separator gives rows of equal length, so a line is malformed: use that of the header.
     first = splits[0]
     if not first.lines or first.width > 1:
         return first
@@ -198,8 +198,8 @@ def start_of(lines: Grid, others: Sequence[str] = ()) -> int | None:
         if len(row) > 1 and sum(map(bool, row)) > 1:
             rest = (row for _, row in lines[i:])
             width = len(row)
-            even = all(len(row) == width or _has_only_padding(row, width) for row in rest)
-            return i if even and (i == 0 or len(lines) > i + 1) else None
+            is_rectangular = all(len(row) == width or _has_only_padding(row, width) for row in rest)
+            return i if is_rectangular and (i == 0 or len(lines) > i + 1) else None
         if any(other in row[0] for other in others):
             return None
     return None
@@ -211,21 +211,21 @@ def _has_only_padding(row: Sequence[str], width: int) -> bool:
 
 
 def _has_decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether a comma is the decimal sign: certain in one cell, and possible in all."""
-    sure = False
+    """Return whether the comma is the decimal sign: certain in one cell, and possible in all."""
+    is_certain = False
     for row in rows:
         for cell in map(str.strip, row):
             if "." not in cell and "," not in cell:
                 continue
-            # One point before three digits may be either sign, and decides nothing.
+            # One point before three digits may separate thousands or decimals.
             if _COMMAS.fullmatch(cell) or _POINT.fullmatch(cell):
                 return False
             if comma := _COMMA.fullmatch(cell):
-                sure |= len(comma["rest"]) != 3 or comma["whole"].startswith("0")
-    return sure
+                is_certain |= len(comma["rest"]) != 3 or comma["whole"].startswith("0")
+    return is_certain
 
 
-def _with_a_point(cell: str) -> str:
+def _with_decimal_point(cell: str) -> str:
     text = cell.strip()
     if _POINTS.fullmatch(text) or _COMMA.fullmatch(text):
         return text.replace(".", "").replace(",", ".")

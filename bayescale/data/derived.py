@@ -1,4 +1,4 @@
-"""Derive what a table leaves out: the third of size, tokens and compute, and unique tokens."""
+"""Derive missing columns: the third of size, tokens and compute, and unique tokens."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from bayescale.units import format_scientific
 def derive_missing(
     frame: pd.DataFrame, derived: dict[str, str], wanted: Sequence[str], raw: NamedTable
 ) -> list[Note]:
-    """Fill in the missing one of N, D and C, and unique tokens where there are epochs."""
+    """Add the missing one of N, D and C, and unique tokens if there are epochs."""
     k = six_nd.flop_per_param_token
     given = [name for name in AMOUNTS if name in frame]
     if len(given) == 2:

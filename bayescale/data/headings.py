@@ -1,8 +1,8 @@
-"""What the heading of a column says: the quantity, its unit, and how it was counted.
+"""Parse the heading of a column: the quantity, its unit, and how it was counted.
 
-Headings are read as people write them: ``Model size (M)``, ``tokens_B``, ``non_emb_params``,
-``C (PF-days)``, ``val/loss``, ``acc (%)``. A heading with a word that is not known is not
-guessed at: ``model_size_mb`` is no number of parameters, and ``cd_val_loss`` may be any loss.
+Common forms are recognised: ``Model size (M)``, ``tokens_B``, ``non_emb_params``, ``C (PF-days)``,
+``val/loss``, ``acc (%)``. A heading with an unknown word is not: ``model_size_mb`` is not a number
+of parameters, and ``cd_val_loss`` may be any loss.
 """
 
 import re
@@ -15,12 +15,12 @@ OPEN_UNITS: Mapping[str, str] = {
     "log": "a logarithm without its base; state log10, ln or log2",
     "bits": "bits, of a token or of a byte; state bits/token or bits/byte",
 }
-"""Units that headings leave open, with what to state instead."""
+"""Ambiguous units of headings, with what to state instead."""
 
 
 @dataclass(frozen=True)
 class Heading:
-    """What a heading says.
+    """A parsed heading.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class Heading:
         The unit as `bayescale.data.column_units.column_unit` reads it, or a key of `OPEN_UNITS`;
         empty if the heading names none.
     rank
-        Of several columns of one quantity, those of the lowest rank are meant.
+        Of several columns of one quantity, those of the lowest rank are preferred.
     counted
-        In words, how the quantity was counted or measured, if not as usual.
+        How the quantity was counted or measured, as text, if not as usual.
     """
 
     quantity: str = ""
@@ -79,7 +79,7 @@ _WORDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         _NEUTRAL | _TRAINED | _set("global optimizer update gradient trainer max"),
     ),
 }
-"""For each quantity, words of which a heading has at least one, and other words it may have."""
+"""For each quantity, words of which a heading has at least one, and others that it may have."""
 
 _PHRASES = {
     r"non_?emb(ed(ding)?s?)?|(no|without|wo|w_o|excl|excluding)_emb(ed(ding)?s?)?": "nonemb",
@@ -119,7 +119,7 @@ _SI = {
 }
 _FLOPS = re.compile("(" + "|".join(sorted(_SI, key=len, reverse=True)) + ")?flops")
 _POWER = re.compile(r"[x\u00d7*]?_?(?:1e(\d+)|10\^?\{?(\d+)\}?)(?:_?(?:flops|tokens|params))?")
-# Footnote signs, the signs of mathematics in LaTeX and Markdown, and which way is better.
+# Footnote marks, LaTeX and Markdown delimiters, and arrows for the better direction.
 _ORNAMENTS = re.compile(
     r"[$\u2020\u2021\u00a7\u2191\u2193]|\*+\s*$|(?<=[^\W\d])[\u00b9\u00b2\u00b3\u2074-\u2079]\s*$|^\*+|`"
 )
@@ -144,14 +144,14 @@ _LOGARITHM = re.compile(r"(?P<base>log_?10|log_?2|ln|log)(?P<of>(?=[\s_(\[]).+)"
 
 
 def read_heading(column: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
-    """Return what the heading of a column says.
+    """Parse the heading of a column.
 
     Parameters
     ----------
     column
         The heading.
     aliases
-        Whole headings of each quantity, as `bayescale.data.wandb.key_of` normalises them.
+        Complete headings of each quantity, as `bayescale.data.wandb.key_of` normalises them.
 
     Examples
     --------
@@ -165,12 +165,12 @@ def read_heading(column: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
     if len(column) > 200:
         return Heading()
     text = _ORNAMENTS.sub("", column).strip().lstrip("#").strip().translate(_SUPERSCRIPTS)
-    for stem, said in _readings(text):
+    for stem, stated in _readings(text):
         for words in dict.fromkeys((key_of(stem), _normalised_words(stem))):
-            found = _of_words(words, aliases)
-            if found.quantity and not said:
+            found = _heading_of(words, aliases)
+            if found.quantity and not stated:
                 return found
-            unit = _unit_of(found, _normalised_words(said)) if found.quantity else ""
+            unit = _unit_of(found, _normalised_words(stated)) if found.quantity else ""
             if unit:
                 rank = found.rank + (unit in OPEN_UNITS)
                 return Heading(found.quantity, unit, rank, found.counted)
@@ -188,40 +188,40 @@ def _readings(text: str) -> Iterator[tuple[str, str]]:
         return
     yield text, ""
     if "," in text:
-        stem, _, said = text.rpartition(",")
-        yield stem, said
+        stem, _, stated = text.rpartition(",")
+        yield stem, stated
     if "/" in text:
-        stem, _, said = text.rpartition("/")
-        yield stem, said
+        stem, _, stated = text.rpartition("/")
+        yield stem, stated
     words = _normalised_words(text).split("_")
     if len(words) > 2 and words[-2] == "in":
         yield "_".join(words[:-2]), words[-1]
     stem = "_".join(words[:-1])
-    if len(stem) > 1 or _POWER.fullmatch(words[-1]):  # n_b and d_m are abbreviations of anything
+    if len(stem) > 1 or _POWER.fullmatch(words[-1]):  # n_b and d_m may abbreviate anything
         yield stem, words[-1]
 
 
 def _normalised_words(text: str) -> str:
     """Return a text in lower case, with underscores between words and one word for each phrase."""
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text.strip())
-    key = key_of(parted).strip("_")
+    separated = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text.strip())
+    key = key_of(separated).strip("_")
     for old, new in _PHRASE:
         key = old.sub(new, key)
     return key
 
 
-def _of_words(key: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
-    """Return the quantity that the words of a heading name, with the unit that they imply."""
+def _heading_of(key: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
+    """Return the quantity that the words of a heading name, and the unit that they imply."""
     words = key.split("_")
     exact = next((name for name, known in aliases.items() if key in known), "")
     flops = [match for word in words if (match := _FLOPS.fullmatch(word))]
     plain = ["flops" if _FLOPS.fullmatch(word) else word for word in words]
-    fits = [
+    candidates = [
         name
         for name, (core, others) in _WORDS.items()
         if set(plain) & core and set(plain) <= core | others
     ]
-    name = exact or (fits[0] if fits else "")
+    name = exact or (candidates[0] if candidates else "")
     if name == "loss":
         measured = next((_OF_LOSS[word] for word in words if word in _OF_LOSS), "")
         trained = bool(set(words) & _TRAINED)
@@ -231,7 +231,7 @@ def _of_words(key: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
         accuracy = "acc" in words
         return Heading(name, "accuracy" if accuracy else "", int(accuracy))
     if name == "compute" and flops and (prefix := flops[0][1]):
-        # Giga and tera are usually of a forward pass or of a second.
+        # Giga- and teraFLOP(s) are usually of a forward pass, or per second.
         if len(words) == 1 and _SI[prefix] in "KMGTP":
             return Heading()
         return Heading(name, f"{_SI[prefix]}FLOP", int(bool(set(words) & _PLANNED)))
@@ -244,40 +244,40 @@ def _of_words(key: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
     return Heading(name, "", int(bool(set(words) & _PLANNED)))
 
 
-def _unit_of(of: Heading, said: str) -> str:
+def _unit_of(of: Heading, stated: str) -> str:
     """Return the unit that a heading states with its quantity, or an empty text."""
-    name, said = of.quantity, said.removeprefix("in_")
+    name, stated = of.quantity, stated.removeprefix("in_")
     if name == "loss":
         # log_loss is a name of the cross-entropy, and log10_loss is not.
-        return said if said in ("log10", "log2", "ln") else _OF_LOSS.get(said, "")
+        return stated if stated in ("log10", "log2", "ln") else _OF_LOSS.get(stated, "")
     if name == "error":
-        if said == "%":
+        if stated == "%":
             return "accuracy %" if of.unit else "%"
-        return (of.unit or "fraction") if said in ("fraction", "0_1") else ""
+        return (of.unit or "fraction") if stated in ("fraction", "0_1") else ""
     if name not in ("n_params", "n_tokens", "compute", "n_steps"):
         return ""
-    if said in ("log10", "log2", "ln", "log"):
-        return said
-    if power := _POWER.fullmatch(said):
+    if stated in ("log10", "log2", "ln", "log"):
+        return stated
+    if power := _POWER.fullmatch(stated):
         return f"1e{power[1] or power[2]}"
     if name == "compute":
-        match = _FLOPS.fullmatch(said)
+        match = _FLOPS.fullmatch(stated)
         if match:
             return f"{_SI[match[1]]}FLOP" if match[1] else "FLOP"
-        return "PF-days" if said == "pfdays" else ""
-    if said in _WORDS[name][0]:
+        return "PF-days" if stated == "pfdays" else ""
+    if stated in _WORDS[name][0]:
         return {"n_params": "parameters", "n_tokens": "tokens", "n_steps": "steps"}[name]
-    scale = said.split("_")[0]
-    rest = set(said.split("_")[1:]) - {"of"} - _WORDS[name][0]
+    scale = stated.split("_")[0]
+    rest = set(stated.split("_")[1:]) - {"of"} - _WORDS[name][0]
     return "" if rest else _SCALES.get(scale.lower(), "")
 
 
 def _unit_alone(text: str) -> str:
     """Return the unit in brackets of a heading whose quantity is not recognised."""
     bracketed = _BRACKETED.fullmatch(text)
-    said = _normalised_words(bracketed["inside"]) if bracketed else ""
+    stated = _normalised_words(bracketed["inside"]) if bracketed else ""
     for name in _WORDS:
-        if said and (unit := _unit_of(Heading(name), said)):
+        if stated and (unit := _unit_of(Heading(name), stated)):
             return unit
     words = set(_normalised_words(text).split("_"))
     return next((unit for word, unit in _OF_LOSS.items() if word in words and word != "nats"), "")

@@ -15,11 +15,11 @@ type Sizes = tuple[tuple[str, int], ...]
 """The padded number of levels of each grouping factor."""
 
 SAME = 0.003
-"""Amounts whose logarithms differ by less count as equal: digitised sizes jitter by 0.1 %, while
+"""Amounts whose logarithms differ by less are equal: digitised sizes have errors of 0.1 %, while
 distinct shapes may differ by as little as 0.5 % in size."""
 
 _SHOWN = 12
-"""Maximal number of levels listed in a sentence."""
+"""Largest number of levels listed in a sentence."""
 
 
 class NewLevel(Enum):
@@ -76,18 +76,18 @@ class Levels:
         """Return the index of the level of each value, -1 for unknown values."""
         values = np.asarray(values)
         if values.dtype == object:
-            found = np.full(len(values), -1)
-            named = np.array([value is not NEW for value in values])
-            if named.any():
-                found[named] = self.codes([str(value) for value in values[named]])
-            return found
+            codes = np.full(len(values), -1)
+            is_label = np.array([value is not NEW for value in values])
+            if is_label.any():
+                codes[is_label] = self.codes([str(value) for value in values[is_label]])
+            return codes
         if self.labels.dtype.kind == "f":
-            apart = np.abs(np.log(values.astype(float))[:, None] - np.log(self.labels))
-            nearest = apart.argmin(axis=1)
+            distances = np.abs(np.log(values.astype(float))[:, None] - np.log(self.labels))
+            nearest = distances.argmin(axis=1)
             # Equal amounts are chained, so a level may be wider than the tolerance.
-            return np.where(apart.min(axis=1) <= 2 * SAME, nearest, -1)
-        place: Mapping[object, int] = {label: i for i, label in enumerate(self.labels.tolist())}
-        return np.array([place.get(value, -1) for value in values.astype(str).tolist()])
+            return np.where(distances.min(axis=1) <= 2 * SAME, nearest, -1)
+        code_of: Mapping[object, int] = {label: i for i, label in enumerate(self.labels.tolist())}
+        return np.array([code_of.get(value, -1) for value in values.astype(str).tolist()])
 
     def refuse_unknown(self, values: object) -> None:
         """Raise UnknownNameError for a value that is neither a level nor `NEW`."""
@@ -111,7 +111,7 @@ class Levels:
 
 
 def column_of(runs: Runs, column: str) -> NDArray[np.generic]:
-    """Return a column as amounts if it holds positive numbers, else as texts.
+    """Return a column as amounts if it has positive numbers only, else as texts.
 
     Columns joined by ``+`` give texts, one for each combination of their levels.
     """
@@ -154,9 +154,9 @@ def with_coarser(groups: Mapping[str, object], known: Iterable[str]) -> dict[str
         if len(parts) == 1 or any(len(row) != len(parts) for row in rows):
             continue
         for column in known:
-            wanted = column.split("+")
-            if column not in found and set(wanted) <= set(parts):
-                texts = [" + ".join(row[parts.index(name)] for name in wanted) for row in rows]
+            coarser = column.split("+")
+            if column not in found and set(coarser) <= set(parts):
+                texts = [" + ".join(row[parts.index(name)] for name in coarser) for row in rows]
                 found[column] = texts[0] if np.ndim(levels) == 0 else texts  # type: ignore[arg-type]
     return found
 
@@ -167,7 +167,7 @@ def level_dim(column: str) -> str:
 
 
 def padded(count: int) -> int:
-    """Return a number of levels rounded up, so that many tables share a compiled model.
+    """Round a number of levels up, so that many tables share a compiled model.
 
     A compiled model serves every table with at most this many levels; the effects of padding levels
     are draws from the prior.

@@ -33,7 +33,7 @@ from bayescale.data.readers import Table, read_source
 from bayescale.data.reading import ColumnRead, Reading, RowsLeftOut
 from bayescale.data.runs import AMOUNTS, MEASURED, OBSERVED, Runs
 from bayescale.data.stated_units import notes_on_unit, stated_units, unit_source
-from bayescale.data.wandb import drop_unfinished, flatten, is_nothing, plain_text
+from bayescale.data.wandb import drop_unfinished, flatten, is_empty_cell, plain_text
 from bayescale.errors import (
     RunsError,
     listed,
@@ -70,10 +70,10 @@ def load_runs(
     Parameters
     ----------
     source
-        A dataset id (see `bayescale.list_datasets`), a folder with ``runs.csv`` and perhaps
+        A dataset id (see `bayescale.list_datasets`), a folder with ``runs.csv`` and optionally
         ``card.toml``, a path ending in .csv, .tsv, .txt, .xlsx, .parquet, .jsonl or
-        .json, or a table of pandas, polars, pyarrow or whatever else has the Arrow PyCapsule
-        interface. Of text, the encoding, the separator and the decimal sign are recognised.
+        .json, or a table of pandas, polars, pyarrow or another library with the Arrow PyCapsule
+        interface. The encoding, separator and decimal sign of text are recognised.
         Or logs of runs: a folder of them, a tracker, or the result of `read_logs`.
         Exports of Weights & Biases may have ``config`` and ``summary`` as dictionaries; runs whose
         ``State`` is not finished are left out.
@@ -147,14 +147,14 @@ def load_runs(
     frame, left_out = _drop_outliers(frame, raw, keep_outliers)
     notes.extend(left_out)
     stated = stated_units(found, raw, units or {}, (*OBSERVED, *wanted))
-    held: dict[str, str] = {}
+    base_units: dict[str, str] = {}
     for name in dict.fromkeys((*OBSERVED, *wanted)):
         if name in frame:
             unit = stated.get(name)
             frame[name] = numbers_of(frame[name], name, raw, unit)
             notes.extend(notes_on_unit(name, unit, raw, confirmed=name in (units or {})))
             if unit is not None:
-                held[name] = unit.base
+                base_units[name] = unit.base
     for name in (*SHARES, "loss"):
         if name not in (units or {}):
             refuse_above_one(name, frame, stated.get(name), raw)
@@ -171,12 +171,12 @@ def load_runs(
         if unit.convert
         and unit_source(name, raw, units or {}, found.headings.get(name, Heading())) == "heading"
     ]
-    of_tokens = held.get("loss", BASES["loss"]) == BASES["loss"]
+    is_per_token = base_units.get("loss", BASES["loss"]) == BASES["loss"]
     refuse_large_batches(frame[[name for name in frame if name in (*OBSERVED, *wanted)]], raw)
     doubts = implausible(
         frame,
         given=given,
-        confirmed=confirmed if of_tokens else [*confirmed, "loss"],
+        confirmed=confirmed if is_per_token else [*confirmed, "loss"],
         stated=[*(units or {}), *by_heading],
         row_word=raw.row_word,
     )
@@ -184,10 +184,10 @@ def load_runs(
     if set(given) == set(AMOUNTS) and not any(doubt.column in AMOUNTS for doubt in doubts):
         notes.extend(notes_on_compute(frame, raw, tolerance))
     size = vocabulary_size or (raw.card.vocabulary_size if raw.card else None)
-    if size is not None and "loss" in frame and of_tokens:
+    if size is not None and "loss" in frame and is_per_token:
         refuse_above_uniform(frame["loss"], size, raw)
-    always = [name for name in ("n_params", "n_tokens") if name in frame]
-    observed = tuple(dict.fromkeys([*(always if len(always) == 2 else []), *needs]))
+    plan = [name for name in ("n_params", "n_tokens") if name in frame]
+    observed = tuple(dict.fromkeys([*(plan if len(plan) == 2 else []), *needs]))
     refuse_duplicates(frame, raw, observed, response)
     for note in notes:
         logger.info("%s: %s", raw.name, note)
@@ -219,7 +219,7 @@ def load_runs(
         ),
     )
     return Runs(
-        complete, raw.name, tuple(notes), derived, raw.card, observed, response, held, reading
+        complete, raw.name, tuple(notes), derived, raw.card, observed, response, base_units, reading
     )
 
 
@@ -248,14 +248,14 @@ def _other_columns(found: Columns, names: Sequence[str]) -> list[Note]:
     notes = []
     for name in dict.fromkeys(names):
         column, heading = found.of.get(name, ""), found.headings.get(name, Heading())
-        others = [other for other in found.others.get(name, ()) if found.is_alike(other, name)]
-        # A column with the standard name is meant, except that a loss may be of training too.
+        others = [other for other in found.others.get(name, ()) if found.is_named(other, name)]
+        # A column with the standard name needs no note, except that a loss may be of training.
         if others and (column != name or name in MEASURED):
-            said = f"{name} read from {quoted(column)}, not from {listed(map(quoted, others))}"
-            notes.append(Note(said, "column", (name, *others)))
+            text = f"{name} read from {quoted(column)}, not from {listed(map(quoted, others))}"
+            notes.append(Note(text, "column", (name, *others)))
         if heading.counted:
-            said = f"{name} ({quoted(column)}) is {_COUNTED.get(heading.counted, heading.counted)}"
-            notes.append(Note(said, "counting", (name,)))
+            text = f"{name} ({quoted(column)}) is {_COUNTED.get(heading.counted, heading.counted)}"
+            notes.append(Note(text, "counting", (name,)))
     return notes
 
 
@@ -286,7 +286,7 @@ def _rename(named: NamedTable, needs: Sequence[str]) -> pd.DataFrame:
 
 def _families(column: "pd.Series[Any]", raw: NamedTable) -> "pd.Series[Any]":
     """Return the family of each run as text; none may be missing."""
-    empty = column.index[column.map(is_nothing).to_numpy(dtype=bool)]
+    empty = column.index[column.map(is_empty_cell).to_numpy(dtype=bool)]
     if len(empty):
         raise RunsError(
             f"{raw.place(empty[0], 'family')}: found nothing, expected the name of a family. Name "
@@ -304,11 +304,11 @@ def _numeric_if_possible(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _renamed(raw: NamedTable) -> list[Note]:
     """Return notes on the columns that were renamed."""
-    other = {name: column for name, column in raw.column_of.items() if name != column}
-    if not other:
+    renamed = {name: column for name, column in raw.column_of.items() if name != column}
+    if not renamed:
         return []
-    said = listed(f"{name} from {quoted(column)}" for name, column in other.items())
-    return [Note(f"read {said}", "column", tuple(other))]
+    columns = listed(f"{name} from {quoted(column)}" for name, column in renamed.items())
+    return [Note(f"read {columns}", "column", tuple(renamed))]
 
 
 def _drop_outliers(

@@ -10,7 +10,7 @@ from bayescale.errors import quoted
 
 @dataclass(frozen=True)
 class NamedTable:
-    """A raw table with the mapping of its columns, to locate values in messages."""
+    """A raw table, and its columns by standard name."""
 
     raw: RawTable
     column_of: Mapping[str, str]
@@ -27,18 +27,18 @@ class NamedTable:
 
     @property
     def row_word(self) -> str:
-        """What a row is called: a line of a file, or the row of a table."""
+        """The noun for a row: line of a file, or row of a table."""
         return self.raw.row_word
 
     def place(self, row: object, name: str) -> str:
-        """Return where a value is: table, row and column."""
+        """Return the location of a value: table, row and column."""
         column = self.column_of.get(name, name)
         read_as = f" (read as {name})" if column != name else ""
         return f"{self.name}, {self.row_word} {row}, column {quoted(column)}{read_as}"
 
 
-def first_few(messages: Sequence[str], most: int = 3) -> str:
+def first_few(messages: Sequence[str], limit: int = 3) -> str:
     """Return the first messages, and how many more there are."""
-    shown = " ".join(messages[:most])
-    rest = len(messages) - most
+    shown = " ".join(messages[:limit])
+    rest = len(messages) - limit
     return shown + (f" And {rest} more like these." if rest > 0 else "")

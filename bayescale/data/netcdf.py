@@ -1,4 +1,4 @@
-"""Read and write one netCDF file of groups and facts, atomically and with a checksum."""
+"""Read and write a netCDF file of groups and metadata, atomically and with a checksum."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ _FORMAT_KEY = "bayescale_format"
 
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ODD = "odd%"
+_ENCODED = "odd%"
 """Prefix of encoded names, for names that HDF5 does not allow."""
 
 _ROW = "row"
@@ -99,10 +99,10 @@ def refusing_damage(path: Path) -> Iterator[None]:
     except FitFileError as error:
         raise FitFileError(str(error) if str(path) in str(error) else f"{path}: {error}.") from None
     except Exception as error:  # the errors of malformed files cannot be enumerated
-        said = quoted(str(error) or type(error).__name__, 200)
+        reason = quoted(str(error) or type(error).__name__, 200)
         raise FitFileError(
-            f"{path}: not a saved fit of bayescale, though it ends like one ({said}). Give a file "
-            "that `Fit.save` or `bayescale fit --out` wrote, or fit again."
+            f"{path}: not a saved fit of bayescale, though it ends like one ({reason}). Give a "
+            "file that `Fit.save` or `bayescale fit --out` wrote, or fit again."
         ) from None
 
 
@@ -139,7 +139,9 @@ def table_to_dataset(table: pd.DataFrame) -> xr.Dataset:
 
 def dataset_to_table(dataset: xr.Dataset) -> pd.DataFrame:
     """Return the table that `table_to_dataset` stored."""
-    return pd.DataFrame({called(str(name)): _restored(x) for name, x in dataset.data_vars.items()})
+    return pd.DataFrame(
+        {original_name(str(name)): _restored(x) for name, x in dataset.data_vars.items()}
+    )
 
 
 def draws_to_dataset(draws: xr.Dataset) -> xr.Dataset:
@@ -161,22 +163,26 @@ def dataset_to_draws(dataset: xr.Dataset) -> xr.Dataset:
         for name, index in dataset.coords.items()
         if _ESCAPED in index.attrs
     }
-    names = {str(name): called(str(name)) for name in (*dataset.variables, *dataset.dims)}
+    names = {str(name): original_name(str(name)) for name in (*dataset.variables, *dataset.dims)}
     return dataset.assign_coords(labels).rename(
         {old: new for old, new in names.items() if old != new}
     )
 
 
 def stored_name(name: str, reserved: str = "") -> str:
-    """Return a name encoded for HDF5 if necessary; `called` decodes it."""
+    """Return a name encoded for HDF5 if necessary; `original_name` decodes it."""
     if _PLAIN.fullmatch(name) and name != reserved:
         return name
-    return _ODD + quote(name, safe="", errors="surrogatepass")
+    return _ENCODED + quote(name, safe="", errors="surrogatepass")
 
 
-def called(name: str) -> str:
+def original_name(name: str) -> str:
     """Return the original of a name encoded by `stored_name`."""
-    return unquote(name[len(_ODD) :], errors="surrogatepass") if name.startswith(_ODD) else name
+    return (
+        unquote(name[len(_ENCODED) :], errors="surrogatepass")
+        if name.startswith(_ENCODED)
+        else name
+    )
 
 
 def _values(column: "pd.Series[Any]") -> NDArray[Any]:
@@ -188,8 +194,8 @@ def _values(column: "pd.Series[Any]") -> NDArray[Any]:
         if values.dtype.kind not in "iuf":
             values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         # netCDF only has floats of 32 and 64 bits.
-        odd = values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8)
-        return values.astype(np.float64) if odd else values
+        is_unsupported = values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8)
+        return values.astype(np.float64) if is_unsupported else values
     return np.array([_text(value) for value in column], dtype=object)
 
 
@@ -199,7 +205,7 @@ def _text(value: object) -> str:
 
 
 def _stored(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[Any, ...]:
-    """Return values as a variable stores them, with texts as JSON where HDF5 cannot hold them."""
+    """Return values as a variable stores them; texts that HDF5 cannot store become JSON."""
     if values.dtype.kind in "biuf" or all(map(_is_storable, values)):
         return dims, values
     return dims, np.array([json.dumps(str(x)) for x in values], dtype=object), {_ESCAPED: 1}
@@ -214,7 +220,7 @@ def _restored(variable: xr.DataArray) -> NDArray[Any]:
 
 
 def _is_storable(text: object) -> bool:
-    # HDF5 texts end at a null character, and cannot hold lone surrogates.
+    # HDF5 texts end at a null character, and have no lone surrogates.
     try:
         return b"\0" not in str(text).encode()
     except UnicodeEncodeError:

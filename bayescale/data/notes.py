@@ -20,7 +20,7 @@ KINDS: tuple[NoteKind, ...] = get_args(NoteKind.__value__)
 
 
 class Note(str):
-    """A sentence on how a table was read: a text with fields that say what it is about.
+    """A sentence on how a table was read: a text with structured fields.
 
     Attributes
     ----------

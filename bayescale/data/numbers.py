@@ -1,4 +1,4 @@
-"""Plain numbers of cells; all else is NaN."""
+"""Plain numbers of cells; other values are NaN."""
 
 import math
 from typing import Any

@@ -29,11 +29,11 @@ LEAST_COMPUTE = 1e9
 MOST_COMPUTE_RATIO = 300.0
 """Largest factor between compute and 6ND, as for sparse models with all parameters counted."""
 ISOLATED = 100.0
-"""Factor in tokens per parameter between a few rows and all others that no design has."""
+"""Factor in tokens per parameter between a few rows and all others that no design reaches."""
 OTHER_UNIT = 1e4
-"""Factor between impossible amounts and the other rows' that only another unit has."""
+"""Factor between the other rows' amounts and impossible ones that implies another unit."""
 FEWEST_TO_COMPARE = 5
-"""Fewest runs among which one can be called isolated."""
+"""Smallest number of runs in which one can be isolated."""
 MOST_LOSS = 12.5
 """Nats per token; the loss of a uniform guess among 268,000 tokens."""
 LOW_LOSS = (0.5, 1.4)
@@ -71,7 +71,7 @@ class Finding:
     units
         Units, by column, that would explain the values; empty if none does.
     reading
-        The values in those units, or how they differ from the other rows, in words.
+        The values in those units, or their difference from the other rows, as text.
     otherwise
         Other units of the same columns that explain the values as well; empty if none do.
     other_reading
@@ -96,8 +96,8 @@ class Finding:
             if self.otherwise:
                 first += f"{self.other_reading}: {_statement(self.otherwise)}. "
         else:
-            said = f"{self.reading} " if self.reading else ""
-            first = f"{said}Correct the rows, or leave them out. "
+            reading = f"{self.reading} " if self.reading else ""
+            first = f"{reading}Correct the rows, or leave them out. "
         return (
             f"{first}If the values are correct, confirm their unit with "
             f"units={{{self.column!r}: {base!r}}} (--unit {self.column}={base})."
@@ -153,30 +153,30 @@ def _implausible(
     confirmed: Sequence[str],
     stated: Sequence[str],
 ) -> tuple[Finding, ...]:
-    found = [f for f in _of_amounts(amounts, given, rows) if f.column not in confirmed]
+    found = [f for f in _check_amounts(amounts, given, rows) if f.column not in confirmed]
     if found:
         values = {name: amounts[name] for name in given if name in amounts}
-        found = [_among_others(f, values, rows) for f in found]
+        found = [_compared_with_others(f, values, rows) for f in found]
         mixed = any(f.reading for f in found)
         units, *others = [{}] if mixed else _fitting_units(values, rows, stated)
         reading = f"I{_reading(values, units)[1:]}" if units else ""
         found.sort(key=lambda f: not f.impossible)
         found = [replace(f, units=units, reading=f.reading or reading) for f in found]
         for other in others:
-            said = f"Or {_reading(values, other)}"
-            found = [replace(f, otherwise=other, other_reading=said) for f in found]
+            text = f"Or {_reading(values, other)}"
+            found = [replace(f, otherwise=other, other_reading=text) for f in found]
         # If a unit explains all findings, the first one is enough.
         found = found[:1] if units else found
     if "loss" in frame and "loss" not in confirmed:
-        of_loss = _of_loss(frame["loss"].to_numpy(dtype=float), amounts, rows)
+        in_loss = _check_loss(frame["loss"].to_numpy(dtype=float), amounts, rows)
         # With a stated unit, only losses above the limit are reported.
-        found += of_loss if "loss" not in stated else [f for f in of_loss if not f.units]
+        found += in_loss if "loss" not in stated else [f for f in in_loss if not f.units]
     return tuple(found)
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Row numbers of the source, and their wording in sentences."""
+    """Row numbers of the source, as numbers and as text."""
 
     index: "pd.Index[int]"
     word: str
@@ -193,7 +193,7 @@ class _Rows:
         return f"{self.word}{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
-def _of_amounts(
+def _check_amounts(
     amounts: Mapping[str, NDArray[np.float64]], given: Sequence[str], rows: _Rows
 ) -> list[Finding]:
     sizes, tokens, compute = (amounts.get(name) for name in AMOUNTS)
@@ -202,8 +202,8 @@ def _of_amounts(
     def add(column: str, mask: NDArray[np.bool_], impossible: bool, say: Callable[[], str]) -> None:
         if mask.any():
             column = column if column in given else "compute"
-            said = f"{rows.text(mask).capitalize()}: {say()}"
-            found.append(Finding(column, rows.numbers(mask), said, impossible))
+            sentence = f"{rows.text(mask).capitalize()}: {say()}"
+            found.append(Finding(column, rows.numbers(mask), sentence, impossible))
 
     if sizes is not None:
         of_sizes, small = sizes, sizes < FEWEST_PARAMS
@@ -212,14 +212,14 @@ def _of_amounts(
             small,
             True,
             lambda: (
-                f"{_how('n_params', given)} of {_span(of_sizes[small], format_count)}, and no "
-                f"model has fewer than {format_count(FEWEST_PARAMS)}."
+                f"{_described('n_params', given)} of {_span(of_sizes[small], format_count)}, and "
+                f"no model has fewer than {format_count(FEWEST_PARAMS)}."
             ),
         )
     if sizes is not None and tokens is not None:
         of_tokens, ratio = tokens, tokens / sizes
         none = tokens < 1.0
-        add("n_tokens", none, True, lambda: f"{_how('n_tokens', given)} below one.")
+        add("n_tokens", none, True, lambda: f"{_described('n_tokens', given)} below one.")
         few = ratio < FEWEST_TOKENS_PER_PARAM
         if np.mean(ratio < FEW_TOKENS_PER_PARAM) > FEW_SHARE:
             few = ratio < FEW_TOKENS_PER_PARAM
@@ -232,7 +232,7 @@ def _of_amounts(
                 impossible,
                 lambda mask=mask, than=than: (  # type: ignore[misc]
                     f"{_span(ratio[mask], _digits)} tokens per parameter, {than} than any model "
-                    f"({_how('n_tokens', given)} of {_span(of_tokens[mask], format_count)})."
+                    f"({_described('n_tokens', given)} of {_span(of_tokens[mask], format_count)})."
                 ),
             )
         if not found:
@@ -270,15 +270,15 @@ def _isolated(
     if len(ratio) < FEWEST_TO_COMPARE:
         return []
     logs, order = np.log(ratio), np.argsort(ratio)
-    most = max(1, int(FEW_SHARE * len(ratio)))
+    limit = max(1, int(FEW_SHARE * len(ratio)))
     found = []
-    for apart in (order, order[::-1]):
-        gaps = np.abs(np.diff(logs[apart[: most + 1]]))
+    for from_end in (order, order[::-1]):
+        gaps = np.abs(np.diff(logs[from_end[: limit + 1]]))
         wide = np.flatnonzero(gaps > math.log(ISOLATED))
         if not len(wide):
             continue
         mask = np.zeros(len(ratio), dtype=bool)
-        mask[apart[: wide[-1] + 1]] = True
+        mask[from_end[: wide[-1] + 1]] = True
         # Report the amount that is farther from those of the other rows.
         distances = {
             name: abs(np.log(np.median(amounts[name][mask]) / np.median(amounts[name][~mask])))
@@ -299,10 +299,10 @@ def _isolated(
     return found
 
 
-def _among_others(
+def _compared_with_others(
     finding: Finding, values: Mapping[str, NDArray[np.float64]], rows: _Rows
 ) -> Finding:
-    """Return a finding that says if its rows are in another unit than the others."""
+    """Return a finding, with a sentence if its rows are in another unit than the others."""
     if not finding.impossible or finding.column not in values:
         return finding
     mask, column = np.isin(rows.index, finding.rows), values[finding.column]
@@ -315,16 +315,16 @@ def _among_others(
     )
 
 
-def _of_loss(
+def _check_loss(
     losses: NDArray[np.float64], amounts: Mapping[str, NDArray[np.float64]], rows: _Rows
 ) -> list[Finding]:
     high = losses > MOST_LOSS
     if high.any():
-        said = (
+        sentence = (
             f"{rows.text(high).capitalize()}: loss of {_span(losses[high], _digits)}, worse than a "
             "uniform guess in nats/token."
         )
-        finding = Finding("loss", rows.numbers(high), said, False)
+        finding = Finding("loss", rows.numbers(high), sentence, False)
         logs = np.log(losses)
         if np.mean(high) > 0.5 and logs.min() > 0 and logs.max() < MOST_LOSS:
             reading = f"As perplexity it is {_span(logs, _digits)} nats/token"
@@ -333,16 +333,16 @@ def _of_loss(
             finding = replace(finding, units={"loss": "perplexity"}, reading=reading)
         return [finding]
     sizes = amounts.get("n_params")
-    low, most = LOW_LOSS
-    if sizes is not None and sizes.min() >= 1e6 and low < losses.min() and losses.max() < most:
-        said = (
+    low, top = LOW_LOSS
+    if sizes is not None and sizes.min() >= 1e6 and low < losses.min() and losses.max() < top:
+        text = (
             f"All {len(losses)} runs: loss of {_span(losses, _digits)}, lower than language models "
             "of such sizes reach in nats/token."
         )
         everywhere = np.ones(len(losses), dtype=bool)
         reading = "It may be in bits per byte"
         return [
-            Finding("loss", rows.numbers(everywhere), said, False, {"loss": "bits/byte"}, reading)
+            Finding("loss", rows.numbers(everywhere), text, False, {"loss": "bits/byte"}, reading)
         ]
     return []
 
@@ -367,7 +367,7 @@ def _fitting_units(
         )
         if not all(np.all(np.isfinite(v) & (v > 0)) for v in amounts.values()):
             continue
-        if _of_amounts(amounts, names, rows):
+        if _check_amounts(amounts, names, rows):
             continue
         unlikely = sum(_UNITS[name][unit] for name, unit in changed.items()) / 4.0
         score = len(changed) + unlikely + _distance(amounts, all_given=len(names) == len(AMOUNTS))
@@ -432,7 +432,7 @@ def _reading(values: Mapping[str, NDArray[np.float64]], units: Mapping[str, str]
     return " and ".join(parts)
 
 
-def _how(name: str, given: Sequence[str]) -> str:
+def _described(name: str, given: Sequence[str]) -> str:
     return name if name in given else f"{name}, derived from compute,"
 
 

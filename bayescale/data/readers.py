@@ -54,7 +54,7 @@ class RawTable:
     card
         The dataset's card, if there is one.
     row_word
-        What the index counts: lines of a text file, or rows.
+        The noun for a row: line of a text file, or row.
     notes
         Notes on reading.
     """
@@ -74,10 +74,10 @@ class RawTable:
     def refuse(self, wrong: "pd.Series[bool]", name: str, expected: str) -> None:
         """Raise RunsError with the first wrong value of a column, if there is one."""
         if wrong.any():
-            place = int(np.argmax(wrong.to_numpy()))
-            (value,) = self.frame[name].iloc[[place]].tolist()
+            position = int(np.argmax(wrong.to_numpy()))
+            (value,) = self.frame[name].iloc[[position]].tolist()
             raise RunsError(
-                f"{self.name}: {self.row_word} {wrong.index[place]}, column {name}: found "
+                f"{self.name}: {self.row_word} {wrong.index[position]}, column {name}: found "
                 f"{quoted(value)}, expected {expected}."
             )
 
@@ -103,7 +103,7 @@ def read_source(source: str | Path | Table | RunLogs) -> RawTable:
 
 
 def logs_of(source: object) -> RunLogs | None:
-    """Return the logs of runs, if a source is these: given, in a folder, or of a tracker."""
+    """Return the logs of runs if a source has them: given, in a folder, or of a tracker."""
     if isinstance(source, RunLogs):
         return source
     if isinstance(source, str) and source.startswith(tuple(TRACKERS)):
@@ -138,7 +138,7 @@ def _from_arrow(source: ArrowTable, kind: str) -> pd.DataFrame:
         raise
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise RunsError(
-            f"load_runs: the {kind} gave no table through its Arrow interface "
+            f"load_runs: the {kind} returned no table through its Arrow interface "
             f"({first_line(error)}). Give a table with named columns."
         ) from None
     return frame
@@ -231,27 +231,29 @@ def _read_delimited(path: Path) -> _Read:
         table = read_delimited(text, "\t" if path.suffix.lower() == ".tsv" else ",")
     except LineError as error:
         raise RunsError(f"{path}, {error}. Correct the line.") from None
-    frame, said = _framed(path, table)
-    return frame, (*notes, *said)
+    frame, layout = _as_frame(path, table)
+    return frame, (*notes, *layout)
 
 
 def _read_workbook(path: Path) -> _Read:
-    return _framed(path, read_workbook(path))
+    return _as_frame(path, read_workbook(path))
 
 
-def _framed(path: Path, table: TextTable) -> _Read:
+def _as_frame(path: Path, table: TextTable) -> _Read:
     if len(set(table.names)) < len(table.names):
         raise RunsError(_duplicate_header(str(path), table.names))
     frame = pd.DataFrame(table.rows, columns=table.names, index=table.lines, dtype=str)
-    return frame, tuple(Note(said, "format") for said in table.notes)
+    return frame, tuple(Note(text, "format") for text in table.notes)
 
 
 def _duplicate_header(where: str, names: Sequence[str]) -> str:
-    twice = sorted({name for name in names if list(names).count(name) > 1})
-    if twice == [""]:
+    repeated = sorted({name for name in names if list(names).count(name) > 1})
+    if repeated == [""]:
         count = list(names).count("")
         return f"{where}: found {count} columns without a name. Name each column once."
-    return f"{where}: found the column {listed(map(quoted, twice))} twice. Name each column once."
+    return (
+        f"{where}: found the column {listed(map(quoted, repeated))} twice. Name each column once."
+    )
 
 
 def _read_parquet(path: Path) -> _Read:
@@ -287,8 +289,8 @@ def _read_json(path: Path) -> _Read:
     text, notes = text_of(path)
     content = _json(text)
     if isinstance(content, dict) and _is_records(content.get("log_history")):
-        frame, said = _read_log(content["log_history"])
-        return frame, (*notes, *said)
+        frame, log_notes = _read_log(content["log_history"])
+        return frame, (*notes, *log_notes)
     if _is_records(content):
         return _counted_from_one(table_of(content)), notes
     if isinstance(content, dict) and all(isinstance(x, list) for x in content.values()):
@@ -306,11 +308,11 @@ def _read_log(entries: list[dict[str, Any]]) -> _Read:
     """Read the trainer state of Hugging Face's Trainer: the learning curve of one run."""
     logged = [entry for entry in entries if "loss" in entry]
     rest = f"; {len(entries) - len(logged)} without loss left out"
-    said = (
+    text = (
         f"read as the log of one run (log_history), its learning curve: {len(logged)} entries with "
         f"a training loss{rest if len(entries) > len(logged) else ''}"
     )
-    return _counted_from_one(table_of(logged)), (Note(said, "format"),)
+    return _counted_from_one(table_of(logged)), (Note(text, "format"),)
 
 
 def _is_records(content: object) -> bool:
@@ -318,15 +320,15 @@ def _is_records(content: object) -> bool:
 
 
 def _json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_each_once)
+    return json.loads(text, object_pairs_hook=_without_duplicates)
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"found {quoted(twice)} twice in one object")
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"found {quoted(repeated)} twice in one object")
     return content
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from bayescale.data.notes import NoteKind
 from bayescale.errors import listed, quoted
 
-SAID: tuple[NoteKind, ...] = ("column", "unit", "derived", "left out")
-"""The kinds of notes whose content the sentences of a `Reading` have."""
+IN_SENTENCES: tuple[NoteKind, ...] = ("column", "unit", "derived", "left out")
+"""The kinds of notes that the sentences of a `Reading` include."""
 
 _SHOWN = 3
 
@@ -22,7 +22,7 @@ class ColumnRead:
     name
         The standard name of the quantity.
     column
-        The column that holds it, or an empty text if it was derived.
+        The column that contains it, or an empty text if it was derived.
     unit
         The unit of the column.
     unit_from
@@ -35,7 +35,7 @@ class ColumnRead:
     counted
         How the quantity was counted or measured, if the heading says so.
     others
-        Other columns that could have been meant.
+        Other columns that could be the quantity.
     """
 
     name: str
@@ -49,7 +49,7 @@ class ColumnRead:
 
     @property
     def sentence(self) -> str:
-        """All of it, in words."""
+        """The account of the quantity, as a sentence."""
         counted = f", {self.counted}" if self.counted else ""
         if not self.column:
             return f"{self.name} is derived as {self.conversion}{counted}."
@@ -62,7 +62,7 @@ class ColumnRead:
         unit = f" in {self.unit} ({source})" if self.unit else ""
         converted = f", converted to {self.base}: {self.conversion}" if self.conversion else ""
         shown = listed(map(quoted, self.others), most=_SHOWN)
-        others = f" Not meant: {shown}." if self.others else ""
+        others = f" Not used: {shown}." if self.others else ""
         return f"{self.name} is the column {quoted(self.column)}{unit}{counted}{converted}.{others}"
 
 
@@ -94,7 +94,7 @@ class Reading:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """All of it, a sentence for each quantity and one for the rows."""
+        """A sentence for each quantity and one for the rows."""
         count = sum(len(part.rows) for part in self.left_out)
         why = "; ".join(part.why for part in self.left_out)
         rows = (

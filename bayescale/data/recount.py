@@ -54,40 +54,40 @@ def recount(
     >>> bool((body.n_params < runs.n_params).all())
     True
     """
-    wanted, known = counting_of(to), counting_of(given)
+    target, current = counting_of(to), counting_of(given)
     if isinstance(shapes, Shape):
-        _refuse_other_shapes(runs, shapes, known)
+        _refuse_other_shapes(runs, shapes, current)
         shape = shapes
     else:
-        shape = known.shape(runs.n_params, shapes)
+        shape = current.shape(runs.n_params, shapes)
     size, body = (
-        np.asarray(x, dtype=float) for x in (wanted.size(shape), shape.params_non_embedding)
+        np.asarray(x, dtype=float) for x in (target.size(shape), shape.params_non_embedding)
     )
-    if wanted == known:
+    if target == current:
         # Already in the target convention: sizes and measured compute are kept exactly.
         return replace(runs, _table=runs.table.assign(**{BODY: body}))
-    compute = np.asarray(wanted.flop_per_token(shape) * runs.n_tokens)
+    compute = np.asarray(target.flop_per_token(shape) * runs.n_tokens)
     table = runs.table.assign(**{"n_params": size, "compute": compute, BODY: body})
     return replace(
         runs,
         _table=table,
-        notes=(*runs.notes, f"N and C counted as {wanted.name}, from {known.name}"),
-        derived={**runs.derived, "n_params": wanted.name, "compute": wanted.name},
+        notes=(*runs.notes, f"N and C counted as {target.name}, from {current.name}"),
+        derived={**runs.derived, "n_params": target.name, "compute": target.name},
     )
 
 
-def _refuse_other_shapes(runs: Runs, shape: Shape, known: Counting) -> None:
-    sizes = np.asarray(known.size(shape), dtype=float)
+def _refuse_other_shapes(runs: Runs, shape: Shape, current: Counting) -> None:
+    sizes = np.asarray(current.size(shape), dtype=float)
     if sizes.shape not in ((), (len(runs),)):
         raise RunsError(
             f"{runs.name}: found shapes of {sizes.size} models for {len(runs)} runs, expected one "
             "shape for each run."
         )
-    off = np.abs(np.log(sizes / runs.n_params))
-    row = int(np.argmax(off))
-    if off[row] > np.log(1.1):
+    difference = np.abs(np.log(sizes / runs.n_params))
+    row = int(np.argmax(difference))
+    if difference[row] > np.log(1.1):
         raise RunsError(
             f"{runs.name}, row {row}: found {runs.n_params[row]:.4g} parameters, but its shape has "
-            f"{np.broadcast_to(sizes, len(runs))[row]:.4g}, counted as {known.name}. Say how the "
-            "runs are counted (given=), or correct the shapes."
+            f"{np.broadcast_to(sizes, len(runs))[row]:.4g}, counted as {current.name}. State how "
+            "the runs are counted (given=), or correct the shapes."
         )

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayescale.data.card import DatasetCard
 from bayescale.data.conditions import rows_meeting
 from bayescale.data.notes import Note, NoteKind
-from bayescale.data.reading import SAID, Reading
+from bayescale.data.reading import IN_SENTENCES, Reading
 from bayescale.errors import RunsError
 from bayescale.units import (
     format_amount,
@@ -48,14 +48,14 @@ class Runs:
         Sentences on how the table was read: columns renamed and converted, rows left out, amounts
         derived. Those by `load_runs` are `bayescale.data.notes.Note`, with structured fields.
     derived
-        Computed columns, and how.
+        Derived columns, with their formulas.
     card
         The dataset's card, if it has one.
     observed, response
         The input columns and the response column, which make up the fingerprint together with
         the family.
     units
-        The units of columns, where stated.
+        The stated units of columns.
     reading
         For each quantity the column, its unit and its conversion, and the rows left out; None for
         runs that `bayescale.load_runs` did not read.
@@ -142,7 +142,7 @@ class Runs:
         """
         if self.reading is None:
             return tuple(map(Note.of, self.notes))
-        rest = (note for note in map(Note.of, self.notes) if note.kind not in SAID)
+        rest = (note for note in map(Note.of, self.notes) if note.kind not in IN_SENTENCES)
         return (*map(Note, self.reading.sentences), *rest)
 
     def column(self, name: str) -> NDArray[np.float64]:
@@ -208,18 +208,18 @@ class Runs:
         wanted = dict.fromkeys((*self.observed, self.response, "family", *columns))
         known = [name for name in wanted if name in self._table]
         rows = self._table[known].astype(str).to_numpy(dtype=object).tolist()
-        whole = json.dumps([known, rows], ensure_ascii=True)
-        return hashlib.sha256(b"\n".join([whole.encode(), *self._stated_unit])).hexdigest()
+        content = json.dumps([known, rows], ensure_ascii=True)
+        return hashlib.sha256(b"\n".join([content.encode(), *self._stated_unit])).hexdigest()
 
     @property
     def _stated_unit(self) -> list[bytes]:
-        """The unit of the response in digests, unless it is the usual one or none is stated."""
+        """The unit of the response for digests; empty for the usual unit or none."""
         unit = self.response_unit
         return [] if unit in ("", USUAL_UNIT) else [f"unit {unit}".encode()]
 
     @property
     def _read_as(self) -> dict[str, str]:
-        """The name of each column by the one that it had in the source."""
+        """The standard name of each column, by its name in the source."""
         return {read.column: read.name for read in self.reading.columns} if self.reading else {}
 
     def mask(self, condition: str | ArrayLike) -> NDArray[np.bool_]:
@@ -247,7 +247,7 @@ class Runs:
             ``"family == 'c4' and 1e18 < compute < 1e20"`` or ``"`val split` in ['a', 'b']"``; or
             a boolean for each run.
         why
-            Recorded in the notes in place of the condition.
+            Recorded in the notes instead of the condition.
 
         Raises
         ------

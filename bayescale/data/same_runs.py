@@ -11,11 +11,11 @@ from bayescale.data.runs import Runs
 from bayescale.errors import RunsError
 
 _SHOWN = 3
-"""Maximal number of rows quoted in a message."""
+"""Largest number of rows quoted in a message."""
 
 
 def check_same_runs(tables: Mapping[str, Runs]) -> None:
-    """Raise RunsError unless all tables hold the same runs, in any order.
+    """Raise RunsError unless all tables have the same runs, in any order.
 
     Parameters
     ----------
@@ -48,31 +48,31 @@ def _difference(tables: Mapping[str, Runs], first: str, second: str) -> str:
         )
     columns = _columns(list(tables.values()))
     for name, runs in ((first, one), (second, other)):
-        lacking = [column for column in columns if column not in runs.table]
-        if lacking:
-            return f"the runs of {name} have no column {', '.join(lacking)}."
-    whole = {name: replace(tables[name], observed=tuple(columns)) for name in (first, second)}
-    if whole[first].fingerprint == whole[second].fingerprint:
+        missing = [column for column in columns if column not in runs.table]
+        if missing:
+            return f"the runs of {name} have no column {', '.join(missing)}."
+    compared = {name: replace(tables[name], observed=tuple(columns)) for name in (first, second)}
+    if compared[first].fingerprint == compared[second].fingerprint:
         return ""
     rows = {name: pd.DataFrame(_rows(tables[name], [*columns])) for name in (first, second)}
-    counted = {name: table.value_counts() for name, table in rows.items()}
-    said = [f"{first} has {len(one)} runs, {second} has {len(other)}."]
+    counts = {name: table.value_counts() for name, table in rows.items()}
+    sentences = [f"{first} has {len(one)} runs, {second} has {len(other)}."]
     for name, against in ((first, second), (second, first)):
-        only = counted[name].sub(counted[against], fill_value=0)
+        only = counts[name].sub(counts[against], fill_value=0)
         extra = only[only > 0].index
         if len(extra):
             at = [int(np.flatnonzero((rows[name] == list(row)).all(axis=1))[0]) for row in extra]
             shown = ", ".join(_text(tables[name], columns, row) for row in sorted(at)[:_SHOWN])
             more = f" and {len(at) - _SHOWN} more" if len(at) > _SHOWN else ""
-            said.append(f"Only {name} has {shown}{more}.")
-    if len(said) == 1:
-        said.append("They differ in the family of runs.")
+            sentences.append(f"Only {name} has {shown}{more}.")
+    if len(sentences) == 1:
+        sentences.append("They differ in the family of runs.")
     else:
         changed = _changed(rows[first], rows[second])
         if changed is not None:
             named = [*columns, one.response]
-            said.append(f"What differs row by row is {', '.join(named[i] for i in changed)}.")
-    return " ".join(said)
+            sentences.append(f"Row by row, they differ in {', '.join(named[i] for i in changed)}.")
+    return " ".join(sentences)
 
 
 def _changed(one: pd.DataFrame, other: pd.DataFrame) -> list[int] | None:

@@ -32,17 +32,17 @@ def stated_units(
             )
     stated = {}
     for name in names:
-        said = _said_by_card(name, raw)
+        on_card = _unit_on_card(name, raw)
         heading = found.headings.get(name, Heading())
         if name in units:
             stated[name] = column_unit(name, units[name])
-        elif said:
-            stated[name] = column_unit(name, said, label=True)
+        elif on_card:
+            stated[name] = column_unit(name, on_card, label=True)
         elif heading.unit in OPEN_UNITS:
             raise RunsError(
                 f"{raw.name}: the heading of the column {quoted(found.of[name])} says "
                 f"{OPEN_UNITS[heading.unit]}, as in units={{{name!r}: "
-                f"{_FIRST[heading.unit]!r}}} (--unit {name}={_FIRST[heading.unit]})."
+                f"{_EXAMPLES[heading.unit]!r}}} (--unit {name}={_EXAMPLES[heading.unit]})."
             )
         elif heading.unit and _heading_states_unit(name, heading.quantity):
             stated[name] = column_unit(name, heading.unit)
@@ -51,7 +51,8 @@ def stated_units(
     return stated
 
 
-_FIRST = {"log": "log10", "bits": "bits/token"}
+_EXAMPLES = {"log": "log10", "bits": "bits/token"}
+"""A unit to state for each ambiguous one."""
 
 
 def _heading_states_unit(name: str, quantity: str) -> bool:
@@ -61,20 +62,20 @@ def _heading_states_unit(name: str, quantity: str) -> bool:
 
 
 def _is_an_error(name: str, quantity: str) -> bool:
-    """Return whether an error is taken as the loss, as laws of one variable may."""
+    """Return whether the loss is an error, which laws of one variable accept."""
     return name == "loss" and quantity == "error"
 
 
-def _said_by_card(name: str, raw: NamedTable) -> str:
+def _unit_on_card(name: str, raw: NamedTable) -> str:
     units = raw.card.units if raw.card else {}
     return units.get(name, "") or units.get(raw.column_of.get(name, name), "")
 
 
 def unit_source(name: str, raw: NamedTable, units: Mapping[str, str], heading: Heading) -> str:
-    """Return who states the unit of a column: the user, the card, its heading or nobody."""
+    """Return the source of the unit of a column: the user, the card, the heading or the default."""
     if name in units:
         return "you"
-    if _said_by_card(name, raw):
+    if _unit_on_card(name, raw):
         return "card"
     return "heading" if heading.unit and _heading_states_unit(name, heading.quantity) else "default"
 
@@ -86,9 +87,9 @@ def notes_on_unit(
     if unit is None:
         return []
     if unit.convert is not None:
-        said = f"{name} converted from {unit.stated} to {unit.base}"
+        text = f"{name} converted from {unit.stated} to {unit.base}"
     elif confirmed or (name == "loss" and not raw.card):
-        said = f"{name} taken as {unit.base}"
+        text = f"{name} taken as {unit.base}"
     else:
         return []
-    return [Note(said, "unit", (name,), units={name: unit.stated})]
+    return [Note(text, "unit", (name,), units={name: unit.stated})]

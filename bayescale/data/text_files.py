@@ -1,4 +1,4 @@
-"""Read the text of a file, in whatever encoding it is."""
+"""Read the text of a file, and recognise its encoding."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 def first_line(error: Exception) -> str:
     """Return the first line of a message, shortened, or the name of an error without one."""
-    said = (str(error).splitlines() or [type(error).__name__])[0]
-    return said if len(said) <= 200 else f"{said[:200]}..."
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else f"{line[:200]}..."
 
 
 def unreadable(path: Path, error: Exception) -> RunsError:
@@ -33,12 +33,12 @@ def text_of(path: Path) -> tuple[str, tuple[Note, ...]]:
     Raises
     ------
     RunsError
-        If the file holds no text, or text whose encoding is not known.
+        If the file is not text, or its encoding is unknown.
     """
     content = path.read_bytes()
-    for start, said in _BINARY.items():
+    for start, kind in _BINARY.items():
         if content.startswith(start):
-            raise RunsError(f"{path}: could not be read as {path.suffix}: it is {said}.")
+            raise RunsError(f"{path}: could not be read as {path.suffix}: it is {kind}.")
     encoding = _BOMS.get(content[:2], "")
     if not encoding and b"\x00" in content[:4]:
         encoding = "utf-16-be" if content[0] == 0 else "utf-16-le"
@@ -67,7 +67,7 @@ def text_of(path: Path) -> tuple[str, tuple[Note, ...]]:
         line = content.count(b"\n", 0, error.start) + 1
         found = f"line {line} holds the byte 0x{content[error.start]:02x}, which is not UTF-8"
     try:
-        # All digits, signs and Latin letters are the same there; labels in others may differ.
+        # Digits, signs and Latin letters agree between encodings; labels in other scripts may not.
         text = content.decode("cp1252")
     except UnicodeDecodeError:
         raise RunsError(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bayescale.data.text_files import first_line
 from bayescale.errors import CardError, quoted
 
 
@@ -15,26 +16,29 @@ def read_card(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise CardError(f"{path}: nested too deep to be a card. Correct the card.") from None
     except ValueError as error:  # invalid TOML or UTF-8, or integers with thousands of digits
-        said = (str(error).splitlines() or ["no TOML"])[0][:200]
-        raise CardError(f"{path}: not valid TOML ({said}). Correct the card.") from None
+        raise CardError(
+            f"{path}: not valid TOML ({first_line(error)}). Correct the card."
+        ) from None
 
 
-_DEEPEST = 20
-_LONGEST_KEY = 200
-_LONGEST_TEXT = 20_000
+_MAX_DEPTH = 20
+_MAX_KEY_LENGTH = 200
+_MAX_TEXT_LENGTH = 20_000
 _LARGEST = 2**63
 
 
 def check_content(content: object, where: str, depth: int = 0) -> None:
     """Raise CardError for invalid values at any depth: dates, huge values, deep nesting."""
-    if depth > _DEEPEST:
-        raise CardError(f"{where}: found more than {_DEEPEST} levels of nesting. Correct the card.")
+    if depth > _MAX_DEPTH:
+        raise CardError(
+            f"{where}: found more than {_MAX_DEPTH} levels of nesting. Correct the card."
+        )
     if isinstance(content, Mapping):
         for key, value in content.items():
-            if not isinstance(key, str) or len(key) > _LONGEST_KEY:
+            if not isinstance(key, str) or len(key) > _MAX_KEY_LENGTH:
                 raise CardError(
                     f"{where}: found the key {quoted(key)}, expected a text of at most "
-                    f"{_LONGEST_KEY} characters."
+                    f"{_MAX_KEY_LENGTH} characters."
                 )
             shown = key if key.isprintable() else quoted(key)
             place = f"{where}: {shown}" if depth == 0 else f"{where}.{shown}"
@@ -43,10 +47,10 @@ def check_content(content: object, where: str, depth: int = 0) -> None:
         for i, value in enumerate(content):
             check_content(value, f"{where}[{i}]", depth + 1)
     elif isinstance(content, str):
-        if len(content) > _LONGEST_TEXT:
+        if len(content) > _MAX_TEXT_LENGTH:
             raise CardError(
                 f"{where}: found a text of {len(content):,} characters, expected at most "
-                f"{_LONGEST_TEXT:,}."
+                f"{_MAX_TEXT_LENGTH:,}."
             )
     elif isinstance(content, int):
         if abs(content) >= _LARGEST:

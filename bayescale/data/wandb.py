@@ -16,7 +16,7 @@ from bayescale.data.tables import table_of
 from bayescale.errors import RunsError, quoted
 
 NESTED = ("config", "summary", "summary_metrics", "hyperparameters")
-"""Columns that hold one dictionary per run, as an object or as text."""
+"""Columns with one dictionary per run, as an object or as text."""
 
 _STATES = frozenset(
     ("finished", "running", "crashed", "failed", "killed", "preempted", "preempting", "pending")
@@ -48,7 +48,7 @@ def flatten(raw: RawTable) -> RawTable:
     Raises
     ------
     RunsError
-        If a nested column holds anything but dictionaries, or if the table is the export of a
+        If a nested column has anything but dictionaries, or if the table is the export of a
         chart, which has no sizes and tokens.
     """
     if any(str(name).endswith("__MIN") for name in raw.frame.columns):
@@ -66,9 +66,10 @@ def flatten(raw: RawTable) -> RawTable:
             parts.append(column.to_frame())
     frame = pd.concat(parts, axis="columns")
     if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()][0]
+        repeated = frame.columns[frame.columns.duplicated()][0]
         raise RunsError(
-            f"{raw.name}: found {quoted(twice)} both as a column and inside a nested one. Keep one."
+            f"{raw.name}: found {quoted(repeated)} both as a column and inside a nested one. Keep "
+            "one."
         )
     return replace(raw, frame=frame)
 
@@ -131,7 +132,7 @@ def _expanded(raw: RawTable, name: str, column: "pd.Series[Any]") -> pd.DataFram
 def _dictionary(value: object, place: str) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
-    if is_nothing(value):
+    if is_empty_cell(value):
         return {}
     readers: tuple[Callable[[str], Any], ...] = (json.loads, ast.literal_eval)
     for read in readers:
@@ -148,7 +149,7 @@ def _dictionary(value: object, place: str) -> Mapping[str, Any]:
     )
 
 
-def is_nothing(value: object) -> bool:
+def is_empty_cell(value: object) -> bool:
     """Return whether a cell is empty: None, NaN, NaT, NA or empty text."""
     if value is None or value is pd.NA or value is pd.NaT:
         return True

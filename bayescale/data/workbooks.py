@@ -8,12 +8,12 @@ from bayescale.errors import RunsError, listed, quoted
 
 
 def read_workbook(path: Path) -> TextTable:
-    """Read the first sheet that holds a table; the notes name it if there are others.
+    """Read the first sheet with a table; the notes name it if there are others.
 
     Raises
     ------
     RunsError
-        If openpyxl is not installed, or the file is no workbook.
+        If openpyxl is not installed, or the file is not a workbook.
     """
     try:
         from openpyxl import load_workbook

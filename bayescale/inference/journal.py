@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale.data.netcdf import called, stored_name
+from bayescale.data.netcdf import original_name, stored_name
 from bayescale.errors import FitFileError
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def unpack(packed: bytes) -> dict[str, NDArray[Any]]:
         if any(m.compress_type != zipfile.ZIP_STORED for m in members.infolist()):
             raise ValueError("found compressed draws, which no store has")
         return {
-            called(member.filename.removesuffix(".npy")): _array(members.read(member))
+            original_name(member.filename.removesuffix(".npy")): _array(members.read(member))
             for member in members.infolist()
         }
 

@@ -60,7 +60,7 @@ def test_tables_in_memory(source):
         (3, "type int"),
         (b"runs.csv", "type bytes"),
         (np.ones((2, 2)), "type ndarray"),
-        (pa.chunked_array([[1.0, 2.0]]), "ChunkedArray gave no table through its Arrow interface"),
+        (pa.chunked_array([[1.0, 2.0]]), "ChunkedArray returned no table through its Arrow interface"),
         (pa.Table.from_arrays([pa.array([1.0])] * 2, names=["N", "N"]), "found the column 'N' twice"),
         (pd.DataFrame([[1, 2]], columns=[1, "1"]), "found the column '1' twice"),
         (pa.table({"N": pa.array([], pa.float64())}), "found no runs"),

@@ -57,7 +57,7 @@ def test_titles_empty_rows_and_further_columns(write):
     runs = bs.load_runs(path)
     assert len(runs) == 3
     assert list(runs.table["made"]) == ["2024-05-01 00:00:00"] * 3
-    assert runs.notes_of("format") == ("passed over the line 1 before the header",)
+    assert runs.notes_of("format") == ("skipped line 1 before the header",)
     # Messages use row numbers of the sheet.
     bad = write(runs=[["A title"], [], HEAD, *ROWS, [1000, "many", 2.8]])
     with pytest.raises(RunsError, match=r"row 7, column 'Tokens \(B\)'.*found 'many'"):

@@ -351,7 +351,7 @@ def test_check_says_what_was_read(tmp_path, capsys):
     main(["check", str(path), "--model=kaplan-nd"])
     out = capsys.readouterr().out
     assert "n_params is the column 'Model size (M)' in M (by its heading)" in out
-    assert "Not meant: 'train/loss'" in out
+    assert "Not used: 'train/loss'" in out
     assert "8 of 9 rows are read: left out unfinished runs" in out
 
 

@@ -104,12 +104,12 @@ def _table_of_texts(file, folder) -> None:
 
 
 ATTACKS = {
-    _external_storage: "data that are in another file",
+    _external_storage: "data in another file",
     _external_link: "a link to something else",
     _soft_link: "a link to something else",
     _same_again: "the same object again",
     _circle: "the same object again",
-    _virtual: "data that are in another file",
+    _virtual: "data in another file",
     _compressed: "compressed data",
     _never_written: "more data than the",
     _chunks_never_written: "more data than the",

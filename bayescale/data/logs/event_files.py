@@ -18,7 +18,7 @@ def read_events(folders: Sequence[tuple[str, Path]]) -> tuple[dict[str, Any], Me
     Parameters
     ----------
     folders
-        Each with a prefix for the names of its scalars; of equal names the first counts.
+        Each with a prefix for the names of its scalars; of equal names the first is used.
     """
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -30,7 +30,7 @@ def read_events(folders: Sequence[tuple[str, Path]]) -> tuple[dict[str, Any], Me
     config: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     for prefix, folder in folders:
-        # All points; by default long curves are thinned.
+        # Size 0 keeps all points; by default long curves are thinned.
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
         events.Reload()
         config |= _hyperparameters(events)

@@ -1,8 +1,8 @@
 """Find the runs in a folder of logs, whichever program wrote them.
 
 A folder is a run if it has a curve: MLflow's ``metrics``, a ``trainer_state.json``, a table such as
-``metrics.csv``, or event files of TensorBoard. Its settings are in a file of its own or of a folder
-above it, such as ``config.json`` or ``hparams.yaml``. What lies below a run belongs to it.
+``metrics.csv``, or event files of TensorBoard. Its settings are in a file such as ``config.json``
+or ``hparams.yaml``, in its folder or one above it. Files below a run belong to it.
 """
 
 import json
@@ -27,7 +27,7 @@ TABLES = tuple(
     for name in ("metrics", "history", "progress", "log", "train_log")
     for suffix in (".csv", ".jsonl")
 )
-"""Names of tables with a curve: Lightning, Keras, Ray Tune and loops of one's own write these."""
+"""Names of tables with a curve, as of Lightning, Keras, Ray Tune and custom training loops."""
 
 _SETTINGS = tuple(
     f"{name}{suffix}"
@@ -40,14 +40,14 @@ _STEPS = (STEP, "steps", "_step", "global_step", "iteration", "iter", "training_
 
 
 @dataclass
-class _Found:
+class _RunFiles:
     """The files of a run, by their kind."""
 
     states: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     events: list[tuple[str, Path]] = field(default_factory=list)
 
-    def add(self, other: "_Found") -> None:
+    def add(self, other: "_RunFiles") -> None:
         self.states += other.states
         self.tables += other.tables
         self.events += other.events
@@ -55,7 +55,7 @@ class _Found:
 
 def logs_below(root: Path) -> tuple[list[RunLog], int]:
     """Return the logs of runs at and below a folder, and how many were deleted."""
-    found: dict[Path, _Found] = {}
+    found: dict[Path, _RunFiles] = {}
     logs: list[RunLog] = []
     deleted = 0
     for folder, files in _folders(root):
@@ -66,7 +66,7 @@ def logs_below(root: Path) -> tuple[list[RunLog], int]:
             continue
         owner, part = _files_of(folder, files, root)
         if part:
-            found.setdefault(owner, _Found()).add(part)
+            found.setdefault(owner, _RunFiles()).add(part)
     return [
         *logs,
         *(_log(run, files, root) for run, files in _outermost(found, root).items()),
@@ -89,7 +89,7 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
         yield folder, sorted(files)
 
 
-def _files_of(folder: Path, files: list[str], root: Path) -> tuple[Path, _Found | None]:
+def _files_of(folder: Path, files: list[str], root: Path) -> tuple[Path, _RunFiles | None]:
     """Return the folder of the run that files belong to, and those with curves, if any."""
     owner, prefix = folder, ""
     if folder != root:
@@ -98,20 +98,20 @@ def _files_of(folder: Path, files: list[str], root: Path) -> tuple[Path, _Found 
         elif folder.name in _SPLITS:
             owner, prefix = folder.parent, f"{folder.name}/"
     if trainer_state.FILE in files:
-        return owner, _Found(states=[folder / trainer_state.FILE])
+        return owner, _RunFiles(states=[folder / trainer_state.FILE])
     if tables := [name for name in TABLES if name in files]:
-        return folder, _Found(tables=[folder / tables[0]])
+        return folder, _RunFiles(tables=[folder / tables[0]])
     if any(name.startswith(MARK) for name in files):
-        return owner, _Found(events=[(prefix, folder)])
+        return owner, _RunFiles(events=[(prefix, folder)])
     return folder, None
 
 
-def _outermost(found: dict[Path, _Found], root: Path) -> dict[Path, _Found]:
+def _outermost(found: dict[Path, _RunFiles], root: Path) -> dict[Path, _RunFiles]:
     """Return the runs, each with the files below its folder.
 
     A folder that contains several runs is not a run, even if it has event files.
     """
-    runs: dict[Path, _Found] = {}
+    runs: dict[Path, _RunFiles] = {}
     for folder in sorted(found, key=lambda path: len(path.parts)):
         above = [run for run in folder.parents if run in runs]
         if root in above and not (runs[root].states or runs[root].tables):
@@ -123,8 +123,8 @@ def _outermost(found: dict[Path, _Found], root: Path) -> dict[Path, _Found]:
     return runs
 
 
-def _log(folder: Path, files: _Found, root: Path) -> RunLog:
-    """Read one run; the first of its kinds of files that there is has its curve."""
+def _log(folder: Path, files: _RunFiles, root: Path) -> RunLog:
+    """Read one run; its curve is in the first kind of file that there is."""
     if files.states:
         config, metrics = trainer_state.read_states(files.states)
     elif files.tables:
@@ -161,7 +161,7 @@ def _table(path: Path) -> Metrics:
 def _settings(folder: Path, root: Path) -> dict[str, Any]:
     """Return the settings of a run, from the nearest folder with such files.
 
-    Those of the root are of all runs below it, unless it is the run itself.
+    Settings in the root apply to all runs below it.
     """
     while True:
         if paths := [folder / name for name in _SETTINGS if (folder / name).is_file()]:

@@ -1,7 +1,7 @@
 """Runs of MLflow: its folder ``mlruns``, and its databases and servers through its client.
 
-The layout of the folder is that of MLflow's file store, which no longer changes: MLflow itself
-opens it only if asked to, and keeps new runs in a database.
+The folder is MLflow's file store, whose layout no longer changes: MLflow opens it only on request,
+and stores new runs in a database.
 """
 
 from collections.abc import Iterator
@@ -99,14 +99,14 @@ def _text(path: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield each file's path below a folder, which is a name, and its text."""
+    """Yield the path below a folder, which is the name, and the text of each file."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield path.relative_to(folder).as_posix(), _text(path)
 
 
 def _points(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield the points of metrics: a line has the time, the value and the step of one."""
+    """Yield the points of metrics; a line has the time, the value and the step of a point."""
     for name, text in _files(folder):
         for number, line in enumerate(text.splitlines(), start=1):
             match line.split():

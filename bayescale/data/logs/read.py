@@ -13,7 +13,7 @@ from bayescale.data.notes import Note
 from bayescale.errors import RunsError, quoted
 
 TRACKERS = {"wandb:": wandb_api.runs_of, "mlflow:": mlflow.runs_of}
-"""Readers of trackers, by what the name of a source begins with."""
+"""Readers of trackers, by the prefix of a source."""
 
 
 def read_logs(source: str | Path | Iterable[Any], *, last: int = 1) -> RunLogs:
@@ -28,7 +28,7 @@ def read_logs(source: str | Path | Iterable[Any], *, last: int = 1) -> RunLogs:
         (``config.json``, ``hparams.yaml``, ...). Or ``"wandb:ENTITY/PROJECT"``,
         ``"mlflow:URI"``, or runs of ``wandb.Api().runs(...)``.
     last
-        Number of values at the end of each curve whose mean is the run's value: more than one
+        Number of values at the end of each curve whose mean is the run's value; more than one
         smooths a noisy loss.
 
     Returns
@@ -40,7 +40,7 @@ def read_logs(source: str | Path | Iterable[Any], *, last: int = 1) -> RunLogs:
     Raises
     ------
     RunsError
-        If there is no log, or one that cannot be read; if what reads it is not installed.
+        If there is no log, or one that cannot be read; if the package that reads it is missing.
 
     Examples
     --------
@@ -62,22 +62,22 @@ def read_logs(source: str | Path | Iterable[Any], *, last: int = 1) -> RunLogs:
     """
     if last < 1:
         raise RunsError(f"last: found {last}, expected at least 1.")
-    name, logs, deleted = _found(source)
+    name, logs, deleted = _logs(source)
     if not logs:
         raise RunsError(
             f"{name}: found no log of a run, expected MLflow's mlruns, event files, "
             f"{trainer_state.FILE}, or folders with metrics.csv and config.json."
         )
-    said = f"read the logs of {len(logs)} run{'s' if len(logs) > 1 else ''}"
+    text = f"read the logs of {len(logs)} run{'s' if len(logs) > 1 else ''}"
     if last > 1:
-        said += f"; each metric is the mean of its last {last} values"
-    notes = [Note(said, "format")]
+        text += f"; each metric is the mean of its last {last} values"
+    notes = [Note(text, "format")]
     if deleted:
         notes.append(Note(f"left out deleted runs: {deleted}", "other"))
-    return RunLogs(name, tuple(_named_once(logs)), last, tuple(notes))
+    return RunLogs(name, tuple(_with_distinct_names(logs)), last, tuple(notes))
 
 
-def _found(source: str | Path | Iterable[Any]) -> tuple[str, list[RunLog], int]:
+def _logs(source: str | Path | Iterable[Any]) -> tuple[str, list[RunLog], int]:
     """Return the name of a source, its logs, and how many were deleted."""
     if not isinstance(source, str | os.PathLike):
         return "wandb", list(wandb_api.as_logs(source)), 0
@@ -98,13 +98,13 @@ def _found(source: str | Path | Iterable[Any]) -> tuple[str, list[RunLog], int]:
     return str(path), [RunLog(path.parent.name or path.stem, config, lambda: metrics)], 0
 
 
-def _named_once(logs: Iterable[RunLog]) -> list[RunLog]:
+def _with_distinct_names(logs: Iterable[RunLog]) -> list[RunLog]:
     """Return logs with distinct names: a number is appended to repeated ones."""
     counts: dict[str, int] = {}
-    named = []
+    renamed = []
     for log in logs:
         counts[log.name] = counts.get(log.name, 0) + 1
-        again = counts[log.name]
-        name = log.name if again == 1 else f"{log.name} ({again})"
-        named.append(RunLog(name, log.config, log.history, log.summary, log.state))
-    return named
+        count = counts[log.name]
+        name = log.name if count == 1 else f"{log.name} ({count})"
+        renamed.append(RunLog(name, log.config, log.history, log.summary, log.state))
+    return renamed

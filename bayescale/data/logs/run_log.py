@@ -33,7 +33,7 @@ class RunLog:
     history
         Function that reads the metrics.
     summary
-        The last value of each metric where the tracker states it, so that no curve is read.
+        The last value of each metric, if the tracker stores it, so that no curve is read.
     state
         ``"finished"``, another state of Weights & Biases, or an empty text if it is not known.
     """
@@ -69,13 +69,13 @@ class RunLogs:
     Attributes
     ----------
     source
-        Where they are from.
+        The folder, file or tracker.
     logs
         The log of each run.
     last
         Number of values at the end of each curve whose mean is the run's value in `table`.
     notes
-        What was read, and what was left out.
+        Notes on what was read and left out.
     """
 
     source: str
@@ -87,7 +87,7 @@ class RunLogs:
     def table(self) -> pd.DataFrame:
         """A row for each run: its configuration, and the last values of its metrics.
 
-        A configured value whose name a metric bears too is the column ``config.NAME``.
+        A configured value with the name of a metric becomes the column ``config.NAME``.
         """
         rows = []
         for log in self.logs:
@@ -139,7 +139,7 @@ class RunLogs:
 
 
 def metrics_of(points: Iterable[tuple[str, Any, Any]], where: object) -> Metrics:
-    """Return metrics from points (name, step, value); of several at one step the last counts.
+    """Return metrics from points (name, step, value); of several at one step the last is used.
 
     `where` is the file, folder or run of the points, for messages.
     """
@@ -165,12 +165,12 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value that a table can hold: lists become JSON, and NaN a text that is found."""
+    """Return a value for a cell: lists become JSON, and NaN a text, which `load_runs` refuses."""
     if isinstance(value, float) and math.isnan(value):
         return "nan"
     if value is None or isinstance(value, str | int | float | bool):
         return value
     try:
         return json.dumps(value, default=str)
-    except (ValueError, RecursionError):  # YAML has lists that hold themselves
+    except (ValueError, RecursionError):  # YAML allows lists that contain themselves
         return repr(value)

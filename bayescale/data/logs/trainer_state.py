@@ -15,16 +15,16 @@ _TOTALS = ("total_flos", "num_input_tokens_seen")
 """Metrics that are summed over the run; zero if the trainer did not count them."""
 
 _NAMES = {"loss": "train/loss"}
-"""Names of metrics: the ``loss`` of a Trainer is the training loss."""
+"""Names of metrics in the table: the ``loss`` of a Trainer is the training loss."""
 
-_OF_THE_WHOLE = "train_"
-"""Prefix of what is logged once, at the end: means and times over the whole training."""
+_SUMMARY_PREFIX = "train_"
+"""Prefix of metrics logged once, at the end: means and times over all of training."""
 
 
 def read_states(paths: Sequence[Path]) -> tuple[dict[str, Any], Metrics]:
     """Return the settings and the metrics of a run from the last of its states."""
     states = [(path, _state(path)) for path in paths]
-    path, state = max(states, key=lambda found: _step_of(found[1]))
+    path, state = max(states, key=lambda entry: _step_of(entry[1]))
     entries = state.get("log_history")
     if not isinstance(entries, list) or not all(isinstance(x, dict) for x in entries):
         raise RunsError(f"{path}: found no log_history, expected the state of a Trainer.")
@@ -32,7 +32,9 @@ def read_states(paths: Sequence[Path]) -> tuple[dict[str, Any], Metrics]:
         (_NAMES.get(name, name), entry.get("step", 0), value)
         for entry in entries
         for name, value in entry.items()
-        if isinstance(value, int | float) and name != "step" and not name.startswith(_OF_THE_WHOLE)
+        if isinstance(value, int | float)
+        and name != "step"
+        and not name.startswith(_SUMMARY_PREFIX)
     )
     metrics = metrics_of(points, path)
     totals = {k: state[k] for k in _TOTALS if state.get(k) and k not in metrics}

@@ -30,7 +30,7 @@ def runs_of(path: str) -> tuple[RunLog, ...]:
 
 
 def as_logs(runs: Iterable[Any]) -> tuple[RunLog, ...]:
-    """Return the logs of runs of the client, whose curves are fetched when they are needed."""
+    """Return the logs of runs of the client; their curves are fetched on first use."""
     return tuple(_log(run) for run in runs)
 
 
@@ -54,7 +54,7 @@ def _log(run: Any) -> RunLog:
 
 
 def _is_metric(name: str, value: object) -> bool:
-    """Return whether a value is a number, and not one that the client adds (``_runtime``, ...)."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    # Numbers that JSON does not have are texts.
-    return not name.startswith("_") and (number or value in ("NaN", "Infinity", "-Infinity"))
+    """Return whether a value is a number, and not added by the client (``_runtime``, ...)."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # Non-finite numbers are texts, since JSON has none.
+    return not name.startswith("_") and (is_number or value in ("NaN", "Infinity", "-Infinity"))

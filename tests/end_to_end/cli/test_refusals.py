@@ -58,7 +58,7 @@ BUDGET = ("--budget", "5.76e23")
                 "--candidates",
                 "x",
             ),
-            "found --candidate too; give one of the two",
+            "found --candidate too; give one of them",
         ),
     ],
     ids=lambda value: " ".join(value[2:]) or "nothing" if isinstance(value, tuple) else None,
