@@ -9,11 +9,13 @@ import pandas as pd
 
 from bayescale.costs import six_nd
 from bayescale.data.column_units import BASES
+from bayescale.data.columns import Columns
+from bayescale.data.headings import ACTIVE
 from bayescale.data.named_table import NamedTable, first_few
 from bayescale.data.notes import Note
 from bayescale.data.plausibility import Finding
 from bayescale.data.runs import AMOUNTS
-from bayescale.data.wandb import plain_text
+from bayescale.data.wandb import key_of, plain_text
 from bayescale.errors import (
     BayescaleWarning,
     RunsError,
@@ -77,6 +79,67 @@ def notes_on_compute(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> 
     )
     warnings.warn(f"{raw.name}: {sentence}", BayescaleWarning, stacklevel=3)
     return [Note(sentence, "counting", AMOUNTS, frame.index[differs])]
+
+
+def notes_on_epochs(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> list[Note]:
+    """Return a note on runs whose epochs contradict their unique tokens."""
+    epochs = pd.to_numeric(frame["epochs"], errors="coerce").to_numpy(dtype=float)
+    passes = (frame["n_tokens"] / frame["n_unique_tokens"]).to_numpy(dtype=float)
+    # With less than one epoch, all tokens seen are unique.
+    off = np.flatnonzero(np.abs(np.maximum(passes, 1.0) / np.maximum(epochs, 1.0) - 1) > tolerance)
+    if not len(off):
+        return []
+    rows = ", ".join(
+        f"{raw.row_word} {frame.index[i]} ({format_number(float(passes[i]), 3)}, with epochs "
+        f"{format_number(float(epochs[i]), 3)})"
+        for i in off[:3]
+    )
+    more = f" and {len(off) - 3} more" if len(off) > 3 else ""
+    said = (
+        f"n_unique_tokens is used, and 'epochs' is not, although n_tokens over n_unique_tokens "
+        f"differs from it by more than {format_share(tolerance)} in {len(off)} of {len(frame)} "
+        f"runs: {rows}{more}. Remove the column that is wrong."
+    )
+    warnings.warn(f"{raw.name}: {said}", BayescaleWarning, stacklevel=3)
+    return [Note(said, "counting", ("n_unique_tokens", "epochs"), frame.index[off])]
+
+
+def notes_on_sparse_models(
+    frame: pd.DataFrame, derived: Mapping[str, str], found: Columns, raw: NamedTable
+) -> list[Note]:
+    """Return a note if 6ND is of sizes that may count parameters not active for a token."""
+    of_size = [name for name, rule in derived.items() if name in AMOUNTS and "n_params" in rule]
+    column = found.of.get("n_params", "")
+    if not of_size or not column or found.headings["n_params"].counted == ACTIVE:
+        return []
+    active = [
+        other
+        for other in found.others.get("n_params", ())
+        if found.all_headings[other].counted == ACTIVE
+    ]
+    experts = [name for name in frame if key_of(str(name)) in _EXPERTS]
+    numbers = [pd.to_numeric(frame[name], errors="coerce").max() for name in experts]
+    if active:
+        remedy = (
+            f"They may be {quoted(active[0])}: columns={{'n_params': {quoted(active[0])}}} "
+            f"(--column n_params={active[0]}) says so."
+        )
+    elif any(number > 1 for number in numbers):
+        remedy = (
+            f"By {quoted(experts[0])} these models are sparse: check that {quoted(column)} counts "
+            "those alone."
+        )
+    else:
+        return []
+    said = (
+        f"{of_size[0]} is derived by C = 6ND, in which N is the parameters active for a token. "
+        f"{remedy}"
+    )
+    warnings.warn(f"{raw.name}: {said}", BayescaleWarning, stacklevel=3)
+    return [Note(said, "counting", (of_size[0], "n_params"))]
+
+
+_EXPERTS = frozenset(("n_experts", "num_experts", "experts", "num_local_experts"))
 
 
 def refuse_above_uniform(loss: "pd.Series[float]", size: int, raw: NamedTable) -> None:

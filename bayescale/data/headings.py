@@ -17,6 +17,9 @@ OPEN_UNITS: Mapping[str, str] = {
 }
 """Ambiguous units of headings, with what to state instead."""
 
+ACTIVE = "active for a token"
+"""How sizes of sparse models are counted if not all parameters are."""
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -240,7 +243,7 @@ def _heading_of(key: str, aliases: Mapping[str, frozenset[str]]) -> Heading:
     if name == "n_params" and "nonemb" in words:
         return Heading(name, "", 1, "without embeddings")
     if name == "n_params" and set(words) & {"active", "activated"}:
-        return Heading(name, "", 0, "active for a token")
+        return Heading(name, "", 0, ACTIVE)
     return Heading(name, "", int(bool(set(words) & _PLANNED)))
 
 

@@ -19,12 +19,14 @@ from bayescale.data.columns import ALIASES, Columns, find_columns
 from bayescale.data.consistency import (
     notes_on_compute,
     notes_on_doubts,
+    notes_on_epochs,
+    notes_on_sparse_models,
     refuse_above_uniform,
     refuse_duplicates,
     refuse_large_batches,
 )
 from bayescale.data.derived import CAVEATS, derive_missing
-from bayescale.data.headings import Heading
+from bayescale.data.headings import ACTIVE, Heading
 from bayescale.data.logs.run_log import RunLogs
 from bayescale.data.named_table import NamedTable
 from bayescale.data.notes import Note
@@ -183,6 +185,10 @@ def load_runs(
     notes.extend(notes_on_doubts(doubts, raw, {n: stated[n].stated for n in by_heading}))
     if set(given) == set(AMOUNTS) and not any(doubt.column in AMOUNTS for doubt in doubts):
         notes.extend(notes_on_compute(frame, raw, tolerance))
+    if "n_unique_tokens" in wanted and "epochs" in frame and "n_unique_tokens" not in derived:
+        notes.extend(notes_on_epochs(frame, raw, tolerance))
+    if "n_experts" not in wanted:
+        notes.extend(notes_on_sparse_models(frame, derived, found, raw))
     size = vocabulary_size or (raw.card.vocabulary_size if raw.card else None)
     if size is not None and "loss" in frame and is_per_token:
         refuse_above_uniform(frame["loss"], size, raw)
@@ -261,7 +267,7 @@ def _other_columns(found: Columns, names: Sequence[str]) -> list[Note]:
 
 _COUNTED = {
     "without embeddings": "counted without embeddings; plans and compute then are too",
-    "active for a token": "the number active for a token",
+    ACTIVE: "the number active for a token",
 }
 
 

@@ -51,15 +51,8 @@ def unused_columns(model: Model, runs: Runs) -> tuple[Note, ...]:
             "Model.pool (--pool COLUMN)."
         )
         notes.append(Note(said, "not used", [name for name, _ in others]))
-    epochs = table.get("epochs")
-    if _UNIQUE not in used and epochs is not None and pd.api.types.is_numeric_dtype(epochs):
-        repeated = int((epochs > 1.0).sum())
-        if repeated:
-            said = (
-                f"'epochs' is not used: {repeated} of {len(table)} runs repeat data, as if it were "
-                "new. Laws of n_unique_tokens (data-constrained) take it from epochs."
-            )
-            notes.append(Note(said, "not used", ["epochs"]))
+    if _UNIQUE not in used:
+        notes += _of_repeated_data(table)
     return tuple(notes)
 
 
@@ -80,6 +73,28 @@ def _of_families(model: Model, levels: list[str]) -> Note:
         "not used",
         ["family"],
     )
+
+
+def _of_repeated_data(table: pd.DataFrame) -> list[Note]:
+    """Return a note if runs repeat data, by their epochs or by their unique tokens."""
+    for name in ("epochs", _UNIQUE):
+        if name not in table or not pd.api.types.is_numeric_dtype(table[name]):
+            continue
+        epochs = table[name]
+        if name == _UNIQUE:
+            if "n_tokens" not in table:
+                continue
+            epochs = table["n_tokens"] / epochs
+        # Unique tokens may be rounded.
+        repeated = int((epochs > 1.01).sum())
+        if repeated:
+            use = "use it" if name == _UNIQUE else f"take it from {name}"
+            said = (
+                f"{quoted(name)} is not used: {repeated} of {len(table)} runs repeat data, as if "
+                f"it were new. Laws of n_unique_tokens (data-constrained) {use}."
+            )
+            return [Note(said, "not used", [name])]
+    return []
 
 
 def pooled_cards(model: Model) -> list[str]:

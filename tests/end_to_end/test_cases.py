@@ -172,6 +172,39 @@ def test_sizes_derived_for_sparse_models_are_said_to_be_active_ones():
     )
 
 
+def test_unique_tokens_that_epochs_contradict_are_said():
+    needs = ("n_params", "n_tokens", "n_unique_tokens")
+    table = FILES.assign(unique_tokens=FILES["n_tokens"] / [0.5, 1.0, 2.0, 4.0])
+    agreeing = bs.load_runs(table.assign(epochs=[0.5, 1.0, 2.0, 4.0]), needs=needs)
+    assert agreeing.notes_of("counting") == ()
+    with pytest.warns(
+        bs.BayescaleWarning, match="in 1 of 4 runs: row 3 .4.00, with epochs 8.00.. "
+    ):
+        runs = bs.load_runs(table.assign(epochs=[0.5, 1.0, 2.0, 8.0]), needs=needs)
+    (note,) = runs.notes_of("counting")
+    assert note.startswith("n_unique_tokens is used, and 'epochs' is not")
+    assert note.columns == ("n_unique_tokens", "epochs") and note.rows == (3,)
+    (note,) = unused_columns(bs.load_model("chinchilla"), bs.load_runs(table))
+    assert note.startswith("'n_unique_tokens' is not used: 2 of 4 runs repeat data")
+
+
+@pytest.mark.parametrize("derived", ["n_tokens", "compute"])
+def test_6nd_of_all_parameters_of_sparse_models_is_said(derived):
+    given = FILES.assign(compute=6 * FILES["n_params"] * FILES["n_tokens"]).drop(columns=derived)
+    assert bs.load_runs(given).notes_of("counting") == ()
+    assert bs.load_runs(given.assign(n_experts=1)).notes_of("counting") == ()
+    with pytest.warns(bs.BayescaleWarning, match="By 'num_experts' these models are sparse"):
+        (note,) = bs.load_runs(given.assign(num_experts=[1, 8, 8, 8])).notes_of("counting")
+    assert note.startswith(f"{derived} is derived by C = 6ND, in which N is the parameters active")
+    both = given.assign(active_params=FILES["n_params"] / 4)
+    with pytest.warns(bs.BayescaleWarning, match="--column n_params=active_params"):
+        bs.load_runs(both)
+    chosen = bs.load_runs(both, columns={"n_params": "active_params"})
+    assert chosen.notes_of("counting") == (
+        "n_params ('active_params') is the number active for a token",
+    )
+
+
 def test_check_and_fit_say_what_is_implausible(tmp_path, capsys):
     path = tmp_path / "mine.csv"
     ratio = np.tile([5.0, 20.0, 80.0, 300.0], 3)
