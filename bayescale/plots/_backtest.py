@@ -15,7 +15,7 @@ def backtest(found: Backtest, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     found
-        What `bayescale.backtest` returned.
+        Result of `bayescale.backtest`.
     ax
         Where to draw; new Axes unless given.
 
@@ -33,7 +33,7 @@ def backtest(found: Backtest, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes(ax)
     table = found.scored
-    place = np.arange(len(table))
+    x = np.arange(len(table))
     low, high, observed = (
         table[name].to_numpy(dtype=float) / table["predicted"].to_numpy(dtype=float) - 1.0
         for name in ("lower", "upper", "observed")
@@ -41,7 +41,7 @@ def backtest(found: Backtest, ax: Axes | None = None) -> Axes:
     inside = table["inside"].eq(True).to_numpy()
     ax.axhline(0.0, color=GREY, linewidth=1, linestyle=":")
     ax.vlines(
-        place,
+        x,
         low,
         high,
         color=BLUE,
@@ -49,15 +49,15 @@ def backtest(found: Backtest, ax: Axes | None = None) -> Axes:
         linewidth=9,
         label=f"{format_share(found.prob)} interval",
     )
-    for these, colour, label in (
+    for mask, colour, label in (
         (inside, BLUE, "observed, inside"),
         (~inside, ORANGE, "observed, outside"),
     ):
-        if these.any():
-            ax.plot(place[these], observed[these], "o", color=colour, label=label)
+        if mask.any():
+            ax.plot(x[mask], observed[mask], "o", color=colour, label=label)
     style = (lambda x: format_scientific(x, 2)) if found.scale == "compute" else format_count
     ax.set_xticks(
-        place,
+        x,
         [
             f"{style(float(at))}\n{int(count)} runs"
             for at, count in zip(table.index, table["n_train"], strict=True)

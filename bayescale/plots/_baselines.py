@@ -16,8 +16,8 @@ from bayescale.plots.style import (
 )
 from bayescale.units import format_share
 
-_AROUND = 3.0
-"""Factor by which the line exceeds the budgets."""
+_MARGIN = 3.0
+"""Factor by which the line exceeds the range of budgets."""
 
 
 def baseline(found: Frontier, ax: Axes | None = None) -> Axes:
@@ -26,7 +26,7 @@ def baseline(found: Frontier, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     found
-        What `bayescale.isoflop_parabolas` or `bayescale.envelope` returned.
+        Result of `bayescale.isoflop_parabolas` or `bayescale.envelope`.
     ax
         Where to draw; new Axes unless given.
 
@@ -46,7 +46,7 @@ def baseline(found: Frontier, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax)
     table, share = found.budgets, format_share(found.prob)
     at = table.index.to_numpy(dtype=float)
-    grid = log_grid(at.min() / _AROUND, at.max() * _AROUND)
+    grid = log_grid(at.min() / _MARGIN, at.max() * _MARGIN)
     line = found.at(grid.tolist())
     lower, middle, upper = (line[name].to_numpy() for name in _columns("n_opt"))
     ax.fill_between(

@@ -20,14 +20,14 @@ _PRIOR_DRAWS = 4000
 def coupling(
     fit: Fit, kaplan: Fit | None = None, prob: float = 0.9, ax: Axes | None = None
 ) -> Axes:
-    """Draw the posterior of k in the coupled law, with its Kaplan and Chinchilla corners.
+    """Draw the posterior of k in the coupled law, with the limits of Kaplan and Chinchilla.
 
     Parameters
     ----------
     fit
         A posterior of the law ``coupled``.
     kaplan
-        A fit of ``kaplan-nd`` to the same runs, whose alpha_D then marks Kaplan's corner;
+        A fit of ``kaplan-nd`` to the same runs, whose alpha_D then marks Kaplan's limit;
         that of his paper unless given.
     prob
         Probability inside the marked interval.
@@ -58,7 +58,7 @@ def coupling(
         )
     ax = new_axes(ax)
     k = fit.posterior["k"].to_numpy().ravel()
-    corner = float(kaplan.posterior["alpha_D"].median()) if kaplan is not None else KAPLAN_2020
+    limit = float(kaplan.posterior["alpha_D"].median()) if kaplan is not None else KAPLAN_2020
     low, middle, high = np.quantile(k, tail_quantiles(prob))
     rng = generator(0, Stream.PRIOR)
     prior = draw_prior(fit.model, rng, _PRIOR_DRAWS, typical=fit.scale.response)["k"]
@@ -67,13 +67,13 @@ def coupling(
     ax.hist(k, edges, density=True, color=BLUE, alpha=0.5, label="posterior")
     counts, _ = np.histogram(prior, edges)
     ax.stairs(counts / (len(prior) * np.diff(edges)), edges, color=GREY, label="prior")
-    whose = "fitted here" if kaplan is not None else "2020"
-    ax.axvline(1.0, color=GREEN, linestyle="--", label="Chinchilla's corner, k = 1")
+    source = "fitted here" if kaplan is not None else "2020"
+    ax.axvline(1.0, color=GREEN, linestyle="--", label="Chinchilla's law, k = 1")
     ax.axvline(
-        corner,
+        limit,
         color=PURPLE,
         linestyle="-.",
-        label=f"Kaplan's corner ({whose}), k = {format_number(corner)}, no floor",
+        label=f"Kaplan's law ({source}), k = {format_number(limit)}, no floor",
     )
     top = ax.get_ylim()[1]
     bottom = -0.03 * top

@@ -25,7 +25,7 @@ def coverage(
     Parameters
     ----------
     scores
-        What `bayescale.leave_scale_out` returned, or tables of several results, one after another.
+        Result of `bayescale.leave_scale_out`, or the concatenated tables of several.
     prob
         The interval: 0.5, 0.8, 0.9 or 0.95.
     ax
@@ -63,11 +63,11 @@ def coverage(
         known = [c[9:] for c in map(str, table) if c.startswith("coverage_")]
         raise ValueError(f"prob: found {prob}, expected one of {', '.join(known)} per cent.")
     ax = new_axes(ax)
-    known_scores = table.dropna(subset=[name])
-    models = list(dict.fromkeys(known_scores.index.get_level_values("model")))
+    scored = table.dropna(subset=[name])
+    models = list(dict.fromkeys(scored.index.get_level_values("model")))
     for i, model in enumerate(models):
-        mine = known_scores.index.get_level_values("model") == model
-        rows = known_scores[mine].sort_values("distance")
+        of_model = scored.index.get_level_values("model") == model
+        rows = scored[of_model].sort_values("distance")
         # Dodge several models at the same distance.
         times = np.exp(rows["distance"].to_numpy()) * 1.03 ** (i - (len(models) - 1) / 2)
         share, count = rows[name].to_numpy(), rows["n_test"].to_numpy()

@@ -17,7 +17,7 @@ def cross_regret(crossed: CrossRegret, prob: float = 0.9, ax: Axes | None = None
     Parameters
     ----------
     crossed
-        What `bayescale.cross_regret` returned.
+        Result of `bayescale.cross_regret`.
     prob
         Probability inside the intervals.
     ax

@@ -31,7 +31,7 @@ def curve(
     ax
         Where to draw; new Axes unless given.
     at
-        Values of the input to reach, each with the median of the law marked.
+        Values of the input to include, at which the median of the law is marked.
 
     Returns
     -------
@@ -63,13 +63,13 @@ def curve(
     ax = new_axes(ax)
     column, response = columns[0], fit.response
     values = fit.runs.column(column)
-    reached = [*values, *at]
-    grid = log_grid(float(min(reached)), float(max(reached)))
+    shown = [*values, *at]
+    grid = log_grid(float(min(shown)), float(max(shown)))
     found = quantiles(predict(fit, inputs={column: grid}), prob)
     ax.plot(values, fit.runs.column(response), ".", color=GREY, markersize=4, label="runs")
     if at:
         expected = quantiles(predict(fit, inputs={column: list(at)}), prob)[response][1]
-        ax.plot(at, expected, "D", color="black", markersize=6, label="asked", zorder=4)
+        ax.plot(at, expected, "D", color="black", markersize=6, label="requested", zorder=4)
     for name, alpha, label in (
         (f"{response}_run", 0.18, f"one new run, {format_share(prob)}"),
         (response, 0.4, f"the law, {format_share(prob)}"),

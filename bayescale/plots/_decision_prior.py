@@ -21,7 +21,7 @@ from bayescale.units import format_budget, format_count, format_share
 _DRAWS = 4000
 _BINS = 40
 _SHOWN = 0.98
-"""Central probability of the prior that is shown, since its tails span the whole budget."""
+"""Central probability of the prior that is shown, since its tails span all sizes."""
 
 
 def decision_prior(
@@ -77,16 +77,16 @@ def decision_prior(
         min(ends[0], posterior.min()), max(ends[1], posterior.max()), _BINS + 1
     ).tolist()
     # Separate bins, since the posterior may be narrower than a bin of the prior.
-    fine = np.linspace(posterior.min(), posterior.max(), _BINS + 1).tolist()
+    narrow = np.linspace(posterior.min(), posterior.max(), _BINS + 1).tolist()
     for draws, bins, colour, alpha, name in (
         (prior, edges, GREY, 0.35, "prior"),
-        (posterior, fine, BLUE, 0.55, "posterior"),
+        (posterior, narrow, BLUE, 0.55, "posterior"),
     ):
-        counts, found = np.histogram(draws, bins)
+        counts, boundaries = np.histogram(draws, bins)
         # Relative heights, since the density of a wide prior would be invisible.
         ax.stairs(
             counts / counts.max(),
-            np.exp(found),
+            np.exp(boundaries),
             color=colour,
             alpha=alpha,
             fill=True,
@@ -108,7 +108,7 @@ def decision_prior(
 
 
 def _prior_curve(fit: Fit) -> Curve:
-    """Return the law under draws of the prior, centred where these runs are."""
+    """Return the law under prior draws, about the centre of these runs."""
     rng = generator(0, Stream.PRIOR)
     design = Design.of(fit.model, fit.runs)
     drawn = draw_prior(fit.model, rng, _DRAWS, design.sizes, design.scale.response)

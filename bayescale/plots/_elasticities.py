@@ -23,7 +23,7 @@ def elasticities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     table
-        What `bayescale.elasticities` returned for several laws of size and tokens.
+        Result of `bayescale.elasticities` for several laws of size and tokens.
     ax
         Where to draw; new Axes unless given.
 
@@ -50,8 +50,8 @@ def elasticities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax)
     names = table.index.get_level_values("model").unique()
     for name, colour in zip(names, cycle(COLOURS), strict=False):
-        own = table.xs(name, level="model")
-        for i, (marker, (_, row)) in enumerate(zip(cycle(MARKERS), own.iterrows(), strict=False)):
+        rows = table.xs(name, level="model")
+        for i, (marker, (_, row)) in enumerate(zip(cycle(MARKERS), rows.iterrows(), strict=False)):
             ax.errorbar(
                 row["e_n"],
                 row["e_d"],
@@ -65,10 +65,10 @@ def elasticities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for marker, (_, row) in zip(cycle(MARKERS), points.iterrows(), strict=False):
         size, tokens = (format_count(row[c], 2) for c in ("n_params", "n_tokens"))
         ax.plot([], [], marker, color="black", label=f"at N {size}, D {tokens}")
-    most = 1.1 * float(table[["e_n_upper", "e_d_upper"]].to_numpy().max())
-    ax.plot([0.0, most], [0.0, most], "--", color=GREY, linewidth=0.8)
-    ax.set_xlim(0.0, most)
-    ax.set_ylim(0.0, most)
+    limit = 1.1 * float(table[["e_n_upper", "e_d_upper"]].to_numpy().max())
+    ax.plot([0.0, limit], [0.0, limit], "--", color=GREY, linewidth=0.8)
+    ax.set_xlim(0.0, limit)
+    ax.set_ylim(0.0, limit)
     ax.set_xlabel("elasticity in size, $e_N$")
     ax.set_ylabel("elasticity in tokens, $e_D$")
     ax.legend(fontsize=8)

@@ -19,7 +19,7 @@ def expanding_window(
     Parameters
     ----------
     found
-        What `bayescale.expanding_window` returned.
+        Result of `bayescale.expanding_window`.
     quantity
         ``"a"``, the exponent of N_opt, or ``"n_opt"`` at the budget.
     ax
@@ -41,19 +41,19 @@ def expanding_window(
     """
     ax = new_axes(ax)
     table = found.table[found.table[quantity].notna()]
-    place = np.arange(len(table))
+    x = np.arange(len(table))
     middle = table[quantity].to_numpy(dtype=float)
     low, high = (table[f"{quantity}_{end}"].to_numpy(dtype=float) for end in ("lower", "upper"))
     passed = table["ok"].eq(True).to_numpy()
     if np.isinf(table.index[-1]):
         ax.axhspan(low[-1], high[-1], color=BLUE, alpha=0.13, linewidth=0, label="all runs")
-    for these, colour, label in (
+    for mask, colour, label in (
         (passed, BLUE, f"median and {format_share(found.prob)} interval"),
         (~passed, ORANGE, "failed its gates"),
     ):
-        if these.any():
-            ax.vlines(place[these], low[these], high[these], color=colour, linewidth=2.2)
-            ax.plot(place[these], middle[these], "o", color=colour, markersize=6, label=label)
+        if mask.any():
+            ax.vlines(x[mask], low[mask], high[mask], color=colour, linewidth=2.2)
+            ax.plot(x[mask], middle[mask], "o", color=colour, markersize=6, label=label)
     if quantity == "a":
         ax.axhline(0.5, color=GREY, linewidth=1, linestyle=":")
         ax.set_ylabel(f"exponent a of N_opt, around {format_compute(found.budget)}")
@@ -67,7 +67,7 @@ def expanding_window(
         ("all" if np.isinf(cut) else f"< {style(float(cut))}") + f"\n{int(count)} runs"
         for cut, count in zip(table.index, table["n_runs"], strict=True)
     ]
-    ax.set_xticks(place, labels)
+    ax.set_xticks(x, labels)
     ax.set_xlim(-0.5, len(table) - 0.5)
     ax.set_xlabel(f"runs that are fitted, by {found.scale}")
     legend_above(ax)

@@ -18,13 +18,13 @@ def forecast_by_floor(
     """Draw the median and the interval of a quantity for every assumed floor.
 
     Each is drawn at its posterior median of the floor, which is the assumed floor if that is known.
-    A band across shows the quantity under the card as it is; a band upwards, its posterior of the
-    floor: assumed floors far from that are at odds with the runs.
+    The horizontal band is the quantity under the unchanged card, and the vertical band its
+    posterior of the floor: assumed floors far from it contradict the runs.
 
     Parameters
     ----------
     found
-        What `bayescale.forecast_by_floor` returned.
+        Result of `bayescale.forecast_by_floor`.
     quantity
         ``"forecast"``, the response at the plan, or ``"n_opt"`` at the budget.
     ax
@@ -37,7 +37,7 @@ def forecast_by_floor(
     Raises
     ------
     ValueError
-        If N_opt is asked for and there was no budget.
+        If N_opt is requested of a result without a budget.
     """
     name = found.response if quantity == "forecast" else quantity
     if name not in found.table:
@@ -51,7 +51,7 @@ def forecast_by_floor(
         color=BLUE,
         alpha=0.13,
         linewidth=0,
-        label="the card as it is",
+        label="the unchanged card",
     )
     ax.axvspan(
         reference["floor_lower"],
@@ -67,13 +67,13 @@ def forecast_by_floor(
     )
     ax.plot(floor, middle, color=GREY, linewidth=1)
     passed = table["ok"].to_numpy(dtype=bool)
-    for these, colour, label in (
+    for mask, colour, label in (
         (passed, BLUE, f"median and {format_share(found.prob)} interval"),
         (~passed, ORANGE, "failed its gates"),
     ):
-        if np.any(these):
-            ax.vlines(floor[these], low[these], high[these], color=colour, linewidth=2.2)
-            ax.plot(floor[these], middle[these], "o", color=colour, markersize=6, label=label)
+        if np.any(mask):
+            ax.vlines(floor[mask], low[mask], high[mask], color=colour, linewidth=2.2)
+            ax.plot(floor[mask], middle[mask], "o", color=colour, markersize=6, label=label)
     if quantity == "n_opt":
         ax.set_yscale("log")
         count_axis(ax.yaxis)

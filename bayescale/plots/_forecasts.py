@@ -26,12 +26,12 @@ def forecast(
     prob: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the forecast of each curve: medians with 50 % and wider intervals, and where data end.
+    """Draw the forecast of each curve: medians, 50 % and wider intervals, and the end of the data.
 
     Parameters
     ----------
     found
-        What `bayescale.forecast` returned.
+        Result of `bayescale.forecast`.
     curves
         Names of the curves to draw; the first five unless given.
     prob
@@ -95,7 +95,7 @@ def forecast_run(found: RunForecast, prob: float | None = None, ax: Axes | None 
     Parameters
     ----------
     found
-        What `bayescale.forecast_run` returned.
+        Result of `bayescale.forecast_run`.
     prob
         Probability inside the thin bars; that of the forecast unless given.
     ax
@@ -108,8 +108,8 @@ def forecast_run(found: RunForecast, prob: float | None = None, ax: Axes | None 
     prob = found.prob if prob is None else prob
     ax = new_axes(ax)
     for i, curve in enumerate(found.curves):
-        own = curve.run == found.run
-        colour = BLUE if own else COLOURS[1 + i % (len(COLOURS) - 1)]
+        is_forecast = curve.run == found.run
+        colour = BLUE if is_forecast else COLOURS[1 + i % (len(COLOURS) - 1)]
         ax.plot(curve.step, curve.loss, ".", color=colour, markersize=3, label=curve.run or "run")
     at = found.draws.columns.to_numpy(dtype=float)
     for share, width in ((prob, 1.4), (0.5, 5.0)):

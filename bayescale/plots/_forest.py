@@ -60,17 +60,17 @@ def forest(
             "are no families to compare. Fit a card with pooling, such as chinchilla-pooled."
         )
     labels = list(map(str, Levels.of(fit.runs, column).labels))
-    asked = {label: fit.sel(**{column: label}) for label in labels}
-    asked[UNSEEN] = fit.sel(**{column: NEW})
+    fits = {label: fit.sel(**{column: label}) for label in labels}
+    fits[UNSEEN] = fit.sel(**{column: NEW})
     names = [e.of for e in fit.model.effects if e.over == column and e.of in fit.law.parameters]
     panels = [
-        _Panel(name, {label: one.curve.parameters[name] for label, one in asked.items()})
+        _Panel(name, {label: each.curve.parameters[name] for label, each in fits.items()})
         for name in names
     ]
     if budget is not None:
         plans = {
-            label: optima(one, budget=budget, cost=cost, fixed=fixed)
-            for label, one in asked.items()
+            label: optima(each, budget=budget, cost=cost, fixed=fixed)
+            for label, each in fits.items()
         }
         at = format_budget(float(plans[UNSEEN].budgets[0]), cost.unit)
         best = {label: plan.draws["n_opt"].isel(budget=0) for label, plan in plans.items()}
@@ -78,7 +78,7 @@ def forest(
     if axes is None:
         import matplotlib.pyplot as plt
 
-        height = 1.3 + 0.34 * len(asked)
+        height = 1.3 + 0.34 * len(fits)
         axes = plt.subplots(
             1,
             len(panels),
@@ -88,10 +88,10 @@ def forest(
             squeeze=False,
         )[1]
     flat: list[Axes] = list(np.ravel(axes))
-    for place, (ax, panel) in enumerate(zip(flat, panels, strict=True)):
+    for i, (ax, panel) in enumerate(zip(flat, panels, strict=True)):
         panel.draw(ax, prob)
-        if place == 0:
-            ax.set_yticks(range(len(asked)), labels=list(asked))
+        if i == 0:
+            ax.set_yticks(range(len(fits)), labels=list(fits))
             ax.set_xlabel(f"median, 50 %, {format_share(prob)}", fontsize=8)
     return axes
 

@@ -58,8 +58,8 @@ def frontier(
     found = quantiles(optima(source, budget=grid, **terms).draws, prob)
     runs = source.runs
     if runs is not None:
-        spent = spent_on_runs(source, cost)
-        ax.plot(spent, runs.loss, ".", color=GREY, markersize=3, alpha=0.5, label="runs")
+        costs = spent_on_runs(source, cost)
+        ax.plot(costs, runs.loss, ".", color=GREY, markersize=3, alpha=0.5, label="runs")
     if not source.is_point:
         for name, alpha, label in (
             ("loss_run", 0.18, f"a new optimal run, {format_share(prob)}"),
@@ -71,7 +71,7 @@ def frontier(
     ax.plot(grid, found["loss_opt"][1], color=BLUE, linewidth=1.4, label=line)
     if len(marked):
         at = optima(source, budget=marked, **terms).draws["loss_opt"].median(("chain", "draw"))
-        ax.plot(marked, at, "D", color="black", markersize=5, label="asked budgets")
+        ax.plot(marked, at, "D", color="black", markersize=5, label="requested budgets")
     unit = source.law.response_unit if runs is None else runs.loss_unit
     finish(ax, loss_axis, f"loss ({unit})", cost)
     return ax

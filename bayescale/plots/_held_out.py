@@ -24,7 +24,7 @@ def held_out(score: Score, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     score
-        What `bayescale.score` returned.
+        Result of `bayescale.score`.
     prob
         Probability inside the intervals. Published constants have none.
     ax
@@ -45,7 +45,7 @@ def held_out(score: Score, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     """
     response = score.source.response if score.source else "response"
     ends = None if score.is_point else tail_quantiles(prob)
-    return _beside_predictions(score.draws, score.observed, response, ends, ax)
+    return _draw_relative(score.draws, score.observed, response, ends, ax)
 
 
 def fitted_runs(fit: Fit | ModelAverage, prob: float = 0.9, ax: Axes | None = None) -> Axes:
@@ -76,7 +76,7 @@ def fitted_runs(fit: Fit | ModelAverage, prob: float = 0.9, ax: Axes | None = No
     """
     drawn = np.concatenate([_predictions(part) for part, *_ in fit.pieces()])
     observed = np.log(fit.runs.column(fit.response))
-    return _beside_predictions(drawn, observed, fit.response, tail_quantiles(prob), ax)
+    return _draw_relative(drawn, observed, fit.response, tail_quantiles(prob), ax)
 
 
 def _predictions(fit: FittedModel) -> NDArray[np.float64]:
@@ -87,7 +87,7 @@ def _predictions(fit: FittedModel) -> NDArray[np.float64]:
     return drawn.reshape(-1, drawn.shape[-1])
 
 
-def _beside_predictions(
+def _draw_relative(
     drawn: NDArray[np.float64],
     observed: NDArray[np.float64],
     response: str,
@@ -107,13 +107,13 @@ def _beside_predictions(
         interval = f"{format_share(ends[2] - ends[0], 6)} interval"
         lower, upper = np.expm1(low - middle), np.expm1(high - middle)
         ax.vlines(at, lower, upper, color=BLUE, alpha=0.3, linewidth=size, label=interval)
-    for these, colour, label in (
+    for mask, colour, label in (
         (inside, BLUE, "runs" if ends is None else "runs inside"),
         (~inside, ORANGE, "runs outside"),
     ):
-        if these.any():
-            named = f"{label}: {int(these.sum())}"
-            ax.plot(at[these], above[these], "o", color=colour, markersize=size, label=named)
+        if mask.any():
+            legend = f"{label}: {int(mask.sum())}"
+            ax.plot(at[mask], above[mask], "o", color=colour, markersize=size, label=legend)
     ax.set_xscale("log")
     loss_axis(ax.xaxis)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))

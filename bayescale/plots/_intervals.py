@@ -39,7 +39,7 @@ _LABELS = {
 
 
 _WIDE = 3.0
-"""Ratio of the ends of an axis at and above which it is logarithmic."""
+"""Ratio of the ends of an axis from which it is logarithmic."""
 
 
 def requirements(
@@ -50,7 +50,7 @@ def requirements(
     Parameters
     ----------
     found
-        What `bayescale.requirements` returned.
+        Result of `bayescale.requirements`.
     quantity
         The quantity to draw: ``"budget"`` (the default, in the unit of the cost), ``"n_params"``,
         ``"n_tokens"``, ``"tokens_per_param"`` or ``"loss"``; of a law that splits no budget, its
@@ -63,7 +63,7 @@ def requirements(
     Returns
     -------
     Axes
-        The share of draws in which a target is out of reach, if any, is beside its name.
+        The share of draws in which a target is out of reach, if any, follows its name.
 
     Raises
     ------
@@ -85,16 +85,16 @@ def requirements(
     draws = found.draws[name].transpose(..., "target").to_numpy()
     draws = draws.reshape(-1, draws.shape[-1])
     labels = [
-        f"{target}\n(out of reach: {format_share(lost, 3)})" if lost else str(target)
-        for target, lost in found.unreachable.items()
+        f"{target}\n(out of reach: {format_share(share, 3)})" if share else str(target)
+        for target, share in found.unreachable.items()
     ]
     rows = [values[np.isfinite(values)] for values in draws.T]
     ax = new_axes(ax, (6.4, 1.6 + 0.42 * len(rows)))
-    _rows(ax, labels, rows, prob, is_point=found.source.is_point)
+    _draw_rows(ax, labels, rows, prob, is_point=found.source.is_point)
     ax.set_xscale("log")
     (compute_axis if name in ("budget", "compute") else count_axis)(ax.xaxis)
-    _few_ticks(ax)
-    ax.set_xlabel(_named(found, name))
+    _add_ticks(ax)
+    ax.set_xlabel(_axis_label(found, name))
     return ax
 
 
@@ -104,7 +104,7 @@ def two_step(found: TwoStep, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     found
-        What `bayescale.two_step` returned.
+        Result of `bayescale.two_step`.
     prob
         Probability inside the thin bars.
     ax
@@ -128,8 +128,8 @@ def two_step(found: TwoStep, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     inputs = found.text_table()[list(found.first.columns.values())]
     labels = ["\n".join(map(str, plan)) for plan in inputs.to_numpy()]
     ax = new_axes(ax, (6.4, 1.6 + 0.5 * len(rows)))
-    both = found.first.is_point and found.second.is_point
-    _rows(ax, labels, rows, prob, is_point=both)
+    is_point = found.first.is_point and found.second.is_point
+    _draw_rows(ax, labels, rows, prob, is_point=is_point)
     ax.set_xlabel(found.response)
     return ax
 
@@ -140,7 +140,7 @@ def data_mixture(found: DataMixture, prob: float = 0.9, ax: Axes | None = None) 
     Parameters
     ----------
     found
-        What `bayescale.data_mixture` returned.
+        Result of `bayescale.data_mixture`.
     prob
         Probability inside the thin bars.
     ax
@@ -162,7 +162,7 @@ def data_mixture(found: DataMixture, prob: float = 0.9, ax: Axes | None = None) 
     draws = found.draws.transpose("chain", "draw", "domain").to_numpy()
     rows = list(draws.reshape(-1, draws.shape[-1]).T)
     ax = new_axes(ax, (6.4, 1.6 + 0.42 * len(rows)))
-    _rows(ax, tuple(map(str, found.recommended.index)), rows, prob, is_point=len(rows[0]) == 1)
+    _draw_rows(ax, tuple(map(str, found.recommended.index)), rows, prob, is_point=len(rows[0]) == 1)
     at = range(len(rows))
     ax.plot(found.recommended, at, "D", color=ORANGE, fillstyle="none", ms=9, label="recommended")
     legend_above(ax, 4)
@@ -178,7 +178,7 @@ def token_quality(found: TokenQuality, prob: float = 0.9, ax: Axes | None = None
     Parameters
     ----------
     found
-        What `bayescale.token_quality` returned.
+        Result of `bayescale.token_quality`.
     prob
         Probability inside the thin bars.
     ax
@@ -200,7 +200,7 @@ def token_quality(found: TokenQuality, prob: float = 0.9, ax: Axes | None = None
     draws = found.draws.transpose("chain", "draw", "corpus").to_numpy()
     rows = list(draws.reshape(-1, draws.shape[-1]).T)
     ax = new_axes(ax, (6.4, 1.6 + 0.42 * len(rows)))
-    _rows(ax, found.corpora, rows, prob, is_point=False)
+    _draw_rows(ax, found.corpora, rows, prob, is_point=False)
     ax.axvline(1.0, color=GREY, linewidth=0.8)
     low, high = np.quantile(draws, tail_quantiles(prob)[::2])
     if max(high, 1.0) > _WIDE * min(low, 1.0):
@@ -210,11 +210,11 @@ def token_quality(found: TokenQuality, prob: float = 0.9, ax: Axes | None = None
     return ax
 
 
-def _named(found: ByTarget, name: str) -> str:
+def _axis_label(found: ByTarget, name: str) -> str:
     return found.called(name) or _LABELS.get(name, name)
 
 
-def _few_ticks(ax: Axes) -> None:
+def _add_ticks(ax: Axes) -> None:
     """Add ticks inside the decades of an axis that spans few decades."""
     low, high = ax.get_xlim()
     if low > 0 and high < 30 * low:
@@ -223,12 +223,12 @@ def _few_ticks(ax: Axes) -> None:
 
 
 def forecast_scores(found: ForecastScores, ax: Axes | None = None) -> Axes:
-    """Draw forecasts of runs beside their outcomes: 90 % interval, median and outcome of each.
+    """Draw forecasts of runs with their outcomes: 90 % interval, median and outcome of each.
 
     Parameters
     ----------
     found
-        What `bayescale.score_forecasts` returned.
+        Result of `bayescale.score_forecasts`.
     ax
         Where to draw; new Axes unless given.
 
@@ -249,14 +249,12 @@ def forecast_scores(found: ForecastScores, ax: Axes | None = None) -> Axes:
     """
     table = found.table()
     inside = table["inside_90"].astype(bool).to_numpy()
-    ax = _forecasts(found, list(table.index.get_level_values("run")), table, ax)
+    ax = _draw_forecasts(found, list(table.index.get_level_values("run")), table, ax)
     rows = np.arange(len(table))
-    for these, colour, label in ((inside, BLUE, "inside"), (~inside, ORANGE, "outside")):
-        if these.any():
-            named = f"observed, {label}: {int(these.sum())}"
-            ax.plot(
-                table["observed"].to_numpy()[these], rows[these], "D", color=colour, label=named
-            )
+    for mask, colour, label in ((inside, BLUE, "inside"), (~inside, ORANGE, "outside")):
+        if mask.any():
+            legend = f"observed, {label}: {int(mask.sum())}"
+            ax.plot(table["observed"].to_numpy()[mask], rows[mask], "D", color=colour, label=legend)
     legend_above(ax, 3)
     return ax
 
@@ -267,7 +265,7 @@ def preregistration(found: Preregistration, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     found
-        What `bayescale.preregister` returned.
+        Result of `bayescale.preregister`.
     ax
         Where to draw; new Axes unless given.
 
@@ -283,12 +281,12 @@ def preregistration(found: Preregistration, ax: Axes | None = None) -> Axes:
     >>> bs.plots.preregistration(bs.preregister(fit, runs)).get_xlabel()
     'loss'
     """
-    ax = _forecasts(found, list(found.runs), found.table(), ax)
+    ax = _draw_forecasts(found, list(found.runs), found.table(), ax)
     legend_above(ax)
     return ax
 
 
-def _forecasts(
+def _draw_forecasts(
     found: ForecastScores | Preregistration,
     names: Sequence[str],
     table: pd.DataFrame,
@@ -314,7 +312,7 @@ def _forecasts(
     return ax
 
 
-def _rows(
+def _draw_rows(
     ax: Axes, labels: Sequence[str], rows: Sequence[ArrayLike], prob: float, *, is_point: bool
 ) -> None:
     """Draw medians and intervals of draws, the first row at the top."""

@@ -69,21 +69,21 @@ def isoflop(
     """
     split = Split.of(fit.law, fixed)
     ax = new_axes(ax)
-    runs, run_sizes, spent = fit.runs, fit.inputs["n_params"], spent_on_runs(fit, cost)
-    budgets = _budgets_in_data(spent) if budget is None else np.asarray(budget)[:5]
+    runs, run_sizes, costs = fit.runs, fit.inputs["n_params"], spent_on_runs(fit, cost)
+    budgets = _budgets_in_data(costs) if budget is None else np.asarray(budget)[:5]
     plan = optima(fit, budget=budgets, cost=cost, fixed=fixed, limits=limits)
     ends = tail_quantiles(prob)
-    for i, asked in enumerate(map(float, budgets)):
-        near = np.abs(np.log(spent / asked)) < np.log(NEAR)
+    for i, amount in enumerate(map(float, budgets)):
+        near = np.abs(np.log(costs / amount)) < np.log(NEAR)
         centre = float(plan.recommended["n_params"].iloc[i])
         sizes = np.append(run_sizes[near], centre)
         size = xr.DataArray(np.geomspace(sizes.min() / 1.5, sizes.max() * 1.5, 60), dims="size")
-        log_d = size.copy(data=np.log(cost.tokens_for(asked, size.to_numpy())))
+        log_d = size.copy(data=np.log(cost.tokens_for(amount, size.to_numpy())))
         loss = fit.curve.loss(split, np.log(size), log_d).quantile(ends, dim=("chain", "draw"))
         colour = COLOURS[i]
         ax.fill_between(size, loss[0], loss[2], color=colour, alpha=0.25, linewidth=0)
         ax.plot(
-            size, loss[1], color=colour, linewidth=1.4, label=format_budget(asked, cost.unit, 2)
+            size, loss[1], color=colour, linewidth=1.4, label=format_budget(amount, cost.unit, 2)
         )
         ax.plot(
             run_sizes[near],
@@ -126,19 +126,19 @@ def _draw_density(ax: Axes, sizes: np.ndarray, level: float, height: float, colo
     ax.fill_between(np.exp(grid), below, level, color=colour, alpha=0.45, linewidth=0)
 
 
-def _budgets_in_data(compute: np.ndarray, most: int = 4) -> np.ndarray:
+def _budgets_in_data(compute: np.ndarray, limit: int = 4) -> np.ndarray:
     """Return about evenly spaced budgets with the most runs."""
     chosen: list[float] = []
     low, high = np.log(compute.min()), np.log(compute.max())
-    edges = np.linspace(low, high, most + 1)
+    edges = np.linspace(low, high, limit + 1)
     for start, end in itertools.pairwise(edges):
         inside = compute[(np.log(compute) >= start) & (np.log(compute) <= end)]
         if not len(inside):
             continue
-        company = np.array(
+        neighbours = np.array(
             [(np.abs(np.log(compute / c)) < np.log(NEAR)).sum() for c in inside], dtype=float
         )
-        best = float(inside[int(np.argmax(company))])
+        best = float(inside[int(np.argmax(neighbours))])
         if all(abs(np.log(best / other)) > 2 * np.log(NEAR) for other in chosen):
             chosen.append(best)
     return np.array(chosen)

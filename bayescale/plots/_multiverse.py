@@ -15,7 +15,7 @@ def multiverse(found: Multiverse, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     found
-        What `bayescale.multiverse` returned.
+        Result of `bayescale.multiverse`.
     ax
         Where to draw; new Axes unless given.
 
@@ -30,20 +30,22 @@ def multiverse(found: Multiverse, ax: Axes | None = None) -> Axes:
     ax.axvline(0.0, color=GREY, linewidth=1)
     # Jitter with a fixed seed, so that figures are reproducible.
     rng = generator(0, Stream.FIGURE)
-    place, places, labels, last = 0.0, [], [], ""
+    y, ticks, labels, last = 0.0, [], [], ""
     for question, choice in rows.index:
-        place += 1.0 if question == last else 1.6
-        here = used[used.index.get_level_values(question) == choice]["shift"].to_numpy(dtype=float)
-        height = -place + rng.uniform(-0.22, 0.22, len(here))
-        ax.plot(here, height, ".", color=BLUE, alpha=0.45, markersize=5)
-        if len(here):
-            ax.plot(np.median(here), -place, "|", color=ORANGE, markersize=13, markeredgewidth=2.4)
-        places.append(-place)
+        y -= 1.0 if question == last else 1.6
+        shifts = used[used.index.get_level_values(question) == choice]["shift"].to_numpy(
+            dtype=float
+        )
+        height = y + rng.uniform(-0.22, 0.22, len(shifts))
+        ax.plot(shifts, height, ".", color=BLUE, alpha=0.45, markersize=5)
+        if len(shifts):
+            ax.plot(np.median(shifts), y, "|", color=ORANGE, markersize=13, markeredgewidth=2.4)
+        ticks.append(y)
         labels.append(choice if question == last else f"{question}:  {choice}")
         last = question
     ax.plot([], [], ".", color=BLUE, label="a combination")
     ax.plot([], [], "|", color=ORANGE, markersize=10, markeredgewidth=2.4, label="median")
-    ax.set_yticks(places, labels)
+    ax.set_yticks(ticks, labels)
     ax.set_xlabel(
         f"shift of ln N_opt at {format_compute(found.budget)}, in posterior sd of the reference"
     )

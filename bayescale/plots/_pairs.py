@@ -14,7 +14,7 @@ from bayescale.plots.style import BLUE, tidy
 from bayescale.posterior.fit import Fit
 from bayescale.units import format_number
 
-_MOST_POINTS = 2000
+_MAX_POINTS = 2000
 
 
 def pairs(
@@ -29,9 +29,8 @@ def pairs(
     fit
         A posterior.
     pairs
-        Names of quantities of the fit; unless given, the two natural parameters that depend most
-        on one another (an exponent and the log of its scale, mostly), and the first two
-        elasticities.
+        Names of quantities of the fit; unless given, the two n_ticks correlated natural parameters
+        (usually an exponent and the log of its scale), and the first two elasticities.
     axes
         One Axes for each pair; a new figure unless given.
 
@@ -57,14 +56,14 @@ def pairs(
     flat: list[Axes] = list(np.ravel(axes))
     for ax, (across, up) in zip(flat, pairs, strict=True):
         x, y = _draws(fit, across), _draws(fit, up)
-        some = np.linspace(0, len(x) - 1, min(len(x), _MOST_POINTS)).astype(int)
-        ax.plot(x[some], y[some], ".", color=BLUE, markersize=2.5, alpha=0.35)
-        for axis, name, values, most in ((ax.xaxis, across, x, 3), (ax.yaxis, up, y, 5)):
-            # The most extreme draws of a heavy tail would compress all others.
+        shown = np.linspace(0, len(x) - 1, min(len(x), _MAX_POINTS)).astype(int)
+        ax.plot(x[shown], y[shown], ".", color=BLUE, markersize=2.5, alpha=0.35)
+        for axis, name, values, n_ticks in ((ax.xaxis, across, x, 3), (ax.yaxis, up, y, 5)):
+            # The n_ticks extreme draws of a heavy tail would compress all others.
             low, high = np.quantile(values, [0.001, 0.999])
             margin = 0.08 * (high - low)
             axis.set_view_interval(low - margin, high + margin, ignore=True)
-            _label_axis(axis, most, on_log=_is_scale(fit, name))
+            _label_axis(axis, n_ticks, on_log=_is_scale(fit, name))
         ax.set_xlabel(_label(fit, across))
         ax.set_ylabel(_label(fit, up))
         ax.set_title(f"correlation {np.corrcoef(x, y)[0, 1]:+.2f}", fontsize=10)
@@ -73,12 +72,12 @@ def pairs(
 
 
 def correlated_pairs(fit: Fit) -> list[tuple[str, str]]:
-    """Return the two natural parameters that depend most on one another, and two elasticities.
+    """Return the two n_ticks correlated natural parameters, and two elasticities.
 
     Raises
     ------
     UnsuitableLawError
-        If the law has one parameter alone.
+        If the law has a single parameter.
     """
     natural = [name for name in fit.law.parameters if _varies(fit.quantities[name])]
     slopes = [name for name in fit.law.coordinates if name != fit.law.level]
@@ -87,12 +86,12 @@ def correlated_pairs(fit: Fit) -> list[tuple[str, str]]:
             f"pairs: the law {fit.law.name} has one parameter, {', '.join(natural)}; there is no "
             "pair to show. Name pairs of other quantities of the fit."
         )
-    tied = max(
+    pair = max(
         combinations(natural, 2),
         key=lambda pair: abs(np.corrcoef(_draws(fit, pair[0]), _draws(fit, pair[1]))[0, 1]),
     )
-    # Exponents go across, what they trade off against goes up.
-    across, up = sorted(tied, key=lambda name: _is_scale(fit, name))
+    # The exponent is the horizontal axis.
+    across, up = sorted(pair, key=lambda name: _is_scale(fit, name))
     return [(across, up), (slopes[0], slopes[1])] if len(slopes) > 1 else [(across, up)]
 
 
@@ -106,10 +105,10 @@ def _is_scale(fit: Fit, name: str) -> bool:
     return bool(low > 0 and high > 1.5 * low and name not in fit.law.coordinates)
 
 
-def _label_axis(axis: Axis, most: int, *, on_log: bool) -> None:
+def _label_axis(axis: Axis, n_ticks: int, *, on_log: bool) -> None:
     """Put ticks at round values; quantities on the log scale are drawn as logarithms."""
     if not on_log:
-        axis.set_major_locator(MaxNLocator(most))
+        axis.set_major_locator(MaxNLocator(n_ticks))
         return
     low, high = map(float, np.exp(axis.get_view_interval()))
     within = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 3)

@@ -13,14 +13,14 @@ from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_number
 
 PRIOR_DRAWS = 4000
-MOST = 6
+_MAX_QUANTITIES = 6
 
 
 def shown_quantities(fit: Fit) -> list[str]:
     """Return the quantities drawn: elasticities, then exponents of the law and the frontier."""
     coordinates = [name for name in fit.law.coordinates if name != fit.law.level]
     exponents = [name for name in fit.law.derived(fit.parameters) if name in ("a", "g")]
-    return [*coordinates[: MOST - len(exponents)], *exponents]
+    return [*coordinates[: _MAX_QUANTITIES - len(exponents)], *exponents]
 
 
 def parameters(fit: Fit, prob: float = 0.9, axes: np.ndarray | None = None) -> np.ndarray:
@@ -51,10 +51,10 @@ def parameters(fit: Fit, prob: float = 0.9, axes: np.ndarray | None = None) -> n
     if axes is None:
         import matplotlib.pyplot as plt
 
-        across = min(3, len(names))
-        down = -(-len(names) // across)
-        size = (2.8 * across, 2.3 * down)
-        axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)[1]
+        n_columns = min(3, len(names))
+        n_rows = -(-len(names) // n_columns)
+        size = (2.8 * n_columns, 2.3 * n_rows)
+        axes = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)[1]
     prior = _prior_quantities(fit)
     flat: list[Axes] = list(np.ravel(axes))
     for ax, name in zip(flat, names, strict=False):
@@ -70,8 +70,8 @@ def _density(ax: Axes, name: str, posterior: np.ndarray, prior: np.ndarray, prob
     left, right = np.quantile(posterior, [0.0005, 0.9995])
     # A bin around the value of a constant quantity.
     margin = 0.6 * (right - left) or 0.05 * abs(right) or 1.0
-    least = 0.0 if min(posterior.min(), prior.min()) >= 0.0 else -np.inf
-    edges = np.linspace(max(left - margin, least), right + margin, 60).tolist()
+    lowest = 0.0 if min(posterior.min(), prior.min()) >= 0.0 else -np.inf
+    edges = np.linspace(max(left - margin, lowest), right + margin, 60).tolist()
     ax.hist(posterior, edges, density=True, color=BLUE, alpha=0.5, label="posterior")
     counts, _ = np.histogram(prior, edges)
     # Normalised by all prior draws, not only those in view, to show the prior density.

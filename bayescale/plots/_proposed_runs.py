@@ -28,7 +28,7 @@ def next_runs(found: NextRuns, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     found
-        What `bayescale.next_runs` returned.
+        Result of `bayescale.next_runs`.
     ax
         Where to draw; new Axes unless given.
 
@@ -47,24 +47,24 @@ def next_runs(found: NextRuns, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax)
     plane = _draw_fitted(ax, found.source)
     proposed = found.runs[plane].to_numpy(dtype=float)
-    places, numbers = _distinct_points(proposed)
-    if len(places):
+    points, numbers = _distinct_points(proposed)
+    if len(points):
         spent = f"runs to launch, {format_compute(found.compute)} in all"
-        ax.plot(*places.T, "D", color=ORANGE, markersize=7, label=spent)
-    for place, number in zip(places, numbers, strict=True):
-        _number(ax, number, tuple(place), ORANGE)
+        ax.plot(*points.T, "D", color=ORANGE, markersize=7, label=spent)
+    for point, number in zip(points, numbers, strict=True):
+        _number(ax, number, tuple(point), ORANGE)
     legend_above(ax)
     tidy(ax)
     return ax
 
 
 def comparison_runs(found: ComparisonRuns, ax: Axes | None = None) -> Axes:
-    """Draw the runs that tell recipes apart over size and tokens, numbered by their value.
+    """Draw the runs that best compare recipes, over size and tokens, numbered by their value.
 
     Parameters
     ----------
     found
-        What `bayescale.comparison_runs` returned.
+        Result of `bayescale.comparison_runs`.
     ax
         Where to draw; new Axes unless given.
 
@@ -88,11 +88,11 @@ def comparison_runs(found: ComparisonRuns, ax: Axes | None = None) -> Axes:
         (found.comparison.baseline, BLUE, "s"),
         (found.recipe, ORANGE, "D"),
     ):
-        own = found.runs[found.runs["recipe"] == name]
-        if len(own):
-            ax.plot(*own[plane].to_numpy().T, marker, color=colour, label=f"runs of {name}")
-        for number, place in own[plane].iterrows():
-            _number(ax, str(int(str(number)) + 1), tuple(place), colour)
+        rows = found.runs[found.runs["recipe"] == name]
+        if len(rows):
+            ax.plot(*rows[plane].to_numpy().T, marker, color=colour, label=f"runs of {name}")
+        for number, point in rows[plane].iterrows():
+            _number(ax, str(int(str(number)) + 1), tuple(point), colour)
     legend_above(ax)
     tidy(ax)
     return ax
@@ -104,7 +104,7 @@ def first_sweep(found: FirstSweep, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     found
-        What `bayescale.first_sweep` returned.
+        Result of `bayescale.first_sweep`.
     ax
         Where to draw; new Axes unless given.
 
@@ -120,13 +120,13 @@ def first_sweep(found: FirstSweep, ax: Axes | None = None) -> Axes:
     'parameters N'
     """
     ax = new_axes(ax)
-    for place, (_, runs) in enumerate(found.runs.groupby("budget")):
+    for i, (_, runs) in enumerate(found.runs.groupby("budget")):
         each = format_compute(float(runs["compute"].mean()))
         ax.plot(
             runs["n_params"],
             runs["n_tokens"],
             "o-",
-            color=COLOURS[place % len(COLOURS)],
+            color=COLOURS[i % len(COLOURS)],
             linewidth=0.8,
             label=f"{len(runs)} runs of {each}",
         )
@@ -140,23 +140,23 @@ def first_sweep(found: FirstSweep, ax: Axes | None = None) -> Axes:
 def _draw_fitted(ax: Axes, source: Posterior) -> list[str]:
     """Draw the fitted runs over the first two inputs, and return the columns of these."""
     plane = list(source.columns.items())[:2]
-    across, up = (source.inputs[name] for name, _ in plane)
-    ax.plot(across, up, ".", color=GREY, alpha=0.6, label="fitted runs")
+    x, y = (source.inputs[name] for name, _ in plane)
+    ax.plot(x, y, ".", color=GREY, alpha=0.6, label="fitted runs")
     label_axis(ax, "x", plane[0][1])
     label_axis(ax, "y", plane[1][1])
     return [column for _, column in plane]
 
 
-def _number(ax: Axes, number: str, place: tuple[Any, Any], colour: str) -> None:
-    """Write the number of a run beside its marker."""
-    ax.annotate(number, place, textcoords="offset points", xytext=(7, 5), fontsize=9, color=colour)
+def _number(ax: Axes, number: str, point: tuple[Any, Any], colour: str) -> None:
+    """Write the number of a run next to its marker."""
+    ax.annotate(number, point, textcoords="offset points", xytext=(7, 5), fontsize=9, color=colour)
 
 
 def _distinct_points(proposed: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Return each point once, with the numbers of the runs there: replicates share a point."""
-    places = np.array(list(dict.fromkeys(map(tuple, proposed)))).reshape(-1, 2)
+    points = np.array(list(dict.fromkeys(map(tuple, proposed)))).reshape(-1, 2)
     numbers = [
-        ", ".join(str(i + 1) for i, run in enumerate(proposed) if (run == place).all())
-        for place in places
+        ", ".join(str(i + 1) for i, run in enumerate(proposed) if (run == point).all())
+        for point in points
     ]
-    return places, numbers
+    return points, numbers

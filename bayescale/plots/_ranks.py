@@ -16,7 +16,7 @@ def ranks(found: Sbc, prob: float = 0.95, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     found
-        What `bayescale.sbc` returned.
+        Result of `bayescale.sbc`.
     prob
         Probability that all of the ECDF of a uniform quantity lies inside the band.
     ax
@@ -25,8 +25,8 @@ def ranks(found: Sbc, prob: float = 0.95, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        A curve that rises and then falls is of intervals that are too narrow, one that falls and
-        then rises of too wide ones; above the band all along, of a quantity that is overestimated.
+        A curve that rises and then falls indicates intervals that are too narrow; one that falls
+        and then rises, too wide; one above the band throughout, an overestimated quantity.
 
     Notes
     -----

@@ -17,7 +17,7 @@ def reconcile_exponents(explanation: ExponentReconciliation, ax: Axes | None = N
     Parameters
     ----------
     explanation
-        What `bayescale.reconcile_exponents` returned.
+        Result of `bayescale.reconcile_exponents`.
     ax
         Where to draw; new Axes unless given.
 
@@ -28,14 +28,14 @@ def reconcile_exponents(explanation: ExponentReconciliation, ax: Axes | None = N
     steps = list(dict.fromkeys(explanation.table.index.get_level_values("step")))
     ladders = explanation.ladders
     ax = new_axes(ax, (6.4, 1.4 + 0.55 * len(steps)))
-    place = {step: -float(i) for i, step in enumerate(steps)}
+    y_of = {step: -float(i) for i, step in enumerate(steps)}
     for (name, value), line in zip(REPORTED.items(), ("--", ":"), strict=True):
         ax.axvline(value, color=GREY, linestyle=line, linewidth=1.2, label=name)
-    apart = np.linspace(0.14, -0.14, len(ladders)) if len(ladders) > 1 else np.zeros(1)
+    offsets = np.linspace(0.14, -0.14, len(ladders)) if len(ladders) > 1 else np.zeros(1)
     colours = (BLUE, ORANGE, GREEN, PURPLE)
-    for i, (name, offset) in enumerate(zip(ladders, apart, strict=True)):
+    for i, (name, offset) in enumerate(zip(ladders, offsets, strict=True)):
         rows, colour = explanation.table.loc[name], colours[i % len(colours)]
-        y = np.array([place[str(step)] for step in rows.index]) + offset
+        y = np.array([y_of[str(step)] for step in rows.index]) + offset
         ax.hlines(y, rows["a_lower"], rows["a_upper"], color=colour, linewidth=2.4)
         ax.plot(rows["a"], y, "-", color=colour, linewidth=0.8, alpha=0.5)
         ax.plot(
@@ -56,7 +56,7 @@ def reconcile_exponents(explanation: ExponentReconciliation, ax: Axes | None = N
                     ha="center",
                     fontsize=8,
                 )
-    ax.set_yticks(list(place.values()), [_label(step, i) for i, step in enumerate(steps)])
+    ax.set_yticks(list(y_of.values()), [_label(step, i) for i, step in enumerate(steps)])
     ax.set_ylim(-len(steps) + 0.4, 0.6)
     ax.set_xlabel("exponent a of N_opt = k C^a")
     ax.legend(fontsize=8, loc="lower right")
@@ -64,5 +64,5 @@ def reconcile_exponents(explanation: ExponentReconciliation, ax: Axes | None = N
     return ax
 
 
-def _label(step: str, place: int) -> str:
-    return step if place == 0 else f"+ {step}"
+def _label(step: str, number: int) -> str:
+    return step if number == 0 else f"+ {step}"

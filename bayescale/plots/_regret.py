@@ -33,7 +33,7 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     decision
-        What `bayescale.decide` returned.
+        Result of `bayescale.decide`.
     ax
         Where to draw; new Axes unless given.
 
@@ -53,8 +53,8 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax)
     curve, sizes = decision.curve_of_regret, decision.sizes
     share = format_share(decision.prob)
-    drawn = not decision.source.is_point
-    if drawn:
+    has_draws = not decision.source.is_point
+    if has_draws:
         ax.fill_between(
             sizes,
             curve["median"],
@@ -64,7 +64,7 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
             linewidth=0,
             label=f"median to {share} quantile",
         )
-    label = "expected regret" if drawn else "regret"
+    label = "expected regret" if has_draws else "regret"
     ax.plot(sizes, curve["expected"], color=BLUE, linewidth=1.6, label=label)
     for (within, band), colour in zip(decision.bands.iterrows(), (GREEN, GREY), strict=True):
         if np.isfinite(band["lower"]):
@@ -75,7 +75,7 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
                 alpha=0.13,
                 linewidth=0,
                 label=f"within {format_share(float(within))}"  # type: ignore[arg-type]
-                + (f" with {share}" if drawn else ""),
+                + (f" with {share}" if has_draws else ""),
             )
     plan = decision.plan
     rule = (
@@ -89,11 +89,11 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
         if sizes[0] <= row["n_params"] <= sizes[-1]:
             # Labels of plans on the curve point away from the minimum, and inwards at the edges;
             # those of plans above it point to the minimum: there is no curve in either place.
-            share = np.log(row["n_params"] / sizes[0]) / np.log(sizes[-1] / sizes[0])
+            fraction = np.log(row["n_params"] / sizes[0]) / np.log(sizes[-1] / sizes[0])
             left = row["n_params"] < plan["n_params"]
-            along = np.interp(np.log(row["n_params"]), np.log(sizes), curve["expected"])
-            above = row["regret"] > _ABOVE * along
-            to_left = not left if above else (left and share > _EDGE) or share > 1.0 - _EDGE
+            on_curve = np.interp(np.log(row["n_params"]), np.log(sizes), curve["expected"])
+            above = row["regret"] > _ABOVE * on_curve
+            to_left = not left if above else (left and fraction > _EDGE) or fraction > 1.0 - _EDGE
             ax.plot(row["n_params"], row["regret"], "o", color=ORANGE, markersize=5)
             ax.annotate(
                 str(name),
@@ -110,13 +110,13 @@ def regret(decision: Decision, ax: Axes | None = None) -> Axes:
     ax.set_ylim(0.0, min(1.0, 1.1 * float(curve["quantile"].max())))
     top = ax.get_ylim()[1]
     # A label at 2 % runs into that at 1 % where the axis is long.
-    few = (0.02,) if top > 0.2 else ()
+    omitted = (0.02,) if top > 0.2 else ()
     ticks = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-    ax.set_yticks([y for y in ticks if y <= top and y not in few])
+    ax.set_yticks([y for y in ticks if y <= top and y not in omitted])
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{format_number(100 * y, 1)} %"))
     count_axis(ax.xaxis)
-    within = (1, 2, 3, 5) if sizes[-1] < _WIDE * sizes[0] else (1, 3)
-    ax.xaxis.set_major_locator(LogLocator(base=10, subs=within))
+    digits = (1, 2, 3, 5) if sizes[-1] < _WIDE * sizes[0] else (1, 3)
+    ax.xaxis.set_major_locator(LogLocator(base=10, subs=digits))
     ax.minorticks_off()
     ax.set_xlabel(f"parameters, at {format_budget(decision.budget, decision.cost.unit)}")
     ax.set_ylabel("regret, as a share of the budget")

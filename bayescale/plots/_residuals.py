@@ -49,22 +49,22 @@ def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
         )
     ax = new_axes(ax)
     log_mean = noise_at_runs(fit, fit.runs)[1]
-    missed = np.log(fit.runs.column(fit.response)) - np.median(log_mean, axis=(0, 1))
+    errors = np.log(fit.runs.column(fit.response)) - np.median(log_mean, axis=(0, 1))
     columns = [fit.runs.column(name) for name in names]
     label_axis(ax, "x", names[0])
     if len(columns) == 1:
         ax.axhline(0.0, color="black", linewidth=0.8)
-        ax.plot(columns[0], 100 * missed, ".", color=BLUE)
+        ax.plot(columns[0], 100 * errors, ".", color=BLUE)
         ax.set_ylabel(f"{fit.response} above the law (%)")
     else:
-        most = float(np.quantile(np.abs(missed), _CLIPPED))
+        limit = float(np.quantile(np.abs(errors), _CLIPPED))
         shown = ax.scatter(
             columns[0],
             columns[1],
-            c=np.clip(missed, -most, most),
+            c=np.clip(errors, -limit, limit),
             cmap="RdBu_r",
-            vmin=-most,
-            vmax=most,
+            vmin=-limit,
+            vmax=limit,
             s=26,
             edgecolors="black",
             linewidths=0.3,
@@ -75,7 +75,7 @@ def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
             FuncFormatter(lambda x, _: f"{format_number(100 * x, 2)} %")
         )
         bar.set_label(f"{fit.response} above the law")
-    scatter = format_number(100 * float(np.sqrt(np.mean(missed**2))), 2)
+    scatter = format_number(100 * float(np.sqrt(np.mean(errors**2))), 2)
     ax.set_title(f"{fit.model.id}: root mean square {scatter} %", fontsize=9)
     tidy(ax)
     return ax

@@ -14,7 +14,7 @@ def scores(comparison: Comparison, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     comparison
-        What `bayescale.compare` returned.
+        Result of `bayescale.compare`.
     ax
         Where to draw; new Axes unless given.
 
@@ -26,26 +26,30 @@ def scores(comparison: Comparison, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax, (6.4, 1.4 + 0.45 * len(comparison.fits)))
     ranking = comparison.by_scale
     table = ranking.table.dropna().sort_values("elpd")
-    places = np.arange(len(table))
-    for place, (name, row) in zip(places, table.iterrows(), strict=True):
-        may_win = name in comparison.eligible
+    positions = np.arange(len(table))
+    for y, (name, row) in zip(positions, table.iterrows(), strict=True):
+        is_eligible = name in comparison.eligible
         ax.errorbar(
             row["diff"],
-            place,
+            y,
             xerr=ERRORS * row["se"],
             fmt="o",
-            color=BLUE if may_win else GREY,
-            markerfacecolor=BLUE if may_win else "white",
+            color=BLUE if is_eligible else GREY,
+            markerfacecolor=BLUE if is_eligible else "white",
             capsize=3,
         )
     if ranking.repeats is not None:
-        apart = ranking.repeats.sub(ranking.repeats[ranking.best], axis=0) if ranking.best else None
-        for place, name in zip(places, table.index, strict=True):
-            if apart is not None:
-                ax.plot(apart[name], np.full(len(apart), place), "|", color=GREY, markersize=9)
+        differences = (
+            ranking.repeats.sub(ranking.repeats[ranking.best], axis=0) if ranking.best else None
+        )
+        for y, name in zip(positions, table.index, strict=True):
+            if differences is not None:
+                ax.plot(
+                    differences[name], np.full(len(differences), y), "|", color=GREY, markersize=9
+                )
     ax.axvline(0.0, color="black", linewidth=0.8)
     labels = [f"{n}" if n in comparison.eligible else f"{n} (cannot win)" for n in table.index]
-    ax.set_yticks(places, labels)
+    ax.set_yticks(positions, labels)
     ax.set_ylim(-0.6, len(table) - 0.4)
     ax.set_xlabel("log density of a larger run, less the best (nats)")
     ax.set_title(f"dot and bar: mean, {ERRORS:g} standard errors; ticks: single cuts", fontsize=9)

@@ -17,7 +17,7 @@ from bayescale.plots.style import (
 from bayescale.units import format_share
 
 _POINTS = 25
-_LEAST, _MOST = 0.01, 100.0
+_SMALLEST, _LARGEST = 0.01, 100.0
 """Smallest and largest speedup that is drawn."""
 
 
@@ -27,7 +27,7 @@ def speedup(found: Speedup, prob: float = 0.9, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     found
-        What `bayescale.speedup` returned. Its budgets are marked; the band reaches from the
+        Result of `bayescale.speedup`. Its budgets are marked; the band reaches from the
         smallest run, or budget, to the largest.
     prob
         Probability inside the bands.
@@ -54,29 +54,29 @@ def speedup(found: Speedup, prob: float = 0.9, ax: Axes | None = None) -> Axes:
         high = max([high, *(last for _, last in ranges)])
     grid = log_grid(low, high, _POINTS) if high > low else found.budgets
     if ranges:
-        both = max(first for first, _ in ranges), min(last for _, last in ranges)
-        if both[1] > both[0]:
+        common = max(first for first, _ in ranges), min(last for _, last in ranges)
+        if common[1] > common[0]:
             ax.axvspan(
-                *both, color=GREY, alpha=0.10, linewidth=0, label="runs of all these recipes"
+                *common, color=GREY, alpha=0.10, linewidth=0, label="runs of all these recipes"
             )
     bands, marks = (source.numbers(prob) for source in (found.at(grid), found))
-    drawn: list[float] = [1.0]
+    shown: list[float] = [1.0]
     for i, recipe in enumerate(found.recipes):
         colour, rows = COLOURS[i % len(COLOURS)], bands.loc[recipe]
         lower, middle, upper = (
-            rows[name].clip(_LEAST, _MOST).to_numpy()
+            rows[name].clip(_SMALLEST, _LARGEST).to_numpy()
             for name in ("speedup_lower", "speedup", "speedup_upper")
         )
-        drawn += [*lower[np.isfinite(lower)], *upper[np.isfinite(upper)]]
+        shown += [*lower[np.isfinite(lower)], *upper[np.isfinite(upper)]]
         label = recipe if found.is_point else f"{recipe}, median and {format_share(prob)} interval"
         ax.fill_between(grid, lower, upper, color=colour, alpha=0.2, linewidth=0)
         ax.plot(grid, middle, color=colour, linewidth=1.6, label=label)
-        at = marks.loc[recipe]["speedup"].clip(_LEAST, _MOST)
+        at = marks.loc[recipe]["speedup"].clip(_SMALLEST, _LARGEST)
         ax.plot(at.index, at, "D", color=colour, markersize=4.5)
     ax.axhline(1.0, color="black", linewidth=1.0, linestyle="--")
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_ylim(min(drawn) / 1.15, max(drawn) * 1.15)
+    ax.set_ylim(min(shown) / 1.15, max(shown) * 1.15)
     compute_axis(ax.xaxis)
     ratio_axis(ax.yaxis, times=True)
     what = "training compute" if is_training(found.cost) else found.cost.name

@@ -32,10 +32,10 @@ OVERLAYS = ("hoffmann2022-tex", "besiroglu2024-log", "kaplan2020-frontier")
 FAN = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Quantiles that bound the bands of a fan: 50 and 90 % bands about the median."""
 
-_AROUND = 10.0
-"""Factor by which a grid exceeds the given budgets, where there are no runs."""
+_MARGIN = 10.0
+"""Factor by which a grid exceeds the given budgets if there are no runs."""
 
-_USUAL = (1e19, 1e25)
+_TYPICAL = (1e19, 1e25)
 """Range of training compute, in FLOP, in which constants are drawn if no budget is given."""
 
 _STYLES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), ("black", "--"))
@@ -50,22 +50,22 @@ def budget_axes(
 ) -> tuple[Axes, np.ndarray, np.ndarray]:
     """Return Axes on which the range of the runs is drawn, budgets to mark, and a grid of budgets.
 
-    The grid reaches from the least to twice the most of the runs and the budgets; around the
-    budgets for published constants, which have no runs. A law under which budgets cannot be split
-    is refused before anything is drawn.
+    The grid reaches from the minimum to twice the maximum of the runs and the budgets; for
+    published constants, which have no runs, it surrounds the budgets. A law under which budgets
+    cannot be split is refused before anything is drawn.
     """
     Split.of(source.law, fixed)
     ax = new_axes(ax)
     marked = np.asarray([] if budget is None else budget, dtype=float)
     if source.runs is None:
-        about = marked if len(marked) else np.array(_USUAL)
-        return ax, marked, log_grid(about.min() / _AROUND, about.max() * _AROUND)
-    spent = spent_on_runs(source, cost)
-    reach = np.append(marked, spent)
+        covered = marked if len(marked) else np.array(_TYPICAL)
+        return ax, marked, log_grid(covered.min() / _MARGIN, covered.max() * _MARGIN)
+    costs = spent_on_runs(source, cost)
+    covered = np.append(marked, costs)
     ax.axvspan(
-        spent.min(), spent.max(), color=GREY, alpha=0.10, linewidth=0, label="range of the runs"
+        costs.min(), costs.max(), color=GREY, alpha=0.10, linewidth=0, label="range of the runs"
     )
-    return ax, marked, log_grid(reach.min(), reach.max() * 2)
+    return ax, marked, log_grid(covered.min(), covered.max() * 2)
 
 
 def spent_on_runs(source: Posterior, cost: Cost) -> np.ndarray:

@@ -41,7 +41,7 @@ DRAWS = 500
 
 
 def posterior(found: Fit | ModelAverage, ax: Axes | None = None, **options: Any) -> Axes:
-    """Draw the law with its runs: as a curve, over budgets, or beside its predictions.
+    """Draw the law with its runs: as a curve, over budgets, or as runs against predictions.
 
     A law of one input is drawn by `bayescale.plots.curve`; one that splits a budget by
     `bayescale.plots.frontier`, if its other inputs are given (``fixed``); any other by
@@ -58,8 +58,8 @@ def posterior(found: Fit | ModelAverage, ax: Axes | None = None, **options: Any)
 
 def allocation(plan: Allocation, ax: Axes | None = None, **options: Any) -> Axes:
     """Draw the compute-optimal size against the budget, as `bayescale.plots.optimal_size`."""
-    some = plan.source.thin(DRAWS)
-    return plots.optimal_size(some, plan.budgets, ax, **{**plan.terms, **options})
+    thinned = plan.source.thin(DRAWS)
+    return plots.optimal_size(thinned, plan.budgets, ax, **{**plan.terms, **options})
 
 
 FIGURES: Mapping[type, Callable[..., Axes]] = MappingProxyType(

@@ -15,7 +15,7 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#7A4FA3", 
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "black")
 MARKERS = ("o", "s", "^", "D", "v")
-"""Colours and markers of several series, in their order."""
+"""Colours and markers of several series, in order."""
 
 
 _NARROW = 1.5

@@ -39,13 +39,13 @@ def test_isoflop(fit):
 
 def test_frontier(fit):
     ax = bs.plots.frontier(fit, BUDGETS)
-    assert {"range of the runs", "runs", "asked budgets"} <= set(labels(ax))
+    assert {"range of the runs", "runs", "requested budgets"} <= set(labels(ax))
     assert ax.get_xlim()[1] > 1e25
     marked = ax.lines[-1]
     np.testing.assert_allclose(marked.get_xdata(), BUDGETS)
     expected = bs.allocate(fit, budget=BUDGETS).draws["loss_opt"].median(("chain", "draw"))
     np.testing.assert_allclose(marked.get_ydata(), expected)
-    assert "asked budgets" not in labels(bs.plots.frontier(fit))
+    assert "requested budgets" not in labels(bs.plots.frontier(fit))
 
 
 def test_optimal_size(fit):
@@ -345,7 +345,7 @@ def test_forecast_by_floor():
     ax = bs.plots.forecast_by_floor(made_by_floor())
     assert ax.get_ylabel() == "loss at n_params 94.0B, n_tokens 1.80T"
     assert labels(ax) == [
-        "the card as it is",
+        "the unchanged card",
         "its posterior of the floor",
         "median and 90 % interval",
         "failed its gates",
@@ -385,8 +385,8 @@ def test_residuals(law_fits, chinchilla_runs):
 def test_coupling(law_fits):
     ax = bs.plots.coupling(law_fits["coupled"], law_fits["kaplan-nd"])
     lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
-    corners = {name: at for name, at in lines.items() if "corner" in name}
-    additive, kaplans = corners.values()
+    limits = {name: at for name, at in lines.items() if "law" in name}
+    additive, kaplans = limits.values()
     assert additive == 1.0
     alpha_d = float(law_fits["kaplan-nd"].posterior["alpha_D"].median())
     assert kaplans == pytest.approx(alpha_d)
