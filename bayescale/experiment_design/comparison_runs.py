@@ -83,6 +83,8 @@ class ComparisonRuns(Result):
         """The advice in words."""
         sign = f"The sign of the difference between {self.recipe} and {self.comparison.baseline}"
         where = f"at {format_budget(self.budget, self.comparison.cost.unit)}"
+        if self.before == 0.0:
+            return (f"{sign} {where} is the same in all draws, and no run is needed to decide it.",)
         wrong = format_number(100 * self.before, 2)
         if not len(self.runs):
             return (

@@ -30,6 +30,9 @@ _SHARES = ("accuracy", "error")
 _DOUBTFUL = 0.2
 """Probability of another shape or no relation above which there is a caveat."""
 
+_ONE_SD = (0.16, 0.84)
+"""Probabilities one standard deviation from the median of a Normal distribution."""
+
 _MOSTLY = 0.5
 """Share of draws beyond the fitted losses above which there is a caveat."""
 
@@ -50,8 +53,9 @@ class TwoStep(Result):
     first, second
         The posteriors of the loss and of the response.
     share_of_loss
-        Share of the variance of the response of one new run that is due to its loss, by plan; NaN
-        if the second step is of published constants.
+        Share of the variance of the response of one new run that is due to its loss, by plan, with
+        variances taken from 68 % intervals, since noise may have heavy tails; NaN if the second
+        step is of published constants.
     """
 
     draws: xr.Dataset
@@ -272,9 +276,14 @@ def two_step(
 
 
 def _share(whole: xr.DataArray, rest: xr.DataArray) -> Array:
-    """Return the share of a variance that the residual variance leaves, by plan."""
-    variances = [x.var(("chain", "draw")).to_numpy() for x in (whole, rest)]
-    return np.asarray(np.clip(1.0 - variances[1] / variances[0], 0.0, 1.0))
+    """Return the share of a variance that the residual variance leaves, by plan.
+
+    Variances are those of Normal distributions with the same 68 % intervals: the sample variance of
+    heavy-tailed noise depends on a few draws.
+    """
+    ends = (x.quantile(_ONE_SD, ("chain", "draw")).to_numpy() for x in (whole, rest))
+    of_whole, of_rest = (np.square(high - low) for low, high in ends)
+    return np.asarray(np.clip(1.0 - of_rest / of_whole, 0.0, 1.0))
 
 
 def _source(source: Source | str) -> Posterior:

@@ -1,5 +1,7 @@
 """The runs that decide between recipes: remaining variance and probability of a wrong choice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from contract.fits import few_draws, fit_of_card
@@ -32,6 +34,8 @@ def test_runs_of_both_recipes_are_chosen_within_the_budget(found):
     p = float(found.p_better.loc[1e23, "pile"])
     assert advice.before == pytest.approx(min(p, 1 - p), abs=0.1)
     assert "is misjudged with probability" in str(advice)
+    (certain,) = replace(advice, before=0.0).sentences
+    assert certain.endswith("is the same in all draws, and no run is needed to decide it.")
     assert bs.comparison_runs(found, budget="1e21", recipe="pile", n_runs=4).runs.equals(
         advice.runs
     )

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 from contract.fits import fit_of_card
 
 import bayescale as bs
 from bayescale.cli.main import main
+from bayescale.forecasting.two_step import _share
 
 PLANS = {"n_params": ["7B", "70B"], "n_tokens": ["2T", "2T"]}
 
@@ -84,6 +86,17 @@ def test_intervals_have_the_errors_of_both_steps(found, task_fit):
     whole = draws_of(found.draws["accuracy_run"]).var(axis=0)
     np.testing.assert_allclose(whole, by_loss + alone.var(axis=0), rtol=0.25)
     np.testing.assert_allclose(found.share_of_loss, by_loss / whole, atol=0.15)
+
+
+@pytest.mark.parametrize("outliers", [0.0, 1e9])
+def test_the_share_of_the_loss_does_not_depend_on_a_few_draws(outliers):
+    rng = np.random.default_rng(1)
+    loss, noise = rng.standard_normal((2, 4, 5000, 1))
+    noise[:, :3] += outliers
+    whole, rest = (
+        xr.DataArray(x, dims=("chain", "draw", "plan")) for x in (loss + 2.0 * noise, 2.0 * noise)
+    )
+    np.testing.assert_allclose(_share(whole, rest), 0.2, atol=0.04)
 
 
 def test_a_share_of_answers_is_at_most_one(loss_fit, task_fit):
