@@ -70,7 +70,7 @@ RULES = (
     ),
     Needs("--report", ("--budget",), "a report answers questions about budgets"),
     *(
-        Needs(option, ("--data",), _RUNS, ("compare",))
+        Needs(option, ("--runs",), _RUNS, ("compare",))
         for option in (
             "--column",
             "--unit",

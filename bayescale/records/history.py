@@ -168,7 +168,7 @@ def _of_file(rows: pd.DataFrame) -> dict[str, float]:
 
 def _coverage(row: Mapping[Any, Any], column: str) -> str:
     error = row[f"{column}_se"]
-    return format_share(row[column]) + (f" ± {100 * error:.0f}" if np.isfinite(error) else "")
+    return format_share(row[column], 2) + (f" ± {100 * error:.0f}" if np.isfinite(error) else "")
 
 
 def _percent(error: float) -> str:

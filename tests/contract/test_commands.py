@@ -127,7 +127,7 @@ def arguments_of(command: str, fit: bs.Fit, path: str, folder: str) -> list[str]
             *("speedup", path, f"{folder}/other.nc", "--baseline", "other"),
             *("--budget", "1e22", *fixed),
         ],
-        "next": ["next", path, "--target", "1e22", "--budget", "1e20", "--runs", "2", *fixed],
+        "next": ["next", path, "--target", "1e22", "--budget", "1e20", "--n-runs", "2", *fixed],
         "export": ["export", path],
         "preregister": [
             *("preregister", path, "--name", "big", *at),

@@ -26,6 +26,7 @@ from contract.option_examples import (
     OTHERS,
     READING,
 )
+from modules import import_all
 
 import bayescale as bs
 from bayescale.cli.main import main
@@ -137,7 +138,7 @@ def outcome(arguments: list[str], folder: Path) -> tuple[int, str, str, dict[str
 
 def without(base: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]:
     """Return a base command without the options that may be given once and are in `given`."""
-    once = {"--target", "--budget", "--runs", "--out", "--data"}
+    once = {"--target", "--budget", "--runs", "--n-runs", "--out"}
     once |= {"--model", "--simulations"}
     out = {
         "--target-plan": "--target",
@@ -237,6 +238,7 @@ def test_an_option_of_a_long_command_reaches_the_library(
     if (verb, option) in AFTERWARDS:
         pytest.skip("of what is done with the answer")
     monkeypatch.chdir(tmp_path)
+    import_all()
 
     class Reached(Exception):
         """Raised in place of the library function, with its arguments."""

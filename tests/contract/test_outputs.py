@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "plan": ("runs.csv", "--model", "card.toml", "--budget", "1e21"),
     "report": ("fit.nc", "--budget", "1e21"),
     "export": ("fit.nc",),
-    "compare": ("card.toml", "--data", "runs.csv"),
+    "compare": ("card.toml", "--runs", "runs.csv"),
     "reconcile": ("runs.csv",),
     "expanding-window": ("runs.csv", "--model", "card.toml", "--cut", "1e20", "--budget", "1e22"),
     "multiverse": ("runs.csv", "--model", "card.toml", "--budget", "1e22"),

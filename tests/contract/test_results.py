@@ -1,8 +1,6 @@
 """Every class of results and fits: the first sentence, table, figure, notebook output and record."""
 
-import importlib
 import json
-import pkgutil
 from html.parser import HTMLParser
 
 import matplotlib as mpl
@@ -11,6 +9,7 @@ from contract.fits import few_draws, fit_of_card
 from contract.results import RESULTS, result_of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from modules import import_all
 
 import bayescale as bs
 from bayescale.plots.figures import FIGURES
@@ -32,9 +31,7 @@ def concrete(kind: type) -> set[type]:
 
 
 def test_every_class_has_a_figure_and_an_example():
-    for module in pkgutil.walk_packages(bs.__path__, "bayescale."):
-        if "__main__" not in module.name:
-            importlib.import_module(module.name)
+    import_all()
     ours = {kind for kind in concrete(Result) if kind.__module__.startswith("bayescale.")}
     assert ours | {bs.Fit, bs.ModelAverage} == set(FIGURES) == set(RESULTS)
 

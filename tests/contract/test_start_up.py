@@ -27,7 +27,7 @@ OF_DRAWS = (
     ["allocate", "FIT", "--budget", "1e22"],
     ["decide", "FIT", "--budget", "1e22"],
     ["requirements", "FIT", "--n-params", "1B"],
-    ["next", "FIT", "--target", "1e22", "--budget", "1e21", "--runs", "1"],
+    ["next", "FIT", "--target", "1e22", "--budget", "1e21", "--n-runs", "1"],
     ["speedup", "FIT", "FIT", "--budget", "1e22"],
     ["export", "FIT"],
 )

@@ -153,7 +153,7 @@ VERBS = {
     "allocate": ("--budget", "1e22"),
     "decide": ("--budget", "1e22"),
     "predict": ("--n-params", "7B", "--n-tokens", "2T"),
-    "next": ("--target", "1e22", "--budget", "1e21", "--runs", "1"),
+    "next": ("--target", "1e22", "--budget", "1e21", "--n-runs", "1"),
 }
 
 

@@ -55,10 +55,10 @@ def test_what_is_refused(run, saved):
     for arguments, words in (
         (["chinchilla"], "expected the runs that cards are fitted to"),
         ([saved[0], "chinchilla"], "expected either saved fits"),
-        ([saved[0], "--data", "chinchilla"], "expected either saved fits"),
-        (["chinchila", "--data", "chinchilla"], "Did you mean 'chinchilla'"),
-        (["chinchilla", "--data", "chinchilla", "--budget", "much"], "--budget"),
-        (["chinchilla", "--data", "chinchilla", "--folds", "1"], "folds: found 1"),
+        ([saved[0], "--runs", "chinchilla"], "expected either saved fits"),
+        (["chinchila", "--runs", "chinchilla"], "Did you mean 'chinchilla'"),
+        (["chinchilla", "--runs", "chinchilla", "--budget", "much"], "--budget"),
+        (["chinchilla", "--runs", "chinchilla", "--folds", "1"], "folds: found 1"),
     ):
         code, out, err = run("compare", *arguments, "--quiet")
         assert (code, out) == (2, "")
@@ -81,7 +81,7 @@ def test_cards_of_one_variable(run, tmp_path):
     path = tmp_path / "curve.csv"
     pd.DataFrame({"compute": x, "loss": loss * noise}).to_csv(path, index=False)
     cards = ("power-law", "broken-power-law-1")
-    code, out, _ = run("compare", *cards, "--data", str(path), "--quiet", "--seed", "1")
+    code, out, _ = run("compare", *cards, "--runs", str(path), "--quiet", "--seed", "1")
     assert code == 0
     assert "Larger scales support broken-power-law-1" in out
     assert "Optimum" not in out

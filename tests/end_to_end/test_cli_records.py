@@ -45,7 +45,7 @@ def test_a_history_is_scored(folder, run):
     code, out, _ = run(*score)
     assert code == 0
     assert "\n3 forecasts of loss from 2 files, scored.\n" in out
-    assert "90 % intervals contain 2 of 3 outcomes" in out
+    assert "90 % intervals contain 2 of 3 outcomes" in out and "67 % ± " in out
     found = json.loads(run(*score, "--json")[1])
     assert [row["run"] for row in found["table"]] == ["big", "big", "small"]
     assert [row["coverage_90"] for row in found["history"]] == [1.0, 0.5, pytest.approx(2 / 3)]

@@ -11,6 +11,7 @@ import pytest
 from contract.fits import fit_of_card
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from modules import import_all
 
 import bayescale as bs
 from bayescale.cli.files import Reads, Writes
@@ -114,6 +115,7 @@ def folder(tmp_path_factory):
     (folder / "notes.txt").write_text("mine\n")
     (folder / "lines.jsonl").write_text(json.dumps({"N": 1, "D": 2, "loss": 3}) + "\n")
     (folder / "nested.json").write_text("[" * 5000)
+    import_all()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         # Functions that sample or draw for seconds are replaced.

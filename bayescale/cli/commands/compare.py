@@ -42,7 +42,7 @@ def add(verbs: Verbs) -> None:
     compare.add_argument(
         "cards", nargs="+", type=Reads(), metavar="CARD", help="model cards, or saved fits"
     )
-    add_runs(compare, "--data")
+    add_runs(compare, "--runs")
     compare.add_argument(
         "--cut",
         action="append",
@@ -122,14 +122,14 @@ def _fits_or_cards(options: Arguments) -> tuple[Any, ...]:
     saved = [name for name in options.cards if name.endswith(".nc")]
     if saved and (len(saved) < len(options.cards) or options.runs):
         raise ValueError(
-            "compare: found saved fits together with cards or --data, expected either saved fits, "
-            "which contain their runs, or cards and --data."
+            "compare: found saved fits together with cards or --runs, expected either saved fits, "
+            "which contain their runs, or cards and --runs."
         )
     if saved:
         return (by_file_name(options, saved, load_fit),)
     if not options.runs:
         raise ValueError(
-            "--data: found none, expected the runs that cards are fitted to. Give a dataset id, a "
+            "--runs: found none, expected the runs that cards are fitted to. Give a dataset id, a "
             "folder or a file."
         )
     models = [of_variable(load_model(card), options) for card in options.cards]

@@ -37,7 +37,7 @@ def add(verbs: Verbs) -> None:
         "--target", required=True, metavar="FLOP", help="budget of the run that the sweep prepares"
     )
     sweep.add_argument(
-        "--runs", type=positive_integer, default=35, help="largest number of runs (35)"
+        "--n-runs", type=positive_integer, default=35, help="largest number of runs (35)"
     )
     sweep.add_argument(
         "--tokens-per-param",
@@ -88,7 +88,7 @@ def run(options: Arguments) -> None:
         budget=options.budget,
         target=options.target,
         designs=by_file_name(options, options.design, _design),
-        n_runs=options.runs,
+        n_runs=options.n_runs,
         tokens_per_param=options.tokens_per_param,
         run_limits=Limits(
             min_params=options.run_min_params,

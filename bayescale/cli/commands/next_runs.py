@@ -25,7 +25,7 @@ def add(verbs: Verbs) -> None:
         "--budget", required=True, metavar="FLOP", help="total compute of the new runs"
     )
     parser.add_argument(
-        "--runs", type=positive_integer, default=6, help="largest number of runs in the batch (6)"
+        "--n-runs", type=positive_integer, default=6, help="largest number of runs in the batch (6)"
     )
     parser.add_argument(
         "--repeats", type=positive_integer, default=1, help="largest number of repeats of a run (1)"
@@ -61,7 +61,7 @@ def run(options: Arguments) -> None:
         budget=options.budget,
         candidates=_candidates(options),
         objective=options.objective,
-        n_runs=options.runs,
+        n_runs=options.n_runs,
         repeats=options.repeats,
         cost=cost_of(options, cluster),
         limits=limits_of(options, cluster),

@@ -125,7 +125,7 @@ def test_a_failed_fit_is_the_first_line(run, failed_fit, tmp_path):
         ("predict", path, "--n-params", "7B", "--n-tokens", "2T"),
         ("report", path, "--budget", "1e21", "--out", page),
         ("decide", path, "--budget", "1e21"),
-        ("next", path, "--target", "1e23", "--budget", "1e21", "--runs", "1"),
+        ("next", path, "--target", "1e23", "--budget", "1e21", "--n-runs", "1"),
     ):
         code, out, _ = run(*arguments)
         assert code == 0

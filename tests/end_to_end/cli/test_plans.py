@@ -62,7 +62,7 @@ def test_decide_under_costs_and_limits(run, saved):
 
 
 def test_next(run, saved, tmp_path):
-    asked = ("next", saved, "--target", "5.76e23", "--budget", "1e22", "--runs", "2")
+    asked = ("next", saved, "--target", "5.76e23", "--budget", "1e22", "--n-runs", "2")
     code, out, _ = run(*asked, *CLUSTER)
     assert code == 0
     assert "expected to reduce the expected regret at 5.76e23 FLOP" in out
