@@ -13,22 +13,29 @@ from typing import Any
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 ROUGHLY = doctest.register_optionflag("ROUGHLY")
-"""Marks an example whose page has the output of one run: numbers hold to `TOLERANCE`, for any draws."""
+"""Marks an example whose page has the output of one run, which for any draws holds to `TOLERANCE`.
+
+An example of a session says `# doctest: +ROUGHLY`, and a block of commands has `:class: roughly`."""
 
 TOLERANCE = 0.3
+"""Relative tolerance of numbers."""
+POINTS = 0.5
+"""Absolute tolerance of percentages, which may be near zero."""
 _FENCE = re.compile(r"^(?P<fence>`{3,})(?P<head>[^\n`]*)\n(?P<body>.*?)^(?P=fence)$", re.M | re.S)
 _CAPTION = re.compile(r"\A(?::[^\n]*\n)*?:caption:\s*(?P<name>\S+)\n")
+_ROUGHLY = re.compile(r"\A(?::[^\n]*\n)*?:class:\s*roughly\n")
 _OPTIONS = re.compile(r"\A(?::[^\n]*\n)+\n?")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, text, file name and first line."""
+    """A fenced block: its language, text, file name, first line and options of comparison."""
 
     language: str
     text: str
     file: str
     line: int
+    flags: int
 
 
 def blocks(page: str) -> Iterator[Block]:
@@ -37,7 +44,9 @@ def blocks(page: str) -> Iterator[Block]:
         caption = _CAPTION.match(body)
         language = head.removeprefix("{code-block}").strip()
         line = page.count("\n", 0, match.start()) + 1
-        yield Block(language, _OPTIONS.sub("", body), caption["name"] if caption else "", line)
+        flags = FLAGS | ROUGHLY if _ROUGHLY.match(body) else FLAGS
+        file = caption["name"] if caption else ""
+        yield Block(language, _OPTIONS.sub("", body), file, line, flags)
 
 
 def run_page(path: Path, main: Callable[[list[str]], int], output: Callable[[], str]) -> int:
@@ -66,9 +75,9 @@ def run_page(path: Path, main: Callable[[list[str]], int], output: Callable[[], 
     return count
 
 
-_NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+_NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 _SCALES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-_AMOUNT = re.compile(rf"({_NUMBER.pattern})([KMBT]?)(?!\w)")
+_AMOUNT = re.compile(rf"({_NUMBER.pattern})([KMBT]?)(?!\w)(?=( %)?)")
 
 
 class _Checker(doctest.OutputChecker):
@@ -77,15 +86,19 @@ class _Checker(doctest.OutputChecker):
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         if not optionflags & ROUGHLY:
             return super().check_output(want, got, optionflags)
-        words = (" ".join(_AMOUNT.sub("0", text).split()) for text in (want, got))
-        wanted, found = (
-            [float(x[1].replace(",", "")) * _SCALES.get(x[2], 1.0) for x in _AMOUNT.finditer(text)]
-            for text in (want, got)
-        )
+        words = [_AMOUNT.sub("0", text) for text in (want, got)]
+        wanted, found = ([_amount(x) for x in _AMOUNT.finditer(text)] for text in (want, got))
+        # Words are the same only if there are as many numbers.
         near = zip(wanted, found, strict=False)
-        return len(set(words)) == 1 and all(
-            abs(one - two) <= TOLERANCE * max(abs(one), abs(two)) for one, two in near
+        return super().check_output(words[0], words[1], doctest.NORMALIZE_WHITESPACE) and all(
+            abs(one - two) <= max(TOLERANCE * max(abs(one), abs(two)), POINTS if percent else 0.0)
+            for (one, percent), (two, _) in near
         )
+
+
+def _amount(match: re.Match[str]) -> tuple[float, bool]:
+    """Return the number of a match, and whether it is a percentage."""
+    return float(match[1].replace(",", "")) * _SCALES.get(match[2], 1.0), bool(match[3])
 
 
 def _session(block: Block, where: str, names: dict[str, Any]) -> None:
@@ -109,8 +122,8 @@ def _commands(
         assert main(arguments) == 0, f"{where}: {command}"
         found = output()
         if expected.strip():
-            checker = doctest.OutputChecker()
-            assert checker.check_output(expected.rstrip() + "\n", found.rstrip() + "\n", FLAGS), (
+            want, got = (text.rstrip() + "\n" for text in (expected, found))
+            assert _Checker().check_output(want, got, block.flags), (
                 f"{where}: {command}\nexpected\n{expected}\nfound\n{found}"
             )
 

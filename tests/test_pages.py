@@ -1,5 +1,7 @@
 """How the output that a page shows is compared with what its code prints."""
 
+from contextlib import nullcontext
+
 import pytest
 from pages import blocks, run_page
 
@@ -38,3 +40,13 @@ def test_rough_output_is_still_compared(said, tmp_path):
 def test_a_page_is_read_in_blocks():
     (block,) = blocks(PAGE)
     assert (block.language, block.line) == ("pycon", 2)
+
+
+@pytest.mark.parametrize(("rough", "fails"), [(":class: roughly\n", False), ("", True)])
+def test_commands_are_compared_roughly_where_a_block_says_so(rough, fails, tmp_path):
+    page = tmp_path / "page.md"
+    block = f"```{{code-block}} console\n{rough}$ bayescale allocate fit.nc\nN_opt 36.7B\n```\n"
+    page.write_text(block, encoding="utf-8")
+    for said, wrong in (("N_opt 38B", fails), ("N_opt 380B", True), ("D_opt 36.7B", True)):
+        with pytest.raises(AssertionError) if wrong else nullcontext():
+            run_page(page, lambda arguments: 0, lambda said=said: said)
