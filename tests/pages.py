@@ -19,8 +19,8 @@ An example of a session says `# doctest: +ROUGHLY`, and a block of commands has 
 
 TOLERANCE = 0.3
 """Relative tolerance of numbers."""
-POINTS = 0.5
-"""Absolute tolerance of percentages, which may be near zero."""
+POINTS, TINY = 0.5, 1e-6
+"""Absolute tolerances of percentages, which may be near zero, and of other numbers."""
 _FENCE = re.compile(r"^(?P<fence>`{3,})(?P<head>[^\n`]*)\n(?P<body>.*?)^(?P=fence)$", re.M | re.S)
 _CAPTION = re.compile(r"\A(?::[^\n]*\n)*?:caption:\s*(?P<name>\S+)\n")
 _ROUGHLY = re.compile(r"\A(?::[^\n]*\n)*?:class:\s*roughly\n")
@@ -77,6 +77,9 @@ def run_page(path: Path, main: Callable[[list[str]], int], output: Callable[[], 
 
 _NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 _SCALES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+_RECORD = re.compile(r"\d{4}-\d\d-\d\d(?:T[\d:.+]+)?|\b[0-9a-f]{16,}\b")
+"""A date or a digest, which differs each time."""
+
 _AMOUNT = re.compile(rf"({_NUMBER.pattern})([KMBT]?)(?!\w)(?=( %)?)")
 
 
@@ -86,12 +89,13 @@ class _Checker(doctest.OutputChecker):
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         if not optionflags & ROUGHLY:
             return super().check_output(want, got, optionflags)
+        want, got = (_RECORD.sub("(record)", text) for text in (want, got))
         words = [_AMOUNT.sub("0", text) for text in (want, got)]
         wanted, found = ([_amount(x) for x in _AMOUNT.finditer(text)] for text in (want, got))
         # Words are the same only if there are as many numbers.
         near = zip(wanted, found, strict=False)
         return super().check_output(words[0], words[1], doctest.NORMALIZE_WHITESPACE) and all(
-            abs(one - two) <= max(TOLERANCE * max(abs(one), abs(two)), POINTS if percent else 0.0)
+            abs(one - two) <= max(TOLERANCE * max(abs(one), abs(two)), POINTS if percent else TINY)
             for (one, percent), (two, _) in near
         )
 

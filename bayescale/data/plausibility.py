@@ -213,7 +213,7 @@ def _check_amounts(
             True,
             lambda: (
                 f"{_described('n_params', given)} of {_span(of_sizes[small], format_count)}, and "
-                f"no model has fewer than {format_count(FEWEST_PARAMS)}."
+                f"no model has fewer than {FEWEST_PARAMS:,.0f}."
             ),
         )
     if sizes is not None and tokens is not None:

@@ -106,7 +106,7 @@ def test_sizes_in_millions_and_tokens_in_billions(chinchilla_runs):
     units = {"n_params": "M", "n_tokens": "B"}
     with pytest.raises(RunsError, match="--unit n_params=M --unit n_tokens=B") as refused:
         bs.load_runs(in_units(table, units))
-    assert "no model has fewer than 1.00K" in str(refused.value)
+    assert "no model has fewer than 1,000" in str(refused.value)
     with pytest.raises(RunsError, match=r"Rows 0, 1, 2, 3, 4 and \d+ more: n_params of"):
         bs.load_runs(in_units(table, {"n_params": "M"}))
     assert bs.load_runs(in_units(table, units), units=units).fingerprint is not None
