@@ -17,7 +17,8 @@ type Value = Any
 type Values = Mapping[str, Value]
 
 UNSTATED = 1000.0
-"""Ratio of the ends of an input whose reference states none: the point is then the largest."""
+"""Assumed ratio of the largest to the smallest amount of an input, if a reference states no ends;
+the reference point is then the largest amount."""
 
 type LogInputs = Mapping[str, NDArray[np.float64]]
 """Logarithms of each input of a law relative to the reference point, one value per run."""
@@ -70,18 +71,18 @@ class Law(ABC):
     breaks
         Number of breaks between its segments.
     ends
-        Inputs whose coordinates refer to the least and the largest amount among the runs, which a
-        reference holds as ``first_x`` and ``last_x`` next to the point (`ends_of`). The level of
-        the response is then that at the largest amount.
+        Inputs whose coordinates refer to the smallest and the largest amount among the runs;
+        references then include these as ``first_x`` and ``last_x`` (`ends_of`), and the level of
+        the response is that at the largest amount.
     scale_free
         Whether the coordinates refer to a reference point and a relative response, so that the
         same priors serve any units; a user-defined law is in its own units.
     same_scale
         Inputs that must have the same scale as another one, since the formula compares the two.
     has_critical_batch
-        Whether a batch size has a critical amount, of which `efficient_frontier` makes use.
+        Whether there is a critical batch size, which `efficient_frontier` uses.
     domains
-        Number of domains of a mixture, of which the inputs are weights; 0 of other inputs.
+        Number of domains of a mixture whose weights are the inputs; 0 for other inputs.
     fixed_reference
         Inputs whose reference is set by the law, not by the centre of the runs. Coordinates that
         depend on them have informative priors in their unit, for tables in which they do not vary.
@@ -179,16 +180,17 @@ class Law(ABC):
         those on other parameters follow. The result is therefore equivariant under a change of
         the unit of the response.
         """
-        steeper = {name: np.exp(x) for name, x in differences.items() if name in self.exponents}
-        there = dict(coordinates)
-        for name, factor in steeper.items():
+        factors = {name: np.exp(x) for name, x in differences.items() if name in self.exponents}
+        scaled = dict(coordinates)
+        for name, factor in factors.items():
             for coordinate in self.exponents[name]:
-                there[coordinate] = there[coordinate] * factor
-        found = self.from_reference(there, self.unit_reference)
+                scaled[coordinate] = scaled[coordinate] * factor
+        natural = self.from_reference(scaled, self.unit_reference)
         for name, difference in differences.items():
-            if name not in steeper:
-                found[name] = self.off_scale(name, self.on_scale(name, found[name]) + difference)
-        return found
+            if name not in factors:
+                on_scale = self.on_scale(name, natural[name]) + difference
+                natural[name] = self.off_scale(name, on_scale)
+        return natural
 
     def on_scale(self, name: str, value: Value) -> Value:
         """Return a natural parameter on the scale of its group effects."""
@@ -256,7 +258,7 @@ class Law(ABC):
     def comparable(
         self, amounts: Mapping[str, NDArray[np.float64]]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """Return inputs as plans are compared with runs: as they are, unless only ratios count."""
+        """Return inputs to compare plans with runs by; unchanged unless only ratios matter."""
         return amounts
 
     def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
@@ -302,14 +304,14 @@ class Law(ABC):
     @property
     def splits_compute(self) -> bool:
         """Whether compute can be split between size and tokens, once other inputs are fixed."""
-        own = set(self.inputs)
+        inputs = set(self.inputs)
         return self.response == "loss" and (
-            {"n_params", "n_tokens"} <= own or {"n_params", "n_steps", "batch_tokens"} <= own
+            {"n_params", "n_tokens"} <= inputs or {"n_params", "n_steps", "batch_tokens"} <= inputs
         )
 
     @property
     def takes_size_and_tokens(self) -> bool:
-        """Whether compute can be split between size and tokens under this law."""
+        """Whether compute can be split between size and tokens, which are the only inputs."""
         return self.response == "loss" and set(self.inputs) == {"n_params", "n_tokens"}
 
     def evaluate(self, **values: Value) -> Value:
@@ -365,7 +367,7 @@ class Law(ABC):
 
 
 def ends_of(name: str) -> tuple[str, str]:
-    """Return the names by which a reference states the least and the largest amount of an input."""
+    """Return the names of the smallest and the largest amount of an input in a reference."""
     return f"first_{name}", f"last_{name}"
 
 

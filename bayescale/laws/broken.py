@@ -110,21 +110,21 @@ class _Broken(Law):
 
     @override
     def starts(self, log_inputs: LogInputs) -> Sequence[Mapping[str, float]]:
-        # One start per placement of the breaks along the data: a chain that starts with them
-        # elsewhere may never find the mode.
-        along = np.linspace(0.0, 1.0, self.breaks + 4)[1:-1]
+        # One start per placement of the breaks along the data: a chain that starts with other
+        # placements may never find the mode.
+        positions = np.linspace(0.0, 1.0, self.breaks + 4)[1:-1]
         return tuple(
             {
-                f"break{i}": (place - before) / (1.0 - before)
-                for i, (before, place) in enumerate(pairwise((0.0, *chosen)), 1)
+                f"break{i}": (position - before) / (1.0 - before)
+                for i, (before, position) in enumerate(pairwise((0.0, *breaks)), 1)
             }
-            for chosen in combinations(along.tolist(), self.breaks)
+            for breaks in combinations(positions.tolist(), self.breaks)
         )
 
     @override
     def mode_of(self, parameters: Mapping[str, float]) -> str:
-        places = ", ".join(f"{parameters[f'd{i}']:.2g}" for i in range(1, self.breaks + 1))
-        return f"break{'s' * (self.breaks > 1)} at {places}"
+        positions = ", ".join(f"{parameters[f'd{i}']:.2g}" for i in range(1, self.breaks + 1))
+        return f"break{'s' * (self.breaks > 1)} at {positions}"
 
     @override
     def remarks(
@@ -163,15 +163,15 @@ class BrokenPowerLaw(_Broken):
     Notes
     -----
     Floor and last slope form a ridge, and a break far from the data changes nothing, so that the
-    natural parameters are hardly determined one by one. The fall of the loss from the first x of
-    the runs to the last is determined, whatever the law. The coordinates therefore refer to the
+    natural parameters are weakly identified individually. The fall of the loss from the first x of
+    the runs to the last is identified under any law. The coordinates therefore refer to the
     ends of the data: the loss at the last x, the fall of its logarithm, and the floor's share of
     it; ratios of successive slopes, with the first slope determined by the fall; and places of the
     breaks along the range, each between the one before and the end. Breaks are thus ordered (no
     label switching) and lie within the data: the law has none beyond them. Positive falls and
     ratios make every segment fall.
 
-    The ratio of the slopes of ln loss at both ends is determined where that of the reducible loss
+    The ratio of the slopes of ln loss at both ends is identified where that of the reducible loss
     is not: a higher floor needs a steeper last slope. Each ratio is therefore that of the reducible
     loss, over the n-th root (of n breaks) of the factor by which the floor makes the total ratio
     larger, (1 - a / L_first) / (1 - a / L_last).
@@ -261,8 +261,8 @@ class SignedBrokenPowerLaw(_Broken):
 
     Notes
     -----
-    Coordinates are those of the ends of the data, as of `BrokenPowerLaw`; the fall may be a rise,
-    and in the place of ratios of slopes stand their changes, each times the range of ln x, which
+    Coordinates refer to the ends of the data, as those of `BrokenPowerLaw`; the fall may be a rise,
+    and instead of ratios of slopes there are their changes, each times the range of ln x, which
     is the change of ln L at the last x that a break at the first would cause.
     """
 
@@ -309,11 +309,11 @@ class SignedBrokenPowerLaw(_Broken):
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         c, (first, last) = coordinates, _ends(reference)
         span = last - first
-        bends = {f"c{i}": c[f"change{i}"] / span for i in range(1, self.breaks + 1)}
-        bends |= self._positions(c, first, last)
-        # The changes fix the slopes up to one for all segments, which the fall then determines.
-        slope = (c["fall"] - self._log_fall({"c0": 0.0, **bends}, first, last)) / span
-        natural: dict[str, Value] = {"c0": slope, **bends}
+        shape = {f"c{i}": c[f"change{i}"] / span for i in range(1, self.breaks + 1)}
+        shape |= self._positions(c, first, last)
+        # The changes fix the slopes up to a constant, which the fall then determines.
+        slope = (c["fall"] - self._log_fall({"c0": 0.0, **shape}, first, last)) / span
+        natural: dict[str, Value] = {"c0": slope, **shape}
         natural["b"] = c["loss_ref"] * np.exp(-self.log_shape({"x": last}, natural))
         return {name: natural[name] for name in self.parameters}
 

@@ -10,7 +10,7 @@ from bayescale.units import PF_DAY, Amount, parse_amounts
 
 
 class Cited:
-    """What has a source in the literature."""
+    """Base class of published constants, with the citation of their source."""
 
     __slots__ = ()
 
@@ -26,8 +26,8 @@ class Cited:
 class Constants(Cited):
     """A published set of natural parameters of one law.
 
-    `bayescale.allocate` takes it in place of a fit, as a posterior of one draw. `inputs` names
-    the variable of a law of one variable.
+    `bayescale.allocate` accepts it instead of a fit, as a posterior of one draw. `inputs` names
+    the column of the variable of a law of one variable.
     """
 
     name: str
@@ -100,7 +100,7 @@ class EmpiricalFrontier(Cited):
 
     @property
     def subject(self) -> str:
-        """The quantities along the frontier, and the compute they are given in."""
+        """The quantities along the frontier, and the kind of compute."""
         return f"frontier of {', '.join(self.coefficients)} in {self.variable}"
 
     @property
@@ -137,13 +137,12 @@ class EmpiricalFrontier(Cited):
         >>> f"{frontier.at(compute_min='1 PF-days')['n_params']:.3g}"
         '1.3e+09'
         """
-        named = {"compute": compute, "compute_min": compute_min}
-        amount = named[self.variable]
-        if amount is None or None not in named.values():
-            said = (
-                ", ".join(name for name, value in named.items() if value is not None) or "nothing"
-            )
-            raise AmountError(f"{self.name}: found {said}, expected {self.variable} alone.")
+        amounts = {"compute": compute, "compute_min": compute_min}
+        amount = amounts[self.variable]
+        if amount is None or None not in amounts.values():
+            given = [name for name, value in amounts.items() if value is not None]
+            found = ", ".join(given) or "nothing"
+            raise AmountError(f"{self.name}: found {found}, expected {self.variable} alone.")
         c = float(parse_amounts(amount, "compute", self.variable)[0]) / self.unit
         point = {name: float(k * c**power) for name, (k, power) in self.coefficients.items()}
         if self.loss is None:

@@ -1,4 +1,4 @@
-"""The critical batch size as a function of the tokens that are trained on."""
+"""The critical batch size as a function of the training tokens."""
 
 from collections.abc import Mapping
 from typing import ClassVar, override

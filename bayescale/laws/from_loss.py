@@ -23,7 +23,7 @@ class ErrorFromLoss(Law):
     title = "error rate on tasks as a function of the loss"
     latex = r"\mathrm{Err} = \epsilon - k\, e^{-\gamma L}"
     sources = ("Gadre et al. 2024, arXiv:2403.08540, equation 5",)
-    caveat = "Of one task the error need not fall smoothly with the loss; averages over many do."
+    caveat = "The error on one task need not fall smoothly with the loss; averages over many do."
     response = "error"
     response_unit = "share of answers"
     inputs = ("loss",)
@@ -114,8 +114,8 @@ class AccuracyFromLoss(Law):
 
     The accuracy on a task, with b its ceiling, falls with the loss on that task to chance level,
     a, along a logistic curve with its midpoint at L_0. An accuracy has an absolute scale, so that
-    the coordinates are not relative to the runs: chance level; the share of what lies between it
-    and one that is within reach; the midpoint; and the steepness k L_0.
+    the coordinates are not relative to the runs: chance level; the attainable share of the range
+    from it to one; the midpoint; and the steepness k L_0.
     """
 
     name = "accuracy-from-loss"
@@ -186,8 +186,8 @@ class LossFromLoss(Law):
     latex = r"L_1 = E_1 + K\,(L_0 - E_0)^{\kappa}"
     sources = ("Brandfonbrener et al. 2024, arXiv:2411.12925",)
     caveat = (
-        "The relation holds for models of one training corpus: one that is trained on other text "
-        "has another."
+        "The relation holds for models of one training corpus; models trained on other text follow "
+        "another one."
     )
     response = "target_loss"
     response_unit = "nats/token"
@@ -225,7 +225,7 @@ class LossFromLoss(Law):
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
         p, loss = parameters, np.exp(log_inputs["loss"])
-        reducible = larger(loss - p["E_0"], _LEAST * loss)
+        reducible = larger(loss - p["E_0"], _SMALLEST_REDUCIBLE * loss)
         return p["E_1"] + p["K"] * np.exp(p["kappa"] * np.log(reducible))
 
     @override
@@ -255,5 +255,5 @@ class LossFromLoss(Law):
         }
 
 
-_LEAST = 1e-6
-"""Minimum share of a loss that is reducible."""
+_SMALLEST_REDUCIBLE = 1e-6
+"""Smallest reducible loss, as a share of the loss."""

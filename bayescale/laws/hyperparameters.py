@@ -1,6 +1,6 @@
-"""Published rules for the best learning rate and batch size, under names that carry their source.
+"""Published rules for the best learning rate and batch size, under names that include their source.
 
-Each holds for the optimizer, schedule, parametrisation and data that it was measured with.
+Each holds for the optimizer, schedule, parametrisation and data of its measurements.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class HyperparameterRule:
     Attributes
     ----------
     name, source
-        Its name and where it was read.
+        Its name and source.
     counting
         What size and compute mean in it.
     learning_rate, batch_tokens
@@ -40,7 +40,7 @@ class HyperparameterRule:
 
     @property
     def subject(self) -> str:
-        """What the rule gives."""
+        """The quantities of the rule."""
         return "learning_rate and batch_tokens"
 
     @property
@@ -50,7 +50,7 @@ class HyperparameterRule:
 
     @property
     def diagnostics(self) -> None:
-        """None: no gate judges a published rule."""
+        """None: no gate applies to a published rule."""
         return None
 
     def log_optimum(self, log_inputs: Values) -> dict[str, Value]:

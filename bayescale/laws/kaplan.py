@@ -9,7 +9,7 @@ from bayescale.laws.base import Law, LogInputs, Parameter, Value, Values
 from bayescale.laws.dispatch import log_add
 
 _ONE_RATIO = 0.5
-"""Ranges of ln D/N below this count as nearly one ratio."""
+"""Range of ln D/N below which the ratio is nearly constant."""
 
 
 class KaplanND(Law):
@@ -123,7 +123,7 @@ class KaplanND(Law):
 class KaplanNDWithFloor(Law):
     """L = E + [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D: Kaplan's L(N, D) with a floor.
 
-    It shows whether Kaplan's law misfits runs because it lacks a floor or because of its coupling
+    It shows whether Kaplan's law misfits runs because it has no floor or because of its coupling
     of size and data. It is the coupled law with beta = 1.
     """
 

@@ -98,8 +98,8 @@ class KaplanNSmin(Law):
 
     @override
     def mode_of(self, parameters: Mapping[str, float]) -> str:
-        kaplans = parameters["alpha_S"] > parameters["alpha_N"]
-        return "alpha_S above alpha_N" if kaplans else "alpha_N above alpha_S"
+        is_steeper = parameters["alpha_S"] > parameters["alpha_N"]
+        return "alpha_S above alpha_N" if is_steeper else "alpha_N above alpha_S"
 
 
 class KaplanNS(Law):
@@ -110,8 +110,8 @@ class KaplanNS(Law):
     it in fits and predictions alike, so that an observed, noisy loss is never an input.
 
     The coordinates are at the reference size, steps and a batch of 2^19 tokens: the loss, its
-    elasticities in N and in S_min (each with the other held), the share of the size term, and
-    the critical batch there in units of 2^19 tokens. Modes are as without the batch.
+    elasticities in N and in S_min (each at a fixed value of the other), the share of the size term,
+    and the critical batch there in units of 2^19 tokens. Modes are those of `KaplanNSmin`.
 
     Runs of a single batch size identify B_crit only by the curvature of learning curves, where it
     is confounded with any other cause of curvature.

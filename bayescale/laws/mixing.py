@@ -1,4 +1,4 @@
-"""The loss on a validation text as a function of the mixture of domains that is trained on."""
+"""The loss on a validation text as a function of the training mixture of domains."""
 
 from collections.abc import Mapping, Sequence
 from typing import override
@@ -13,9 +13,9 @@ DOMAINS = (2, 3, 4, 5)
 
 
 def shares_of(weights: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the share of each domain in mixtures, from the weights of each; domains lead."""
-    each = np.stack(weights)
-    return np.asarray(each / each.sum(axis=0))
+    """Return the share of each domain in mixtures from their weights, the domain along axis 0."""
+    stacked = np.stack(weights)
+    return np.asarray(stacked / stacked.sum(axis=0))
 
 
 class DataMixing(Law):
@@ -113,14 +113,14 @@ class DataMixing(Law):
     def comparable(
         self, amounts: Mapping[str, NDArray[np.float64]]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """Return shares, with those below a hundredth raised to it."""
+        """Return shares, those below one per cent as one per cent."""
         if set(amounts) != set(self.inputs):
             return amounts
-        shares = np.maximum(shares_of(list(amounts.values())), _LEAST)
+        shares = np.maximum(shares_of(list(amounts.values())), _SMALLEST_SHARE)
         return dict(zip(amounts, shares, strict=True))
 
 
-_LEAST = 0.01
+_SMALLEST_SHARE = 0.01
 """Lower bound of compared shares: the law is smooth near zero, logarithms of shares are not."""
 
 _LOSS = "nats/token"

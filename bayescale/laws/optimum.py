@@ -17,12 +17,12 @@ _GRID = 33
 """Grid points of the first stage of the search, between the limits of a budget."""
 
 _EDGE = 1e-3
-"""Distance from a limit, in ln N, within which an interior optimum is still distinguished."""
+"""Distance from a limit, in ln N, from which an optimum is an interior one."""
 
 _TOLERANCE = 1e-7
 """Tolerance in ln N; closer to the minimum, the loss is constant up to rounding."""
 
-_BAD = 1e30
+_UNDEFINED = 1e30
 """Finite substitute for an undefined loss, at which the minimiser would stop."""
 
 _DIMS = ("chain", "draw")
@@ -77,8 +77,8 @@ class Split:
                 f"{', '.join(needed) or 'nothing'}: the law {law.name} is of "
                 f"{', '.join(law.inputs)}."
             )
-        read = {n: parse_amounts(v, quantity_of(n), n) for n, v in fixed.items()}
-        return cls(law, {name: float(values[0]) for name, values in read.items()})
+        parsed = {n: parse_amounts(v, quantity_of(n), n) for n, v in fixed.items()}
+        return cls(law, {name: float(values[0]) for name, values in parsed.items()})
 
     def __call__(self, log_n: Value, log_d: Value) -> dict[str, Value]:
         """Return logs of the law's inputs at logs of size and tokens."""
@@ -104,17 +104,17 @@ def closed_form(
     if logs is None:
         raise NoClosedFormError(f"Under {spending.cost.name} no optimum has a closed form.")
     log_product = xr.DataArray(logs, dims="budget", coords={"budget": spending.budgets})
-    free: xr.DataArray = law.optimal_log_params(parameters, log_product)
+    unconstrained: xr.DataArray = law.optimal_log_params(parameters, log_product)
     low, high = spending.ends
     if not spending.limits:
         # At least one parameter and one token.
-        one, all_of_it = (xr.DataArray(end, dims="budget") for end in (low, high))
-        return free.where((free >= one) & (free <= all_of_it))
+        lower, upper = (xr.DataArray(end, dims="budget") for end in (low, high))
+        return unconstrained.where((unconstrained >= lower) & (unconstrained <= upper))
     # Along a budget the loss is unimodal, so that the constrained optimum is the nearest feasible
     # size. Below the size at which the limit on tokens binds, the loss falls with size.
-    least = np.maximum(low, spending.log_least_sizes)
-    inside = free.clip(
-        xr.DataArray(np.minimum(least, high), dims="budget"), xr.DataArray(high, dims="budget")
+    smallest = np.maximum(low, spending.log_least_sizes)
+    inside = unconstrained.clip(
+        xr.DataArray(np.minimum(smallest, high), dims="budget"), xr.DataArray(high, dims="budget")
     )
     return inside.assign_coords(budget=spending.budgets)
 
@@ -124,8 +124,8 @@ def search(
 ) -> xr.DataArray:
     """Return ln N_opt of every draw and budget by a search; NaN for a draw without an optimum.
 
-    First on a grid of sizes shared by all draws, since the tokens of a budget do not depend on
-    the law; then elementwise, inside the cells with the least loss.
+    The search is on a grid of sizes shared by all draws, since the tokens of a budget do not depend
+    on the law; then elementwise, inside the cells with the least loss.
     """
     from scipy.optimize import elementwise
 
@@ -136,39 +136,39 @@ def search(
     def loss(log_n: Any, which: Any, *values: Any) -> Any:
         log_d = spending.log_tokens(log_n, which.astype(np.intp), exact=False)
         found = law.formula(split(log_n, log_d), dict(zip(names, values, strict=True)))
-        return np.where(np.isfinite(found), found, _BAD)
+        return np.where(np.isfinite(found), found, _UNDEFINED)
 
     budgets = np.arange(len(spending.budgets))
     low, high = spending.ends
     grid = low + (high - low) * np.linspace(0.0, 1.0, _GRID)[:, None]
     with np.errstate(all="ignore"):
-        at = _least_of(lambda log_n: loss(log_n, budgets, *values), grid, shape)
+        at = _argmin(lambda log_n: loss(log_n, budgets, *values), grid, shape)
         left, right = (grid[np.clip(at + i, 0, _GRID - 1), budgets] for i in (-1, 1))
         middle = grid[at, budgets]
         # At an end of the grid, bracket an interior minimum next to it if there is one.
         middle = np.where(at == 0, middle + _EDGE, middle)
         middle = np.where(at == _GRID - 1, middle - _EDGE, middle)
-        ended = (at == 0) | (at == _GRID - 1)
+        at_end = (at == 0) | (at == _GRID - 1)
         end = np.where(at == 0, low, high)
-        ended &= ~(loss(middle, budgets, *values) < loss(end, budgets, *values))
-        inside = ~ended
-        chosen = [np.broadcast_to(v, shape)[inside] for v in (budgets, *values)]
+        at_end &= ~(loss(middle, budgets, *values) < loss(end, budgets, *values))
+        inside = ~at_end
+        arguments = [np.broadcast_to(v, shape)[inside] for v in (budgets, *values)]
         found = elementwise.find_minimum(
             loss,
             tuple(np.broadcast_to(x, shape)[inside] for x in (left, middle, right)),
-            args=tuple(chosen),
+            args=tuple(arguments),
             tolerances={"xatol": _TOLERANCE, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
         )
     log_n = np.empty(shape)
     log_n[inside] = np.where(found.success, found.x, np.nan)
     # An end of the range is an optimum only if it is a limit set by the user.
     low_set, high_set = spending.limited
-    kept = np.where(at == 0, low_set, high_set)
-    log_n[ended] = np.where(kept, end, np.nan)[ended]
+    is_limit = np.where(at == 0, low_set, high_set)
+    log_n[at_end] = np.where(is_limit, end, np.nan)[at_end]
     return xr.DataArray(log_n, dims=(*_DIMS, "budget"), coords={"budget": spending.budgets})
 
 
-def _least_of(
+def _argmin(
     loss: Callable[[Array], Array], grid: Array, shape: tuple[int, ...]
 ) -> NDArray[np.intp]:
     """Return the index of the grid point with the least loss, one point in memory at a time."""

@@ -1,4 +1,4 @@
-"""Published constants of scaling laws, under names that carry their source.
+"""Published constants of scaling laws, under names that include their source.
 
 One paper may have several sets: `hoffmann2022` is the printed one, `hoffmann2022-tex` that of the
 paper's LaTeX source; they differ by a third in tokens per parameter at Gopher's budget.
@@ -78,11 +78,11 @@ _ENTRIES: tuple[Constants | EmpiricalFrontier, ...] = (
             name=f"kaplan2020-{variable}",
             law="power-law",
             parameters={"x_c": scale, "alpha": exponent},
-            source=f"{_KAPLAN}, {place}",
+            source=f"{_KAPLAN}, {passage}",
             note=note,
             inputs={"x": column},
         )
-        for variable, column, scale, exponent, place, note in (
+        for variable, column, scale, exponent, passage, note in (
             ("n", "n_params", 8.8e13, 0.076, "equation 1.1", "N without embeddings"),
             ("d", "n_tokens", 5.4e13, 0.095, "equation 1.2", "early-stopped"),
             ("c", "compute", 1.6e7 * PF_DAY, 0.057, "the fit to naive compute", "fixed batch size"),
@@ -298,8 +298,8 @@ def published(name: str) -> Constants | EmpiricalFrontier:
 def list_published() -> "pd.DataFrame":
     """Return a table of all published constants, frontiers and rules of hyperparameters, by name.
 
-    Columns: ``of`` (the law, or the quantities given), ``source``, and ``note`` (what size and
-    compute mean, and disputes).
+    Columns: ``of`` (the law, or the quantities), ``source``, and ``note`` (how size and compute
+    are counted, and disputes).
     """
     import pandas as pd
 

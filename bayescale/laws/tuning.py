@@ -29,8 +29,8 @@ class LearningRateBatch(Law):
     - exp(w u) / (2 w): instability at large learning rates.
 
     It is convex, with a minimum of zero at the optimum, and multiplies the data term: a bad pair
-    wastes tokens, and longer training forgives more. Every run of a grid informs the optimum, and
-    an optimum beyond the edge of a grid is an extrapolation with an uncertainty of its own.
+    wastes tokens, and its excess falls with longer training. Every run of a grid informs the
+    optimum, and an optimum beyond the grid is an extrapolation with its own uncertainty.
     """
 
     name = "learning-rate-batch"
@@ -147,7 +147,7 @@ class LearningRateBatch(Law):
             "loss_ref": tuned["loss_ref"] * (1.0 + excess * tuned["e_d"] / p["beta"]),
             "lr_ratio": np.exp(ratios["learning_rate"]),
             "batch_ratio": np.exp(ratios["batch_tokens"]),
-            **{name: p[name] for name in _KEPT},
+            **{name: p[name] for name in _SHARED},
         }
 
     @override
@@ -163,21 +163,21 @@ class LearningRateBatch(Law):
             * np.exp(log_rate - c["lr_N"] * log_n - c["lr_D"] * log_d),
             "batch_0": reference["batch_tokens"]
             * np.exp(log_batch - c["batch_N"] * log_n - c["batch_D"] * log_d),
-            **{name: c[name] for name in _KEPT},
+            **{name: c[name] for name in _SHARED},
         }
 
     @override
     def remarks(
         self, parameters: Values, ends: Mapping[str, tuple[float, float]]
     ) -> tuple[str, ...]:
-        """Say where the optimum, at the middle of the sizes and tokens, lies beyond the grid."""
+        """Return sentences on an optimum beyond the grid, at the middle of the sizes and tokens."""
         middle = {name: 0.5 * np.log(np.prod(ends[name])) for name in ("n_params", "n_tokens")}
         best, found = self.log_optimum(middle, parameters), []
         for name, word in (("learning_rate", "learning rate"), ("batch_tokens", "batch")):
             low, high = np.log(ends[name])
             draws = np.asarray(best[name])
-            for side, of in (("below", draws < low), ("above", draws > high)):
-                if (probability := float(np.mean(of))) > _NOTABLE:
+            for side, outside in (("below", draws < low), ("above", draws > high)):
+                if (probability := float(np.mean(outside))) > _NOTABLE:
                     found.append(
                         f"The best {word} at the middle of the runs lies {side} every {word} that "
                         f"was run with probability {probability:.2f}: the runs censor it, and how "
@@ -198,5 +198,5 @@ class LearningRateBatch(Law):
 _NOTABLE = 0.05
 """Posterior probability from which an optimum is reported to lie beyond the runs."""
 
-_KEPT = ("lr_N", "lr_D", "batch_N", "batch_D", "k", "s", "w")
+_SHARED = ("lr_N", "lr_D", "batch_N", "batch_D", "k", "s", "w")
 """Parameters that are coordinates themselves."""
