@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 type Array = NDArray[np.float64]
 
-_LOG_LEAST, _LOG_MOST = -20.0, 80.0
+_LOG_LOWER, _LOG_UPPER = -20.0, 80.0
 """Limits, in ln parameters or ln tokens, of the search for an inverse."""
 
 
@@ -30,7 +30,7 @@ class Cost(ABC):
     unit
         Unit of the cost: ``"FLOP"``, or a currency.
     cluster
-        Cluster that is paid for, if the cost is one of a cluster.
+        The cluster whose use is paid for, if any.
     direct
         Whether `tokens_for` is fast; otherwise searches interpolate a table of it.
     """
@@ -58,12 +58,12 @@ class Cost(ABC):
         def excess(log_n: Array, budget: Array) -> Array:
             return np.asarray(np.log(self(np.exp(log_n), n_tokens)) - np.log(budget))
 
-        low, high = np.full_like(budgets, _LOG_LEAST), np.full_like(budgets, _LOG_MOST)
+        low, high = np.full_like(budgets, _LOG_LOWER), np.full_like(budgets, _LOG_UPPER)
         found = elementwise.find_root(excess, (low, high), args=(budgets,))
         return np.where(found.success, found.x, -np.inf)
 
     def log_product_of(self, budgets: Array) -> Array | None:
-        """Return ln of N D at each budget, if the cost fixes only that product; else None."""
+        """Return ln of N D at each budget, if the cost depends on that product only; else None."""
         return None
 
     @property
@@ -184,13 +184,13 @@ class FunctionCost(Cost):
         )
 
         def excess(log_d: Any, budget: Any, size: Any) -> Any:
-            # In logarithms, where it is nearly linear and the root search takes few steps.
+            # Nearly linear in logarithms, so that the root search takes few steps.
             return np.log(self.function(size, np.exp(log_d))) - np.log(budget)
 
         low = np.zeros_like(budget)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = elementwise.find_root(
-                excess, (low, np.full_like(budget, _LOG_MOST)), args=(budget, size)
+                excess, (low, np.full_like(budget, _LOG_UPPER)), args=(budget, size)
             )
         return np.where(found.success, np.exp(found.x), np.nan)
 

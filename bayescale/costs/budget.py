@@ -17,7 +17,7 @@ _NODES = 513
 """Nodes of the interpolation table of tokens, for costs without a fast inverse."""
 
 _ON_LIMIT = 2e-5
-"""Distance, in logs, within which an optimum counts as being at a limit."""
+"""Distance, in logs, within which an optimum is at a limit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Spending:
 
     @property
     def log_product(self) -> Array | None:
-        """Logarithm of N D of each budget, if the cost fixes only that product; else None."""
+        """Logarithm of N D of each budget, if the cost depends on that product only; else None."""
         return self.cost.log_product_of(
             np.minimum(self.budgets, self.limits.most_compute or np.inf)
         )
@@ -80,10 +80,10 @@ class Spending:
             if exact or self.cost.direct:
                 log_d = np.log(np.maximum(self.cost.tokens_for(budgets, size), 0.0))
             else:
-                log_d = self._looked_up(log_n, which)
+                log_d = self._interpolated(log_n, which)
             if (compute := self.limits.most_compute) is not None:
-                in_time = self.cost.training.tokens_for(compute, size)
-                log_d = np.minimum(log_d, np.log(in_time))
+                affordable = self.cost.training.tokens_for(compute, size)
+                log_d = np.minimum(log_d, np.log(affordable))
         return np.asarray(np.minimum(log_d, self._log_most_tokens))
 
     @cached_property
@@ -95,9 +95,9 @@ class Spending:
     def limited(self) -> tuple[bool, NDArray[np.bool_]]:
         """Whether the smallest, and whether the largest, ln N are set by a limit."""
         limits = self.limits
-        memory = np.log(float(limits.max_params or np.inf))
-        held: NDArray[np.bool_] = self.ends[1] >= memory - _ON_LIMIT
-        return limits.min_params is not None, held | (limits.min_tokens is not None)
+        log_max = np.log(float(limits.max_params or np.inf))
+        at_max: NDArray[np.bool_] = self.ends[1] >= log_max - _ON_LIMIT
+        return limits.min_params is not None, at_max | (limits.min_tokens is not None)
 
     @property
     def log_least_sizes(self) -> Array:
@@ -110,15 +110,15 @@ class Spending:
         """Return which plans are at a binding limit."""
         low, high = self.ends
         low_set, high_set = self.limited
-        there = np.where(np.isnan(log_n), low, log_n)
-        log_d = self.log_tokens(there)
-        compute = self.cost.training(np.exp(there), np.exp(log_d))
-        late = compute >= (self.limits.most_compute or np.inf) * (1.0 - _ON_LIMIT)
+        finite = np.where(np.isnan(log_n), low, log_n)
+        log_d = self.log_tokens(finite)
+        compute = self.cost.training(np.exp(finite), np.exp(log_d))
+        at_deadline = compute >= (self.limits.most_compute or np.inf) * (1.0 - _ON_LIMIT)
         found: NDArray[np.bool_] = ~np.isnan(log_n) & (
             (low_set & (log_n <= low + _ON_LIMIT))
             | (high_set & (log_n >= high - _ON_LIMIT))
             | (log_d >= self._log_most_tokens - _ON_LIMIT)
-            | late
+            | at_deadline
         )
         return found
 
@@ -128,18 +128,18 @@ class Spending:
 
     @property
     def _log_most_tokens(self) -> float:
-        most = self.limits.most_tokens
-        return np.inf if most is None else float(np.log(most))
+        limit = self.limits.most_tokens
+        return np.inf if limit is None else float(np.log(limit))
 
-    def _looked_up(self, log_n: Array, which: NDArray[np.intp] | None) -> Array:
+    def _interpolated(self, log_n: Array, which: NDArray[np.intp] | None) -> Array:
         """Return ln D from the table, by monotone cubic interpolation."""
         low, high = self.ends
         step = (high - low) / (_NODES - 1)
         index = np.arange(len(self.budgets)) if which is None else which
-        place = (log_n - low[index]) / step[index]
-        cell = np.clip(np.nan_to_num(place), 0, _NODES - 2).astype(np.intp)
+        position = (log_n - low[index]) / step[index]
+        cell = np.clip(np.nan_to_num(position), 0, _NODES - 2).astype(np.intp)
         c3, c2, c1, c0 = self._table[:, cell, np.broadcast_to(index, cell.shape)]
-        u = (place - cell) * step[index]
+        u = (position - cell) * step[index]
         return np.asarray(((c3 * u + c2) * u + c1) * u + c0)
 
     @cached_property
@@ -153,8 +153,8 @@ class Spending:
             log_d = np.log(np.maximum(self.cost.tokens_for(self.budgets, np.exp(log_n)), 1e-300))
         # The last node may be below one token by rounding.
         log_d = np.where(np.isfinite(log_d), log_d, 0.0)
-        made = PchipInterpolator(share, log_d, axis=0).c  # in powers of the share
-        return np.asarray(made / (high - low) ** np.arange(3, -1, -1)[:, None, None])
+        coefficients = PchipInterpolator(share, log_d, axis=0).c  # in powers of the share
+        return np.asarray(coefficients / (high - low) ** np.arange(3, -1, -1)[:, None, None])
 
 
 def _ends(cost: Cost, budgets: Array, limits: Limits) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Counting conventions: what studies include in N and in C."""
+"""Counting conventions: the parameters included in N, and the operations in C."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,8 +70,8 @@ COUNTINGS: Mapping[str, Counting] = {
         # Kaplan et al. 2020: N without embeddings, C = 6ND of that.
         Counting(name="non-embedding", embeddings=False, head=False),
         Counting(name="non-embedding, attention", embeddings=False, head=False, attention="causal"),
-        # C = 6ND of all parameters where the embedding is tied; every linear layer and the head,
-        # as in Porian et al. 2024, in any case.
+        # All linear layers and the head, as in Porian et al. 2024: 6ND of all parameters if the
+        # embedding is tied.
         Counting(name="total", embeddings=True, head=True),
         Counting(name="total, attention", embeddings=True, head=True, attention="causal"),
         # Hoffmann et al. 2022, appendix F.
@@ -83,7 +83,7 @@ COUNTINGS: Mapping[str, Counting] = {
 _VOCABULARY = 32_000
 
 chinchilla_shapes = ShapeFamily(
-    # The ratio at which N_T = N + w N^(1/3), with N = 12 d^3 / aspect and embeddings V d.
+    # The aspect ratio at which N_T = N + w N^(1/3), with N = 12 d^3 / aspect and embeddings V d.
     aspect=12.0 * (pearce2024.w / _VOCABULARY) ** 3,
     vocab_size=_VOCABULARY,
     n_ctx=2048,

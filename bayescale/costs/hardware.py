@@ -28,8 +28,8 @@ _SECONDS_PER_HOUR = 3600.0
 
 type Share = float | str
 
-_MOST_OVERHEAD = 10.0
-"""Largest overhead in per cent; of a plain number above one, per cent were probably meant."""
+_MAX_OVERHEAD = 10.0
+"""Largest overhead given in per cent; a plain number above one is probably in per cent."""
 
 _INTERVAL = re.compile(r"(?P<low>[\d.]+)\s*%?\s*(?:-|to|\u2013)\s*(?P<high>[\d.]+)\s*(?P<unit>%?)")
 
@@ -79,24 +79,24 @@ class Cluster:
 
     def __post_init__(self) -> None:
         peak = PEAKS.get(self.peak) if isinstance(self.peak, str) else None
-        read: dict[str, Any] = {
+        parsed: dict[str, Any] = {
             "n_gpus": parse_amount(self.n_gpus, "count", "n_gpus"),
             "peak": peak or parse_amount(self.peak, "rate", "peak"),
         }
         if self.price is not None:
-            read["price"] = parse_amount(self.price, "money", "price")
+            parsed["price"] = parse_amount(self.price, "money", "price")
         if not 0.0 < self.utilisation <= 1.0:
             raise AmountError(
                 f"utilisation: found {self.utilisation!r}, expected a share of the peak above 0 "
                 "and at most 1."
             )
-        read["overhead"] = read_overhead(self.overhead)
+        parsed["overhead"] = read_overhead(self.overhead)
         if not (isinstance(self.speed, int | float) and 0.0 < self.speed < np.inf):
             raise AmountError(
                 f"speed: found {self.speed!r}, expected a positive multiple of the throughput, "
                 "such as 1.4."
             )
-        for name, value in read.items():
+        for name, value in parsed.items():
             object.__setattr__(self, name, value)
 
     def gpu_hours(self, flop: Any) -> Any:
@@ -104,7 +104,7 @@ class Cluster:
         return flop / (self._rate / float(self.n_gpus) * _SECONDS_PER_HOUR)
 
     def days(self, flop: Any) -> Any:
-        """Return the days that the whole cluster needs for an amount of compute."""
+        """Return the days that the cluster needs for an amount of compute."""
         return flop / (self._rate * SECONDS_PER_DAY)
 
     @property
@@ -149,10 +149,10 @@ class Cluster:
             Unless exactly one is given and can be read.
         """
         given = {"days": days, "gpu_hours": gpu_hours, "money": money}
-        chosen = [name for name, value in given.items() if value is not None]
-        if len(chosen) != 1:
+        present = [name for name, value in given.items() if value is not None]
+        if len(present) != 1:
             raise AmountError(
-                f"compute: found {' and '.join(chosen) or 'nothing'}, expected one of days, "
+                f"compute: found {' and '.join(present) or 'nothing'}, expected one of days, "
                 "gpu_hours and money."
             )
         if days is not None:
@@ -165,8 +165,8 @@ class Cluster:
 
     @property
     def _rate(self) -> float:
-        of_one = float(self.peak) * self.utilisation * self.speed / self._stretch
-        return float(self.n_gpus) * of_one
+        per_gpu = float(self.peak) * self.utilisation * self.speed / self._stretch
+        return float(self.n_gpus) * per_gpu
 
     @property
     def _stretch(self) -> float:
@@ -189,9 +189,9 @@ class Cluster:
     def __str__(self) -> str:
         low, high = self.overheads
         ends = format_share(low) if low == high else f"{100 * low:g} to {format_share(high)}"
-        lost = f" and {ends} overhead" if high > 0.0 else ""
-        faster = f" times {self.speed:g}" if self.speed != 1.0 else ""
-        return f"{self.n_gpus:,.0f} GPUs at {format_share(self.utilisation)}{faster}{lost}"
+        overhead = f" and {ends} overhead" if high > 0.0 else ""
+        speed = f" times {self.speed:g}" if self.speed != 1.0 else ""
+        return f"{self.n_gpus:,.0f} GPUs at {format_share(self.utilisation)}{speed}{overhead}"
 
 
 def read_overhead(value: object) -> float | tuple[float, float]:
@@ -204,16 +204,16 @@ def read_overhead(value: object) -> float | tuple[float, float]:
     if isinstance(value, str) and (match := _INTERVAL.fullmatch(value.strip())):
         parts = [f"{end}{match['unit']}" for end in match.group("low", "high")]
     shares = [_share(part) for part in parts]
-    known = [share for share in shares if share is not None]
-    if len(known) < len(parts) or len(parts) not in (1, 2) or known != sorted(known):
+    valid = [share for share in shares if share is not None]
+    if len(valid) < len(parts) or len(parts) not in (1, 2) or valid != sorted(valid):
         raise AmountError(
             f"overhead: found {quoted(value)}, expected a share of the time of training such as "
             "0.08 or '8 %', or an interval such as '5-12 %'."
         )
-    return known[0] if len(known) == 1 else (known[0], known[1])
+    return valid[0] if len(valid) == 1 else (valid[0], valid[1])
 
 
 def _share(value: object) -> float | None:
     found, in_per_cent = read_share(str(value)), per_cent_of(str(value)) is not None
-    most = _MOST_OVERHEAD if in_per_cent else 1.0
-    return found if found is not None and 0.0 <= found <= most else None
+    limit = _MAX_OVERHEAD if in_per_cent else 1.0
+    return found if found is not None and 0.0 <= found <= limit else None

@@ -60,7 +60,7 @@ class Serving:
     cluster
         Cluster for serving, if its utilisation or price differs from that of training.
     price
-        Price per served token, if known, in place of a cluster.
+        Price per served token, instead of a cluster.
     """
 
     n_tokens: Amount
@@ -69,8 +69,8 @@ class Serving:
     price: TokenPrice | None = None
 
     def __post_init__(self) -> None:
-        read = parse_amount(self.n_tokens, "count", "serving n_tokens")
-        object.__setattr__(self, "n_tokens", read)
+        n_tokens = parse_amount(self.n_tokens, "count", "serving n_tokens")
+        object.__setattr__(self, "n_tokens", n_tokens)
 
     def compute(self, n_params: Any) -> Any:
         """Return the compute in FLOP of serving a model of this size over its lifetime."""
@@ -126,8 +126,8 @@ class Lifetime(Cost):
 
     @override
     def tokens_for(self, budget: Any, n_params: Any) -> Any:
-        left = budget - self.weight * self.serving.compute(n_params)
-        return self.train.tokens_for(left, n_params)
+        remaining = budget - self.weight * self.serving.compute(n_params)
+        return self.train.tokens_for(remaining, n_params)
 
     @property
     @override
@@ -144,7 +144,7 @@ class Money(Cost):
     cluster
         Training cluster, with its utilisation and price of a GPU-hour.
     price
-        Price per training token, in place of a cluster.
+        Price per training token, instead of a cluster.
     serving
         Inference load: at its own price, on its own cluster, or else on this one.
     train
@@ -166,11 +166,11 @@ class Money(Cost):
     train: Cost = six_nd
 
     def __post_init__(self) -> None:
-        priced = self.cluster is not None and self.cluster.price is not None
-        if priced == (self.price is not None):
+        has_hourly_price = self.cluster is not None and self.cluster.price is not None
+        if has_hourly_price == (self.price is not None):
             raise AmountError(
                 "money: expected a cluster with the price of a GPU-hour, or the price of a token "
-                f"of training; found {'both' if priced else 'neither'}."
+                f"of training; found {'both' if has_hourly_price else 'neither'}."
             )
         if self.serving is not None and self.serving.money(1.0, self.cluster) is None:
             raise AmountError(
@@ -189,13 +189,13 @@ class Money(Cost):
     @property
     def unit(self) -> str:  # type: ignore[override]
         """The currency."""
-        priced = self.price or self.cluster
-        assert priced is not None
-        return priced.currency
+        source = self.price or self.cluster
+        assert source is not None
+        return source.currency
 
     @override
     def __call__(self, n_params: Any, n_tokens: Any) -> Any:
-        return self.of_training(n_params, n_tokens) + self._served(n_params)
+        return self.of_training(n_params, n_tokens) + self._price_of_serving(n_params)
 
     @override
     def of_training(self, n_params: Any, n_tokens: Any) -> Any:
@@ -207,16 +207,16 @@ class Money(Cost):
 
     @override
     def tokens_for(self, budget: Any, n_params: Any) -> Any:
-        left = budget - self._served(n_params)
+        remaining = budget - self._price_of_serving(n_params)
         if self.price is not None:
-            return left / self.price(n_params)
+            return remaining / self.price(n_params)
         assert self.cluster is not None
-        return self.train.tokens_for(left / self.cluster.money(1.0), n_params)
+        return self.train.tokens_for(remaining / self.cluster.money(1.0), n_params)
 
     @property
     @override
     def training(self) -> Cost:
         return self.train.training
 
-    def _served(self, n_params: Any) -> Any:
+    def _price_of_serving(self, n_params: Any) -> Any:
         return self.serving.money(n_params, self.cluster) if self.serving else 0.0

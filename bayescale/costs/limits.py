@@ -61,11 +61,13 @@ class Limits:
         for entry in fields(self):
             value = getattr(self, entry.name)
             if entry.name not in _NO_AMOUNTS and value is not None:
-                read = parse_amount(value, quantity_of(entry.name), entry.name)
-                object.__setattr__(self, entry.name, read)
+                amount = parse_amount(value, quantity_of(entry.name), entry.name)
+                object.__setattr__(self, entry.name, amount)
         for needed, given in (("batch_tokens", "max_steps"), ("cluster", "max_days")):
             if getattr(self, given) is not None and getattr(self, needed) is None:
-                raise AmountError(f"{given}: found no {needed}, which this limit needs; give both.")
+                raise AmountError(
+                    f"{given}: found no {needed}, which this limit requires; give both."
+                )
         for what, low, high in (
             ("params", self.min_params, self.max_params),
             ("tokens", self.min_tokens, self.most_tokens),
@@ -77,7 +79,7 @@ class Limits:
                 )
 
     def _read_dates(self) -> None:
-        """Turn a deadline into a limit on days."""
+        """Convert a deadline to a limit on days."""
         if self.deadline is None and self.start is None:
             return
         if self.deadline is None or self.start is None:
@@ -107,19 +109,19 @@ class Limits:
         """The training compute of `max_days`, in FLOP, if set."""
         if self.max_days is None or self.cluster is None:
             return None
-        # In time even at the upper end of the overhead.
+        # The deadline holds at the upper end of the overhead.
         return self.cluster.compute(days=float(self.max_days)) / self.cluster.most_stretch
 
     def __bool__(self) -> bool:
-        # A cluster or a batch size alone is no limit.
-        alone = {"cluster", "batch_tokens", "deadline", "start"}
+        # A cluster or a batch size alone is not a limit.
+        no_limits = {"cluster", "batch_tokens", "deadline", "start"}
         given = {entry.name for entry in fields(self) if getattr(self, entry.name) is not None}
-        return bool(given - alone)
+        return bool(given - no_limits)
 
     def __str__(self) -> str:
         parts = [
-            f"{word} {format_count(float(value))} {what}"
-            for word, value, what in (
+            f"{bound} {format_count(float(value))} {what}"
+            for bound, value, what in (
                 ("at least", self.min_params, "parameters"),
                 ("at most", self.max_params, "parameters"),
                 ("at least", self.min_tokens, "tokens"),

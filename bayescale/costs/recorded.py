@@ -17,7 +17,7 @@ from bayescale.units import parse_amounts
 type Form = Literal["power", "additive"]
 type Array = NDArray[np.float64]
 
-_FEWEST = 4
+_MIN_RUNS = 4
 _SAME = 0.05
 """Range of ln size, or ln tokens, below which its exponent is not identified."""
 
@@ -35,7 +35,7 @@ _GRID = 200
 class CostLaw(Cost):
     """A cost law C = k (N + n0)^a D^b, at its posterior means, and its posterior draws.
 
-    Made by `fit_cost_law`. As a cost, it is in FLOP: what `allocate`, `decide` and the like take.
+    Created by `fit_cost_law`. Its unit as a cost is FLOP; `allocate` and `decide` accept it.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class CostLaw(Cost):
         return np.exp((np.log(budget) - at["log_k"] - at["a"] * np.log(size)) / at["b"])
 
     def draw(self, number: int) -> "CostLaw":
-        """Return the law of one posterior draw, to carry its uncertainty through a decision."""
+        """Return the law of one posterior draw, to propagate its uncertainty to a decision."""
         row = self.draws.iloc[[number]]
         return CostLaw(draws=row, name=f"{self.name}, draw {number}")
 
@@ -74,8 +74,8 @@ class CostLaw(Cost):
         Returns
         -------
         DataFrame
-            ``n_params``, ``n_tokens``, and the median and equal-tailed interval of ``compute``,
-            of one new run each, with its residual.
+            ``n_params``, ``n_tokens``, and the median and equal-tailed interval of ``compute`` of
+            one new run each, including its residual.
         """
         size, tokens = np.broadcast_arrays(
             parse_amounts(n_params, "count", "n_params"),
@@ -107,10 +107,10 @@ def fit_cost_law(
     table
         Columns ``n_params``, ``n_tokens``, and ``compute`` (FLOP) or ``gpu_hours``.
     form
-        ``"power"``: k N^a D^b; or ``"additive"``: k (N + n0) D, where n0 stands for what each
-        token costs whatever the size, such as embeddings or attention.
+        ``"power"``: k N^a D^b; or ``"additive"``: k (N + n0) D, where n0 is the cost of a token
+        at any size, such as that of embeddings or attention.
     cluster
-        The cluster of the GPU-hours, which turns them into FLOP at its rate and overhead.
+        The cluster of the GPU-hours, for their conversion to FLOP at its rate and overhead.
     draws, seed
         Number of posterior draws, and their seed.
 
@@ -128,7 +128,7 @@ def fit_cost_law(
     Notes
     -----
     The log of the cost is Normal about that of the law. The posterior is exact: conjugate (Normal,
-    inverse gamma) given n0, which is summed on a grid from zero to a hundred times the median size.
+    inverse gamma) given n0, with n0 on a grid from zero to a hundred times the median size.
 
     Examples
     --------
@@ -147,13 +147,13 @@ def fit_cost_law(
     for what, values in {**names, **({"tokens": tokens} if form == "power" else {})}.items():
         if np.ptp(np.log(values)) < _SAME:
             raise AmountError(
-                f"costs: found one number of {what} for all runs, which does not tell its "
+                f"costs: found one number of {what} for all runs, which does not identify its "
                 "exponent. Add runs, or use form='additive'."
             )
-    if len(cost) < _FEWEST:
+    if len(cost) < _MIN_RUNS:
         raise AmountError(
-            f"costs: found {len(cost)} runs, expected at least {_FEWEST} to tell the law from its "
-            "scatter."
+            f"costs: found {len(cost)} runs, expected at least {_MIN_RUNS} to identify "
+            "the law and its scatter."
         )
     rng = generator(seed, Stream.COST_LAW, 0)
     rows = np.stack([np.ones(len(cost)), np.log(size), np.log(tokens)], axis=1)
@@ -170,9 +170,9 @@ def fit_cost_law(
         ]
         weights = np.exp([f[1] - max(g[1] for g in fits) for f in fits])
         at = rng.choice(len(grid), draws, p=weights / weights.sum())
-        n0, picked = grid[at], np.array([fits[i][0][j] for j, i in enumerate(at)])
+        n0, drawn = grid[at], np.array([fits[i][0][j] for j, i in enumerate(at)])
         ones = np.ones(draws)
-        found = np.stack([picked[:, 0], ones, ones, picked[:, 1]], axis=1)
+        found = np.stack([drawn[:, 0], ones, ones, drawn[:, 1]], axis=1)
     log_k, a, b, sigma = found.T
     columns = {"log_k": log_k, "n0": n0, "a": a, "b": b, "sigma": sigma}
     return CostLaw(draws=pd.DataFrame(columns), name=f"the recorded costs of {len(cost)} runs")
@@ -187,8 +187,8 @@ def _conjugate(
     precision = prior + rows.T @ rows
     best = np.linalg.solve(precision, prior @ mean + rows.T @ response)
     shape = _SHAPE + len(response) / 2.0
-    left = response @ response + mean @ prior @ mean - best @ precision @ best
-    scale = _SCALE + max(float(left), 0.0) / 2.0
+    squares = response @ response + mean @ prior @ mean - best @ precision @ best
+    scale = _SCALE + max(float(squares), 0.0) / 2.0
     variance = scale / rng.gamma(shape, size=draws)
     root = np.linalg.inv(np.linalg.cholesky(precision))
     steps = rng.standard_normal((draws, len(mean))) @ root
@@ -216,10 +216,12 @@ def _read(
     if len({len(size), len(tokens), len(cost)}) > 1:
         raise AmountError(
             f"costs: found {len(size)} sizes, {len(tokens)} of tokens and {len(cost)} costs, "
-            "expected as many of each."
+            "expected equal numbers."
         )
     if recorded == ["gpu_hours"]:
         if cluster is None:
-            raise AmountError("costs: found gpu_hours without a cluster, which turns them to FLOP.")
+            raise AmountError(
+                "costs: found gpu_hours without a cluster, which converts them to FLOP."
+            )
         cost = cost * cluster.compute(gpu_hours=1.0)
     return size, tokens, cost

@@ -13,7 +13,7 @@ _SCORES: dict[str, float] = {"causal": 2.0, "full": 4.0, "none": 0.0}
 """Forward FLOP per token, layer, context position and unit of width: two each for scores and
 weighted sum, and half of that with causal masking (Kaplan et al. 2020)."""
 
-_BACKWARD_TOO = 3.0
+_WITH_BACKWARD = 3.0
 """Cost of forward and backward pass relative to the forward pass."""
 
 
@@ -102,7 +102,7 @@ class Shape:
         forward = 2 * self.params_non_embedding
         forward = forward + _SCORES[attention] * self.n_layer * self.n_ctx * d_attn
         forward = forward + 2 * self.vocab_size * self.d_model * (int(head) + int(embedding))
-        return (_BACKWARD_TOO if backward else 1.0) * forward
+        return (_WITH_BACKWARD if backward else 1.0) * forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,8 @@ class Embeddings:
         explains most of the difference between Kaplan's and Hoffmann's exponents (Pearce and Song
         2024, arXiv:2406.12907).
         """
-        n, cube = non_embedding, self.w * np.cbrt(non_embedding)
-        rise = (1.0 + alpha) * (n + cube / 3.0) / (n + cube) - (n + cube / 9.0) / (n + cube / 3.0)
+        n, e = non_embedding, self.w * np.cbrt(non_embedding)
+        rise = (1.0 + alpha) * (n + e / 3.0) / (n + e) - (n + e / 9.0) / (n + e / 3.0)
         return 1.0 / (1.0 + rise / beta)
 
 

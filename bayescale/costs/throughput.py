@@ -1,4 +1,4 @@
-"""Measured throughput: the time of training from tokens a second by size."""
+"""Measured throughput: the time of training from tokens per second by size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,18 +21,18 @@ _SAME = 0.2
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class MeasuredThroughput(Cost):
-    """The cost of training from measured tokens a second, in place of 6ND.
+    """The cost of training from measured tokens per second, instead of 6ND.
 
     Attributes
     ----------
     n_params, tokens_per_second
         Sizes, and the training throughput in tokens per second at each.
     n_gpus
-        Number of GPUs that each was measured on: one number, or one for each size.
+        Number of GPUs of the measurements: one number, or one for each size.
     cluster
-        The cluster of the plans, at the same throughput per GPU. Its utilisation only sets how
-        much compute its time counts as: days, GPU-hours and money do not depend on it, nor on its
-        `speed`, since throughput is that of the precision it was measured in.
+        The cluster of the plans, at the same throughput per GPU. Its utilisation only converts
+        time to compute: days, GPU-hours and money do not depend on it, nor on its `speed`, since
+        the throughput is that of the measured precision.
 
     Raises
     ------
@@ -75,18 +75,18 @@ class MeasuredThroughput(Cost):
         if len(size) != len(rate) or len(gpus) not in (1, len(size)):
             raise AmountError(
                 f"throughput: found {len(size)} sizes, {len(rate)} rates and {len(gpus)} numbers "
-                "of GPUs, expected as many of each, or one number of GPUs."
+                "of GPUs, expected equal numbers, or one number of GPUs."
             )
-        log_n, place = np.unique(np.log(size), return_inverse=True)
+        log_n, group = np.unique(np.log(size), return_inverse=True)
         log_rate = np.log(rate / gpus)
-        _refuse_different(size, log_rate, place)
-        log_rate = np.bincount(place, log_rate) / np.bincount(place)
+        _refuse_different(size, log_rate, group)
+        log_rate = np.bincount(group, log_rate) / np.bincount(group)
         faster = np.flatnonzero(np.diff(log_rate) >= 0)
         if len(faster):
             small, large = (format_count(float(np.exp(log_n[faster[0] + i]))) for i in (0, 1))
             raise AmountError(
                 f"throughput: found {large} parameters at {np.exp(log_rate[faster[0] + 1]):.4g} "
-                f"tokens a second and GPU, not slower than {small} at "
+                f"tokens per second and GPU, not slower than {small} at "
                 f"{np.exp(log_rate[faster[0]]):.4g}. Larger models take longer; check the rows, or "
                 "leave the smaller size out, which something else limits."
             )
@@ -97,7 +97,7 @@ class MeasuredThroughput(Cost):
     def of_table(
         cls, table: pd.DataFrame | Mapping[str, Any], cluster: Cluster
     ) -> "MeasuredThroughput":
-        """Return the cost of a table with ``n_params``, ``tokens_per_second``, maybe ``n_gpus``."""
+        """Return the cost of a table: ``n_params``, ``tokens_per_second``, optionally ``n_gpus``."""
         missing = [name for name in _COLUMNS if name not in table]
         if missing:
             raise AmountError(
@@ -109,7 +109,7 @@ class MeasuredThroughput(Cost):
         return cls(n_params=size, tokens_per_second=rate, n_gpus=gpus, cluster=cluster)
 
     def tokens_per_second_at(self, n_params: Any) -> Any:
-        """Return the tokens a second of one GPU at sizes."""
+        """Return the tokens per second of one GPU at sizes."""
         log_n = np.log(n_params)
         inside = np.clip(log_n, self._log_n[0], self._log_n[-1])
         found = np.interp(inside, self._log_n, self._log_rate)
@@ -125,21 +125,21 @@ class MeasuredThroughput(Cost):
 
     @property
     def _flop_per_second(self) -> float:
-        """FLOP that a GPU-second of the cluster counts as, without its overhead."""
+        """FLOP of a GPU-second of the cluster, without its overhead."""
         return float(self.cluster.peak) * self.cluster.utilisation * self.cluster.speed
 
 
 def _refuse_different(
-    size: NDArray[np.float64], log_rate: NDArray[np.float64], place: NDArray[np.intp]
+    size: NDArray[np.float64], log_rate: NDArray[np.float64], group: NDArray[np.intp]
 ) -> None:
-    """Raise AmountError if rates of one size differ by more than their measurement does."""
-    for at in np.flatnonzero(np.bincount(place) > 1):
-        rates = log_rate[place == at]
+    """Raise AmountError if rates of one size differ by more than repeated measurements do."""
+    for at in np.flatnonzero(np.bincount(group) > 1):
+        rates = log_rate[group == at]
         if np.ptp(rates) > np.log1p(_SAME):
             slow, fast = np.exp([rates.min(), rates.max()])
             raise AmountError(
-                f"throughput: found {slow:.4g} and {fast:.4g} tokens a second and GPU for "
-                f"{format_count(float(size[place == at][0]))} parameters, expected one rate of a "
+                f"throughput: found {slow:.4g} and {fast:.4g} tokens per second and GPU for "
+                f"{format_count(float(size[group == at][0]))} parameters, expected one rate of a "
                 f"size (measurements within {format_share(_SAME)} are averaged). Keep the rows of "
                 "the configuration that is planned."
             )

@@ -55,7 +55,7 @@ def test_repeated_measurements_are_averaged():
         ({"n_params": [1e9], "tokens_per_second": [0]}, "tokens_per_second: found 0"),
         (
             {"n_params": [1e9, 1e9, 7e9], "tokens_per_second": [40e3, 90e3, 9e3]},
-            "found 4e\\+04 and 9e\\+04 tokens a second and GPU for 1.00B parameters",
+            "found 4e\\+04 and 9e\\+04 tokens per second and GPU for 1.00B parameters",
         ),
     ],
 )
