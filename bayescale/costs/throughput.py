@@ -97,7 +97,7 @@ class MeasuredThroughput(Cost):
     def of_table(
         cls, table: pd.DataFrame | Mapping[str, Any], cluster: Cluster
     ) -> "MeasuredThroughput":
-        """Return the cost of a table: ``n_params``, ``tokens_per_second``, optionally ``n_gpus``."""
+        """Return the cost of a table with the columns of the attributes; ``n_gpus`` is optional."""
         missing = [name for name in _COLUMNS if name not in table]
         if missing:
             raise AmountError(

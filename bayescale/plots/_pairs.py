@@ -29,7 +29,7 @@ def pairs(
     fit
         A posterior.
     pairs
-        Names of quantities of the fit; unless given, the two n_ticks correlated natural parameters
+        Names of quantities of the fit; unless given, the two most correlated natural parameters
         (usually an exponent and the log of its scale), and the first two elasticities.
     axes
         One Axes for each pair; a new figure unless given.
@@ -59,7 +59,7 @@ def pairs(
         shown = np.linspace(0, len(x) - 1, min(len(x), _MAX_POINTS)).astype(int)
         ax.plot(x[shown], y[shown], ".", color=BLUE, markersize=2.5, alpha=0.35)
         for axis, name, values, n_ticks in ((ax.xaxis, across, x, 3), (ax.yaxis, up, y, 5)):
-            # The n_ticks extreme draws of a heavy tail would compress all others.
+            # The most extreme draws of a heavy tail would compress all others.
             low, high = np.quantile(values, [0.001, 0.999])
             margin = 0.08 * (high - low)
             axis.set_view_interval(low - margin, high + margin, ignore=True)
@@ -72,7 +72,7 @@ def pairs(
 
 
 def correlated_pairs(fit: Fit) -> list[tuple[str, str]]:
-    """Return the two n_ticks correlated natural parameters, and two elasticities.
+    """Return the two most correlated natural parameters, and two elasticities.
 
     Raises
     ------
