@@ -1,7 +1,7 @@
 """Approach 1 of Hoffmann et al. 2022: the frontier as the envelope of training curves.
 
-It serves for comparison and to reproduce published results. A law fitted to all runs uses every
-run, predicts the loss off the frontier, and has no selection bias towards lucky runs.
+It is for comparison and for reproducing published results. A law fitted to all runs uses every
+run, predicts the loss off the frontier, and has no selection bias towards runs with low noise.
 """
 
 import warnings
@@ -42,7 +42,7 @@ def envelope(
     prob
         Probability inside the intervals.
     resamples, seed
-        Number of bootstrap resamples of whole curves, and their seed.
+        Number of bootstrap resamples of curves, and their seed.
     cost
         The rule of compute.
 
@@ -83,20 +83,20 @@ def envelope(
             "isoflop_parabolas, or fit a law."
         )
     grid = np.linspace(starts[1], ends[-2], budgets)
-    along = np.stack(
+    losses = np.stack(
         [np.interp(grid, log_c[rows], loss[rows], left=np.inf, right=np.inf) for rows in curves]
     )
     sizes = np.array([log_n[rows[0]] for rows in curves])
     rng = generator(seed, Stream.CURVES)
-    chosen = [np.arange(len(curves))]
-    chosen += [rng.integers(len(curves), size=len(curves)) for _ in range(resamples)]
-    optima = np.full((len(chosen), budgets), np.nan)
-    for i, sample in enumerate(chosen):
-        optima[i] = _inner_best(along[sample], sizes[sample])
+    samples = [np.arange(len(curves))]
+    samples += [rng.integers(len(curves), size=len(curves)) for _ in range(resamples)]
+    optima = np.full((len(samples), budgets), np.nan)
+    for i, sample in enumerate(samples):
+        optima[i] = _inner_best(losses[sample], sizes[sample])
     lines = pd.DataFrame(
         [_least_squares(grid, row) for row in optima], columns=["ln_k", "a"]
     ).dropna()
-    best = along.min(axis=0)
+    best = losses.min(axis=0)
     with warnings.catch_warnings():
         # A budget outside all resamples has no interval, and is dropped below.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -105,10 +105,10 @@ def envelope(
     table["n_opt"] = np.exp(optima[0])
     table["d_opt"] = np.exp(grid - optima[0]) / cost.flop_per_param_token
     table["loss_opt"] = best
-    table["n_runs"] = np.isfinite(along).sum(axis=0)
+    table["n_runs"] = np.isfinite(losses).sum(axis=0)
     table = table[np.isfinite(optima[0])]
     at_edge = budgets - len(table)
-    selected = (
+    selection_bias = (
         "The minimum over noisy curves is biased below the frontier; a law fitted to all runs has "
         "no such selection bias."
     )
@@ -127,25 +127,25 @@ def envelope(
         "Hoffmann's approach 1 (envelope of training curves)",
         table,
         lines.reset_index(drop=True),
-        (selected, *left_out),
+        (selection_bias, *left_out),
         prob,
         cost,
         left_out,
     )
 
 
-def _inner_best(along: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ln N of the lowest curve at each budget; NaN if it is the smallest or largest size."""
-    there = np.isfinite(along)
-    low = np.where(there, sizes[:, None], np.inf).min(axis=0)
-    high = np.where(there, sizes[:, None], -np.inf).max(axis=0)
-    best = sizes[np.argmin(along, axis=0)]
+def _inner_best(losses: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ln N of the lowest curve at each budget; NaN for the smallest and the largest size."""
+    finite = np.isfinite(losses)
+    low = np.where(finite, sizes[:, None], np.inf).min(axis=0)
+    high = np.where(finite, sizes[:, None], -np.inf).max(axis=0)
+    best = sizes[np.argmin(losses, axis=0)]
     return np.where((low < best) & (best < high), best, np.nan)
 
 
 def _least_squares(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    there = np.isfinite(y)
-    if there.sum() < 2:
+    finite = np.isfinite(y)
+    if finite.sum() < 2:
         return np.nan, np.nan
-    intercept, slope = np.polynomial.polynomial.polyfit(x[there], y[there], 1)
+    intercept, slope = np.polynomial.polynomial.polyfit(x[finite], y[finite], 1)
     return float(intercept), float(slope)

@@ -30,7 +30,7 @@ class Frontier(Result):
     notes
         Caveats on the results.
     left_out
-        Those of the caveats that name excluded budgets.
+        The caveats on excluded budgets.
     prob
         Probability inside the intervals.
     """

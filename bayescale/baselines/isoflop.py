@@ -1,6 +1,6 @@
 """Approach 2 of Hoffmann et al. 2022: the frontier through the minima of isoFLOP parabolas.
 
-It serves for comparison and to reproduce published results. A law fitted to all runs uses every
+It is for comparison and for reproducing published results. A law fitted to all runs uses every
 run, and predicts the loss off the frontier.
 """
 
@@ -79,7 +79,7 @@ def isoflop_parabolas(
     RunsError
         If there are fewer than two budgets with four sizes each.
     UnsuitableLawError
-        If the law of `surface` lacks a size or a data exponent.
+        If the law of `surface` has no size or no data exponent.
 
     Notes
     -----
@@ -106,17 +106,17 @@ def isoflop_parabolas(
     optima: dict[float, NDArray[np.float64]] = {}
     facts: dict[float, dict[str, float]] = {}
     caveats: list[str] = []
-    without: dict[float, str] = {}
-    for budget, every in _by_budget(runs, budgets).items():
-        rows = _near_least(runs, every, width)
+    failures: dict[float, str] = {}
+    for budget, at_budget in _by_budget(runs, budgets).items():
+        rows = _near_least(runs, at_budget, width)
         log_n, loss = np.log(runs.n_params[rows]), runs.loss[rows]
-        vertex, least, lost = _parabola(log_n, loss, rng)
-        if why := _no_minimum(log_n, vertex, lost):
-            without[budget] = f"{format_compute(budget)}: {why}"
+        vertex, least, share_without = _parabola(log_n, loss, rng)
+        if why := _no_minimum(log_n, vertex, share_without):
+            failures[budget] = f"{format_compute(budget)}: {why}"
             continue
-        if lost > 0:
+        if share_without > 0:
             caveats.append(
-                f"{format_compute(budget)}: {format_share(lost, 4)} of the draws have no "
+                f"{format_compute(budget)}: {format_share(share_without, 4)} of the draws have no "
                 "minimum; they are left out."
             )
         optima[budget] = vertex
@@ -126,15 +126,15 @@ def isoflop_parabolas(
             "n_runs": len(rows),
             "bias": parabola_bias(log_n, middle, *exponents),
         }
-    if without and not drop_edges:
+    if failures and not drop_edges:
         raise NoMinimumError(
             f"{runs.name}: found no minimum inside the sizes that were run at "
-            f"{len(without)} of {len(without) + len(optima)} budgets ({'; '.join(without.values())}"
-            "). Add sizes there, name the other budgets (budgets=), or leave these out "
-            "(drop_edges=True).",
-            without,
+            f"{len(failures)} of {len(failures) + len(optima)} budgets "
+            f"({'; '.join(failures.values())}). Add sizes there, name the other budgets "
+            "(budgets=), or leave these out (drop_edges=True).",
+            failures,
         )
-    left_out = tuple(f"Left out: {why}." for why in without.values())
+    left_out = tuple(f"Left out: {why}." for why in failures.values())
     if len(optima) < 2:
         raise RunsError(
             f"{runs.name}: found {len(optima)} budgets with {_RUNS_PER_PARABOLA} or more sizes "
@@ -202,16 +202,18 @@ def _by_budget(runs: Runs, budgets: Sequence[Amount] | None) -> Mapping[float, N
         groups = np.split(order, breaks)
         found = {float(np.exp(log_c[rows].mean())): rows for rows in groups}
     else:
-        asked = parse_amounts(list(budgets), "compute", "budgets")
-        found = {float(c): np.flatnonzero(np.abs(log_c - np.log(c)) < SAME_BUDGET) for c in asked}
+        amounts = parse_amounts(list(budgets), "compute", "budgets")
+        found = {float(c): np.flatnonzero(np.abs(log_c - np.log(c)) < SAME_BUDGET) for c in amounts}
     sizes = {c: len(np.unique(runs.n_params[rows])) for c, rows in found.items()}
     return {c: np.sort(rows) for c, rows in found.items() if sizes[c] >= _RUNS_PER_PARABOLA}
 
 
-def _no_minimum(log_n: NDArray[np.float64], vertex: NDArray[np.float64], lost: float) -> str:
+def _no_minimum(
+    log_n: NDArray[np.float64], vertex: NDArray[np.float64], share_without: float
+) -> str:
     """Return the reason why a parabola has no minimum within the sizes run, empty if it has."""
-    if lost > 0.5:
-        share = format_share(lost, 3)
+    if share_without > 0.5:
+        share = format_share(share_without, 3)
         return f"the losses do not curve upwards in {share} of the draws"
     middle = float(np.nanmedian(vertex))
     if log_n.min() < middle < log_n.max():
@@ -225,10 +227,10 @@ def _near_least(runs: Runs, rows: NDArray[np.int_], width: float) -> NDArray[np.
     if not np.isfinite(width):
         return rows
     log_n = np.log(runs.n_params[rows])
-    away = log_n - log_n[np.argmin(runs.loss[rows])]
-    nearest = np.unique(np.abs(away))[_RUNS_PER_PARABOLA - 1]
-    reach = min(float(np.log(width)), float(away.max()), float(-away.min()))
-    near: NDArray[np.int_] = rows[np.abs(away) <= max(reach, float(nearest)) + 1e-9]
+    distance = log_n - log_n[np.argmin(runs.loss[rows])]
+    nearest = np.unique(np.abs(distance))[_RUNS_PER_PARABOLA - 1]
+    reach = min(float(np.log(width)), float(distance.max()), float(-distance.min()))
+    near: NDArray[np.int_] = rows[np.abs(distance) <= max(reach, float(nearest)) + 1e-9]
     return near
 
 
@@ -240,11 +242,11 @@ def _parabola(
     design = np.vander(log_n - middle, 3, increasing=True)
     coefficients, _, _, _ = np.linalg.lstsq(design, loss, rcond=None)
     residual = loss - design @ coefficients
-    freedom = len(loss) - 3
-    scale = float(residual @ residual) / freedom
+    dof = len(loss) - 3
+    scale = float(residual @ residual) / dof
     # Under a flat prior the coefficients are exactly multivariate Student-t.
     root = np.linalg.cholesky(np.linalg.inv(design.T @ design))
-    inflation = np.sqrt(scale * freedom / rng.chisquare(freedom, _DRAWS))
+    inflation = np.sqrt(scale * dof / rng.chisquare(dof, _DRAWS))
     drawn = coefficients + inflation[:, None] * (rng.standard_normal((_DRAWS, 3)) @ root.T)
     curvature = drawn[:, 2]
     curved = curvature > 0
@@ -259,5 +261,5 @@ def _bias_sentence(bias: "pd.Series[float]", constants: Constants) -> str:
     return (
         "A parabola only approximates the loss: under the exponents "
         f"{parameters['alpha']:.3g} and {parameters['beta']:.3g} of {constants.name}, and with "
-        f"these sizes, its minimum misses N_opt by {low:+.2%} to {high:+.2%}."
+        f"these sizes, its minimum differs from N_opt by {low:+.2%} to {high:+.2%}."
     )
