@@ -82,7 +82,7 @@ def apparent_exponents(
     prob
         Probability inside the intervals.
     draws
-        Maximal number of posterior draws, evenly spaced.
+        Largest number of posterior draws, evenly spaced.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Analytic choices, each a name and a function, to be combined in a multiverse."""
+"""Choices of an analysis, each a name and a function, to be combined in a multiverse."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -113,7 +113,7 @@ def without_flagged(universe: Universe) -> Universe:
 def without_embeddings(universe: Universe) -> Universe:
     """Fit a law of parameters without embeddings, converted by Chinchilla's shapes.
 
-    The budget and N_opt stay in total parameters; only the law uses the other count.
+    The budget and N_opt remain in total parameters; only the law uses the other count.
     """
     runs = universe.runs
     table = runs.table.assign(n_params=pearce2024.non_embedding(runs.n_params))
@@ -156,6 +156,6 @@ CHOICES: Mapping[str, tuple[Choice, ...]] = {
 
 
 def _with_model(universe: Universe, *, tag: str, **changes: object) -> Universe:
-    # The id records the change, since models of one id are compiled once.
+    # The id includes the change, since models of one id are compiled once.
     model = replace(universe.model, id=f"{universe.model.id}, {tag}", **changes)  # type: ignore[arg-type]
     return replace(universe, model=model)

@@ -93,7 +93,7 @@ class ExpandingWindow(Result):
             for cut, share in self.table.get("no_optimum", pd.Series(dtype=float)).items()
             if share > 0
         ]
-        moved = []
+        changes = []
         for quantity, what, style in (
             ("a", "the exponent a of N_opt", lambda x: format_number(x, 3)),
             ("n_opt", f"N_opt at {format_compute(self.budget)}", format_count),
@@ -104,11 +104,11 @@ class ExpandingWindow(Result):
                     f"{style(row[f'{quantity}_upper'])}] from {self._cut(cut)}"
                     for cut, row in self.ends.iterrows()
                 )
-                moved.append(f"{what} is {first}, but {last}")
-        if moved:
+                changes.append(f"{what} is {first}, but {last}")
+        if changes:
             found.append(
-                f"The answer changes with the range of the runs: {'; '.join(moved)}. The first and "
-                f"the last {format_share(self.prob)} interval do not overlap: the law does not "
+                f"The answer changes with the range of the runs: {'; '.join(changes)}. The first "
+                f"and the last {format_share(self.prob)} interval do not overlap: the law does not "
                 "hold over the whole range, or smaller runs differ from larger ones, and still "
                 "larger runs may change the answer again."
             )
@@ -137,7 +137,7 @@ class ExpandingWindow(Result):
                 f"N_opt at {format_compute(self.budget)}": [
                     cell(row, "n_opt", None) for row in rows
                 ],
-                "fit": [_brief(row) for row in rows],
+                "fit": [_short_status(row) for row in rows],
             },
             index=pd.Index([self._cut(cut) for cut in self.table.index], name="fitted"),
         )
@@ -146,11 +146,12 @@ class ExpandingWindow(Result):
     def headline(self) -> str:
         """The model and the runs."""
         return (
-            f"{self.model} card on {self.runs}, refitted below rising cuts of {self.scale}; "
+            f"{self.model} card on {self.runs}, refitted below increasing cuts of {self.scale}; "
             f"medians and {format_share(self.prob)} intervals."
         )
 
     def _cut(self, cut: object) -> str:
+        """Return a cut as text."""
         value = float(cut)  # type: ignore[arg-type]
         if np.isinf(value):
             return "all runs"
@@ -225,23 +226,23 @@ def expanding_window(
     """
     refits = Refits.of(options, draws=1000)
     tail_quantiles(prob)
-    chosen = load_model(model)
-    refuse_without_optimum(chosen, fixed)
-    runs = runs_for(runs, [chosen])
+    card = load_model(model)
+    refuse_without_optimum(card, fixed)
+    runs = runs_for(runs, [card])
     amount = parse_amount(budget, "compute", "budget")
-    places = parse_amounts(list(cuts), quantity_of(scale), "cuts")
+    values = parse_amounts(list(cuts), quantity_of(scale), "cuts")
     question = Question(budget=amount, cost=cost, fixed=fixed, prob=prob)
     tasks = []
-    limits = [*np.unique(places), np.inf]
+    limits = [*np.unique(values), np.inf]
     for cut in limits:
         part = runs
         if np.isfinite(cut):
             part = runs.where(runs.below(scale, cut), f"{scale} below {cut:g}")
-        key = task_key(chosen, part, *question.settings, *refits.key)
-        tasks.append(Task(key, (chosen, part, question, refits.sampling)))
+        key = task_key(card, part, *question.settings, *refits.key)
+        tasks.append(Task(key, (card, part, question, refits.sampling)))
     results = refits.run(refit, tasks, "refitting below cuts")
     table = pd.DataFrame(results, index=pd.Index(limits, name="cut"), columns=_columns(results))
-    return ExpandingWindow(table, chosen.id, runs.name, runs.fingerprint, amount, scale, prob)
+    return ExpandingWindow(table, card.id, runs.name, runs.fingerprint, amount, scale, prob)
 
 
 def _columns(results: Sequence[dict[str, object]]) -> list[str]:
@@ -250,7 +251,7 @@ def _columns(results: Sequence[dict[str, object]]) -> list[str]:
     return list(dict.fromkeys((*found, "a", "ok", "status")))
 
 
-def _brief(row: "pd.Series[float]") -> str:
+def _short_status(row: "pd.Series[float]") -> str:
     if row["ok"] == 1:
         return "passed"
     return "failed its gates" if "r_hat" in row and np.isfinite(row["r_hat"]) else "failed"

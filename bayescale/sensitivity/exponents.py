@@ -22,10 +22,12 @@ type Way = Literal["parabolas", "curves", "law"]
 WIDTH = 8.0
 """Parabolas are fitted to sizes within this factor of the best: under a decade on either side."""
 
-_SIZES, _FEWEST = 4, 3
+_SIZES, _MIN_BUDGETS = 4, 3
+"""Smallest numbers of sizes at a budget, and of budgets."""
+
 _BUDGETS = 16
-_FINE = 200
-_INSIDE = 2
+_GRID = 200
+_ON_EACH_SIDE = 2
 """Sizes required on either side of the best one, if budgets can be chosen."""
 
 
@@ -38,7 +40,7 @@ class Measured:
     draws
         Draws of the exponent a of N_opt = k C^a.
     how
-        The method in words.
+        The method, as text.
     caveats
         Caveats on the estimate.
     """
@@ -50,7 +52,9 @@ class Measured:
 
 def way_for(steps: Sequence[Runs], curve: str) -> Way:
     """Return the method with the fewest assumptions that the runs of all steps allow."""
-    if all(len(budgets_with_a_minimum(runs)) >= _FEWEST and _at_budgets(runs) for runs in steps):
+    if all(
+        len(budgets_with_a_minimum(runs)) >= _MIN_BUDGETS and _at_budgets(runs) for runs in steps
+    ):
         return "parabolas"
     if all(_has_curves(runs, curve) for runs in steps):
         return "curves"
@@ -71,15 +75,16 @@ def measure(
         fit = fit_quietly(runs, load_model(card), **options)
         status = () if fit.diagnostics.ok else (fit.diagnostics.status,)
         return Measured(exponent_of(fit), f"the {card} card", status)
-    where = slices(runs, curve) if way == "curves" else runs
-    budgets = budgets_with_a_minimum(where)
-    if len(budgets) < _FEWEST:
+    at_budgets = slices(runs, curve) if way == "curves" else runs
+    budgets = budgets_with_a_minimum(at_budgets)
+    if len(budgets) < _MIN_BUDGETS:
         raise RunsError(
             f"{runs.name}: found {len(budgets)} budgets with {_SIZES} sizes whose best size "
-            f"lies between others, expected at least {_FEWEST}. Add sizes, or measure by a law."
+            f"lies between others, expected at least {_MIN_BUDGETS}. Add sizes, or measure by a "
+            "law."
         )
     found = isoflop_parabolas(
-        where,
+        at_budgets,
         budgets=budgets,
         width=width,
         drop_edges=True,
@@ -120,7 +125,7 @@ def _budgets(runs: Runs) -> list[NDArray[np.intp]]:
 
 
 def _at_budgets(runs: Runs) -> bool:
-    """Return whether most runs share a budget with others."""
+    """Return whether more than half of the runs share a budget with others."""
     shared = sum(len(rows) for rows in _budgets(runs) if len(rows) >= _SIZES)
     return shared > 0.5 * len(runs)
 
@@ -146,25 +151,25 @@ def slices(runs: Runs, curve: str, budgets: int = _BUDGETS) -> Runs:
         rows = rows[np.argsort(log_c[rows], kind="stable")]
         if len(rows) > 1:
             curves.append(_Curve(label, float(log_n[rows[0]]), log_c[rows], log_loss[rows]))
-    grid = _common(curves, budgets)
+    grid = _common_budgets(curves, budgets)
     if not len(grid):
         raise RunsError(
             f"{runs.name}: found {len(curves)} curves of more than one checkpoint, and no compute "
-            "at which the best of four or more lies between others. Say which column tells curves "
-            "apart (curve=), add sizes, or measure by a law."
+            "at which the best of four or more lies between others. Name the column of curves "
+            "(curve=), add sizes, or measure by a law."
         )
     parts = []
-    for one in curves:
-        losses = one.at(grid)
-        there = np.isfinite(losses)
+    for each in curves:
+        losses = each.at(grid)
+        inside = np.isfinite(losses)
         parts.append(
             pd.DataFrame(
                 {
-                    "run": one.label,
-                    "n_params": np.exp(one.log_n),
-                    "n_tokens": np.exp(grid - one.log_n)[there] / six_nd.flop_per_param_token,
-                    "compute": np.exp(grid)[there],
-                    "loss": np.exp(losses[there]),
+                    "run": each.label,
+                    "n_params": np.exp(each.log_n),
+                    "n_tokens": np.exp(grid - each.log_n)[inside] / six_nd.flop_per_param_token,
+                    "compute": np.exp(grid)[inside],
+                    "loss": np.exp(losses[inside]),
                 }
             )
         )
@@ -183,18 +188,18 @@ class _Curve:
         return np.interp(log_c, self.log_c, self.log_loss, left=np.nan, right=np.nan)
 
 
-def _common(curves: list[_Curve], budgets: int) -> NDArray[np.float64]:
+def _common_budgets(curves: list[_Curve], budgets: int) -> NDArray[np.float64]:
     """Return ln of evenly spaced budgets at which the best curve has others on both sides."""
     if len(curves) < _SIZES:
         return np.array([])
-    fine = np.linspace(min(c.log_c[0] for c in curves), max(c.log_c[-1] for c in curves), _FINE)
+    grid = np.linspace(min(c.log_c[0] for c in curves), max(c.log_c[-1] for c in curves), _GRID)
     ordered = sorted(curves, key=lambda c: c.log_n)
-    losses = np.stack([c.at(fine) for c in ordered])
-    there = np.isfinite(losses)
-    best = np.argmin(np.where(there, losses, np.inf), axis=0)
-    places = np.arange(len(curves))[:, None]
-    below, above = (there & (places < best)).sum(axis=0), (there & (places > best)).sum(axis=0)
-    inside = np.flatnonzero((below >= _INSIDE) & (above >= _INSIDE))
+    losses = np.stack([c.at(grid) for c in ordered])
+    finite = np.isfinite(losses)
+    best = np.argmin(np.where(finite, losses, np.inf), axis=0)
+    rank = np.arange(len(curves))[:, None]
+    below, above = (finite & (rank < best)).sum(axis=0), (finite & (rank > best)).sum(axis=0)
+    inside = np.flatnonzero((below >= _ON_EACH_SIDE) & (above >= _ON_EACH_SIDE))
     if not len(inside):
         return np.array([])
-    return np.linspace(fine[inside[0]], fine[inside[-1]], budgets)
+    return np.linspace(grid[inside[0]], grid[inside[-1]], budgets)

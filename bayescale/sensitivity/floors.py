@@ -23,7 +23,7 @@ from bayescale.model.priors import Prior
 from bayescale.posterior.predict import parse_plans, predict
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
-from bayescale.sensitivity.refit import Question, ask, refuse_without_optimum
+from bayescale.sensitivity.refit import Question, refuse_without_optimum, summary_of
 from bayescale.units import (
     Amount,
     format_compute,
@@ -36,7 +36,7 @@ AS_THE_CARD = "as the card"
 """Label of the reference: the card with its own floor."""
 
 _FAR = 3.0
-"""Distance, in posterior standard deviations, beyond which the runs are at odds with a floor."""
+"""Distance, in posterior standard deviations, beyond which the runs contradict a floor."""
 
 _FLOP_PER_TOKEN = 6.0
 _DRAWS = 4000
@@ -49,14 +49,13 @@ class ForecastByFloor(Result):
     Attributes
     ----------
     table
-        One row per floor; the first is the card as it is. ``stated``, the centre of the assumed
-        floor; ``distance``, how far its log is from that of the posterior of the first row, in
-        standard deviations of the difference; the posterior of the ``floor``, and the law's value
+        One row per floor; the first is the unchanged card. ``stated``, the centre of the assumed
+        floor; ``distance``, of its log from that of the posterior of the first row, in standard
+        deviations of the difference; the posterior of the ``floor``, and the law's value
         at the `plan` under the name of the `response`, with intervals (``_lower``, ``_upper``);
-        with a budget
-        ``n_opt`` and ``a``, the exponent over the decade around it, with intervals, ``log_n``,
-        ``log_n_sd`` and ``no_optimum``; ``n_runs``, ``ok``, ``r_hat``, ``ess`` and ``status`` of
-        the fit. A floor whose fit failed only has a status.
+        with a budget ``n_opt`` and ``a``, the exponent over the decade around it, with intervals,
+        ``log_n``, ``log_n_sd`` and ``no_optimum``; ``n_runs``, ``ok``, ``r_hat``, ``ess`` and
+        ``status`` of the fit. A floor whose fit failed only has a status.
     runs, response
         Names of the runs and of the response.
     plan
@@ -110,7 +109,7 @@ class ForecastByFloor(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The results in words."""
+        """Sentences on the forecast, N_opt and the floor."""
         used, reference = self.used, self.reference
         found = []
         if len(used):
@@ -134,14 +133,14 @@ class ForecastByFloor(Result):
             format_number(float(reference[name]))
             for name in ("floor", "floor_lower", "floor_upper")
         )
-        said = f"As the card has it, the floor is {middle} [{', '.join(ends_of_floor)}]"
-        against = self.table[self.table["distance"].abs() > _FAR]
+        posterior = f"Under the unchanged card the floor is {middle} [{', '.join(ends_of_floor)}]"
+        contradicted = self.table[self.table["distance"].abs() > _FAR]
         found.append(
-            said
+            posterior
             + (
-                f": the runs and the card speak against a floor of {', '.join(against.index)}, "
+                f": the runs and the card contradict a floor of {', '.join(contradicted.index)}, "
                 f"over {_FAR:g} standard deviations away."
-                if len(against)
+                if len(contradicted)
                 else f"; every assumed floor is within {_FAR:g} standard deviations."
             )
         )
@@ -200,7 +199,7 @@ def forecast_by_floor(
         A budget, in FLOP by 6ND, for N_opt; for laws that split compute.
     at
         The plan to forecast, by column of the runs: ``{"n_params": "70B", "n_tokens": "1.4T"}``.
-        Unless given, it is the optimum at the budget under the card as it is, the same for every
+        Unless given, it is the optimum at the budget under the unchanged card, the same for every
         floor.
     fixed
         Values of the law's inputs other than size and tokens, as in `allocate`.
@@ -213,7 +212,7 @@ def forecast_by_floor(
     Returns
     -------
     ForecastByFloor
-        A table with one row per floor, the first of which is the card as it is.
+        A table with one row per floor, the first of which is the unchanged card.
 
     Raises
     ------
@@ -224,13 +223,13 @@ def forecast_by_floor(
     UnsuitableLawError, AmountError
         If the law has no floor or does not split compute, or the plan is not one of its inputs.
     RunsError
-        If the card as it is could not be fitted, or has no optimum at the budget.
+        If the unchanged card could not be fitted, or has no optimum at the budget.
 
     Notes
     -----
-    A floor depends on the evaluation set, and runs of a sweep determine it weakly, while it decides
-    far forecasts: the reducible loss becomes small relative to it. All floors share one compiled
-    model.
+    A floor depends on the evaluation set, and a sweep identifies it weakly, while it dominates
+    distant forecasts: the reducible loss becomes small relative to it. All floors share one
+    compiled model.
 
     Examples
     --------
@@ -248,35 +247,35 @@ def forecast_by_floor(
     """
     refits = Refits.of(options, draws=500)
     tail_quantiles(prob)
-    chosen = load_model(model)
-    if not chosen.law.floor:
+    card = load_model(model)
+    if not card.law.floor:
         raise UnsuitableLawError(
-            f"forecast_by_floor: the law {chosen.law.name} has no floor; expected one that has."
+            f"forecast_by_floor: the law {card.law.name} has no floor; expected one with a floor."
         )
     if budget is None and at is None:
         raise ValueError("forecast_by_floor: found neither budget nor at, expected either or both.")
     question = None
     if budget is not None:
-        refuse_without_optimum(chosen, fixed)
+        refuse_without_optimum(card, fixed)
         amount = parse_amount(budget, "compute", "budget")
         question = Question(budget=amount, fixed=fixed, prob=prob)
     elif fixed:
         raise ValueError("fixed: found no budget to split, expected all inputs of the plan in at.")
-    plan = _plan(chosen, at) if at is not None else None
-    models = _with_floors(chosen, floors)
-    table = runs_for(runs, [chosen])
+    plan = _plan(card, at) if at is not None else None
+    models = _with_floors(card, floors)
+    table = runs_for(runs, [card])
 
     sampling = refits.sampling
 
-    def answers(of: Sequence[Model], plan: Mapping[str, float] | None) -> list[Outcome]:
+    def outcomes(models: Sequence[Model], plan: Mapping[str, float] | None) -> list[Outcome]:
         settings = (*(question.settings if question else ()), plan, prob, *refits.key)
         tasks = [
             Task(task_key(each, table, *settings), (each, table, question, plan, prob, sampling))
-            for each in of
+            for each in models
         ]
         return refits.run(_forecast, tasks, "fitting floors")
 
-    (reference,) = answers([chosen], plan)
+    (reference,) = outcomes([card], plan)
     if "plan" not in reference:
         raise RunsError(
             f"forecast_by_floor: the card without a stated floor could not be fitted. "
@@ -284,7 +283,7 @@ def forecast_by_floor(
         )
     # One plan for every floor, so that only the floor differs.
     plan = reference["plan"]
-    rows = [reference, *answers(list(models.values()), plan)]
+    rows = [reference, *outcomes(list(models.values()), plan)]
     found = pd.DataFrame(rows, index=pd.Index([AS_THE_CARD, *models], name="assumed"))
     stated = [np.nan, *(each.floor.typical for each in models.values() if each.floor)]
     spreads = [np.nan, *(_log_spread(each.floor) for each in models.values() if each.floor)]
@@ -297,7 +296,7 @@ def forecast_by_floor(
     return ForecastByFloor(
         found.drop(columns=["log_floor", "log_floor_sd", "plan"]),
         table.name,
-        chosen.law.response,
+        card.law.response,
         plan,
         question.budget if question else None,
         prob,
@@ -328,14 +327,14 @@ def _plan(model: Model, at: Mapping[str, object]) -> dict[str, float]:
     return {name: float(values[0]) for name, values in amounts.items()}
 
 
-def _optimum(model: Model, question: Question, asked: Mapping[str, Any]) -> dict[str, float]:
+def _optimum(model: Model, question: Question, summary: Mapping[str, Any]) -> dict[str, float]:
     """Return the median of N_opt and its tokens, as columns of runs."""
-    if "log_n" not in asked:
+    if "log_n" not in summary:
         raise RunsError(
             f"budget: no draw has an optimum at {format_compute(question.budget)}. Give the plan "
             "to forecast (at), or another budget."
         )
-    log_n = asked["log_n"]
+    log_n = summary["log_n"]
     log_d = np.log(question.budget / _FLOP_PER_TOKEN) - log_n
     inputs = Split.of(model.law, question.fixed)(log_n, log_d)
     return {model.columns[name]: float(np.exp(value)) for name, value in inputs.items()}
@@ -356,9 +355,9 @@ def _forecast(
     logs = np.log(floor)
     row |= {"log_floor": float(np.median(logs)), "log_floor_sd": float(logs.std())}
     if question is not None:
-        asked = ask(fit, question)
-        row |= asked
-        plan = plan or _optimum(model, question, asked)
+        summary = summary_of(fit, question)
+        row |= summary
+        plan = plan or _optimum(model, question, summary)
     assert plan is not None
     drawn = predict(fit, inputs={name: [value] for name, value in plan.items()})
     row |= _interval(model.law.response, np.asarray(drawn[model.law.response]), prob)

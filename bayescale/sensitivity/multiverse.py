@@ -73,21 +73,21 @@ class Multiverse(Result):
         for level, question in enumerate(self.table.index.names):
             names = list(dict.fromkeys(self.table.index.get_level_values(level)))
             for name in names:
-                here = used[used.index.get_level_values(level) == name]["shift"]
-                every = int((self.table.index.get_level_values(level) == name).sum())
+                shifts = used[used.index.get_level_values(level) == name]["shift"]
+                count = int((self.table.index.get_level_values(level) == name).sum())
                 first = used[used.index.get_level_values(level) == names[0]]["shift"]
                 # Paired by the combination of all other choices.
                 if used.index.nlevels > 1:
-                    moved = here.droplevel(level) - first.droplevel(level)
+                    change = shifts.droplevel(level) - first.droplevel(level)
                 else:
-                    moved = here - (first.iloc[0] if len(first) else np.nan)
+                    change = shifts - (first.iloc[0] if len(first) else np.nan)
                 rows[question, name] = {
-                    "fits": len(here),
-                    "failed": every - len(here),
-                    "shift": here.median(),
-                    "least": here.min(),
-                    "most": here.max(),
-                    "moves": moved.median(),
+                    "fits": len(shifts),
+                    "failed": count - len(shifts),
+                    "shift": shifts.median(),
+                    "least": shifts.min(),
+                    "most": shifts.max(),
+                    "moves": change.median(),
                 }
         table = pd.DataFrame.from_dict(rows, orient="index")
         table.index = pd.MultiIndex.from_tuples(rows, names=["question", "choice"])
@@ -95,7 +95,7 @@ class Multiverse(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The results in words."""
+        """Sentences on the range of N_opt and the most influential choice."""
         used = self.used
         if len(used) == 0:
             return ("No combination could be fitted; see the status of each.",)
@@ -117,7 +117,7 @@ class Multiverse(Result):
             found.append(f"The reference cannot be relied on: {self.reference['status']}")
         failed = len(self.table) - len(used)
         if failed:
-            found.append(f"{failed} combinations failed and are left out of this.")
+            found.append(f"{failed} combinations failed and are left out.")
         return tuple(found)
 
     @property
@@ -218,34 +218,34 @@ def multiverse(
     refits = Refits.of(options, draws=500)
     tail_quantiles(prob)
     amount = parse_amount(budget, "compute", "budget")
-    _refuse_bad(choices)
-    chosen = load_model(model)
-    refuse_without_optimum(chosen, fixed)
-    runs = runs_for(runs, [chosen], keep_outliers=True)
-    start = Universe(
-        model=chosen, runs=runs, question=Question(budget=amount, fixed=fixed, prob=prob)
+    _check_choices(choices)
+    card = load_model(model)
+    refuse_without_optimum(card, fixed)
+    runs = runs_for(runs, [card], keep_outliers=True)
+    reference = Universe(
+        model=card, runs=runs, question=Question(budget=amount, fixed=fixed, prob=prob)
     )
     combinations = list(itertools.product(*choices.values()))
     tasks, refused = [], {}
-    for place, combination in enumerate(combinations):
+    for i, combination in enumerate(combinations):
         try:
-            universe = start.after(combination)
+            universe = reference.after(combination)
         except BayescaleError as error:
-            refused[place] = {"ok": False, "status": str(error)}
+            refused[i] = {"ok": False, "status": str(error)}
             continue
         fitted = (universe.model, universe.runs)
         key = task_key(*fitted, *universe.question.settings, *refits.key)
-        tasks.append((place, Task(key, (*fitted, universe.question, refits.sampling))))
+        tasks.append((i, Task(key, (*fitted, universe.question, refits.sampling))))
     # Combinations may be identical, as when there are no outliers to leave out.
     distinct = {task.key: task for _, task in tasks}
-    answers = dict(
+    outcomes = dict(
         zip(
             distinct,
             refits.run(refit, list(distinct.values()), "fitting combinations"),
             strict=True,
         )
     )
-    results: dict[int, Outcome] = {**refused, **{place: answers[task.key] for place, task in tasks}}
+    results: dict[int, Outcome] = {**refused, **{i: outcomes[task.key] for i, task in tasks}}
     return Multiverse(_tabulate(choices, combinations, results), runs.name, amount, prob)
 
 
@@ -272,11 +272,11 @@ def _tabulate(
     return table
 
 
-def _refuse_bad(choices: Mapping[str, Sequence[Choice]]) -> None:
+def _check_choices(choices: Mapping[str, Sequence[Choice]]) -> None:
     if not choices:
         raise ValueError("choices: found none, expected a question with its choices.")
-    for question, listed in choices.items():
-        names = [choice.name for choice in listed]
+    for question, options in choices.items():
+        names = [choice.name for choice in options]
         if not names or len(set(names)) < len(names):
             raise ValueError(
                 f"choices, {question}: found {', '.join(names) or 'none'}; expected at least one, "

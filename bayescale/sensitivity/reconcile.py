@@ -186,22 +186,22 @@ def reconcile_exponents(
     if by is None and "dataset" in runs.table:
         by = "dataset"
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    kept: dict[tuple[str, str], NDArray[np.float64]] = {}
+    exponents: dict[tuple[str, str], NDArray[np.float64]] = {}
     caveats: list[str] = []
     for ladder, part in _ladders(runs, by):
         chosen = tuple(steps) if steps is not None else steps_for(part)
         if not chosen:
-            raise ValueError("steps: found none, expected at least the step at which to begin.")
+            raise ValueError("steps: found none, expected at least the starting point.")
         selections = _selections(part, chosen, given, shapes, caveats, ladder)
         if not selections:
             continue
-        found_way = way or way_for([selected for _, selected in selections], curve)
+        method = way or way_for([selected for _, selected in selections], curve)
         before: NDArray[np.float64] | None = None
         for step, selected in selections:
             try:
                 found = measure(
                     selected,
-                    found_way,
+                    method,
                     curve=curve,
                     width=width,
                     card=card,
@@ -218,7 +218,7 @@ def reconcile_exponents(
                 "how": found.how,
                 "why": step.why,
             }
-            kept[ladder, step.name] = before = found.draws
+            exponents[ladder, step.name] = before = found.draws
     if not rows:
         raise RunsError(
             f"{runs.name}: no step could be measured. " + " ".join(caveats or ["Add runs."])
@@ -226,7 +226,7 @@ def reconcile_exponents(
     table = pd.DataFrame(
         list(rows.values()), index=pd.MultiIndex.from_tuples(rows, names=["ladder", "step"])
     )
-    return ExponentReconciliation(table, kept, tuple(caveats), runs.name, prob)
+    return ExponentReconciliation(table, exponents, tuple(caveats), runs.name, prob)
 
 
 def _ladders(runs: Runs, by: str | None) -> list[tuple[str, Runs]]:
@@ -269,7 +269,7 @@ def _selections(
                 "(by='family'), or give steps that select one."
             )
         if found and selected.fingerprint == found[-1][1].fingerprint:
-            caveats.append(f"{ladder}, {step.name}: it changes nothing here.")
+            caveats.append(f"{ladder}, {step.name}: it does not change the runs.")
             continue
         found.append((step, selected))
     return found
@@ -287,8 +287,8 @@ def _change(
         return {f"change{end}": np.nan for end in ("", "_lower", "_upper")}
     rng = generator(seed, Stream.CHANGES)
     count = min(len(draws), len(before))
-    apart = rng.permutation(draws)[:count] - rng.permutation(before)[:count]
-    return _quantiles("change", apart, prob)
+    change = rng.permutation(draws)[:count] - rng.permutation(before)[:count]
+    return _quantiles("change", change, prob)
 
 
 def _interval(row: "pd.Series[Any]") -> str:

@@ -54,7 +54,7 @@ class Question:
         return (self.budget, digest_of(self.cost, self.count), fixed, self.prob)
 
 
-def ask(source: Source, question: Question) -> dict[str, Any]:
+def summary_of(source: Source, question: Question) -> dict[str, Any]:
     """Return the posterior summary of the quantities of interest, as a row of a table.
 
     Returns
@@ -70,9 +70,9 @@ def ask(source: Source, question: Question) -> dict[str, Any]:
     drawn = log_n.transpose("budget", ...).to_numpy().reshape(3, -1)
     if question.count is not None:
         drawn = np.log(question.count(np.exp(drawn)))
-    there = np.isfinite(drawn).all(axis=0)
-    drawn = drawn[:, there]
-    if not there.any():
+    has_optimum = np.isfinite(drawn).all(axis=0)
+    drawn = drawn[:, has_optimum]
+    if not has_optimum.any():
         return {"no_optimum": 1.0}
     low, log_middle, high = _ends(drawn[1], question.prob)
     a = _ends((drawn[2] - drawn[0]) / _DECADE, question.prob)
@@ -83,14 +83,14 @@ def ask(source: Source, question: Question) -> dict[str, Any]:
         "n_opt_upper": float(np.exp(high)),
         "log_n": log_middle,
         "log_n_sd": float(drawn[1].std()),
-        "no_optimum": float(1.0 - there.mean()),
+        "no_optimum": float(1.0 - has_optimum.mean()),
     }
 
 
 def refit(
     model: Model, runs: Runs, question: Question, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Fit a model; return the summary of `ask` and the diagnostics of the fit.
+    """Fit a model; return its summary by `summary_of` and the diagnostics of the fit.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def refit(
         If the model cannot be fitted to these runs.
     """
     found = fit_quietly(runs, model, **options)
-    return {"n_runs": len(runs), **ask(found, question), **found.gates.facts}
+    return {"n_runs": len(runs), **summary_of(found, question), **found.gates.facts}
 
 
 def refuse_without_optimum(model: Model, fixed: Mapping[str, object] | None) -> None:

@@ -75,8 +75,8 @@ class Selection:
                     f"{runs.name}: found no column {quoted(column)}, by which a step selects runs; "
                     f"the columns are {listed(runs.table.columns)}."
                 )
-            there = runs.table[column].astype(str).to_numpy() == value
-            runs = runs.where(there, f"{column} = {value!r}")
+            matches = runs.table[column].astype(str).to_numpy() == value
+            runs = runs.where(matches, f"{column} = {value!r}")
         if self.counting is not None:
             runs = recount(runs, self.counting, given=given, shapes=shapes)
         for query in (*self.keep, *filter(None, [self.window])):
@@ -151,7 +151,7 @@ def steps_for(runs: Runs) -> tuple[Step, ...]:
             why="embeddings and the head are most of small models, and were left out",
             counting="total",
         ),
-        Step(name="fit range", why="larger models were not yet looked at", window=""),
+        Step(name="fit range", why="larger models were not included", window=""),
     ]
     if "warmup_tokens" in table:
         steps.append(

@@ -9,7 +9,7 @@ import pytest
 import bayescale as bs
 from bayescale.errors import AmountError, RunsError
 from bayescale.inference.parallel import task_key
-from bayescale.sensitivity.refit import Question, ask
+from bayescale.sensitivity.refit import Question, summary_of
 
 close = pytest.approx
 
@@ -77,7 +77,7 @@ def test_the_exponent_is_that_of_the_law(name):
     if name == "coupled":
         source = replace(source, law="coupled", parameters={**source.parameters, "k": 0.6})
     for budget in (1e19, 1e25):
-        found = ask(source, Question(budget=budget))
+        found = summary_of(source, Question(budget=budget))
         derived = bs.law(source.law).derived(source.parameters)
         assert found["a"] == close(float(derived["a"]), abs=1e-6)
         plan = bs.allocate(source, budget=budget).recommended
@@ -88,7 +88,7 @@ def test_the_exponent_is_that_of_the_law(name):
 def test_other_inputs_are_fixed():
     source = bs.published("muennighoff2023")
     fixed = {"n_unique_tokens": "25B"}
-    found = ask(source, Question(budget=1e22, fixed=fixed))
+    found = summary_of(source, Question(budget=1e22, fixed=fixed))
     # Against an independent search over ln N.
     assert found["n_opt"] == close(7.02616e9, rel=1e-3)
     assert Question(budget=1e22, fixed=fixed).settings != Question(budget=1e22).settings
@@ -96,8 +96,8 @@ def test_other_inputs_are_fixed():
 
 def test_answers_are_counted_as_asked():
     source = bs.published("besiroglu2024")
-    plain = ask(source, Question(budget=1e22))
-    doubled = ask(source, Question(budget=1e22, count=lambda n: 2 * n))
+    plain = summary_of(source, Question(budget=1e22))
+    doubled = summary_of(source, Question(budget=1e22, count=lambda n: 2 * n))
     assert doubled["n_opt"] == close(2 * plain["n_opt"])
     assert doubled["a"] == close(plain["a"])
 

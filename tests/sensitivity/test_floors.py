@@ -73,7 +73,7 @@ def test_what_is_said(found):
     first, second, third = found.sentences
     assert first.startswith("With floors from 1.75 to 1.90 the forecast goes from ")
     assert second.startswith("N_opt at 1e26 FLOP goes from ")
-    assert "speak against a floor of" in third and third.count("1.9") == 1
+    assert "contradict a floor of" in third and third.count("1.9") == 1
     assert "log_sd 50" not in third, "which is no statement"
     text = found.text_table()
     assert list(text.columns) == [

@@ -106,7 +106,7 @@ def test_simulated_chinchilla_runs_measured_by_kaplans_method(constants, reporte
         assert kaplan["a_lower"] - 0.01 < exact["median"] < kaplan["a_upper"]
         assert table.loc["counting", "a"] == close(truth, abs=0.005)
         # All models have Kaplan's sizes, so that the range has no effect.
-        assert "fit range: it changes nothing here." in found.caveats[0]
+        assert "fit range: it does not change the runs." in found.caveats[0]
 
 
 def test_noise_widens_and_does_not_move():
