@@ -1,4 +1,4 @@
-"""Checks for omitted grouping factors: unused columns of the runs that explain residuals."""
+"""Checks of grouping factors: columns whose levels explain residuals, unused or pooled in part."""
 
 import json
 import re
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayescale.data.levels import SAME
+from bayescale.errors import listed
 from bayescale.model.checks import Check
 from bayescale.model.unused_columns import pooled_cards
 from bayescale.posterior.criticism import BY_CHANCE, MOSTLY, Scores, orthonormal
@@ -27,7 +28,7 @@ _NOTABLE = 0.1
 
 
 def check_columns(fit: FittedModel, scores: Scores) -> tuple[Check, ...]:
-    """Check unused columns: those that explain residuals, and those of `KINDS`.
+    """Check columns of levels: those that explain residuals, and unused ones of `KINDS`.
 
     Normal scores of the residuals are compared between levels after projecting out a smooth
     pattern in the inputs. A column is significant if its p-value, with a Bonferroni correction
@@ -44,6 +45,7 @@ def check_columns(fit: FittedModel, scores: Scores) -> tuple[Check, ...]:
         between = of_level - smooth @ (smooth.T @ of_level)
         if np.linalg.norm(between) < 1e-6:
             continue
+        pooled = _pooled_over(fit, column)
         basis = orthonormal(between)
         chance, share = rest.explained(basis)
         labels = sorted(set(fit.runs.table[column].map(str)))
@@ -52,28 +54,31 @@ def check_columns(fit: FittedModel, scores: Scores) -> tuple[Check, ...]:
         levels += ")"
         if chance * len(columns) < BY_CHANCE and share > _NOTABLE:
             before, after = _spreads(scores, codes[scores.kept])
+            how = f"differ in {listed(pooled)} alone" if pooled else "are fitted as one"
             said = (
-                f"The {levels} are fitted as one, but explain {percent(share)} of the scatter "
+                f"The {levels} {how}, but explain {percent(share)} of the scatter "
                 f"(p-value {chance:.1g}): within a level residuals have a standard deviation of "
                 f"{percent(after)} rather than {percent(before)}. {_advice(fit, column)}"
             )
             status = "failed" if share > MOSTLY else "remark"
             found.append(Check(name=column, status=status, statistic=chance, sentence=said))  # type: ignore[arg-type]
-        elif column.lower() in KINDS:
+        elif column.lower() in KINDS and not pooled:
             said = f"The {levels} are fitted as one. {_advice(fit, column)}"
             found.append(Check(name=column, status="remark", statistic=chance, sentence=said))
     return tuple(found)
 
 
 def _candidates(fit: FittedModel) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Yield unused columns with few levels, and the codes of the levels of the runs.
+    """Yield columns with few levels, and the codes of the levels of the runs.
 
-    Columns whose levels are ranges of an input, such as names of sizes, are left out: differences
-    between them are a pattern in that input.
+    A column over which the model pools some parts of the law is one of them: the levels may differ
+    in others. Columns whose levels are ranges of an input, such as names of sizes, are left out:
+    differences between them are a pattern in that input.
     """
     table, model = fit.runs.table, fit.model
     used = {*fit.columns.values(), fit.response, *model.grouped_and_noted}
     used |= {part for pooling in model.pooling for part in pooling.over.split("+")}
+    used -= {pooling.over for pooling in model.pooling}
     amounts = [np.log(values) for values in fit.inputs.values()]
     if fit.law.takes_size_and_tokens:
         size, tokens = amounts
@@ -102,14 +107,23 @@ def _spreads(scores: Scores, codes: NDArray[np.int64]) -> tuple[float, float]:
     return float(middle.std()), float(np.sqrt(np.mean((middle - means[codes]) ** 2)))
 
 
+def _pooled_over(fit: FittedModel, column: str) -> list[str]:
+    """Return the parts of the law that differ between the levels of a column."""
+    return [pooling.of for pooling in fit.model.pooling if pooling.over == column]
+
+
 def _advice(fit: FittedModel, column: str) -> str:
-    cards = pooled_cards(fit.model)
-    if not cards:
-        of = fit.law.floor or fit.response
+    pooled, cards = _pooled_over(fit, column), pooled_cards(fit.model)
+    others = [of for of in (fit.law.floor, fit.response) if of and of not in pooled]
+    if pooled and not others:
+        return "Let more parts of the law differ between them, or fit the runs of one level."
+    if pooled or not cards:
+        of = others[0]
         key = column if _BARE.fullmatch(column) else json.dumps(column)
         call = f"model.pool({json.dumps(column)}, of=[{json.dumps(of)}])"
+        too, option = (" too", ",".join((*pooled, of))) if pooled else ("", of)
         return (
-            f"Let {of} differ between them: {call} (--pool {column}={of}), or "
+            f"Let {of} differ between them{too}: {call} (--pool {column}={option}), or "
             f"[pooling.{of}.{key}] in the card."
         )
     given = "" if column == _FAMILY else f" with {_FAMILY} as the name of {column}"

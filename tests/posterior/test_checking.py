@@ -141,6 +141,38 @@ def test_levels_that_explain_the_scatter_are_named(true):
     assert "family" not in alarms(with_table(true, family="one"))
 
 
+def test_levels_that_differ_in_more_than_what_is_pooled_are_said(true):
+    """All gates passed where exponents alone were pooled, and losses differed by a constant."""
+    rng = np.random.default_rng(8)
+    corpus = rng.choice(["pile", "web", "books"], len(true.runs))
+    shift = pd.Series({"pile": 0.0, "web": 0.02, "books": -0.02})[corpus].to_numpy()
+    nothing = xr.zeros_like(true.posterior["alpha"])
+    levels = xr.DataArray(np.zeros(3), {"level_corpus": ["books", "pile", "web"]})
+    draws = true.posterior.assign(
+        {
+            f"{prefix}{of}_by_corpus": nothing + other
+            for of in ("alpha", "E")
+            for prefix, other in (("sd_", 0.1), ("", levels))
+        }
+    )
+
+    def pooled(of: list[str], loss: np.ndarray) -> bs.Fit:
+        model = true.model.pool("corpus", of=of)
+        return replace(with_table(true, corpus=corpus, loss=loss), model=model, _posterior=draws)
+
+    apart = true.runs.loss * np.exp(shift)
+    found = alarms(pooled(["alpha"], apart))["corpus"]
+    assert found.status == "failed"
+    assert "3 levels of corpus (books, pile, web) differ in alpha alone" in found.sentence
+    assert 'model.pool("corpus", of=["E"]) (--pool corpus=alpha,E)' in found.sentence
+    assert (
+        "Let loss differ between them too"
+        in alarms(pooled(["alpha", "E"], apart))["corpus"].sentence
+    )
+    # No message if nothing is left to explain, although a corpus is always reported if not pooled.
+    assert "corpus" not in alarms(pooled(["alpha"], true.runs.loss))
+
+
 def test_levels_that_explain_nothing_are_not_named_unless_they_are_other_experiments(true):
     rng = np.random.default_rng(9)
     several = with_table(
