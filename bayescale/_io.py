@@ -1,10 +1,15 @@
-"""Atomic writing of files."""
+"""Atomic writing of files, and conversion to JSON, which has neither NaN nor NumPy numbers."""
 
+import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 
 @contextmanager
@@ -50,3 +55,31 @@ def refuse_unwritable(path: str | Path) -> None:
         raise FileNotFoundError(f"The folder {target.parent} does not exist; make it first.")
     if not os.access(target.parent, os.W_OK):
         raise PermissionError(f"The folder {target.parent} cannot be written to.")
+
+
+def plain(value: Any) -> Any:
+    """Return a value converted to JSON types; non-finite numbers become null.
+
+    Examples
+    --------
+    >>> plain({"sizes": np.array([1.5, np.nan]), "ok": np.bool_(True)})
+    {'sizes': [1.5, None], 'ok': True}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(x) for key, x in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(x) for x in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None else str(value)
+
+
+def json_text(value: Any, indent: int = 2) -> str:
+    """Return a value as strictly valid JSON."""
+    return json.dumps(plain(value), indent=indent, allow_nan=False)

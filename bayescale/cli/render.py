@@ -139,7 +139,7 @@ def statements(answer: "Result") -> dict[str, Any]:
 
 def print_json(content: object) -> None:
     """Print content as JSON."""
-    from bayescale._plain import json_text
+    from bayescale._io import json_text
 
     print(json_text(content))
 

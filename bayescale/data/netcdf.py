@@ -16,9 +16,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale._io import whole_file
+from bayescale._io import plain, whole_file
 from bayescale._outputs import SAVED_FIT, SEAL, is_saved_fit
-from bayescale._plain import plain
 from bayescale.data.card import DatasetCard
 from bayescale.data.hdf5_check import check_hdf5
 from bayescale.data.notes import Note

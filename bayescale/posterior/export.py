@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bayescale._io import whole_file
+from bayescale._io import json_text, whole_file
 from bayescale._outputs import EXPORT
-from bayescale._plain import json_text
 from bayescale.posterior.convert import draws_of, tree_of
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.workbook import write_workbook

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayescale._plain import plain
+from bayescale._io import plain
 from bayescale.posterior.diagnostics import FAILED
 from bayescale.posterior.shown import Shown
 

@@ -7,7 +7,7 @@ from typing import Any, override
 import numpy as np
 import pandas as pd
 
-from bayescale._plain import plain
+from bayescale._io import plain
 from bayescale.errors import listed
 from bayescale.posterior.result import Result
 from bayescale.units import format_number, format_share

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale._plain import plain
+from bayescale._io import plain
 from bayescale._version import __version__
 from bayescale.data.levels import NEW
 from bayescale.data.runs import Runs

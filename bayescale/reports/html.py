@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-from bayescale._plain import plain
+from bayescale._io import plain
 from bayescale.reports.blocks import Block, Facts, Picture
 
 _RASTER_DPI = 160

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from bayescale._plain import json_text
+from bayescale._io import json_text
 from bayescale._version import __version__
 from bayescale.reports.blocks import Facts, Section, Table
 

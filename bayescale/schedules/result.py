@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale._plain import plain
+from bayescale._io import plain
 from bayescale.errors import listed
 from bayescale.laws.base import Law
 from bayescale.posterior.result import Result

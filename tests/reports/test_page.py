@@ -12,7 +12,7 @@ import pytest
 from reports.page import BUDGETS, Page
 
 import bayescale as bs
-from bayescale._plain import plain
+from bayescale._io import plain
 from bayescale.reports import html
 from bayescale.reports.markdown import escaped
 from bayescale.units import format_count
