@@ -252,15 +252,26 @@ def _left_over(model: Model, runs: Runs) -> list[Check]:
 
 
 def _floor(model: Model, runs: Runs) -> list[Check]:
-    """Return a check that a stated floor lies below every response."""
+    """Return a check that a stated floor lies below every response, and is in its unit."""
     if model.floor is None:
         return []
     response = model.law.response
+    read = runs.reading.columns if runs.reading else ()
+    converted = [column for column in read if column.name == response and column.conversion]
     lowest = float(runs.column(response).min())
     above = model.floor.above(lowest)
     status = verdict(failed=above > IMPOSSIBLE_FLOOR, remark=above > HIGH_FLOOR)
     if status == "passed":
-        return []
+        return [
+            _check(
+                "floor",
+                f"The stated floor, {model.floor}, is in {column.base}, as {response} is after its "
+                f"conversion from {column.unit} by {column.conversion}: state it in that unit.",
+                "remark",
+                above,
+            )
+            for column in converted
+        ]
     said = (
         f"The stated floor, {model.floor}, is above the lowest {response} of the runs, "
         f"{format_number(lowest, 4)}, with probability {format_number(above, 2)}: under the law "

@@ -165,6 +165,18 @@ def test_a_law_without_a_floor_has_no_prior_for_others(law_fits):
         law_fits["kaplan-nd"].floor_prior()
 
 
+def test_the_unit_of_a_floor_is_said_if_losses_are_converted(chinchilla_runs):
+    """A floor of losses in bits is a third lower in nats, in which they are fitted."""
+    table = chinchilla_runs.table.assign(loss=chinchilla_runs.loss / np.log(2.0))
+    stated = replace(MODEL, floor=NEAR)
+    runs = bs.load_runs(table, units={"loss": "bits/token"})
+    (check,) = [check for check in design_checks(stated, runs) if check.name == "floor"]
+    assert check.status == "remark"
+    assert "is in nats/token, as loss is after its conversion from bits/token" in check.sentence
+    as_given = bs.load_runs(chinchilla_runs.table)
+    assert "floor" not in {check.name for check in design_checks(stated, as_given)}
+
+
 def test_checks_and_report_know_of_a_stated_floor(fit):
     """The floor is compared with the stated prior, and the level with none."""
     stated = replace(fit, model=replace(fit.model, floor=NEAR))

@@ -61,7 +61,8 @@ def add(verbs: Verbs) -> None:
         "--floor",
         type=floor_value,
         metavar="VALUE",
-        help="prior on the floor, in the unit of the loss: 1.7 if it is known, or '1.7 +- 0.1'",
+        help="prior on the floor, in the unit in which the loss is fitted (nats/token): 1.7 if it "
+        "is known, or '1.7 +- 0.1'",
     )
     fit.add_argument("--tune", type=positive_integer, help="tuning draws per chain (400)")
     fit.add_argument("--chains", type=positive_integer, default=4, help="number of chains (4)")

@@ -39,7 +39,8 @@ def add(verbs: Verbs) -> None:
         required=True,
         type=floor_value,
         metavar="VALUE",
-        help="assumed floor, in the unit of the loss, such as 1.7 or '1.7 +- 0.1'; repeatable",
+        help="assumed floor, in the unit in which the loss is fitted (nats/token), such as 1.7 or "
+        "'1.7 +- 0.1'; repeatable",
     )
     floors.add_argument(
         "--budget",
