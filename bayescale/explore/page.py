@@ -46,17 +46,17 @@ def main() -> None:
     st.set_page_config(page_title="bayescale explore", layout="wide")
     dark = st.context.theme.type == "dark"
     st.html(_STYLE % (_DARK if dark else ""))
-    given = json.loads(sys.argv[1])
+    settings = json.loads(sys.argv[1])
     # Read once, for all visitors.
     fit: Fit = st.cache_resource(_load, show_spinner="Reading the fit")(
-        given["fit"], tuple(given["groups"].items()), tuple(given["new_levels"])
+        settings["fit"], tuple(settings["groups"].items()), tuple(settings["new_levels"])
     )
     st.subheader("Which model to train", anchor=False)
     st.caption(_text(fit.headline))
     decision = st.empty()
     terms, answer = st.columns([1, 2], gap="large")
     with terms:
-        question = _terms(fit, given)
+        question = _terms(fit, settings)
     with answer:
         _answers(fit, question, decision)
 
@@ -66,9 +66,9 @@ def _load(path: str, groups: tuple[tuple[str, str], ...], new_levels: tuple[str,
     return load_fit(path).sel(**levels)
 
 
-def _terms(fit: Fit, given: dict[str, Any]) -> Question:
+def _terms(fit: Fit, settings: dict[str, Any]) -> Question:
     """Show the sliders, and return their values as a question."""
-    budgets, first = budgets_for(fit, given["budget"])
+    budgets, first = budgets_for(fit, settings["budget"])
     budget = st.select_slider(
         "Budget", budgets, first, key="budget", format_func=lambda x: format_budget(x, "FLOP")
     )
@@ -79,14 +79,14 @@ def _terms(fit: Fit, given: dict[str, Any]) -> Question:
         format_func=lambda x: format_count(x) if x else "none",
     )
     cap = st.select_slider(
-        "Training tokens that there are",
+        "Available training tokens",
         [*_AMOUNTS[1:], _NONE],
         _NONE,
         key="cap",
         format_func=lambda x: format_count(x) if x else "any number",
     )
     plans = st.text_input(
-        "Plans to compare", "; ".join(given["plans"]), key="plans", placeholder="7B,2T; 3B,1T"
+        "Plans to compare", "; ".join(settings["plans"]), key="plans", placeholder="7B,2T; 3B,1T"
     )
     floor = _floor(fit)
     uncertainty = st.radio(
@@ -97,8 +97,8 @@ def _terms(fit: Fit, given: dict[str, Any]) -> Question:
     )
     prob = st.select_slider(
         "Probability of intervals",
-        sorted({*_PROBS, given["prob"]}),
-        given["prob"],
+        sorted({*_PROBS, settings["prob"]}),
+        settings["prob"],
         key="prob",
         format_func=format_share,
     )
@@ -117,12 +117,12 @@ def _terms(fit: Fit, given: dict[str, Any]) -> Question:
         floor=floor,
         certain=uncertainty != "uncertain, as fitted",
         prob=prob,
-        fixed=given["fixed"],
+        fixed=settings["fixed"],
     )
 
 
 def _floor(fit: Fit) -> tuple[float, float] | None:
-    """Show a range of floors, if the law has one, and return it unless it holds all draws."""
+    """Show a range of floors, if the law has one, and return it unless it contains all draws."""
     floors = floors_of(fit)
     if not len(floors) or floors.min() == floors.max():
         return None
@@ -137,13 +137,13 @@ def _floor(fit: Fit) -> tuple[float, float] | None:
         step,
         format="%.3f",
         key="floor",
-        help="The posterior given this: its draws with such a floor. Nothing is fitted again.",
+        help="The posterior given this range: its draws with such a floor, without a refit.",
     )
     return None if found == (low, high) else found
 
 
 def _answers(fit: Fit, question: Question, decision: DeltaGenerator) -> None:
-    """Show an answer from few draws at once, then from all of them in its place.
+    """Show an answer from a few draws at once, and then replace it by one from all draws.
 
     The decision is above the sliders, where a small screen shows it first.
     """
@@ -184,7 +184,7 @@ def _show(made: Decision, draws: str) -> None:
 
 
 def _text(sentence: str) -> str:
-    """Return the text with Markdown's signs escaped, so that $ does not begin a formula."""
+    """Return text with Markdown characters escaped, so that $ does not start a formula."""
     for sign in ("$", "*", "_", "~", "["):
         sentence = sentence.replace(sign, f"\\{sign}")
     return sentence

@@ -1,4 +1,4 @@
-"""The question that the page asks: terms of a plan, and the decision for them."""
+"""The terms of a plan on the page, and the decision for them."""
 
 import math
 from collections.abc import Mapping
@@ -68,10 +68,10 @@ class Question:
     prob: float = 0.9
     fixed: Mapping[str, str] = field(default_factory=dict)
 
-    def answer(self, fit: Fit, most: int | None = None) -> Decision:
-        """Return the decision for these terms, from about `most` draws, or from all."""
+    def answer(self, fit: Fit, draws: int | None = None) -> Decision:
+        """Return the decision for these terms, from about a number of draws, or from all."""
         posterior = fit if self.floor is None else between_floors(fit, *self.floor)
-        source = median_of(fit) if self.certain else posterior.thin(most) if most else posterior
+        source = median_of(fit) if self.certain else posterior.thin(draws) if draws else posterior
         return decide(
             source,
             budget=self.budget,
@@ -109,14 +109,14 @@ def between_floors(fit: Fit, low: float, high: float) -> Fit:
         If there are too few of them.
     """
     floors = floors_of(fit)
-    taken = np.flatnonzero((low <= floors) & (floors <= high))
-    if len(taken) < FEWEST:
+    inside = np.flatnonzero((low <= floors) & (floors <= high))
+    if len(inside) < FEWEST:
         raise AmountError(
-            f"floor: found {len(taken)} of {len(floors)} draws between {low:g} and {high:g}, "
+            f"floor: found {len(inside)} of {len(floors)} draws between {low:g} and {high:g}, "
             f"expected at least {FEWEST}. Widen the range, or state the floor of a new fit (fit "
             "--floor)."
         )
-    return fit if len(taken) == len(floors) else with_draws(fit, taken)
+    return fit if len(inside) == len(floors) else with_draws(fit, inside)
 
 
 def floors_of(fit: Fit) -> np.ndarray:
@@ -150,8 +150,8 @@ def read_plans(text: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def budgets_for(fit: Fit, asked: float | None = None) -> tuple[list[float], float]:
-    """Return the budgets of the slider, and the one to begin with: ten times the largest run."""
+def budgets_for(fit: Fit, budget: float | None = None) -> tuple[list[float], float]:
+    """Return the budgets of the slider, and its initial one: ten times the largest run."""
     largest = largest_compute(as_posterior(fit), six_nd)
     first = math.floor(math.log10(largest)) - _BELOW
     found = {
@@ -159,6 +159,6 @@ def budgets_for(fit: Fit, asked: float | None = None) -> tuple[list[float], floa
         for power in range(first, first + _BELOW + _BEYOND + 1)
         for step in _STEPS
     }
-    if asked is not None:
-        return sorted(found | {asked}), asked
+    if budget is not None:
+        return sorted(found | {budget}), budget
     return sorted(found), min(x for x in found if x >= 10 * largest)

@@ -15,10 +15,10 @@ _PORTS = 100
 def free_port(first: int = PORT) -> int:
     """Return the first free port at or above a number."""
     for port in range(first, min(first + _PORTS, 65536)):
-        with socket.socket() as taken:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                taken.bind((HOST, port))
+                probe.bind((HOST, port))
             except OSError:
                 continue
             return port
@@ -60,9 +60,9 @@ def serve(
     budget
         Initial budget.
     plans
-        Plans to compare at first.
+        Initial plans to compare.
     prob
-        Probability of intervals to begin with.
+        Initial probability of intervals.
     port
         Port of this computer; it cannot be reached from others.
     browser
@@ -70,7 +70,7 @@ def serve(
     """
     from streamlit.web.cli import main
 
-    given = {
+    content = {
         "fit": str(Path(fit).resolve()),
         "groups": dict(groups),
         "new_levels": list(new_levels),
@@ -93,4 +93,4 @@ def serve(
     }
     flags = [f"--{name}={str(value).lower()}" for name, value in settings.items()]
     page = Path(__file__).with_name("page.py")
-    main(["run", str(page), *flags, "--", json.dumps(given)], standalone_mode=False)
+    main(["run", str(page), *flags, "--", json.dumps(content)], standalone_mode=False)
