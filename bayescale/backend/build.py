@@ -34,7 +34,7 @@ DATA = "runs"
 """Name of the data container: the matrix of a `Design`."""
 
 _AT_ONCE = 1_000_000
-"""Largest number of evaluations of the law (runs times draws) held in memory together."""
+"""Largest number of evaluations of the law (runs times draws) at once, to bound memory."""
 
 
 def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Model":
@@ -59,7 +59,7 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
     shares is the remainder. Two elasticities are sampled as their sum and their ratio
     (`coordinates_of`).
 
-    A stated floor takes the place of the level: the priors are on the floor, the elasticities and
+    A stated floor replaces the level: the priors are on the floor, the elasticities and
     the exponents. Every floor is the level times a function of the other coordinates, so that the
     Jacobian of the log of the floor with respect to the log of the level is one.
 
@@ -97,18 +97,18 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             # The Jacobian of ln floor with respect to ln level is one.
             pm.Potential("prior_floor", model.floor.log_density(floor, stated) + np.log(floor))
 
-        shown: dict[str, Any] = {}
+        examples: dict[str, Any] = {}
         for column, size in sizes:
             # One run represents each level; padding levels have none.
             index = pt.arange(codes[column].shape[0])  # type: ignore[no-untyped-call]
             # As a full constant: JAX loses the dtype of a filled array and indexes in 8 bits.
-            nowhere = pt.constant(np.full(size, -1, dtype=np.int64))
-            example = nowhere[codes[column]].set(index)
-            shown[column] = (pt.maximum(example, 0), pt.ge(example, 0))
+            no_run = pt.constant(np.full(size, -1, dtype=np.int64))
+            example = no_run[codes[column]].set(index)
+            examples[column] = (pt.maximum(example, 0), pt.ge(example, 0))
 
         def by_level(column: str, row: int | slice) -> Any:
-            example, there = shown[column]
-            return runs[row][..., example] * there
+            example, has_run = examples[column]
+            return runs[row][..., example] * has_run
 
         grouping = model.grouping
         centres = {name: by_level(grouping, row) for name, row in rows.centres.items()}
@@ -129,23 +129,23 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
             column: Expansion.from_rows(by_level(column, part), len(model.effects_by(column)))
             for column, part in rows.expansions.items()
         }
-        room = steps_of(model, sizes)
+        shapes = steps_of(model, sizes)
         steps = {
-            effect.effect: pm.Flat(effect.effect, shape=room[effect.effect])
+            effect.effect: pm.Flat(effect.effect, shape=shapes[effect.effect])
             for effect in model.effects
         }
         differences, log_density = differences_of(model, others, overall, placed, expansions, steps)
         if model.effects:
             pm.Potential("differences", log_density)
-        found = at_runs(model, overall, differences, placed)
+        predicted = at_runs(model, overall, differences, placed)
         amount = model.noise.amount(
             law,
             model.columns,
             log_inputs,
-            {**found.parameters, law.response: found.of_law},
+            {**predicted.parameters, law.response: predicted.of_law},
             {**overall, **coordinates},
         )
-        residuals = log_response - found.log_mean
+        residuals = log_response - predicted.log_mean
         if model.discrepancy is not None:
             coordinates_of_slopes, residuals, log_sharper = seen_slopes(
                 others,
@@ -153,7 +153,7 @@ def build(model: Model, data: NDArray[np.float64], sizes: Sizes = ()) -> "pm.Mod
                 runs[rows.growth][:, 0],
                 runs[rows.factor],
                 residuals,
-                pm.Flat(SLOPES, shape=room[SLOPES]),
+                pm.Flat(SLOPES, shape=shapes[SLOPES]),
                 conditional_in_graph,
             )
             pm.Potential("seen_slopes", log_sharper - 0.5 * (coordinates_of_slopes**2).sum())
@@ -208,8 +208,8 @@ def position_of(
     model, design
         The model, and its data.
     found
-        Coordinates (the level relative to the observed), all other scalars, group effects and
-        slopes, as `draw_prior` returns them.
+        Coordinates (the level relative to the typical response), all other scalars, group effects
+        and slopes, as `draw_prior` returns them.
     """
     scalars = {name: float(x.item()) for name, x in found.items() if name in model.all_priors}
     at = starting_point(model, scalars, design.sizes)
@@ -219,18 +219,18 @@ def position_of(
         if not shapes:
             continue
         parts = dict(zip(shapes, slices_of(shapes), strict=True))
-        wanted = np.concatenate([found[name].ravel() for name in shapes])
+        target = np.concatenate([found[name].ravel() for name in shapes])
         # Evaluate the affine map at zero and at each unit vector, and solve.
-        nudges = np.vstack([np.zeros(len(wanted)), np.eye(len(wanted))])
-        tried = {
-            name: nudges[None, :, parts[name]].reshape(1, -1, *np.shape(x))
+        points = np.vstack([np.zeros(len(target)), np.eye(len(target))])
+        draws = {
+            name: points[None, :, parts[name]].reshape(1, -1, *np.shape(x))
             if name in parts
-            else np.broadcast_to(x, (1, len(nudges), *np.shape(x)))
+            else np.broadcast_to(x, (1, len(points), *np.shape(x)))
             for name, x in at.items()
         }
-        there = parameters_from_draws(model, design, tried)
-        rows = np.concatenate([there[n].reshape(len(nudges), -1) for n in shapes], axis=1)
-        steps = np.linalg.solve((rows[1:] - rows[0]).T, wanted - rows[0])
+        values = parameters_from_draws(model, design, draws)
+        rows = np.concatenate([values[n].reshape(len(points), -1) for n in shapes], axis=1)
+        steps = np.linalg.solve((rows[1:] - rows[0]).T, target - rows[0])
         at |= {name: steps[part].reshape(shapes[name]) for name, part in parts.items()}
     return at
 
@@ -243,14 +243,14 @@ def _slopes(
 
     matrix, rows = design.matrix, Rows(model)
     if model.grouping:
-        room = dict(design.sizes)[model.grouping]
-        natural = {n: np.broadcast_to(x, (*x.shape[:-1], room)) for n, x in natural.items()}
+        n_levels = dict(design.sizes)[model.grouping]
+        natural = {n: np.broadcast_to(x, (*x.shape[:-1], n_levels)) for n, x in natural.items()}
     count = free[SLOPES].shape[-2]
     # In blocks of draws, to bound memory.
     parts = np.array_split(np.arange(count), 1 + count * matrix[rows.modes].size // _AT_ONCE)
     found = []
     for part in parts:
-        there = at_runs(
+        predicted = at_runs(
             model,
             {name: x[..., part, :] for name, x in natural.items()},
             {e.effect: free[e.effect][..., part, :] for e in model.effects},
@@ -261,7 +261,7 @@ def _slopes(
             matrix[rows.modes],
             matrix[rows.growth][:, 0],
             matrix[rows.factor],
-            matrix[rows.response] - there.log_mean,
+            matrix[rows.response] - predicted.log_mean,
             free[SLOPES][..., part, :],
             conditional,
         )
@@ -293,7 +293,6 @@ def labelled(
             found[effect.effect][..., : len(labels)],
         )
     if model.discrepancy is not None and design.modes is not None:
-        # Given these, the other slopes do not depend on the runs: they are drawn, not sampled.
         rough, smooth = (found[name] for name in SCALES)
         slopes = model.discrepancy.given(design.modes, found[SLOPES], rough, smooth, rng)
         columns[SLOPES] = (
@@ -310,7 +309,7 @@ def draw_prior(
     sizes: Sizes = (),
     typical: float | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return prior draws of coordinates (the level relative to the observed) and other unknowns.
+    """Return prior draws of coordinates (the level relative to the response) and other unknowns.
 
     Draws that leave no remainder for the floor are rejected, as the model excludes them; PyMC's
     prior sampler ignores that constraint. Group effects are drawn only if `sizes` gives the
@@ -318,7 +317,7 @@ def draw_prior(
     follows from it; `typical`, the typical response (`Scale.response`), is needed only then.
     """
     law = model.law
-    kept: list[dict[str, NDArray[np.float64]]] = []
+    accepted: list[dict[str, NDArray[np.float64]]] = []
     count = 0
     while count < size:
         drawn = {name: prior.draw(rng, size) for name, prior in model.all_priors.items()}
@@ -332,12 +331,12 @@ def draw_prior(
                 raise ValueError("typical: found none, expected the typical response of the runs.")
             floor = model.floor.draw(rng, size) / typical
             inside = inside & (floor > 0.0)
-            of_one = {**{name: drawn[name] for name in law.coordinates}, law.level: 1.0}
-            share = law.from_reference(of_one, law.unit_reference)[law.floor]
+            at_unit_level = {**{name: drawn[name] for name in law.coordinates}, law.level: 1.0}
+            share = law.from_reference(at_unit_level, law.unit_reference)[law.floor]
             drawn[law.level] = floor / np.where(inside, share, 1.0)
-        kept.append({name: values[inside] for name, values in drawn.items()})
+        accepted.append({name: values[inside] for name, values in drawn.items()})
         count += int(inside.sum())
-    drawn = {name: np.concatenate([k[name] for k in kept])[:size] for name in kept[0]}
+    drawn = {name: np.concatenate([part[name] for part in accepted])[:size] for name in accepted[0]}
     if model.groupings and not sizes:
         return drawn
     scales = model.step_scales({name: x[:, None] for name, x in drawn.items()})

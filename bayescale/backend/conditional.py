@@ -1,6 +1,7 @@
 """Gaussian coordinates conditional on the runs, as one PyTensor `Op` with its gradient.
 
-As a graph, the Cholesky factor would come from LAPACK, whose last digits depend on the processor.
+In a graph of standard operations the Cholesky factor would be from LAPACK, whose last digits depend
+on the processor.
 """
 
 from typing import Any, override
@@ -100,8 +101,8 @@ class Conditional(Op):
     ``steps``; and a lower triangular ``factor`` of the Gram matrix of the effects, padded with
     columns of zeros.
     The first two outputs are the coordinates and half the log determinant of their precision. The
-    others are for the gradient: the Gram matrix, the Cholesky factor of the precision, and the
-    solution of its first half, the matrices in their lower triangles.
+    others are for the gradient: the Gram matrix and the Cholesky factor of the precision, in their
+    lower triangles, and the solution of the first triangular system.
     """
 
     __props__ = ()

@@ -1,4 +1,4 @@
-"""Residuals that are correlated along training: a stationary process, filtered row by row.
+"""Residuals correlated along training: a stationary process, filtered row by row.
 
 The process is the sum of an Ornstein-Uhlenbeck process in the log of training tokens, shared by
 the checkpoints of a run, and independent errors of each row. The correlation of two rows depends
@@ -32,7 +32,7 @@ class Correlated:
     length
         Correlation length, in ln units.
     alike
-        Share of the variance that belongs to the shared state; one unless given.
+        Share of the variance of the shared state; one unless given.
     """
 
     facts: Values
@@ -49,22 +49,22 @@ class Correlated:
         """
         if self.alike is None:
             # The process is Markov in the observed rows.
-            return self._kept * standard[..., self._previous], self._fresh
+            return self._autocorrelation * standard[..., self._previous], self._innovation_variance
         if is_graph(standard) or is_graph(self.alike):
             from bayescale.backend.filtering import Filter
 
             order = self.facts["order"].astype("int64")
-            along = (self._kept, self._fresh, self.alike)
+            along = (self._autocorrelation, self._innovation_variance, self.alike)
             found: Any = Filter()(standard, *along, order, self._previous)
             return found[0], found[1]
-        means, variances = self._blank(standard)
-        states = self._blank(standard)
+        means, variances = self._zeros(standard)
+        states = self._zeros(standard)
         for rows in self._generations():
             means[..., rows], variances[..., rows] = self._step(rows, states)
-            self._learn(rows, states, standard[..., rows], means[..., rows], variances[..., rows])
+            self._update(rows, states, standard[..., rows], means[..., rows], variances[..., rows])
         return means, variances
 
-    def going_on(self, innovations: Value, free: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def simulate(self, innovations: Value, free: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return rows simulated forwards, each given the earlier ones.
 
         Parameters
@@ -76,20 +76,20 @@ class Correlated:
             Mask of the rows to simulate.
         """
         found = np.array(innovations, dtype=np.float64)
-        states = self._blank(found)
+        states = self._zeros(found)
         for rows in self._generations():
             mean, variance = self._step(rows, states)
             found[..., rows] += np.where(free[rows], mean, 0.0)
-            self._learn(rows, states, found[..., rows], mean, variance)
+            self._update(rows, states, found[..., rows], mean, variance)
         return found
 
     @property
-    def _kept(self) -> Value:
+    def _autocorrelation(self) -> Value:
         """Autocorrelation of the shared state with that at the preceding row."""
         return np.exp(-self.facts["gap"] / self.length)
 
     @property
-    def _fresh(self) -> Value:
+    def _innovation_variance(self) -> Value:
         """Innovation variance of the shared state since the preceding row."""
         return -np.expm1(-2.0 * self.facts["gap"] / self.length)
 
@@ -101,8 +101,8 @@ class Correlated:
         alike = 1.0 if self.alike is None else self.alike
         return alike, 1.0 - alike
 
-    def _blank(self, standard: Value) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        shape = np.broadcast_shapes(np.shape(standard), np.shape(self._kept))
+    def _zeros(self, standard: Value) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        shape = np.broadcast_shapes(np.shape(standard), np.shape(self._autocorrelation))
         return np.zeros(shape), np.zeros(shape)
 
     def _step(
@@ -112,12 +112,13 @@ class Correlated:
         shared, own = self._shares()
         before = self._previous[rows]
         kept, fresh = (
-            np.broadcast_to(x, states[0].shape)[..., rows] for x in (self._kept, self._fresh)
+            np.broadcast_to(x, states[0].shape)[..., rows]
+            for x in (self._autocorrelation, self._innovation_variance)
         )
         mean, variance = (state[..., before] for state in states)
         return kept * mean, kept**2 * variance + shared * fresh + own
 
-    def _learn(
+    def _update(
         self,
         rows: NDArray[np.int64],
         states: tuple[NDArray[np.float64], NDArray[np.float64]],

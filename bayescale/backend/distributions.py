@@ -1,7 +1,7 @@
 """Residual distributions: density, survival function and random draws.
 
-Densities are evaluated in the graph that is sampled and on the draws that are scored, and are
-written once, in operations that PyTensor variables and arrays share. The last axis is the run.
+Densities are evaluated in the graph for sampling and on draws for scoring, by the same code, in
+operations that PyTensor variables and arrays share. The last axis is the run.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def _nodes(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return 0.5 * (nodes + 1.0), np.log(0.5 * weights)
 
 
-_FEW, _MANY = _nodes(12), _nodes(48)
+_OVER_INTERVAL, _OVER_TAIL = _nodes(12), _nodes(48)
 """Quadrature rules for an interval and for a tail; the tests of noise check their accuracy."""
 
 
@@ -70,7 +70,7 @@ class Scatter:
             return self._standard(_STRETCH * tangent) + np.log1p(tangent * tangent)
 
         stretched = np.log(_STRETCH * width) - np.log(2.0 * half)
-        return _log_sum(log_part, _FEW, residual) + stretched
+        return _log_sum(log_part, _OVER_INTERVAL, residual) + stretched
 
     def log_survival(self, residual: Value) -> Value:
         """Return the log of the survival function at residuals."""
@@ -83,14 +83,14 @@ class Scatter:
         # By quadrature of a power of the sine of the angle from infinity: PyTensor's incomplete
         # beta function has no gradient in its order.
         nu = self.nu
-        widest = 0.5 * np.pi - np.arctan(np.abs(z) / np.sqrt(nu))
+        end = 0.5 * np.pi - np.arctan(np.abs(z) / np.sqrt(nu))
 
         # Squared nodes: with fewer than two degrees of freedom the integrand is steep at infinity.
         def log_part(node: Value) -> Value:
-            sine = np.sin(widest * node * node)
+            sine = np.sin(end * node * node)
             return (nu - 1.0) * np.log(sine) + np.log(2.0 * node)
 
-        log_tail = _log_sum(log_part, _MANY, z) + np.log(widest) + _log_beta_factor(nu)
+        log_tail = _log_sum(log_part, _OVER_TAIL, z) + np.log(end) + _log_beta_factor(nu)
         return _where(z > 0.0, log_tail, np.log1p(-np.exp(log_tail)))
 
     def cdf(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,9 +107,9 @@ class Scatter:
 
     def mean_cdf(self, residual: NDArray[np.float64], half: NDArray[np.float64]) -> Any:
         """Return the cumulative distribution function of the residual plus a uniform error."""
-        nodes, log_weights = _FEW
-        weighed = zip(2.0 * nodes - 1.0, np.exp(log_weights), strict=True)
-        return sum(weight * self.cdf(residual + node * half) for node, weight in weighed)
+        nodes, log_weights = _OVER_INTERVAL
+        weighted = zip(2.0 * nodes - 1.0, np.exp(log_weights), strict=True)
+        return sum(weight * self.cdf(residual + node * half) for node, weight in weighted)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return independent residuals."""
@@ -156,12 +156,12 @@ def is_graph(value: Value) -> bool:
 
 def _log_owen(z: Value, skew: Value) -> Value:
     """Return the log of Owen's T function, by quadrature over the angle (Owen 1956)."""
-    widest = np.arctan(skew)
+    end = np.arctan(skew)
 
     def log_part(node: Value) -> Value:
-        return -0.5 * (z / np.cos(widest * node)) ** 2
+        return -0.5 * (z / np.cos(end * node)) ** 2
 
-    return _log_sum(log_part, _MANY, z) + np.log(widest) - _LOG_2PI
+    return _log_sum(log_part, _OVER_TAIL, z) + np.log(end) - _LOG_2PI
 
 
 def _log_beta_factor(nu: Value) -> Value:
@@ -171,11 +171,11 @@ def _log_beta_factor(nu: Value) -> Value:
     is accurate to at least twelve digits; all operations have gradients.
     """
     x = 0.5 * nu
-    risen = reduce(mul, [(x + k) / (x + k + 0.5) for k in range(8)])
+    ratio = reduce(mul, [(x + k) / (x + k + 0.5) for k in range(8)])
     inverse = 1.0 / (x + 8.0)
     square = inverse * inverse
     series = reduce(lambda inner, term: term - square * inner, reversed(_GAMMA_RATIO))
-    return np.log(risen) - 0.5 * np.log(inverse) - inverse * series - 0.5 * np.log(np.pi)
+    return np.log(ratio) - 0.5 * np.log(inverse) - inverse * series - 0.5 * np.log(np.pi)
 
 
 _GAMMA_RATIO = (1 / 8, 1 / 192, 1 / 640, 17 / 14336, 31 / 18432, 691 / 180224)
@@ -196,8 +196,8 @@ def _log_sum(
         return reduce(np.logaddexp, parts)
     first = (len(nodes), *(1,) * like.ndim)
     parts = log_part(nodes.reshape(first)) + log_weights.reshape(first)
-    most = detached(parts.max(axis=0))
-    return most + np.log(np.exp(parts - most).sum(axis=0))
+    largest = detached(parts.max(axis=0))
+    return largest + np.log(np.exp(parts - largest).sum(axis=0))
 
 
 def _where(condition: Value, first: Value, second: Value) -> Value:

@@ -1,7 +1,7 @@
 """A Kalman filter along rows as one PyTensor `Op`, with its gradient.
 
-`pytensor.scan` gives the same at fifteen times the cost of a gradient and several times that of
-compilation: a row takes a dozen scalar operations, which scan wraps in arrays.
+`pytensor.scan` has the same result at fifteen times the cost of a gradient and several times that
+of compilation: a row takes a dozen scalar operations, which scan wraps in arrays.
 """
 
 from hashlib import sha256
@@ -109,8 +109,8 @@ class FilterSlopes(Op):
 
 
 def compile_plainly(op: type[Op], function: Any) -> None:
-    """Have Numba compile an operation from a function of plain loops."""
-    # PyTensor keeps machine code on disk by the name of the operation and this version.
+    """Let Numba compile an operation from a function of plain loops."""
+    # PyTensor caches machine code on disk by the name of the operation and this version.
     code = function.__code__
     parts = repr((code.co_code, code.co_consts, code.co_names)).encode()
     version = int.from_bytes(sha256(parts).digest()[:8])

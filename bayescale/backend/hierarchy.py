@@ -12,7 +12,7 @@ from bayescale.model.card import Model
 
 
 def unit_reference(law: Law, log_inputs: Values) -> dict[str, Value]:
-    """Return the reference of relative inputs: one, and the ends that coordinates refer to."""
+    """Return the reference point of relative inputs: one, and the ends of the coordinates."""
     reference: dict[str, Value] = dict(law.unit_reference)
     for name in law.ends:
         first, last = ends_of(name)
@@ -22,7 +22,7 @@ def unit_reference(law: Law, log_inputs: Values) -> dict[str, Value]:
 
 
 def moved(law: Law, parameters: Values, shift: Values) -> dict[str, Value]:
-    """Return natural parameters of the law in terms of inputs divided by `shift`."""
+    """Return natural parameters of the law for inputs divided by `shift`."""
     return law.from_reference(law.to_reference(parameters, shift), law.unit_reference)
 
 
@@ -70,9 +70,9 @@ class AtRuns:
     Attributes
     ----------
     parameters
-        Natural parameters; for each run where they differ between levels.
+        Natural parameters; for each run if they differ between levels.
     of_law
-        The response that the law gives.
+        The response under the law.
     log_mean
         The log of the response, including group effects on it and on elasticities.
     """
@@ -101,20 +101,21 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
     of_levels: dict[str, Any] = {}
     of_runs: dict[str, Any] = {}
     for effect in model.effects:
-        found = differences[effect.effect]
+        difference = differences[effect.effect]
         if effect.of in law.parameters and within(effect.over, model.grouping):
             if effect.over != model.grouping:
-                found = found[..., placed.coarser[effect.over]]
-            of_levels[effect.of] = of_levels.get(effect.of, 0.0) + found
+                difference = difference[..., placed.coarser[effect.over]]
+            of_levels[effect.of] = of_levels.get(effect.of, 0.0) + difference
         else:
-            of_runs[effect.of] = of_runs.get(effect.of, 0.0) + found[..., placed.codes[effect.over]]
+            at_run = difference[..., placed.codes[effect.over]]
+            of_runs[effect.of] = of_runs.get(effect.of, 0.0) + at_run
     parameters = natural
     if model.grouping:
         at_centres = law.to_reference(natural, shift_of(placed.centres))
-        here = placed.codes[model.grouping]
+        codes = placed.codes[model.grouping]
 
         def at_each_run(of_level: Values) -> dict[str, Value]:
-            return {name: x[..., here] if np.ndim(x) else x for name, x in of_level.items()}
+            return {name: x[..., codes] if np.ndim(x) else x for name, x in of_level.items()}
 
         crossed = {name: x for name, x in of_runs.items() if name in law.parameters}
         if crossed:
@@ -123,7 +124,7 @@ def at_runs(model: Model, natural: Values, differences: Values, placed: Placed) 
                 crossed[name] = crossed.get(name, 0.0) + x
             parameters = law.differing(at_each_run(at_centres), crossed)
         else:
-            # Per level, which are fewer than runs.
+            # By level, since levels are fewer than runs.
             parameters = at_each_run(law.differing(at_centres, of_levels))
     of_law = law.formula(placed.local, parameters)
     log_mean = np.log(of_law)

@@ -1,4 +1,4 @@
-"""Gaussian approximation of the likelihood of group effects, about a penalised best fit."""
+"""Gaussian approximation of the likelihood of group effects, about a penalised fit."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 _STEPS = 50
-_ENOUGH = 1e-3
+_TOLERANCE = 1e-3
 """The search ends when a step lowers half the deviance by less; the expansion point need not be
 exact."""
 
 _DIFFERENCE = 1e-5
 """Half the width of central differences, in variables whose scales are about one."""
 
-_LONGEST = 1.0
+_MAX_STEP = 1.0
 """Largest step in any variable."""
 
-_LEAST_SCATTER = 1e-5
+_MIN_SCATTER = 1e-5
 
 _BITS = 16
 """Binary digits to which the quantities of the expansion are rounded: processors differ in the last
@@ -38,8 +38,8 @@ _BITS_OF_POINT = 4
 """Binary digits kept of the expansion point, finer than the scatter of runs: the search amplifies
 rounding errors, and the expansion is of second order about any point."""
 
-_LAST = 2.0**-32
-"""Unit of the last place that is kept of parameters at the expansion point."""
+_UNIT = 2.0**-32
+"""Unit to which parameters at the expansion point are rounded."""
 
 _OUTLYING = 3.0
 """Runs this many scales away have weight one half, as under a heavy-tailed likelihood."""
@@ -51,13 +51,13 @@ def expand(
     """Return the Gaussian approximation of the likelihood of group effects, by grouping factor.
 
     The likelihood is expanded about a robust least-squares fit with the priors as penalties
-    (Gauss-Newton with Levenberg-Marquardt damping). The change of variables made from it is exact
+    (Gauss-Newton with Levenberg-Marquardt damping). The change of variables based on it is exact
     for any expansion point; the closer that is to the posterior mode, the better the geometry.
     """
-    found = _Search(model, placed, log_response, sizes)
-    found.run()
-    found.settle()
-    return {column: found.expansion(column) for column in model.groupings}
+    search = _Search(model, placed, log_response, sizes)
+    search.run()
+    search.round_fit()
+    return {column: search.expansion(column) for column in model.groupings}
 
 
 class _Search:
@@ -78,12 +78,12 @@ class _Search:
             effect.effect: slice(a, b)
             for effect, a, b in zip(model.effects, ends[:-1], ends[1:], strict=True)
         }
-        self.usual = np.zeros(ends[-1])
-        self.usual[: len(self.coordinates)] = [start[name] for name in self.coordinates]
+        self.start_at = np.zeros(ends[-1])
+        self.start_at[: len(self.coordinates)] = [start[name] for name in self.coordinates]
         self.penalty = np.ones(ends[-1])
         for effect in model.effects:
             self.penalty[self.parts[effect.effect]] = 1.0 / effect.typical_sd**2
-        self.at = self.usual.copy()
+        self.at = self.start_at.copy()
         self.scatter = 1.0
 
     def run(self) -> None:
@@ -93,45 +93,46 @@ class _Search:
         for _ in range(_STEPS):
             if not np.all(np.isfinite(residual)):
                 return
-            self.scatter = max(1.4826 * float(np.median(np.abs(residual))), _LEAST_SCATTER)
+            self.scatter = max(1.4826 * float(np.median(np.abs(residual))), _MIN_SCATTER)
             slopes = self.slopes()
             weights = self.weights(residual) / self.scatter**2
             weighted = slopes.T.multiply(weights[None, :]).tocsr()
             curvature = (weighted @ slopes).toarray() + np.diag(self.penalty)
-            downhill = weighted @ residual - self.penalty * (self.at - self.usual)
-            now = self.misfit(self.at, residual)
+            downhill = weighted @ residual - self.penalty * (self.at - self.start_at)
+            deviance = self.misfit(self.at, residual)
             while damping < 1e9:
                 damped = curvature + damping * np.diag(np.diag(curvature))
                 step = np.linalg.solve(damped, downhill)
-                there = self.at + step * min(1.0, _LONGEST / max(np.abs(step).max(), 1e-300))
-                tried = self.residual(there)
-                gain = now - self.misfit(there, tried)
+                candidate = self.at + step * min(1.0, _MAX_STEP / max(np.abs(step).max(), 1e-300))
+                new_residual = self.residual(candidate)
+                gain = deviance - self.misfit(candidate, new_residual)
                 if gain >= 0.0:
                     break
                 damping *= 10.0
             else:
                 return
-            self.at, residual, damping = there, tried, max(damping / 10.0, 1e-9)
-            if gain < _ENOUGH:
+            self.at, residual, damping = candidate, new_residual, max(damping / 10.0, 1e-9)
+            if gain < _TOLERANCE:
                 return
 
-    def settle(self) -> None:
+    def round_fit(self) -> None:
         """Round the best fit to a point that is the same on every processor."""
         self.at = rounded(self.at, step_of(self.scatter, _BITS_OF_POINT))
 
     def expansion(self, column: str) -> Expansion:
         """Return the approximation for the effects of one grouping factor.
 
-        What is summed over runs is rounded, so that the information has no negative direction.
+        Terms are rounded before they are summed over runs, so that the information stays positive
+        semi-definite.
         """
         model, law = self.model, self.model.law
         effects = model.effects_by(column)
         residual, levels = self.residual(self.at), self.placed.codes[column]
-        # Runs at which the law is undefined carry no information.
+        # Runs at which the law is undefined have no information.
         weights = rounded(self.weights(residual), 2.0**-_BITS)
         residual = rounded(np.nan_to_num(residual), step_of(self.scatter, _BITS))
         parts = [self.parts[effect.effect] for effect in effects]
-        slopes = [_coarse(np.nan_to_num(self.slope_in(part))) for part in parts]
+        slopes = [_rounded_slopes(np.nan_to_num(self.slope_in(part))) for part in parts]
 
         def by_level(values: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.bincount(levels, values, parts[0].stop - parts[0].start)
@@ -139,16 +140,16 @@ class _Search:
         best = [self.at[part] for part in parts]
         natural, differences = self.unpacked(self.at)
         if column == model.grouping:
-            there = at_levels(law, natural, self.placed.centres)
+            local = at_levels(law, natural, self.placed.centres)
             for i, effect in enumerate(effects):
                 if leads(model, effect.of, column):
-                    best[i] = best[i] + law.on_scale(effect.of, there[effect.of])
+                    best[i] = best[i] + law.on_scale(effect.of, local[effect.of])
                     for other in model.effects:
                         if other.of == effect.of and other.over in self.placed.coarser:
                             nested = self.placed.coarser[other.over]
                             best[i] = best[i] + differences[other.effect][nested]
         return Expansion(
-            best=[rounded(values, _LAST) for values in best],
+            best=[rounded(values, _UNIT) for values in best],
             slope=[by_level(weights * residual * slope) for slope in slopes],
             information=[[by_level(weights * a * b) for b in slopes] for a in slopes],
         )
@@ -197,11 +198,11 @@ class _Search:
         """Return half the penalised deviance; infinite where the law is undefined."""
         outlying = residual / (_OUTLYING * self.scatter)
         of_runs = 0.5 * _OUTLYING**2 * np.log1p(outlying**2).sum()
-        total = float(of_runs + 0.5 * (self.penalty * (at - self.usual) ** 2).sum())
+        total = float(of_runs + 0.5 * (self.penalty * (at - self.start_at) ** 2).sum())
         return total if np.isfinite(total) else np.inf
 
 
-def _coarse(slopes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rounded_slopes(slopes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return slopes rounded to a share of the steepest."""
     steepest = float(np.abs(slopes).max(initial=0.0))
     return rounded(slopes, step_of(steepest, _BITS)) if steepest > 0.0 else slopes

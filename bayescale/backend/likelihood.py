@@ -70,8 +70,8 @@ class NoiseOfRuns:
 
     def _independent(self, scale: Value, nu: Value | None) -> Scatter:
         if self.noise.inefficiency is not None:
-            worse = self.values[INEFFICIENCY]
-            return Scatter(scale=np.sqrt(scale**2 + worse**2), skew=worse / scale)
+            inefficiency = self.values[INEFFICIENCY]
+            return Scatter(scale=np.sqrt(scale**2 + inefficiency**2), skew=inefficiency / scale)
         return Scatter(scale=scale, nu=nu)
 
     def log_density(self, residual: Value) -> Value:
@@ -90,7 +90,7 @@ class NoiseOfRuns:
             return np.where(diverged, scatter.log_survival(rest), density)
         import pytensor.tensor as pt
 
-        # A survival function costs as much as fifty densities, and few runs diverge.
+        # A survival function is as expensive as fifty densities, and few runs diverge.
         (at,) = pt.nonzero(diverged)  # type: ignore[no-untyped-call]
         tails = scatter.at(at).log_survival(rest[at])
         return pt.set_subtensor(density[at], tails)  # type: ignore[no-untyped-call]
@@ -128,14 +128,14 @@ class NoiseOfRuns:
             return drawn
         free = np.ones(shape[-1], dtype=bool) if known is None else np.isnan(known).all((0, 1))
         scale = self.scale
-        return np.asarray(scale * self._process.going_on(drawn / scale, free))
+        return np.asarray(scale * self._process.simulate(drawn / scale, free))
 
     def recorded(
         self, response: NDArray[np.float64], bound: float = 0.0
     ) -> tuple[NDArray[np.float64], Facts]:
         """Return simulated log responses as recorded, and their censoring flags.
 
-        Where runs may diverge, responses above the bound are censored there.
+        Responses of runs that may diverge are censored at the bound.
         """
         if not self.noise.censored:
             return response, {}

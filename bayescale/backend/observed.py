@@ -18,7 +18,7 @@ from bayescale.model.card import Model
 from bayescale.model.discrepancy import MODES, Modes
 
 TYPICAL = "typical"
-"""Name of the row of the typical response, where a model states its floor."""
+"""Name of the row of the typical response, if a model states its floor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def _centre(
 class Design:
     """The data of a model, from a table of runs.
 
-    One compiled model serves every table, because everything specific to a table is here.
+    One compiled model serves every table, since everything specific to a table is in its design.
 
     Attributes
     ----------
@@ -133,16 +133,16 @@ class Design:
         if modes:
             matrix[rows.modes], matrix[rows.growth] = modes.rows, modes.growth[:, None]
             matrix[rows.factor, : modes.factor.shape[1]] = modes.factor
-        blank = cls(
+        without_response = cls(
             matrix=matrix, scale=scale, levels=levels, placed=placed, expansions={}, modes=modes
         )
-        return blank.observing(model, log(runs.column(law.response) / scale.response))
+        return without_response.observing(model, log(runs.column(law.response) / scale.response))
 
     def observing(
         self,
         model: Model,
         log_response: NDArray[np.float64],
-        noted: Mapping[str, NDArray[np.float64]] | None = None,
+        facts: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> "Design":
         """Return the design with other responses, as logs relative to the typical one.
 
@@ -150,7 +150,7 @@ class Design:
         """
         matrix, rows = self.matrix.copy(), Rows(model)
         matrix[rows.response] = log_response
-        for name, values in (noted or {}).items():
+        for name, values in (facts or {}).items():
             matrix[rows.noise[name]] = values
         expansions = expand(model, self.placed, log_response, self.sizes) if model.effects else {}
         for column, part in rows.expansions.items():
@@ -171,21 +171,21 @@ def _placed(model: Model, runs: Runs, scale: Scale, levels: Mapping[str, Levels]
     codes = {name: found.codes(column_of(runs, name)) for name, found in levels.items()}
     if scale.centres is None:
         return Placed(log_inputs=log_inputs, codes=codes, centres={}, local=log_inputs, coarser={})
-    here, room = codes[model.grouping], padded(len(levels[model.grouping]))
+    own_codes, n_levels = codes[model.grouping], padded(len(levels[model.grouping]))
     centres = {}
     for name, amounts in scale.centres.items():
-        centres[name] = np.zeros(room)
+        centres[name] = np.zeros(n_levels)
         centres[name][: len(amounts)] = log(np.array(amounts) / scale.reference[name])
     coarser = {}
     for column in model.groupings:
         if column != model.grouping and within(column, model.grouping):
-            coarser[column] = np.zeros(room, dtype=np.int64)
-            coarser[column][here] = codes[column]
+            coarser[column] = np.zeros(n_levels, dtype=np.int64)
+            coarser[column][own_codes] = codes[column]
     return Placed(
         log_inputs=log_inputs,
         codes=codes,
         centres=centres,
-        local={name: x - centres[name][here] for name, x in log_inputs.items()},
+        local={name: x - centres[name][own_codes] for name, x in log_inputs.items()},
         coarser=coarser,
     )
 
@@ -221,21 +221,22 @@ class Rows:
         law = model.law
         self.count = 0
 
-        def several(count: int) -> slice:
+        def allocate(count: int) -> slice:
             self.count += count
             return slice(self.count - count, self.count)
 
-        def take(names: Iterable[str]) -> dict[str, int]:
-            return {name: several(1).start for name in names}
+        def one_for_each(names: Iterable[str]) -> dict[str, int]:
+            return {name: allocate(1).start for name in names}
 
-        self.inputs = take(law.inputs)
-        self.response = several(1).start
-        self.codes = take(model.groupings)
+        self.inputs = one_for_each(law.inputs)
+        self.response = allocate(1).start
+        self.codes = one_for_each(model.groupings)
         self.expansions = {
-            column: several(Expansion.count(len(model.effects_by(column)))) for column in self.codes
+            column: allocate(Expansion.count(len(model.effects_by(column))))
+            for column in self.codes
         }
-        self.centres = take(law.inputs if model.grouping else ())
-        self.noise = take(model.noise.rows)
-        self.floor = take((TYPICAL, *model.floor.distribution()[1]) if model.floor else ())
+        self.centres = one_for_each(law.inputs if model.grouping else ())
+        self.noise = one_for_each(model.noise.rows)
+        self.floor = one_for_each((TYPICAL, *model.floor.distribution()[1]) if model.floor else ())
         modes = MODES if model.discrepancy else 0
-        self.modes, self.growth, self.factor = (several(modes) for _ in range(3))
+        self.modes, self.growth, self.factor = (allocate(modes) for _ in range(3))

@@ -17,8 +17,8 @@ TOTAL, ODDS = "log_total_elasticity", "log_odds_of_elasticities"
 REDUCIBLE, TERMS = "logit_reducible_share", "log_odds_of_shares"
 """Names of the variables behind two shares whose sum a stated floor determines."""
 
-_SOME = 0.1
-"""Remainder of the simplex used where the given exponents leave none."""
+_FALLBACK_REMAINDER = 0.1
+"""Remainder of the simplex of a starting point whose exponents leave none."""
 
 
 def logit_name(exponent: str) -> str:
@@ -29,11 +29,11 @@ def logit_name(exponent: str) -> str:
 def variables_of(model: Model) -> tuple[str, ...]:
     """Return the names of the sampled variables behind the coordinates."""
     law = model.law
-    instead = dict(zip(law.traded, (TOTAL, ODDS), strict=False))
-    instead |= {name: logit_name(name) for name in law.shares}
+    sampled = dict(zip(law.traded, (TOTAL, ODDS), strict=False))
+    sampled |= {name: logit_name(name) for name in law.shares}
     if _by_sum(model):
-        instead |= dict(zip(law.shares, (REDUCIBLE, TERMS), strict=True))
-    return tuple(instead.get(name, name) for name in law.coordinates)
+        sampled |= dict(zip(law.shares, (REDUCIBLE, TERMS), strict=True))
+    return tuple(sampled.get(name, name) for name in law.coordinates)
 
 
 def coordinates_of(model: Model, sampled: Values) -> tuple[dict[str, Value], Value]:
@@ -47,18 +47,20 @@ def coordinates_of(model: Model, sampled: Values) -> tuple[dict[str, Value], Val
     """
     law, priors = model.law, model.priors
     if _by_sum(model):
-        both, odds = sampled[REDUCIBLE], sampled[TERMS]
-        logits = (both - np.log1p(np.exp(-odds)), both - np.log1p(np.exp(odds)))
+        total, odds = sampled[REDUCIBLE], sampled[TERMS]
+        logits = (total - np.log1p(np.exp(-odds)), total - np.log1p(np.exp(odds)))
         weights = {name: np.exp(x) for name, x in zip(law.shares, logits, strict=True)}
     else:
         weights = {name: np.exp(sampled[logit_name(name)]) for name in law.shares}
     total = 1.0 + sum(weights.values())
-    moved = dict(sampled)
+    separated = dict(sampled)
     if law.traded:
         sides = zip(law.traded, (-sampled[ODDS], sampled[ODDS]), strict=True)
-        moved |= {name: sampled[TOTAL] - np.log1p(np.exp(odds)) for name, odds in sides}
+        separated |= {name: sampled[TOTAL] - np.log1p(np.exp(odds)) for name, odds in sides}
     coordinates: dict[str, Value] = {
-        name: priors[name].constrain(moved[name]) for name in law.coordinates if name not in weights
+        name: priors[name].constrain(separated[name])
+        for name in law.coordinates
+        if name not in weights
     }
     for name, elasticities in law.shares.items():
         coordinates[name] = sum(coordinates[e] for e in elasticities) * total / weights[name]
@@ -67,8 +69,8 @@ def coordinates_of(model: Model, sampled: Values) -> tuple[dict[str, Value], Val
 
 def steps_of(model: Model, sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the (nearly) standard normal variables of a model, by name."""
-    room = dict(sizes)
-    effects = {effect.effect: (room[effect.over],) for effect in model.effects}
+    n_levels = dict(sizes)
+    effects = {effect.effect: (n_levels[effect.over],) for effect in model.effects}
     return {**effects, **({SLOPES: (MODES,)} if model.discrepancy else {})}
 
 
@@ -94,7 +96,7 @@ def starting_point(
         start |= {TOTAL: float(np.logaddexp(one, other)), ODDS: one - other}
     shares = {name: sum(at[e] for e in law.shares[name]) / at[name] for name in law.shares}
     remainder = 1.0 - sum(shares.values())
-    remainder = remainder if remainder > 0.0 else _SOME
+    remainder = remainder if remainder > 0.0 else _FALLBACK_REMAINDER
     logits = {name: float(np.log(share / remainder)) for name, share in shares.items()}
     if _by_sum(model):
         one, other = logits.values()

@@ -100,31 +100,31 @@ def differences_of(
         broadcast against it.
     """
     law = model.law
-    usual: dict[str, Any] = {}
+    population: dict[str, Any] = {}
     if model.grouping:
-        there = at_levels(law, natural, placed.centres)
-        usual = {name: law.on_scale(name, value) for name, value in there.items()}
+        local = at_levels(law, natural, placed.centres)
+        population = {name: law.on_scale(name, value) for name, value in local.items()}
     found: dict[str, Any] = {}
     log_density = 0.0
     for column in model.groupings:
-        effects, seen = model.effects_by(column), expansions[column]
-        around = [
-            best - usual[effect.of] if leads(model, effect.of, column) else best
-            for effect, best in zip(effects, seen.best, strict=True)
+        effects, expansion = model.effects_by(column), expansions[column]
+        modes = [
+            best - population[effect.of] if leads(model, effect.of, column) else best
+            for effect, best in zip(effects, expansion.best, strict=True)
         ]
         mixing = [
             [effect.loading(other, values) for other in effects[: i + 1]]
             for i, effect in enumerate(effects)
         ]
         standard, log_spread = _whitened(
-            mixing, seen, around, values["sigma"], [steps[effect.effect] for effect in effects]
+            mixing, expansion, modes, values["sigma"], [steps[effect.effect] for effect in effects]
         )
         for effect, row in zip(effects, mixing, strict=True):
             found[effect.effect] = _sum_of(zip(row, standard, strict=False))
             nested = column != model.grouping and within(column, model.grouping)
             if nested and effect.of in law.parameters:
                 of_level = found[effect.effect][..., placed.coarser[column]]
-                usual[effect.of] = usual[effect.of] + of_level
+                population[effect.of] = population[effect.of] + of_level
         log_density = log_density + log_spread.sum()
         log_density = log_density - 0.5 * sum((x**2).sum() for x in standard)
     return found, log_density
@@ -160,11 +160,11 @@ def seen_slopes(
         The coordinates; the residuals from the law and its discrepancy; and the log Jacobian.
     """
     scale = np.sqrt(values["rough"] ** 2 + values["smooth"] ** 2 * growth)
-    # Not as matrix products: BLAS is called through Python in the sampler, and is no faster.
+    # Not as matrix products: the sampler would call BLAS through Python, which is no faster.
     score = (residuals[..., None, :] * modes).sum(axis=-1) / values["sigma"]
     coordinates, log_sharper = conditional(scale / values["sigma"], score, steps, factor)
-    departure = ((scale * coordinates)[..., None] * modes).sum(axis=-2)
-    return coordinates, residuals - departure, -log_sharper
+    discrepancy = ((scale * coordinates)[..., None] * modes).sum(axis=-2)
+    return coordinates, residuals - discrepancy, -log_sharper
 
 
 def leads(model: Model, of: str, column: str) -> bool:
@@ -173,7 +173,7 @@ def leads(model: Model, of: str, column: str) -> bool:
 
 
 def _whitened(
-    mixing: Matrix, expansion: Expansion, around: Sequence[Any], sigma: Any, steps: Sequence[Any]
+    mixing: Matrix, expansion: Expansion, modes: Sequence[Any], sigma: Any, steps: Sequence[Any]
 ) -> tuple[list[Any], Any]:
     """Return standardised effects from whitened steps, and the log Jacobian of each level.
 
@@ -182,7 +182,7 @@ def _whitened(
     """
     size, precision = len(steps), 1.0 / sigma**2
     slope = [
-        expansion.slope[i] + _sum_of(zip(expansion.information[i], around, strict=True))
+        expansion.slope[i] + _sum_of(zip(expansion.information[i], modes, strict=True))
         for i in range(size)
     ]
     # Information on standardised effects, by the chain rule.
@@ -200,10 +200,10 @@ def _whitened(
             for i in range(size)
         ]
     )
-    pull = [
+    gradient = [
         precision * _sum_of((mixing[k][i], slope[k]) for k in range(i, size)) for i in range(size)
     ]
-    centre = _forward(lower, pull)
+    centre = _forward(lower, gradient)
     standard = _backward(lower, [x + z for x, z in zip(centre, steps, strict=True)])
     return standard, -sum(np.log(lower[i][i]) for i in range(size))
 
