@@ -70,6 +70,7 @@ def test_catalogues_and_tables_import_no_xarray_either():
     assert models == {" ".join(OF_RUNS[-1]): ["xarray"]}
 
 
+@pytest.mark.slow
 def test_answers_from_draws_import_no_sampler_or_figure(saved):
     commands = [[saved if word == "FIT" else word for word in command] for command in OF_DRAWS]
     assert not any(imported(commands, HEAVY).values())

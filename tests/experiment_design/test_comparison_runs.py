@@ -23,6 +23,7 @@ def found(fit) -> bs.Speedup:
     return bs.speedup(fit, baseline="c4", budget=["1e20", "1e23"])
 
 
+@pytest.mark.slow
 def test_runs_of_both_recipes_are_chosen_within_the_budget(found):
     advice = bs.comparison_runs(found, budget="1e21", recipe="pile", n_runs=4)
     assert set(advice.runs["recipe"]) == {"c4", "pile"}

@@ -119,6 +119,7 @@ def test_posteriors_of_simulated_projects_are_calibrated(card):
     assert (verdict.contractions > 0.2).all() and (verdict.contractions < 1.0).all()
 
 
+@pytest.mark.slow
 def test_intervals_of_simulated_projects_hold_the_truth():
     from bayescale.experiment_design.gaussian_posteriors import posterior_curves
 
@@ -133,6 +134,7 @@ def test_intervals_of_simulated_projects_hold_the_truth():
     assert held == pytest.approx(0.9, abs=4 * np.sqrt(0.09 / len(low)))
 
 
+@pytest.mark.slow
 def test_more_seeds_reduce_regret():
     found = judge("chinchilla", 80)
     one, nine = (

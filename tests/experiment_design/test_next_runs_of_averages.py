@@ -69,6 +69,7 @@ def test_laws_of_which_few_draws_are_taken_count_by_their_draws(two_laws):
     assert found.before == pytest.approx(alone.before, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_advice(two_laws):
     both = bs.model_average(two_laws, {"t": 0.5, "normal": 0.5})
     one, again = (bs.next_runs(both, **ASKED) for _ in range(2))

@@ -160,6 +160,7 @@ def test_a_response_below_a_ceiling_is_forecast_as_the_distance_to_it():
         assert 1.5 - found[one] == pytest.approx(plain[other], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_forecast_does_not_depend_on_its_neighbours_or_the_executor():
     two = pd.concat([
         table(task="a"),
@@ -178,6 +179,7 @@ def test_a_forecast_does_not_depend_on_its_neighbours_or_the_executor():
     assert each.to_record()["table"][0]["curve"] == "a"
 
 
+@pytest.mark.slow
 def test_a_known_curve_is_recovered_by_all_laws():
     at = 4e5
     truth = 0.3 + 8 * at**-0.4
@@ -188,6 +190,7 @@ def test_a_known_curve_is_recovered_by_all_laws():
     assert found.weights["power-law"].iloc[0] < 0.01, "the curve has a floor"
 
 
+@pytest.mark.slow
 def test_a_known_break_is_found():
     x = np.geomspace(1e2, 1e6, 40)
     law = bs.law("broken-power-law-1")
@@ -336,6 +339,7 @@ def test_curves_that_turn_are_forecast_by_laws_of_either_sign(truth, turns):
     assert row["upper"] > law.formula({"x": np.log(2e6)}, {"a": 0.0, "b": 2.0, **truth})
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_forecast(tmp_path, capsys):
     path = tmp_path / "curve.csv"
     pd.concat([table(task="a"), table(task="b")]).to_csv(path, index=False)

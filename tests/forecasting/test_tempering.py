@@ -28,6 +28,7 @@ def test_a_gaussian_likelihood_has_its_known_posterior_and_evidence(size, sd):
     assert spread == pytest.approx(np.full(size, posterior_sd), rel=0.2)
 
 
+@pytest.mark.slow
 def test_both_of_two_modes_are_found_with_their_weights():
     def log_likelihood(z):
         return np.logaddexp(

@@ -65,6 +65,7 @@ def results():
     return dict(zip(flat, zip(ours(*given), expected, strict=True), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(_cases(pt.dvector(), pt.dmatrix(), pt.lvector())))
 def test_results_are_those_of_pytensor(results, name):
     of_case = {key: pair for key, pair in results.items() if key.startswith(f"{name}, ")}

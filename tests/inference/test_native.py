@@ -54,6 +54,7 @@ def in_another_process(code: str, **environment: str) -> str:
     return found.stdout.strip()
 
 
+@pytest.mark.slow
 def test_nutpie_is_imported_without_arviz_which_is_there_when_used():
     code = """
 import sys

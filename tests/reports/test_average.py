@@ -32,6 +32,7 @@ def test_the_report_decides_on_the_average_and_says_what_each_law_says(average, 
     assert any("which law holds, by the weights" in said for said in facts["caveats"])
 
 
+@pytest.mark.slow
 def test_every_format_has_the_same_answer(average, tmp_path):
     page = bs.report(average, tmp_path / "r.html", budget="1e22", progress=False).read_text()
     text = bs.report(average, tmp_path / "r.md", budget="1e22", progress=False).read_text()

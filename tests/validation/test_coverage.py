@@ -87,6 +87,7 @@ def test_the_error_of_a_ratio_is_that_of_cochran():
     assert pooled_scores(scores).loc["all", "coverage_90_se"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_intervals_of_pooled_coverage_have_their_level():
     """Overdispersed shares of clusters: the interval of the coverage has its nominal level."""
     rng = np.random.default_rng(5)

@@ -157,6 +157,7 @@ def test_ranks_along_a_constant_chain_are_uniform(monkeypatch):
     assert inside.to_numpy().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_bands_hold_uniform_ranks_and_not_others():
     rng = np.random.default_rng(4)
 
