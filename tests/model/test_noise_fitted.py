@@ -28,6 +28,7 @@ from bayescale._seeds import Stream, generator
 from bayescale.errors import BayescaleWarning
 
 
+@pytest.mark.slow
 def test_scale_grows_with_what_the_card_says():
     model = with_noise(normal(growth=REDUCIBLE))
     law = model.law

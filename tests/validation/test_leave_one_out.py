@@ -53,6 +53,7 @@ def test_importance_sampling_against_the_exact_answer():
     assert importance_sampled(stats.norm.logpdf(y, draws[..., None], 1.0))[1][0] > 0.7
 
 
+@pytest.mark.slow
 def test_an_influential_run_is_left_out_by_refit(monkeypatch):
     """Normal noise and one outlier, whose k is high."""
     runs = curve()
@@ -78,6 +79,7 @@ def test_an_influential_run_is_left_out_by_refit(monkeypatch):
     assert "importance sampling fails for many runs" in folded.how
 
 
+@pytest.mark.slow
 def test_densities_of_checkpoints_are_joint():
     """The sum over a run is the density of a multivariate normal, draw by draw."""
     runs = curve(n=6, runs=3, run=np.repeat(["a", "b", "c"], 6))
