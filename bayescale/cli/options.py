@@ -100,7 +100,7 @@ def of_variable(model: "Model", options: Arguments) -> "Model":
         return model
     if _VARIABLE not in model.law.inputs:
         raise ValueError(
-            f"--column: found x={column}, which applies to laws of one variable; the law "
+            f"--column: found x={column}, which is for laws of one variable; the law "
             f"{model.law.name} is of {', '.join(model.law.inputs)}."
         )
     return replace(model, inputs={**model.inputs, _VARIABLE: column})

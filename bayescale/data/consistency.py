@@ -86,22 +86,24 @@ def notes_on_epochs(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> l
     epochs = pd.to_numeric(frame["epochs"], errors="coerce").to_numpy(dtype=float)
     passes = (frame["n_tokens"] / frame["n_unique_tokens"]).to_numpy(dtype=float)
     # With less than one epoch, all tokens seen are unique.
-    off = np.flatnonzero(np.abs(np.maximum(passes, 1.0) / np.maximum(epochs, 1.0) - 1) > tolerance)
-    if not len(off):
+    differs = np.flatnonzero(
+        np.abs(np.maximum(passes, 1.0) / np.maximum(epochs, 1.0) - 1) > tolerance
+    )
+    if not len(differs):
         return []
     rows = ", ".join(
         f"{raw.row_word} {frame.index[i]} ({format_number(float(passes[i]), 3)}, with epochs "
         f"{format_number(float(epochs[i]), 3)})"
-        for i in off[:3]
+        for i in differs[:3]
     )
-    more = f" and {len(off) - 3} more" if len(off) > 3 else ""
-    said = (
+    more = f" and {len(differs) - 3} more" if len(differs) > 3 else ""
+    sentence = (
         f"n_unique_tokens is used, and 'epochs' is not, although n_tokens over n_unique_tokens "
-        f"differs from it by more than {format_share(tolerance)} in {len(off)} of {len(frame)} "
+        f"differs from it by more than {format_share(tolerance)} in {len(differs)} of {len(frame)} "
         f"runs: {rows}{more}. Remove the column that is wrong."
     )
-    warnings.warn(f"{raw.name}: {said}", BayescaleWarning, stacklevel=3)
-    return [Note(said, "counting", ("n_unique_tokens", "epochs"), frame.index[off])]
+    warnings.warn(f"{raw.name}: {sentence}", BayescaleWarning, stacklevel=3)
+    return [Note(sentence, "counting", ("n_unique_tokens", "epochs"), frame.index[differs])]
 
 
 def notes_on_sparse_models(
@@ -131,12 +133,12 @@ def notes_on_sparse_models(
         )
     else:
         return []
-    said = (
+    sentence = (
         f"{of_size[0]} is derived by C = 6ND, in which N is the parameters active for a token. "
         f"{remedy}"
     )
-    warnings.warn(f"{raw.name}: {said}", BayescaleWarning, stacklevel=3)
-    return [Note(said, "counting", (of_size[0], "n_params"))]
+    warnings.warn(f"{raw.name}: {sentence}", BayescaleWarning, stacklevel=3)
+    return [Note(sentence, "counting", (of_size[0], "n_params"))]
 
 
 _EXPERTS = frozenset(("n_experts", "num_experts", "experts", "num_local_experts"))
