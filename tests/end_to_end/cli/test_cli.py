@@ -217,4 +217,4 @@ def test_any_column_is_the_variable_of_a_law_of_one(run, tmp_path):
     thousands = ("--column", "x=steps", "--unit", "x=K")
     assert "steps 1.00M to 1.00B" in run("check", str(path), "--model", "power-law", *thousands)[1]
     refused(run("check", str(path), "--model", "power-law"), "--column x=NAME")
-    refused(run("check", "chinchilla", "--column", "x=n_params"), "to laws of one variable")
+    refused(run("check", "chinchilla", "--column", "x=n_params"), "for laws of one variable")
