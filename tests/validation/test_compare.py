@@ -108,7 +108,7 @@ def test_rows_may_lie_in_any_order(floor_and_none):
         (lambda t: t.iloc[:-2], r"a has 40 runs, b has 38\. Only a has row 38 .* row 39 "),
         (
             lambda t: t.assign(loss=t["loss"].where(t.index != 3, 2.5)),
-            r"Only b has row 3 \(.*loss 2\.5\)\. What differs row by row is loss\.",
+            r"Only b has row 3 \(.*loss 2\.5\)\. Row by row, they differ in loss\.",
         ),
         (lambda t: t.assign(family="c"), "They differ in the family of runs"),
     ],
