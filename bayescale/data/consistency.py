@@ -16,11 +16,7 @@ from bayescale.data.notes import Note
 from bayescale.data.plausibility import Finding
 from bayescale.data.runs import AMOUNTS
 from bayescale.data.wandb import key_of, plain_text
-from bayescale.errors import (
-    BayescaleWarning,
-    RunsError,
-    quoted,
-)
+from bayescale.errors import BayescaleWarning, RunsError, listed, quoted
 from bayescale.units import (
     format_count,
     format_number,
@@ -67,14 +63,16 @@ def notes_on_compute(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> 
     differs = np.flatnonzero(~(np.abs(ratio - 1) <= tolerance))
     if not len(differs):
         return []
-    rows = ", ".join(
-        f"{raw.row_word} {frame.index[i]} (C / 6ND = {format_number(float(ratio[i]), 3)})"
-        for i in differs[:5]
+    rows = listed(
+        [
+            f"{raw.row_word} {frame.index[i]} (C / 6ND = {format_number(float(ratio[i]), 3)})"
+            for i in differs
+        ],
+        5,
     )
-    more = f" and {len(differs) - 5} more" if len(differs) > 5 else ""
     sentence = (
         f"compute differs from 6ND by more than {format_share(tolerance)} in "
-        f"{len(differs)} of {len(frame)} runs: {rows}{more}. Sizes and tokens are fitted as "
+        f"{len(differs)} of {len(frame)} runs: {rows}. Sizes and tokens are fitted as "
         "given; check how compute or parameters were counted."
     )
     warnings.warn(f"{raw.name}: {sentence}", BayescaleWarning, stacklevel=3)
@@ -91,16 +89,18 @@ def notes_on_epochs(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> l
     )
     if not len(differs):
         return []
-    rows = ", ".join(
-        f"{raw.row_word} {frame.index[i]} ({format_number(float(passes[i]), 3)}, with epochs "
-        f"{format_number(float(epochs[i]), 3)})"
-        for i in differs[:3]
+    rows = listed(
+        [
+            f"{raw.row_word} {frame.index[i]} ({format_number(float(passes[i]), 3)}, with epochs "
+            f"{format_number(float(epochs[i]), 3)})"
+            for i in differs
+        ],
+        3,
     )
-    more = f" and {len(differs) - 3} more" if len(differs) > 3 else ""
     sentence = (
         f"n_unique_tokens is used, and 'epochs' is not, although n_tokens over n_unique_tokens "
         f"differs from it by more than {format_share(tolerance)} in {len(differs)} of {len(frame)} "
-        f"runs: {rows}{more}. Remove the column that is wrong."
+        f"runs: {rows}. Remove the column that is wrong."
     )
     warnings.warn(f"{raw.name}: {sentence}", BayescaleWarning, stacklevel=3)
     return [Note(sentence, "counting", ("n_unique_tokens", "epochs"), frame.index[differs])]

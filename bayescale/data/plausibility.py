@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bayescale.costs import six_nd
 from bayescale.data.column_units import BASES, column_unit
 from bayescale.data.runs import AMOUNTS
+from bayescale.errors import listed
 from bayescale.units import format_budget, format_count, format_number
 
 FEWEST_PARAMS = 1e3
@@ -188,9 +189,7 @@ class _Rows:
         if mask.all():
             return f"all {len(mask)} runs"
         numbers = self.numbers(mask)
-        shown = ", ".join(map(str, numbers[:_SHOWN]))
-        more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
-        return f"{self.word}{'s' if len(numbers) > 1 else ''} {shown}{more}"
+        return f"{self.word}{'s' if len(numbers) > 1 else ''} {listed(numbers, _SHOWN)}"
 
 
 def _check_amounts(
