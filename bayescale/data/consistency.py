@@ -65,7 +65,7 @@ def notes_on_compute(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> 
         return []
     rows = listed(
         [
-            f"{raw.row_word} {frame.index[i]} (C / 6ND = {format_number(float(ratio[i]), 3)})"
+            f"{raw.row_word} {frame.index[int(i)]} (C / 6ND = {format_number(float(ratio[i]), 3)})"
             for i in differs
         ],
         5,
@@ -91,7 +91,7 @@ def notes_on_epochs(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> l
         return []
     rows = listed(
         [
-            f"{raw.row_word} {frame.index[i]} ({format_number(float(passes[i]), 3)}, with epochs "
+            f"{raw.row_word} {frame.index[int(i)]} ({format_number(float(passes[i]), 3)}, with epochs "
             f"{format_number(float(epochs[i]), 3)})"
             for i in differs
         ],
