@@ -91,8 +91,8 @@ def notes_on_epochs(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> l
         return []
     rows = listed(
         [
-            f"{raw.row_word} {frame.index[int(i)]} ({format_number(float(passes[i]), 3)}, with epochs "
-            f"{format_number(float(epochs[i]), 3)})"
+            f"{raw.row_word} {frame.index[int(i)]} ({format_number(float(passes[i]), 3)}, with "
+            f"epochs {format_number(float(epochs[i]), 3)})"
             for i in differs
         ],
         3,
