@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayescale.errors import AmountError, quoted
 
-type Quantity = Literal["count", "items", "compute", "rate", "money", "weight"]
+type Quantity = Literal["count", "items", "compute", "rate", "money", "weight", "share"]
 type Amount = float | str
 
 SMALLEST, LARGEST = 1e-100, 1e100
@@ -23,8 +23,16 @@ SMALLEST, LARGEST = 1e-100, 1e100
 WEIGHTS = frozenset(f"domain_{j}" for j in range(1, 6))
 """Weights of the domains of a mixture of training data, of which some may be zero."""
 
-ITEMS = frozenset({"n_experts", "n_steps", "max_steps", "batch_tokens", "n_unique_tokens"})
-"""Amounts that count things of which a run has at least one."""
+ITEMS = frozenset(
+    {
+        *("n_experts", "n_active_experts", "granularity"),
+        *("n_steps", "max_steps", "batch_tokens", "n_unique_tokens"),
+    }
+)
+"""Amounts of at least one, as counts of things that every run has."""
+
+SHARES = frozenset({"activation_ratio"})
+"""Positive shares, of at most one."""
 
 _LEAST_WEIGHT = 1e-12
 """What a weight of zero is read as, so that it has a logarithm; `is_zero` tells it."""
@@ -67,6 +75,7 @@ _PATTERNS = {
     ),
     "rate": re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmgtpe]?)(?P<unit>flops?/s)?"),
     "money": re.compile(rf"[{CURRENCIES}]?\s*{_NUMBER}\s*(?P<prefix>[kmbt]?)\s*[{CURRENCIES}]?"),
+    "share": re.compile(rf"{_NUMBER}\s*(?P<percent>%)?"),
     "weight": re.compile(
         rf"{_NUMBER}\s*(?:(?P<prefix>[kmbgt]?)\s*(?:{_COUNT_NOUNS})?|(?P<percent>%))"
     ),
@@ -78,6 +87,7 @@ _EXPECTED = {
     "compute": 'a positive amount of FLOP such as 5.76e23, "5.76e23 FLOP" or "100 PF-days"',
     "rate": 'a positive rate such as 989e12 or "989 TFLOP/s"',
     "money": 'a positive amount of money such as 2.5e6 or "$2.5M"',
+    "share": 'a share above 0 and up to 1, such as 0.125 or "12.5 %"',
     "weight": 'a weight from 0, such as 0.25, "25 %" or "1.4T" tokens',
 }
 
@@ -95,8 +105,8 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
         ``"1,234B"``. Spaces, apostrophes and underscores may too, and ``"7 x 10^9"`` is 7e9.
     quantity
         ``"count"`` (parameters, tokens, days), ``"items"`` (experts, steps: from 1),
-        ``"compute"``, ``"rate"``, ``"money"`` or ``"weight"`` (of a domain in a mixture: a share,
-        per cent or tokens; 0 is read as 1e-12).
+        ``"compute"``, ``"rate"``, ``"money"``, ``"share"`` (positive and at most 1, or per cent) or
+        ``"weight"`` (of a domain in a mixture: a share, per cent or tokens; 0 is read as 1e-12).
     what
         Description of the amount, for error messages.
 
@@ -122,7 +132,8 @@ def parse_amount(value: object, quantity: Quantity, what: str = "the amount") ->
     if quantity == "weight" and number == 0.0:
         return _LEAST_WEIGHT
     least = 1.0 if quantity == "items" else SMALLEST
-    if number is None or not least <= number <= LARGEST:
+    most = 1.0 if quantity == "share" else LARGEST
+    if number is None or not least <= number <= most:
         hint = _comma_hint(value, quantity) if isinstance(value, str) else ""
         raise AmountError(f"{what}: found {quoted(value)}, expected {_EXPECTED[quantity]}.{hint}")
     return number
@@ -147,6 +158,8 @@ def _read(value: object, quantity: Quantity) -> float | None:
     if _may_be_decimal_comma(match):
         return None
     number = match["number"].translate(_GROUPS)
+    if quantity == "share":
+        return _scaled(number, -2 if match["percent"] else 0)
     if quantity in _BY_THOUSANDS:
         return _scaled(number, _power(match))
     unit = match["unit"]
@@ -265,7 +278,7 @@ def format_compute(value: float, digits: int = 3) -> str:
 
 
 def quantity_of(column: str) -> Quantity:
-    """Return what the amounts of a column of runs are: compute, a weight, items, or a count.
+    """Return what amounts of a column of runs are: compute, a weight, a share, items, or a count.
 
     >>> quantity_of("compute"), quantity_of("n_params"), quantity_of("n_experts")
     ('compute', 'count', 'items')
@@ -274,6 +287,8 @@ def quantity_of(column: str) -> Quantity:
         return "items"
     if column in WEIGHTS:
         return "weight"
+    if column in SHARES:
+        return "share"
     return "compute" if column == "compute" else "count"
 
 

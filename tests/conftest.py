@@ -57,6 +57,8 @@ SLOW_EXAMPLES = {
         "kaplan-ns-min",
         "learning-rate-batch",
         "mixture-of-experts",
+        "moe-granularity",
+        "moe-sparsity",
         "over-fitting",
         "over-training",
         "power-law-sigmoid",

@@ -43,15 +43,18 @@ def refuse_above_one(
         )
 
 
-def refuse_below_one(name: str, frame: pd.DataFrame, raw: NamedTable) -> None:
-    """Refuse values below one of counts such as steps or experts."""
-    if quantity_of(name) != "items" or name not in frame:
+def refuse_beyond_one(name: str, frame: pd.DataFrame, raw: NamedTable) -> None:
+    """Refuse values below one of counts such as steps or experts, and above one of shares."""
+    quantity = quantity_of(name)
+    if quantity not in ("items", "share") or name not in frame:
         return
-    below = frame[name][frame[name] < 1.0]
-    if len(below):
+    is_count = quantity == "items"
+    beyond = frame[name][frame[name] < 1.0 if is_count else frame[name] > 1.0]
+    if len(beyond):
+        limit, side = ("least", "below") if is_count else ("most", "above")
         raise RunsError(
-            f"{raw.place(below.index[0], name)}: found {float(below.iloc[0]):g}, expected at least "
-            f"1 ({len(below)} of {len(frame)} rows are below). Correct or remove the rows"
+            f"{raw.place(beyond.index[0], name)}: found {float(beyond.iloc[0]):g}, expected at "
+            f"{limit} 1 ({len(beyond)} of {len(frame)} rows are {side}). Correct or remove the rows"
             + (f", or state the unit, such as --unit {name}=K." if name in BASES else ".")
         )
 

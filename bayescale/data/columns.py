@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale.data.column_units import column_unit
-from bayescale.data.headings import Heading, read_heading
+from bayescale.data.experts import OF_TOTAL_SIZE, aliases_for, gives_activation
+from bayescale.data.headings import ACTIVE, Heading, read_heading
 from bayescale.data.numbers import as_float
 from bayescale.data.readers import RawTable
 from bayescale.data.runs import AMOUNTS, MEASURED, OBSERVED
@@ -81,15 +82,16 @@ class Columns:
 def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]) -> Columns:
     """Return the column of the table for each standard name."""
     present = list(raw.frame.columns)
-    known = list(dict.fromkeys((*ALIASES, *needs)))
+    aliases = {**ALIASES, **aliases_for(needs)}
+    known = list(dict.fromkeys((*aliases, *needs)))
     chosen = _mapped(raw, mapping, known)
-    headings = {column: read_heading(column, ALIASES) for column in present}
+    headings = {column: read_heading(column, aliases) for column in present}
     wanted = (*OBSERVED, *needs)
     # A column that a law needs by its own name keeps it, even if the name has another meaning.
-    own = [name for name in needs if name not in ALIASES and name in present]
+    own = [name for name in needs if name not in aliases and name in present]
     taken = {*chosen, *chosen.values()}
     chosen |= {name: name for name in own if name not in taken}
-    for name in ALIASES:
+    for name in aliases:
         if name in chosen:
             continue
         candidates = [
@@ -98,10 +100,13 @@ def find_columns(raw: RawTable, mapping: Mapping[str, str], needs: Sequence[str]
             if headings[column].quantity == name
             and column not in chosen.values()
             # A column that no law needs keeps its name, unless that is a common alias.
-            and (name in wanted or key_of(column) in ALIASES[name])
+            and (name in wanted or key_of(column) in aliases[name])
         ]
         if name in candidates:
             candidates = [name]
+        if name == "n_params" and OF_TOTAL_SIZE & set(needs):
+            every = [c for c in candidates if headings[c].counted != ACTIVE]
+            candidates = every or candidates
         if len(candidates) > 1 and name not in MEASURED:
             # Prefer the numeric column to a label of the same amount, such as "1_5b".
             candidates = [c for c in candidates if _are_amounts(raw.frame[c])] or candidates
@@ -159,6 +164,11 @@ def _missing_message(
     first = raw.frame.iloc[:, 0].map(plain_text)
     if len({read_heading(text, ALIASES).quantity for text in first} & {*AMOUNTS, "loss"}) > 1:
         hint = " The rows look like the columns: transpose the table."
+    elif missing == "activation_ratio":
+        hint = (
+            " It is derived from sparsity, the share of inactive experts, or from n_experts and "
+            "n_active_experts (top_k)."
+        )
     elif of_amounts:
         hint = hint or _in_text(raw.frame[left])
         hint += _similar_but_not_amounts(left, list(raw.frame.columns))
@@ -263,8 +273,10 @@ def _missing(chosen: Mapping[str, str], present: Sequence[str], needs: Sequence[
             if len({*AMOUNTS} & {*needs}) == 1:
                 return name
             return f"two of n_params, n_tokens and compute (found {', '.join(amounts) or 'none'})"
-        repeated = name == "n_unique_tokens" and "epochs" in chosen
-        if name not in AMOUNTS and name not in chosen and name not in present and not repeated:
+        derivable = (name == "n_unique_tokens" and "epochs" in chosen) or (
+            name == "activation_ratio" and gives_activation(chosen)
+        )
+        if name not in AMOUNTS and name not in chosen and name not in present and not derivable:
             return name
     return ""
 

@@ -10,6 +10,7 @@ import pandas as pd
 from bayescale.costs import six_nd
 from bayescale.data.column_units import BASES
 from bayescale.data.columns import Columns
+from bayescale.data.experts import OF_TOTAL_SIZE
 from bayescale.data.headings import ACTIVE
 from bayescale.data.named_table import NamedTable, first_few
 from bayescale.data.notes import Note
@@ -107,10 +108,20 @@ def notes_on_epochs(frame: pd.DataFrame, raw: NamedTable, tolerance: float) -> l
 
 
 def notes_on_sparse_models(
-    frame: pd.DataFrame, derived: Mapping[str, str], found: Columns, raw: NamedTable
+    frame: pd.DataFrame,
+    derived: Mapping[str, str],
+    found: Columns,
+    raw: NamedTable,
+    wanted: Sequence[str],
 ) -> list[Note]:
     """Return a note if 6ND is of sizes that may count parameters not active for a token."""
     of_size = [name for name, rule in derived.items() if name in AMOUNTS and "n_params" in rule]
+    if of_size and OF_TOTAL_SIZE & set(wanted):
+        sentence = (
+            f"{of_size[0]} is derived by C = 6ND of all parameters, though sparse models use a "
+            "part of them for each token. Give a column of compute."
+        )
+        return [Note(sentence, "counting", (of_size[0], "n_params"))]
     column = found.of.get("n_params", "")
     if not of_size or not column or found.headings["n_params"].counted == ACTIVE:
         return []

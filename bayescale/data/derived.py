@@ -7,6 +7,7 @@ import pandas as pd
 
 from bayescale.costs import six_nd
 from bayescale.data.amounts import numbers_of
+from bayescale.data.experts import derive_activation
 from bayescale.data.named_table import NamedTable
 from bayescale.data.notes import Note
 from bayescale.data.runs import AMOUNTS
@@ -17,7 +18,7 @@ from bayescale.units import format_scientific
 def derive_missing(
     frame: pd.DataFrame, derived: dict[str, str], wanted: Sequence[str], raw: NamedTable
 ) -> list[Note]:
-    """Add the missing one of N, D and C, and unique tokens if there are epochs."""
+    """Add the missing one of N, D and C, and unique tokens and activation ratios if they follow."""
     k = six_nd.flop_per_param_token
     given = [name for name in AMOUNTS if name in frame]
     if len(given) == 2:
@@ -39,6 +40,7 @@ def derive_missing(
         frame[unique] = frame["n_tokens"] / np.maximum(epochs, 1.0)
         derived[unique] = "n_tokens / epochs"
         _refuse_extreme(frame, unique, ["n_tokens", "epochs"], raw)
+    derive_activation(frame, derived, wanted, raw)
     return [
         Note(
             ": ".join(filter(None, [f"{name} derived as {rule}", CAVEATS.get(name)])),
@@ -46,7 +48,7 @@ def derive_missing(
             (name,),
         )
         for name, rule in derived.items()
-        if name in (*AMOUNTS, unique)
+        if name in (*AMOUNTS, unique, "activation_ratio")
     ]
 
 

@@ -11,7 +11,7 @@ from bayescale.data.amounts import (
     SHARES,
     numbers_of,
     refuse_above_one,
-    refuse_below_one,
+    refuse_beyond_one,
     refuse_empty_mixtures,
 )
 from bayescale.data.column_units import BASES, ColumnUnit
@@ -26,6 +26,7 @@ from bayescale.data.consistency import (
     refuse_large_batches,
 )
 from bayescale.data.derived import CAVEATS, derive_missing
+from bayescale.data.experts import OF_TOTAL_SIZE
 from bayescale.data.headings import ACTIVE, Heading
 from bayescale.data.logs.run_log import RunLogs
 from bayescale.data.named_table import NamedTable
@@ -161,7 +162,7 @@ def load_runs(
         if name not in (units or {}):
             refuse_above_one(name, frame, stated.get(name), raw)
     for name in wanted:
-        refuse_below_one(name, frame, raw)
+        refuse_beyond_one(name, frame, raw)
     refuse_empty_mixtures(frame[[name for name in wanted if name in frame]], raw)
     given = tuple(name for name in AMOUNTS if name in frame)
     derived = dict(raw.card.derived) if raw.card else {}
@@ -183,12 +184,13 @@ def load_runs(
         row_word=raw.row_word,
     )
     notes.extend(notes_on_doubts(doubts, raw, {n: stated[n].stated for n in by_heading}))
-    if set(given) == set(AMOUNTS) and not any(doubt.column in AMOUNTS for doubt in doubts):
+    comparable = set(given) == set(AMOUNTS) and not OF_TOTAL_SIZE & set(wanted)
+    if comparable and not any(doubt.column in AMOUNTS for doubt in doubts):
         notes.extend(notes_on_compute(frame, raw, tolerance))
     if "n_unique_tokens" in wanted and "epochs" in frame and "n_unique_tokens" not in derived:
         notes.extend(notes_on_epochs(frame, raw, tolerance))
     if "n_experts" not in wanted:
-        notes.extend(notes_on_sparse_models(frame, derived, found, raw))
+        notes.extend(notes_on_sparse_models(frame, derived, found, raw, wanted))
     size = vocabulary_size or (raw.card.vocabulary_size if raw.card else None)
     if size is not None and "loss" in frame and is_per_token:
         refuse_above_uniform(frame["loss"], size, raw)

@@ -14,6 +14,7 @@ from bayescale.laws.chinchilla import Chinchilla, Coupled
 from bayescale.laws.critical_batch import CriticalBatch
 from bayescale.laws.data_constrained import DataConstrained, OverFitting
 from bayescale.laws.encoder_decoder import EncoderDecoder
+from bayescale.laws.experts import MoeGranularity, MoeSparsity
 from bayescale.laws.from_loss import (
     AccuracyFromLoss,
     BleuFromLoss,
@@ -66,6 +67,8 @@ LAWS: Mapping[str, Law] = MappingProxyType(
             DataConstrained(),
             OverFitting(),
             MixtureOfExperts(),
+            MoeSparsity(),
+            MoeGranularity(),
             LearningRateBatch(),
             CriticalBatch(),
             PowerLaw(),

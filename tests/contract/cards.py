@@ -70,6 +70,8 @@ def runs_with_every_column() -> bs.Runs:
             batch_tokens=2.0 ** (18 + row % 4),
             learning_rate=1e-3 * 2.0 ** (row // 4 % 3),
             n_experts=4.0 ** (row % 4),
+            activation_ratio=4.0 ** -(row % 4),
+            granularity=2.0 ** (row % 5),
             n_encoder_params=size / (2 + row % 3),
             n_decoder_params=size / (4 - row % 3),
             n_finetuning_tokens=tokens / 1e4,

@@ -39,6 +39,8 @@ AXES = {
     "n_steps_min": np.geomspace(2e3, 3e5, 9),
     "batch_tokens": 2.0 ** np.array([17, 20, 23]),
     "n_experts": np.array([1.0, 4.0, 16.0, 64.0, 256.0]),
+    "activation_ratio": np.array([1.0, 0.25, 0.1, 0.05, 0.02]),
+    "granularity": np.array([1.0, 2.0, 4.0, 16.0]),
     "n_encoder_params": SIZES,
     "n_decoder_params": 1.5 * SIZES,
     "n_finetuning_tokens": np.geomspace(1e5, 1e8, 6),

@@ -39,6 +39,8 @@ LAWS = {
     "over-training": (bs.published("gadre2024-c4"), {}),
     "data-constrained": (bs.published("muennighoff2023"), {"n_unique_tokens": "25B"}),
     "mixture-of-experts": (bs.published("ludziejewski2025"), {"n_experts": 8}),
+    "moe-sparsity": (bs.published("abnar2025"), {"activation_ratio": "10 %"}),
+    "moe-granularity": (bs.published("krajewski2024"), {"granularity": 8}),
     "kaplan-ns": (bs.published("kaplan2020-ns"), {"batch_tokens": 2**19}),
 }
 CLOSED = ("chinchilla", "coupled", "kaplan-nd", "over-training")

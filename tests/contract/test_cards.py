@@ -23,7 +23,12 @@ from bayescale.backend.build import draw_prior
 from bayescale.backend.observed import Design
 from bayescale.model.card import load_model
 
-SPANS = {"loss": (-0.25, 0.0, 0.25), "n_experts": (0.0, np.log(8), np.log(64))}
+SPANS = {
+    "loss": (-0.25, 0.0, 0.25),
+    "n_experts": (0.0, np.log(8), np.log(64)),
+    "activation_ratio": (-np.log(8), 0.0, np.log(8)),
+    "granularity": (0.0, np.log(8), np.log(64)),
+}
 """Log inputs, relative to the reference, at which prior predictions must be plausible; by default from
 -3.5 to 3.5."""
 OFF_OPTIMUM = (-np.log(3), 0.0, np.log(3))

@@ -29,6 +29,8 @@ TYPICAL = {
         **{"alpha": 0.3, "beta": 0.33, "gamma": 0.4, "delta": 0.9},
     },
     "mixture-of-experts": bs.published("ludziejewski2025").parameters,
+    "moe-sparsity": bs.published("abnar2025").parameters,
+    "moe-granularity": bs.published("krajewski2024").parameters,
     "learning-rate-batch": {
         **bs.published("besiroglu2024").parameters,
         **{"lr_0": 40.0, "lr_N": -0.7, "lr_D": 0.2, "batch_0": 0.6, "batch_N": 0.05},
@@ -80,6 +82,8 @@ TYPICAL_INPUTS = {
     "data-constrained": {"n_params": 1e8, "n_tokens": 1e10, "n_unique_tokens": 1e10},
     "over-fitting": {"n_params": 1e8, "n_tokens": 1e10, "n_unique_tokens": 1e10},
     "mixture-of-experts": {"n_params": 1e9, "n_tokens": 2e10, "n_experts": 1.0},
+    "moe-sparsity": {"n_params": 1e9, "n_tokens": 2e10, "activation_ratio": 0.1},
+    "moe-granularity": {"n_params": 1e9, "n_tokens": 2e10, "granularity": 1.0},
     "learning-rate-batch": {
         **{"n_params": 1e9, "n_tokens": 2e10},
         **{"learning_rate": 1e-3, "batch_tokens": 5e5},
@@ -313,6 +317,18 @@ FAR = 1e90
             {"n_params": FAR, "n_tokens": FAR, "n_experts": 8.0},
             lambda p: p["c"],
         ),
+        (
+            # A dense model of any size and tokens.
+            "moe-sparsity",
+            {"n_params": FAR, "n_tokens": FAR, "activation_ratio": 1.0},
+            lambda p: p["c"] + p["e"],
+        ),
+        (
+            # The finest experts remove g.
+            "moe-granularity",
+            {"n_params": 1e9, "n_tokens": FAR, "granularity": FAR},
+            lambda p: p["c"] + p["a"] * 1e9 ** -p["alpha"],
+        ),
         ("power-law-floor", {"x": FAR}, lambda p: p["E"]),
         ("power-law-plateau", {"x": FAR}, lambda p: p["b"] * p["gamma"] ** p["c"]),
         ("power-law-sigmoid", {"x": FAR}, lambda p: p["E"]),
@@ -355,6 +371,8 @@ def test_the_floor_is_the_limit_of_the_response(name):
     # Over-fitting grows with size, so that unique tokens must outgrow it.
     far |= {"n_params": 1e30} if name == "over-fitting" else {}
     far |= {"n_experts": 8.0} if "n_experts" in far else {}
+    # Ever sparser models, of which the active parameters grow without bound all the same.
+    far |= {"activation_ratio": 1e-40} if "activation_ratio" in far else {}
     if "learning_rate" in far:
         # These laws have an interior minimum of the loss.
         best = law.log_optimum({n: np.log(far[n]) for n in ("n_params", "n_tokens")}, p)

@@ -34,6 +34,8 @@ DRAWS = 8
 INPUTS = {
     "batch_tokens": (2.0**17, 2.0**22),
     "n_experts": (1.0, 64.0),
+    "activation_ratio": (0.02, 1.0),
+    "granularity": (1.0, 16.0),
     "loss": (2.0, 4.0),
 }
 """Ranges of inputs that are not about a billion."""

@@ -27,6 +27,8 @@ TYPICAL = {
     "batch_tokens": 1e6,
     "n_unique_tokens": 1e10,
     "n_experts": 8.0,
+    "activation_ratio": 0.125,
+    "granularity": 8.0,
     "loss": 2.5,
 }
 """Amounts of inputs; any other is one thousand."""

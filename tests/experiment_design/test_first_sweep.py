@@ -315,6 +315,8 @@ FIXED = {
     "over-fitting": {"n_unique_tokens": "100B"},
     "data-constrained": {"n_unique_tokens": "100B"},
     "mixture-of-experts": {"n_experts": 8},
+    "moe-sparsity": {"activation_ratio": 0.1},
+    "moe-granularity": {"granularity": 8},
     "kaplan-ns": {"batch_tokens": "500K"},
     "learning-rate-batch": {"learning_rate": 1e-3, "batch_tokens": "500K"},
 }

@@ -104,6 +104,47 @@ def test_mixture_of_experts_for_a_number_of_experts(
         assert at(1.0) == close(level, rel=3e-3)
 
 
+@pytest.mark.parametrize(
+    ("active", "tokens", "granularity", "loss"),
+    [
+        (100e6, 4.37e9, 8, 3.133),
+        (1e9, 28.94e9, 16, 2.491),
+        (7e9, 137.60e9, 32, 2.076),
+        (70e9, 941.07e9, 32, 1.694),
+        (1e12, 7.94e12, 64, 1.367),
+    ],
+)
+def test_losses_of_fine_grained_experts(active, tokens, granularity, loss):
+    """Table 2 of Krajewski et al., from the rounded constants of their table 1.
+
+    Of 64 times the feed-forward block, with attention of half a block, N is 43 times as large.
+    """
+    constants = bs.published("krajewski2024")
+    total = (8 * 64 + 4) / (8 + 4) * active
+    found = bs.law(constants.law).evaluate(
+        n_params=total, n_tokens=tokens, granularity=granularity, **constants.parameters
+    )
+    assert found == close(loss, rel=0.01)
+
+
+def test_the_best_sparsity_rises_with_size_and_falls_with_compute():
+    """Abnar et al., section 2 and figure 4; with size free, sparser is better."""
+    constants = bs.published("abnar2025")
+    law, p = bs.law(constants.law), constants.parameters
+    ratio = np.array([1.0, 0.5, 0.25, 0.1, 0.05])
+
+    def loss(size, budget):
+        return law.evaluate(
+            n_params=size, n_tokens=budget / (6 * ratio * size), activation_ratio=ratio, **p
+        )
+
+    of_sizes = [ratio[np.argmin(loss(size, 1e20))] for size in (5e7, 2e8, 1e9, 3e10)]
+    assert of_sizes == [1.0, 0.5, 0.1, 0.05]
+    assert ratio[np.argmin(loss(1e9, 1e21))] == 0.5
+    best = np.min([loss(size, 1e20) for size in np.geomspace(1e7, 1e12, 400)], axis=0)
+    assert np.all(np.diff(best) < 0)
+
+
 def test_the_decoders_share_is_where_the_loss_is_least():
     p = {"E": 1.2, "A": 900.0, "p_e": 0.15, "p_d": 0.2}
     law = bs.law("encoder-decoder")
