@@ -1,6 +1,7 @@
 """Costs of training and serving, in FLOP, GPU-hours, days and money."""
 
 from bayescale.costs.base import Cost, FunctionCost, ProductCost, RecountedCost, as_cost, six_nd
+from bayescale.costs.experts import ExpertFamily, ExpertShape
 from bayescale.costs.hardware import PEAKS, Cluster
 from bayescale.costs.lifetime import Lifetime, Money, Serving, TokenPrice, two_nd
 from bayescale.costs.recorded import CostLaw, fit_cost_law
@@ -13,6 +14,8 @@ __all__ = [
     "Cost",
     "CostLaw",
     "Embeddings",
+    "ExpertFamily",
+    "ExpertShape",
     "FunctionCost",
     "Lifetime",
     "MeasuredThroughput",

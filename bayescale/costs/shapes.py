@@ -60,10 +60,19 @@ class Shape:
     @property
     def params_non_embedding(self) -> Any:
         """Parameters of attention and feed-forward blocks: Kaplan's N, 12 n_layer d_model^2."""
-        d, ff = self.d_model, self.d_ff if self.d_ff is not None else 4 * self.d_model
-        q = self.d_attn if self.d_attn is not None else d
+        ff = self.d_ff if self.d_ff is not None else 4 * self.d_model
+        block = (3 if self.gated else 2) * self.d_model * ff
+        return self.n_layer * (self._attention_params() + block)
+
+    def _attention_params(self) -> Any:
+        """Return the parameters of the attention of one layer."""
+        q = self.d_attn if self.d_attn is not None else self.d_model
         kv = self.d_kv if self.d_kv is not None else q
-        return self.n_layer * d * (2 * q + 2 * kv + (3 if self.gated else 2) * ff)
+        return self.d_model * (2 * q + 2 * kv)
+
+    def _forward_products(self) -> Any:
+        """Return the forward FLOP per token of products with parameters, without embeddings."""
+        return 2 * self.params_non_embedding
 
     @property
     def params_embedding(self) -> Any:
@@ -99,7 +108,7 @@ class Shape:
             Whether the backward pass, twice the forward one, is counted.
         """
         d_attn = self.d_attn if self.d_attn is not None else self.d_model
-        forward = 2 * self.params_non_embedding
+        forward = self._forward_products()
         forward = forward + _SCORES[attention] * self.n_layer * self.n_ctx * d_attn
         forward = forward + 2 * self.vocab_size * self.d_model * (int(head) + int(embedding))
         return (_WITH_BACKWARD if backward else 1.0) * forward
