@@ -1,7 +1,7 @@
 """two_step: predictions of a response through the predicted loss of planned runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import override
 
@@ -337,7 +337,4 @@ def _at_loss(source: Posterior, loss: xr.DataArray) -> xr.DataArray:
 
 def _named(diagnostics: Diagnostics | None, response: str) -> Diagnostics | None:
     """Return diagnostics whose sentences name the step."""
-    if diagnostics is None:
-        return None
-    checks = tuple(replace(c, sentence=f"{response}: {c.sentence}") for c in diagnostics.checks)
-    return Diagnostics(diagnostics.table, checks)
+    return None if diagnostics is None else diagnostics.named(response)

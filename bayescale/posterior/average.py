@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bayescale._seeds import Stream, seed_of
 from bayescale.data.runs import Runs
 from bayescale.data.same_runs import check_same_runs
-from bayescale.errors import CardError, UnsuitableLawError
+from bayescale.errors import CardError, UnsuitableLawError, in_words
 from bayescale.laws import Law
 from bayescale.model.checks import Check
 from bayescale.posterior.curve import Groups, MixedCurve
@@ -146,7 +146,11 @@ class ModelAverage(Shown):
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
-        """The checks of each fit with a positive weight."""
+        """The checks of each fit with a positive weight.
+
+        Averaging presumes that no single law is right, so that failures of model checks are remarks
+        if the failing laws have a minor total weight.
+        """
         found = {name: self.fits[name].diagnostics for name in self.parts}
         table = pd.concat({name: d.table for name, d in found.items()})
         table.index = pd.Index([": ".join(map(str, key)) for key in table.index], name="quantity")
@@ -155,18 +159,23 @@ class ModelAverage(Shown):
             for name in self.parts
             for check in (*self.fits[name].gates.checks, *self._criticism(name))
         ]
-        return Diagnostics(table, tuple(checks))
+        outweighed = [
+            f"{n} ({format_share(self.weights[n], 3)} of the weight)" for n in self._minor
+        ]
+        said = f"the model checks of {in_words(outweighed)}" if outweighed else ""
+        return Diagnostics(table, tuple(checks), said)
 
     def _criticism(self, name: str) -> list[Check]:
-        """Return the model checks of one law.
-
-        Averaging presumes that no single law is right, so failures are downgraded to remarks if
-        the failing laws have a minor total weight.
-        """
-        refuted = [n for n in self.parts if any(c.failed for c in self.fits[n].criticism)]
-        minor = float(self.weights[refuted].sum()) <= _MINOR
+        """Return the model checks of one law, with failures as remarks if it is a minor one."""
         found = self.fits[name].criticism
+        minor = name in self._minor
         return [replace(c, status="remark") if minor and c.failed else c for c in found]
+
+    @cached_property
+    def _minor(self) -> tuple[str, ...]:
+        """The laws with failed model checks, if their total weight is minor."""
+        refuted = [n for n in self.parts if any(c.failed for c in self.fits[n].criticism)]
+        return tuple(refuted) if float(self.weights[refuted].sum()) <= _MINOR else ()
 
     @property
     def headline(self) -> str:

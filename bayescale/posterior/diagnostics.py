@@ -58,10 +58,13 @@ class Diagnostics:
         ``ess_within``, their minimum without between-chain variance.
     checks
         Every check with its result: convergence first, then the model checks of a fit.
+    outweighed
+        What failed but has little weight, so that it is remarked; empty if nothing did.
     """
 
     table: pd.DataFrame
     checks: tuple[Check, ...]
+    outweighed: str = ""
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -90,7 +93,7 @@ class Diagnostics:
         remarks = _first(self.remarks, _MOST_REMARKS, "remarks")
         if self.ok:
             return (
-                f"All gates passed: R-hat at most {self.table['r_hat'].max():.4f}, effective "
+                f"{self._passed}: R-hat at most {self.table['r_hat'].max():.4f}, effective "
                 f"samples at least {self.worst_ess:.0f}.{remarks}"
             )
         failures = _first(self.failures, _MOST_FAILURES, "failures")
@@ -100,8 +103,12 @@ class Diagnostics:
     def clause(self) -> str:
         """The status for the end of an answer: without values, if all checks passed."""
         if self.ok:
-            return f"All gates passed.{_first(self.remarks, _MOST_REMARKS, 'remarks')}"
+            return f"{self._passed}.{_first(self.remarks, _MOST_REMARKS, 'remarks')}"
         return self.status
+
+    @property
+    def _passed(self) -> str:
+        return "All gates passed" + (f" but {self.outweighed}" if self.outweighed else "")
 
     @property
     def worst_ess(self) -> float:
@@ -125,12 +132,16 @@ class Diagnostics:
 
     def join(self, other: "Diagnostics") -> "Diagnostics":
         """Return the concatenation of two diagnostics."""
-        return Diagnostics(pd.concat([self.table, other.table]), self.checks + other.checks)
+        return Diagnostics(
+            pd.concat([self.table, other.table]),
+            self.checks + other.checks,
+            " and ".join(filter(None, (self.outweighed, other.outweighed))),
+        )
 
     def named(self, name: str) -> "Diagnostics":
         """Return the same, with sentences that say which fit they are of."""
         checks = tuple(replace(c, sentence=f"{name}: {c.sentence}") for c in self.checks)
-        return Diagnostics(self.table, checks)
+        return replace(self, checks=checks)
 
 
 def _first(sentences: Sequence[str], most: int, what: str) -> str:

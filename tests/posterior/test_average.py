@@ -126,6 +126,9 @@ def test_an_average_fails_where_laws_that_the_runs_contradict_have_most_of_it(la
         found = bs.model_average(law_fits, weights).diagnostics
         assert found.ok is ok
         said = found.remarks if ok else found.failures
+        first = "All gates passed but the model checks of kaplan-nd (30 % of the weight): R-hat at"
+        assert found.status.startswith(first if ok else "THIS FIT FAILED ITS GATES")
+        assert found.clause.startswith(first.removesuffix(": R-hat at") + ". " if ok else "THIS")
         assert any(
             sentence.startswith("kaplan-nd: Residuals follow a pattern") for sentence in said
         )
