@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 
 import numpy as np
@@ -126,5 +127,10 @@ def _advice(fit: FittedModel, column: str) -> str:
             f"Let {of} differ between them{too}: {call} (--pool {column}={option}), or "
             f"[pooling.{of}.{key}] in the card."
         )
-    given = "" if column == _FAMILY else f" with {_FAMILY} as the name of {column}"
-    return f"Fit {' or '.join(cards)}{given}, or the runs of one level."
+    if column == _FAMILY:
+        return f"Fit {' or '.join(cards)}, or the runs of one level."
+    option = shlex.quote(f"{_FAMILY}={column}")
+    return (
+        f"Fit {' or '.join(cards)}, reading the runs with columns={{{_FAMILY!r}: {column!r}}} "
+        f"(--column {option}), or fit the runs of one level."
+    )

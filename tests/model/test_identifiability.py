@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,13 @@ import pytest
 
 import bayescale as bs
 from bayescale.errors import BayescaleWarning, RunsError
-from bayescale.model.identifiability import check_identifiable, count_distinct, design_warnings
+from bayescale.model.identifiability import (
+    check_identifiable,
+    count_distinct,
+    design_checks,
+    design_warnings,
+    unidentified,
+)
 
 MODEL = bs.load_model("chinchilla")
 
@@ -115,3 +122,112 @@ def test_batches_that_do_not_vary_leave_the_critical_batch_unknown(batches, said
     else:
         (only,) = found
         assert re.search(said, only), only
+
+
+# Responses and numbers of runs.
+
+
+def curve(loss, x=None) -> bs.Runs:
+    x = np.geomspace(1e18, 1e21, len(loss)) if x is None else x
+    return bs.load_runs(pd.DataFrame({"compute": x, "loss": loss}), needs=("compute",))
+
+
+def power(card: str = "power-law") -> bs.Model:
+    return replace(bs.load_model(card), inputs={"x": "compute"})
+
+
+NOISE = np.exp(0.01 * np.random.default_rng(2).standard_normal(36))
+
+
+def grid(loss) -> bs.Runs:
+    n, d = (x.ravel() for x in np.meshgrid(np.geomspace(1e8, 1e10, 6), np.geomspace(2e9, 2e11, 6)))
+    return bs.load_runs(pd.DataFrame({"N": n, "D": d, "loss": loss(n / 1e9, d / 2e10) * NOISE}))
+
+
+@pytest.mark.parametrize(
+    ("model", "runs", "match"),
+    [
+        (MODEL, grid(lambda n, d: 2 * (n * d) ** 0.03), "rises with n_params and n_tokens"),
+        (MODEL, grid(lambda n, d: 3 * n**0.05 * d**-0.1), "rises with n_params where all"),
+        (MODEL, grid(lambda n, d: 3 / NOISE), "Every run has loss = 3:"),
+        (power(), curve([3.1, 3.4, 3.9]), "The loss rises with compute"),
+        (power(), curve(3 + 0.1 * np.arange(9)), "The loss rises with compute"),
+        (power("power-law-floor"), curve(np.full(9, 2.5)), r"Every run has loss = 2\.5"),
+    ],
+    ids=["both", "one", "constant", "three", "nine", "constant curve"],
+)
+def test_a_response_that_goes_the_other_way_is_refused(model, runs, match):
+    with pytest.raises(RunsError, match=match):
+        bs.fit(runs, model, progress=False)
+    assert design_checks(model, runs)[0].status == "failed"
+
+
+def test_a_response_that_falls_or_only_scatters_is_not_refused():
+    for loss in (
+        lambda n, d: 3 * n**-0.05 * d**-0.1,
+        lambda n, d: 3 + 0 * n,
+        # No variation along the first input.
+        lambda n, d: 3 * d**-0.1,
+    ):
+        assert unidentified(MODEL, grid(loss)) == ()
+    accuracy = bs.load_model("error-from-loss")
+    assert accuracy.law.rises_in == {"loss"}
+
+
+@pytest.mark.slow
+def test_scatter_alone_is_seldom_called_a_rise():
+    rng = np.random.default_rng(11)
+    refused = [
+        bool(unidentified(power(), curve(3 * np.exp(0.1 * rng.standard_normal(8)))))
+        for _ in range(300)
+    ]
+    # Half a per cent of 300 is 1.5; a count above 7 has probability 5e-4.
+    assert sum(refused) <= 7
+
+
+@pytest.mark.parametrize(
+    ("breaks", "needed", "suits"),
+    [(1, 16, "power-law-floor"), (2, 22, "broken-power-law-1"), (3, 28, "broken-power-law-2")],
+)
+def test_laws_with_breaks_need_twice_as_many_runs_as_unknowns(breaks, needed, suits):
+    model = power(f"broken-power-law-{breaks}")
+    assert model.law.breaks == breaks
+    assert needed == max(5 * (breaks + 1), 2 * model.n_free)
+    check_identifiable(model, curve(3 / np.arange(1, needed + 1) ** 0.1))
+    with pytest.raises(RunsError, match=rf"expected at least {needed}.*simpler law: {suits}\."):
+        bs.fit(curve(3 / np.arange(1, needed) ** 0.1), model, progress=False)
+
+
+def cells(count: int, repeats: int = 1) -> bs.Runs:
+    """Return runs of two budgets half a decade apart."""
+    budget = np.where(np.arange(count) % 2, 3.16e20, 1e20)
+    ratio = np.geomspace(5, 100, count)
+    n = np.repeat(np.sqrt(budget / 6 / ratio), repeats)
+    d = n * np.repeat(ratio, repeats)
+    loss = bs.law("chinchilla").evaluate(
+        n_params=n, n_tokens=d, **bs.published("besiroglu2024").parameters
+    )
+    noise = np.exp(0.005 * np.random.default_rng(1).standard_normal(len(n)))
+    return bs.load_runs(pd.DataFrame({"N": n, "D": d, "loss": loss * noise}))
+
+
+@pytest.mark.parametrize(
+    ("runs", "status"),
+    [(cells(7), "failed"), (cells(7, repeats=3), "failed"), (cells(9), "remark"), (cells(14), "")],
+    ids=["seven for seven", "seven repeated", "nine", "fourteen"],
+)
+def test_few_runs_for_the_unknowns_are_said(runs, status):
+    found = {check.name: check for check in design_checks(MODEL, runs)}
+    assert (found["runs"].status if "runs" in found else "") == status
+    assert "compute span 0.5 decades" in found["range of compute"].sentence
+
+
+@pytest.mark.slow
+def test_a_rising_response_fitted_on_request_fails():
+    runs = grid(lambda n, d: 2 * (n * d) ** 0.03)
+    with pytest.warns(BayescaleWarning, match="rises with n_params and n_tokens"):
+        found = bs.fit(runs, MODEL, seed=1, progress=False, unidentified="warn")
+    assert not found.diagnostics.ok
+    assert {"identified", "pattern"} <= {
+        check.name for check in found.diagnostics.checks if check.status == "failed"
+    }

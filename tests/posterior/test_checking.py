@@ -12,13 +12,11 @@ import xarray as xr
 
 import bayescale as bs
 from bayescale.backend.build import draw_prior
-from bayescale.errors import AmountError, BayescaleWarning, RunsError
+from bayescale.errors import BayescaleWarning, RunsError
 from bayescale.inference.fit import fit_quietly
 from bayescale.model.checks import Check
-from bayescale.model.identifiability import check_identifiable, design_checks, unidentified
 from bayescale.posterior.checking import checks_of
 from bayescale.posterior.criticism import Scores
-from bayescale.posterior.extrapolation import beyond_runs, describe_extrapolation, farthest
 from bayescale.posterior.overlooked import _advice
 
 CHINCHILLA = bs.load_model("chinchilla")
@@ -136,7 +134,12 @@ def test_levels_that_explain_the_scatter_are_named(true):
     assert found.status == "failed"
     assert "3 levels of corpus (books, pile, web)" in found.sentence
     assert "chinchilla-pooled" in found.sentence
-    assert "family as the name of corpus" in found.sentence
+    assert "with columns={'family': 'corpus'} (--column family=corpus), or fit" in found.sentence
+    assert bs.load_runs(apart.runs.table, columns={"family": "corpus"}).families == (
+        "books",
+        "pile",
+        "web",
+    )
     # A model with effects of the levels gives no message about them.
     assert "family" not in alarms(with_table(true, family="one"))
 
@@ -279,172 +282,6 @@ def test_probabilities_of_more_are_those_of_draws(prior, values):
         assert prior.above(value) == pytest.approx(float(np.mean(drawn > value)), abs=0.008)
 
 
-# Before sampling.
-
-
-def curve(loss, x=None) -> bs.Runs:
-    x = np.geomspace(1e18, 1e21, len(loss)) if x is None else x
-    return bs.load_runs(pd.DataFrame({"compute": x, "loss": loss}), needs=("compute",))
-
-
-def power(card: str = "power-law") -> bs.Model:
-    return replace(bs.load_model(card), inputs={"x": "compute"})
-
-
-NOISE = np.exp(0.01 * np.random.default_rng(2).standard_normal(36))
-
-
-def grid(loss) -> bs.Runs:
-    n, d = (x.ravel() for x in np.meshgrid(np.geomspace(1e8, 1e10, 6), np.geomspace(2e9, 2e11, 6)))
-    return bs.load_runs(pd.DataFrame({"N": n, "D": d, "loss": loss(n / 1e9, d / 2e10) * NOISE}))
-
-
-@pytest.mark.parametrize(
-    ("model", "runs", "match"),
-    [
-        (CHINCHILLA, grid(lambda n, d: 2 * (n * d) ** 0.03), "rises with n_params and n_tokens"),
-        (CHINCHILLA, grid(lambda n, d: 3 * n**0.05 * d**-0.1), "rises with n_params where all"),
-        (CHINCHILLA, grid(lambda n, d: 3 / NOISE), "Every run has loss = 3:"),
-        (power(), curve([3.1, 3.4, 3.9]), "The loss rises with compute"),
-        (power(), curve(3 + 0.1 * np.arange(9)), "The loss rises with compute"),
-        (power("power-law-floor"), curve(np.full(9, 2.5)), r"Every run has loss = 2\.5"),
-    ],
-    ids=["both", "one", "constant", "three", "nine", "constant curve"],
-)
-def test_a_response_that_goes_the_other_way_is_refused(model, runs, match):
-    with pytest.raises(RunsError, match=match):
-        bs.fit(runs, model, progress=False)
-    assert design_checks(model, runs)[0].status == "failed"
-
-
-def test_a_response_that_falls_or_only_scatters_is_not_refused():
-    for loss in (
-        lambda n, d: 3 * n**-0.05 * d**-0.1,
-        lambda n, d: 3 + 0 * n,
-        # No variation along the first input.
-        lambda n, d: 3 * d**-0.1,
-    ):
-        assert unidentified(CHINCHILLA, grid(loss)) == ()
-    accuracy = bs.load_model("error-from-loss")
-    assert accuracy.law.rises_in == {"loss"}
-
-
-@pytest.mark.slow
-def test_scatter_alone_is_seldom_called_a_rise():
-    rng = np.random.default_rng(11)
-    refused = [
-        bool(unidentified(power(), curve(3 * np.exp(0.1 * rng.standard_normal(8)))))
-        for _ in range(300)
-    ]
-    # Half a per cent of 300 is 1.5; a count above 7 has probability 5e-4.
-    assert sum(refused) <= 7
-
-
-@pytest.mark.parametrize(
-    ("breaks", "needed", "suits"),
-    [(1, 16, "power-law-floor"), (2, 22, "broken-power-law-1"), (3, 28, "broken-power-law-2")],
-)
-def test_laws_with_breaks_need_twice_as_many_runs_as_unknowns(breaks, needed, suits):
-    model = power(f"broken-power-law-{breaks}")
-    assert model.law.breaks == breaks
-    assert needed == max(5 * (breaks + 1), 2 * model.n_free)
-    check_identifiable(model, curve(3 / np.arange(1, needed + 1) ** 0.1))
-    with pytest.raises(RunsError, match=rf"expected at least {needed}.*simpler law: {suits}\."):
-        bs.fit(curve(3 / np.arange(1, needed) ** 0.1), model, progress=False)
-
-
-def cells(count: int, repeats: int = 1) -> bs.Runs:
-    """Return runs of two budgets half a decade apart."""
-    budget = np.where(np.arange(count) % 2, 3.16e20, 1e20)
-    ratio = np.geomspace(5, 100, count)
-    n = np.repeat(np.sqrt(budget / 6 / ratio), repeats)
-    d = n * np.repeat(ratio, repeats)
-    loss = bs.law("chinchilla").evaluate(
-        n_params=n, n_tokens=d, **bs.published("besiroglu2024").parameters
-    )
-    noise = np.exp(0.005 * np.random.default_rng(1).standard_normal(len(n)))
-    return bs.load_runs(pd.DataFrame({"N": n, "D": d, "loss": loss * noise}))
-
-
-@pytest.mark.parametrize(
-    ("runs", "status"),
-    [(cells(7), "failed"), (cells(7, repeats=3), "failed"), (cells(9), "remark"), (cells(14), "")],
-    ids=["seven for seven", "seven repeated", "nine", "fourteen"],
-)
-def test_few_runs_for_the_unknowns_are_said(runs, status):
-    found = {check.name: check for check in design_checks(CHINCHILLA, runs)}
-    assert (found["runs"].status if "runs" in found else "") == status
-    assert "compute span 0.5 decades" in found["range of compute"].sentence
-
-
-# The distance of a plan from the runs.
-
-
-def test_extrapolation_is_counted_in_e_folds(fit):
-    largest = {name: values.max() for name, values in fit.inputs.items()}
-    smallest = {name: values.min() for name, values in fit.inputs.items()}
-    product = fit.inputs["n_params"] * fit.inputs["n_tokens"]
-    plans = {
-        "n_params": [largest["n_params"] * np.e, largest["n_params"], smallest["n_params"] / 9],
-        "n_tokens": [largest["n_tokens"], smallest["n_tokens"], smallest["n_tokens"]],
-    }
-    found = beyond_runs(fit, plans)
-    np.testing.assert_allclose(found["n_params"], [1.0, 0.0, -np.log(9)], atol=1e-12)
-    np.testing.assert_allclose(found["n_tokens"], 0.0, atol=1e-12)
-    asked = np.log(plans["n_params"][0] * largest["n_tokens"] / product.max())
-    assert found["compute"][0] == pytest.approx(asked)
-    assert farthest(found)[2] >= np.log(9)
-    assert describe_extrapolation(found.iloc[[1]][["n_params"]]) == "Inside the range of the runs."
-    assert "beyond the runs, in e-folds: compute 1.9" in describe_extrapolation(found)
-    assert "n_params 1.0 (2.7 times)" in describe_extrapolation(found.iloc[[0]])
-    assert "; below the runs, in e-folds: compute 3.8" in describe_extrapolation(found)
-    assert describe_extrapolation(found.iloc[[2]]).startswith(
-        "Extrapolates below the runs, in e-folds: "
-    )
-
-
-def test_every_answer_says_how_far_it_is_from_the_runs(fit):
-    far = {
-        "allocate": bs.allocate(fit, budget="1e25").headline,
-        "decide": bs.decide(fit, budget="1e25").headline,
-        "needed": bs.requirements(fit, loss=1.95).headline,
-        "next_runs": bs.next_runs(fit, target="1e25", budget="1e21", n_runs=1).headline,
-    }
-    for verb, headline in far.items():
-        assert "Extrapolates beyond the runs, in e-folds: compute" in headline, verb
-    assert "Inside the range" in bs.allocate(fit, budget="1e20").headline
-    found = bs.predict(fit, n_params=["1B", "70B"], n_tokens=["20B", "1.4T"])
-    assert found["beyond"][0] == 0.0
-    assert found["beyond"][1] > 3.0
-
-
-def test_a_size_that_no_model_has_is_cautioned_of(fit, run):
-    caution = "Caution: found 7.00 parameters, and no model has fewer than 1,000; write sizes with"
-    assert caution in bs.requirements(fit, n_params=7).headline
-    assert caution in bs.requirements(bs.published("hoffmann2022"), n_params=7).headline
-    out = run("predict", "hoffmann2022", "--n-params", "7", "--n-tokens", "2T")[1]
-    assert caution in out
-    assert "Caution" not in bs.requirements(fit, n_params="7M").headline
-
-
-def test_a_budget_without_an_optimum_for_most_draws_is_refused(fit):
-    """The few draws that have an optimum do not represent the posterior."""
-    posterior = fit.posterior.copy(deep=True)
-    draws = np.arange(posterior.sizes["draw"])
-
-    def lost(share: float) -> bs.Fit:
-        # With so large an A, fewer than one token is left at the optimal size.
-        found = posterior.assign(A=posterior["A"] * np.where(draws < share * len(draws), 1e60, 1.0))
-        return replace(fit, _posterior=found.transpose("chain", "draw"))
-
-    for verb in (bs.allocate, bs.decide):
-        with pytest.raises(AmountError, match="88 % of the draws have no optimum at 1e21 FLOP"):
-            verb(lost(0.88), budget="1e21")
-    plan = bs.allocate(lost(0.3), budget="1e21")
-    assert float(plan.no_optimum.iloc[0]) == pytest.approx(0.3)
-    assert any(caveat.startswith("30 % of the draws have no optimum") for caveat in plan.caveats)
-
-
 # End to end, with the sampler.
 
 
@@ -481,17 +318,6 @@ def test_three_corpora_in_one_table_are_named():
     assert "chinchilla-corpora" in said
 
 
-@pytest.mark.slow
-def test_a_rising_response_fitted_on_request_fails():
-    runs = grid(lambda n, d: 2 * (n * d) ** 0.03)
-    with pytest.warns(BayescaleWarning, match="rises with n_params and n_tokens"):
-        found = bs.fit(runs, CHINCHILLA, seed=1, progress=False, unidentified="warn")
-    assert not found.diagnostics.ok
-    assert {"identified", "pattern"} <= {
-        check.name for check in found.diagnostics.checks if check.status == "failed"
-    }
-
-
 CASES = {
     "08-so-power.csv": ("power-law-floor", {"r": "x", "y": "loss"}, "lower bound of 1"),
     "09-three-rising.csv": ("power-law", {"ss": "x", "conc": "loss"}, "rises with x"),
@@ -519,6 +345,7 @@ def test_cases_from_public_threads(name, case):
 @pytest.mark.slow
 def test_arms_in_one_table_are_named(case):
     runs = bs.load_runs(case("13-speedup.csv"), needs=("compute",))
+    model = replace(bs.load_model("power-law"), inputs={"x": "compute"})
     with pytest.warns(BayescaleWarning, match="runs of 3 settings|distinct values"):
-        found = bs.fit(runs, power(), seed=1, progress=False)
+        found = bs.fit(runs, model, seed=1, progress=False)
     assert any("2 levels of arm (base, kv)" in said for said in found.diagnostics.remarks)
