@@ -129,11 +129,18 @@ def in_words(names: Iterable[str]) -> str:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """Return the error for an unknown name, with the existing names and the closest match."""
-    names = sorted(known)
+    """Return the error for an unknown name, with the existing names and the closest match.
+
+    Examples
+    --------
+    >>> print(unknown_name("law of a forecast", "power", ["power-law", "sigmoid"]))
+    There is no law of a forecast called 'power'; the laws of a forecast are power-law, sigmoid.
+    Did you mean 'power-law'?
+    """
+    names, (noun, *of) = sorted(known), kind.partition(" of ")
     return UnknownNameError(
-        f"There is no {kind} called {quoted(name)}; the {kind}s are {', '.join(names)}."
-        + did_you_mean(name, names)
+        f"There is no {kind} called {quoted(name)}; the {noun}s{''.join(of)} are "
+        f"{', '.join(names)}." + did_you_mean(str(name), names)
     )
 
 

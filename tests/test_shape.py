@@ -31,8 +31,8 @@ READERS = {
     "sensitivity/floors.py": {"Prior"},
     # These refuse what is of another type, and say what was expected.
     "baselines/isoflop.py": {"Constants"},
+    "costs/limits.py": {"Limits"},
     "model/priors.py": {"Prior"},
-    "validation/compare.py": {"Model"},
 }
 """The classes of the package that a module may look for, since users give them or something else.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bayescale._arguments import as_list, expect_mapping
 from bayescale.errors import CardError, UnsuitableLawError, did_you_mean
 from bayescale.laws import Law
 from bayescale.laws.mixing import shares_of
@@ -43,7 +44,7 @@ def domain_names(
     inputs = next(iter(sources.values())).law.inputs
     known = (name for name, own in columns.items() if own != inputs)
     first = next(known, next(iter(columns)))
-    names = tuple(columns[first] if given is None else map(str, given))
+    names = tuple(columns[first] if given is None else map(str, as_list(given)))
     if len(names) != len(inputs) or len(set(names)) != len(inputs):
         raise CardError(
             f"domains: found {', '.join(names)}, expected {len(inputs)} different names."
@@ -136,6 +137,7 @@ def limits_of_shares(given: Mapping[str, float] | None, names: Sequence[str]) ->
 
 def _numbers(what: str, given: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
     """Return non-negative numbers by name, or raise CardError."""
+    expect_mapping(given, what, f"{{{names[0]!r}: 0.5}}", CardError)
     for name, value in given.items():
         if name not in names:
             raise CardError(

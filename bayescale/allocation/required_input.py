@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayescale._arguments import expect_mapping
 from bayescale.allocation.plans import FAR
 from bayescale.costs.budget import Array
 from bayescale.errors import AmountError, UnsuitableLawError
@@ -173,7 +174,7 @@ def required_input(
     response, columns = source.response, source.columns
     held = {
         name: float(parse_amounts(x, quantity_of(name), name)[0])
-        for name, x in (fixed or {}).items()
+        for name, x in expect_mapping(fixed or {}, "fixed", "{'n_params': '7B'}").items()
     }
     unknown = [name for name in held if name not in columns.values()]
     free = [name for name in columns.values() if name not in held]

@@ -15,7 +15,7 @@ from bayescale.allocation.plans import FAR, largest_compute
 from bayescale.allocation.required_input import ByTarget, RequiredInput, required_input
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
-from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.costs.limits import NO_LIMITS, Limits, expect_limits
 from bayescale.errors import AmountError, UnsuitableLawError
 from bayescale.laws.optimum import Split
 from bayescale.posterior.curve import Curve, end_to_end
@@ -175,6 +175,7 @@ def requirements(
     144B
     """
     cost, posterior = as_cost(cost), as_posterior(source)
+    expect_limits(limits)
     if not posterior.law.splits_compute:
         if n_params is not None or n_tokens is not None or cost != six_nd or limits:
             raise UnsuitableLawError(

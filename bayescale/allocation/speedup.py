@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bayescale._arguments import as_list
 from bayescale.allocation.equal_loss import speedup_draws
 from bayescale.allocation.plans import parse_budgets
 from bayescale.allocation.speedup_result import Speedup
@@ -103,7 +104,7 @@ def speedup(
     else:
         split = Split.of(as_posterior(source).law, fixed)
         sources, by = levels_of(source, by)
-    asked = [recipes] if isinstance(recipes, str) else recipes or list(sources)
+    asked = as_list(recipes or list(sources))
     chosen = [baseline, *(name for name in asked if name != baseline)]
     for i, name in enumerate(chosen):
         if name not in sources:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayescale._arguments import as_list
 from bayescale.allocation.speedup import levels_of
 from bayescale.errors import UnknownNameError, UnsuitableLawError, did_you_mean
 from bayescale.posterior.diagnostics import Diagnostics, diagnose_quantities, with_status
@@ -214,7 +215,7 @@ def token_quality(
             f"{by}, so that no one number of tokens is worth a token everywhere. Fit the card "
             "chinchilla-quality, or compare budgets with bayescale.speedup."
         )
-    others = list(sources) if corpora is None else list(corpora)
+    others = list(sources) if corpora is None else as_list(corpora)
     for name in (baseline, *others):
         if name not in sources:
             raise UnknownNameError(

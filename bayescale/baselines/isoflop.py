@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._arguments import as_list
 from bayescale._seeds import Stream, generator
 from bayescale.baselines.frontier import Frontier, table_of
 from bayescale.baselines.lines import line_through
@@ -202,7 +203,7 @@ def _by_budget(runs: Runs, budgets: Sequence[Amount] | None) -> Mapping[float, N
         groups = np.split(order, breaks)
         found = {float(np.exp(log_c[rows].mean())): rows for rows in groups}
     else:
-        amounts = parse_amounts(list(budgets), "compute", "budgets")
+        amounts = parse_amounts(as_list(budgets), "compute", "budgets")
         found = {float(c): np.flatnonzero(np.abs(log_c - np.log(c)) < SAME_BUDGET) for c in amounts}
     sizes = {c: len(np.unique(runs.n_params[rows])) for c, rows in found.items()}
     return {c: np.sort(rows) for c, rows in found.items() if sizes[c] >= _RUNS_PER_PARABOLA}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayescale.costs import Cost
-from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.costs.limits import NO_LIMITS, Limits, expect_limits
 from bayescale.errors import AmountError
 from bayescale.units import format_budget
 
@@ -38,6 +38,7 @@ class Spending:
     limits: Limits = NO_LIMITS
 
     def __post_init__(self) -> None:
+        expect_limits(self.limits)
         short = np.flatnonzero(~self.reach(self.cost, self.budgets, self.limits))
         if len(short):
             budget = format_budget(float(self.budgets[short[0]]), self.cost.unit)

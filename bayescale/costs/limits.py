@@ -150,4 +150,13 @@ def read_date(value: object, what: str) -> date:
         ) from None
 
 
+def expect_limits(found: Limits, name: str = "limits") -> None:
+    """Raise AmountError unless an argument is `Limits`, such as for their amounts by name."""
+    if not isinstance(found, Limits):
+        raise AmountError(
+            f"{name}=: found {quoted(found)}, expected bayescale.Limits, such as "
+            "bayescale.Limits(max_tokens='1T')."
+        )
+
+
 NO_LIMITS = Limits()

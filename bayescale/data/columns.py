@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._arguments import expect_mapping
 from bayescale.data.column_units import column_unit
 from bayescale.data.experts import OF_TOTAL_SIZE, aliases_for, gives_activation
 from bayescale.data.headings import ACTIVE, Heading, read_heading
@@ -222,11 +223,7 @@ def _similar_but_not_amounts(left: Sequence[str], present: Sequence[str]) -> str
 
 def _mapped(raw: RawTable, mapping: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
     """Return the columns mapped by the user, or raise RunsError."""
-    if not isinstance(mapping, Mapping):
-        raise RunsError(
-            f"columns=: found {quoted(mapping)}, expected a mapping such as "
-            "{'n_params': 'my column'}."
-        )
+    expect_mapping(mapping, "columns", "{'n_params': 'my column'}", RunsError)
     present = list(raw.frame.columns)
     for name, column in mapping.items():
         if name not in known:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayescale._arguments import as_list
 from bayescale.data.amounts import (
     SHARES,
     numbers_of,
@@ -137,6 +138,7 @@ def load_runs(
     >>> bs.load_runs(mine).compute
     array([5.880e+17, 3.072e+18])
     """
+    needs = as_list(needs)
     source_table = flatten(read_source(source))
     table = drop_unfinished(source_table)
     wanted = tuple(dict.fromkeys((*needs, response)))

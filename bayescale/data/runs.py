@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale._arguments import as_list
 from bayescale.data.card import DatasetCard
 from bayescale.data.conditions import rows_meeting
 from bayescale.data.notes import Note, NoteKind
@@ -180,6 +181,7 @@ class Runs:
         RunsError
             If a column is missing, or holds anything but positive finite numbers.
         """
+        inputs = as_list(inputs)
         for name in (*inputs, response):
             values = self.column(name)
             wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))

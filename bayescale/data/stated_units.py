@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from bayescale._arguments import expect_mapping
 from bayescale.data.column_units import BASES, ColumnUnit, column_unit
 from bayescale.data.columns import Columns
 from bayescale.data.headings import OPEN_UNITS, Heading
@@ -19,10 +20,7 @@ def stated_units(
     found: Columns, raw: NamedTable, units: Mapping[str, str], names: Sequence[str]
 ) -> dict[str, ColumnUnit]:
     """Return the units of columns as stated by the user, the card or the heading."""
-    if not isinstance(units, Mapping):
-        raise RunsError(
-            f"units=: found {quoted(units)}, expected a mapping such as {{'n_params': 'M'}}."
-        )
+    expect_mapping(units, "units", "{'n_params': 'M'}", RunsError)
     for name in units:
         if name not in names:
             hint = did_you_mean(str(name), names)

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale._arguments import expect_mapping
 from bayescale.costs import Cluster, Serving
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import Limits
@@ -53,7 +54,7 @@ def candidates_of(plans: Mapping[str, object]) -> dict[str, PlanSize]:
     {'7B on 2T': (7000000000.0, 2000000000000.0)}
     """
     found = {}
-    for name, plan in plans.items():
+    for name, plan in expect_mapping(plans, "plans", "{'7B on 2T': ('7B', '2T')}").items():
         if name == OPTIMAL:
             raise AmountError(f"plans: the name {OPTIMAL!r} is reserved for the chosen plan.")
         if isinstance(plan, Mapping) and set(plan) == {"n_params", "n_tokens"}:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayescale._arguments import as_list, expect_mapping
 from bayescale.allocation.plans import parse_budgets
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.decision.decide import least_regret
 from bayescale.decision.regret import Regrets
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, UnsuitableLawError, listed
 from bayescale.laws.optimum import Split
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.result import Result
@@ -182,6 +183,8 @@ def cross_regret(
     >>> found.matrix.round(3).to_numpy().tolist()
     [[0.0, 0.205], [0.179, 0.0]]
     """
+    example = "{'coupled': fit, 'chinchilla': other}"
+    expect_mapping(sources, "sources", example, UnsuitableLawError)
     if len(sources) < 2:
         raise ValueError(f"sources: found {len(sources)} laws, expected two or more, by name.")
     cost = as_cost(cost)
@@ -209,7 +212,10 @@ def cross_regret(
         {"n_params": np.exp(sizes), "n_tokens": np.exp(log_d)},
         index=pd.Index(list(log_n), name="model"),
     )
-    kept = tuple(name for name in log_n if supported is None or name in supported)
+    among = list(log_n) if supported is None else as_list(supported)
+    kept = tuple(name for name in log_n if name in among)
     if not kept:
-        raise ValueError(f"supported: found none of {', '.join(log_n)}, expected one at least.")
+        raise ValueError(
+            f"supported: found {listed(among) or 'none'}, expected one at least of {listed(log_n)}."
+        )
     return CrossRegret(plans, order, budget, cost, kept)

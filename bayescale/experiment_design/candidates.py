@@ -97,8 +97,8 @@ def pool_of(
 def pairs(given: object, what: str = "candidates") -> dict[str, object]:
     """Return pairs of size and tokens as columns, or raise AmountError."""
     try:
-        rows = [tuple(row) for row in given]  # type: ignore[attr-defined]
-        if any(len(row) != 2 or isinstance(row, str) for row in rows) or not rows:
+        rows = [() if isinstance(row, str) else tuple(row) for row in given]  # type: ignore[attr-defined]
+        if any(len(row) != 2 for row in rows) or not rows:
             raise TypeError
     except TypeError:
         raise AmountError(

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayescale._arguments import expect_mapping
 from bayescale._seeds import Stream, generator, seed_of
 from bayescale.allocation.hyperparameters import hyperparameters as best_pair
 from bayescale.allocation.plans import parse_budgets
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
-from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.costs.limits import NO_LIMITS, Limits, expect_limits
 from bayescale.data.plausibility import FEWEST_PARAMS
 from bayescale.errors import AmountError, RunsError, UnsuitableLawError
 from bayescale.experiment_design.candidates import pairs
@@ -124,6 +125,8 @@ def first_sweep(
     >>> bool(regret["recommended"] < regret["two diagonals"] < sweep.before)
     True
     """
+    expect_limits(limits)
+    expect_limits(run_limits, "run_limits")
     question = _Question.read(
         load_model(model), budget, target, tokens_per_param, as_cost(cost), limits, fixed, n_runs
     )
@@ -134,7 +137,9 @@ def first_sweep(
         if isinstance(hyperparameters, str)
         else (hyperparameters)
     )
-    own = {str(name): question.given(str(name), design) for name, design in (designs or {}).items()}
+    example = "{'mine': [('70M', '1.4B'), ('160M', '3.2B')]}"
+    designs = expect_mapping(designs or {}, "designs", example)
+    own = {str(name): question.given(str(name), design) for name, design in designs.items()}
     judge = question.judge(simulations, seed_of(seed, Stream.SWEEP, 0))
     chosen = question.search(run_limits, seed)
     standard = {

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._arguments import as_list
 from bayescale._progress import stages
 from bayescale._seeds import Stream, checked_seed, generator
 from bayescale.data.logs.run_log import RunLogs
@@ -113,7 +114,7 @@ def forecast(
     """
     tail_quantiles(prob)
     checked_seed(seed)
-    chosen = tuple(LAWS) if laws is None else tuple(laws)
+    chosen = tuple(LAWS if laws is None else as_list(laws))
     for name in chosen:
         if name not in LAWS:
             raise unknown_name("law of a forecast", name, LAWS)

@@ -7,6 +7,7 @@ from typing import override
 import numpy as np
 import pandas as pd
 
+from bayescale._arguments import as_list
 from bayescale.data.columns import ALIASES
 from bayescale.data.wandb import key_of
 from bayescale.posterior.result import Result
@@ -54,7 +55,7 @@ class Forecast(Result):
 
     def quantiles(self, probs: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> pd.DataFrame:
         """Return quantiles of a new point, one row for each curve and amount."""
-        found = {name: draws.quantile(list(probs)).T for name, draws in self.draws.items()}
+        found = {name: draws.quantile(as_list(probs)).T for name, draws in self.draws.items()}
         return pd.concat(found, names=["curve", self.x])
 
     def table(self, prob: float | None = None) -> pd.DataFrame:

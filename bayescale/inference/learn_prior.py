@@ -121,23 +121,20 @@ def _by_source(
 ) -> dict[str, Sequence[Sweep]]:
     several: dict[str, Sequence[Sweep]]
     if isinstance(sweeps, Mapping):
-        several = {
-            str(name): parts if isinstance(parts, list | tuple) else [cast("Sweep", parts)]
-            for name, parts in sweeps.items()
-        }
-    elif isinstance(sweeps, list | tuple):
-        several = {str(i + 1): [sweep] for i, sweep in enumerate(sweeps)}
+        several = {str(name): _tables(parts) for name, parts in sweeps.items()}
     else:
-        raise TypeError(
-            f"sweeps: found a {type(sweeps).__name__}, expected a list of tables of runs, "
-            "or a mapping from the name of a source to its tables."
-        )
+        several = {str(i + 1): [sweep] for i, sweep in enumerate(_tables(sweeps))}
     empty = [name for name, parts in several.items() if not parts]
     if empty or not several:
         raise ValueError(
             f"sweeps: found none{f' for {empty[0]}' if empty else ''}, expected one or more."
         )
     return several
+
+
+def _tables(given: Sweep | Sequence[Sweep]) -> Sequence[Sweep]:
+    """Return sweeps as a sequence; a table, which can be iterated over, is one."""
+    return given if isinstance(given, list | tuple) else [cast("Sweep", given)]
 
 
 def _fitted(sweep: Sweep, model: Model, seed: int, draws: int) -> Fit:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bayescale._arguments import expect_mapping
 from bayescale.errors import AmountError, CardError, NoClosedFormError, UnsuitableLawError
 from bayescale.units import parse_amounts
 
@@ -349,6 +350,8 @@ class Law(ABC):
 
     def check_parameters(self, parameters: Mapping[str, object]) -> None:
         """Raise CardError unless `parameters` names exactly the law's parameters."""
+        example = f"{{{next(iter(self.parameters))!r}: 1.7, ...}}"
+        expect_mapping(parameters, "parameters", example, CardError)
         self._check_names(parameters, tuple(self.parameters))
 
     def _check_names(self, given: Mapping[str, object], expected: tuple[str, ...]) -> None:

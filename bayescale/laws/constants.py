@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from bayescale.errors import AmountError
+from bayescale._arguments import expect_mapping
+from bayescale.errors import AmountError, CardError
 from bayescale.laws import law
 from bayescale.units import PF_DAY, Amount, parse_amounts
 
@@ -39,6 +40,7 @@ class Constants(Cited):
 
     def __post_init__(self) -> None:
         law(self.law).check_parameters(self.parameters)
+        expect_mapping(self.inputs, "inputs", "{'x': 'compute'}", CardError)
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
 
     @property

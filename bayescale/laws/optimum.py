@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale._arguments import expect_mapping
 from bayescale.costs.budget import Array, Spending
 from bayescale.errors import AmountError, NoClosedFormError, UnsuitableLawError
 from bayescale.laws import Law, Value
@@ -54,7 +55,7 @@ class Split:
         AmountError
             If an input is missing, unknown or cannot be read.
         """
-        fixed = fixed or {}
+        fixed = expect_mapping(fixed or {}, "fixed", "{'n_experts': 64}")
         if not law.splits_compute:
             raise UnsuitableLawError(
                 f"The law {law.name} is one of {law.response} in {', '.join(law.inputs)}; compute "

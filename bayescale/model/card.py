@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayescale._arguments import as_list, expect_mapping
 from bayescale.data.catalog import find_model_card
 from bayescale.data.runs import Runs
 from bayescale.data.toml_file import check_content, read_card
@@ -113,6 +114,8 @@ class Model:
     def __post_init__(self) -> None:
         if not isinstance(self.law, Law):
             object.__setattr__(self, "law", find_law(self.law))  # type: ignore[unreachable]
+        object.__setattr__(self, "references", tuple(as_list(self.references)))
+        expect_mapping(self.inputs, "inputs", "{'x': 'compute'}", CardError)
         for name, texts in (
             ("id and title", (self.id, self.title)),
             ("references", self.references),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayescale._arguments import as_list
 from bayescale._portable import rounded
 from bayescale.errors import CardError, quoted, refuse_unknown
 from bayescale.laws import Law, Value, Values
@@ -132,6 +133,7 @@ class Discrepancy:
     smooth: Prior
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", tuple(as_list(self.axes)))
         if not self.axes or len(set(self.axes)) < len(self.axes):
             raise CardError(
                 f"discrepancy: found axes = {list(self.axes)}, expected one or more, each once."

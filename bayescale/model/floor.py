@@ -1,5 +1,7 @@
 """Stated floors: priors on the irreducible response itself, in its own unit."""
 
+from numbers import Real
+
 from bayescale.errors import CardError, quoted
 from bayescale.laws import Law
 from bayescale.model.priors import LogNormal, check_prior
@@ -23,9 +25,13 @@ def assumed_floor(value: float, sd: float | None = None, *, why: str) -> LogNorm
         The reason.
     """
     for name, given in (("floor", value), ("sd of the floor", sd)):
-        if given is not None and not given > 0.0:
+        if given is not None and not _is_positive(given):
             raise CardError(f"{name}: found {quoted(given)}, expected a positive number.")
     return LogNormal(median=value, log_sd=KNOWN if sd is None else sd / value, why=why)
+
+
+def _is_positive(number: object) -> bool:
+    return isinstance(number, Real) and float(number) > 0.0
 
 
 def check_floor(law: Law, floor: object) -> None:

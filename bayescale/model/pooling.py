@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bayescale._arguments import as_list
 from bayescale.data.levels import Levels, column_of
 from bayescale.data.runs import Runs
 from bayescale.errors import CardError, did_you_mean, quoted
@@ -286,7 +287,7 @@ def pooling_of(
     law: Law, over: str, of: Collection[str] | None = None, sd: Prior | None = None
 ) -> tuple[Pooling, ...]:
     """Return partial pooling of parts of a law by one grouping factor; see `Model.pool`."""
-    parts = of or [name for name, p in law.parameters.items() if p.support != "unit"]
+    parts = as_list(of or [name for name, p in law.parameters.items() if p.support != "unit"])
     return tuple(Pooling(of=part, over=over, sd=sd or _BETWEEN_LEVELS) for part in parts)
 
 

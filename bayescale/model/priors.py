@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, override
 import numpy as np
 from numpy.typing import NDArray
 
+from bayescale._arguments import expect_mapping
 from bayescale.errors import CardError, did_you_mean, quoted
 
 type RelativeTo = Literal["", "observed"]
@@ -386,6 +387,7 @@ def check_priors(
     where: str, owner: str, expected: Collection[str], priors: Mapping[str, Prior]
 ) -> None:
     """Raise CardError unless there is a prior on each expected quantity, and on no other."""
+    expect_mapping(priors, where, f"{{{next(iter(expected))!r}: LogNormal(...)}}", CardError)
     for name, prior in priors.items():
         if name not in expected:
             hint = did_you_mean(name, expected)

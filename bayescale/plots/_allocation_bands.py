@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 
+from bayescale._arguments import as_list
 from bayescale.costs import Cost, six_nd
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.laws.constants import Constants, EmpiricalFrontier
@@ -160,7 +161,7 @@ def _draw(
     def quantiles(budgets: np.ndarray) -> np.ndarray:
         return fan_of(quantity.variable, source, budgets, **terms)
 
-    others = [_line(published(name), quantity, grid, cost) for name in overlays]
+    others = [_line(published(name), quantity, grid, cost) for name in as_list(overlays)]
     draw_fan(ax, quantiles, grid, marked, quantity.name, others, is_point=source.is_point)
     finish(ax, quantity.style, quantity.label, cost)
     return ax

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayescale._arguments import as_list
 from bayescale.errors import UnsuitableLawError
 from bayescale.plots._residuals import label_axis
 from bayescale.plots.style import BLUE, GREY, legend_above, log_grid, loss_axis, new_axes, tidy
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.predict import predict
 from bayescale.posterior.summary import quantiles
-from bayescale.units import format_share
+from bayescale.units import format_share, parse_amounts, quantity_of
 
 
 def curve(
@@ -63,13 +64,15 @@ def curve(
     ax = new_axes(ax)
     column, response = columns[0], fit.response
     values = fit.runs.column(column)
-    shown = [*values, *at]
+    asked = as_list(at)
+    marked = parse_amounts(asked, quantity_of(column), "at") if asked else np.array([])
+    shown = [*values, *marked]
     grid = log_grid(float(min(shown)), float(max(shown)))
     found = quantiles(predict(fit, inputs={column: grid}), prob)
     ax.plot(values, fit.runs.column(response), ".", color=GREY, markersize=4, label="runs")
-    if at:
-        expected = quantiles(predict(fit, inputs={column: list(at)}), prob)[response][1]
-        ax.plot(at, expected, "D", color="black", markersize=6, label="requested", zorder=4)
+    if asked:
+        expected = quantiles(predict(fit, inputs={column: marked}), prob)[response][1]
+        ax.plot(marked, expected, "D", color="black", markersize=6, label="requested", zorder=4)
     for name, alpha, label in (
         (f"{response}_run", 0.18, f"one new run, {format_share(prob)}"),
         (response, 0.4, f"the law, {format_share(prob)}"),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from bayescale._arguments import as_list
 from bayescale.errors import unknown_name
 from bayescale.forecasting.result import Forecast
 from bayescale.plots.style import (
@@ -58,10 +59,11 @@ def forecast(
     >>> bs.plots.forecast(found).get_xlabel()
     'examples'
     """
-    for name in curves or ():
+    asked = as_list(curves or ())
+    for name in asked:
         if name not in found.draws:
             raise unknown_name("curve", name, tuple(found.draws))
-    names = list(curves or found.draws)[: None if curves else len(COLOURS)]
+    names = asked or list(found.draws)[: len(COLOURS)]
     prob = found.prob if prob is None else prob
     ax = new_axes(ax)
     for i, name in enumerate(names):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -9,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from bayescale.errors import UnsuitableLawError
+from bayescale._arguments import as_list
+from bayescale.errors import UnknownNameError, UnsuitableLawError, quoted, unknown_name
 from bayescale.plots.style import BLUE, tidy
 from bayescale.posterior.fit import Fit
 from bayescale.units import format_number
@@ -46,7 +48,7 @@ def pairs(
     >>> axes.flat[0].get_title()
     'correlation +1.00'
     """
-    pairs = list(pairs) if pairs is not None else correlated_pairs(fit)
+    pairs = correlated_pairs(fit) if pairs is None else _read_pairs(fit, pairs)
     if axes is None:
         import matplotlib.pyplot as plt
 
@@ -69,6 +71,23 @@ def pairs(
         ax.set_title(f"correlation {np.corrcoef(x, y)[0, 1]:+.2f}", fontsize=10)
         tidy(ax)
     return axes
+
+
+def _read_pairs(fit: Fit, given: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the pairs of names that are given, or raise UnknownNameError."""
+    asked: list[Any] = as_list(given)
+    if all(isinstance(name, str) for name in asked):
+        asked = [asked]  # one pair counts as a list of one
+    for pair in asked:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise UnknownNameError(
+                f"pairs: found {quoted(pair)}, expected pairs of names of quantities, such as "
+                f"[{correlated_pairs(fit)[0]}]."
+            )
+        for name in pair:
+            if name not in fit.quantities:
+                raise unknown_name("quantity of the fit", name, map(str, fit.quantities))
+    return asked
 
 
 def correlated_pairs(fit: Fit) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 
 from bayescale.allocation.allocate import optima
-from bayescale.allocation.plans import cost_of_runs
+from bayescale.allocation.plans import cost_of_runs, parse_budgets
 from bayescale.costs import Cost
 from bayescale.laws.optimum import Split
 from bayescale.plots.style import (
@@ -56,7 +56,8 @@ def budget_axes(
     """
     Split.of(source.law, fixed)
     ax = new_axes(ax)
-    marked = np.asarray([] if budget is None else budget, dtype=float)
+    some = budget is not None and np.size(budget)
+    marked = parse_budgets(budget, cost) if some else np.array([])
     if source.runs is None:
         covered = marked if len(marked) else np.array(_TYPICAL)
         return ax, marked, log_grid(covered.min() / _MARGIN, covered.max() * _MARGIN)

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayescale._arguments import expect_mapping
 from bayescale._seeds import Stream, seed_of
 from bayescale.data.runs import Runs
 from bayescale.data.same_runs import check_same_runs
@@ -261,6 +262,9 @@ def model_average(fits: Parts, weights: "Mapping[str, float] | pd.Series[float]"
     >>> plan.draws.sizes["draw"]
     800
     """
+    expect_mapping(fits, "fits", "{'coupled': fit, 'chinchilla': other}", CardError)
+    if not isinstance(weights, pd.Series):
+        expect_mapping(weights, "weights", "{'coupled': 0.75, 'chinchilla': 0.25}", CardError)
     given = {str(name): float(weight) for name, weight in weights.items()}
     unknown = [name for name in given if name not in fits]
     if unknown:

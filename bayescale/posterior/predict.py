@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale._arguments import expect_mapping
 from bayescale._seeds import Stream, generator
 from bayescale.backend.likelihood import NoiseOfRuns
 from bayescale.data.levels import column_of, with_coarser
@@ -81,7 +82,8 @@ def predict(
     """
     given = asked_inputs(n_params, n_tokens, inputs)
     source = as_posterior(fit)
-    source.refuse_unknown_groups(groups or {})
+    groups = expect_mapping(groups or {}, "groups", "{'family': 'c4'}")
+    source.refuse_unknown_groups(groups)
     if source.is_point and seed:
         raise ValueError(
             f"seed: found {seed!r} with published constants, which have neither levels nor draws. "
@@ -89,8 +91,8 @@ def predict(
         )
     columns = source.columns
     plans = parse_plans(given, tuple(columns.values()))
-    plans = _one_per_level(plans, groups or {})
-    named_levels: Groups = with_coarser(groups or {}, source.groupings)
+    plans = _one_per_level(plans, groups)
+    named_levels: Groups = with_coarser(groups, source.groupings)
     count = len(next(iter(plans.values())))
     name = source.response
     made: dict[str, list[NDArray[np.float64]]] = {}
@@ -132,7 +134,7 @@ def asked_inputs(
     """Return the given amounts of each input; raise if one is given by name and in `inputs`."""
     named = {"n_params": n_params, "n_tokens": n_tokens}
     given = {name: value for name, value in named.items() if value is not None}
-    others = dict(inputs or {})
+    others = dict(expect_mapping(inputs or {}, "inputs", "{'compute': ['1e21', '1e22']}"))
     if twice := [name for name in given if name in others]:
         name = twice[0]
         raise AmountError(

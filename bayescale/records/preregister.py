@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayescale._arguments import expect_mapping
 from bayescale._io import plain
 from bayescale._version import __version__
 from bayescale.data.levels import NEW
@@ -148,11 +149,8 @@ def unit_of(response: str, runs: Runs) -> str:
 def _parsed(runs: Planned, source: Posterior) -> dict[str, dict[str, float]]:
     """Return the inputs of planned runs as numbers."""
     expected = "{'big': {'n_params': '7B', 'n_tokens': '2T'}}"
-    if not isinstance(runs, Mapping) or not runs:
-        raise AmountError(
-            f"planned runs: found {quoted(runs)}, expected the inputs of each run by its name, "
-            f"such as {expected}."
-        )
+    if not expect_mapping(runs, "runs", expected):
+        raise AmountError(f"runs: found {runs}, expected one or more by name, such as {expected}.")
     columns, found = tuple(source.columns.values()), {}
     known = (*columns, *source.groupings)
     for name, row in runs.items():

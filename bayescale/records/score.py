@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayescale._arguments import as_list
 from bayescale.data.levels import SAME, column_of
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
@@ -125,7 +126,7 @@ def score_forecasts(
 
 def _loaded(forecasts: Records) -> dict[str, Preregistration]:
     """Return forecasts by the name of their file or their place, in order of their dates."""
-    given = [forecasts] if isinstance(forecasts, str | Path | Preregistration) else list(forecasts)
+    given: list[str | Path | Preregistration] = as_list(forecasts)  # type: ignore[arg-type]
     if not given:
         raise ValueError("forecasts: found none, expected at least one file.")
     found: dict[str, Preregistration] = {}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from bayescale._arguments import expect_mapping
 from bayescale._io import whole_file
 from bayescale._outputs import REPORT
 from bayescale._progress import stages
@@ -220,6 +221,8 @@ def report(
     write = FORMS[Path(path).suffix.lower()]
     # Arguments are parsed before the progress bar starts.
     plan, source = None, as_posterior(fit)
+    if inputs is not None:
+        expect_mapping(inputs, "inputs", "{'n_tokens': ['1T', '10T']}")
     further = Further(
         comparison=comparison,
         backtest=backtest,

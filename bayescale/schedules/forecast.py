@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bayescale._arguments import as_list, expect_mapping
 from bayescale._progress import stages
 from bayescale._seeds import Stream, checked_seed, generator
 from bayescale.data.readers import Table
@@ -119,22 +120,26 @@ def forecast_run(
     """
     tail_quantiles(prob)
     checked_seed(seed)
-    chosen = tuple(LAWS) if laws is None else tuple(laws)
+    chosen = tuple(LAWS if laws is None else as_list(laws))
     for name in chosen:
         if name not in LAWS:
             raise unknown_name("law of schedules", name, LAWS)
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"laws: found {list(chosen)}, expected at least one, each of them once.")
     planned = as_schedule(schedule)
+    at = expect_mapping(at or {}, "at", "{'n_params': '1B', 'n_tokens': '20B'}")
     if at and sweep is None:
         raise ValueError(
             f"at: found {listed(at)}, the inputs of the run in a sweep, and no sweep. Give its fit "
             "(sweep=, --sweep), or leave them out."
         )
+    schedules = expect_mapping(
+        schedules or {}, "schedules", "{'short': 'cosine:peak=3e-4,steps=8k'}", RunsError
+    )
     columns = {"step": step, "loss": loss, "rate": rate, "run": by}
-    curves = read_run_curves(source, {**(schedules or {}), run: planned}, columns)
+    curves = read_run_curves(source, {**schedules, run: planned}, columns)
     names = [curve.run for curve in curves]
-    if unused := sorted(set(schedules or {}) - set(names)):
+    if unused := sorted(set(schedules) - set(names)):
         raise RunsError(
             f"schedules: found {listed(unused)}, expected runs of the table, {listed(names)}."
         )
@@ -152,7 +157,7 @@ def forecast_run(
     alone = table[at_end[-1]].to_numpy()
     log_sweep = None
     if sweep is not None:
-        log_sweep = of_sweep(sweep, at or {})
+        log_sweep = of_sweep(sweep, at)
         weights, _ = weights_of(np.log(alone), log_sweep)
         rng = generator(seed, Stream.SCHEDULE_POINTS, 1)
         table = table.iloc[rng.choice(len(table), len(table), p=weights)].reset_index(drop=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._arguments import as_list
 from bayescale._io import plain
 from bayescale.errors import listed
 from bayescale.laws.base import Law
@@ -65,7 +66,7 @@ class RunForecast(Result):
 
     def quantiles(self, probs: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> pd.DataFrame:
         """Return quantiles of a new point, one row for each step."""
-        return self.draws.quantile(list(probs)).T
+        return self.draws.quantile(as_list(probs)).T
 
     def table(self, prob: float | None = None) -> pd.DataFrame:
         """Return median and equal-tailed interval of a new point at each step.

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._arguments import as_list, expect_mapping
 from bayescale.allocation.requirements import requirements
 from bayescale.costs import ShapeFamily
 from bayescale.costs.counting import Counting, chinchilla_shapes, counting_of
@@ -113,10 +114,12 @@ def apparent_exponents(
     0.51
     """
     law, tails = counting_of(given), tail_quantiles(prob)
+    example = "{'ours': Study(sizes=(1e8, 1e10), counting='total', source='our sweep')}"
+    studies = expect_mapping(ranges, "ranges", example)
     thinned = as_posterior(source).thin(draws)
     rows = {}
-    for convention in map(counting_of, countings):
-        for name, study in ranges.items():
+    for convention in map(counting_of, as_list(countings)):
+        for name, study in studies.items():
             ends = counting_of(study.counting).shape(np.array(study.sizes), shapes)
             low, high = map(float, law.size(ends))
             sizes = np.geomspace(low, high, _SIZES)

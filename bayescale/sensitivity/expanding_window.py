@@ -8,6 +8,7 @@ from typing import Unpack
 import numpy as np
 import pandas as pd
 
+from bayescale._arguments import as_list
 from bayescale.costs import Cost, six_nd
 from bayescale.data.load import RunsSource
 from bayescale.inference.parallel import Task, task_key
@@ -230,7 +231,7 @@ def expanding_window(
     refuse_without_optimum(card, fixed)
     runs = runs_for(runs, [card])
     amount = parse_amount(budget, "compute", "budget")
-    values = parse_amounts(list(cuts), quantity_of(scale), "cuts")
+    values = parse_amounts(as_list(cuts), quantity_of(scale), "cuts")
     question = Question(budget=amount, cost=cost, fixed=fixed, prob=prob)
     tasks = []
     limits = [*np.unique(values), np.inf]

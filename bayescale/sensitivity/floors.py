@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
+from bayescale._arguments import as_list, expect_mapping
 from bayescale._seeds import Stream, generator
 from bayescale.data.load import RunsSource
 from bayescale.data.runs import Runs
@@ -306,7 +307,7 @@ def forecast_by_floor(
 def _with_floors(model: Model, floors: Sequence[float | Prior]) -> dict[str, Model]:
     """Return the model with each floor, by label."""
     found: dict[str, Model] = {}
-    for floor in floors:
+    for floor in as_list(floors):
         prior = floor if isinstance(floor, Prior) else assumed_floor(floor, why="assumed")
         known = prior == assumed_floor(prior.typical, why=prior.why)
         label = f"{prior.typical:g}" if known else str(prior)
@@ -320,7 +321,8 @@ def _with_floors(model: Model, floors: Sequence[float | Prior]) -> dict[str, Mod
 
 def _plan(model: Model, at: Mapping[str, object]) -> dict[str, float]:
     """Return the one plan that is given by column."""
-    amounts = parse_plans(dict(at), tuple(model.columns.values()))
+    example = "{'n_params': '70B', 'n_tokens': '1.4T'}"
+    amounts = parse_plans(expect_mapping(at, "at", example), tuple(model.columns.values()))
     counts = {len(values) for values in amounts.values()}
     if counts != {1}:
         raise AmountError(f"at: found {max(counts)} plans, expected one.")

@@ -9,8 +9,9 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
+from bayescale._arguments import as_list, expect_mapping
 from bayescale.data.load import RunsSource
-from bayescale.errors import BayescaleError, RunsError
+from bayescale.errors import BayescaleError, CardError, RunsError, quoted
 from bayescale.inference.parallel import Outcome, Task, task_key
 from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import Model, load_model
@@ -218,7 +219,7 @@ def multiverse(
     refits = Refits.of(options, draws=500)
     tail_quantiles(prob)
     amount = parse_amount(budget, "compute", "budget")
-    _check_choices(choices)
+    choices = _read_choices(choices)
     card = load_model(model)
     refuse_without_optimum(card, fixed)
     runs = runs_for(runs, [card], keep_outliers=True)
@@ -272,13 +273,21 @@ def _tabulate(
     return table
 
 
-def _check_choices(choices: Mapping[str, Sequence[Choice]]) -> None:
-    if not choices:
+def _read_choices(choices: Mapping[str, Sequence[Choice]]) -> dict[str, list[Choice]]:
+    example = "{'window': (Choice('all'), Choice('largest', of_largest))}"
+    if not expect_mapping(choices, "choices", example, CardError):
         raise ValueError("choices: found none, expected a question with its choices.")
-    for question, options in choices.items():
+    found = {question: as_list(options) for question, options in choices.items()}
+    for question, options in found.items():
+        if wrong := [option for option in options if not hasattr(option, "make")]:
+            raise CardError(
+                f"choices, {question}: found {quoted(wrong[0])}, expected choices, such as "
+                f"{example}."
+            )
         names = [choice.name for choice in options]
         if not names or len(set(names)) < len(names):
             raise ValueError(
                 f"choices, {question}: found {', '.join(names) or 'none'}; expected at least one, "
                 "with distinct names."
             )
+    return found

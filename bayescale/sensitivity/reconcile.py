@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._arguments import as_list
 from bayescale._seeds import Stream, generator
 from bayescale.costs import ShapeFamily
 from bayescale.costs.counting import Counting, chinchilla_shapes
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
-from bayescale.errors import RunsError
+from bayescale.errors import RunsError, quoted
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.sensitivity.exponents import WIDTH, Way, measure, way_for
@@ -189,9 +190,13 @@ def reconcile_exponents(
     exponents: dict[tuple[str, str], NDArray[np.float64]] = {}
     caveats: list[str] = []
     for ladder, part in _ladders(runs, by):
-        chosen = tuple(steps) if steps is not None else steps_for(part)
+        chosen = steps_for(part) if steps is None else as_list(steps)
         if not chosen:
             raise ValueError("steps: found none, expected at least the starting point.")
+        if wrong := [step for step in chosen if not hasattr(step, "why")]:
+            raise RunsError(
+                f"steps: found {quoted(wrong[0])}, expected steps, as `steps_for` returns."
+            )
         selections = _selections(part, chosen, given, shapes, caveats, ladder)
         if not selections:
             continue

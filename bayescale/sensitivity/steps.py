@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from bayescale._arguments import expect_mapping
 from bayescale.costs import ShapeFamily
 from bayescale.costs.counting import Counting
 from bayescale.data.recount import BODY, recount
@@ -40,6 +41,9 @@ class Step:
     counting: str | Counting | None = None
     keep: str | None = None
     window: str | None = None
+
+    def __post_init__(self) -> None:
+        expect_mapping(self.columns, "columns", "{'schedule': 'cosine'}", RunsError)
 
 
 @dataclass(frozen=True, kw_only=True)

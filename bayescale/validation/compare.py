@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale._arguments import as_list, expect_mapping
 from bayescale.data.levels import Levels, column_of
 from bayescale.data.load import RunsSource
 from bayescale.data.runs import Runs
@@ -110,6 +111,7 @@ def compare(
     Larger scales support chinchilla
     """
     refits = Refits.of(options, draws=1000)
+    densities = expect_mapping(others or {}, "others", "{'ours': densities}", RunsError)
     unfitted: Mapping[str, str] = {}
     if not isinstance(fits, Mapping):
         fits, unfitted = _fit_all(fits, runs, refits)
@@ -130,7 +132,7 @@ def compare(
     table = fits[min(fits, key=lambda name: (-fits[name].runs.table.shape[1], name))].runs
     models = {name: replace(fit.model, id=name) for name, fit in fits.items()}
     units = units_of(table, models, leave_out)
-    elsewhere = _others(others or {}, units, {*fits, *unfitted})
+    elsewhere = _others(densities, units, {*fits, *unfitted})
     scale = scale or usual_scale(table, fits[min(fits)].columns.values())
     cuts = usual_cuts(table.column(scale)) if cuts is None else cuts
     options["draws"] = refit_draws
@@ -159,14 +161,12 @@ def _fit_all(
     refits: Refits,
 ) -> tuple[dict[str, Fit], dict[str, str]]:
     """Fit cards to runs; return the reason for those that cannot be fitted."""
-    if isinstance(cards, str | Path | Model):
-        raise ValueError(f"fits: found {cards!r}, expected a list of cards, or fits by name.")
     if runs is None:
         raise ValueError(
             "runs: found none, expected those that the cards are fitted to. Give runs, or "
             "fits by name."
         )
-    models = [load_model(card) for card in cards]
+    models = [load_model(card) for card in as_list(cards)]
     names = [model.id for model in models]
     if len(set(names)) < len(names):
         raise ValueError(f"fits: found the cards {', '.join(names)}, expected different ids.")

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bayescale._arguments import as_list
+
 _SQUARED = ("rmsle",)
 """Scores whose squares are averaged."""
 
@@ -60,7 +62,7 @@ def pooled_scores(
     >>> pooled_scores(scores).loc["all", "coverage_90"]
     np.float64(0.78)
     """
-    by, clusters = _names(by), _names(clusters)
+    by, clusters = as_list(by), as_list(clusters)
     scores = _rows(scores, ("n_test", *by, *clusters))
     if not len(scores):
         raise ValueError("scores: found no row; expected one for each fit.")
@@ -108,7 +110,7 @@ def coverage_se(
     >>> round(coverage_se(scores), 6)
     0.1
     """
-    column, names = f"coverage_{round(100 * prob)}", _names(clusters)
+    column, names = f"coverage_{round(100 * prob)}", as_list(clusters)
     return _coverage_se(_rows(scores, ("n_test", column, *names)), column, names)
 
 
@@ -144,10 +146,6 @@ def _mean(values: "pd.Series[float]", weights: "pd.Series[float]") -> float:
     if not known.any():
         return float("nan")
     return float(np.average(values[known], weights=weights[known]))
-
-
-def _names(columns: str | Sequence[str]) -> list[str]:
-    return [columns] if isinstance(columns, str) else list(columns)
 
 
 def _rows(scores: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:

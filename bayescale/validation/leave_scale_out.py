@@ -7,6 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
+from bayescale._arguments import as_list
 from bayescale.data.load import RunsSource
 from bayescale.data.runs import Runs
 from bayescale.inference.parallel import Task, task_key
@@ -72,13 +73,13 @@ def leave_scale_out(
     True
     """
     refits = Refits.of(options, draws=1000)
-    loaded = [load_model(entry) for entry in models]
+    loaded = [load_model(entry) for entry in as_list(models)]
     names = [model.id for model in loaded]
     if len(set(names)) < len(names):
         raise ValueError(f"models: found {', '.join(names)}, expected different ids.")
     runs = runs_for(runs, loaded)
     amounts = runs.column(scale)
-    places = parse_amounts(list(cuts), quantity_of(scale), "cuts")
+    places = parse_amounts(as_list(cuts), quantity_of(scale), "cuts")
     tasks = []
     index = []
     for cut in map(float, places):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale._arguments import as_list
 from bayescale.data.runs import Runs
 from bayescale.posterior.result import Result
 from bayescale.units import format_number, format_share
@@ -57,7 +58,7 @@ class ScalesLeftOut(Result):
 
     def of(self, models: Iterable[str]) -> "ScalesLeftOut":
         """Return the results of some of the models."""
-        kept = set(models)
+        kept = set(as_list(models))
         among = self.table.index.get_level_values("model").isin(kept)
         return ScalesLeftOut(
             self.table[among], {at: d for at, d in self.pointwise.items() if at[0] in kept}

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale._arguments import as_list
 from bayescale.data.levels import Levels, column_of
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
@@ -85,7 +86,7 @@ def score(fit: Source, runs: RunsSource, *, new_levels: Collection[str] = ()) ->
     >>> larger.coverage(0.9) < 0.8
     True
     """
-    return _score(as_posterior(fit), runs, new_levels)
+    return _score(as_posterior(fit), runs, as_list(new_levels))
 
 
 @singledispatch
@@ -231,7 +232,7 @@ def hold_out(
     >>> table.index[0]
     'chinchilla'
     """
-    loaded = [load_model(entry) for entry in models]
+    loaded = [load_model(entry) for entry in as_list(models)]
     runs = runs_for(runs, loaded)
     return _hold_out(loaded, runs, train, {}, seed, draws, target_accept)
 

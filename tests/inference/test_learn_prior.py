@@ -130,8 +130,6 @@ def test_what_cannot_be_learnt_from_is_refused(base, sweeps, failed_fit):
         bs.learn_prior([], base=base)
     with pytest.raises(ValueError, match=r"found none for ours"):
         bs.learn_prior({"ours": []}, base=base)
-    with pytest.raises(TypeError, match=r"expected a list of tables of runs"):
-        bs.learn_prior("chinchilla", base=base)
 
 
 def test_a_base_far_from_a_sweep_is_warned_of(base):

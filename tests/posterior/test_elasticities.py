@@ -137,5 +137,7 @@ def test_what_the_runs_do_not_support_is_never_the_minimax_plan():
         assert any(f"where {name} holds" in costliest for name in kept)
         assert all(name in unsupported for name in papers if name not in kept)
     assert len(every.sentences) == 2
-    with pytest.raises(ValueError, match="supported: found none of"):
+    with pytest.raises(
+        ValueError, match="supported: found another, expected one at least of hoffm"
+    ):
         bs.cross_regret(papers, budget="5.76e23", supported=["another"])

@@ -199,7 +199,7 @@ def test_no_partial_file_is_left(fit, saved, monkeypatch):
     ("planned", "words"),
     [
         ({}, "found {}"),
-        ([BIG], "by its name"),
+        ([BIG], r"runs=: found .*, expected a mapping such as {'big': {"),
         ({"big": "70B"}, "planned run 'big': found '70B', expected its inputs"),
         ({"big": {"n_params": "70B"}}, "planned run 'big': found n_params, expected n_tokens too"),
         ({"big": {}}, "found nothing, expected n_params, n_tokens too"),
