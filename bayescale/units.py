@@ -23,16 +23,16 @@ SMALLEST, LARGEST = 1e-100, 1e100
 WEIGHTS = frozenset(f"domain_{j}" for j in range(1, 6))
 """Weights of the domains of a mixture of training data, of which some may be zero."""
 
-ITEMS = frozenset(
-    {
-        *("n_experts", "n_active_experts", "granularity"),
-        *("n_steps", "max_steps", "batch_tokens", "n_unique_tokens"),
-    }
-)
+ITEMS = frozenset({"n_experts", "n_active_experts", "granularity", "n_steps", "max_steps"})
+ITEMS |= {"batch_tokens", "n_unique_tokens"}
 """Amounts of at least one, as counts of things that every run has."""
 
-SHARES = frozenset({"activation_ratio"})
-"""Positive shares, of at most one."""
+_QUANTITIES: dict[str, Quantity] = {
+    **dict.fromkeys(WEIGHTS, "weight"),
+    **dict.fromkeys(ITEMS, "items"),
+    **{"activation_ratio": "share", "compute": "compute"},
+}
+"""What the amounts of columns are, where not a count of any size."""
 
 _LEAST_WEIGHT = 1e-12
 """What a weight of zero is read as, so that it has a logarithm; `is_zero` tells it."""
@@ -65,7 +65,7 @@ _TIMES_TEN = re.compile(
 )
 _WORDS = {"thousand": "k", "million": "m", "billion": "b", "trillion": "t"}
 _WORD = re.compile(r"(?<=[\d\s])(thousand|million|billion|trillion)s?\b")
-_BY_THOUSANDS = ("count", "items", "money", "weight")
+_BY_THOUSANDS = ("count", "items", "money", "weight", "share")
 """Quantities with suffixes K, M, B and T."""
 
 _PATTERNS = {
@@ -75,12 +75,11 @@ _PATTERNS = {
     ),
     "rate": re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmgtpe]?)(?P<unit>flops?/s)?"),
     "money": re.compile(rf"[{CURRENCIES}]?\s*{_NUMBER}\s*(?P<prefix>[kmbt]?)\s*[{CURRENCIES}]?"),
-    "share": re.compile(rf"{_NUMBER}\s*(?P<percent>%)?"),
     "weight": re.compile(
         rf"{_NUMBER}\s*(?:(?P<prefix>[kmbgt]?)\s*(?:{_COUNT_NOUNS})?|(?P<percent>%))"
     ),
 }
-_PATTERNS["items"] = _PATTERNS["count"]
+_PATTERNS |= {"items": _PATTERNS["count"], "share": _PATTERNS["weight"]}
 _EXPECTED = {
     "items": 'an amount from 1, such as 8, 500e3 or "2M"',
     "count": 'a positive amount such as 7e9, "70B" or "1.4T"',
@@ -158,8 +157,6 @@ def _read(value: object, quantity: Quantity) -> float | None:
     if _may_be_decimal_comma(match):
         return None
     number = match["number"].translate(_GROUPS)
-    if quantity == "share":
-        return _scaled(number, -2 if match["percent"] else 0)
     if quantity in _BY_THOUSANDS:
         return _scaled(number, _power(match))
     unit = match["unit"]
@@ -283,13 +280,7 @@ def quantity_of(column: str) -> Quantity:
     >>> quantity_of("compute"), quantity_of("n_params"), quantity_of("n_experts")
     ('compute', 'count', 'items')
     """
-    if column in ITEMS:
-        return "items"
-    if column in WEIGHTS:
-        return "weight"
-    if column in SHARES:
-        return "share"
-    return "compute" if column == "compute" else "count"
+    return _QUANTITIES.get(column, "count")
 
 
 def is_zero(column: str, values: ArrayLike) -> NDArray[np.bool_]:

@@ -150,6 +150,16 @@ def test_there_is_at_least_one_of_an_item(column):
         parse_amount(0.5, quantity_of(column))
 
 
+def test_a_share_is_positive_and_at_most_one():
+    quantity = quantity_of("activation_ratio")
+    assert [parse_amount(x, quantity) for x in (1, 0.125, "12.5 %", "1e-3")] == [
+        *(1.0, 0.125, 0.125, 1e-3)
+    ]
+    for wrong in (0, -0.1, 1.01, "101 %", "8", "12,5 %", "most"):
+        with pytest.raises(AmountError, match="expected a share above 0 and up to 1"):
+            parse_amount(wrong, quantity)
+
+
 def test_one_or_several():
     assert parse_amounts("1e21", "compute").tolist() == [1e21]
     assert parse_amounts([1e21, "100 PF-days"], "compute").tolist() == [1e21, 8.64e21]
