@@ -37,6 +37,10 @@ _STATEMENTS: dict[str, Callable[..., str]] = {
 """Expressions of scalar operations, by the name of their class, with the meaning that PyTensor's
 functions give them."""
 
+_LONGEST = 200
+"""Longest expression, in characters, that becomes part of another one: the parser of Python limits
+nested parentheses."""
+
 _CASTS = {"b": "bool", "i": "int", "u": "int", "f": "float"}
 
 
@@ -90,9 +94,22 @@ def _scalars(body: Body, op: Any, node: Any, values: Sequence[str]) -> list[str]
         return known.get(variable) or literal(variable.data)
 
     for inner in op.fgraph.toposort():
-        results = _scalars(body, inner.op, inner, [of(x) for x in inner.inputs])
-        known |= zip(inner.outputs, results, strict=True)
+        given = [of(x) for x in inner.inputs]
+        # Numba takes time for each name, so that a value which is used once has none.
+        if _is_used_once(op.fgraph, inner) and sum(map(len, given)) < _LONGEST:
+            known[inner.outputs[0]] = f"({_scalar(body, inner.op, inner, given)})"
+        else:
+            known |= zip(inner.outputs, _scalars(body, inner.op, inner, given), strict=True)
     return [of(out) for out in op.fgraph.outputs]
+
+
+def _is_used_once(graph: Any, node: Any) -> bool:
+    """Return whether the only use of a scalar operation is one place in another expression."""
+    clients = graph.clients[node.outputs[0]]
+    if type(node.op).__name__ not in _STATEMENTS or len(clients) != 1:
+        return False
+    name = type(clients[0][0].op).__name__
+    return name in _STATEMENTS and name != "Sqr"
 
 
 def _is_simple(value: str) -> bool:
