@@ -159,7 +159,11 @@ class Allocation(Result):
             log_n = self.log_n.isel(budget=part)
             # Draws without an optimum are counted elsewhere and are no sign of non-convergence.
             known = log_n.fillna(xr.DataArray(self._middle[part], dims="budget"))
-            found = found.join(diagnose_quantities(xr.Dataset({"ln n_opt": known})))
+            # Where a limit binds in every draw, N_opt is the limit, and no estimate to check.
+            over = ("chain", "draw")
+            estimated = known[{"budget": (known.min(over) != known.max(over)).to_numpy()}]
+            if estimated.size:
+                found = found.join(diagnose_quantities(xr.Dataset({"ln n_opt": estimated})))
         return found
 
     @property

@@ -102,6 +102,14 @@ def test_batch_adjusted_compute_is_never_taken_for_compute():
         bs.allocate(bs.published("kaplan2020-frontier"), budget=1e21)
 
 
+def test_a_size_at_its_limit_in_every_draw_is_no_quantity_to_check(fit):
+    plan = bs.allocate(fit, budget=["1e19", "1e22"], limits=bs.Limits(max_params="1B"))
+    assert list(plan.at_limit) == [0.0, 1.0]
+    rows = [name for name in plan.diagnostics.table.index if name.startswith("ln n_opt[")]
+    assert rows == ["ln n_opt[1e+19]"]
+    assert plan.diagnostics.ok == fit.diagnostics.ok
+
+
 def test_another_cost_moves_along_the_frontier(fit):
     double = ProductCost(12.0, "12ND")
     doubled = bs.allocate(fit, budget=1e22, cost=double)
