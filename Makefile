@@ -4,7 +4,7 @@ export MPLBACKEND := Agg
 # Every process compiles its own models, so that more than two seldom save time.
 WORKERS := --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data sbc calibration forecasts schedules curve-laws forecast-records speedup two-step repetition loss-to-loss token-quality family-discrepancy data-mixtures next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
+.PHONY: help demo test quick fuzz lint wheel bench bench-start docs prior real-data sbc calibration forecasts schedules curve-laws forecast-records speedup two-step repetition experts loss-to-loss token-quality family-discrepancy data-mixtures next-runs first-sweep hyperparameters laboratory laboratory-laws notebooks readme constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -106,6 +106,10 @@ repetition: ## predict larger runs on repeated data in TABLES, for docs/repetiti
 loss-to-loss: ## predict losses on other text of the best models in TABLES, for docs/loss-to-loss.md
 	@tools/venv.sh dev
 	@$(BIN)/python -m benchmarks.loss_to_loss $(TABLES)
+
+experts: ## predict larger and sparser mixtures of experts in TABLES, for docs/mixture-of-experts.md
+	@tools/venv.sh dev
+	@$(BIN)/python -m benchmarks.experts $(TABLES)
 
 token-quality: ## estimate the quality of tokens of three corpora, for docs/token-quality.md
 	@tools/venv.sh dev

@@ -27,18 +27,30 @@ class Tables:
 
     def routed(self, *routers: str, experts: int | None = None, loss: str = "loss") -> bs.Runs:
         """Return runs of dense models or of some routers, with one number of experts or any."""
-        table = self.read("routed_lm_curves", n_params="params", n_steps="steps")
+        table = self._routed(routers, loss).rename(columns={"params": "n_params"})
+        if experts is not None:
+            table = table[table["n_experts"] == experts]
+        columns = ["run", "n_params", "n_steps", "tokens", "batch_tokens", "n_experts", loss]
+        return load(table[columns].rename(columns={loss: "loss"}))
+
+    def sparse(self, *routers: str) -> bs.Runs:
+        """Return the same runs by all their parameters and the ratio of active experts."""
+        table = self._routed(routers, "loss").rename(
+            columns={"params_total": "n_params", "params": "active", "flops": "compute"}
+        )
+        table["activation_ratio"] = 1.0 / table["n_experts"]
+        columns = ["run", "n_params", "active", "n_steps", "tokens", "compute", "n_experts"]
+        needs = ("n_params", "n_tokens", "activation_ratio")
+        return load(table[[*columns, "activation_ratio", "loss"]], needs)
+
+    def _routed(self, routers: tuple[str, ...], loss: str) -> pd.DataFrame:
+        table = self.read("routed_lm_curves", n_steps="steps", n_experts="num_experts")
         kept = (table["flop_increase"].fillna(1) == 1) & (table["seed"] == 42)
         kept &= table["family"].isin(routers) & table[loss].notna()
         kept &= (table["family"] == "dense") | (
             (table["routing_frequency"] == 0.5) & (table["k"] == 1)
         )
-        if experts is not None:
-            kept &= table["num_experts"] == experts
-        columns = ["run", "n_params", "n_steps", "tokens", "batch_tokens", "num_experts", loss]
-        return load(
-            table.loc[kept, columns].rename(columns={"num_experts": "n_experts", loss: "loss"})
-        )
+        return table[kept].reset_index(drop=True)
 
     def datablations(self, condition: str) -> bs.Runs:
         table = self.read("datablations_runs", n_params="params", n_unique_tokens="unique_tokens")

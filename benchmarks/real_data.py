@@ -193,6 +193,7 @@ CURVES = "## Curves of one variable"
 """Heading of the section of curves."""
 
 ELSEWHERE = {"over-fitting": "repetition.md", "loss-from-loss": "loss-to-loss.md"}
+ELSEWHERE["moe-sparsity"] = "mixture-of-experts.md"
 ELSEWHERE |= {f"data-mixing-{k}": "data-mixtures.md" for k in (2, 3, 4, 5)}
 ELSEWHERE["critical-batch"] = "how-to/choose-learning-rate-and-batch.md"
 """Laws that are scored on another page."""
