@@ -1,10 +1,12 @@
-"""The errors and the warning that bayescale raises.
+"""The errors and the warning that bayescale raises, their messages, and checks of arguments.
 
 Each message has three parts: what was found (and where), what was expected, and what to do.
 """
 
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any, cast
 
 _LONGEST_NAME = 200
 """Longest name: suggestions take quadratic time, and messages are to be read."""
@@ -166,3 +168,43 @@ def refuse_unknown(content: Iterable[str], known: Collection[str], where: str) -
                 f"{where}: found the unknown key {quoted(key)}; the keys are "
                 f"{', '.join(sorted(known))}.{hint}"
             )
+
+
+def as_list[T](values: Iterable[T]) -> list[T]:
+    """Return an argument that takes several values as a list; a single value is a list of one.
+
+    A text or a path is one value: its letters or parts are not.
+
+    >>> as_list(["chinchilla", "coupled"]), as_list("chinchilla"), as_list(1.75)
+    (['chinchilla', 'coupled'], ['chinchilla'], [1.75])
+    """
+    given: Any = values
+    single = isinstance(given, str | bytes | os.PathLike) or getattr(given, "ndim", 1) == 0
+    return [cast(T, given)] if single or not isinstance(given, Iterable) else list(values)
+
+
+def expect_mapping[K, V](
+    found: Mapping[K, V],
+    name: str,
+    example: str,
+    error: type[BayescaleError] = AmountError,
+) -> Mapping[K, V]:
+    """Return an argument that takes values by name, or raise an error for what is no mapping.
+
+    Parameters
+    ----------
+    found
+        The argument.
+    name, example
+        The name of the argument, and a mapping that it may be, for the message.
+    error
+        The error to raise.
+
+    >>> expect_mapping("loss", "columns", "{'loss': 'my column'}")
+    Traceback (most recent call last):
+    bayescale.errors.AmountError: columns=: found 'loss', expected a mapping such as
+    {'loss': 'my column'}.
+    """
+    if not isinstance(found, Mapping):
+        raise error(f"{name}=: found {quoted(found)}, expected a mapping such as {example}.")
+    return found

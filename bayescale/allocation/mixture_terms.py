@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale._arguments import as_list, expect_mapping
-from bayescale.errors import CardError, UnsuitableLawError, did_you_mean
+from bayescale.errors import CardError, UnsuitableLawError, as_list, did_you_mean, expect_mapping
 from bayescale.laws import Law
 from bayescale.laws.mixing import shares_of
 from bayescale.posterior.named_domains import columns_read

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale._arguments import expect_mapping
 from bayescale.allocation.plans import FAR
 from bayescale.costs.budget import Array
-from bayescale.errors import AmountError, UnsuitableLawError
+from bayescale.errors import AmountError, UnsuitableLawError, expect_mapping
 from bayescale.posterior.curve import Curve, end_to_end
 from bayescale.posterior.extrapolation import headline_at
 from bayescale.posterior.protocol import Posterior

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from bayescale._arguments import as_list
 from bayescale.allocation.equal_loss import speedup_draws
 from bayescale.allocation.plans import parse_budgets
 from bayescale.allocation.speedup_result import Speedup
@@ -15,6 +14,7 @@ from bayescale.errors import (
     CardError,
     UnknownNameError,
     UnsuitableLawError,
+    as_list,
     did_you_mean,
 )
 from bayescale.laws.optimum import Split

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale._arguments import as_list
 from bayescale.allocation.speedup import levels_of
-from bayescale.errors import UnknownNameError, UnsuitableLawError, did_you_mean
+from bayescale.errors import UnknownNameError, UnsuitableLawError, as_list, did_you_mean
 from bayescale.posterior.diagnostics import Diagnostics, diagnose_quantities, with_status
 from bayescale.posterior.fit import Fit
 from bayescale.posterior.protocol import Posterior

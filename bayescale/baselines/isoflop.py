@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale._arguments import as_list
 from bayescale._seeds import Stream, generator
 from bayescale.baselines.frontier import Frontier, table_of
 from bayescale.baselines.lines import line_through
 from bayescale.costs import ProductCost, six_nd
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
-from bayescale.errors import NoMinimumError, RunsError, UnsuitableLawError
+from bayescale.errors import NoMinimumError, RunsError, UnsuitableLawError, as_list
 from bayescale.laws.constants import Constants
 from bayescale.laws.published import published
 from bayescale.units import Amount, format_compute, format_count, format_share, parse_amounts

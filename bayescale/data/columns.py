@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale._arguments import expect_mapping
 from bayescale.data.column_units import column_unit
 from bayescale.data.experts import OF_TOTAL_SIZE, aliases_for, gives_activation
 from bayescale.data.headings import ACTIVE, Heading, read_heading
@@ -23,6 +22,7 @@ from bayescale.errors import (
     MissingColumnError,
     RunsError,
     did_you_mean,
+    expect_mapping,
     listed,
     quoted,
 )

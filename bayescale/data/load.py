@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from bayescale._arguments import as_list
 from bayescale.data.amounts import (
     SHARES,
     numbers_of,
@@ -40,6 +39,7 @@ from bayescale.data.stated_units import notes_on_unit, stated_units, unit_source
 from bayescale.data.wandb import drop_unfinished, flatten, is_empty_cell, plain_text
 from bayescale.errors import (
     RunsError,
+    as_list,
     listed,
     quoted,
 )

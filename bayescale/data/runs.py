@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale._arguments import as_list
 from bayescale.data.card import DatasetCard
 from bayescale.data.conditions import rows_meeting
 from bayescale.data.notes import Note, NoteKind
 from bayescale.data.reading import IN_SENTENCES, Reading
-from bayescale.errors import RunsError
+from bayescale.errors import RunsError, as_list
 from bayescale.units import (
     format_amount,
     format_compute,

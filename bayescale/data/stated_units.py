@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from bayescale._arguments import expect_mapping
 from bayescale.data.column_units import BASES, ColumnUnit, column_unit
 from bayescale.data.columns import Columns
 from bayescale.data.headings import OPEN_UNITS, Heading
@@ -11,6 +10,7 @@ from bayescale.data.notes import Note
 from bayescale.errors import (
     RunsError,
     did_you_mean,
+    expect_mapping,
     listed,
     quoted,
 )

@@ -10,13 +10,12 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale._arguments import expect_mapping
 from bayescale.costs import Cluster, Serving
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import Limits
 from bayescale.data.plausibility import FEWEST_PARAMS
 from bayescale.decision.regret import Regrets, share_lost
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, expect_mapping
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import (
     format_budget,

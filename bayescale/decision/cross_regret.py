@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescale._arguments import as_list, expect_mapping
 from bayescale.allocation.plans import parse_budgets
 from bayescale.costs import Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits
 from bayescale.decision.decide import least_regret
 from bayescale.decision.regret import Regrets
-from bayescale.errors import AmountError, UnsuitableLawError, listed
+from bayescale.errors import AmountError, UnsuitableLawError, as_list, expect_mapping, listed
 from bayescale.laws.optimum import Split
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.result import Result

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescale._arguments import expect_mapping
 from bayescale._seeds import Stream, generator, seed_of
 from bayescale.allocation.hyperparameters import hyperparameters as best_pair
 from bayescale.allocation.plans import parse_budgets
@@ -16,7 +15,7 @@ from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.costs.budget import Array
 from bayescale.costs.limits import NO_LIMITS, Limits, expect_limits
 from bayescale.data.plausibility import FEWEST_PARAMS
-from bayescale.errors import AmountError, RunsError, UnsuitableLawError
+from bayescale.errors import AmountError, RunsError, UnsuitableLawError, expect_mapping
 from bayescale.experiment_design.candidates import pairs
 from bayescale.experiment_design.judge import Judge, Verdict
 from bayescale.experiment_design.prior_laws import PriorLaws, planned_runs

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale._arguments import as_list
 from bayescale._progress import stages
 from bayescale._seeds import Stream, checked_seed, generator
 from bayescale.data.logs.run_log import RunLogs
 from bayescale.data.readers import Table
 from bayescale.data.runs import Runs
-from bayescale.errors import RunsError, listed, unknown_name
+from bayescale.errors import RunsError, as_list, listed, unknown_name
 from bayescale.forecasting.beyond import Beyond
 from bayescale.forecasting.curves import Curve, read_curves
 from bayescale.forecasting.ends import LAWS

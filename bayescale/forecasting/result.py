@@ -7,9 +7,9 @@ from typing import override
 import numpy as np
 import pandas as pd
 
-from bayescale._arguments import as_list
 from bayescale.data.columns import ALIASES
 from bayescale.data.wandb import key_of
+from bayescale.errors import as_list
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_count, format_number, format_share

@@ -8,8 +8,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale._arguments import expect_mapping
-from bayescale.errors import AmountError, CardError, NoClosedFormError, UnsuitableLawError
+from bayescale.errors import (
+    AmountError,
+    CardError,
+    NoClosedFormError,
+    UnsuitableLawError,
+    expect_mapping,
+)
 from bayescale.units import parse_amounts
 
 type Value = Any

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from bayescale._arguments import expect_mapping
-from bayescale.errors import AmountError, CardError
+from bayescale.errors import AmountError, CardError, expect_mapping
 from bayescale.laws import law
 from bayescale.units import PF_DAY, Amount, parse_amounts
 

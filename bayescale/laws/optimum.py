@@ -8,9 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale._arguments import expect_mapping
 from bayescale.costs.budget import Array, Spending
-from bayescale.errors import AmountError, NoClosedFormError, UnsuitableLawError
+from bayescale.errors import AmountError, NoClosedFormError, UnsuitableLawError, expect_mapping
 from bayescale.laws import Law, Value
 from bayescale.units import parse_amounts, quantity_of
 

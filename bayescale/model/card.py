@@ -5,11 +5,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayescale._arguments import as_list, expect_mapping
 from bayescale.data.catalog import find_model_card
 from bayescale.data.runs import Runs
 from bayescale.data.toml_file import check_content, read_card
-from bayescale.errors import CardError, is_name, quoted, refuse_unknown
+from bayescale.errors import CardError, as_list, expect_mapping, is_name, quoted, refuse_unknown
 from bayescale.laws import Law
 from bayescale.laws import law as find_law
 from bayescale.model.discrepancy import SLOPES, Discrepancy

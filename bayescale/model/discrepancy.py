@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale._arguments import as_list
 from bayescale._portable import rounded
-from bayescale.errors import CardError, quoted, refuse_unknown
+from bayescale.errors import CardError, as_list, quoted, refuse_unknown
 from bayescale.laws import Law, Value, Values
 from bayescale.laws.dispatch import larger
 from bayescale.model.priors import Prior, check_prior, prior_from_dict

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from bayescale._arguments import as_list
 from bayescale.data.levels import Levels, column_of
 from bayescale.data.runs import Runs
-from bayescale.errors import CardError, did_you_mean, quoted
+from bayescale.errors import CardError, as_list, did_you_mean, quoted
 from bayescale.laws import Law
 from bayescale.model.priors import HalfNormal, Prior, check_prior, prior_from_dict
 

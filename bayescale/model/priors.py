@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Literal, override
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale._arguments import expect_mapping
-from bayescale.errors import CardError, did_you_mean, quoted
+from bayescale.errors import CardError, did_you_mean, expect_mapping, quoted
 
 type RelativeTo = Literal["", "observed"]
 type Support = Literal["positive", "unit", "real"]

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 
-from bayescale._arguments import as_list
 from bayescale.costs import Cost, six_nd
 from bayescale.costs.limits import NO_LIMITS, Limits
+from bayescale.errors import as_list
 from bayescale.laws.constants import Constants, EmpiricalFrontier
 from bayescale.laws.published import published
 from bayescale.plots.budgets import OVERLAYS, budget_axes, draw_fan, fan_of, finish, is_training

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayescale._arguments import as_list
-from bayescale.errors import UnsuitableLawError
+from bayescale.errors import UnsuitableLawError, as_list
 from bayescale.plots._residuals import label_axis
 from bayescale.plots.style import BLUE, GREY, legend_above, log_grid, loss_axis, new_axes, tidy
 from bayescale.posterior.point import Source, as_posterior

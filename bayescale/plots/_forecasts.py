@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from bayescale._arguments import as_list
-from bayescale.errors import unknown_name
+from bayescale.errors import as_list, unknown_name
 from bayescale.forecasting.result import Forecast
 from bayescale.plots.style import (
     BLUE,

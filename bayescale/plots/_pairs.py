@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from bayescale._arguments import as_list
-from bayescale.errors import UnknownNameError, UnsuitableLawError, quoted, unknown_name
+from bayescale.errors import UnknownNameError, UnsuitableLawError, as_list, quoted, unknown_name
 from bayescale.plots.style import BLUE, tidy
 from bayescale.posterior.fit import Fit
 from bayescale.units import format_number

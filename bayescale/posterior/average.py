@@ -12,11 +12,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayescale._arguments import expect_mapping
 from bayescale._seeds import Stream, seed_of
 from bayescale.data.runs import Runs
 from bayescale.data.same_runs import check_same_runs
-from bayescale.errors import CardError, UnsuitableLawError, in_words
+from bayescale.errors import CardError, UnsuitableLawError, expect_mapping, in_words
 from bayescale.laws import Law
 from bayescale.model.checks import Check
 from bayescale.posterior.curve import Groups, MixedCurve

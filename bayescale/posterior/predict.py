@@ -7,12 +7,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale._arguments import expect_mapping
 from bayescale._seeds import Stream, generator
 from bayescale.backend.likelihood import NoiseOfRuns
 from bayescale.data.levels import column_of, with_coarser
 from bayescale.data.runs import Runs
-from bayescale.errors import AmountError
+from bayescale.errors import AmountError, expect_mapping
 from bayescale.model.card import Model
 from bayescale.model.measurement import Facts
 from bayescale.posterior.curve import Curve, Groups, effects_at, end_to_end

@@ -12,12 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayescale._arguments import expect_mapping
 from bayescale._io import plain
 from bayescale._version import __version__
 from bayescale.data.levels import NEW
 from bayescale.data.runs import Runs
-from bayescale.errors import AmountError, UnsuitableLawError, did_you_mean, listed, quoted
+from bayescale.errors import (
+    AmountError,
+    UnsuitableLawError,
+    did_you_mean,
+    expect_mapping,
+    listed,
+    quoted,
+)
 from bayescale.posterior.extrapolation import headline_at
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.predict import predict

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescale._arguments import as_list
 from bayescale.data.levels import SAME, column_of
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
-from bayescale.errors import RunsError, listed, quoted
+from bayescale.errors import RunsError, as_list, listed, quoted
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.records.history import PROBS, ForecastScores
 from bayescale.records.preregister import unit_of

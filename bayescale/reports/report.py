@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bayescale._arguments import expect_mapping
 from bayescale._io import whole_file
 from bayescale._outputs import REPORT
 from bayescale._progress import stages
@@ -13,7 +12,7 @@ from bayescale.allocation.allocate import allocate
 from bayescale.allocation.speedup_result import Speedup
 from bayescale.costs import Cluster, Cost, as_cost, six_nd
 from bayescale.costs.limits import NO_LIMITS, Limits
-from bayescale.errors import AmountError, UnsuitableLawError
+from bayescale.errors import AmountError, UnsuitableLawError, expect_mapping
 from bayescale.experiment_design.result import NextRuns
 from bayescale.posterior.average import ModelAverage
 from bayescale.posterior.fit import Fit

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bayescale._arguments import as_list, expect_mapping
 from bayescale._progress import stages
 from bayescale._seeds import Stream, checked_seed, generator
 from bayescale.data.readers import Table
-from bayescale.errors import RunsError, listed, unknown_name
+from bayescale.errors import RunsError, as_list, expect_mapping, listed, unknown_name
 from bayescale.posterior.point import Source
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.schedules.curves import read_run_curves

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale._arguments import as_list
 from bayescale._io import plain
-from bayescale.errors import listed
+from bayescale.errors import as_list, listed
 from bayescale.laws.base import Law
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles

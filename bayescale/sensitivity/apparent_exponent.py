@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale._arguments import as_list, expect_mapping
 from bayescale.allocation.requirements import requirements
 from bayescale.costs import ShapeFamily
 from bayescale.costs.counting import Counting, chinchilla_shapes, counting_of
+from bayescale.errors import as_list, expect_mapping
 from bayescale.posterior.point import Source, as_posterior
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.units import format_share

@@ -8,9 +8,9 @@ from typing import Unpack
 import numpy as np
 import pandas as pd
 
-from bayescale._arguments import as_list
 from bayescale.costs import Cost, six_nd
 from bayescale.data.load import RunsSource
+from bayescale.errors import as_list
 from bayescale.inference.parallel import Task, task_key
 from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import Model, load_model

@@ -8,11 +8,10 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
-from bayescale._arguments import as_list, expect_mapping
 from bayescale._seeds import Stream, generator
 from bayescale.data.load import RunsSource
 from bayescale.data.runs import Runs
-from bayescale.errors import AmountError, RunsError, UnsuitableLawError
+from bayescale.errors import AmountError, RunsError, UnsuitableLawError, as_list, expect_mapping
 from bayescale.inference.fit import fit_quietly
 from bayescale.inference.parallel import Outcome, Task, task_key
 from bayescale.inference.refits import RefitOptions, Refits

@@ -9,9 +9,8 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
-from bayescale._arguments import as_list, expect_mapping
 from bayescale.data.load import RunsSource
-from bayescale.errors import BayescaleError, CardError, RunsError, quoted
+from bayescale.errors import BayescaleError, CardError, RunsError, as_list, expect_mapping, quoted
 from bayescale.inference.parallel import Outcome, Task, task_key
 from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import Model, load_model

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale._arguments import as_list
 from bayescale._seeds import Stream, generator
 from bayescale.costs import ShapeFamily
 from bayescale.costs.counting import Counting, chinchilla_shapes
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
-from bayescale.errors import RunsError, quoted
+from bayescale.errors import RunsError, as_list, quoted
 from bayescale.posterior.result import Result
 from bayescale.posterior.summary import tail_quantiles
 from bayescale.sensitivity.exponents import WIDTH, Way, measure, way_for

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from bayescale._arguments import expect_mapping
 from bayescale.costs import ShapeFamily
 from bayescale.costs.counting import Counting
 from bayescale.data.recount import BODY, recount
 from bayescale.data.runs import Runs
-from bayescale.errors import RunsError, listed, quoted
+from bayescale.errors import RunsError, expect_mapping, listed, quoted
 from bayescale.sensitivity.apparent_exponent import STUDIES
 
 LONG_WARMUP = 0.2

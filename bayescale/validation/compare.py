@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale._arguments import as_list, expect_mapping
 from bayescale.data.levels import Levels, column_of
 from bayescale.data.load import RunsSource
 from bayescale.data.runs import Runs
 from bayescale.data.same_runs import check_same_runs
-from bayescale.errors import BayescaleWarning, RunsError, SamplingError
+from bayescale.errors import BayescaleWarning, RunsError, SamplingError, as_list, expect_mapping
 from bayescale.inference.fit import fit as fit_model
 from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import Model, load_model

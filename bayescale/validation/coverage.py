@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bayescale._arguments import as_list
+from bayescale.errors import as_list
 
 _SQUARED = ("rmsle",)
 """Scores whose squares are averaged."""

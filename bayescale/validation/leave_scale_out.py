@@ -7,9 +7,9 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
-from bayescale._arguments import as_list
 from bayescale.data.load import RunsSource
 from bayescale.data.runs import Runs
+from bayescale.errors import as_list
 from bayescale.inference.parallel import Task, task_key
 from bayescale.inference.refits import RefitOptions, Refits
 from bayescale.model.card import Model, load_model

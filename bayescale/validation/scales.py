@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale._arguments import as_list
 from bayescale.data.runs import Runs
+from bayescale.errors import as_list
 from bayescale.posterior.result import Result
 from bayescale.units import format_number, format_share
 

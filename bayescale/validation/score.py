@@ -11,7 +11,6 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bayescale._arguments import as_list
 from bayescale.data.levels import Levels, column_of
 from bayescale.data.load import RunsSource, as_runs
 from bayescale.data.runs import Runs
@@ -21,6 +20,7 @@ from bayescale.errors import (
     SamplingError,
     UnknownNameError,
     UnsuitableLawError,
+    as_list,
     did_you_mean,
 )
 from bayescale.inference.fit import fit_quietly

@@ -18,7 +18,7 @@ import pytest
 from contract.fits import fit_of_card
 
 import bayescale as bs
-from bayescale._arguments import as_list
+from bayescale.errors import as_list
 from bayescale.sensitivity.steps import Step
 from bayescale.validation.scales import ScalesLeftOut
 
