@@ -39,6 +39,7 @@ COMPILED_FLOORS = [
             "data-constrained",
             "encoder-decoder",
             "learning-rate-batch",
+            "moe-sparsity",
             "over-fitting",
             "power-law-floor",
         ),
