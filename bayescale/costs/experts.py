@@ -1,6 +1,6 @@
 """Parameter and FLOP counts of Transformers with mixtures of experts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, override
 
 import numpy as np
@@ -82,12 +82,10 @@ class ExpertShape(Shape):
 
     def _with_experts(self, routed: Any) -> Any:
         """Return the parameters without embeddings, with a number of routed experts per layer."""
-        d, matrices = self.d_model, 3 if self.gated else 2
-        d_ff = self.d_ff if self.d_ff is not None else 4 * d
+        d_ff, share = self._width_of_block, self.layer_share
         d_expert = self.d_expert if self.d_expert is not None else d_ff
         width = (routed + self.n_shared_experts) * d_expert
-        share = self.layer_share
-        block = matrices * d * (share * width + (1.0 - share) * d_ff)
+        block = self._block_params(share * width + (1.0 - share) * d_ff)
         return self.n_layer * (self._attention_params() + block) + self.params_router
 
 
@@ -147,19 +145,12 @@ class ExpertFamily(ShapeFamily):
 
     @override
     def of_width(self, d_model: Any) -> ExpertShape:
+        dense = ShapeFamily.of_width(self, d_model)
         return ExpertShape(
-            n_layer=d_model / self.aspect,
-            d_model=d_model,
-            vocab_size=self.vocab_size,
-            n_ctx=self.n_ctx,
-            d_ff=self.ff_ratio * d_model,
-            d_kv=self.kv_ratio * d_model,
-            gated=self.gated,
-            tied=self.tied,
-            learned_positions=self.learned_positions,
+            **{each.name: getattr(dense, each.name) for each in fields(dense)},
             n_experts=self.n_experts,
             n_active_experts=self.n_active_experts,
-            d_expert=self.ff_ratio * d_model / self.granularity,
+            d_expert=dense.d_ff / self.granularity,
             n_shared_experts=self.n_shared_experts,
             layer_share=self.layer_share,
             router_flop=self.router_flop,

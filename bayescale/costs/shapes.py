@@ -60,9 +60,15 @@ class Shape:
     @property
     def params_non_embedding(self) -> Any:
         """Parameters of attention and feed-forward blocks: Kaplan's N, 12 n_layer d_model^2."""
-        ff = self.d_ff if self.d_ff is not None else 4 * self.d_model
-        block = (3 if self.gated else 2) * self.d_model * ff
-        return self.n_layer * (self._attention_params() + block)
+        return self.n_layer * (self._attention_params() + self._block_params(self._width_of_block))
+
+    @property
+    def _width_of_block(self) -> Any:
+        return self.d_ff if self.d_ff is not None else 4 * self.d_model
+
+    def _block_params(self, width: Any) -> Any:
+        """Return the parameters of a feed-forward block of a width."""
+        return (3 if self.gated else 2) * self.d_model * width
 
     def _attention_params(self) -> Any:
         """Return the parameters of the attention of one layer."""

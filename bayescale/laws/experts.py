@@ -6,8 +6,11 @@ from typing import ClassVar, override
 import numpy as np
 
 from bayescale.laws.base import Law, Parameter, Value, Values
+from bayescale.laws.chinchilla import Chinchilla
 
 _LOSS = "nats/token"
+
+_ONE_GRANULARITY = Chinchilla()
 
 
 class MoeSparsity(Law):
@@ -179,47 +182,46 @@ class MoeGranularity(Law):
         ),
         "gamma": parameters["gamma"],
     }
-    shares: ClassVar[Mapping[str, tuple[str, ...]]] = {"alpha": ("e_n",), "beta": ("e_d",)}
-    traded: ClassVar[tuple[str, ...]] = ("e_n", "e_d")
+    shares = Chinchilla.shares
+    traded = Chinchilla.traded
 
     @override
     def formula(self, log_inputs: Values, parameters: Values) -> Value:
-        p = parameters
-        size_level = p["a"] + p["g"] * np.exp(-p["gamma"] * log_inputs["granularity"])
-        size_term = size_level * np.exp(-p["alpha"] * log_inputs["n_params"])
-        return p["c"] + size_term + p["b"] * np.exp(-p["beta"] * log_inputs["n_tokens"])
+        coarse = self._granularity_term(log_inputs["granularity"], parameters)
+        return _ONE_GRANULARITY.formula(log_inputs, self._of_chinchilla(parameters, coarse))
+
+    @staticmethod
+    def _granularity_term(log_granularity: Value, p: Values) -> Value:
+        """Return g G^-gamma."""
+        return p["g"] * np.exp(-p["gamma"] * log_granularity)
+
+    @staticmethod
+    def _of_chinchilla(p: Values, coarse: Value) -> dict[str, Value]:
+        """Return the parameters of Chinchilla's law at one granularity."""
+        shared = {name: p[name] for name in ("alpha", "beta")}
+        return {"E": p["c"], "A": p["a"] + coarse, "B": p["b"], **shared}
 
     @override
     def to_reference(self, parameters: Values, reference: Values) -> dict[str, Value]:
-        p = parameters
-        coarse = p["g"] * np.exp(-p["gamma"] * np.log(reference["granularity"]))
-        size_level = p["a"] + coarse
-        size_term = size_level * np.exp(-p["alpha"] * np.log(reference["n_params"]))
-        data_term = p["b"] * np.exp(-p["beta"] * np.log(reference["n_tokens"]))
-        loss_ref = p["c"] + size_term + data_term
+        coarse = self._granularity_term(np.log(reference["granularity"]), parameters)
+        there = self._of_chinchilla(parameters, coarse)
         return {
-            "loss_ref": loss_ref,
-            "e_n": p["alpha"] * size_term / loss_ref,
-            "e_d": p["beta"] * data_term / loss_ref,
-            "alpha": p["alpha"],
-            "beta": p["beta"],
-            "granular_share": coarse / size_level,
-            "gamma": p["gamma"],
+            **_ONE_GRANULARITY.to_reference(there, reference),
+            "granular_share": coarse / there["A"],
+            "gamma": parameters["gamma"],
         }
 
     @override
     def from_reference(self, coordinates: Values, reference: Values) -> dict[str, Value]:
         c = coordinates
-        size_term = c["loss_ref"] * c["e_n"] / c["alpha"]
-        data_term = c["loss_ref"] * c["e_d"] / c["beta"]
-        size_level = size_term * np.exp(c["alpha"] * np.log(reference["n_params"]))
-        coarse = size_level * c["granular_share"]
+        there = _ONE_GRANULARITY.from_reference(c, reference)
+        coarse = there["A"] * c["granular_share"]
         return {
-            "a": size_level - coarse,
+            "a": there["A"] - coarse,
             "alpha": c["alpha"],
-            "b": data_term * np.exp(c["beta"] * np.log(reference["n_tokens"])),
+            "b": there["B"],
             "beta": c["beta"],
             "g": coarse * np.exp(c["gamma"] * np.log(reference["granularity"])),
             "gamma": c["gamma"],
-            "c": c["loss_ref"] - size_term - data_term,
+            "c": there["E"],
         }
